@@ -1,0 +1,2 @@
+//! The ABI shared by eBPF programs and user space.
+#![no_std]

@@ -1,0 +1,6 @@
+//! PerfWatch: a Linux performance monitor that measures in the kernel.
+//!
+//! Modules stand in the order a reading passes through them; ARCHITECTURE.md has the picture.
+
+pub mod snapshot;
+pub mod store;

@@ -1,0 +1,160 @@
+//! What the pipeline knows of a collector or probe, and what `/api/sources` tells of it.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::cpulist::CpuList;
+use super::{Document, MetricType};
+
+/// A producer of one document per tick. Collectors and probes implement it; the pipeline calls it from
+/// a plain thread (never an async worker), measures its cost and contains its errors and hangs.
+pub trait Source: Send {
+    /// Unique, snake_case.
+    fn name(&self) -> &'static str;
+
+    /// The document this source makes.
+    fn metric_type(&self) -> MetricType;
+
+    /// Reads the kernel and derives the document. An `Err` becomes the document's `_error`; the next
+    /// tick tries again.
+    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError>;
+
+    /// How it stands now; `cost` is filled in by the pipeline. Called after each `sample`, so it must be cheap.
+    fn report(&self) -> Report;
+
+    /// Called when the settings changed, before the next `sample`.
+    fn apply(&mut self, _settings: &SourceSettings) {}
+}
+
+/// The moment a snapshot is taken for.
+#[derive(Debug, Clone)]
+pub struct Tick {
+    /// The tick's wall-clock time as it stands in `_timestamp`.
+    pub timestamp: String,
+    /// The sampling interval in force.
+    pub interval: Duration,
+}
+
+/// The part of the live configuration that sources obey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSettings {
+    pub perf_events_enabled: bool,
+    /// `None` is all online CPUs.
+    pub perf_events_cpu_cores: Option<CpuList>,
+    pub perf_events_interval: Duration,
+}
+
+impl Default for SourceSettings {
+    fn default() -> Self {
+        Self {
+            perf_events_enabled: true,
+            perf_events_cpu_cores: None,
+            perf_events_interval: Duration::from_millis(1000),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    #[error("{0}")]
+    Malformed(String),
+    #[error(transparent)]
+    Serialize(#[from] serde_json::Error),
+}
+
+impl SourceError {
+    pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Measuring.
+    Active,
+    /// Switched off by the configuration or by the overhead budget; `reason` says which.
+    Disabled,
+    /// This machine or these rights do not offer it; `reason` and `remedy` say why and what would.
+    Unavailable,
+    /// It should work and did not; `reason` is the error.
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    Procfs,
+    Ebpf,
+    PerfRead,
+}
+
+/// CPU time spent in user space per tick, µs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Cost {
+    pub last_us: f64,
+    pub avg_us: f64,
+}
+
+/// The kernel's own accounting of one loaded BPF program; `None` where `kernel.bpf_stats_enabled` is off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProgramStats {
+    pub name: String,
+    pub run_count: Option<u64>,
+    pub run_time_ns: Option<u64>,
+}
+
+/// One row of `/api/sources`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    pub name: &'static str,
+    pub metric_type: MetricType,
+    pub state: State,
+    pub method: Method,
+    pub reason: Option<String>,
+    /// The exact command or setting that would make it active.
+    pub remedy: Option<String>,
+    pub cost: Cost,
+    pub programs: Vec<ProgramStats>,
+}
+
+impl Report {
+    pub fn active(name: &'static str, metric_type: MetricType, method: Method) -> Self {
+        Self {
+            name,
+            metric_type,
+            state: State::Active,
+            method,
+            reason: None,
+            remedy: None,
+            cost: Cost::default(),
+            programs: Vec::new(),
+        }
+    }
+}
+
+/// The latest report of every source, in registry order: written by the pipeline, read by the API.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<RwLock<Vec<Report>>>);
+
+impl Board {
+    pub fn reports(&self) -> Vec<Report> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    pub fn publish(&self, reports: Vec<Report>) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reports;
+    }
+
+    pub fn any_failed(&self) -> bool {
+        self.0
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .iter()
+            .any(|r| r.state == State::Failed)
+    }
+}

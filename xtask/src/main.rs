@@ -1,0 +1,4 @@
+#![allow(clippy::print_stdout)]
+fn main() {
+    println!("xtask");
+}
