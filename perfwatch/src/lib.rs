@@ -3,5 +3,6 @@
 //! Modules stand in the order a reading passes through them; ARCHITECTURE.md has the picture.
 
 pub mod config;
+pub mod pipeline;
 pub mod snapshot;
 pub mod store;

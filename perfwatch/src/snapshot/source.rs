@@ -37,7 +37,14 @@ pub struct Tick {
     pub interval: Duration,
 }
 
-/// The part of the live configuration that sources obey.
+/// What may change while sampling: sent by the configuration API, obeyed from the next tick on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub interval: Duration,
+    pub sources: SourceSettings,
+}
+
+/// The part of the settings that sources obey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSettings {
     pub perf_events_enabled: bool,
