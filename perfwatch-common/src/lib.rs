@@ -1,2 +1,4 @@
-//! The ABI shared by eBPF programs and user space.
+//! The ABI shared by eBPF programs and user space: one file per probe, `repr(C)` types and indices.
 #![no_std]
+
+pub mod counters;

@@ -3,6 +3,7 @@
 //! A leaf: knows no tokio, sqlx, axum or aya. Collectors and probes produce [`Document`]s through the
 //! [`source::Source`] trait; stream and store consume a [`Snapshot`].
 
+pub mod counters;
 pub mod cpulist;
 pub mod derive;
 pub mod source;
