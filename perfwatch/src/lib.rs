@@ -4,5 +4,6 @@
 
 pub mod config;
 pub mod pipeline;
+pub mod probes;
 pub mod snapshot;
 pub mod store;

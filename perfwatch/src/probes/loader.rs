@@ -1,0 +1,138 @@
+//! Loading objects into the kernel, and saying why it was refused.
+#![allow(unsafe_code)] // the bpf(2) calls aya has no method for
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use aya::maps::{Map, MapData};
+use aya::programs::ProgramError;
+use aya::{Ebpf, EbpfError, EbpfLoader};
+
+use crate::snapshot::source::ProgramStats;
+
+/// Why a probe cannot be had, in words for `/api/sources`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unavailable {
+    pub reason: String,
+    pub remedy: Option<String>,
+}
+
+/// The command that grants an ordinary user's binary what the probes need.
+pub(super) fn grant_command() -> String {
+    let binary = std::env::current_exe().unwrap_or_else(|_| "perfwatch".into());
+    format!("sudo setcap cap_bpf,cap_perfmon=ep {}", binary.display())
+}
+
+impl Unavailable {
+    /// Turns any error on the way to a running program into reason and remedy.
+    pub(super) fn from_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut words = error.to_string();
+        let mut errno = None;
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                errno = io.raw_os_error();
+                words = format!("{words}: {io}");
+            }
+            cause = error.source();
+        }
+        let (reason, remedy) = match errno {
+            Some(libc::EPERM | libc::EACCES) => {
+                (format!("{what} is not permitted ({words})"), Some(grant_command()))
+            }
+            Some(libc::ENOSYS) => (
+                format!("{what}: this kernel was built without bpf(2)"),
+                Some("use a kernel built with CONFIG_BPF_SYSCALL=y".to_owned()),
+            ),
+            _ => (format!("{what} failed: {words}"), None),
+        };
+        Self { reason, remedy }
+    }
+}
+
+/// Loads an object; its programs are not yet loaded.
+pub(super) fn load<'a>(
+    name: &str,
+    object: &[u8],
+    configure: impl FnOnce(&mut EbpfLoader<'a>),
+) -> Result<Ebpf, Unavailable> {
+    let mut loader = EbpfLoader::new();
+    configure(&mut loader);
+    let ebpf = loader.load(object).map_err(|error: EbpfError| {
+        Unavailable::from_error(&format!("loading the {name} object into the kernel"), &error)
+    })?;
+    Ok(ebpf)
+}
+
+pub(super) fn program_error(name: &str, error: &ProgramError) -> Unavailable {
+    Unavailable::from_error(&format!("loading the {name} program"), error)
+}
+
+/// The kernel's accounting of every loaded program; it counts only while `kernel.bpf_stats_enabled` is 1.
+pub(super) fn stats(ebpf: &Ebpf) -> Vec<ProgramStats> {
+    ebpf.programs()
+        .map(|(name, program)| {
+            let info = program.info().ok();
+            let counted = info.as_ref().filter(|info| info.run_count() > 0);
+            ProgramStats {
+                name: name.to_owned(),
+                run_count: counted.map(aya::programs::ProgramInfo::run_count),
+                run_time_ns: counted
+                    .map(|info| u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX)),
+            }
+        })
+        .collect()
+}
+
+/// A `BPF_MAP_TYPE_PERF_EVENT_ARRAY` that programs read counters through. aya's own type opens output events
+/// only, so descriptors are put in by hand.
+#[derive(Debug)]
+pub(super) struct Descriptors(MapData);
+
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
+
+/// The members of `union bpf_attr` that map element commands read.
+#[repr(C)]
+struct ElementAttr {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+impl Descriptors {
+    pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Option<Self> {
+        match ebpf.take_map(name)? {
+            Map::PerfEventArray(data) => Some(Self(data)),
+            _ => None,
+        }
+    }
+
+    /// Lets programs read the perf event `descriptor` at `index`.
+    pub(super) fn set(&self, index: u32, descriptor: RawFd) -> io::Result<()> {
+        self.call(BPF_MAP_UPDATE_ELEM, index, &descriptor)
+    }
+
+    /// Drops the kernel's own reference to the event at `index`; an empty slot is fine.
+    pub(super) fn clear(&self, index: u32) {
+        // ENOENT says that the slot is empty already, which is what is asked for.
+        let _ = self.call(BPF_MAP_DELETE_ELEM, index, &0);
+    }
+
+    fn call(&self, command: libc::c_long, index: u32, value: &RawFd) -> io::Result<()> {
+        let attr = ElementAttr {
+            map_fd: self.0.fd().as_fd().as_raw_fd().unsigned_abs(),
+            padding: 0,
+            key: std::ptr::from_ref(&index) as u64,
+            value: std::ptr::from_ref(value) as u64,
+            flags: 0,
+        };
+        // SAFETY: `attr` is laid out as the kernel expects, its pointers are to live values of the map's key
+        // and value sizes (4 bytes each), and both commands only read them.
+        let result =
+            unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<ElementAttr>()) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
