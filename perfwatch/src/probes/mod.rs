@@ -10,9 +10,11 @@ mod perf;
 use crate::config::Roots;
 use crate::snapshot::source::Source;
 
+/// Makes a probe that is not loaded yet.
+pub type New = fn(&Roots) -> Box<dyn Source>;
+
 /// Every probe, in the order their documents stand in a snapshot.
-pub const REGISTRY: &[(&str, fn(&Roots) -> Box<dyn Source>)] =
-    &[(counters::NAME, |roots| Box::new(counters::Counters::new(roots)))];
+pub const REGISTRY: &[(&str, New)] = &[(counters::NAME, |roots| Box::new(counters::Counters::new(roots)))];
 
 /// All probes, not yet loaded: that happens in their first sample.
 pub fn all(roots: &Roots) -> Vec<Box<dyn Source>> {
