@@ -1,0 +1,266 @@
+//! Limits on login attempts that slow a guesser down and lock nobody out.
+//!
+//! Three windows of one minute: per address, per user name, and per pair of both. A pair that logged in
+//! lately is counted by itself alone, so whoever floods an account or shares an address with its owner
+//! cannot keep the owner out. The machine itself (loopback) is never subject to the per-user window.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+const WINDOW: Duration = Duration::from_secs(60);
+/// How long a pair of user and address stays known after a login.
+const FAMILIAR: Duration = Duration::from_secs(30 * 86_400);
+/// Entries of each table; a guesser with more addresses than that is not stopped by a table.
+const MAX_ENTRIES: usize = 10_000;
+
+pub const DEFAULT_PER_MINUTE: u32 = 10;
+
+#[derive(Debug)]
+pub struct Attempts {
+    per_minute: usize,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    addresses: HashMap<IpAddr, Window>,
+    users: HashMap<String, Window>,
+    pairs: HashMap<(String, IpAddr), Window>,
+    familiar: HashMap<(String, IpAddr), Instant>,
+}
+
+/// Times of the failed and undecided attempts of the last minute, oldest first.
+type Window = Vec<Instant>;
+
+/// An attempt under way. It counts as failed unless [`succeeded`](Self::succeeded) is called, so that
+/// parallel attempts cannot slip under the limit.
+#[derive(Debug)]
+#[must_use]
+pub struct Attempt<'a> {
+    attempts: &'a Attempts,
+    username: String,
+    address: IpAddr,
+    /// Counted by its pair alone.
+    familiar: bool,
+    at: Instant,
+}
+
+impl Attempts {
+    /// `per_minute` failed attempts are allowed in each window.
+    pub fn new(per_minute: u32) -> Self {
+        Self { per_minute: usize::try_from(per_minute).unwrap_or(usize::MAX), tables: Mutex::default() }
+    }
+
+    /// Lets an attempt begin, or says how long to wait.
+    pub fn begin(&self, username: &str, address: IpAddr) -> Result<Attempt<'_>, Duration> {
+        self.begin_at(username, address, Instant::now())
+    }
+
+    fn begin_at(&self, username: &str, address: IpAddr, at: Instant) -> Result<Attempt<'_>, Duration> {
+        let address = network(address);
+        let username: String = username.chars().take(64).collect();
+        let pair = (username.clone(), address);
+        let mut tables = self.tables();
+        tables.forget_old(at);
+        let familiar = tables.familiar.contains_key(&pair);
+        let waits = if familiar {
+            [wait(&tables.pairs, &pair, self.per_minute, at), None]
+        } else {
+            let by_user = wait(&tables.users, &username, self.per_minute, at);
+            [
+                wait(&tables.addresses, &address, self.per_minute, at),
+                by_user.filter(|_| !address.is_loopback()),
+            ]
+        };
+        if let Some(longest) = waits.into_iter().flatten().max() {
+            return Err(longest);
+        }
+        if familiar {
+            tables.pairs.entry(pair).or_default().push(at);
+        } else {
+            tables.addresses.entry(address).or_default().push(at);
+            tables.users.entry(username.clone()).or_default().push(at);
+        }
+        Ok(Attempt { attempts: self, username, address, familiar, at })
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempt<'_> {
+    /// Takes the attempt out of the count and remembers that this user comes from this address.
+    pub fn succeeded(self) {
+        let mut tables = self.attempts.tables();
+        let pair = (self.username, self.address);
+        if self.familiar {
+            take(&mut tables.pairs, &pair, self.at);
+        } else {
+            take(&mut tables.addresses, &pair.1, self.at);
+            take(&mut tables.users, &pair.0, self.at);
+        }
+        tables.familiar.insert(pair, self.at);
+    }
+}
+
+impl Tables {
+    fn forget_old(&mut self, now: Instant) {
+        forget(&mut self.addresses, now);
+        forget(&mut self.users, now);
+        forget(&mut self.pairs, now);
+        if self.familiar.len() > MAX_ENTRIES {
+            self.familiar.retain(|_, at| now.saturating_duration_since(*at) < FAMILIAR);
+            evict_oldest(&mut self.familiar, |at| *at);
+        }
+    }
+}
+
+/// How long until `key` has room, if it has none now.
+fn wait<K: Hash + Eq>(windows: &HashMap<K, Window>, key: &K, limit: usize, now: Instant) -> Option<Duration> {
+    let recent: Vec<Instant> =
+        windows.get(key)?.iter().copied().filter(|at| now.saturating_duration_since(*at) < WINDOW).collect();
+    let blocking = recent.len().checked_sub(limit)?;
+    // Room appears when the attempt that is `limit` places from the end leaves the window.
+    let leaves = recent.get(blocking).map_or(WINDOW, |at| WINDOW - now.saturating_duration_since(*at));
+    Some(leaves.max(Duration::from_secs(1)))
+}
+
+fn take<K: Hash + Eq>(windows: &mut HashMap<K, Window>, key: &K, at: Instant) {
+    if let Some(window) = windows.get_mut(key)
+        && let Some(position) = window.iter().position(|entry| *entry == at)
+    {
+        window.remove(position);
+    }
+}
+
+fn forget<K: Hash + Eq + Clone>(windows: &mut HashMap<K, Window>, now: Instant) {
+    windows.retain(|_, window| {
+        window.retain(|at| now.saturating_duration_since(*at) < WINDOW);
+        !window.is_empty()
+    });
+    if windows.len() > MAX_ENTRIES {
+        evict_oldest(windows, |window| window.last().copied().unwrap_or(now));
+    }
+}
+
+fn evict_oldest<K: Hash + Eq + Clone, V>(table: &mut HashMap<K, V>, age: impl Fn(&V) -> Instant) {
+    while table.len() > MAX_ENTRIES {
+        let Some(oldest) = table.iter().min_by_key(|(_, value)| age(value)).map(|(key, _)| key.clone())
+        else {
+            return;
+        };
+        table.remove(&oldest);
+    }
+}
+
+/// What one household or host can vary at will is one address: an IPv6 /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            let mut segments = v6.segments();
+            segments[4..].fill(0);
+            IpAddr::from(segments)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(address: &str) -> IpAddr {
+        address.parse().unwrap()
+    }
+
+    fn fail(attempts: &Attempts, user: &str, from: &str, now: Instant) -> bool {
+        attempts.begin_at(user, at(from), now).is_ok()
+    }
+
+    #[test]
+    fn an_address_has_its_limit_whatever_names_it_tries() {
+        let attempts = Attempts::new(3);
+        let now = Instant::now();
+        for name in ["a", "b", "c"] {
+            assert!(fail(&attempts, name, "192.0.2.1", now));
+        }
+        let retry = attempts.begin_at("d", at("192.0.2.1"), now + Duration::from_secs(20)).unwrap_err();
+        assert_eq!(retry, Duration::from_secs(40));
+        assert!(fail(&attempts, "d", "192.0.2.2", now));
+        assert!(fail(&attempts, "d", "192.0.2.1", now + WINDOW));
+    }
+
+    #[test]
+    fn a_user_has_its_limit_from_whatever_addresses() {
+        let attempts = Attempts::new(3);
+        let now = Instant::now();
+        for i in 1..=3 {
+            assert!(fail(&attempts, "admin", &format!("192.0.2.{i}"), now));
+        }
+        assert!(!fail(&attempts, "admin", "192.0.2.9", now));
+        assert!(fail(&attempts, "other", "192.0.2.9", now));
+    }
+
+    #[test]
+    fn a_flood_keeps_out_neither_the_familiar_nor_the_machine_itself() {
+        let attempts = Attempts::new(3);
+        let now = Instant::now();
+        attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().succeeded();
+        for i in 1..=200 {
+            fail(&attempts, "admin", &format!("198.51.100.{i}"), now);
+            fail(&attempts, &format!("name {i}"), "192.0.2.1", now);
+        }
+        attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().succeeded();
+        attempts.begin_at("admin", at("127.0.0.1"), now).unwrap().succeeded();
+        assert!(!fail(&attempts, "admin", "192.0.2.7", now), "the control: the account is under attack");
+    }
+
+    #[test]
+    fn the_familiar_are_limited_too() {
+        let attempts = Attempts::new(3);
+        let now = Instant::now();
+        attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().succeeded();
+        for _ in 0..3 {
+            assert!(fail(&attempts, "admin", "192.0.2.1", now));
+        }
+        assert!(!fail(&attempts, "admin", "192.0.2.1", now));
+    }
+
+    #[test]
+    fn success_costs_nothing_and_undecided_attempts_count() {
+        let attempts = Attempts::new(3);
+        let now = Instant::now();
+        for _ in 0..50 {
+            attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().succeeded();
+        }
+        let under_way: Vec<_> = (0..4).map(|_| attempts.begin_at("new", at("192.0.2.5"), now)).collect();
+        assert_eq!(under_way.iter().filter(|attempt| attempt.is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn an_ipv6_network_and_a_mapped_address_are_one() {
+        let attempts = Attempts::new(1);
+        let now = Instant::now();
+        assert!(fail(&attempts, "a", "2001:db8:1:2::1", now));
+        assert!(!fail(&attempts, "b", "2001:db8:1:2:ffff::9", now));
+        assert!(fail(&attempts, "b", "2001:db8:1:3::1", now));
+        assert!(fail(&attempts, "c", "::ffff:192.0.2.1", now));
+        assert!(!fail(&attempts, "d", "192.0.2.1", now));
+    }
+
+    #[test]
+    fn tables_stay_bounded() {
+        let attempts = Attempts::new(3);
+        let now = Instant::now();
+        for i in 0..u32::try_from(MAX_ENTRIES).unwrap() + 50 {
+            fail(&attempts, &i.to_string(), &std::net::Ipv4Addr::from(i).to_string(), now);
+        }
+        let tables = attempts.tables();
+        assert!(tables.addresses.len() <= MAX_ENTRIES + 1);
+        assert!(tables.users.len() <= MAX_ENTRIES + 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! The first account: from the configuration, or with a random password shown once.
+
+use std::path::{Path, PathBuf};
+
+use super::passwords::{PasswordError, Passwords};
+use super::{ADMIN, private_file};
+use crate::store::{Store, StoreError};
+
+/// Where a generated first password is left, in the data directory, until it is changed.
+pub const PASSWORD_FILE: &str = "first-password";
+
+/// Readable aloud: no 0/O, 1/l/I.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+const LENGTH: usize = 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FirstError {
+    #[error(
+        "ADMIN_PASSWORD is too easily guessed to be used on a network; choose another or listen on 127.0.0.1 only"
+    )]
+    Weak,
+    #[error("ADMIN_PASSWORD: {0}")]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot write {path}: {source}", path = path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("no random numbers: {0}")]
+    Random(String),
+}
+
+/// How the first account came to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum First {
+    /// There are accounts already; nothing was changed.
+    Exists,
+    /// With the configured password. `weak`: it deserves a warning.
+    Configured { weak: bool },
+    /// With a random password, to be printed once; it is also in the file.
+    Generated { password: String, file: PathBuf },
+}
+
+/// Makes the admin account if there is no account of that name yet.
+pub async fn ensure(
+    store: &dyn Store,
+    passwords: &Passwords,
+    data_dir: &Path,
+    username: &str,
+    configured: Option<&str>,
+    loopback_only: bool,
+) -> Result<First, FirstError> {
+    if store.user_by_name(username).await?.is_some() {
+        return Ok(First::Exists);
+    }
+    if let Some(password) = configured {
+        let weak = is_weak(password, username);
+        if weak && !loopback_only {
+            return Err(FirstError::Weak);
+        }
+        let hash = passwords.hash(password).await?;
+        store.create_user(username, &hash, ADMIN).await?;
+        return Ok(First::Configured { weak });
+    }
+    let password = random_password()?;
+    let hash = passwords.hash(&password).await?;
+    let file = data_dir.join(PASSWORD_FILE);
+    // The file comes first: an account whose password nobody knows would be worse than a stale file.
+    private_file::write(&file, format!("{username} {password}\n").as_bytes())
+        .map_err(|source| FirstError::File { path: file.clone(), source })?;
+    store.create_user(username, &hash, ADMIN).await?;
+    Ok(First::Generated { password, file })
+}
+
+/// Removes the file with the first password once that account has another.
+pub(super) fn forget(data_dir: &Path, username: &str) {
+    let file = data_dir.join(PASSWORD_FILE);
+    let is_theirs = std::fs::read_to_string(&file)
+        .is_ok_and(|text| text.strip_prefix(username).is_some_and(|rest| rest.starts_with(' ')));
+    if is_theirs && let Err(error) = std::fs::remove_file(&file) {
+        tracing::warn!(file = %file.display(), %error, "cannot remove the outdated first password");
+    }
+}
+
+/// Whether a guesser would try it first.
+pub fn is_weak(password: &str, username: &str) -> bool {
+    const GUESSED: [&str; 12] = [
+        "admin",
+        "password",
+        "passwort",
+        "perfwatch",
+        "changeme",
+        "letmein",
+        "secret",
+        "welcome",
+        "qwerty",
+        "iloveyou",
+        "postgres",
+        "root",
+    ];
+    let lower = password.to_lowercase();
+    let word = lower.trim_end_matches(|c: char| c.is_ascii_digit() || c.is_ascii_punctuation());
+    let distinct = lower.chars().collect::<std::collections::BTreeSet<_>>().len();
+    word.is_empty() || GUESSED.contains(&word) || word == username.to_lowercase() || distinct < 5
+}
+
+fn random_password() -> Result<String, FirstError> {
+    let mut bytes = [0u8; LENGTH];
+    getrandom::fill(&mut bytes).map_err(|error| FirstError::Random(error.to_string()))?;
+    // 32 letters divide 256 evenly, so each is equally likely: 100 bits in all.
+    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guessable_passwords_are_known() {
+        for weak in
+            ["admin123", "Admin123!", "password", "12345678", "aaaaaaaa", "root", "PerfWatch1", "boss42"]
+        {
+            assert!(is_weak(weak, "boss"), "{weak}");
+        }
+        for strong in ["correct horse battery", "kx83-admin-tail", "xq7!mPz2"] {
+            assert!(!is_weak(strong, "boss"), "{strong}");
+        }
+    }
+
+    #[test]
+    fn random_passwords_are_long_and_differ() {
+        let (a, b) = (random_password().unwrap(), random_password().unwrap());
+        assert_ne!(a, b);
+        assert_eq!(a.len(), LENGTH);
+        assert!(!is_weak(&a, "admin"));
+    }
+
+    #[test]
+    fn only_the_owners_file_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(PASSWORD_FILE);
+        std::fs::write(&file, "admin secret\n").unwrap();
+        forget(dir.path(), "adm");
+        forget(dir.path(), "someone");
+        assert!(file.exists());
+        forget(dir.path(), "admin");
+        assert!(!file.exists());
+    }
+}

@@ -1,0 +1,63 @@
+//! The last messages, bounded in number and in bytes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+#[derive(Debug)]
+pub(super) struct Ring {
+    messages: VecDeque<Bytes>,
+    bytes: usize,
+    max_messages: usize,
+    max_bytes: usize,
+}
+
+impl Ring {
+    pub(super) fn new(max_messages: usize, max_bytes: usize) -> Self {
+        Self { messages: VecDeque::new(), bytes: 0, max_messages, max_bytes }
+    }
+
+    pub(super) fn push(&mut self, message: Bytes) {
+        self.bytes += message.len();
+        self.messages.push_back(message);
+        while self.messages.len() > self.max_messages || self.bytes > self.max_bytes {
+            let Some(oldest) = self.messages.pop_front() else { break };
+            self.bytes -= oldest.len();
+        }
+    }
+
+    /// Up to `count` messages before the newest, oldest first.
+    pub(super) fn before_newest(&self, count: usize) -> Vec<Bytes> {
+        let older = self.messages.len().saturating_sub(1);
+        self.messages.range(older.saturating_sub(count)..older).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn never_exceeds_its_bounds(
+            sizes in proptest::collection::vec(0usize..50, 0..60),
+            max_messages in 0usize..20,
+            max_bytes in 0usize..200,
+            count in 0usize..30,
+        ) {
+            let mut ring = Ring::new(max_messages, max_bytes);
+            for (i, size) in sizes.iter().enumerate() {
+                ring.push(Bytes::from(vec![u8::try_from(i).unwrap(); *size]));
+                prop_assert!(ring.messages.len() <= max_messages);
+                prop_assert!(ring.bytes <= max_bytes);
+                prop_assert_eq!(ring.bytes, ring.messages.iter().map(Bytes::len).sum::<usize>());
+            }
+            let past = ring.before_newest(count);
+            prop_assert!(past.len() <= count);
+            let all: Vec<_> = ring.messages.iter().cloned().collect();
+            let older = &all[..all.len().saturating_sub(1)];
+            prop_assert_eq!(&older[older.len() - past.len()..], &past[..]);
+        }
+    }
+}
