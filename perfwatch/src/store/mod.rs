@@ -3,26 +3,32 @@
 //! [`Store`] is the contract both engines pass with one test suite; [`writer::Writer`] takes snapshots off
 //! the tick and never makes it wait.
 
+mod error;
+mod sqlite;
+pub mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database cannot be reached or does not answer; trying again later may work.
-    #[error("the database is unreachable: {0}")]
-    Unreachable(String),
-    #[error("{0} already exists")]
-    Conflict(&'static str),
-    #[error("database error: {0}")]
-    Database(String),
-}
-
-pub type Result<T> = std::result::Result<T, StoreError>;
+pub use error::{Result, StoreError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
     Postgresql,
+}
+
+impl Engine {
+    /// The name `/api/db-status` and `/api/config` give it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgresql => "postgresql",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -67,4 +73,38 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Appends documents in one transaction; a row with the same timestamp and type is written once.
     async fn append(&self, rows: &[Row]) -> Result<()>;
+}
+
+/// Opens the store that `url` names (`sqlite:PATH`, `postgres://…`, `postgresql://…`, also with the
+/// `+asyncpg` of SQLAlchemy) and brings its tables up to date.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
+    let scheme = url.split(':').next().unwrap_or_default();
+    match scheme {
+        "sqlite" => Ok(Arc::new(sqlite::SqliteStore::open(url, &host_name()).await?)),
+        _ => Err(StoreError::Database(
+            "DATABASE_URL must begin with sqlite: or postgres:// (or postgresql://)".into(),
+        )),
+    }
+}
+
+/// The URL of the embedded store in a data directory.
+pub fn sqlite_url(data_dir: &Path) -> String {
+    let path = data_dir.join("perfwatch.db");
+    // `?` and `#` would end the path, `%` would start an escape.
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    format!("sqlite:{escaped}")
+}
+
+/// The name this machine's rows are stored under.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn micros(at: OffsetDateTime) -> i64 {
+    // Nanoseconds of years -9999..9999 fit an i128 and, as microseconds, an i64.
+    i64::try_from(at.unix_timestamp_nanos().div_euclid(1000)).unwrap_or(i64::MAX)
+}
+
+fn from_micros(us: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
