@@ -6,6 +6,7 @@
 pub mod counters;
 pub mod cpulist;
 pub mod derive;
+pub mod histogram;
 pub mod source;
 
 use std::sync::OnceLock;

@@ -1,0 +1,90 @@
+//! Scheme `log16`: base-2 log-linear buckets, 16 to each power of two (relative error ≤ 1/16).
+//!
+//! The same integer arithmetic sorts values in the kernel and names the bounds of a bucket in user space.
+//! Values below 32 have a bucket each; above, a bucket is a sixteenth of its power of two.
+
+/// Buckets that cover all of `u64`.
+pub const BUCKETS: usize = 976;
+
+const SUB_BITS: u32 = 4;
+
+/// The bucket of `value`: monotone and below [`BUCKETS`].
+#[inline(always)]
+pub const fn index(value: u64) -> u16 {
+    // Below 16 there are no 5 significant bits: such values take the bucket of their own number, which the
+    // same formula yields once `power` is held at 4 and the leading bit is left out of the sum.
+    let power = 63 - (value | 1 << SUB_BITS).leading_zeros();
+    let shift = power - SUB_BITS;
+    ((shift << SUB_BITS) as u64 + (value >> shift)) as u16
+}
+
+/// The smallest and the greatest value of bucket `index`; `None` if there is no such bucket.
+pub const fn bounds(index: u16) -> Option<(u64, u64)> {
+    if index as usize >= BUCKETS {
+        return None;
+    }
+    if index < 32 {
+        return Some((index as u64, index as u64));
+    }
+    let shift = (index as u32 >> SUB_BITS) - 1;
+    let mantissa = 16 + (index as u64 & 15);
+    let low = mantissa << shift;
+    Some((low, low + ((1 << shift) - 1)))
+}
+
+/// What a program keeps of one distribution. The number of values is the sum of the buckets.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buckets {
+    pub sum: u64,
+    /// The greatest value since user space last took it.
+    pub max: u64,
+    pub counts: [u64; BUCKETS],
+}
+
+const _: () = {
+    assert!(size_of::<Buckets>() == 8 * (BUCKETS + 2));
+    assert!(index(u64::MAX) as usize == BUCKETS - 1);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn small_values_are_exact_and_large_ones_fit() {
+        for value in 0..32 {
+            assert_eq!(index(value), value as u16);
+            assert_eq!(bounds(value as u16), Some((value, value)));
+        }
+        assert_eq!(index(32), 32);
+        assert_eq!(index(33), 32);
+        assert_eq!(bounds(975), Some((31 << 59, u64::MAX)));
+        assert_eq!(bounds(976), None);
+    }
+
+    #[test]
+    fn buckets_follow_each_other_without_gap() {
+        for i in 1..BUCKETS as u16 {
+            assert_eq!(bounds(i).unwrap().0, bounds(i - 1).unwrap().1 + 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_lies_in_its_bucket(value: u64, shift in 0u32..64) {
+            let value = value >> shift;
+            let (low, high) = bounds(index(value)).unwrap();
+            prop_assert!(low <= value && value <= high);
+            // Relative error ≤ 6.25%.
+            prop_assert!(high - low <= low / 16);
+        }
+
+        #[test]
+        fn order_is_kept(a: u64, b: u64, shift in 0u32..64) {
+            let (a, b) = (a >> shift, b >> shift);
+            prop_assert_eq!(index(a.min(b)) <= index(a.max(b)), true);
+        }
+    }
+}
