@@ -28,11 +28,36 @@ pub struct Readings {
     pub slots: [Reading; SLOTS],
 }
 
-/// Two buffers written in turn, so that a copy never meets a half-written reading: the program runs at
+/// When CPUs are to read, written by user space.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// Time between readings, ns; 0 stops them.
+    pub period_ns: u64,
+    /// `CLOCK_MONOTONIC` of any one reading, ns: all others lie whole periods from it.
+    pub phase_ns: u64,
+}
+
+impl Schedule {
+    /// The first scheduled time after `now`, which is not before `phase_ns`.
+    pub fn next(&self, now: u64) -> u64 {
+        let since = now.saturating_sub(self.phase_ns);
+        match since.checked_rem(self.period_ns) {
+            Some(over) => now.saturating_add(self.period_ns - over),
+            None => u64::MAX,
+        }
+    }
+}
+
+/// Two buffers written in turn, so that a copy never meets a half-written reading: the program reads at
 /// most every 100 ms, a copy takes a microsecond.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CpuCounters {
+    /// The schedule that `due_ns` was computed from.
+    pub schedule: Schedule,
+    /// When the next reading is due, ns.
+    pub due_ns: u64,
     pub buffers: [Readings; 2],
 }
 
@@ -48,7 +73,8 @@ impl CpuCounters {
 const _: () = {
     assert!(size_of::<Reading>() == 24);
     assert!(size_of::<Readings>() == 16 + 24 * SLOTS);
-    assert!(size_of::<CpuCounters>() == 2 * size_of::<Readings>());
+    assert!(size_of::<Schedule>() == 16);
+    assert!(size_of::<CpuCounters>() == 24 + 2 * size_of::<Readings>());
     assert!(align_of::<CpuCounters>() == 8);
 };
 
@@ -57,9 +83,23 @@ const _: () = {
 // SAFETY: `repr(C)`, only u64 fields, so every bit pattern is valid and there is no padding.
 unsafe impl aya::Pod for CpuCounters {}
 
+#[cfg(feature = "user")]
+#[allow(unsafe_code)]
+// SAFETY: as above.
+unsafe impl aya::Pod for Schedule {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readings_are_due_whole_periods_from_the_phase() {
+        let schedule = Schedule { period_ns: 10, phase_ns: 3 };
+        assert_eq!(schedule.next(3), 13);
+        assert_eq!(schedule.next(12), 13);
+        assert_eq!(schedule.next(13), 23);
+        assert_eq!(Schedule::default().next(5), u64::MAX);
+    }
 
     #[test]
     fn the_newest_complete_reading_is_taken() {

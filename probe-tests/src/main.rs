@@ -1,17 +1,56 @@
-//! Loads the probes into the running kernel, causes events and checks what was counted.
-#![allow(clippy::print_stdout)]
-use perfwatch::snapshot::source::Tick;
-use std::time::Duration;
-fn main() -> anyhow::Result<()> {
-    let mut sources = perfwatch::probes::all(&perfwatch::config::Roots::default());
-    for _ in 0..4 {
-        for source in &mut sources {
-            let tick = Tick { timestamp: "t".into(), interval: Duration::from_secs(1) };
-            let d = source.sample(&tick)?;
-            println!("{}", String::from_utf8_lossy(&d.json));
-            println!("{:?}", source.report());
+//! Loads the probes into the running kernel, causes events and checks that they were counted.
+//!
+//! A program of its own, not a `cargo test` suite: it wants rights that a test run may not have, and it also
+//! runs alone inside virtual machines with other kernels. It prints one line per test (`PASS`, `FAIL` or
+//! `SKIPPED`) and a last line that counts them.
+#![allow(clippy::print_stdout)] // its output is its result
+#![allow(unsafe_code)] // tests cause events with system calls
+
+mod counters;
+mod load;
+mod probe;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+/// How a test that did not fail ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// With what was measured.
+    Passed(String),
+    /// Why it cannot run on this machine.
+    Skipped(String),
+}
+
+#[derive(Debug)]
+pub struct Test {
+    /// `<probe>::<what holds>`
+    pub name: &'static str,
+    pub run: fn() -> anyhow::Result<Verdict>,
+}
+
+fn main() -> ExitCode {
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let tests = counters::TESTS.iter().filter(|test| test.name.contains(&only));
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for test in tests {
+        let result = catch_unwind(AssertUnwindSafe(test.run))
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("panicked (see above)")));
+        match result {
+            Ok(Verdict::Passed(measured)) => {
+                passed += 1;
+                println!("PASS {}: {measured}", test.name);
+            }
+            Ok(Verdict::Skipped(reason)) => {
+                skipped += 1;
+                println!("SKIPPED: {}: {reason}", test.name);
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAIL {}: {error:#}", test.name);
+            }
         }
-        std::thread::sleep(Duration::from_secs(1));
     }
-    Ok(())
+    println!("probe-tests: {passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use aya::maps::{Map, MapData};
-use aya::programs::ProgramError;
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 
 use crate::snapshot::source::ProgramStats;
 
@@ -32,7 +32,11 @@ impl Unavailable {
         while let Some(error) = cause {
             if let Some(io) = error.downcast_ref::<io::Error>() {
                 errno = io.raw_os_error();
-                words = format!("{words}: {io}");
+                // Some of aya's errors print their cause, some do not.
+                let io = io.to_string();
+                if !words.contains(&io) {
+                    words = format!("{words}: {io}");
+                }
             }
             cause = error.source();
         }
@@ -64,8 +68,32 @@ pub(super) fn load<'a>(
     Ok(ebpf)
 }
 
-pub(super) fn program_error(name: &str, error: &ProgramError) -> Unavailable {
-    Unavailable::from_error(&format!("loading the {name} program"), error)
+/// Types of the running kernel.
+pub(super) fn kernel_btf() -> Result<Btf, Unavailable> {
+    Btf::from_sys_fs().map_err(|error| Unavailable {
+        reason: format!("the kernel's type information (/sys/kernel/btf/vmlinux) cannot be read: {error}"),
+        remedy: Some("use a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned()),
+    })
+}
+
+/// Loads a program and attaches it to a BTF tracepoint (no tracefs needed); it stays until `ebpf` is dropped.
+pub(super) fn attach_btf_tracepoint(
+    ebpf: &mut Ebpf,
+    program: &str,
+    tracepoint: &str,
+    btf: &Btf,
+) -> Result<(), Unavailable> {
+    let hook: &mut BtfTracePoint =
+        ebpf.program_mut(program).and_then(|program| program.try_into().ok()).ok_or_else(|| Unavailable {
+            reason: format!("the object has no BTF tracepoint program {program}"),
+            remedy: None,
+        })?;
+    let refused = |doing: &str, error: &ProgramError| {
+        Unavailable::from_error(&format!("{doing} the program {program} ({tracepoint})"), error)
+    };
+    hook.load(tracepoint, btf).map_err(|error| refused("loading", &error))?;
+    hook.attach().map_err(|error| refused("attaching", &error))?;
+    Ok(())
 }
 
 /// The kernel's accounting of every loaded program; it counts only while `kernel.bpf_stats_enabled` is 1.
@@ -84,8 +112,8 @@ pub(super) fn stats(ebpf: &Ebpf) -> Vec<ProgramStats> {
         .collect()
 }
 
-/// A `BPF_MAP_TYPE_PERF_EVENT_ARRAY` that programs read counters through. aya's own type opens output events
-/// only, so descriptors are put in by hand.
+/// A `BPF_MAP_TYPE_PERF_EVENT_ARRAY` that programs read counters through, one descriptor per CPU. aya's own
+/// type opens output events only, so descriptors are put in by hand.
 #[derive(Debug)]
 pub(super) struct Descriptors(MapData);
 
@@ -110,22 +138,22 @@ impl Descriptors {
         }
     }
 
-    /// Lets programs read the perf event `descriptor` at `index`.
-    pub(super) fn set(&self, index: u32, descriptor: RawFd) -> io::Result<()> {
-        self.call(BPF_MAP_UPDATE_ELEM, index, &descriptor)
+    /// Lets programs on `cpu` read the perf event `descriptor`.
+    pub(super) fn set(&self, cpu: u32, descriptor: RawFd) -> io::Result<()> {
+        self.call(BPF_MAP_UPDATE_ELEM, cpu, &descriptor)
     }
 
-    /// Drops the kernel's own reference to the event at `index`; an empty slot is fine.
-    pub(super) fn clear(&self, index: u32) {
+    /// Drops the map's reference to `cpu`'s event; an empty slot is fine.
+    pub(super) fn clear(&self, cpu: u32) {
         // ENOENT says that the slot is empty already, which is what is asked for.
-        let _ = self.call(BPF_MAP_DELETE_ELEM, index, &0);
+        let _ = self.call(BPF_MAP_DELETE_ELEM, cpu, &0);
     }
 
-    fn call(&self, command: libc::c_long, index: u32, value: &RawFd) -> io::Result<()> {
+    fn call(&self, command: libc::c_long, cpu: u32, value: &RawFd) -> io::Result<()> {
         let attr = ElementAttr {
             map_fd: self.0.fd().as_fd().as_raw_fd().unsigned_abs(),
             padding: 0,
-            key: std::ptr::from_ref(&index) as u64,
+            key: std::ptr::from_ref(&cpu) as u64,
             value: std::ptr::from_ref(value) as u64,
             flags: 0,
         };

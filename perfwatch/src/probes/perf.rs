@@ -25,23 +25,26 @@ impl CpuEvents {
     /// other CPUs have noted.
     pub(super) fn open(cpu: u32, absent: &mut [Option<Absent>; SLOTS]) -> Result<Self, Refused> {
         let mut counters: [Option<Counter>; SLOTS] = std::array::from_fn(|_| None);
+        let mut leaders = Vec::new();
         let mut leader: Option<(usize, usize)> = None; // its group and slot
         let mut refused = None;
         for (slot, (group, event)) in slots().enumerate() {
             let mut builder = builder(event);
-            builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv().enabled(true);
+            builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv();
             let times = ReadFormat::TOTAL_TIME_ENABLED | ReadFormat::TOTAL_TIME_RUNNING;
             let opened = match leader {
                 Some((of, at)) if of == group => {
                     let leader = counters[at].as_mut().expect("`leader` is set to slots that were filled");
-                    builder.read_format(times).build_with_group(leader)
+                    builder.enabled(true).read_format(times).build_with_group(leader)
                 }
-                _ => builder.read_format(times | ReadFormat::GROUP).build(),
+                // A group counts when its leader is enabled, after all have joined: then their times agree.
+                _ => builder.enabled(false).read_format(times | ReadFormat::GROUP).build(),
             };
             match opened {
                 Ok(counter) => {
                     if leader.is_none_or(|(of, _)| of != group) {
                         leader = Some((group, slot));
+                        leaders.push(slot);
                     }
                     counters[slot] = Some(counter);
                 }
@@ -49,6 +52,11 @@ impl CpuEvents {
                     absent[slot] = Some(classify(event, &error));
                     refused = Some(error);
                 }
+            }
+        }
+        for slot in leaders {
+            if let Some(leader) = &mut counters[slot] {
+                leader.enable().map_err(Refused)?;
             }
         }
         match refused {
@@ -86,21 +94,19 @@ impl CpuEvents {
     }
 }
 
-/// A timer that runs a BPF program on `cpu` every `period_ns`, from when it is enabled.
+/// A timer on `cpu` that expires every `period_ns`, from when it is enabled.
 ///
-/// The kernel's cpu-clock event is an hrtimer pinned to its CPU: it fires there whether the CPU idles or runs
+/// The kernel's cpu-clock event is an hrtimer pinned to its CPU: it expires there whether the CPU idles or runs
 /// one task for minutes, and keeps its phase.
-pub(super) fn timer(cpu: u32, period_ns: u64, program: i32) -> io::Result<Counter> {
-    let mut timer = Builder::new(Software::CPU_CLOCK)
+pub(super) fn timer(cpu: u32, period_ns: u64) -> io::Result<Counter> {
+    Builder::new(Software::CPU_CLOCK)
         .any_pid()
         .one_cpu(cpu as usize)
         .include_kernel()
         .include_hv()
         .sample_period(period_ns)
         .enabled(false)
-        .build()?;
-    timer.set_bpf(program)?;
-    Ok(timer)
+        .build()
 }
 
 fn builder(event: &str) -> Builder<'static> {

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aya::Ebpf;
-use aya::maps::{MapData, PerCpuArray};
-use aya::programs::PerfEvent;
+use aya::maps::{Array, MapData, PerCpuArray};
 use perf_event::Counter;
-use perfwatch_common::counters::{CpuCounters, Reading, SLOTS};
+use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
 
 use super::super::loader::{self, Descriptors, Unavailable};
 use super::super::perf::{self, CpuEvents};
 use crate::snapshot::counters::Absent;
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Method, ProgramStats, Report, SourceError, State};
+
+/// Beyond it the wall clock was stepped or slewed away from the schedule.
+const MAX_DRIFT: Duration = Duration::from_millis(10);
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/prebuilt/counters.o");
 const PROGRAM: &str = "read_counters";
@@ -134,24 +135,25 @@ impl Backend {
     }
 }
 
-/// The loaded program with its maps and timers.
+/// The attached program with its maps and metronome.
 struct Program {
     ebpf: Ebpf,
-    descriptors: Descriptors,
+    /// One array per slot, indexed by CPU.
+    descriptors: Vec<Descriptors>,
     counters: PerCpuArray<MapData, CpuCounters>,
-    /// Possible CPUs: the stride of `descriptors`.
-    stride: u32,
-    timers: Option<Timers>,
+    schedule: Array<MapData, Schedule>,
+    metronome: Option<Metronome>,
     /// `CLOCK_MONOTONIC` ns at which a CPU's events were opened; older readings are of earlier descriptors.
     opened: BTreeMap<u32, u64>,
 }
 
-struct Timers {
+/// A timer per CPU that makes sure that one expires there when a reading is due.
+struct Metronome {
     start: Start,
     cpus: Vec<u32>,
     /// Shared with the thread that enables them in phase.
-    counters: Arc<Mutex<Vec<Counter>>>,
-    /// Ticks in a row at which the newest reading was older than it should be.
+    timers: Arc<Mutex<Vec<Counter>>>,
+    /// Ticks in a row at which the newest reading was out of phase.
     late: u32,
 }
 
@@ -159,76 +161,65 @@ impl Program {
     fn load() -> Result<Self, Unavailable> {
         let internal =
             |what: &str| Unavailable { reason: format!("the counters object has no {what}"), remedy: None };
-        let stride = aya::util::nr_cpus()
-            .map_err(|(what, error)| Unavailable::from_error(what, &error))?
-            .try_into()
-            .unwrap_or(u32::MAX);
-        let mut ebpf = loader::load(super::NAME, OBJECT, |loader| {
-            loader.override_global("CPUS", &stride, true);
-            loader.map_max_entries("DESCRIPTORS", stride * SLOTS as u32);
-        })?;
-        let descriptors =
-            Descriptors::take(&mut ebpf, "DESCRIPTORS").ok_or_else(|| internal("DESCRIPTORS"))?;
+        let mut ebpf = loader::load(super::NAME, OBJECT, |_| {})?;
+        let descriptors = (0..SLOTS)
+            .map(|slot| {
+                let name = format!("SLOT_{slot:02}");
+                Descriptors::take(&mut ebpf, &name).ok_or_else(|| internal(&name))
+            })
+            .collect::<Result<_, _>>()?;
         let counters = ebpf.take_map("COUNTERS").ok_or_else(|| internal("COUNTERS"))?;
         let counters = PerCpuArray::try_from(counters).map_err(|_| internal("COUNTERS"))?;
-        let program: &mut PerfEvent = ebpf
-            .program_mut(PROGRAM)
-            .and_then(|program| program.try_into().ok())
-            .ok_or_else(|| internal(PROGRAM))?;
-        program.load().map_err(|error| loader::program_error(PROGRAM, &error))?;
-        let program = Self { ebpf, descriptors, counters, stride, timers: None, opened: BTreeMap::new() };
-        // Attaching may be refused where loading was not: find out before the descriptors are opened.
-        program.timer(0, Duration::from_secs(1)).map_err(|error| {
-            Unavailable::from_error("running the counters program on a perf event", &error)
-        })?;
-        Ok(program)
-    }
-
-    fn timer(&self, cpu: u32, period: Duration) -> io::Result<Counter> {
-        let program = self.ebpf.program(PROGRAM).ok_or(io::ErrorKind::NotFound)?;
-        let descriptor = program.fd().map_err(io::Error::other)?.as_fd().as_raw_fd();
-        perf::timer(cpu, u64::try_from(period.as_nanos()).unwrap_or(u64::MAX), descriptor)
+        let schedule = ebpf.take_map("SCHEDULE").ok_or_else(|| internal("SCHEDULE"))?;
+        let schedule = Array::try_from(schedule).map_err(|_| internal("SCHEDULE"))?;
+        loader::attach_btf_tracepoint(&mut ebpf, PROGRAM, "hrtimer_expire_entry", &loader::kernel_btf()?)?;
+        Ok(Self { ebpf, descriptors, counters, schedule, metronome: None, opened: BTreeMap::new() })
     }
 
     fn put(&mut self, events: &CpuEvents) -> io::Result<()> {
         self.opened.insert(events.cpu, monotonic_ns());
         for (slot, descriptor) in events.descriptors() {
-            self.descriptors.set(slot as u32 * self.stride + events.cpu, descriptor)?;
+            self.descriptors[slot].set(events.cpu, descriptor)?;
         }
         Ok(())
     }
 
     fn remove(&mut self, cpu: u32) {
         self.opened.remove(&cpu);
-        for slot in 0..SLOTS as u32 {
-            self.descriptors.clear(slot * self.stride + cpu);
+        for slot in &self.descriptors {
+            slot.clear(cpu);
         }
     }
 
-    /// Starts the timers anew when the CPUs or the period changed, or when the wall clock drifted from them.
+    /// Starts schedule and metronome anew when the CPUs or the period changed, or when the wall clock drifted.
     fn keep_phase(&mut self, cpus: impl Iterator<Item = u32>, start: Start) -> io::Result<()> {
         let cpus: Vec<u32> = cpus.collect();
-        if let Some(timers) = &self.timers
-            && timers.start == start
-            && timers.cpus == cpus
-            && timers.late < 3
+        if let Some(metronome) = &self.metronome
+            && metronome.start == start
+            && metronome.cpus == cpus
+            && metronome.late < 3
         {
             return Ok(());
         }
-        let counters =
-            cpus.iter().map(|cpu| self.timer(*cpu, start.period)).collect::<io::Result<Vec<_>>>()?;
-        let counters = Arc::new(Mutex::new(counters));
-        let shared = Arc::clone(&counters);
+        let period_ns = u64::try_from(start.period.as_nanos()).unwrap_or(u64::MAX);
+        let wait = until_phase(start);
+        let first = monotonic_ns().saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+        let schedule = Schedule { period_ns, phase_ns: first.saturating_sub(period_ns) };
+        self.schedule.set(0, schedule, 0).map_err(io::Error::other)?;
+
+        let timers = cpus.iter().map(|cpu| perf::timer(*cpu, period_ns)).collect::<io::Result<Vec<_>>>()?;
+        let timers = Arc::new(Mutex::new(timers));
+        let shared = Arc::clone(&timers);
         // Starting in phase means waiting for it, which a tick must not.
         std::thread::Builder::new().name("counters-phase".into()).spawn(move || {
-            std::thread::sleep(until_phase(start));
+            std::thread::sleep(wait);
             for timer in shared.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
                 if let Err(error) = timer.enable() {
-                    tracing::warn!(%error, "cannot start a counters timer");
+                    tracing::warn!(%error, "cannot start a timer of the counters probe");
                 }
             }
         })?;
-        self.timers = Some(Timers { start, cpus, counters, late: 0 });
+        self.metronome = Some(Metronome { start, cpus, timers, late: 0 });
         Ok(())
     }
 
@@ -247,10 +238,10 @@ impl Program {
                 (reading.read_at_ns > *self.opened.get(cpu)?).then_some((*cpu, reading.slots))
             })
             .collect();
-        if let Some(timers) = &mut self.timers {
+        if let Some(metronome) = &mut self.metronome {
             let age = Duration::from_nanos(monotonic_ns().saturating_sub(newest));
-            let late = newest != 0 && age > timers.start.lead * 10;
-            timers.late = if late { timers.late + 1 } else { 0 };
+            let late = newest != 0 && off_phase(metronome.start, age) > MAX_DRIFT;
+            metronome.late = if late { metronome.late + 1 } else { 0 };
         }
         Ok(readings)
     }
@@ -260,13 +251,21 @@ impl Program {
     }
 }
 
-impl Drop for Timers {
+impl Drop for Metronome {
     fn drop(&mut self) {
         // The thread that starts them may still hold them for a period: stop them now.
-        for timer in self.counters.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for timer in self.timers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             drop(timer);
         }
     }
+}
+
+/// How far from its scheduled moment a reading was made that is `age` old.
+fn off_phase(start: Start, age: Duration) -> Duration {
+    let made = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(age);
+    let period = start.period.as_nanos().max(1);
+    let after = (made + start.lead).as_nanos() % period;
+    Duration::from_nanos(u64::try_from(after.min(period - after)).unwrap_or(u64::MAX))
 }
 
 /// From now to `lead` before the next multiple of the period.

@@ -1,0 +1,206 @@
+//! Probe `counters`: counts against `/proc/stat` and against a `perf_event` group read in user space.
+
+use anyhow::{Context, Result, ensure};
+use perf_event::events::Software;
+use perf_event::{Builder, Counter};
+use perfwatch::snapshot::source::{Method, SourceSettings, State};
+use serde_json::Value;
+
+use crate::load::{self, Spinner};
+use crate::probe::Probe;
+use crate::{Test, Verdict};
+
+pub const TESTS: &[Test] = &[
+    Test { name: "counters::are_read_in_ebpf", run: are_read_in_ebpf },
+    Test { name: "counters::context_switches_match_proc_stat", run: context_switches_match_proc_stat },
+    Test { name: "counters::page_faults_match_a_group_read", run: page_faults_match_a_group_read },
+    Test { name: "counters::idle_and_busy_cpus_are_read_each_tick", run: idle_and_busy_cpus_are_read },
+    Test { name: "counters::chosen_cores_are_obeyed", run: chosen_cores_are_obeyed },
+    Test { name: "counters::nothing_stays_in_the_kernel", run: nothing_stays_in_the_kernel },
+    Test { name: "counters::cost_per_run", run: cost_per_run },
+];
+
+/// A loaded probe. Where its program cannot be loaded the test fails: a silent fall-back to reading in user
+/// space would pass every comparison.
+fn loaded() -> Result<Probe> {
+    let mut probe = Probe::new("counters")?;
+    probe.next()?;
+    let report = probe.report();
+    ensure!(
+        report.state == State::Active && report.method == Method::Ebpf,
+        "counters are not read in eBPF: {report:?}"
+    );
+    probe.next()?; // now every CPU has a reading in phase
+    Ok(probe)
+}
+
+fn value(document: &Value, event: &str) -> Result<f64> {
+    let event = &document["events"][event];
+    event["value"].as_f64().with_context(|| format!("no value: {event}"))
+}
+
+/// Counts made over the same ticks, by the probe and by an independent source.
+struct Compared {
+    probe: f64,
+    independent: f64,
+}
+
+impl Compared {
+    fn off_by_percent(&self) -> f64 {
+        (self.probe - self.independent).abs() / self.independent * 100.0
+    }
+
+    /// The two are read some milliseconds apart on a machine that does other work too.
+    fn agree(&self, tolerance_percent: f64) -> Result<Verdict> {
+        let off = self.off_by_percent();
+        let words = format!(
+            "{} counted, {} by the independent source, {off:.2}% apart",
+            self.probe, self.independent
+        );
+        ensure!(off <= tolerance_percent, "{words}; at most {tolerance_percent}% is accepted");
+        Ok(Verdict::Passed(words))
+    }
+}
+
+/// Runs `work` inside two ticks and compares what both sources counted over them.
+fn compare(
+    event: &str,
+    independent: impl Fn() -> Result<u64>,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<Compared> {
+    let mut probe = loaded()?;
+    let before = independent()?;
+    work()?;
+    let mut counted = value(&probe.next()?, event)?;
+    counted += value(&probe.next()?, event)?;
+    let after = independent()?;
+    Ok(Compared { probe: counted, independent: (after - before) as f64 })
+}
+
+fn are_read_in_ebpf() -> Result<Verdict> {
+    let mut probe = loaded()?;
+    let document = probe.next()?;
+    let names = ["cpu-clock", "context-switches", "cpu-migrations", "page-faults"];
+    for name in names {
+        let ratio = document["events"][name]["running_ratio"].as_f64().context("no ratio")?;
+        value(&document, name)?;
+        ensure!(ratio > 0.999, "software events are never multiplexed, but {name} ran {ratio} of the time");
+    }
+    let clock = value(&document, "cpu-clock")?;
+    let expected = 1000.0 * load::cpus()? as f64;
+    ensure!((clock / expected - 1.0).abs() < 0.05, "cpu-clock counted {clock} ms in {expected} ms of CPUs");
+    let unsupported = document["unsupported_events"].as_array().map_or(0, Vec::len);
+    Ok(Verdict::Passed(format!("4 software events count, {unsupported} of 13 hardware events unsupported")))
+}
+
+fn switches_of_proc_stat() -> Result<u64> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("ctxt ")).context("no ctxt in /proc/stat")?;
+    Ok(line.trim().parse()?)
+}
+
+fn context_switches_match_proc_stat() -> Result<Verdict> {
+    const ROUNDS: u32 = 50_000;
+    let compared = compare("context-switches", switches_of_proc_stat, || load::ping_pong(0, ROUNDS))?;
+    let caused = f64::from(2 * ROUNDS);
+    ensure!(compared.probe >= caused, "{caused} switches were caused, {} counted", compared.probe);
+    compared.agree(2.0)
+}
+
+fn page_faults_match_a_group_read() -> Result<Verdict> {
+    const PAGES: usize = 200_000;
+    let counters = (0..load::cpus()?)
+        .map(|cpu| {
+            let mut builder = Builder::new(Software::PAGE_FAULTS);
+            builder.any_pid().one_cpu(cpu).include_kernel().include_hv().enabled(true);
+            builder.build()
+        })
+        .collect::<Result<Vec<Counter>, _>>()?;
+    let counters = std::cell::RefCell::new(counters);
+    let read = || {
+        let mut sum = 0;
+        for counter in counters.borrow_mut().iter_mut() {
+            sum += counter.read()?;
+        }
+        Ok(sum)
+    };
+    let compared = compare("page-faults", read, || load::fault(PAGES))?;
+    ensure!(compared.probe >= PAGES as f64, "{PAGES} faults were caused, {} counted", compared.probe);
+    compared.agree(2.0)
+}
+
+fn idle_and_busy_cpus_are_read() -> Result<Verdict> {
+    let mut probe = loaded()?;
+    let cpus = load::cpus()?;
+    let _busy = Spinner::start(cpus - 1); // one task for as long as the test lasts; the others mostly idle
+    for tick in 0..4 {
+        let document = probe.next()?;
+        let read = document["per_cpu"].as_array().map_or(0, Vec::len);
+        ensure!(read == cpus, "tick {tick}: {read} of {cpus} CPUs had a new reading");
+        let elapsed = document["elapsed_ms"].as_f64().context("no elapsed_ms")?;
+        ensure!((elapsed - 1000.0).abs() < 20.0, "tick {tick}: readings cover {elapsed} ms of 1000");
+    }
+    Ok(Verdict::Passed(format!("{cpus} CPUs at each of 4 ticks")))
+}
+
+fn chosen_cores_are_obeyed() -> Result<Verdict> {
+    let mut probe = loaded()?;
+    let mut settings =
+        SourceSettings { perf_events_cpu_cores: Some("0".parse()?), ..SourceSettings::default() };
+    probe.apply(&settings);
+    probe.next()?;
+    let document = probe.next()?;
+    let cpus: Vec<_> = document["per_cpu"].as_array().into_iter().flatten().map(|c| &c["cpu"]).collect();
+    ensure!(cpus == [&Value::from(0)], "chose CPU 0, read {cpus:?}");
+    settings.perf_events_enabled = false;
+    probe.apply(&settings);
+    let document = probe.next()?;
+    ensure!(document["available"] == false && probe.report().state == State::Disabled, "not switched off");
+    settings.perf_events_enabled = true;
+    probe.apply(&settings);
+    probe.next()?;
+    let document = probe.next()?;
+    ensure!(document["available"] == true, "not switched on again: {document}");
+    Ok(Verdict::Passed("one core, none, one again".into()))
+}
+
+/// Identifiers of the probe's programs in the kernel, whoever loaded them.
+fn loaded_programs() -> Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    for program in aya::programs::loaded_programs() {
+        let program = program?;
+        if program.name_as_str() == Some("read_counters") {
+            ids.push(program.id());
+        }
+    }
+    Ok(ids)
+}
+
+fn nothing_stays_in_the_kernel() -> Result<Verdict> {
+    let probe = loaded()?;
+    let newest = loaded_programs()?.into_iter().max().context("the loaded program is not listed")?;
+    drop(probe);
+    // The kernel frees a program some milliseconds after its last descriptor.
+    for _ in 0..50 {
+        if !loaded_programs()?.contains(&newest) {
+            return Ok(Verdict::Passed("the program left with its owner".into()));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    anyhow::bail!("the program is still loaded a second after its owner dropped it")
+}
+
+fn cost_per_run() -> Result<Verdict> {
+    let Ok(_stats) = aya::sys::enable_stats(aya::sys::Stats::RunTime) else {
+        return Ok(Verdict::Skipped("BPF_ENABLE_STATS is not offered or not permitted here".into()));
+    };
+    let mut probe = loaded()?;
+    for _ in 0..3 {
+        probe.next()?;
+    }
+    let report = probe.report();
+    let program = report.programs.first().context("no program in the report")?;
+    let (runs, time) = program.run_count.zip(program.run_time_ns).context("the kernel counted no runs")?;
+    ensure!(runs > 0, "the program never ran");
+    Ok(Verdict::Passed(format!("{} ns per event over {runs} events", time / runs)))
+}

@@ -1,0 +1,103 @@
+//! Known amounts of work.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::{Result, ensure};
+
+/// Pins the calling thread to one CPU.
+pub fn pin(cpu: usize) -> Result<()> {
+    // SAFETY: an all-zero cpu_set_t is an empty set, CPU_SET stays inside it, and the call only reads it.
+    let result = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    ensure!(result == 0, "pinning to CPU {cpu}: {}", std::io::Error::last_os_error());
+    Ok(())
+}
+
+/// CPUs that are online.
+pub fn cpus() -> Result<usize> {
+    Ok(std::thread::available_parallelism()?.get())
+}
+
+/// Two threads on one CPU hand a byte to and fro: exactly two context switches a round, since neither can run
+/// before the other blocks.
+pub fn ping_pong(cpu: usize, rounds: u32) -> Result<()> {
+    let (mut here, mut to_there) = std::io::pipe()?;
+    let (mut there, mut to_here) = std::io::pipe()?;
+    let partner = std::thread::spawn(move || -> Result<()> {
+        pin(cpu)?;
+        let mut byte = [0];
+        for _ in 0..rounds {
+            here.read_exact(&mut byte)?;
+            to_here.write_all(&byte)?;
+        }
+        Ok(())
+    });
+    let own = std::thread::spawn(move || -> Result<()> {
+        pin(cpu)?;
+        let mut byte = [0];
+        for _ in 0..rounds {
+            to_there.write_all(&byte)?;
+            there.read_exact(&mut byte)?;
+        }
+        Ok(())
+    });
+    own.join().expect("the thread does not panic")?;
+    partner.join().expect("the thread does not panic")
+}
+
+/// Touches `pages` fresh pages: one page fault each.
+pub fn fault(pages: usize) -> Result<()> {
+    let page = 4096;
+    // SAFETY: a private anonymous mapping of its own, written within its bounds and unmapped here.
+    unsafe {
+        let start = libc::mmap(
+            std::ptr::null_mut(),
+            pages * page,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        ensure!(start != libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
+        // Huge pages would make one fault of 512.
+        libc::madvise(start, pages * page, libc::MADV_NOHUGEPAGE);
+        for index in 0..pages {
+            start.cast::<u8>().add(index * page).write_volatile(1);
+        }
+        libc::munmap(start, pages * page);
+    }
+    Ok(())
+}
+
+/// A thread that never sleeps, on one CPU, until dropped.
+#[derive(Debug)]
+pub struct Spinner(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Spinner {
+    pub fn start(cpu: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            pin(cpu).expect("the CPU is online");
+            while !stopped.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        Self(stop, Some(thread))
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.1.take() {
+            thread.join().expect("the thread does not panic");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Driving one probe as the pipeline does.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use perfwatch::config::Roots;
+use perfwatch::snapshot::source::{Report, Source, SourceSettings, Tick};
+use serde_json::Value;
+
+/// The tests' sampling interval.
+pub const TICK: Duration = Duration::from_secs(1);
+
+pub struct Probe(Box<dyn Source>);
+
+impl Probe {
+    /// The probe of this name, not loaded before its first sample.
+    pub fn new(name: &str) -> Result<Self> {
+        let mut probes = perfwatch::probes::all(&Roots::default()).into_iter();
+        let probe = probes.find(|probe| probe.name() == name);
+        Ok(Self(probe.with_context(|| format!("no probe is named {name}"))?))
+    }
+
+    pub fn apply(&mut self, settings: &SourceSettings) {
+        self.0.apply(settings);
+    }
+
+    pub fn report(&self) -> Report {
+        self.0.report()
+    }
+
+    /// Waits for the next tick and samples.
+    pub fn next(&mut self) -> Result<Value> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let into_tick = Duration::from_nanos(u64::try_from(since_epoch.as_nanos() % TICK.as_nanos())?);
+        std::thread::sleep(TICK - into_tick);
+        let document = self.0.sample(&Tick { timestamp: "now".into(), interval: TICK })?;
+        let value: Value = serde_json::from_slice(&document.json)?;
+        anyhow::ensure!(value["_error"].is_null(), "the document's error: {}", value["_error"]);
+        Ok(value)
+    }
+}
