@@ -1,6 +1,15 @@
 //! What a user may set, checked as a whole before anything starts.
 
+mod check;
+mod settings;
+
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use settings::{Given, SETTINGS, Setting};
+
+use crate::snapshot::source;
 
 /// Where the kernel's file systems are found: `/proc`, `/sys` and `/` by default, elsewhere in a container
 /// that sees the host's at another place, and in tests on recorded trees.
@@ -25,4 +34,122 @@ impl Roots {
     pub fn sys(&self, path: impl AsRef<Path>) -> PathBuf {
         self.sysfs.join(path)
     }
+}
+
+/// Everything the server needs to know before it starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    pub storage: Storage,
+    pub accounts: Accounts,
+    pub sampling: Sampling,
+    pub retention: Retention,
+    pub roots: Roots,
+    /// Directives for the log's filter.
+    pub log: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub cors_origins: Vec<String>,
+    pub allowed_hosts: Vec<String>,
+    pub tls: Option<Tls>,
+    pub metrics_public: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Clone)]
+pub struct Storage {
+    /// `None` is SQLite in `data_dir`.
+    pub database_url: Option<String>,
+    pub data_dir: PathBuf,
+    pub spool_max_bytes: u64,
+    pub background_collection: bool,
+}
+
+impl std::fmt::Debug for Storage {
+    /// Without the URL, which holds a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+pub struct Accounts {
+    /// `None`: generated once and kept in the data directory.
+    pub jwt_secret: Option<String>,
+    pub login_lifetime: Duration,
+    pub admin_username: String,
+    /// `None`: random, printed at the first start.
+    pub admin_password: Option<String>,
+    pub attempts_per_minute: u32,
+}
+
+impl std::fmt::Debug for Accounts {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accounts").field("admin_username", &self.admin_username).finish_non_exhaustive()
+    }
+}
+
+/// First-start values: later the store's configuration holds.
+#[derive(Debug, Clone)]
+pub struct Sampling {
+    pub settings: source::Settings,
+    /// Percent of each CPU.
+    pub ebpf_budget_percent: f64,
+}
+
+/// First-start values, likewise.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    pub cleanup_enabled: bool,
+    pub cleanup_interval: Duration,
+}
+
+/// Everything that is wrong with a configuration, one line each.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used:\n{}", .0.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
+pub struct Problems(pub Vec<String>);
+
+impl Config {
+    /// Reads and checks every setting; on failure all problems are reported, not just the first.
+    ///
+    /// `file` is the configuration file a user named; without one `/etc/perfwatch/perfwatch.toml` is read if it
+    /// is there.
+    pub fn load(
+        flag: impl Fn(&str) -> Option<String>,
+        env: impl Fn(&str) -> Option<String>,
+        file: Option<&Path>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let table = read_file(file, &mut problems);
+        let given = Given::gather(flag, &env, &table, &mut problems);
+        let config = check::all(&given, &env, &mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+    }
+}
+
+const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
+
+fn read_file(named: Option<&Path>, problems: &mut Vec<String>) -> toml::Table {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            problems.push(format!("cannot read {}: {error}", path.display()));
+            String::new()
+        }
+    };
+    text.parse().unwrap_or_else(|error: toml::de::Error| {
+        problems.push(format!("{}: {}", path.display(), error.message()));
+        toml::Table::new()
+    })
 }

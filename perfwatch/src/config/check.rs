@@ -1,0 +1,295 @@
+//! From texts to values: one function per section, each reporting all of its problems.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{Accounts, Config, Given, Retention, Roots, SETTINGS, Sampling, Server, Storage, Tls};
+use crate::snapshot::cpulist::CpuList;
+use crate::snapshot::source::{Settings, SourceSettings};
+
+struct Checker<'a> {
+    given: &'a Given,
+    problems: &'a mut Vec<String>,
+}
+
+pub(super) fn all(
+    given: &Given,
+    env: &impl Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+) -> Config {
+    let mut checker = Checker { given, problems };
+    let server = server(&mut checker);
+    Config {
+        storage: storage(&mut checker, env),
+        accounts: accounts(&mut checker, server.listen),
+        sampling: sampling(&mut checker),
+        retention: retention(&mut checker),
+        roots: roots(&checker),
+        log: checker.text("log").to_owned(),
+        server,
+    }
+}
+
+impl Checker<'_> {
+    /// The setting's text, or its default.
+    fn text(&self, name: &str) -> &str {
+        let default = || SETTINGS.iter().find(|setting| setting.name == name).map_or("", |s| s.default);
+        self.given.get(name).unwrap_or_else(default)
+    }
+
+    fn problem(&mut self, name: &str, what: impl Display) {
+        let env = SETTINGS.iter().find(|setting| setting.name == name).map_or(name, |s| s.env);
+        self.problems.push(format!("{env}: {what}"));
+    }
+
+    /// The parsed text; one that does not parse is a problem, and `placeholder` goes on in its place.
+    fn parsed<T: FromStr>(&mut self, name: &str, expected: &str, placeholder: T) -> T {
+        match self.text(name).trim().parse() {
+            Ok(value) => value,
+            Err(_) => {
+                let text = self.text(name).to_owned();
+                self.problem(name, format_args!("{text:?} is not {expected}"));
+                placeholder
+            }
+        }
+    }
+
+    fn within<T: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, least: T, most: T) -> T {
+        let value = self.parsed(name, &format!("a number from {least} to {most}"), least);
+        if value < least || value > most {
+            self.problem(name, format_args!("{value} is out of range; {least} to {most} is accepted"));
+            return least;
+        }
+        value
+    }
+
+    fn truth(&mut self, name: &str) -> bool {
+        match self.text(name).trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => true,
+            "false" | "0" | "no" | "off" => false,
+            other => {
+                let other = other.to_owned();
+                self.problem(name, format_args!("{other:?} is neither true nor false"));
+                false
+            }
+        }
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let items = self.text(name).split(',').map(str::trim).filter(|item| !item.is_empty());
+        items.map(str::to_owned).collect()
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.given.get(name).map(PathBuf::from)
+    }
+}
+
+fn server(c: &mut Checker<'_>) -> Server {
+    let listen =
+        c.parsed("listen", "an address such as 127.0.0.1:8000", SocketAddr::from(([127, 0, 0, 1], 0)));
+    let tls = match (c.path("tls_cert"), c.path("tls_key")) {
+        (Some(cert), Some(key)) => Some(Tls { cert, key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            c.problem("tls_key", "is needed besides PERFWATCH_TLS_CERT");
+            None
+        }
+        (None, Some(_)) => {
+            c.problem("tls_cert", "is needed besides PERFWATCH_TLS_KEY");
+            None
+        }
+    };
+    let cors_origins = c.list("cors_origins");
+    for origin in &cors_origins {
+        let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        if rest.is_none_or(|host| host.is_empty() || host.contains('/') || host.contains('*')) {
+            c.problem(
+                "cors_origins",
+                format_args!(
+                    "{origin:?} is not an origin such as https://monitor.example.org (no path, no *)"
+                ),
+            );
+        }
+    }
+    Server {
+        listen,
+        cors_origins,
+        allowed_hosts: c.list("allowed_hosts"),
+        tls,
+        metrics_public: c.truth("metrics_public"),
+    }
+}
+
+fn storage(c: &mut Checker<'_>, env: &impl Fn(&str) -> Option<String>) -> Storage {
+    let database_url = c.given.get("database_url").map(str::to_owned);
+    let known = ["sqlite:", "postgres://", "postgresql://", "postgresql+asyncpg://"];
+    if let Some(url) = &database_url
+        && !known.iter().any(|scheme| url.starts_with(scheme))
+    {
+        // The value is not repeated: it may hold a password.
+        c.problem("database_url", "must begin with postgres:// or sqlite:");
+    }
+    let data_dir =
+        c.path("data_dir").unwrap_or_else(|| default_data_dir(env, rustix::process::geteuid().is_root()));
+    Storage {
+        database_url,
+        data_dir,
+        spool_max_bytes: c.within("spool_max_mb", 1, 1 << 20) * (1 << 20),
+        background_collection: c.truth("background_collection_enabled"),
+    }
+}
+
+fn default_data_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBuf {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // systemd's StateDirectory= is the unit's own word on it.
+    if let Some(dir) = set("STATE_DIRECTORY") {
+        return dir;
+    }
+    if root {
+        return "/var/lib/perfwatch".into();
+    }
+    set("XDG_STATE_HOME")
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(set("HOME")?.join(".local/state")))
+        .unwrap_or_else(|| "/tmp".into())
+        .join("perfwatch")
+}
+
+fn accounts(c: &mut Checker<'_>, listen: SocketAddr) -> Accounts {
+    let jwt_secret = c.given.get("jwt_secret").map(str::to_owned);
+    if jwt_secret.as_ref().is_some_and(|secret| secret.len() < 32) && !listen.ip().is_loopback() {
+        c.problem("jwt_secret", format_args!("is shorter than 32 bytes, which {listen} is too public for"));
+    }
+    let admin_username = c.text("admin_username").to_owned();
+    if admin_username.is_empty() || admin_username.chars().count() > 50 {
+        c.problem("admin_username", "must have 1 to 50 characters");
+    }
+    let admin_password = c.given.get("admin_password").map(str::to_owned);
+    if admin_password.as_ref().is_some_and(|password| password.len() > 72) {
+        c.problem("admin_password", "is longer than 72 bytes, which bcrypt would cut");
+    }
+    Accounts {
+        jwt_secret,
+        login_lifetime: Duration::from_secs(3600 * c.within("jwt_expire_hours", 1, 24 * 365)),
+        admin_username,
+        admin_password,
+        attempts_per_minute: c.within("login_attempts_per_minute", 1, 10_000),
+    }
+}
+
+fn sampling(c: &mut Checker<'_>) -> Sampling {
+    let cores = c.text("perf_events_cpu_cores").trim().to_owned();
+    let perf_events_cpu_cores = match cores.as_str() {
+        "all" => None,
+        list => match list.parse::<CpuList>() {
+            Ok(list) => Some(list),
+            Err(error) => {
+                c.problem("perf_events_cpu_cores", error);
+                None
+            }
+        },
+    };
+    Sampling {
+        settings: Settings {
+            interval: Duration::from_secs(c.within("sampling_interval_seconds", 1, 3600)),
+            sources: SourceSettings {
+                perf_events_enabled: c.truth("perf_events_enabled"),
+                perf_events_cpu_cores,
+                perf_events_interval: Duration::from_millis(c.within(
+                    "perf_events_interval_ms",
+                    100,
+                    3_600_000,
+                )),
+            },
+        },
+        ebpf_budget_percent: c.within("ebpf_budget_percent", 0.01, 100.0),
+    }
+}
+
+fn retention(c: &mut Checker<'_>) -> Retention {
+    Retention {
+        cleanup_enabled: c.truth("retention_cleanup_enabled"),
+        cleanup_interval: Duration::from_secs(
+            60 * c.within("retention_cleanup_interval_minutes", 1, 60 * 24 * 365),
+        ),
+    }
+}
+
+fn roots(c: &Checker<'_>) -> Roots {
+    Roots { procfs: c.text("procfs").into(), sysfs: c.text("sysfs").into(), rootfs: c.text("rootfs").into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Problems;
+
+    fn load(env: &[(&str, &str)]) -> Result<Config, Problems> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("perfwatch.toml");
+        std::fs::write(&file, "").unwrap();
+        let find =
+            |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::load(|_| None, find, Some(&file))
+    }
+
+    #[test]
+    fn an_empty_environment_is_a_good_one() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8000");
+        assert_eq!(config.sampling.settings.interval, Duration::from_secs(5));
+        assert_eq!(config.sampling.settings.sources, SourceSettings::default());
+        assert_eq!(config.roots, Roots::default());
+        assert!(config.storage.background_collection && config.retention.cleanup_enabled);
+    }
+
+    #[test]
+    fn the_originals_names_work() {
+        let config = load(&[
+            ("DATABASE_URL", "postgresql+asyncpg://u:p@h/d"),
+            ("SAMPLING_INTERVAL_SECONDS", "2"),
+            ("BACKGROUND_COLLECTION_ENABLED", "False"),
+            ("PERF_EVENTS_CPU_CORES", "0-1"),
+            ("PERF_EVENTS_INTERVAL_MS", "500"),
+        ])
+        .unwrap();
+        assert_eq!(config.sampling.settings.interval, Duration::from_secs(2));
+        assert!(!config.storage.background_collection);
+        assert_eq!(config.sampling.settings.sources.perf_events_cpu_cores.unwrap().to_string(), "0-1");
+        assert_eq!(config.sampling.settings.sources.perf_events_interval, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once_and_no_secret_is() {
+        let Problems(problems) = load(&[
+            ("PERFWATCH_LISTEN", "0.0.0.0:80"),
+            ("JWT_SECRET", "short-secret"),
+            ("DATABASE_URL", "mysql://u:hunter2@h/d"),
+            ("SAMPLING_INTERVAL_SECONDS", "0"),
+            ("PERF_EVENTS_INTERVAL_MS", "99"),
+            ("PERF_EVENTS_CPU_CORES", "3-1"),
+            ("PERF_EVENTS_ENABLED", "maybe"),
+            ("PERFWATCH_CORS_ORIGINS", "*, https://ok.example"),
+            ("PERFWATCH_TLS_CERT", "c.pem"),
+        ])
+        .unwrap_err();
+        let all = problems.join("\n");
+        assert_eq!(problems.len(), 8, "{all}");
+        assert!(!all.contains("short-secret") && !all.contains("hunter2"), "{all}");
+        assert!(all.contains("SAMPLING_INTERVAL_SECONDS: 0 is out of range; 1 to 3600 is accepted"), "{all}");
+    }
+
+    #[test]
+    fn data_goes_where_each_user_expects_it() {
+        let none = |_: &str| None;
+        let home = |name: &str| (name == "HOME").then(|| "/home/u".to_owned());
+        let xdg = |name: &str| (name == "XDG_STATE_HOME").then(|| "/x".to_owned());
+        assert_eq!(default_data_dir(&none, true), PathBuf::from("/var/lib/perfwatch"));
+        assert_eq!(default_data_dir(&home, false), PathBuf::from("/home/u/.local/state/perfwatch"));
+        assert_eq!(default_data_dir(&xdg, false), PathBuf::from("/x/perfwatch"));
+    }
+}
