@@ -1,13 +1,96 @@
 //! `cargo xtask lint`: what a change must satisfy before its tests run.
 
-use anyhow::Result;
+mod hygiene;
+mod imports;
+mod licences;
 
-use crate::step::{command, run};
+use anyhow::{Result, bail};
 
-pub fn run_lints() -> Result<()> {
-    run("rustfmt", command("cargo", &["fmt", "--all", "--check"]))?;
-    run(
-        "clippy",
-        command("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
-    )
+use crate::prerequisites::{self, Purpose};
+use crate::step::{command, npm, output, run};
+use crate::{build_ebpf, page};
+
+/// Check formatting, lints, import directions, eBPF objects, licences; changes nothing
+///
+/// Every check runs; all that failed are named at the end.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Also ask the RustSec and npm databases for advisories (needs a network and cargo-deny)
+    #[arg(long)]
+    advisories: bool,
+}
+
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: &[Check] = &[
+    ("rustfmt", || run("rustfmt", command("cargo", &["fmt", "--all", "--check"]))),
+    ("rustfmt of the eBPF programs", || {
+        run("rustfmt of the eBPF programs", {
+            command("cargo", &["fmt", "--manifest-path", "perfwatch-ebpf/Cargo.toml", "--check"])
+        })
+    }),
+    ("import directions", || findings("import directions", imports::check()?)),
+    ("file hygiene", || findings("file hygiene", hygiene::check()?)),
+    ("eBPF objects against their sources", || {
+        findings("eBPF objects against their sources", stale_objects()?)
+    }),
+    ("licences", || findings("licences", licences::check()?)),
+    ("eslint", || run("eslint", npm(&["run", "lint"]))),
+    ("formatting of the page", || run("formatting of the page", npm(&["run", "format:check"]))),
+    ("types of the page", || run("types of the page", npm(&["run", "typecheck"]))),
+    ("clippy", || {
+        run("clippy", {
+            command(
+                "cargo",
+                &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
+            )
+        })
+    }),
+];
+
+const ADVISORIES: &[Check] = &[
+    ("RustSec", || run("RustSec", command("cargo", &["deny", "check", "advisories", "bans", "sources"]))),
+    ("npm audit", || run("npm audit", npm(&["audit", "--omit=dev"]))),
+];
+
+pub fn lint(options: &Options) -> Result<()> {
+    prerequisites::ensure(Purpose::Build)?;
+    if options.advisories && output("cargo", &["deny", "--version"]).is_none() {
+        bail!("missing: cargo-deny. Run\n\n    cargo install cargo-deny\n\nand start again");
+    }
+    // eslint and vue-tsc are npm packages, and the server does not compile without the page it embeds.
+    page::build()?;
+    let advisories = if options.advisories { ADVISORIES } else { &[] };
+    let mut failed = Vec::new();
+    for (name, check) in CHECKS.iter().chain(advisories) {
+        if !page::exists() && (*name == "eslint" || name.ends_with("of the page")) {
+            continue;
+        }
+        if let Err(error) = check() {
+            if crate::step::interrupted() {
+                return Err(error);
+            }
+            eprintln!("{error:#}");
+            failed.push(*name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("lint: {}", failed.join(", "));
+    }
+    println!("lint: all clean");
+    Ok(())
+}
+
+/// Prints what one of our own checks found; fails when it is anything.
+fn findings(name: &str, found: Vec<String>) -> Result<()> {
+    println!("==> {name}");
+    for finding in &found {
+        eprintln!("{finding}");
+    }
+    if found.is_empty() { Ok(()) } else { bail!("{name}: {} found", found.len()) }
+}
+
+fn stale_objects() -> Result<Vec<String>> {
+    let differences = build_ebpf::differences(&crate::step::root())?;
+    Ok(differences.iter().map(|path| format!("{path}: run cargo xtask build-ebpf")).collect())
 }

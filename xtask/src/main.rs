@@ -1,14 +1,25 @@
 //! PerfWatch's build tool. `cargo xtask --help` lists the commands; each is one file here.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to its user
 
+mod bench;
+mod build;
+mod build_ebpf;
+mod dev;
 mod lint;
+mod page;
+mod prerequisites;
+mod run;
+mod steady_rustc;
 mod step;
 mod test;
 
 use clap::{Parser, Subcommand};
 
+/// Builds, runs and checks PerfWatch
+///
+/// Start with `cargo xtask run`: it builds what is missing and serves http://127.0.0.1:8000.
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Builds, runs and checks PerfWatch")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -16,17 +27,32 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check formatting and lints; changes nothing
-    Lint,
-    /// Run every test and count them
-    Test,
+    Run(run::Options),
+    /// Build the whole server, page and eBPF objects inside, at target/release/perfwatch
+    Build,
+    /// Serve with Vite's dev server in front; rebuild and restart the server on change
+    Dev,
+    Test(test::Options),
+    Lint(lint::Options),
+    BuildEbpf(build_ebpf::Options),
+    Bench(bench::Options),
 }
 
 fn main() -> std::process::ExitCode {
-    let result = match Cli::parse().command {
-        Command::Lint => lint::run_lints(),
-        Command::Test => test::run_tests(),
-    };
+    if std::env::var_os(steady_rustc::REQUEST).is_some() {
+        eprintln!("error: {}", steady_rustc::become_rustc());
+        return std::process::ExitCode::FAILURE;
+    }
+    let command = Cli::parse().command;
+    let result = step::stop_children_on_signals().and_then(|()| match command {
+        Command::Run(options) => run::run(&options),
+        Command::Build => build::build().map(|server| println!("{}", server.display())),
+        Command::Dev => dev::dev(),
+        Command::Test(options) => test::test(&options),
+        Command::Lint(options) => lint::lint(&options),
+        Command::BuildEbpf(options) => build_ebpf::build_ebpf(&options),
+        Command::Bench(options) => bench::bench(&options),
+    });
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {

@@ -1,28 +1,140 @@
-//! `cargo xtask test`: runs every suite and ends with one line that counts all of them.
+//! `cargo xtask test`: installs what the tests need, runs every suite and ends with one line that counts all.
+//!
+//! Suites report in their own ways: libtest's summaries, and one last line `NAME: N passed, N failed, N skipped`
+//! of the others. A libtest test that could not run here prints `SKIPPED: <test>: <reason>` and returns, so
+//! libtest counts it as passed; it is taken off there.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::collections::BTreeSet;
+use std::process::{Command, ExitStatus};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::step::command;
+use crate::prerequisites::{self, Purpose};
+use crate::step::{command, npm, read_lines, root};
+use crate::{build_ebpf, page};
 
-#[derive(Default)]
+/// Install what the tests need, run every suite, count them
+///
+/// Suites: the Rust tests, the probes against the running kernel, the page's unit tests, and the page in
+/// Chromium against the real server. What cannot run on this machine is skipped and named with its reason.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Suites to run, all by default
+    #[arg(value_enum)]
+    suites: Vec<Suite>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Suite {
+    /// The Rust tests of every crate
+    Rust,
+    /// The probes in the running kernel
+    Probes,
+    /// The page's unit tests
+    Unit,
+    /// The page in Chromium
+    E2e,
+}
+
+impl Suite {
+    const ALL: [Self; 4] = [Self::Rust, Self::Probes, Self::Unit, Self::E2e];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust tests",
+            Self::Probes => "Probes in the running kernel",
+            Self::Unit => "Unit tests of the page",
+            Self::E2e => "The page in Chromium",
+        }
+    }
+
+    /// Whether there is such a suite yet.
+    fn exists(self) -> bool {
+        let contains = |file: &str, text: &str| {
+            std::fs::read_to_string(root().join(file)).is_ok_and(|found| found.contains(text))
+        };
+        match self {
+            Self::Rust => true,
+            Self::Probes => contains("probe-tests/src/main.rs", "probe-tests:"),
+            Self::Unit => contains("frontend/package.json", "test:unit"),
+            Self::E2e => root().join("frontend/e2e/run.mjs").exists(),
+        }
+    }
+
+    fn command(self) -> Command {
+        match self {
+            Self::Rust => command(
+                "cargo",
+                &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"],
+            ),
+            Self::Probes => command("cargo", &["run", "--locked", "--package", "probe-tests"]),
+            Self::Unit => npm(&["run", "test:unit"]),
+            Self::E2e => {
+                let mut e2e = npm(&["run", "test:e2e"]);
+                e2e.env("PERFWATCH_BINARY", root().join("target/release/perfwatch"));
+                e2e
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 struct Count {
     passed: u64,
     failed: u64,
     skipped: u64,
+    /// Why tests did not run here, as they said themselves.
+    reasons: BTreeSet<String>,
+    /// Set once the suite said how it went.
+    summarised: bool,
 }
 
 impl Count {
-    /// Reads one line of a suite's output: a libtest summary, or a test that says why it did not run.
-    fn read(&mut self, line: &str) {
-        if let Some(summary) = line.strip_prefix("test result:") {
-            self.passed += number_before(summary, " passed");
-            self.failed += number_before(summary, " failed");
-        } else if line.starts_with("SKIPPED: ") {
-            self.skipped += 1;
+    /// Reads one line of a suite's output.
+    fn read(&mut self, suite: Suite, line: &str) {
+        let line = without_colours(line);
+        if let Some((_, reason)) = line.split_once("SKIPPED: ") {
+            self.reasons.insert(reason.trim().to_owned());
+            return;
         }
+        let prefix = match suite {
+            Suite::Rust => "test result:",
+            Suite::Probes => "probe-tests:",
+            Suite::Unit => "Tests  ",
+            Suite::E2e => "e2e:",
+        };
+        let Some(summary) = line.trim_start().strip_prefix(prefix) else { return };
+        self.passed += number_before(summary, " passed");
+        self.failed += number_before(summary, " failed");
+        self.skipped += number_before(summary, " skipped");
+        self.summarised = true;
+    }
+
+    /// What the suite came to, once it has ended.
+    fn finish(mut self, suite: Suite, status: ExitStatus) -> Self {
+        if suite == Suite::Rust {
+            // libtest knows no skipping at run time: those tests returned, and count as passed.
+            self.skipped = self.reasons.len() as u64;
+            self.passed = self.passed.saturating_sub(self.skipped);
+        }
+        if (!status.success() || !self.summarised) && self.failed == 0 {
+            self.failed = 1; // it did not compile, crashed, or never got to its summary
+        }
+        self
+    }
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.reasons.extend(other.reasons);
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
@@ -32,25 +144,45 @@ fn number_before(text: &str, word: &str) -> u64 {
     digits.parse().unwrap_or(0)
 }
 
-pub fn run_tests() -> Result<()> {
-    let mut count = Count::default();
-    println!("==> cargo test");
-    let mut suite =
-        command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--nocapture"]);
-    let mut child =
-        suite.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
-    let output = child.stdout.take().context("the suite's output was not captured")?;
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        println!("{line}");
-        count.read(&line);
+/// The line without the escape sequences terminals take for colours.
+fn without_colours(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, rest)| rest);
     }
-    let status = child.wait()?;
-    if !status.success() && count.failed == 0 {
-        count.failed = 1; // it did not even compile or was killed
+    plain.push_str(rest);
+    plain
+}
+
+pub fn test(options: &Options) -> Result<()> {
+    prerequisites::ensure(Purpose::Test)?;
+    build_ebpf::ensure()?;
+    page::build()?;
+    let suites = if options.suites.is_empty() { &Suite::ALL[..] } else { &options.suites };
+    let mut total = Count::default();
+    let mut table = Vec::new();
+    for &suite in suites.iter().filter(|suite| suite.exists()) {
+        let started = Instant::now();
+        let mut count = Count::default();
+        let status = read_lines(suite.title(), suite.command(), |line| {
+            println!("{line}");
+            count.read(suite, line);
+        })?;
+        let count = count.finish(suite, status);
+        table.push(format!("{:<30} {count} ({:.0?})", suite.title(), started.elapsed()));
+        total.add(count);
     }
-    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
-    if count.failed > 0 {
+    println!("\n{}", table.join("\n"));
+    if !total.reasons.is_empty() {
+        println!("\nSkipped:");
+        for reason in &total.reasons {
+            println!("  {reason}");
+        }
+    }
+    println!("\n{total}");
+    if total.failed > 0 {
         bail!("tests failed");
     }
     Ok(())
@@ -58,14 +190,46 @@ pub fn run_tests() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
-    #[test]
-    fn counts_summaries_and_skips() {
+    fn count(suite: Suite, lines: &[&str], exit: i32) -> (u64, u64, u64) {
         let mut count = Count::default();
-        count.read("test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out");
-        count.read("SKIPPED: counters: no hardware PMU");
-        count.read("test something ... ok");
-        assert_eq!((count.passed, count.failed, count.skipped), (12, 3, 1));
+        for line in lines {
+            count.read(suite, line);
+        }
+        let count = count.finish(suite, ExitStatus::from_raw(exit << 8));
+        (count.passed, count.failed, count.skipped)
+    }
+
+    #[test]
+    fn libtest_passes_are_less_what_was_skipped() {
+        let lines = [
+            "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out",
+            "SKIPPED: counters: no hardware PMU",
+            "test b ... SKIPPED: counters: no hardware PMU",
+            "test something ... ok",
+            "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+        ];
+        assert_eq!(count(Suite::Rust, &lines, 1), (13, 3, 1));
+    }
+
+    #[test]
+    fn other_suites_count_themselves() {
+        let probes = ["SKIPPED: cycles: no PMU", "probe-tests: 7 passed, 0 failed, 2 skipped"];
+        assert_eq!(count(Suite::Probes, &probes, 0), (7, 0, 2));
+        let vitest = [
+            "\u{1b}[2m Test Files \u{1b}[22m 3 passed (3)",
+            "\u{1b}[2m      Tests \u{1b}[22m \u{1b}[1m\u{1b}[31m1 failed\u{1b}[39m | 30 passed (31)",
+        ];
+        assert_eq!(count(Suite::Unit, &vitest, 1), (30, 1, 0));
+        assert_eq!(count(Suite::E2e, &["e2e: 4 passed, 1 failed, 0 skipped"], 1), (4, 1, 0));
+    }
+
+    #[test]
+    fn silence_and_crashes_are_failures() {
+        assert_eq!(count(Suite::E2e, &[], 0), (0, 1, 0));
+        assert_eq!(count(Suite::Rust, &["test result: ok. 2 passed; 0 failed;"], 101), (2, 1, 0));
     }
 }

@@ -1,0 +1,331 @@
+//! What must be on the machine before a command starts: found, installed, or named in one exact command.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::step::{output, quiet};
+
+/// The oldest Node.js the page's tools accept.
+const NODE_MAJOR: u32 = 20;
+
+/// What a command is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Compile the server and build the page.
+    Build,
+    /// That, and a database server, a browser and load makers.
+    Test,
+    /// Compile the eBPF programs.
+    Ebpf,
+}
+
+/// One thing a command needs, and what provides it.
+#[derive(Debug)]
+struct Need {
+    /// In words, for the message.
+    what: &'static str,
+    found: fn() -> bool,
+    debian: &'static [&'static str],
+    fedora: &'static [&'static str],
+    arch: &'static [&'static str],
+}
+
+const BUILD: &[Need] = &[
+    Need {
+        what: "git",
+        found: || on_path("git"),
+        debian: &["git", "ca-certificates"],
+        fedora: &["git"],
+        arch: &["git"],
+    },
+    Need {
+        what: "a C compiler and linker",
+        found: || on_path("cc"),
+        debian: &["gcc", "libc6-dev"],
+        fedora: &["gcc"],
+        arch: &["gcc"],
+    },
+];
+
+const TEST: &[Need] = &[
+    Need {
+        what: "PostgreSQL's server programs",
+        found: || postgresql().is_some(),
+        debian: &["postgresql"],
+        fedora: &["postgresql-server"],
+        arch: &["postgresql"],
+    },
+    Need {
+        what: "Chromium",
+        found: || chromium().is_some(),
+        debian: &["chromium"],
+        fedora: &["chromium"],
+        arch: &["chromium"],
+    },
+    Need {
+        what: "perf",
+        found: || on_path("perf"),
+        debian: &["linux-perf"],
+        fedora: &["perf"],
+        arch: &["perf"],
+    },
+    Need {
+        what: "stress-ng",
+        found: || on_path("stress-ng"),
+        debian: &["stress-ng"],
+        fedora: &["stress-ng"],
+        arch: &["stress-ng"],
+    },
+];
+
+/// Debian's own compiler with its library sources and the LLVM it was built with; elsewhere rustup's nightly.
+const EBPF: &[Need] = &[Need {
+    what: "a Rust compiler with library sources, and LLVM 22",
+    found: || ebpf_toolchain().is_some(),
+    debian: &["rustc-web", "rust-web-src", "llvm-22-dev", "zlib1g-dev", "libzstd-dev"],
+    fedora: &[],
+    arch: &[],
+}];
+
+/// How eBPF programs are compiled on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EbpfToolchain {
+    /// Debian's `rustc-web`, whose core library is built from its own sources by the stable compiler.
+    Debian { rustc: PathBuf, llvm: PathBuf },
+    /// rustup's nightly with `rust-src`, and a `bpf-linker` on the path.
+    Rustup,
+}
+
+/// The toolchain for eBPF programs, if it is whole.
+pub fn ebpf_toolchain() -> Option<EbpfToolchain> {
+    let rustc = PathBuf::from("/usr/bin/rustc");
+    let llvm = PathBuf::from("/usr/lib/llvm-22");
+    let sources = Path::new("/usr/lib/rustlib/src/rust/library/core/Cargo.toml");
+    if rustc.exists() && sources.exists() && llvm.join("bin/llvm-config").exists() {
+        return Some(EbpfToolchain::Debian { rustc, llvm });
+    }
+    let components = output("rustup", &["+nightly", "component", "list", "--installed"])?;
+    let has_sources = components.lines().any(|line| line == "rust-src");
+    (has_sources && on_path("bpf-linker")).then_some(EbpfToolchain::Rustup)
+}
+
+/// The directory of `initdb` and `pg_ctl`: Debian keeps them off the path, newest version last.
+pub fn postgresql() -> Option<PathBuf> {
+    if let Some(initdb) = find_on_path("initdb") {
+        return initdb.parent().map(Path::to_owned);
+    }
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .ok()?
+        .flatten()
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            let programs = entry.path().join("bin");
+            programs.join("initdb").exists().then_some((version, programs))
+        })
+        .collect();
+    versions.sort();
+    versions.pop().filter(|(version, _)| *version >= 15).map(|(_, programs)| programs)
+}
+
+/// A browser the end-to-end tests can drive.
+pub fn chromium() -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+        .into_iter()
+        .find_map(find_on_path)
+}
+
+fn find_on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+fn on_path(program: &str) -> bool {
+    find_on_path(program).is_some()
+}
+
+/// The package manager of this machine, as far as its names are known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Distribution {
+    Debian,
+    Fedora,
+    Arch,
+    Other,
+}
+
+impl Distribution {
+    fn of(os_release: &str) -> Self {
+        let ids = os_release
+            .lines()
+            .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
+            .flat_map(|ids| ids.trim_matches('"').split_whitespace());
+        for id in ids {
+            match id {
+                "debian" | "ubuntu" => return Self::Debian,
+                "fedora" | "rhel" => return Self::Fedora,
+                "arch" => return Self::Arch,
+                _ => {}
+            }
+        }
+        Self::Other
+    }
+
+    fn here() -> Self {
+        Self::of(&std::fs::read_to_string("/etc/os-release").unwrap_or_default())
+    }
+
+    fn packages(self, need: &Need) -> &'static [&'static str] {
+        match self {
+            Self::Debian => need.debian,
+            Self::Fedora => need.fedora,
+            Self::Arch => need.arch,
+            Self::Other => &[],
+        }
+    }
+
+    /// The exact command a person runs, when this machine's packages have names here.
+    fn command(self, packages: &[&str]) -> Option<String> {
+        let install = match self {
+            Self::Debian => "sudo apt-get install --yes --no-install-recommends",
+            Self::Fedora => "sudo dnf install --assumeyes",
+            Self::Arch => "sudo pacman -S --needed",
+            Self::Other => return None,
+        };
+        (!packages.is_empty()).then(|| format!("{install} {}", packages.join(" ")))
+    }
+}
+
+/// Makes sure that `purpose` can be served: as root on Debian or Ubuntu by installing what is missing,
+/// elsewhere by naming the command that does, before any work is done.
+pub fn ensure(purpose: Purpose) -> Result<()> {
+    let needs: Vec<&Need> = match purpose {
+        Purpose::Build => BUILD.iter().collect(),
+        Purpose::Test => BUILD.iter().chain(TEST).collect(),
+        Purpose::Ebpf => BUILD.iter().chain(EBPF).collect(),
+    };
+    let distribution = Distribution::here();
+    let may_install = distribution == Distribution::Debian && rustix::process::geteuid().is_root();
+    if purpose != Purpose::Ebpf {
+        node(may_install)?;
+    }
+    let missing: Vec<&Need> = needs.iter().copied().filter(|need| !(need.found)()).collect();
+    if !missing.is_empty() {
+        let packages: Vec<&str> =
+            missing.iter().flat_map(|need| distribution.packages(need)).copied().collect();
+        if may_install {
+            apt_get_install(&packages)?;
+        } else {
+            bail!(refusal(&missing, distribution, &packages));
+        }
+        let still: Vec<&str> = missing.iter().filter(|need| !(need.found)()).map(|need| need.what).collect();
+        if !still.is_empty() {
+            bail!("still missing after installing {}: {}", packages.join(" "), still.join(", "));
+        }
+    }
+    Ok(())
+}
+
+fn refusal(missing: &[&Need], distribution: Distribution, packages: &[&str]) -> String {
+    let what: Vec<&str> = missing.iter().map(|need| need.what).collect();
+    let mut message = format!("missing: {}.", what.join(", "));
+    match distribution.command(packages) {
+        Some(command) => message.push_str(&format!(" Run\n\n    {command}\n\nand start again")),
+        None => message.push_str(" Install them and start again"),
+    }
+    if missing.iter().any(|need| need.debian.contains(&"rustc-web")) && packages.is_empty() {
+        message.push_str(
+            "; with rustup: rustup toolchain install nightly --component rust-src \
+             && cargo install bpf-linker",
+        );
+    }
+    message
+}
+
+fn apt_get_install(packages: &[&str]) -> Result<()> {
+    let lists = std::fs::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten();
+    if !lists.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("_Packages")) {
+        quiet("Fetching Debian's package lists", apt_get(&["update"]))?;
+    }
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(packages);
+    let title = format!("Installing {}", packages.join(" "));
+    if quiet(&title, apt_get(&arguments)).is_err() {
+        // Most often the lists are older than the mirror.
+        quiet("Fetching Debian's package lists again", apt_get(&["update"]))?;
+        quiet(&title, apt_get(&arguments))?;
+    }
+    Ok(())
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// Node.js comes from its own site more often than from the distribution, whose version may be too old.
+fn node(may_install: bool) -> Result<()> {
+    let version = || output("node", &["--version"]);
+    if version().is_none() && may_install && debian_offers_node() {
+        apt_get_install(&["nodejs", "npm"])?;
+    }
+    let remedy = format!(
+        "install Node.js {NODE_MAJOR} or newer with npm (https://nodejs.org/en/download) and start again"
+    );
+    let Some(version) = version() else { bail!("missing: Node.js; {remedy}") };
+    if node_major(&version).is_none_or(|major| major < NODE_MAJOR) {
+        bail!("Node.js {version} is too old; {remedy}");
+    }
+    if output("npm", &["--version"]).is_none() {
+        bail!("missing: npm; {remedy}");
+    }
+    Ok(())
+}
+
+fn debian_offers_node() -> bool {
+    let policy = output("apt-cache", &["policy", "nodejs"]).unwrap_or_default();
+    let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "));
+    candidate.and_then(|version| node_major(&format!("v{version}"))).is_some_and(|major| major >= NODE_MAJOR)
+}
+
+fn node_major(version: &str) -> Option<u32> {
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_are_told_apart_by_id_and_likeness() {
+        assert_eq!(Distribution::of("NAME=\"Debian\"\nID=debian\n"), Distribution::Debian);
+        assert_eq!(Distribution::of("ID=pop\nID_LIKE=\"ubuntu debian\"\n"), Distribution::Debian);
+        assert_eq!(Distribution::of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\""), Distribution::Fedora);
+        assert_eq!(Distribution::of("ID=arch"), Distribution::Arch);
+        assert_eq!(Distribution::of("ID=nixos"), Distribution::Other);
+    }
+
+    #[test]
+    fn the_message_is_one_command_that_can_be_pasted() {
+        let missing: Vec<&Need> = BUILD.iter().collect();
+        let packages = ["git", "gcc"];
+        let message = refusal(&missing, Distribution::Debian, &packages);
+        assert!(message.contains("\n    sudo apt-get install --yes --no-install-recommends git gcc\n"));
+        assert!(refusal(&missing, Distribution::Other, &[]).contains("git, a C compiler and linker"));
+    }
+
+    #[test]
+    fn every_need_has_a_debian_package() {
+        for need in BUILD.iter().chain(TEST).chain(EBPF) {
+            assert!(!need.debian.is_empty(), "{}", need.what);
+        }
+    }
+
+    #[test]
+    fn node_versions_are_read() {
+        assert_eq!(node_major("v20.20.2"), Some(20));
+        assert_eq!(node_major("v8.0.0\n"), Some(8));
+        assert_eq!(node_major("nonsense"), None);
+    }
+}
