@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("probes", &["snapshot", "config"]),
     ("stream", &["snapshot", "config"]),
     ("store", &["snapshot", "config"]),
-    ("auth", &["snapshot", "config"]),
+    // Accounts are looked up through the Store trait; the store knows nothing of auth.
+    ("auth", &["store", "snapshot", "config"]),
     ("pipeline", &["collectors", "probes", "stream", "store", "snapshot", "config"]),
     ("api", &["stream", "store", "auth", "snapshot", "config"]),
 ];
