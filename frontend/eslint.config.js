@@ -1,0 +1,79 @@
+import prettier from 'eslint-config-prettier';
+import vue from 'eslint-plugin-vue';
+import globals from 'globals';
+import ts from 'typescript-eslint';
+
+/**
+ * Layers of the page: views → components → charts/composables; components → stores → api.
+ * `format`, `series` and `api/types` are leaves that everyone may read. Each layer lists what it must not import.
+ */
+const layers = {
+  format: ['api', 'series', 'charts', 'stores', 'composables', 'components', 'views', 'router'],
+  series: ['charts', 'stores', 'composables', 'components', 'views', 'router'],
+  api: ['series', 'charts', 'stores', 'composables', 'components', 'views', 'router'],
+  charts: ['stores', 'composables', 'components', 'views', 'router'],
+  stores: ['charts', 'composables', 'components', 'views', 'router'],
+  composables: ['components', 'views', 'router'],
+  components: ['views', 'router'],
+  views: ['router'],
+};
+
+/** Only stores (and the root) talk to the server; the others see the types of its answers. */
+const serverCalls = ['format', 'series', 'charts', 'composables', 'components', 'views'];
+
+function boundary([layer, forbidden]) {
+  const patterns = [
+    {
+      group: ['../*'],
+      message: 'Cross a folder with @/…, so that the layering can be checked.',
+    },
+    {
+      group: forbidden.filter((name) => name !== 'api').map((name) => `@/${name}/**`),
+      message: `${layer}/ may not import from there (see the layers in eslint.config.js).`,
+    },
+  ];
+  if (serverCalls.includes(layer)) {
+    patterns.push({
+      group: ['@/api/**', '!@/api/types'],
+      message: 'Only stores talk to the server; import types from @/api/types.',
+    });
+  }
+  return {
+    files: [`src/${layer}/**/*.{ts,vue}`],
+    rules: { 'no-restricted-imports': ['error', { patterns }] },
+  };
+}
+
+export default ts.config(
+  { ignores: ['dist/**', 'node_modules/**', 'src/api/schema.ts'] },
+  ...ts.configs.strict,
+  ...ts.configs.stylistic,
+  ...vue.configs['flat/recommended'],
+  {
+    languageOptions: { globals: { ...globals.browser } },
+    rules: {
+      eqeqeq: 'error',
+      'no-console': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+    },
+  },
+  {
+    files: ['**/*.vue'],
+    languageOptions: { parserOptions: { parser: ts.parser } },
+    rules: {
+      'vue/block-lang': ['error', { script: { lang: 'ts' } }],
+      'vue/component-api-style': ['error', ['script-setup']],
+      'vue/define-macros-order': 'error',
+      'vue/no-v-html': 'error',
+      'vue/require-default-prop': 'off',
+      'vue/multi-word-component-names': 'off',
+    },
+  },
+  {
+    files: ['e2e/**/*.mjs', '*.config.{js,ts}'],
+    languageOptions: { globals: { ...globals.node, ...globals.browser } },
+    rules: { 'no-console': 'off' },
+  },
+  ...Object.entries(layers).map(boundary),
+  prettier,
+);

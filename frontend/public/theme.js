@@ -1,0 +1,13 @@
+// Sets the theme before the first paint: the address wins, then the stored choice, then dark.
+(function () {
+  var theme = new URLSearchParams(location.search).get('theme');
+  if (!theme) {
+    try {
+      theme = JSON.parse(localStorage.getItem('perfwatch.preferences') || '{}').theme;
+    } catch {
+      theme = null;
+    }
+  }
+  if (theme === 'system') theme = matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
+  document.documentElement.dataset.theme = theme === 'light' ? 'light' : 'dark';
+})();

@@ -1,0 +1,160 @@
+/**
+ * The live stream: one WebSocket that reconnects by itself. Knows nothing of Vue; clock, timers, randomness and
+ * the socket come from outside, so that its behaviour can be tested without waiting.
+ */
+import type { StreamMessage } from './types';
+
+export type StreamState =
+  | { kind: 'connecting' }
+  | { kind: 'open' }
+  | { kind: 'waiting'; attempt: number; retryAt: number }
+  | { kind: 'failed'; attempts: number }
+  | { kind: 'closed' };
+
+export interface Socket {
+  onopen: (() => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number }) => void) | null;
+  send: (text: string) => void;
+  close: () => void;
+}
+
+export interface StreamDependencies {
+  open: () => Socket;
+  onMessage: (message: StreamMessage) => void;
+  onState: (state: StreamState) => void;
+  /** Tells whether the token still counts; asked when the server refuses a connection. */
+  sessionEnded: () => Promise<boolean>;
+  now?: () => number;
+  random?: () => number;
+}
+
+const FIRST_DELAY_MS = 1000;
+const LONGEST_DELAY_MS = 30_000;
+/** About three minutes of trying, then a person decides. */
+const MOST_ATTEMPTS = 10;
+const PING_EVERY_MS = 20_000;
+const ANSWER_WITHIN_MS = 10_000;
+/** The server's close code for an expired token. */
+const TOKEN_EXPIRED = 4001;
+
+/** Exponential, capped, and spread over its upper half so that many pages don't return at once. */
+export function retryDelay(attempt: number, random: number): number {
+  const full = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
+  return Math.round(full * (0.5 + random / 2));
+}
+
+export class MetricStream {
+  private socket: Socket | null = null;
+  private attempts = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private heartbeat: ReturnType<typeof setTimeout> | undefined;
+  private stopped = true;
+
+  constructor(private readonly on: StreamDependencies) {}
+
+  start(): void {
+    this.stopped = false;
+    this.attempts = 0;
+    this.connect();
+  }
+
+  /** Tries at once, whatever the backoff says. */
+  retry(): void {
+    if (!this.stopped && this.socket === null) this.start();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.drop();
+    this.on.onState({ kind: 'closed' });
+  }
+
+  private drop(): void {
+    clearTimeout(this.timer);
+    clearTimeout(this.heartbeat);
+    if (this.socket === null) return;
+    const socket = this.socket;
+    this.socket = null;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  private connect(): void {
+    this.drop();
+    this.on.onState({ kind: 'connecting' });
+    let opened = false;
+    const socket = this.on.open();
+    this.socket = socket;
+    socket.onopen = () => {
+      opened = true;
+      this.on.onState({ kind: 'open' });
+      this.awaitSilence();
+    };
+    socket.onmessage = (event) => {
+      this.attempts = 0;
+      this.awaitSilence();
+      const message = parse(event.data);
+      if (message !== null) this.on.onMessage(message);
+    };
+    socket.onclose = (event) => {
+      this.drop();
+      void this.lost(opened, event.code);
+    };
+  }
+
+  private async lost(opened: boolean, code: number): Promise<void> {
+    if (code === TOKEN_EXPIRED || !opened) {
+      // A browser does not tell why a handshake failed; the server does when asked over HTTP.
+      const ended = await this.on.sessionEnded();
+      if (this.stopped || this.socket !== null) return;
+      if (ended) {
+        this.stop();
+        return;
+      }
+    }
+    this.attempts += 1;
+    if (this.attempts > MOST_ATTEMPTS) {
+      this.on.onState({ kind: 'failed', attempts: MOST_ATTEMPTS });
+      return;
+    }
+    const delay = retryDelay(this.attempts, (this.on.random ?? Math.random)());
+    const now = (this.on.now ?? Date.now)();
+    this.on.onState({ kind: 'waiting', attempt: this.attempts, retryAt: now + delay });
+    this.timer = setTimeout(() => {
+      this.connect();
+    }, delay);
+  }
+
+  /** A connection can die without a close: after some silence ask, and give up when no answer comes. */
+  private awaitSilence(): void {
+    clearTimeout(this.heartbeat);
+    this.heartbeat = setTimeout(() => {
+      this.socket?.send('{"type":"ping"}');
+      this.heartbeat = setTimeout(() => {
+        this.drop();
+        void this.lost(true, 1006);
+      }, ANSWER_WITHIN_MS);
+    }, PING_EVERY_MS);
+  }
+}
+
+function parse(data: unknown): StreamMessage | null {
+  if (typeof data !== 'string') return null;
+  try {
+    const message: unknown = JSON.parse(data);
+    return typeof message === 'object' && message !== null && 'type' in message
+      ? (message as StreamMessage)
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The server's socket, asking for the last `backfill` snapshots. The token travels as a subprotocol: not logged. */
+export function openMetricsSocket(token: string, backfill: number): Socket {
+  const url = new URL('/api/ws/metrics', location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.searchParams.set('backfill', backfill.toString());
+  return new WebSocket(url, ['bearer', token]) as Socket;
+}

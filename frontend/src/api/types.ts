@@ -1,0 +1,193 @@
+/**
+ * The shapes of METRICS.md and CONTRACT.md that the page reads. Every measured field may be absent (an older
+ * server, a failed source) or `null` (not measured in this tick), so nothing here promises a number.
+ */
+
+export type Num = number | null | undefined;
+
+interface DocumentBase {
+  _timestamp?: string;
+  _error?: string | null;
+}
+
+export interface CpuDocument extends DocumentBase {
+  usage_percent?: Num;
+  per_core?: Num[];
+  user?: Num;
+  system?: Num;
+  idle?: Num;
+  iowait?: Num;
+  irq?: Num;
+  softirq?: Num;
+  nice?: Num;
+  steal?: Num;
+  guest?: Num;
+  frequency_mhz?: Num[] | null;
+  load_avg?: Num[];
+  temperature?: Num;
+  core_count?: Num;
+  physical_cores?: Num;
+  interrupts_per_sec?: Num;
+  context_switches_per_sec?: Num;
+  forks_per_sec?: Num;
+  processes_running?: Num;
+  processes_blocked?: Num;
+}
+
+export interface MemoryDocument extends DocumentBase {
+  total_bytes?: Num;
+  available_bytes?: Num;
+  used_bytes?: Num;
+  free_bytes?: Num;
+  usage_percent?: Num;
+  buffers_bytes?: Num;
+  cached_bytes?: Num;
+  shared_bytes?: Num;
+  swap_total_bytes?: Num;
+  swap_used_bytes?: Num;
+  swap_percent?: Num;
+  dirty_bytes?: Num;
+  writeback_bytes?: Num;
+  slab_bytes?: Num;
+}
+
+export interface NetworkInterface {
+  name: string;
+  state?: string | null;
+  speed_mbps?: Num;
+  bytes_sent_per_sec?: Num;
+  bytes_recv_per_sec?: Num;
+  packets_sent_per_sec?: Num;
+  packets_recv_per_sec?: Num;
+  errors_in?: Num;
+  errors_out?: Num;
+  drops_in?: Num;
+  drops_out?: Num;
+}
+
+export interface NetworkDocument extends DocumentBase {
+  bytes_sent_per_sec?: Num;
+  bytes_recv_per_sec?: Num;
+  interfaces?: NetworkInterface[];
+  connection_count?: Num;
+  connections?: Record<string, Num> | null;
+  tcp_retransmits_per_sec?: Num;
+}
+
+export interface Partition {
+  device: string;
+  mountpoint: string;
+  fstype?: string;
+  total_bytes?: Num;
+  used_bytes?: Num;
+  free_bytes?: Num;
+  usage_percent?: Num;
+}
+
+export interface DiskDevice {
+  read_bytes_per_sec?: Num;
+  write_bytes_per_sec?: Num;
+  read_iops?: Num;
+  write_iops?: Num;
+  read_latency_ms?: Num;
+  write_latency_ms?: Num;
+  utilization_percent?: Num;
+  queue_depth?: Num;
+}
+
+export interface DiskDocument extends DocumentBase {
+  partitions?: Partition[];
+  io?: { read_bytes_per_sec?: Num; write_bytes_per_sec?: Num };
+  devices?: Record<string, DiskDevice>;
+}
+
+export interface PerfEvent {
+  value?: Num;
+  unit?: string;
+  running_ratio?: Num;
+  error?: string | null;
+}
+
+export interface PerfEventsDocument extends DocumentBase {
+  available?: boolean;
+  hardware_available?: boolean;
+  cpu_cores?: string;
+  interval_ms?: Num;
+  elapsed_ms?: Num;
+  events?: Record<string, PerfEvent>;
+  unsupported_events?: string[];
+  missing_events?: string[];
+  derived?: Record<string, Num>;
+  per_cpu?: { cpu: number; ipc?: Num; cycles?: Num; instructions?: Num; frequency_mhz?: Num }[];
+}
+
+export interface MemoryBandwidthDocument extends DocumentBase {
+  available?: boolean;
+  pgpgin_per_sec?: Num;
+  pgpgout_per_sec?: Num;
+  pswpin_per_sec?: Num;
+  pswpout_per_sec?: Num;
+  page_io_bytes_per_sec?: Num;
+  swap_io_bytes_per_sec?: Num;
+  pgfault_per_sec?: Num;
+  pgmajfault_per_sec?: Num;
+  [more: string]: unknown;
+}
+
+/** Latency counts in base-2 log-linear buckets with 16 sub-buckets per power of two. */
+export interface Histogram {
+  unit?: string;
+  scheme: string;
+  buckets: [number, number][];
+  count: number;
+  sum?: Num;
+  max?: Num;
+}
+
+/** Documents of one tick, by metric type. Types the page does not know yet are kept as they are. */
+export interface Documents {
+  cpu?: CpuDocument;
+  memory?: MemoryDocument;
+  network?: NetworkDocument;
+  disk?: DiskDocument;
+  perf_events?: PerfEventsDocument;
+  memory_bandwidth?: MemoryBandwidthDocument;
+  [type: string]: (DocumentBase & object) | undefined;
+}
+
+export interface Snapshot {
+  timestamp: string;
+  data: Documents;
+}
+
+export type StreamMessage =
+  | ({ type: 'metrics'; skipped?: number } & Snapshot)
+  | { type: 'history'; snapshots: Snapshot[] }
+  | { type: 'pong' };
+
+export type SourceState = 'active' | 'disabled' | 'unavailable' | 'failed';
+
+export interface Source {
+  name: string;
+  metric_type: string;
+  state: SourceState;
+  method: 'procfs' | 'ebpf' | 'perf_read';
+  reason: string | null;
+  remedy: string | null;
+  cost?: { last_us: number; avg_us: number };
+  programs?: { name: string; run_count: number | null; run_time_ns: number | null }[];
+}
+
+export interface User {
+  id: number;
+  username: string;
+  role: string;
+  created_at: string;
+  last_login: string | null;
+}
+
+export interface Token {
+  access_token: string;
+  token_type: string;
+  expires_in: number;
+}

@@ -1,0 +1,19 @@
+/** Where the plot lies inside a chart, shared by the canvas and by what is laid over it (crosshair, selection). */
+export const plot = { left: 58, right: 6, top: 10, bottom: 20 } as const;
+
+export interface Span {
+  from: number;
+  to: number;
+}
+
+export function timeToX(time: number, span: Span, width: number): number {
+  const inner = width - plot.left - plot.right;
+  return plot.left + ((time - span.from) / (span.to - span.from)) * inner;
+}
+
+/** The time under a pixel, kept inside the plot. */
+export function xToTime(x: number, span: Span, width: number): number {
+  const inner = Math.max(1, width - plot.left - plot.right);
+  const share = Math.min(1, Math.max(0, (x - plot.left) / inner));
+  return span.from + share * (span.to - span.from);
+}

@@ -1,0 +1,55 @@
+/** One ECharts instance bound to an element: loaded lazily, drawn only while visible, resized with its element. */
+import { onBeforeUnmount, onMounted, shallowRef, watch, type Ref } from 'vue';
+import type { EChartsCoreOption } from 'echarts/core';
+import type { EChartsType } from '@/charts/echarts';
+
+export function useChart(
+  element: Readonly<Ref<HTMLElement | null>>,
+  option: Readonly<Ref<EChartsCoreOption>>,
+) {
+  const ready = shallowRef(false);
+  const width = shallowRef(0);
+  const visible = shallowRef(true);
+  let chart: EChartsType | null = null;
+
+  const sizes = new ResizeObserver(() => {
+    const el = element.value;
+    if (el === null) return;
+    width.value = el.clientWidth;
+    chart?.resize({ width: el.clientWidth, height: el.clientHeight });
+  });
+  const sights = new IntersectionObserver(
+    ([entry]) => {
+      visible.value = entry?.isIntersecting ?? true;
+    },
+    { rootMargin: '200px' },
+  );
+
+  onMounted(async () => {
+    const { init } = await import('@/charts/echarts');
+    const el = element.value;
+    if (el === null) return; // the reader left meanwhile
+    chart = init(el, null, { renderer: 'canvas' });
+    sizes.observe(el);
+    sights.observe(el);
+    ready.value = true;
+  });
+
+  // Off screen the option is not even computed.
+  watch(
+    () => (ready.value && visible.value ? option.value : null),
+    (next) => {
+      if (next !== null) chart?.setOption(next, { replaceMerge: ['series'], silent: true });
+    },
+    { flush: 'post' },
+  );
+
+  onBeforeUnmount(() => {
+    sizes.disconnect();
+    sights.disconnect();
+    chart?.dispose();
+    chart = null;
+  });
+
+  return { ready, width };
+}

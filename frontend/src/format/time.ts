@@ -1,0 +1,37 @@
+/** Times of day and dates in the reader's own time zone. */
+
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hour12: false,
+});
+const short = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hour12: false });
+const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
+const full = new Intl.DateTimeFormat(undefined, {
+  year: 'numeric',
+  month: 'short',
+  day: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hour12: false,
+});
+
+export const clockTime = (ms: number): string => clock.format(ms);
+export const fullTime = (ms: number): string => full.format(ms);
+
+const HOUR = 3_600_000;
+
+/** A label for an axis that spans `span` milliseconds. */
+export function axisTime(ms: number, span: number): string {
+  if (span <= 2 * 60_000) return clock.format(ms);
+  if (span <= 26 * HOUR) return short.format(ms);
+  if (span <= 8 * 24 * HOUR) return `${day.format(ms)} ${short.format(ms)}`;
+  return day.format(ms);
+}
+
+/** What a crosshair shows: seconds where they matter, the date where the span is longer than a day. */
+export function cursorTime(ms: number, span: number): string {
+  return span <= 26 * HOUR ? clock.format(ms) : full.format(ms);
+}

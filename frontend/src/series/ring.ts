@@ -1,0 +1,109 @@
+/**
+ * The last samples of many named series in fixed memory: one column of numbers per series over one column of
+ * times. Absent values are NaN. Plain typed arrays, so that nothing here is made reactive.
+ */
+export type Row = Iterable<readonly [name: string, value: number | null | undefined]>;
+
+export interface Slice {
+  times: Float64Array;
+  values: Float64Array;
+}
+
+export class Ring {
+  private times: Float64Array;
+  private readonly columns = new Map<string, Float64Array>();
+  private head = 0;
+  private filled = 0;
+
+  constructor(readonly capacity: number) {
+    this.times = new Float64Array(capacity);
+  }
+
+  get size(): number {
+    return this.filled;
+  }
+
+  /** Milliseconds since the epoch of the newest sample. */
+  get last(): number | null {
+    return this.filled === 0 ? null : (this.times[this.slot(this.filled - 1)] ?? null);
+  }
+
+  names(prefix = ''): string[] {
+    return [...this.columns.keys()].filter((name) => name.startsWith(prefix));
+  }
+
+  /** Appends a sample; one that is not newer than the last (a backfill after a reconnect) is known already. */
+  push(time: number, row: Row): boolean {
+    const last = this.last;
+    if (!Number.isFinite(time) || (last !== null && time <= last)) return false;
+    const slot = this.head;
+    this.times[slot] = time;
+    for (const column of this.columns.values()) column[slot] = NaN;
+    for (const [name, value] of row) {
+      if (typeof value !== 'number') continue;
+      let column = this.columns.get(name);
+      if (column === undefined) {
+        column = new Float64Array(this.capacity).fill(NaN);
+        this.columns.set(name, column);
+      }
+      column[slot] = value;
+    }
+    this.head = (slot + 1) % this.capacity;
+    this.filled = Math.min(this.filled + 1, this.capacity);
+    return true;
+  }
+
+  clear(): void {
+    this.columns.clear();
+    this.head = 0;
+    this.filled = 0;
+  }
+
+  private slot(index: number): number {
+    return (this.head - this.filled + index + this.capacity) % this.capacity;
+  }
+
+  /** Index of the first sample at or after `time`. */
+  indexFrom(time: number): number {
+    let low = 0;
+    let high = this.filled;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.times[this.slot(middle)] ?? 0) < time) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  timeAt(index: number): number {
+    return this.times[this.slot(index)] ?? NaN;
+  }
+
+  at(name: string, index: number): number {
+    if (index < 0 || index >= this.filled) return NaN;
+    return this.columns.get(name)?.[this.slot(index)] ?? NaN;
+  }
+
+  /** Index of the sample nearest to `time`, or -1 when there is none. */
+  nearest(time: number): number {
+    if (this.filled === 0) return -1;
+    const after = Math.min(this.indexFrom(time), this.filled - 1);
+    if (after === 0) return 0;
+    return time - this.timeAt(after - 1) < this.timeAt(after) - time ? after - 1 : after;
+  }
+
+  /** Copies of the samples from `time` to `until`, oldest first. */
+  slice(name: string, time: number, until = Infinity): Slice {
+    const first = this.indexFrom(time);
+    const end = until === Infinity ? this.filled : this.indexFrom(until + 1);
+    const column = this.columns.get(name);
+    const times = new Float64Array(Math.max(0, end - first));
+    const values = new Float64Array(times.length).fill(NaN);
+    for (let i = 0; i < times.length; i += 1) {
+      const slot = this.slot(first + i);
+      times[i] = this.times[slot] ?? NaN;
+      if (column !== undefined) values[i] = column[slot] ?? NaN;
+    }
+    return { times, values };
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * The live samples and the state of the connection. Samples go into a ring of typed arrays as they arrive; what
+ * is drawn follows once per animation frame, however many came.
+ */
+import { defineStore } from 'pinia';
+import { computed, markRaw, shallowRef } from 'vue';
+import { MetricStream, openMetricsSocket, type StreamState } from '@/api/stream';
+import type { Snapshot, StreamMessage } from '@/api/types';
+import { extract } from '@/series/extract';
+import { Ring } from '@/series/ring';
+import { useAuthStore } from './auth';
+
+/** One hour at the shortest interval. */
+const CAPACITY = 3600;
+/** The most the server keeps in memory. */
+const BACKFILL = 720;
+const DEFAULT_INTERVAL_MS = 5000;
+/** Two missed ticks and a bit: then what is shown is old. */
+const STALE_AFTER = 2.5;
+
+export const useLiveStore = defineStore('live', () => {
+  const auth = useAuthStore();
+  const ring = markRaw(new Ring(CAPACITY));
+  const latest = shallowRef<Snapshot | null>(null);
+  const connection = shallowRef<StreamState>({ kind: 'closed' });
+  /** Changes once per drawn frame; whoever reads the ring depends on it. */
+  const version = shallowRef(0);
+  const receivedAt = shallowRef<number | null>(null);
+  const intervalMs = shallowRef(DEFAULT_INTERVAL_MS);
+  const skipped = shallowRef(0);
+  const pausedAt = shallowRef<number | null>(null);
+
+  let newest: Snapshot | null = null;
+  let frame: number | null = null;
+  let stream: MetricStream | null = null;
+
+  function take(snapshot: Snapshot): void {
+    const time = Date.parse(snapshot.timestamp);
+    if (ring.push(time, extract(snapshot.data))) newest = snapshot;
+  }
+
+  /** The interval is what lies between the last two ticks; a hole of skipped ones does not count. */
+  function measureInterval(): void {
+    const size = ring.size;
+    let shortest = Infinity;
+    for (let i = Math.max(1, size - 4); i < size; i += 1) {
+      shortest = Math.min(shortest, ring.timeAt(i) - ring.timeAt(i - 1));
+    }
+    if (Number.isFinite(shortest)) intervalMs.value = shortest;
+  }
+
+  function flush(): void {
+    frame = null;
+    measureInterval();
+    if (pausedAt.value !== null) return;
+    latest.value = newest;
+    version.value += 1;
+  }
+
+  function onMessage(message: StreamMessage): void {
+    if (message.type === 'pong') return;
+    if (message.type === 'history') message.snapshots.forEach(take);
+    if (message.type === 'metrics') {
+      take(message);
+      skipped.value += message.skipped ?? 0;
+    }
+    receivedAt.value = Date.now();
+    frame ??= requestAnimationFrame(flush);
+  }
+
+  function start(): void {
+    if (stream !== null) return;
+    stream = new MetricStream({
+      open: () => openMetricsSocket(auth.token ?? '', BACKFILL),
+      onMessage,
+      onState: (state) => {
+        connection.value = state;
+      },
+      sessionEnded: auth.isOver,
+    });
+    stream.start();
+    window.addEventListener('online', retry);
+  }
+
+  function stop(): void {
+    window.removeEventListener('online', retry);
+    stream?.stop();
+    stream = null;
+    if (frame !== null) cancelAnimationFrame(frame);
+    frame = null;
+    ring.clear();
+    newest = null;
+    latest.value = null;
+    receivedAt.value = null;
+    pausedAt.value = null;
+    version.value += 1;
+  }
+
+  function retry(): void {
+    stream?.retry();
+  }
+
+  /** Sampling goes on; only what is shown stands still. */
+  function togglePause(): void {
+    pausedAt.value = pausedAt.value === null ? (ring.last ?? Date.now()) : null;
+    if (pausedAt.value === null) flush();
+  }
+
+  const staleAfterMs = computed(() => intervalMs.value * STALE_AFTER);
+  const hasData = computed(() => latest.value !== null);
+
+  return {
+    ring,
+    latest,
+    connection,
+    version,
+    receivedAt,
+    intervalMs,
+    skipped,
+    pausedAt,
+    staleAfterMs,
+    hasData,
+    start,
+    stop,
+    retry,
+    togglePause,
+  };
+});

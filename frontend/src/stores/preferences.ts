@@ -1,0 +1,71 @@
+/** What a reader likes, kept in this browser. The address may override it for one visit. */
+import { defineStore } from 'pinia';
+import { computed, shallowRef, watch } from 'vue';
+
+const KEY = 'perfwatch.preferences';
+const dark = window.matchMedia('(prefers-color-scheme: dark)');
+
+export type ThemeChoice = 'dark' | 'light' | 'system';
+export const windowChoices = [1, 5, 15, 60] as const;
+export type WindowMinutes = (typeof windowChoices)[number];
+
+interface Preferences {
+  theme: ThemeChoice;
+  windowMinutes: WindowMinutes;
+  cardOrder: string[];
+  hiddenCards: string[];
+}
+
+const defaults: Preferences = { theme: 'dark', windowMinutes: 5, cardOrder: [], hiddenCards: [] };
+
+function read(): Preferences {
+  try {
+    return { ...defaults, ...(JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Preferences>) };
+  } catch {
+    return defaults;
+  }
+}
+
+export function isTheme(value: unknown): value is ThemeChoice {
+  return value === 'dark' || value === 'light' || value === 'system';
+}
+
+export function isWindow(value: number): value is WindowMinutes {
+  return (windowChoices as readonly number[]).includes(value);
+}
+
+export const usePreferencesStore = defineStore('preferences', () => {
+  const stored = shallowRef(read());
+  const systemDark = shallowRef(dark.matches);
+  const visitTheme = shallowRef<ThemeChoice | null>(null);
+  dark.addEventListener('change', (event) => {
+    systemDark.value = event.matches;
+  });
+
+  const themeChoice = computed(() => visitTheme.value ?? stored.value.theme);
+  const theme = computed<'dark' | 'light'>(() =>
+    themeChoice.value === 'system' ? (systemDark.value ? 'dark' : 'light') : themeChoice.value,
+  );
+  const windowMinutes = computed(() => stored.value.windowMinutes);
+
+  function change(part: Partial<Preferences>): void {
+    stored.value = { ...stored.value, ...part };
+    localStorage.setItem(KEY, JSON.stringify(stored.value));
+  }
+
+  /** A deliberate choice, which also ends what the address asked for. */
+  function chooseTheme(choice: ThemeChoice): void {
+    visitTheme.value = null;
+    change({ theme: choice });
+  }
+
+  watch(
+    theme,
+    (name) => {
+      document.documentElement.dataset.theme = name;
+    },
+    { immediate: true },
+  );
+
+  return { stored, visitTheme, themeChoice, theme, windowMinutes, change, chooseTheme };
+});

@@ -1,0 +1,27 @@
+/** What each collector and probe says of itself: why a number is missing and what would bring it. */
+import { defineStore } from 'pinia';
+import { shallowRef } from 'vue';
+import { toApiError } from '@/api/http';
+import { sources as fetchSources } from '@/api/server';
+import type { Source } from '@/api/types';
+
+export const useSourcesStore = defineStore('sources', () => {
+  const sources = shallowRef<Source[]>([]);
+  const error = shallowRef<string | null>(null);
+
+  async function load(): Promise<void> {
+    try {
+      sources.value = await fetchSources();
+      error.value = null;
+    } catch (caught) {
+      error.value = toApiError(caught).message;
+    }
+  }
+
+  function of(metricType: string): Source | undefined {
+    const all = sources.value.filter((source) => source.metric_type === metricType);
+    return all.find((source) => source.state !== 'active') ?? all[0];
+  }
+
+  return { sources, error, load, of };
+});

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { timeToX, xToTime } from '@/charts/geometry';
+import { heatColour } from '@/charts/palette';
+import { niceScale } from '@/charts/scale';
+import { sparkPath } from '@/charts/sparkline';
+import { points, timelineOption, type TimelineInput } from '@/charts/timeline';
+
+const input: TimelineInput = {
+  series: [{ name: 'User', colour: 'blue', times: [1000, 2000], values: [10, 20] }],
+  unit: 'percent',
+  span: { from: 0, to: 60_000 },
+  theme: 'dark',
+  interval: 1000,
+};
+
+interface Drawn {
+  xAxis: { min: number; max: number };
+  yAxis: { max: number };
+  series: { id: string; data: unknown[]; stack?: string; areaStyle?: object }[];
+}
+const drawn = (part: Partial<TimelineInput> = {}) =>
+  timelineOption({ ...input, ...part }) as unknown as Drawn;
+
+describe('points', () => {
+  it('draws a gap where there was no data', () => {
+    expect(points([0, 1000, 9000], [1, 2, 3], 1000)).toEqual([
+      [0, 1],
+      [1000, 2],
+      [2000, null],
+      [9000, 3],
+    ]);
+  });
+
+  it('bridges the jitter of a late tick', () => {
+    expect(points([0, 1900], [1, 2], 1000)).toHaveLength(2);
+  });
+
+  it('draws an absent value as a gap, not as zero', () => {
+    expect(points([0, 1000], [1, NaN], 1000)[1]).toEqual([1000, null]);
+  });
+});
+
+describe('timelineOption', () => {
+  it('spans exactly the asked time, with or without data', () => {
+    expect(drawn().xAxis).toMatchObject({ min: 0, max: 60_000 });
+    expect(drawn({ series: [] }).yAxis.max).toBeGreaterThan(0);
+  });
+
+  it('makes room for the sum of stacked series', () => {
+    const two = [
+      { ...input.series[0]!, name: 'a' },
+      { ...input.series[0]!, name: 'b' },
+    ];
+    expect(drawn({ series: two }).yAxis.max).toBeLessThan(40);
+    expect(drawn({ series: two, stacked: true }).yAxis.max).toBeGreaterThanOrEqual(40);
+    expect(drawn({ series: two, stacked: true }).series.every((s) => s.stack === 'total')).toBe(true);
+  });
+
+  it('keeps a fixed top', () => {
+    expect(drawn({ max: 100 }).yAxis.max).toBe(100);
+  });
+
+  it('draws the extremes as a band and makes room for them', () => {
+    const [one] = input.series;
+    const option = drawn({ series: [{ ...one!, low: [5, 6], high: [90, 70] }] });
+    expect(option.series.map((s) => s.id)).toEqual(['low:User', 'high:User', 'line:User']);
+    expect(option.series[1]?.data).toEqual([
+      [1000, 85],
+      [2000, 64],
+    ]);
+    expect(option.yAxis.max).toBeGreaterThanOrEqual(90);
+  });
+
+  it('is pure', () => {
+    expect(JSON.stringify(drawn())).toBe(JSON.stringify(drawn()));
+  });
+});
+
+describe('niceScale', () => {
+  it('holds the peak in round steps', () => {
+    for (const peak of [0.03, 1, 7, 12, 99, 101, 12_345]) {
+      const { max, step } = niceScale(peak, 'count');
+      expect(max).toBeGreaterThanOrEqual(peak * 0.999);
+      expect(max / step).toBeCloseTo(Math.round(max / step), 6);
+      expect(max / step).toBeLessThanOrEqual(5);
+    }
+  });
+
+  it('doubles steps for bytes', () => {
+    expect(niceScale(23.5 * 2 ** 30, 'bytes').step).toBe(8 * 2 ** 30);
+    expect(niceScale(1500, 'bytes/s').step).toBe(512);
+  });
+
+  it('has a scale for nothing', () => {
+    expect(niceScale(0, 'count').max).toBe(1);
+    expect(niceScale(NaN, 'count').max).toBe(1);
+  });
+});
+
+describe('the crosshair', () => {
+  it('maps time to pixels and back', () => {
+    const span = { from: 1000, to: 61_000 };
+    expect(xToTime(timeToX(31_000, span, 600), span, 600)).toBeCloseTo(31_000, 3);
+    expect(xToTime(-50, span, 600)).toBe(1000);
+    expect(xToTime(9999, span, 600)).toBe(61_000);
+  });
+});
+
+describe('small pictures', () => {
+  it('breaks a sparkline where a value is absent', () => {
+    expect(sparkPath([1, 2, NaN, 3, 4], 100, 20).match(/M/g)).toHaveLength(2);
+    expect(sparkPath([1], 100, 20)).toBe('');
+  });
+
+  it('colours from idle to saturated and clamps beyond', () => {
+    expect(heatColour(-1, 'dark')).toEqual(heatColour(0, 'dark'));
+    expect(heatColour(2, 'light')).toEqual(heatColour(1, 'light'));
+    expect(heatColour(0.5, 'dark')).toEqual([59, 130, 246]);
+  });
+});

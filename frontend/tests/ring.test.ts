@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { Ring } from '@/series/ring';
+
+function filled(capacity: number, count: number): Ring {
+  const ring = new Ring(capacity);
+  for (let i = 1; i <= count; i += 1) ring.push(i * 10, [['a', i]]);
+  return ring;
+}
+
+describe('Ring', () => {
+  it('keeps the newest samples when it is full', () => {
+    const { times, values } = filled(4, 6).slice('a', 0);
+    expect([...times]).toEqual([30, 40, 50, 60]);
+    expect([...values]).toEqual([3, 4, 5, 6]);
+  });
+
+  it('refuses what it knows already, so a backfill after a reconnect adds only what was missed', () => {
+    const ring = filled(10, 3);
+    expect(ring.push(30, [['a', 99]])).toBe(false);
+    expect(ring.push(20, [['a', 99]])).toBe(false);
+    expect(ring.push(NaN, [['a', 99]])).toBe(false);
+    expect(ring.push(40, [['a', 4]])).toBe(true);
+    expect([...ring.slice('a', 0).values]).toEqual([1, 2, 3, 4]);
+  });
+
+  it('has no value where a series was absent, also in a slot used before', () => {
+    const ring = filled(3, 3);
+    ring.push(40, [['b', 1]]);
+    expect(ring.at('a', 2)).toBeNaN();
+    expect(ring.at('b', 2)).toBe(1);
+    expect(ring.at('b', 0)).toBeNaN();
+    expect(ring.at('nowhere', 0)).toBeNaN();
+  });
+
+  it('treats null as absent, not as zero', () => {
+    const ring = new Ring(2);
+    ring.push(1, [['a', null]]);
+    expect(ring.at('a', 0)).toBeNaN();
+  });
+
+  it('cuts by time, both ends included', () => {
+    expect([...filled(10, 6).slice('a', 20, 40).times]).toEqual([20, 30, 40]);
+    expect(filled(10, 3).slice('a', 31).times).toHaveLength(0);
+  });
+
+  it('finds the nearest sample', () => {
+    const ring = filled(10, 3);
+    expect([0, 14, 16, 29, 99].map((time) => ring.nearest(time))).toEqual([0, 0, 1, 2, 2]);
+    expect(new Ring(2).nearest(5)).toBe(-1);
+  });
+});

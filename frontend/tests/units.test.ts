@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { ABSENT, digits, duration, format, nanoseconds } from '@/format/units';
+
+describe('numbers with units', () => {
+  it('shows an absent number as a dash, never as zero', () => {
+    for (const absent of [null, undefined, NaN, Infinity]) expect(format(absent, 'percent')).toBe(ABSENT);
+    expect(format(0, 'percent')).toBe('0 %');
+  });
+
+  it('keeps three significant digits', () => {
+    expect(['0.004', '0.12', '1.50', '12.3', '123', '99.9', '100']).toEqual(
+      [0.0041, 0.1234, 1.499, 12.34, 123.4, 99.94, 99.96].map(digits),
+    );
+  });
+
+  it('counts bytes by 1024 and everything else by 1000', () => {
+    expect(format(1023, 'bytes')).toBe('1023 B');
+    expect(format(1536, 'bytes')).toBe('1.50 KiB');
+    expect(format(23.5 * 2 ** 30, 'bytes')).toBe('23.5 GiB');
+    expect(format(1_500_000, 'count/s')).toBe('1.50 M/s');
+    expect(format(1500, 'ops/s')).toBe('1.50 kIO/s');
+    expect(format(999, 'count')).toBe('999');
+  });
+
+  it('moves to the next unit instead of showing 1000 of one', () => {
+    expect(format(999_999, 'count')).toBe('1.00 M');
+    expect(format(1024 * 1024 - 1, 'bytes')).toBe('1.00 MiB');
+  });
+
+  it('spells spans of time', () => {
+    expect(nanoseconds(950)).toBe('950 ns');
+    expect(nanoseconds(2_500_000)).toBe('2.50 ms');
+    expect(nanoseconds(3e9)).toBe('3 s');
+    expect([0, 45, 200, 3600, 90_061].map(duration)).toEqual(['0 s', '45 s', '3 min 20 s', '1 h', '1 d 1 h']);
+  });
+});

@@ -1,0 +1,35 @@
+import { fileURLToPath } from 'node:url';
+import tailwindcss from '@tailwindcss/vite';
+import vue from '@vitejs/plugin-vue';
+import { defineConfig } from 'vitest/config';
+
+const server = process.env.PERFWATCH_URL ?? 'http://127.0.0.1:8000';
+
+export default defineConfig({
+  plugins: [vue(), tailwindcss()],
+  resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
+  server: {
+    // `changeOrigin` keeps the server's Host and Origin checks content behind this proxy.
+    proxy: {
+      '/api': {
+        target: server,
+        ws: true,
+        changeOrigin: true,
+        headers: { origin: server },
+      },
+      '/health': { target: server, changeOrigin: true },
+      '/openapi.json': { target: server, changeOrigin: true },
+    },
+  },
+  build: {
+    target: 'es2022',
+    // The content security policy allows no inline resources.
+    assetsInlineLimit: 0,
+    // ECharts is one chunk of its own, fetched after the first paint.
+    chunkSizeWarningLimit: 700,
+  },
+  test: {
+    environment: 'happy-dom',
+    include: ['tests/**/*.test.ts'],
+  },
+});
