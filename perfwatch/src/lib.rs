@@ -3,14 +3,18 @@
 //! Modules stand in the order a reading passes through them; ARCHITECTURE.md has the picture.
 //! Those that only measure stand without the `server` feature.
 
-#[cfg(feature = "server")]
-pub mod auth;
 pub mod config;
+pub mod snapshot;
+pub mod probes;
 #[cfg(feature = "server")]
 pub mod pipeline;
-pub mod probes;
-pub mod snapshot;
+#[cfg(feature = "server")]
+pub mod stream;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]
-pub mod stream;
+pub mod auth;
+#[cfg(feature = "server")]
+pub mod doctor;
+#[cfg(feature = "server")]
+pub mod app;

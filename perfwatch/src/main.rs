@@ -1,1 +1,123 @@
-fn main() {}
+//! The command line: reads the configuration, runs one command and is the only place that exits.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to its user
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use perfwatch::app;
+use perfwatch::config::{Config, SETTINGS};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn command_line() -> Command {
+    Command::new("perfwatch")
+        .about("Shows this machine's performance, measured in the kernel, in a browser")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(configured(
+            Command::new("serve").about("Measure, keep history, and serve the page and the API"),
+        ))
+        .subcommand(configured(
+            Command::new("snapshot").about("Measure for one interval and print the snapshot as JSON"),
+        ))
+        .subcommand(
+            configured(
+                Command::new("doctor")
+                    .about("Tell what works on this machine, what does not, and how to fix it"),
+            )
+            .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the findings as JSON"))
+            .after_help("Exits with 0 when everything that this machine offers is in use, with 1 otherwise."),
+        )
+}
+
+/// Adds a flag for every setting.
+fn configured(command: Command) -> Command {
+    let flags = SETTINGS.iter().map(|setting| {
+        let default = if setting.default.is_empty() {
+            String::new()
+        } else {
+            format!(" [default: {}]", setting.default)
+        };
+        Arg::new(setting.name)
+            .long(setting.name.replace('_', "-"))
+            .value_name("VALUE")
+            .hide_env_values(true)
+            .help(format!("{}{default} [env: {}]", setting.help, setting.env))
+    });
+    command
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Configuration file [default: /etc/perfwatch/perfwatch.toml, if it is there]"),
+        )
+        .args(flags)
+}
+
+fn config(arguments: &ArgMatches) -> Result<Config> {
+    let flag = |name: &str| arguments.get_one::<String>(name).cloned();
+    let env = |name: &str| std::env::var(name).ok();
+    let file = arguments.get_one::<PathBuf>("config");
+    Ok(Config::load(flag, env, file.map(PathBuf::as_path))?)
+}
+
+fn run() -> Result<ExitCode> {
+    let arguments = command_line().get_matches();
+    let (name, arguments) = arguments.subcommand().context("clap demands a subcommand")?;
+    let config = config(arguments)?;
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
+        .with_context(|| format!("PERFWATCH_LOG: {:?} is not a log filter", config.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    app::prepare_process();
+    // Two workers are plenty: measuring has a thread of its own, and so has each password.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(async {
+        match name {
+            "snapshot" => {
+                println!("{}", app::snapshot(&config).await?);
+                Ok(ExitCode::SUCCESS)
+            }
+            "doctor" => {
+                let diagnosis = app::diagnose(config).await?;
+                if arguments.get_flag("json") {
+                    println!("{}", serde_json::to_string_pretty(&diagnosis)?);
+                } else {
+                    print!("{}", diagnosis.text());
+                }
+                Ok(if diagnosis.healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            }
+            _ => {
+                app::serve(config, stopped()?, |line| println!("{line}")).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    });
+    // A source that hangs in the kernel must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// Completes at the first SIGINT or SIGTERM.
+fn stopped() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("perfwatch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -136,7 +136,7 @@ fn builder(event: &str) -> Builder<'static> {
 fn classify(event: &str, error: &io::Error) -> Absent {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV | libc::ENXIO | libc::EINVAL) => {
-            Absent::Unsupported(format!("{event} is not offered by this CPU or virtual machine ({error})"))
+            Absent::Unsupported(format!("{event} is not offered by this CPU or virtual machine"))
         }
         Some(libc::EACCES | libc::EPERM) => Absent::Failed(format!("{event}: not permitted ({error})")),
         Some(libc::EMFILE | libc::ENFILE) => Absent::Failed(format!(

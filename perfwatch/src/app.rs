@@ -1,0 +1,176 @@
+//! The composition root: wires sources, pipeline, stream, store, accounts and API together, and takes them
+//! down in the order that loses nothing.
+
+mod memory;
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::auth::attempts::Attempts;
+use crate::auth::passwords::Passwords;
+use crate::auth::tokens::{self, Tokens};
+use crate::auth::{Auth, first};
+use crate::config::Config;
+use crate::doctor::{self, Diagnosis};
+use crate::pipeline::{self, Outputs};
+use crate::probes;
+use crate::snapshot::source::{Board, Settings, Source};
+use crate::snapshot::{MetricType, Snapshot};
+use crate::store::writer::Writer;
+use crate::store::{self, Store};
+use crate::stream::Hub;
+
+/// bcrypt's work factor: about 250 ms a password.
+const BCRYPT_COST: u32 = 12;
+/// Passwords hashed at the same time; the other CPUs stay with the machine's own work.
+const PARALLEL_HASHES: usize = 2;
+
+/// Every source, in the order of the documents in a message.
+pub fn sources(config: &Config) -> Vec<Box<dyn Source>> {
+    let mut sources = probes::all(&config.roots);
+    let order = MetricType::ALL;
+    sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
+    sources
+}
+
+/// Serves until `stop` completes; then the last batch is stored before this returns.
+///
+/// `announce` gets each line that the person who started the server should read.
+pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
+    let data_dir = &config.storage.data_dir;
+    private_directory(data_dir)
+        .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
+    // The address is taken first: a second server must find out before it touches the first one's store.
+    let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {} (is another server running there? PERFWATCH_LISTEN chooses another address)",
+            config.server.listen
+        )
+    })?;
+
+    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    let store = store::open(&url).await.context("cannot open the store")?;
+    let auth = accounts(&config, &store, &announce).await?;
+
+    let hub = Hub::default();
+    let board = Board::default();
+    let (stop_sender, stopping) = watch::channel(false);
+    let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
+    let writer = config.storage.background_collection.then(|| Writer::spawn(Arc::clone(&store)));
+
+    let sampling = tokio::spawn({
+        let (sources, board, hub, stopping) =
+            (sources(&config), board.clone(), hub.clone(), stopping.clone());
+        async move {
+            let outputs = Outputs {
+                live: |snapshot: &_| hub.publish(snapshot),
+                store: |snapshot: &_| {
+                    if let Some(writer) = &writer {
+                        writer.submit(snapshot);
+                    }
+                },
+            };
+            pipeline::run(sources, board, settings_receiver, outputs, stopping).await;
+            writer
+        }
+    });
+
+    memory::release_unused();
+    stop.await;
+    stop_sender.send_replace(true);
+    let _ = (listener, auth, settings, sampling.await);
+    Ok(())
+}
+
+/// Measures for one interval and returns the snapshot as the stream would send it.
+pub async fn snapshot(config: &Config) -> Result<String> {
+    let (snapshot, _) = measure_once(config, config.sampling.settings.clone()).await?;
+    Ok(String::from_utf8_lossy(&snapshot.message()).into_owned())
+}
+
+/// Measures for a second and tells how every source stands.
+pub async fn diagnose(config: Config) -> Result<Diagnosis> {
+    let settings = Settings { interval: Duration::from_secs(1), ..config.sampling.settings.clone() };
+    let (snapshot, board) = measure_once(&config, settings).await?;
+    let perf_events =
+        snapshot.documents.iter().find(|document| document.metric_type == MetricType::PerfEvents);
+    let perf_events = match perf_events {
+        Some(document) => serde_json::from_slice(&document.json)?,
+        None => serde_json::Value::Null,
+    };
+    Ok(doctor::diagnose(&config.roots, &board.reports(), &perf_events))
+}
+
+/// The first snapshot primes the rates; the one at the next tick has them and is returned.
+async fn measure_once(config: &Config, settings: Settings) -> Result<(Arc<Snapshot>, Board)> {
+    let (_settings, settings) = watch::channel(settings);
+    let (stop, stopping) = watch::channel(false);
+    let board = Board::default();
+    let mut last = None;
+    let outputs = Outputs {
+        live: |_: &_| {},
+        store: |snapshot: &Arc<Snapshot>| {
+            last = Some(Arc::clone(snapshot));
+            stop.send_replace(true);
+        },
+    };
+    pipeline::run(sources(config), board.clone(), settings, outputs, stopping).await;
+    Ok((last.context("sampling ended without a snapshot")?, board))
+}
+
+/// What the process needs before any thread starts.
+pub fn prepare_process() {
+    // Counters take a descriptor per CPU and event; the soft limit of 1024 is too low for 64 CPUs.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    memory::keep_small();
+}
+
+/// Creates the directory for its owner alone, or accepts the one that is there.
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the first account if there is none, and everything that checks passwords and tokens.
+async fn accounts(config: &Config, store: &Arc<dyn Store>, announce: &impl Fn(&str)) -> Result<Auth> {
+    let data_dir = config.storage.data_dir.clone();
+    let accounts = &config.accounts;
+    let passwords = Passwords::new(BCRYPT_COST, PARALLEL_HASHES);
+    let loopback_only = config.server.listen.ip().is_loopback();
+    let password = accounts.admin_password.as_deref();
+    let first = first::ensure(
+        store.as_ref(),
+        &passwords,
+        &data_dir,
+        &accounts.admin_username,
+        password,
+        loopback_only,
+    );
+    match first.await.context("cannot make the first account")? {
+        first::First::Exists => {}
+        first::First::Configured { weak: false } => {}
+        first::First::Configured { weak: true } => {
+            tracing::warn!("ADMIN_PASSWORD is one that a guesser would try first; change it");
+        }
+        first::First::Generated { password, file } => {
+            announce(&format!("first login: {} / {password}", accounts.admin_username));
+            announce(&format!("             (also in {}, until it is changed)", file.display()));
+        }
+    }
+    let secret = match &accounts.jwt_secret {
+        Some(secret) => secret.clone().into_bytes(),
+        None => tokens::load_or_create_secret(&data_dir).context("cannot keep the key for login tokens")?,
+    };
+    let tokens = Tokens::new(&secret, accounts.login_lifetime);
+    let attempts = Attempts::new(accounts.attempts_per_minute);
+    Ok(Auth::new(Arc::clone(store), passwords, tokens, attempts, data_dir))
+}

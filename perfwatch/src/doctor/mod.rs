@@ -1,0 +1,201 @@
+//! `perfwatch doctor`: what works on this machine, what does not, why, and the command that would mend it.
+
+mod machine;
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::config::Roots;
+use crate::snapshot::source::{Method, Report, State};
+
+/// How a finding stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// In use.
+    Ok,
+    /// Not there, and no setting of this machine would bring it.
+    Note,
+    /// It could be used and is not.
+    Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub name: String,
+    pub status: Status,
+    pub detail: String,
+    /// The exact command or setting that would mend it.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), status: Status::Ok, detail: detail.into(), remedy: None }
+    }
+
+    fn note(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { status: Status::Note, ..Self::ok(name, detail) }
+    }
+
+    fn problem(name: impl Into<String>, detail: impl Into<String>, remedy: Option<String>) -> Self {
+        Self { status: Status::Problem, remedy, ..Self::ok(name, detail) }
+    }
+}
+
+/// Everything the doctor found, in the order it is printed.
+#[derive(Debug, Serialize)]
+pub struct Diagnosis {
+    pub machine: Vec<Finding>,
+    pub sources: Vec<Finding>,
+    pub events: Vec<Finding>,
+}
+
+/// Looks at the machine, and at how each source and each event stood after it was sampled. `perf_events` is the
+/// document of that type.
+pub fn diagnose(roots: &Roots, reports: &[Report], perf_events: &serde_json::Value) -> Diagnosis {
+    Diagnosis {
+        machine: machine::findings(roots),
+        sources: reports.iter().map(source).collect(),
+        events: events(perf_events),
+    }
+}
+
+fn source(report: &Report) -> Finding {
+    let method = match report.method {
+        Method::Procfs => "procfs",
+        Method::Ebpf => "eBPF",
+        Method::PerfRead => "perf_event reads in user space",
+    };
+    let reason = report.reason.as_deref();
+    let detail = |how: &str| match reason {
+        Some(reason) => format!("{how}: {reason}"),
+        None => how.to_owned(),
+    };
+    match (report.state, report.method) {
+        (State::Active, Method::PerfRead) => {
+            Finding::problem(report.name, detail(method), report.remedy.clone())
+        }
+        (State::Active, _) => {
+            Finding { remedy: report.remedy.clone(), ..Finding::ok(report.name, detail(method)) }
+        }
+        (State::Disabled, _) => Finding::problem(report.name, detail("disabled"), report.remedy.clone()),
+        (State::Unavailable, _) => {
+            Finding::problem(report.name, detail("unavailable"), report.remedy.clone())
+        }
+        (State::Failed, _) => Finding::problem(report.name, detail("failed"), report.remedy.clone()),
+    }
+}
+
+fn events(document: &serde_json::Value) -> Vec<Finding> {
+    let Some(events) = document["events"].as_object() else { return Vec::new() };
+    let listed = |list: &str, name: &str| {
+        document[list].as_array().into_iter().flatten().any(|item| item.as_str() == Some(name))
+    };
+    events
+        .iter()
+        .map(|(name, event)| match (event["value"].as_f64(), event["error"].as_str()) {
+            (Some(_), _) => {
+                let ratio = event["running_ratio"].as_f64().unwrap_or(1.0);
+                Finding::ok(name, format!("counts, on the PMU {:.0}% of the time", ratio * 100.0))
+            }
+            (None, error) if listed("unsupported_events", name) => {
+                Finding::note(name, error.unwrap_or("not offered"))
+            }
+            (None, error) => Finding::problem(name, error.unwrap_or("no value"), None),
+        })
+        .collect()
+}
+
+impl Diagnosis {
+    fn all(&self) -> impl Iterator<Item = &Finding> {
+        self.machine.iter().chain(&self.sources).chain(&self.events)
+    }
+
+    /// True when everything that this machine offers is in use.
+    pub fn healthy(&self) -> bool {
+        self.all().all(|finding| finding.status != Status::Problem)
+    }
+
+    /// For a terminal.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (title, findings) in
+            [("machine", &self.machine), ("sources", &self.sources), ("events", &self.events)]
+        {
+            let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{title}");
+            for finding in findings {
+                let mark = match finding.status {
+                    Status::Ok => "ok  ",
+                    Status::Note => "-   ",
+                    Status::Problem => "FIX ",
+                };
+                let _ = writeln!(text, "  {mark}{:width$}  {}", finding.name, finding.detail);
+                if let Some(remedy) = &finding.remedy {
+                    let _ = writeln!(text, "      {:width$}  → {remedy}", "");
+                }
+            }
+        }
+        let problems = self.all().filter(|finding| finding.status == Status::Problem).count();
+        let _ = match problems {
+            0 => writeln!(text, "everything that this machine offers is in use"),
+            1 => writeln!(text, "1 finding to fix"),
+            many => writeln!(text, "{many} findings to fix"),
+        };
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::MetricType;
+    use serde_json::json;
+
+    fn report(state: State, method: Method) -> Report {
+        let reason = Some("because".to_owned());
+        Report { state, reason, ..Report::active("counters", MetricType::PerfEvents, method) }
+    }
+
+    #[test]
+    fn what_could_be_used_and_is_not_is_a_problem() {
+        assert_eq!(source(&report(State::Active, Method::Ebpf)).status, Status::Ok);
+        for (state, method) in [
+            (State::Active, Method::PerfRead),
+            (State::Unavailable, Method::Ebpf),
+            (State::Disabled, Method::Ebpf),
+            (State::Failed, Method::Procfs),
+        ] {
+            assert_eq!(source(&report(state, method)).status, Status::Problem);
+        }
+    }
+
+    #[test]
+    fn an_event_the_hardware_lacks_is_a_note_and_one_that_failed_a_problem() {
+        let document = json!({
+            "events": {
+                "cycles": {"value": null, "error": "no PMU"},
+                "cpu-clock": {"value": 1.0, "running_ratio": 1.0, "error": null},
+                "branches": {"value": null, "error": "EMFILE"},
+            },
+            "unsupported_events": ["cycles"],
+        });
+        let found = events(&document);
+        let status = |name: &str| found.iter().find(|finding| finding.name == name).unwrap().status;
+        assert_eq!(status("cycles"), Status::Note);
+        assert_eq!(status("cpu-clock"), Status::Ok);
+        assert_eq!(status("branches"), Status::Problem);
+    }
+
+    #[test]
+    fn the_last_line_counts_what_is_to_fix() {
+        let finding = Finding::problem("psi", "off", Some("boot with psi=1".into()));
+        let diagnosis = Diagnosis { machine: vec![finding], sources: vec![], events: vec![] };
+        assert!(!diagnosis.healthy());
+        let text = diagnosis.text();
+        assert!(text.contains("→ boot with psi=1") && text.ends_with("1 finding to fix\n"), "{text}");
+    }
+}
