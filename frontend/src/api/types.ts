@@ -144,7 +144,9 @@ export interface Histogram {
   max?: Num;
 }
 
-/** Documents of one tick, by metric type. Types the page does not know yet are kept as they are. */
+type OpenDocument = DocumentBase & Record<string, unknown>;
+
+/** Documents of one tick, by metric type. */
 export interface Documents {
   cpu?: CpuDocument;
   memory?: MemoryDocument;
@@ -152,7 +154,11 @@ export interface Documents {
   disk?: DiskDocument;
   perf_events?: PerfEventsDocument;
   memory_bandwidth?: MemoryBandwidthDocument;
-  [type: string]: (DocumentBase & object) | undefined;
+  scheduler?: OpenDocument;
+  block_io?: OpenDocument;
+  tcp?: OpenDocument;
+  processes?: OpenDocument;
+  pressure?: OpenDocument;
 }
 
 export interface Snapshot {
