@@ -1,0 +1,97 @@
+//! Collector `cpu`, document `cpu`: `/proc/stat`, `/proc/loadavg`, cpufreq, and hwmon or thermal zones.
+
+mod derive;
+mod raw;
+mod sensors;
+
+use std::mem;
+use std::time::Instant;
+
+use self::derive::{Context, derive};
+use self::raw::Raw;
+use self::sensors::{Frequencies, Thermometers};
+use super::counter::{Rates, Width};
+use super::fields::{self, Fields};
+use super::file::KernelFile;
+use crate::config::Roots;
+use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
+use crate::snapshot::{Document, MetricType};
+
+pub(super) const NAME: &str = "cpu";
+
+pub(super) struct Cpu {
+    roots: Roots,
+    width: Width,
+    stat: KernelFile,
+    loadavg: KernelFile,
+    frequencies: Frequencies,
+    thermometers: Thermometers,
+    /// Of the CPUs in the newest sample; counted anew when that set changes.
+    physical_cores: Option<usize>,
+    raw: Raw,
+    previous: Option<(Raw, Instant)>,
+}
+
+impl Cpu {
+    pub(super) fn new(roots: &Roots) -> Self {
+        Self {
+            width: Width::of_kernel(roots),
+            stat: KernelFile::new(roots.proc("stat")),
+            loadavg: KernelFile::new(roots.proc("loadavg")),
+            frequencies: Frequencies::new(roots),
+            thermometers: Thermometers::new(roots),
+            physical_cores: None,
+            raw: Raw::default(),
+            previous: None,
+            roots: roots.clone(),
+        }
+    }
+
+    fn load_avg(&mut self) -> Option<[f64; 3]> {
+        let mut words = Fields::new(self.loadavg.read_optional()?);
+        let mut next = || words.word().and_then(fields::float);
+        Some([next()?, next()?, next()?])
+    }
+}
+
+impl Source for Cpu {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Cpu
+    }
+
+    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+        let now = Instant::now();
+        self.raw.parse(self.stat.read()?).ok_or_else(|| {
+            SourceError::Malformed(format!("{}: no line of CPU times", self.stat.path().display()))
+        })?;
+        let same_cpus = self.previous.as_ref().is_some_and(|(previous, _)| previous.same_cpus(&self.raw));
+        if !same_cpus {
+            self.physical_cores =
+                sensors::physical_cores(&self.roots, self.raw.cpus.iter().map(|(cpu, _)| *cpu));
+        }
+        let context = Context {
+            load_avg: self.load_avg(),
+            frequency_mhz: self.frequencies.read(&self.raw, !same_cpus),
+            temperature_celsius: self.thermometers.read(now),
+            physical_cores: self.physical_cores,
+        };
+        let previous = self
+            .previous
+            .as_ref()
+            .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
+        let document =
+            Document::new(MetricType::Cpu, &tick.timestamp, &derive(context, previous, &self.raw))?;
+        // The older sample's memory becomes the next one's.
+        let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
+        self.previous = Some((mem::replace(&mut self.raw, reused), now));
+        Ok(document)
+    }
+
+    fn report(&self) -> Report {
+        Report::active(NAME, MetricType::Cpu, Method::Procfs)
+    }
+}

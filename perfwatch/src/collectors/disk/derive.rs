@@ -1,0 +1,152 @@
+//! From two samples of `/proc/diskstats` to throughput, latency and utilization.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::inventory::Kind;
+use super::mounts::Partition;
+use super::raw::{Counters, Raw};
+use crate::collectors::counter::{Rates, Width, per_second};
+use crate::snapshot::derive::round;
+
+const SECTOR: u64 = 512;
+
+#[derive(Debug, Serialize, PartialEq)]
+pub(super) struct Body<'a> {
+    partitions: &'a [Partition],
+    io: Io,
+    /// Disks, and the devices made of them (dm, md).
+    devices: BTreeMap<&'a str, Activity>,
+}
+
+/// Whole disks only, so that nothing is counted twice. Counts are since boot.
+#[derive(Debug, Serialize, PartialEq)]
+struct Io {
+    read_bytes_per_sec: Option<f64>,
+    write_bytes_per_sec: Option<f64>,
+    read_bytes: u64,
+    write_bytes: u64,
+    read_count: u64,
+    write_count: u64,
+    read_time_ms: u64,
+    write_time_ms: u64,
+}
+
+#[derive(Debug, Default, Serialize, PartialEq)]
+struct Activity {
+    read_bytes_per_sec: Option<f64>,
+    write_bytes_per_sec: Option<f64>,
+    read_iops: Option<f64>,
+    write_iops: Option<f64>,
+    /// From queueing to completion, mean of the requests that completed; `null` when none did.
+    read_latency_ms: Option<f64>,
+    write_latency_ms: Option<f64>,
+    /// Time with at least one request in flight. A device that serves many at once is not full at 100.
+    utilization_percent: Option<f64>,
+    /// Mean number of requests in flight.
+    queue_depth: Option<f64>,
+}
+
+pub(super) fn derive<'a>(
+    previous: Option<(&Raw, Rates)>,
+    current: &'a Raw,
+    partitions: &'a [Partition],
+) -> Body<'a> {
+    let intervals = current.devices.iter().enumerate().map(|(at, device)| {
+        let interval = previous.and_then(|(raw, rates)| {
+            let before = raw.device(&device.name, at)?;
+            Some(Interval { before: &before.counters, now: &device.counters, rates })
+        });
+        (device, interval)
+    });
+    Body {
+        partitions,
+        io: io(previous, current),
+        devices: intervals
+            .map(|(device, interval)| (&*device.name, interval.map(|i| i.activity()).unwrap_or_default()))
+            .collect(),
+    }
+}
+
+fn io(previous: Option<(&Raw, Rates)>, current: &Raw) -> Io {
+    let disks = || current.devices.iter().enumerate().filter(|(_, device)| device.kind == Kind::Disk);
+    let sum = |field: fn(&Counters) -> u64| {
+        disks().fold(0u64, |sum, (_, device)| sum.saturating_add(field(&device.counters)))
+    };
+    // Disks that have just come are left out; one that started counting anew makes the sum unknown.
+    let bytes_per_sec = |sectors: fn(&Counters) -> u64| {
+        let (raw, rates) = previous?;
+        disks().next()?;
+        let sectors = disks()
+            .filter_map(|(at, device)| Some((raw.device(&device.name, at)?, device)))
+            .map(|(before, now)| rates.width.delta(sectors(&before.counters), sectors(&now.counters)))
+            .try_fold(0u64, |sum, delta| Some(sum.saturating_add(delta?)))?;
+        per_second(sectors.saturating_mul(SECTOR), rates.elapsed)
+    };
+    Io {
+        read_bytes_per_sec: bytes_per_sec(|c| c.sectors_read),
+        write_bytes_per_sec: bytes_per_sec(|c| c.sectors_written),
+        read_bytes: sum(|c| c.sectors_read).saturating_mul(SECTOR),
+        write_bytes: sum(|c| c.sectors_written).saturating_mul(SECTOR),
+        read_count: sum(|c| c.reads),
+        write_count: sum(|c| c.writes),
+        read_time_ms: sum(|c| c.read_ms),
+        write_time_ms: sum(|c| c.write_ms),
+    }
+}
+
+/// One device's counters at two moments.
+struct Interval<'a> {
+    before: &'a Counters,
+    now: &'a Counters,
+    rates: Rates,
+}
+
+impl Interval<'_> {
+    fn count(&self, field: fn(&Counters) -> u64) -> Option<u64> {
+        self.rates.width.delta(field(self.before), field(self.now))
+    }
+
+    /// Times pass zero every 49.7 days on every kernel.
+    fn ms(&self, field: fn(&Counters) -> u64) -> Option<u64> {
+        Width::Bits32.delta(field(self.before), field(self.now))
+    }
+
+    fn bytes(&self, sectors: fn(&Counters) -> u64) -> Option<f64> {
+        per_second(self.count(sectors)?.saturating_mul(SECTOR), self.rates.elapsed)
+    }
+
+    /// ms per second of elapsed time, over 1000.
+    fn share(&self, field: fn(&Counters) -> u64) -> Option<f64> {
+        let elapsed_ms = self.rates.elapsed.as_secs_f64() * 1e3;
+        let ms = self.ms(field)?;
+        (elapsed_ms > 0.0).then(|| ms as f64 / elapsed_ms)
+    }
+
+    fn latency(&self, count: fn(&Counters) -> u64, ms: fn(&Counters) -> u64) -> Option<f64> {
+        let (count, ms) = (self.count(count)?, self.ms(ms)?);
+        (count > 0).then(|| round(ms as f64 / count as f64, 3))
+    }
+
+    fn activity(&self) -> Activity {
+        // A device that was replaced by another of its name starts anew in all counters, not only in those that
+        // happen to be lower now.
+        let restarted = self.count(|c| c.reads).is_none() || self.count(|c| c.writes).is_none();
+        if restarted {
+            return Activity::default();
+        }
+        let iops = |field| per_second(self.count(field)?, self.rates.elapsed);
+        Activity {
+            read_bytes_per_sec: self.bytes(|c| c.sectors_read),
+            write_bytes_per_sec: self.bytes(|c| c.sectors_written),
+            read_iops: iops(|c| c.reads),
+            write_iops: iops(|c| c.writes),
+            read_latency_ms: self.latency(|c| c.reads, |c| c.read_ms),
+            write_latency_ms: self.latency(|c| c.writes, |c| c.write_ms),
+            // Read an instant apart from the clock, so it may come out a little over the whole.
+            utilization_percent: self.share(|c| c.busy_ms).map(|share| round((share * 100.0).min(100.0), 2)),
+            queue_depth: self.share(|c| c.queued_ms).map(|depth| round(depth, 3)),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `/proc/diskstats` as it stands, of disks and the devices made of them.
+
+use std::sync::Arc;
+
+use super::inventory::{Inventory, Kind};
+use crate::collectors::fields::Fields;
+
+/// One line's counters since boot (Documentation/admin-guide/iostats.rst).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    pub(super) reads: u64,
+    /// Of 512 bytes, whatever the device's own sector size.
+    pub(super) sectors_read: u64,
+    /// The times, all in ms, are printed as 32-bit numbers by every kernel.
+    pub(super) read_ms: u64,
+    pub(super) writes: u64,
+    pub(super) sectors_written: u64,
+    pub(super) write_ms: u64,
+    /// Time with at least one request in flight.
+    pub(super) busy_ms: u64,
+    /// The same weighted by the number of requests in flight.
+    pub(super) queued_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Device {
+    pub(super) name: Arc<str>,
+    pub(super) kind: Kind,
+    pub(super) counters: Counters,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub(super) devices: Vec<Device>,
+}
+
+impl Raw {
+    /// Takes `text` over into `self`, whose memory is reused.
+    pub(super) fn parse(&mut self, text: &[u8], inventory: &mut Inventory) {
+        self.devices.clear();
+        inventory.walk(text, |name, kind, numbers| {
+            if let Some(counters) = counters(numbers) {
+                self.devices.push(Device { name: Arc::clone(name), kind, counters });
+            }
+        });
+    }
+
+    /// The device of that name, most likely `at` the same place as in another sample.
+    pub(super) fn device(&self, name: &str, at: usize) -> Option<&Device> {
+        let guess = self.devices.get(at).filter(|device| *device.name == *name);
+        guess.or_else(|| self.devices.iter().find(|device| *device.name == *name))
+    }
+}
+
+fn counters(numbers: &[u8]) -> Option<Counters> {
+    let mut fields = Fields::new(numbers);
+    let mut next = || fields.number();
+    let (reads, _merged, sectors_read, read_ms) = (next()?, next()?, next()?, next()?);
+    let (writes, _merged, sectors_written, write_ms) = (next()?, next()?, next()?, next()?);
+    let (_in_flight, busy_ms, queued_ms) = (next()?, next()?, next()?);
+    Some(Counters { reads, sectors_read, read_ms, writes, sectors_written, write_ms, busy_ms, queued_ms })
+}

@@ -1,0 +1,200 @@
+//! Space on network and FUSE file systems, asked for where a dead one can hold up nobody.
+//!
+//! A short-lived thread walks the mounts. One that gets stuck is left behind with the mount that holds it, another
+//! thread takes the others over, and the mount is asked again only after the stuck thread has returned. So there are
+//! never more threads than dead mounts plus one, and none at all on machines without such mounts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::mounts::Space;
+
+/// Space on a server changes slowly, and each question is traffic for it.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// After this a mount counts as dead, and what it said before as outdated.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The threads do nothing but statvfs(2).
+const STACK: usize = 64 * 1024;
+
+type Statvfs = dyn Fn(&Path) -> Option<Space> + Send + Sync;
+
+pub(super) struct Remote {
+    statvfs: Arc<Statvfs>,
+    table: Arc<Mutex<Table>>,
+    walked: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Table {
+    mounts: BTreeMap<PathBuf, Answer>,
+    /// The number of the thread that walks now; earlier ones stop when they see it.
+    walker: u64,
+    /// Since when that thread waits for one mount.
+    waits_since: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Answer {
+    space: Option<Space>,
+    /// Since when a thread waits for it.
+    asked: Option<Instant>,
+}
+
+impl Remote {
+    pub(super) fn new(statvfs: impl Fn(&Path) -> Option<Space> + Send + Sync + 'static) -> Self {
+        Self { statvfs: Arc::new(statvfs), table: Arc::default(), walked: None }
+    }
+
+    /// Sends a thread to the mounts when it is time; never waits for it.
+    pub(super) fn refresh<'a>(&mut self, mounts: impl Iterator<Item = &'a PathBuf>, now: Instant) {
+        let mut mounts = mounts.peekable();
+        if mounts.peek().is_none() && self.walked.is_none() {
+            return;
+        }
+        let is_over = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
+        let mut table = lock(&self.table);
+        let mut before = std::mem::take(&mut table.mounts);
+        let mut any_new = false;
+        for path in mounts {
+            let (path, answer) = before.remove_entry(path).unwrap_or_else(|| {
+                any_new = true;
+                (path.clone(), Answer::default())
+            });
+            table.mounts.insert(path, answer);
+        }
+        let is_stuck = table.waits_since.is_some_and(|since| is_over(since, PATIENCE));
+        if any_new || is_stuck || self.walked.is_none_or(|at| is_over(at, REFRESH)) {
+            self.walked = Some(now);
+            table.walker += 1;
+            table.waits_since = None;
+            let free = table.mounts.iter().filter(|(_, answer)| answer.asked.is_none());
+            let paths: Vec<PathBuf> = free.map(|(path, _)| path.clone()).collect();
+            if !paths.is_empty() {
+                self.walk(paths, table.walker);
+            }
+        }
+    }
+
+    /// What the mount said last; `None` if it never did, refused, or has been silent for too long.
+    pub(super) fn space(&self, path: &Path, now: Instant) -> Option<Space> {
+        let table = lock(&self.table);
+        let answer = table.mounts.get(path)?;
+        let is_dead = answer.asked.is_some_and(|at| now.saturating_duration_since(at) >= PATIENCE);
+        answer.space.filter(|_| !is_dead)
+    }
+
+    fn walk(&self, paths: Vec<PathBuf>, walker: u64) {
+        let (statvfs, shared) = (Arc::clone(&self.statvfs), Arc::clone(&self.table));
+        let thread = std::thread::Builder::new().name("statvfs".into()).stack_size(STACK).spawn(move || {
+            for path in paths {
+                let asked = Instant::now();
+                {
+                    let mut table = lock(&shared);
+                    if table.walker != walker {
+                        return;
+                    }
+                    match table.mounts.get_mut(&path) {
+                        Some(answer) if answer.asked.is_none() => answer.asked = Some(asked),
+                        _ => continue, // unmounted meanwhile
+                    }
+                    table.waits_since = Some(asked);
+                }
+                let space = statvfs(&path);
+                let mut table = lock(&shared);
+                // A mount that went and came back meanwhile is another one.
+                if let Some(answer) = table.mounts.get_mut(&path).filter(|a| a.asked == Some(asked)) {
+                    *answer = Answer { space, asked: None };
+                }
+                if table.walker == walker {
+                    table.waits_since = None;
+                }
+            }
+        });
+        if let Err(error) = thread {
+            // Asked again at the next refresh; until then these partitions have no numbers.
+            tracing::warn!(%error, "cannot start a thread to ask network mounts for their space");
+        }
+    }
+}
+
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// A server that answers for each path only when the test lets it.
+    fn server() -> (Remote, mpsc::Receiver<PathBuf>, mpsc::Sender<()>) {
+        let (asked, questions) = mpsc::channel();
+        let (answer, answers) = mpsc::channel();
+        let answers = Mutex::new(answers);
+        let remote = Remote::new(move |path| {
+            asked.send(path.to_owned()).unwrap();
+            if path.starts_with("/dead") {
+                answers.lock().unwrap().recv().unwrap();
+            }
+            Some(Space::default())
+        });
+        (remote, questions, answer)
+    }
+
+    fn until(mut done: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !done() {
+            assert!(Instant::now() < deadline, "the thread never answered");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_dead_mount_stalls_neither_the_tick_nor_other_mounts() {
+        let (mut remote, questions, release) = server();
+        let mounts = [PathBuf::from("/dead"), PathBuf::from("/live")];
+        let start = Instant::now();
+        remote.refresh(mounts.iter(), start);
+        assert_eq!(questions.recv().unwrap(), mounts[0]);
+
+        // Not yet given up: no second thread.
+        remote.refresh(mounts.iter(), start);
+        assert!(questions.try_recv().is_err());
+        assert_eq!(remote.space(&mounts[1], start), None);
+
+        let later = Instant::now() + PATIENCE;
+        remote.refresh(mounts.iter(), later);
+        assert_eq!(questions.recv().unwrap(), mounts[1], "another thread asks the others");
+        until(|| remote.space(&mounts[1], later).is_some());
+        assert_eq!(remote.space(&mounts[0], later), None);
+
+        // At the next round the dead mount is left alone, the live one asked again.
+        let next = later + REFRESH;
+        remote.refresh(mounts.iter(), next);
+        assert_eq!(questions.recv().unwrap(), mounts[1]);
+        assert!(questions.try_recv().is_err());
+
+        // It comes back to life.
+        release.send(()).unwrap();
+        until(|| remote.space(&mounts[0], next).is_some());
+    }
+
+    #[test]
+    fn mounts_that_are_gone_are_forgotten_and_without_any_there_is_no_thread() {
+        let (mut remote, questions, _release) = server();
+        let now = Instant::now();
+        remote.refresh([].iter(), now);
+        assert_eq!(remote.walked, None);
+
+        let mount = PathBuf::from("/live");
+        remote.refresh([mount.clone()].iter(), now);
+        until(|| remote.space(&mount, now).is_some());
+        questions.recv().unwrap();
+        remote.refresh([].iter(), now);
+        assert_eq!(remote.space(&mount, now), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! Kernel files that stay open, and their text in a buffer that stays allocated.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::fields;
+use crate::snapshot::source::SourceError;
+
+/// Enough for most files; longer ones double it once.
+const FIRST_CAPACITY: usize = 4096;
+
+/// A file of `/proc` or `/sys` that is read again and again from its start.
+#[derive(Debug)]
+pub(super) struct KernelFile {
+    path: PathBuf,
+    file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+impl KernelFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, file: None, buffer: Vec::new() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's text now. A descriptor that fails (its device is gone, `/proc` was mounted anew) is opened
+    /// again once.
+    pub(super) fn read(&mut self) -> Result<&[u8], SourceError> {
+        let length = self
+            .read_kept()
+            .or_else(|_| {
+                self.file = Some(File::open(&self.path)?);
+                self.read_kept()
+            })
+            .map_err(|error| {
+                self.file = None;
+                SourceError::io(self.path.display().to_string(), error)
+            })?;
+        Ok(&self.buffer[..length])
+    }
+
+    /// As [`Self::read`], for files that a machine may well lack.
+    pub(super) fn read_optional(&mut self) -> Option<&[u8]> {
+        self.read().ok()
+    }
+
+    /// Whether the kernel announces that the text has changed since the last call (`/proc/*/mountinfo` does); true
+    /// when it is not open.
+    pub(super) fn is_announced(&self) -> bool {
+        let Some(file) = &self.file else { return true };
+        let mut polled = [PollFd::new(file, PollFlags::PRI)];
+        let changed = rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        changed.is_err() || polled[0].revents().intersects(PollFlags::PRI | PollFlags::ERR)
+    }
+
+    fn read_kept(&mut self) -> io::Result<usize> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        read_whole(file, &mut self.buffer)
+    }
+}
+
+/// A file of `/sys` that holds one value. Small, for a machine may have hundreds.
+#[derive(Debug)]
+pub(super) struct Attribute {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+/// Longer than any number or keyword that `/sys` gives.
+pub(super) type Value = [u8; 64];
+
+impl Attribute {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    /// The value now, in `value`; `None` where the kernel refuses it, as it does for a link that is down.
+    pub(super) fn read<'a>(&mut self, value: &'a mut Value) -> Option<&'a [u8]> {
+        let kept = self.file.as_ref().and_then(|file| file.read_at(value, 0).ok());
+        let length = match kept {
+            Some(length) => length,
+            None => {
+                self.file = None;
+                let file = File::open(&self.path).ok()?;
+                let length = file.read_at(value, 0).ok()?;
+                self.file = Some(file);
+                length
+            }
+        };
+        Some(value[..length].trim_ascii())
+    }
+
+    pub(super) fn read_signed(&mut self) -> Option<i64> {
+        fields::signed(self.read(&mut [0; 64])?)
+    }
+}
+
+/// Reads `file` from its start into `buffer`, which only grows; returns the text's length.
+///
+/// Files of several records give at most a page per call, so only an empty answer tells the end.
+fn read_whole(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let mut length = 0;
+    loop {
+        if length == buffer.len() {
+            let capacity = (buffer.len() * 2).max(FIRST_CAPACITY);
+            buffer.resize(capacity, 0);
+        }
+        match file.read_at(&mut buffer[length..], length as u64) {
+            Ok(0) => return Ok(length),
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_a_file_that_changes_grows_vanishes_and_returns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stat");
+        let mut file = KernelFile::new(path.clone());
+        assert!(file.read().unwrap_err().to_string().contains("stat"));
+        assert_eq!(file.read_optional(), None);
+
+        std::fs::write(&path, "one").unwrap();
+        assert_eq!(file.read().unwrap(), b"one");
+        let long = "x".repeat(3 * FIRST_CAPACITY + 7);
+        std::fs::write(&path, &long).unwrap();
+        assert_eq!(file.read().unwrap(), long.as_bytes());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(file.read().unwrap(), b"");
+    }
+
+    #[test]
+    fn a_descriptor_that_fails_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("speed");
+        std::fs::write(&path, "1000\n").unwrap();
+        // Reading a directory fails with EISDIR, as a vanished device's attribute fails with ENODEV.
+        let broken = File::open(folder.path()).unwrap();
+        let mut file = KernelFile { path, file: Some(broken), buffer: Vec::new() };
+        assert_eq!(file.read().unwrap(), b"1000\n");
+    }
+}

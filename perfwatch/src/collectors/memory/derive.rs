@@ -1,0 +1,166 @@
+//! From `/proc/meminfo` to what memory is used for.
+
+use serde::Serialize;
+
+use crate::snapshot::derive::{percent, round};
+
+/// The lines of `/proc/meminfo` that the document uses, in the order of [`Meminfo::from`].
+pub(super) const MEMINFO: [&str; 15] = [
+    "MemTotal:",
+    "MemFree:",
+    "MemAvailable:",
+    "Buffers:",
+    "Cached:",
+    "SReclaimable:",
+    "Shmem:",
+    "SwapTotal:",
+    "SwapFree:",
+    "Dirty:",
+    "Writeback:",
+    "Slab:",
+    "HugePages_Total:",
+    "HugePages_Free:",
+    "HugePages_Rsvd:",
+];
+
+/// Raw sample: KiB as in the file, `None` where this kernel has no such line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Meminfo {
+    pub(super) total: Option<u64>,
+    pub(super) free: Option<u64>,
+    pub(super) available: Option<u64>,
+    pub(super) buffers: Option<u64>,
+    pub(super) cached: Option<u64>,
+    pub(super) reclaimable: Option<u64>,
+    pub(super) shared: Option<u64>,
+    pub(super) swap_total: Option<u64>,
+    pub(super) swap_free: Option<u64>,
+    pub(super) dirty: Option<u64>,
+    pub(super) writeback: Option<u64>,
+    pub(super) slab: Option<u64>,
+    /// Pages, not KiB, like the two below.
+    pub(super) hugepages_total: Option<u64>,
+    pub(super) hugepages_free: Option<u64>,
+    pub(super) hugepages_reserved: Option<u64>,
+}
+
+impl From<[Option<u64>; MEMINFO.len()]> for Meminfo {
+    fn from(values: [Option<u64>; MEMINFO.len()]) -> Self {
+        let [
+            total,
+            free,
+            available,
+            buffers,
+            cached,
+            reclaimable,
+            shared,
+            swap_total,
+            swap_free,
+            dirty,
+            writeback,
+            slab,
+            hugepages_total,
+            hugepages_free,
+            hugepages_reserved,
+        ] = values;
+        Self {
+            total,
+            free,
+            available,
+            buffers,
+            cached,
+            reclaimable,
+            shared,
+            swap_total,
+            swap_free,
+            dirty,
+            writeback,
+            slab,
+            hugepages_total,
+            hugepages_free,
+            hugepages_reserved,
+        }
+    }
+}
+
+impl Meminfo {
+    pub(super) fn has_swap(&self) -> bool {
+        self.swap_total.is_some_and(|total| total > 0)
+    }
+
+    /// The kernel's own estimate; before Linux 3.14, what `free` took for it.
+    fn available(&self) -> Option<u64> {
+        self.available.or_else(|| {
+            let cache = self.buffers?.saturating_add(self.cached?).saturating_sub(self.shared.unwrap_or(0));
+            Some(self.free?.saturating_add(cache))
+        })
+    }
+}
+
+/// Pages read from and written to swap since boot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Swapped {
+    pub(super) pages_in: Option<u64>,
+    pub(super) pages_out: Option<u64>,
+}
+
+#[derive(Debug, Serialize, PartialEq)]
+pub(super) struct Body {
+    total_bytes: u64,
+    available_bytes: Option<u64>,
+    /// Total − available.
+    used_bytes: Option<u64>,
+    usage_percent: Option<f64>,
+    free_bytes: Option<u64>,
+    buffers_bytes: Option<u64>,
+    /// Page cache and the slabs that can be reclaimed.
+    cached_bytes: Option<u64>,
+    shared_bytes: Option<u64>,
+    swap_total_bytes: Option<u64>,
+    swap_used_bytes: Option<u64>,
+    swap_free_bytes: Option<u64>,
+    /// 0 where there is no swap (`swap_total_bytes` is 0).
+    swap_percent: Option<f64>,
+    /// Read from swap since boot.
+    swap_sin_bytes: Option<u64>,
+    /// Written to swap since boot.
+    swap_sout_bytes: Option<u64>,
+    dirty_bytes: Option<u64>,
+    writeback_bytes: Option<u64>,
+    slab_bytes: Option<u64>,
+    /// Pages, like the two below.
+    hugepages_total: Option<u64>,
+    hugepages_free: Option<u64>,
+    hugepages_reserved: Option<u64>,
+}
+
+/// `None` without a total, of which everything else is a part.
+pub(super) fn derive(raw: &Meminfo, swapped: Swapped, page_size: u64) -> Option<Body> {
+    let bytes = |kib: Option<u64>| kib.map(|kib| kib.saturating_mul(1024));
+    let total = raw.total?;
+    let used = raw.available().map(|available| total.saturating_sub(available));
+    let swap_used = raw.swap_total.zip(raw.swap_free).map(|(total, free)| total.saturating_sub(free));
+    let swap_percent = raw.swap_total.zip(swap_used).map(|(total, used)| percent(used, total).unwrap_or(0.0));
+    Some(Body {
+        total_bytes: total.saturating_mul(1024),
+        available_bytes: bytes(raw.available()),
+        used_bytes: bytes(used),
+        usage_percent: used.and_then(|used| percent(used, total)).map(|p| round(p, 2)),
+        free_bytes: bytes(raw.free),
+        buffers_bytes: bytes(raw.buffers),
+        cached_bytes: bytes(raw.cached.map(|cached| cached.saturating_add(raw.reclaimable.unwrap_or(0)))),
+        shared_bytes: bytes(raw.shared),
+        swap_total_bytes: bytes(raw.swap_total),
+        swap_used_bytes: bytes(swap_used),
+        swap_free_bytes: bytes(raw.swap_free),
+        swap_percent: swap_percent.map(|p| round(p, 2)),
+        swap_sin_bytes: swapped.pages_in.map(|pages| pages.saturating_mul(page_size)),
+        swap_sout_bytes: swapped.pages_out.map(|pages| pages.saturating_mul(page_size)),
+        dirty_bytes: bytes(raw.dirty),
+        writeback_bytes: bytes(raw.writeback),
+        slab_bytes: bytes(raw.slab),
+        hugepages_total: raw.hugepages_total,
+        hugepages_free: raw.hugepages_free,
+        hugepages_reserved: raw.hugepages_reserved,
+    })
+}

@@ -1,0 +1,149 @@
+//! From two samples of `/proc/net/dev` to traffic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::links::Link;
+use super::raw::{Counters, Raw};
+use crate::collectors::counter::{Rates, per_second};
+
+/// Totals are over all interfaces but loopback, since they were made.
+#[derive(Debug, Serialize, PartialEq)]
+pub(super) struct Body<'a> {
+    bytes_sent_per_sec: Option<f64>,
+    bytes_recv_per_sec: Option<f64>,
+    total_bytes_sent: u64,
+    total_bytes_recv: u64,
+    packets_sent: u64,
+    packets_recv: u64,
+    errors_in: u64,
+    errors_out: u64,
+    drops_in: u64,
+    drops_out: u64,
+    interfaces: Vec<Interface<'a>>,
+    /// TCP sockets in any state, and UDP sockets.
+    connection_count: Option<u64>,
+    connections: Connections,
+    /// Segments.
+    tcp_retransmits_per_sec: Option<f64>,
+}
+
+#[derive(Debug, Serialize, PartialEq)]
+struct Interface<'a> {
+    name: &'a str,
+    state: Option<&'a str>,
+    speed_mbps: Option<i64>,
+    bytes_sent: u64,
+    bytes_recv: u64,
+    packets_sent: u64,
+    packets_recv: u64,
+    errors_in: u64,
+    errors_out: u64,
+    drops_in: u64,
+    drops_out: u64,
+    bytes_sent_per_sec: Option<f64>,
+    bytes_recv_per_sec: Option<f64>,
+    packets_sent_per_sec: Option<f64>,
+    packets_recv_per_sec: Option<f64>,
+    errors_in_per_sec: Option<f64>,
+    errors_out_per_sec: Option<f64>,
+    drops_in_per_sec: Option<f64>,
+    drops_out_per_sec: Option<f64>,
+}
+
+#[derive(Debug, Serialize, PartialEq)]
+struct Connections {
+    /// Where `close_wait` is `null`, these are included.
+    established: Option<u64>,
+    time_wait: Option<u64>,
+    close_wait: Option<u64>,
+    listen: Option<u64>,
+    udp: Option<u64>,
+}
+
+pub(super) fn derive<'a>(
+    previous: Option<(&Raw, Rates)>,
+    current: &'a Raw,
+    links: &'a BTreeMap<Arc<str>, Link>,
+) -> Body<'a> {
+    let counted = || current.interfaces.iter().enumerate().filter(|(_, interface)| !interface.is_loopback());
+    let total = |field: fn(&Counters) -> u64| {
+        counted().fold(0u64, |sum, (_, interface)| sum.saturating_add(field(&interface.counters)))
+    };
+    // Interfaces that have just come are left out; one that started counting anew makes the sum unknown.
+    let total_per_sec = |field: fn(&Counters) -> u64| {
+        let (raw, rates) = previous?;
+        counted().next()?;
+        let delta = counted()
+            .filter_map(|(at, now)| Some((raw.interface(&now.name, at)?, now)))
+            .map(|(before, now)| rates.width.delta(field(&before.counters), field(&now.counters)))
+            .try_fold(0u64, |sum, delta| Some(sum.saturating_add(delta?)))?;
+        per_second(delta, rates.elapsed)
+    };
+    let sockets = &current.sockets;
+    Body {
+        bytes_sent_per_sec: total_per_sec(|c| c.bytes_sent),
+        bytes_recv_per_sec: total_per_sec(|c| c.bytes_recv),
+        total_bytes_sent: total(|c| c.bytes_sent),
+        total_bytes_recv: total(|c| c.bytes_recv),
+        packets_sent: total(|c| c.packets_sent),
+        packets_recv: total(|c| c.packets_recv),
+        errors_in: total(|c| c.errors_in),
+        errors_out: total(|c| c.errors_out),
+        drops_in: total(|c| c.drops_in),
+        drops_out: total(|c| c.drops_out),
+        interfaces: current
+            .interfaces
+            .iter()
+            .enumerate()
+            .map(|(at, now)| {
+                let before = previous.and_then(|(raw, rates)| Some((raw.interface(&now.name, at)?, rates)));
+                interface(&now.name, before.map(|(i, rates)| (&i.counters, rates)), &now.counters, links)
+            })
+            .collect(),
+        connection_count: sockets.all,
+        connections: Connections {
+            established: sockets.established,
+            time_wait: sockets.time_wait,
+            close_wait: sockets.close_wait,
+            listen: sockets.listen,
+            udp: sockets.udp,
+        },
+        tcp_retransmits_per_sec: previous
+            .and_then(|(raw, rates)| rates.of_optional(raw.sockets.tcp_retransmits, sockets.tcp_retransmits)),
+    }
+}
+
+fn interface<'a>(
+    name: &'a str,
+    before: Option<(&Counters, Rates)>,
+    now: &Counters,
+    links: &'a BTreeMap<Arc<str>, Link>,
+) -> Interface<'a> {
+    let link = links.get(name);
+    let rate =
+        |field: fn(&Counters) -> u64| before.and_then(|(before, rates)| rates.of(field(before), field(now)));
+    Interface {
+        name,
+        state: link.and_then(|link| link.state.as_deref()),
+        speed_mbps: link.and_then(|link| link.speed_mbps),
+        bytes_sent: now.bytes_sent,
+        bytes_recv: now.bytes_recv,
+        packets_sent: now.packets_sent,
+        packets_recv: now.packets_recv,
+        errors_in: now.errors_in,
+        errors_out: now.errors_out,
+        drops_in: now.drops_in,
+        drops_out: now.drops_out,
+        bytes_sent_per_sec: rate(|c| c.bytes_sent),
+        bytes_recv_per_sec: rate(|c| c.bytes_recv),
+        packets_sent_per_sec: rate(|c| c.packets_sent),
+        packets_recv_per_sec: rate(|c| c.packets_recv),
+        errors_in_per_sec: rate(|c| c.errors_in),
+        errors_out_per_sec: rate(|c| c.errors_out),
+        drops_in_per_sec: rate(|c| c.drops_in),
+        drops_out_per_sec: rate(|c| c.drops_out),
+    }
+}

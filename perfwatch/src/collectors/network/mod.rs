@@ -1,0 +1,82 @@
+//! Collector `network`, document `network`: `/proc/net/dev`, `/sys/class/net`, and TCP and UDP sockets by
+//! sockstat, snmp and sock_diag.
+
+mod derive;
+mod links;
+mod raw;
+mod sock_diag;
+mod sockets;
+
+use std::mem;
+use std::time::Instant;
+
+use self::derive::derive;
+use self::links::Links;
+use self::raw::Raw;
+use self::sockets::Sockets;
+use super::counter::{Rates, Width};
+use super::file::KernelFile;
+use super::has_own_procfs;
+use crate::config::Roots;
+use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
+use crate::snapshot::{Document, MetricType};
+
+pub(super) const NAME: &str = "network";
+
+pub(super) struct Network {
+    width: Width,
+    dev: KernelFile,
+    links: Links,
+    sockets: Sockets,
+    raw: Raw,
+    previous: Option<(Raw, Instant)>,
+}
+
+impl Network {
+    pub(super) fn new(roots: &Roots) -> Self {
+        // Network namespaces are per process: the host's interfaces are those of its init.
+        let net = roots.proc(if has_own_procfs(roots) { "net" } else { "1/net" });
+        Self {
+            width: Width::of_kernel(roots),
+            dev: KernelFile::new(net.join("dev")),
+            links: Links::new(roots),
+            sockets: Sockets::new(roots, &net),
+            raw: Raw::default(),
+            previous: None,
+        }
+    }
+}
+
+impl Source for Network {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Network
+    }
+
+    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+        let now = Instant::now();
+        let previous_raw = self.previous.as_ref().map(|(raw, _)| raw);
+        self.raw.parse(self.dev.read()?, previous_raw).ok_or_else(|| {
+            SourceError::Malformed(format!("{}: not a table of interfaces", self.dev.path().display()))
+        })?;
+        self.raw.sockets = self.sockets.read(now);
+        let links = self.links.read(&self.raw, now);
+        let previous = self
+            .previous
+            .as_ref()
+            .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
+        let body = derive(previous, &self.raw, links);
+        let document = Document::new(MetricType::Network, &tick.timestamp, &body)?;
+        // The older sample's memory becomes the next one's.
+        let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
+        self.previous = Some((mem::replace(&mut self.raw, reused), now));
+        Ok(document)
+    }
+
+    fn report(&self) -> Report {
+        Report { reason: self.sockets.reason(), ..Report::active(NAME, MetricType::Network, Method::Procfs) }
+    }
+}

@@ -1,0 +1,18 @@
+//! Samples for tests, as the pipeline takes them.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::snapshot::source::{Source, Tick};
+
+pub(super) fn tick() -> Tick {
+    Tick { timestamp: "2026-01-02T03:04:05Z".into(), interval: Duration::from_secs(1) }
+}
+
+/// The document as a client reads it.
+pub(super) fn sample(source: &mut dyn Source) -> Value {
+    let document = source.sample(&tick()).unwrap_or_else(|error| panic!("{}: {error}", source.name()));
+    assert_eq!(document.metric_type, source.metric_type());
+    serde_json::from_slice(&document.json).unwrap()
+}

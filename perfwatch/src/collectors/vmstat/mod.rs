@@ -1,0 +1,64 @@
+//! Collector `memory_bandwidth`, document `memory_bandwidth`: `/proc/vmstat`.
+//!
+//! The name is the original's; what it measures is the traffic between memory and disks, and what the kernel's
+//! memory management does to keep memory free.
+
+mod derive;
+mod raw;
+
+use std::time::Instant;
+
+use self::derive::derive;
+use self::raw::{Parser, Raw};
+use super::counter::{Rates, Width};
+use super::file::KernelFile;
+use crate::config::Roots;
+use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
+use crate::snapshot::{Document, MetricType};
+
+pub(super) const NAME: &str = "memory_bandwidth";
+
+pub(super) struct Vmstat {
+    width: Width,
+    file: KernelFile,
+    parser: Parser,
+    previous: Option<(Raw, Instant)>,
+}
+
+impl Vmstat {
+    pub(super) fn new(roots: &Roots) -> Self {
+        Self {
+            width: Width::of_kernel(roots),
+            file: KernelFile::new(roots.proc("vmstat")),
+            parser: Parser::new(),
+            previous: None,
+        }
+    }
+}
+
+impl Source for Vmstat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::MemoryBandwidth
+    }
+
+    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+        let now = Instant::now();
+        let raw = self.parser.parse(self.file.read()?);
+        let previous = self
+            .previous
+            .as_ref()
+            .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
+        let body = derive(previous, &raw, rustix::param::page_size() as u64);
+        let document = Document::new(MetricType::MemoryBandwidth, &tick.timestamp, &body)?;
+        self.previous = Some((raw, now));
+        Ok(document)
+    }
+
+    fn report(&self) -> Report {
+        Report::active(NAME, MetricType::MemoryBandwidth, Method::Procfs)
+    }
+}
