@@ -16,6 +16,7 @@ use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{self, Tokens};
 use crate::auth::{Auth, first};
+use crate::collectors;
 use crate::config::Config;
 use crate::doctor::{self, Diagnosis};
 use crate::pipeline::{self, Outputs};
@@ -33,7 +34,8 @@ const PARALLEL_HASHES: usize = 2;
 
 /// Every source, in the order of the documents in a message.
 pub fn sources(config: &Config) -> Vec<Box<dyn Source>> {
-    let mut sources = probes::all(&config.roots);
+    let mut sources = collectors::all(&config.roots);
+    sources.extend(probes::all(&config.roots));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources
