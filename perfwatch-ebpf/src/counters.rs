@@ -11,6 +11,7 @@ use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, PerCpuArray, PerfEventArray};
 use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
+use perfwatch_ebpf::debug;
 
 perfwatch_ebpf::license!();
 
@@ -65,7 +66,7 @@ static SCHEDULE: Array<Schedule> = Array::with_max_entries(1, 0);
 
 /// Runs at every expiry of a high-resolution timer; most find nothing due.
 #[btf_tracepoint(function = "hrtimer_expire_entry")]
-pub fn read_counters(_ctx: BtfTracePointContext) -> i32 {
+pub fn read_counters(ctx: BtfTracePointContext) -> i32 {
     let (Some(schedule), Some(counters)) = (SCHEDULE.get(0), COUNTERS.get_ptr_mut(0)) else { return 0 };
     // SAFETY: the element belongs to this CPU. A timer that expires in an interrupt inside another's soft
     // expiry would make this program meet itself; both then write the same moment's counts.
@@ -88,5 +89,6 @@ pub fn read_counters(_ctx: BtfTracePointContext) -> i32 {
     read_slots(&mut current.slots);
     current.sequence = previous.sequence + 1;
     unsafe { core::ptr::write_volatile(&raw mut current.read_at_ns, now) };
+    debug!(&ctx, "reading {} of this CPU", current.sequence);
     0
 }

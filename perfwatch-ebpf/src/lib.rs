@@ -16,3 +16,18 @@ macro_rules! license {
         }
     };
 }
+
+/// Logs to the server's log, in objects built with `--log`; nothing in the committed ones.
+#[macro_export]
+macro_rules! debug {
+    ($context:expr, $($message:tt)*) => {{
+        #[cfg(feature = "log")]
+        $crate::log::debug!($context, $($message)*);
+        #[cfg(not(feature = "log"))]
+        let _ = $context;
+    }};
+}
+
+#[cfg(feature = "log")]
+#[doc(hidden)]
+pub use aya_log_ebpf as log;

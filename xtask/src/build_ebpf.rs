@@ -43,10 +43,15 @@ pub struct Options {
     /// Compile, and fail unless the result is byte for byte what is committed; changes nothing
     #[arg(long, conflicts_with = "force")]
     check: bool,
+    /// Compile programs that log into target/ebpf-log, for a debug build of the server
+    #[arg(long, conflicts_with_all = ["force", "check"])]
+    log: bool,
 }
 
 pub fn build_ebpf(options: &Options) -> Result<()> {
-    if options.check {
+    if options.log {
+        build_logging()
+    } else if options.check {
         check()
     } else if options.force {
         build()
@@ -68,7 +73,7 @@ pub fn ensure() -> Result<()> {
 /// Rebuilds every object from its sources and records what it came from.
 fn build() -> Result<()> {
     let root = root();
-    let built = compile()?;
+    let built = compile(&[])?;
     let prebuilt = root.join(PREBUILT);
     fs::create_dir_all(&prebuilt)?;
     for object in objects(&prebuilt)? {
@@ -83,9 +88,21 @@ fn build() -> Result<()> {
     Ok(())
 }
 
+/// Builds objects whose programs log, beside the committed ones.
+fn build_logging() -> Result<()> {
+    let folder = root().join("target/ebpf-log");
+    fs::create_dir_all(&folder)?;
+    for (name, path) in compile(&["--features", "log"])? {
+        fs::copy(&path, folder.join(format!("{name}.o")))
+            .with_context(|| format!("cannot copy {}", path.display()))?;
+    }
+    println!("Try: PERFWATCH_EBPF_OBJECTS=target/ebpf-log cargo run -p perfwatch -- serve --log debug");
+    Ok(())
+}
+
 /// Rebuilds the objects elsewhere and fails unless they are, byte for byte, the committed ones.
 fn check() -> Result<()> {
-    let different: Vec<String> = compile()?
+    let different: Vec<String> = compile(&[])?
         .into_iter()
         .filter(|(name, path)| {
             let committed = fs::read(root().join(PREBUILT).join(format!("{name}.o"))).ok();
@@ -174,10 +191,10 @@ fn names(objects: &[PathBuf]) -> Vec<String> {
 }
 
 /// Compiles every program; the objects by name, still in cargo's target folder.
-fn compile() -> Result<Vec<(String, PathBuf)>> {
+fn compile(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     prerequisites::ensure(Purpose::Ebpf)?;
     let Some(toolchain) = prerequisites::ebpf_toolchain() else { bail!("no toolchain for eBPF programs") };
-    run("Compiling the eBPF programs", cargo_build(&toolchain)?)?;
+    run("Compiling the eBPF programs", cargo_build(&toolchain, arguments)?)?;
     let folder = root().join(CRATE).join("target").join(TARGET).join("release");
     let programs = programs(&fs::read_to_string(root().join(CRATE).join("Cargo.toml"))?)?;
     Ok(programs.into_iter().map(|name| (name.clone(), folder.join(name))).collect())
@@ -191,7 +208,7 @@ fn programs(manifest: &str) -> Result<Vec<String>> {
     Ok(names.collect())
 }
 
-fn cargo_build(toolchain: &EbpfToolchain) -> Result<Command> {
+fn cargo_build(toolchain: &EbpfToolchain, arguments: &[&str]) -> Result<Command> {
     let mut build = match toolchain {
         EbpfToolchain::Debian { rustc, .. } => {
             let mut build = command("cargo", &["build"]);
@@ -203,6 +220,7 @@ fn cargo_build(toolchain: &EbpfToolchain) -> Result<Command> {
     };
     build
         .args(["--release", "--locked", "--target", TARGET, "-Z", "build-std=core"])
+        .args(arguments)
         .current_dir(root().join(CRATE))
         // The outer cargo's settings for the host's compiler would reach this one.
         .env_remove("RUSTUP_TOOLCHAIN")

@@ -62,10 +62,53 @@ pub(super) fn load<'a>(
 ) -> Result<Ebpf, Unavailable> {
     let mut loader = EbpfLoader::new();
     configure(&mut loader);
-    let ebpf = loader.load(object).map_err(|error: EbpfError| {
+    #[cfg(debug_assertions)]
+    let logging = logging::object(name);
+    #[cfg(debug_assertions)]
+    let object = logging.as_deref().unwrap_or(object);
+    #[cfg_attr(not(debug_assertions), allow(unused_mut))]
+    let mut ebpf = loader.load(object).map_err(|error: EbpfError| {
         Unavailable::from_error(&format!("loading the {name} object into the kernel"), &error)
     })?;
+    #[cfg(debug_assertions)]
+    logging::forward(&mut ebpf);
     Ok(ebpf)
+}
+
+/// What programs log, in debug builds with objects of `cargo xtask build-ebpf --log`.
+#[cfg(debug_assertions)]
+mod logging {
+    use std::time::Duration;
+
+    use aya::Ebpf;
+    use aya_log::EbpfLogger;
+
+    /// The object of this name in the directory that `PERFWATCH_EBPF_OBJECTS` names.
+    pub(super) fn object(name: &str) -> Option<Vec<u8>> {
+        let directory = std::env::var_os("PERFWATCH_EBPF_OBJECTS")?;
+        let path = std::path::Path::new(&directory).join(format!("{name}.o"));
+        match std::fs::read(&path) {
+            Ok(object) => Some(object),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot read a logging object");
+                None
+            }
+        }
+    }
+
+    /// Passes the programs' messages on to `tracing`, for as long as the process lives.
+    pub(super) fn forward(ebpf: &mut Ebpf) {
+        let Ok(mut logger) = EbpfLogger::init(ebpf) else { return }; // a program that does not log has no such map
+        let forwarding = std::thread::Builder::new().name("ebpf-log".into()).spawn(move || {
+            loop {
+                logger.flush();
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        if let Err(error) = forwarding {
+            tracing::warn!(%error, "cannot forward what the programs log");
+        }
+    }
 }
 
 /// Types of the running kernel.
