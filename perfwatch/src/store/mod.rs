@@ -4,6 +4,12 @@
 //! the tick and never makes it wait.
 
 mod error;
+pub mod maintenance;
+pub mod policy;
+pub mod query;
+pub mod retention;
+pub mod roller;
+pub mod rollup;
 mod sqlite;
 pub mod writer;
 
@@ -14,6 +20,12 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 pub use error::{Result, StoreError};
+use policy::{ArchivePolicy, Extent};
+use query::plan::Coverage;
+use roller::Computed;
+use rollup::{Stale, Tier, TierRow};
+
+use crate::snapshot::MetricType;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -48,7 +60,7 @@ pub struct User {
 #[derive(Debug, Clone)]
 pub struct Row {
     pub timestamp: OffsetDateTime,
-    pub metric_type: crate::snapshot::MetricType,
+    pub metric_type: MetricType,
     pub json: bytes::Bytes,
 }
 
@@ -72,7 +84,40 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn is_token_revoked(&self, token_id: &str) -> Result<bool>;
 
     /// Appends documents in one transaction; a row with the same timestamp and type is written once.
+    /// The buckets they fall into become stale.
     async fn append(&self, rows: &[Row]) -> Result<()>;
+
+    /// What the planner has to know about `from..to` (µs): stale buckets and removed tiers.
+    async fn coverage(&self, from: i64, to: i64) -> Result<Coverage>;
+    /// The first `limit` rows of one tier and type in `from..to` (µs), in time order.
+    async fn scan(
+        &self,
+        tier: Tier,
+        metric_type: MetricType,
+        from: i64,
+        to: i64,
+        limit: usize,
+    ) -> Result<Vec<TierRow>>;
+    async fn shape(&self, key: i64) -> Result<Option<String>>;
+    async fn put_shape(&self, key: i64, leaves: &str) -> Result<()>;
+    /// The first `limit` stale buckets of a tier that start in `from..=to`.
+    async fn stale(&self, tier: Tier, from: i64, to: i64, limit: usize) -> Result<Vec<Stale>>;
+    /// Writes each bucket that nothing arrived for since it was computed, and ends its staleness; returns how many.
+    async fn put_rollups(&self, tier: Tier, computed: &[Computed]) -> Result<usize>;
+    /// Removes a tier's rows before a time (µs), a few at a time so that no writer waits long; returns how
+    /// many. With `replaced`, only as far as coarser tiers hold what is removed, and the planner is told.
+    async fn remove_before(&self, tier: Tier, before: i64, replaced: bool) -> Result<u64>;
+
+    async fn archive_policy(&self) -> Result<ArchivePolicy>;
+    async fn set_archive_policy(&self, policy: &ArchivePolicy) -> Result<()>;
+    async fn record_archive_run(&self, at: OffsetDateTime) -> Result<()>;
+    /// Size and ends of what is stored.
+    async fn extent(&self) -> Result<Extent>;
+
+    /// A setting's stored value.
+    async fn config(&self, key: &str) -> Result<Option<String>>;
+    /// Stores settings, all or none.
+    async fn set_config(&self, values: &[(&str, String)]) -> Result<()>;
 }
 
 /// Opens the store that `url` names (`sqlite:PATH`, `postgres://…`, `postgresql://…`, also with the

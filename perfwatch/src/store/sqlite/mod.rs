@@ -3,30 +3,38 @@
 //! Caches are small on purpose: the whole server has to idle under 40 MB, and the kernel's page cache
 //! holds the file anyway.
 
+mod history;
+mod retention;
+mod settings;
 mod users;
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::str::FromStr;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::ConnectOptions;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, QueryBuilder, Sqlite};
 use time::OffsetDateTime;
 
+use super::policy::{ArchivePolicy, Extent};
+use super::query::plan::Coverage;
+use super::roller::Computed;
+use super::rollup::{Stale, Tier, TierRow};
 use super::{Engine, Result, Row, Store, StoreError, User, micros};
-
-/// Rows per INSERT: few enough that one statement's text stays small, enough to amortise the call.
-const INSERT_ROWS: usize = 64;
+use crate::snapshot::MetricType;
 
 #[derive(Debug)]
 pub(super) struct SqliteStore {
     host: String,
     write: SqlitePool,
     read: SqlitePool,
+    /// The next mark of staleness; unlike any before it, also in earlier runs.
+    generation: AtomicI64,
 }
 
 impl SqliteStore {
@@ -66,7 +74,8 @@ impl SqliteStore {
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.pragma("query_only", "on"));
-        Ok(Self { host: host.to_owned(), write, read })
+        let generation = AtomicI64::new(micros(OffsetDateTime::now_utc()));
+        Ok(Self { host: host.to_owned(), write, read, generation })
     }
 }
 
@@ -130,26 +139,66 @@ impl Store for SqliteStore {
     }
 
     async fn append(&self, rows: &[Row]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let mut transaction = self.write.begin().await?;
-        for chunk in rows.chunks(INSERT_ROWS) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data) ",
-            );
-            insert.push_values(chunk, |mut values, row| {
-                values
-                    .push_bind(&self.host)
-                    .push_bind(micros(row.timestamp))
-                    .push_bind(row.metric_type.as_str())
-                    .push_bind(String::from_utf8_lossy(&row.json));
-            });
-            insert.push(" ON CONFLICT DO NOTHING");
-            insert.build().execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+        history::append(self, rows).await
+    }
+
+    async fn coverage(&self, from: i64, to: i64) -> Result<Coverage> {
+        history::coverage(self, from, to).await
+    }
+
+    async fn scan(
+        &self,
+        tier: Tier,
+        metric_type: MetricType,
+        from: i64,
+        to: i64,
+        limit: usize,
+    ) -> Result<Vec<TierRow>> {
+        history::scan(self, tier, metric_type, from, to, limit).await
+    }
+
+    async fn shape(&self, key: i64) -> Result<Option<String>> {
+        history::shape(self, key).await
+    }
+
+    async fn put_shape(&self, key: i64, leaves: &str) -> Result<()> {
+        history::put_shape(self, key, leaves).await
+    }
+
+    async fn stale(&self, tier: Tier, from: i64, to: i64, limit: usize) -> Result<Vec<Stale>> {
+        history::stale(self, tier, from, to, limit).await
+    }
+
+    async fn put_rollups(&self, tier: Tier, computed: &[Computed]) -> Result<usize> {
+        history::put_rollups(self, tier, computed).await
+    }
+
+    async fn remove_before(&self, tier: Tier, before: i64, replaced: bool) -> Result<u64> {
+        retention::remove_before(self, tier, before, replaced).await
+    }
+
+    async fn archive_policy(&self) -> Result<ArchivePolicy> {
+        settings::archive_policy(self).await
+    }
+
+    async fn set_archive_policy(&self, policy: &ArchivePolicy) -> Result<()> {
+        settings::set_archive_policy(&self.write, policy).await
+    }
+
+    async fn record_archive_run(&self, at: OffsetDateTime) -> Result<()> {
+        settings::record_archive_run(&self.write, at).await
+    }
+
+    async fn extent(&self) -> Result<Extent> {
+        retention::extent(self).await
+    }
+
+    async fn config(&self, key: &str) -> Result<Option<String>> {
+        settings::config(&self.read, key).await
+    }
+
+    async fn set_config(&self, values: &[(&str, String)]) -> Result<()> {
+        settings::set_config(&self.write, values).await
     }
 }
 

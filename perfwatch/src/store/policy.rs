@@ -1,0 +1,87 @@
+//! How long history is kept, and how finely.
+
+use time::OffsetDateTime;
+
+use super::rollup::Tier;
+
+/// What takes the place of raw rows once they are old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DownsampleInterval {
+    /// Raw rows stay.
+    FiveSeconds,
+    Minute,
+    FiveMinutes,
+    Hour,
+}
+
+impl DownsampleInterval {
+    pub const ALL: [Self; 4] = [Self::FiveSeconds, Self::Minute, Self::FiveMinutes, Self::Hour];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FiveSeconds => "5s",
+            Self::Minute => "1m",
+            Self::FiveMinutes => "5m",
+            Self::Hour => "1h",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|i| i.as_str() == name)
+    }
+
+    /// The tiers that are removed once this one has taken their place.
+    pub const fn replaces(self) -> &'static [Tier] {
+        match self {
+            Self::FiveSeconds => &[],
+            Self::Minute => &[Tier::Raw],
+            Self::FiveMinutes => &[Tier::Raw, Tier::Minute],
+            Self::Hour => &[Tier::Raw, Tier::Minute, Tier::FiveMinutes],
+        }
+    }
+}
+
+/// The row of `archive_policies`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchivePolicy {
+    pub id: i64,
+    /// Everything older goes. 1 to 365.
+    pub retention_days: i64,
+    /// Whether anything is downsampled.
+    pub archive_enabled: bool,
+    /// 0 to `retention_days`.
+    pub downsample_after_days: i64,
+    pub downsample_interval: DownsampleInterval,
+    pub cleanup_enabled: bool,
+    pub cleanup_interval_minutes: i64,
+    pub last_archive_run: Option<OffsetDateTime>,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+}
+
+impl ArchivePolicy {
+    /// What a new database starts with.
+    pub fn initial(now: OffsetDateTime) -> Self {
+        Self {
+            id: 1,
+            retention_days: 30,
+            archive_enabled: true,
+            downsample_after_days: 7,
+            downsample_interval: DownsampleInterval::Minute,
+            cleanup_enabled: true,
+            cleanup_interval_minutes: 60,
+            last_archive_run: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// How much history there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// On disk, with indexes and rollups.
+    pub bytes: u64,
+    pub oldest: Option<OffsetDateTime>,
+    pub newest: Option<OffsetDateTime>,
+}

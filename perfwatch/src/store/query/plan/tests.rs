@@ -1,0 +1,92 @@
+use super::*;
+use proptest::prelude::*;
+
+const MINUTE: i64 = Tier::Minute.width();
+const HOUR: i64 = Tier::Hour.width();
+const DAY: i64 = Tier::Day.width();
+
+fn tiers(segments: &[Segment]) -> Vec<(Tier, i64, i64)> {
+    segments.iter().map(|s| (s.tier, s.from / MINUTE, s.to / MINUTE)).collect()
+}
+
+#[test]
+fn clean_buckets_come_from_the_coarsest_tier_and_ragged_ends_from_finer_ones() {
+    let coverage = Coverage::default();
+    let segments = plan(&coverage, 57 * MINUTE, 130 * MINUTE, HOUR);
+    assert_eq!(
+        tiers(&segments),
+        [(Tier::Minute, 57, 60), (Tier::Hour, 60, 120), (Tier::FiveMinutes, 120, 130),]
+    );
+    assert_eq!(tiers(&plan(&coverage, 0, DAY, 6 * HOUR)), [(Tier::Hour, 0, 1440)]);
+    assert_eq!(tiers(&plan(&coverage, 0, DAY, DAY)), [(Tier::Day, 0, 1440)]);
+    assert_eq!(tiers(&plan(&coverage, 0, DAY, 15 * MINUTE)), [(Tier::FiveMinutes, 0, 1440)]);
+    assert_eq!(tiers(&plan(&coverage, 0, DAY, 30_000_000)), [(Tier::Raw, 0, 1440)]);
+}
+
+#[test]
+fn stale_buckets_are_answered_by_what_they_are_made_of() {
+    let mut coverage = Coverage::default();
+    coverage.stale[Tier::Hour as usize - 1].insert(HOUR);
+    coverage.stale[Tier::FiveMinutes as usize - 1].insert(115 * MINUTE);
+    coverage.stale[Tier::Minute as usize - 1].insert(119 * MINUTE);
+    assert_eq!(
+        tiers(&plan(&coverage, 0, 3 * HOUR, HOUR)),
+        [
+            (Tier::Hour, 0, 60),
+            (Tier::FiveMinutes, 60, 115),
+            (Tier::Minute, 115, 119),
+            (Tier::Raw, 119, 120),
+            (Tier::Hour, 120, 180),
+        ]
+    );
+}
+
+#[test]
+fn removed_tiers_are_answered_by_the_finest_left() {
+    let mut coverage = Coverage::default();
+    coverage.removed_before[Tier::Raw as usize] = 3 * HOUR;
+    coverage.removed_before[Tier::Minute as usize] = 2 * HOUR;
+    coverage.removed_before[Tier::FiveMinutes as usize] = HOUR;
+    assert_eq!(
+        tiers(&plan(&coverage, 30 * MINUTE, 200 * MINUTE, 5_000_000)),
+        [(Tier::Hour, 0, 60), (Tier::FiveMinutes, 60, 120), (Tier::Minute, 120, 180), (Tier::Raw, 180, 200),]
+    );
+    // A ragged hour whose parts are gone is given whole.
+    assert_eq!(tiers(&plan(&coverage, 10 * MINUTE, 50 * MINUTE, HOUR)), [(Tier::Hour, 0, 60)]);
+}
+
+#[test]
+fn a_range_of_millennia_costs_nothing() {
+    let segments = plan(&Coverage::default(), -60_000 * DAY * 365, 60_000 * DAY * 365 + 1, 5 * MINUTE);
+    assert!(segments.len() < 20, "{} segments", segments.len());
+}
+
+proptest! {
+    /// Without removed tiers every moment of the range is answered exactly once, in order, and never by a stale bucket.
+    #[test]
+    fn segments_partition_the_range(
+        from in 0i64..3 * DAY, length in 1i64..3 * DAY,
+        interval in prop::sample::select(vec![5i64, 60, 300, 900, 3600, 21600, 86400]),
+        stale in prop::collection::vec(0i64..6 * DAY, 0..20),
+    ) {
+        let mut coverage = Coverage::default();
+        for at in stale {
+            for tier in Tier::ROLLUPS {
+                coverage.stale[tier as usize - 1].insert(tier.floor(at));
+            }
+        }
+        let segments = plan(&coverage, from, from + length, interval * 1_000_000);
+        let mut at = from;
+        for s in &segments {
+            prop_assert_eq!(s.from, at);
+            at = s.to;
+            if s.tier != Tier::Raw {
+                prop_assert_eq!(s.from % s.tier.width(), 0);
+                prop_assert!(interval * 1_000_000 % s.tier.width() == 0);
+                let stale = &coverage.stale[s.tier as usize - 1];
+                prop_assert_eq!(stale.range(s.from..s.to).next(), None);
+            }
+        }
+        prop_assert_eq!(at, from + length);
+    }
+}

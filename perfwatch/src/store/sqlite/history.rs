@@ -1,0 +1,205 @@
+//! Snapshots and their rollups.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::SqliteStore;
+use crate::snapshot::MetricType;
+use crate::store::query::plan::Coverage;
+use crate::store::roller::Computed;
+use crate::store::rollup::{Stale, Tier, TierRow};
+use crate::store::{Result, Row, micros};
+
+/// Rows per INSERT: few enough that one statement's text stays small, enough to amortise the call.
+const INSERT_ROWS: usize = 64;
+
+pub(super) async fn append(store: &SqliteStore, rows: &[Row]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = store.write.begin().await?;
+    for chunk in rows.chunks(INSERT_ROWS) {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data) ",
+        );
+        insert.push_values(chunk, |mut values, row| {
+            values
+                .push_bind(&store.host)
+                .push_bind(micros(row.timestamp))
+                .push_bind(row.metric_type.as_str())
+                .push_bind(String::from_utf8_lossy(&row.json));
+        });
+        insert.push(" ON CONFLICT DO NOTHING");
+        insert.build().execute(&mut *transaction).await?;
+    }
+    mark_stale(store, &mut transaction, rows).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn mark_stale(store: &SqliteStore, connection: &mut SqliteConnection, rows: &[Row]) -> Result<()> {
+    let generation = store.generation.fetch_add(1, Ordering::Relaxed);
+    let buckets: BTreeSet<(i64, i64)> = rows
+        .iter()
+        .flat_map(|row| Tier::ROLLUPS.map(|tier| (tier.seconds(), tier.floor(micros(row.timestamp)))))
+        .collect();
+    let buckets: Vec<_> = buckets.into_iter().collect();
+    for chunk in buckets.chunks(INSERT_ROWS) {
+        let mut insert =
+            QueryBuilder::<Sqlite>::new("INSERT INTO rollup_stale (host, tier, bucket, generation) ");
+        insert.push_values(chunk, |mut values, (tier, bucket)| {
+            values.push_bind(&store.host).push_bind(tier).push_bind(bucket).push_bind(generation);
+        });
+        insert.push(" ON CONFLICT DO UPDATE SET generation = excluded.generation");
+        insert.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn coverage(store: &SqliteStore, from: i64, to: i64) -> Result<Coverage> {
+    let mut coverage = Coverage::default();
+    let removed: Vec<(i64, i64)> = sqlx::query_as("SELECT tier, before FROM rollup_removed WHERE host = $1")
+        .bind(&store.host)
+        .fetch_all(&store.read)
+        .await?;
+    for (seconds, before) in removed {
+        if let Some(tier) = [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|t| t.seconds() == seconds) {
+            coverage.removed_before[tier as usize] = before;
+        }
+    }
+    for tier in Tier::ROLLUPS {
+        let stale: Vec<i64> = sqlx::query_scalar(
+            "SELECT bucket FROM rollup_stale WHERE host = $1 AND tier = $2 AND bucket >= $3 AND bucket < $4",
+        )
+        .bind(&store.host)
+        .bind(tier.seconds())
+        .bind(tier.floor(from))
+        .bind(to)
+        .fetch_all(&store.read)
+        .await?;
+        coverage.stale[tier as usize - 1] = stale.into_iter().collect();
+    }
+    Ok(coverage)
+}
+
+pub(super) async fn scan(
+    store: &SqliteStore,
+    tier: Tier,
+    metric_type: MetricType,
+    from: i64,
+    to: i64,
+    limit: usize,
+) -> Result<Vec<TierRow>> {
+    let query = if tier == Tier::Raw {
+        sqlx::query(
+            "SELECT timestamp, 0, metric_data FROM metrics_snapshots
+             WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4
+             ORDER BY timestamp LIMIT $5",
+        )
+    } else {
+        sqlx::query(
+            "SELECT timestamp, shape, data FROM metrics_rollups
+             WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4 AND tier = $6
+             ORDER BY timestamp LIMIT $5",
+        )
+    };
+    let query = query
+        .bind(&store.host)
+        .bind(metric_type.as_str())
+        .bind(from)
+        .bind(to)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let query = if tier == Tier::Raw { query } else { query.bind(tier.seconds()) };
+    let rows = query.fetch_all(&store.read).await?;
+    rows.iter()
+        .map(|row| {
+            let data = match tier {
+                // TEXT and BLOB are the same bytes; sqlx wants to know which it is.
+                Tier::Raw => row.try_get::<String, _>(2)?.into_bytes(),
+                _ => row.try_get(2)?,
+            };
+            Ok(TierRow { at: row.try_get(0)?, shape: row.try_get(1)?, data })
+        })
+        .collect()
+}
+
+pub(super) async fn shape(store: &SqliteStore, key: i64) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT leaves FROM rollup_shapes WHERE key = $1")
+        .bind(key)
+        .fetch_optional(&store.read)
+        .await?)
+}
+
+pub(super) async fn put_shape(store: &SqliteStore, key: i64, leaves: &str) -> Result<()> {
+    sqlx::query("INSERT INTO rollup_shapes (key, leaves) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(key)
+        .bind(leaves)
+        .execute(&store.write)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn stale(
+    store: &SqliteStore,
+    tier: Tier,
+    from: i64,
+    to: i64,
+    limit: usize,
+) -> Result<Vec<Stale>> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT bucket, generation FROM rollup_stale
+         WHERE host = $1 AND tier = $2 AND bucket >= $3 AND bucket <= $4 ORDER BY bucket LIMIT $5",
+    )
+    .bind(&store.host)
+    .bind(tier.seconds())
+    .bind(from)
+    .bind(to)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(&store.read)
+    .await?;
+    Ok(rows.into_iter().map(|(bucket, generation)| Stale { bucket, generation }).collect())
+}
+
+pub(super) async fn put_rollups(store: &SqliteStore, tier: Tier, computed: &[Computed]) -> Result<usize> {
+    let mut transaction = store.write.begin().await?;
+    let mut written = 0;
+    for bucket in computed {
+        let unchanged = sqlx::query(
+            "DELETE FROM rollup_stale WHERE host = $1 AND tier = $2 AND bucket = $3 AND generation = $4",
+        )
+        .bind(&store.host)
+        .bind(tier.seconds())
+        .bind(bucket.stale.bucket)
+        .bind(bucket.stale.generation)
+        .execute(&mut *transaction)
+        .await?;
+        if unchanged.rows_affected() == 0 {
+            continue;
+        }
+        written += 1;
+        for (metric_type, row) in &bucket.rows {
+            sqlx::query(
+                "INSERT INTO metrics_rollups (host, metric_type, tier, timestamp, shape, data)
+                 VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT DO UPDATE SET shape = excluded.shape, data = excluded.data",
+            )
+            .bind(&store.host)
+            .bind(metric_type.as_str())
+            .bind(tier.seconds())
+            .bind(row.at)
+            .bind(row.shape)
+            .bind(&row.data)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        if bucket.consume {
+            let end = bucket.stale.bucket + tier.width();
+            super::retention::remove_range(store, &mut transaction, tier.finer(), bucket.stale.bucket, end)
+                .await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(written)
+}
