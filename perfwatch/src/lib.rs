@@ -16,6 +16,8 @@ pub mod store;
 #[cfg(feature = "server")]
 pub mod auth;
 #[cfg(feature = "server")]
+pub mod api;
+#[cfg(feature = "server")]
 pub mod doctor;
 #[cfg(feature = "server")]
 pub mod app;

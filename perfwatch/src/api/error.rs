@@ -1,0 +1,222 @@
+//! Every error as an answer: `{"detail": …}`, from whatever layer it comes.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::auth::AuthError;
+use crate::auth::passwords::PasswordError;
+use crate::store::StoreError;
+
+/// What a client waits before it asks an unreachable store again.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+pub(super) type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Debug)]
+pub(super) enum Error {
+    NotAuthenticated,
+    InvalidCredentials,
+    BadLogin,
+    Forbidden(&'static str),
+    BadRequest(String),
+    Invalid(Vec<Problem>),
+    NotFound,
+    MethodNotAllowed,
+    TimedOut,
+    TooLarge,
+    Conflict(String),
+    TooManyAttempts(Duration),
+    Busy,
+    StoreUnreachable,
+    /// Anything a client can do nothing about; the log has the rest.
+    Internal(String),
+    /// Refused by a layer below us with this status.
+    Refused(StatusCode, String),
+}
+
+/// One thing wrong with what was sent, never with the value itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// The path to the value, beginning with `body` or `query`.
+    pub loc: Vec<String>,
+    pub msg: String,
+}
+
+impl Problem {
+    pub(super) fn new(loc: &[&str], msg: impl Into<String>) -> Self {
+        Self { loc: loc.iter().map(|part| (*part).to_owned()).collect(), msg: msg.into() }
+    }
+}
+
+/// The body of every error but 422.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    /// One sentence.
+    #[schema(example = "Not found")]
+    detail: String,
+    /// Only with 500: the number under which the log has the cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error_id: Option<String>,
+}
+
+/// The body of a 422.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ValidationBody {
+    detail: Vec<Problem>,
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unreachable(_) => Self::StoreUnreachable,
+            StoreError::Conflict(what) => Self::Conflict(format!("{what} already exists")),
+            StoreError::Database(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<AuthError> for Error {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Refused => Self::InvalidCredentials,
+            AuthError::TooManyAttempts { retry_after } => Self::TooManyAttempts(retry_after),
+            AuthError::Password(PasswordError::Busy) => Self::Busy,
+            AuthError::Password(PasswordError::Hash(_)) | AuthError::Signing(_) => {
+                Self::Internal(error.to_string())
+            }
+            AuthError::Password(rule) => {
+                Self::Invalid(vec![Problem::new(&["body", "new_password"], rule.to_string())])
+            }
+            AuthError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotAuthenticated | Self::InvalidCredentials | Self::BadLogin => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::StoreUnreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refused(status, _) => *status,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::NotAuthenticated => "Not authenticated",
+            Self::InvalidCredentials => "Could not validate credentials",
+            Self::BadLogin => "Invalid username or password",
+            Self::Forbidden(why) => why,
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::TimedOut => "The request took too long to arrive",
+            Self::TooLarge => "Request body too large",
+            Self::TooManyAttempts(_) => "Too many attempts; try again later",
+            Self::Busy => "Too many logins are waiting; try again later",
+            Self::StoreUnreachable => "The database is unreachable",
+            Self::Internal(_) => "Internal server error",
+            Self::BadRequest(why) | Self::Conflict(why) | Self::Refused(_, why) => why,
+            Self::Invalid(_) => "Validation error",
+        }
+        .to_owned()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyAttempts(wait) => Some(*wait),
+            Self::Busy | Self::StoreUnreachable => Some(STORE_RETRY),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = match &self {
+            Self::Invalid(problems) => {
+                (status, Json(ValidationBody { detail: problems.clone() })).into_response()
+            }
+            Self::Internal(cause) => {
+                let id = error_id();
+                tracing::error!(error_id = id, cause, "request failed");
+                (status, Json(ErrorBody { detail: self.detail(), error_id: Some(id) })).into_response()
+            }
+            _ => (status, Json(ErrorBody { detail: self.detail(), error_id: None })).into_response(),
+        };
+        let headers = response.headers_mut();
+        if matches!(self, Self::NotAuthenticated | Self::InvalidCredentials) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
+        }
+        response
+    }
+}
+
+fn error_id() -> String {
+    // Without random numbers the log line still stands; only the link to it is lost.
+    let mut bytes = [0u8; 8];
+    let _ = getrandom::fill(&mut bytes);
+    format!("{:016x}", u64::from_be_bytes(bytes))
+}
+
+/// What a panicking handler answers.
+pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown");
+    Error::Internal(format!("panic: {message}")).into_response()
+}
+
+/// Answers any call that needs a login may give.
+#[derive(IntoResponses)]
+#[allow(dead_code)] // only its description is used
+pub(super) enum Guarded {
+    /// No token, or one that is not valid
+    #[response(status = 401)]
+    Unauthorized(#[to_schema] ErrorBody),
+    /// The host name in the request is not one of this server's
+    #[response(status = 421)]
+    Misdirected(#[to_schema] ErrorBody),
+    /// Unforeseen; the log has the cause under `error_id`
+    #[response(status = 500)]
+    Internal(#[to_schema] ErrorBody),
+    /// The database is unreachable
+    #[response(status = 503)]
+    Unavailable(#[to_schema] ErrorBody),
+}
+
+/// Answers any call with a body may give besides.
+#[derive(IntoResponses)]
+#[allow(dead_code)] // only its description is used
+pub(super) enum WithBody {
+    /// The body did not arrive in time
+    #[response(status = 408)]
+    TimedOut(#[to_schema] ErrorBody),
+    /// The body exceeds 64 KiB
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ErrorBody),
+    /// The body is not what is expected
+    #[response(status = 422)]
+    Invalid(#[to_schema] ValidationBody),
+}

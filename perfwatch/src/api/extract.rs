@@ -1,0 +1,172 @@
+//! What handlers take out of a request: who asks, from where, and the body.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
+
+use super::AppState;
+use super::error::{Error, Problem};
+use crate::auth::Identity;
+
+pub(super) const MAX_BODY: usize = 64 * 1024;
+/// 64 KiB arrive within this on any line worth serving.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whoever shows a valid token. First in a handler's arguments, so that it is checked before anything else.
+#[derive(Debug)]
+pub(super) struct CurrentUser(pub Identity);
+
+impl FromRequestParts<AppState> for CurrentUser {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let token = bearer(&parts.headers)?.ok_or(Error::NotAuthenticated)?;
+        Ok(Self(state.auth.authenticate(token).await?))
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let value = value.to_str().map_err(|_| Error::InvalidCredentials)?;
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        // Another scheme, or no credentials behind it: as if nothing had been sent.
+        _ => Ok(None),
+    }
+}
+
+/// The address a request comes from: the peer's, or what a trusted proxy says of its peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientAddress(pub IpAddr);
+
+impl FromRequestParts<AppState> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or(
+            // Not loopback, which is trusted more.
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            |info| info.0.ip().to_canonical(),
+        );
+        Ok(Self(client_address(peer, &parts.headers, &state.options.trusted_proxies)))
+    }
+}
+
+/// Each proxy appends its peer to the header, so it is believed from the end as long as proxies are trusted.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
+    let mut address = peer;
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    for hop in hops.into_iter().rev() {
+        if !trusted.contains(&address) {
+            break;
+        }
+        match hop.parse::<IpAddr>() {
+            Ok(previous) => address = previous.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    address
+}
+
+/// A JSON body. Wrong ones are described without repeating what was sent.
+#[derive(Debug)]
+pub(super) struct Body<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Error> {
+        let arriving = Bytes::from_request(request, state);
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, arriving)
+            .await
+            .map_err(|_| Error::TimedOut)?
+            .map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge,
+                status => Error::Refused(status, "The request body could not be read".into()),
+            })?;
+        parse_body(&bytes).map(Self)
+    }
+}
+
+fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let mut loc = vec!["body".to_owned()];
+        loc.extend(error.path().iter().filter_map(|segment| match segment {
+            serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+            serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+            _ => None,
+        }));
+        let inner = error.inner();
+        if !inner.is_data() {
+            return Error::Invalid(vec![Problem::new(&["body"], "The body is not valid JSON")]);
+        }
+        let text = inner.to_string();
+        let msg = match text.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+            Some((field, _)) => {
+                loc.push(field.to_owned());
+                "Field required".to_owned()
+            }
+            None => describe(&text),
+        };
+        Error::Invalid(vec![Problem { loc, msg }])
+    })?;
+    json.end().map_err(|_| Error::Invalid(vec![Problem::new(&["body"], "The body is not valid JSON")]))?;
+    Ok(value)
+}
+
+/// What was expected, out of serde's sentence that also tells what was found.
+fn describe(text: &str) -> String {
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => {
+            let expected = expected.rsplit_once(" at line ").map_or(expected, |(what, _)| what);
+            format!("Expected {expected}")
+        }
+        None => "Not a valid value".to_owned(),
+    }
+}
+
+/// Text that may hold what JSON can spell and Unicode cannot: a lone surrogate. Then it is `None`.
+#[derive(Debug)]
+pub(super) struct Text {
+    pub valid: Option<String>,
+    /// In characters, or in bytes if it is not Unicode.
+    pub length: usize,
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Text, E> {
+                Ok(match std::str::from_utf8(bytes) {
+                    Ok(text) => Text { length: text.chars().count(), valid: Some(text.to_owned()) },
+                    Err(_) => Text { length: bytes.len(), valid: None },
+                })
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text, E> {
+                self.visit_bytes(text.as_bytes())
+            }
+        }
+        deserializer.deserialize_bytes(Bytes).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests;

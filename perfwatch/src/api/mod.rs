@@ -1,0 +1,86 @@
+//! HTTP and WebSocket: what the browser page, scripts and Prometheus see.
+//!
+//! [`app`] makes the router from an [`AppState`]; [`serve`](serve::serve) runs it on a listener. Handlers
+//! stand in one file per resource and reach the rest of the program only through the state.
+
+mod account;
+mod error;
+mod extract;
+mod guard;
+mod health;
+mod openapi;
+mod page;
+mod router;
+pub mod serve;
+mod sources;
+mod ws;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::auth::Auth;
+use crate::snapshot::source::{Board, Settings};
+use crate::store::Store;
+use crate::stream::Hub;
+
+pub use openapi::document as openapi_document;
+pub use router::app;
+
+/// The version every answer gives.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything handlers may reach. Clones share it.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    parts: Parts,
+    frames: ws::Frames,
+}
+
+/// What an [`AppState`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub hub: Hub,
+    pub board: Board,
+    pub auth: Auth,
+    /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
+    pub settings: watch::Sender<Settings>,
+    pub options: Options,
+    /// Turns true when the server stops: streams say goodbye.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// What the configuration says about the server.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Names, besides addresses, `localhost` and this machine's own, under which the server may be
+    /// called; others are refused, so that no foreign page can point its own name at us (DNS rebinding).
+    pub allowed_hosts: Vec<String>,
+    /// Origins (`https://host[:port]`) whose pages may call the API and the stream.
+    pub cors_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Serve `/metrics` to anyone instead of only with an API token.
+    pub public_metrics: bool,
+}
+
+impl AppState {
+    pub fn new(mut parts: Parts) -> Self {
+        let this_machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        parts.options.allowed_hosts.push(this_machine);
+        Self(Arc::new(Shared { parts, frames: ws::Frames::default() }))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0.parts
+    }
+}

@@ -1,0 +1,48 @@
+//! From paths to handlers, and the layers around them.
+
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::error::Error;
+use super::extract::MAX_BODY;
+use super::{AppState, account, error, guard, health, openapi, page, sources, ws};
+
+/// Every documented resource.
+pub(super) fn resources() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::Frame::openapi())
+        .merge(health::routes())
+        .merge(account::routes())
+        .merge(sources::routes())
+}
+
+/// The whole service.
+pub fn app(state: AppState) -> Router {
+    let (api, document) = resources().split_for_parts();
+    let worth_it = SizeAbove::new(1024).and(
+        |status: axum::http::StatusCode, _, headers: &axum::http::HeaderMap, _: &_| {
+            // The page compresses its own files once; a stream's upgrade has no body.
+            status != axum::http::StatusCode::SWITCHING_PROTOCOLS
+                && !headers.contains_key(axum::http::header::ETAG)
+        },
+    );
+    api.route("/openapi.json", get(move || std::future::ready(Json(document.clone()))))
+        .layer(CompressionLayer::new().compress_when(worth_it))
+        .route("/api/ws/metrics", get(ws::upgrade))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(page::serve)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        .with_state(state)
+}
+
+async fn method_not_allowed() -> Response {
+    Error::MethodNotAllowed.into_response()
+}

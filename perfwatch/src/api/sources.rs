@@ -1,0 +1,108 @@
+//! `/api/sources`: how every collector and probe stands, and what it costs.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AppState;
+use super::error::Guarded;
+use super::extract::CurrentUser;
+use crate::snapshot::source::{Method, Report, State as SourceState};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(sources))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Sources {
+    sources: Vec<Source>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Source {
+    name: &'static str,
+    /// The document it makes.
+    #[schema(example = "cpu")]
+    metric_type: &'static str,
+    state: StateDto,
+    method: MethodDto,
+    /// Why it is not active.
+    reason: Option<String>,
+    /// The exact command or setting that would make it active.
+    remedy: Option<String>,
+    cost: CostDto,
+    programs: Vec<ProgramDto>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum StateDto {
+    Active,
+    Disabled,
+    Unavailable,
+    Failed,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum MethodDto {
+    Procfs,
+    Ebpf,
+    PerfRead,
+}
+
+/// CPU time in user space per tick, µs.
+#[derive(Serialize, ToSchema)]
+struct CostDto {
+    last_us: f64,
+    avg_us: f64,
+}
+
+/// The kernel's accounting of one BPF program; `null` where `kernel.bpf_stats_enabled` is off.
+#[derive(Serialize, ToSchema)]
+struct ProgramDto {
+    name: String,
+    run_count: Option<u64>,
+    run_time_ns: Option<u64>,
+}
+
+/// Every collector and probe with its state and cost
+#[utoipa::path(get, path = "/api/sources", tag = "sources", responses((status = 200, body = Sources), Guarded))]
+async fn sources(_: CurrentUser, State(state): State<AppState>) -> Json<Sources> {
+    Json(Sources { sources: state.board.reports().into_iter().map(Source::from).collect() })
+}
+
+impl From<Report> for Source {
+    fn from(report: Report) -> Self {
+        Self {
+            name: report.name,
+            metric_type: report.metric_type.as_str(),
+            state: match report.state {
+                SourceState::Active => StateDto::Active,
+                SourceState::Disabled => StateDto::Disabled,
+                SourceState::Unavailable => StateDto::Unavailable,
+                SourceState::Failed => StateDto::Failed,
+            },
+            method: match report.method {
+                Method::Procfs => MethodDto::Procfs,
+                Method::Ebpf => MethodDto::Ebpf,
+                Method::PerfRead => MethodDto::PerfRead,
+            },
+            reason: report.reason,
+            remedy: report.remedy,
+            cost: CostDto { last_us: report.cost.last_us, avg_us: report.cost.avg_us },
+            programs: report
+                .programs
+                .into_iter()
+                .map(|program| ProgramDto {
+                    name: program.name,
+                    run_count: program.run_count,
+                    run_time_ns: program.run_time_ns,
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! `WS /api/ws/metrics`: the live stream.
+//!
+//! A snapshot becomes one WebSocket frame once, and every client's socket is written from those same bytes.
+//! tungstenite reads the client's frames and writes the small ones; between them its buffer is flushed and
+//! empty, so whole frames may go to the socket directly.
+
+mod frame;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::AppState;
+use super::error::{Error, Problem};
+use super::guard::may_stream;
+use super::serve::{Alive, Slot, stopped};
+use crate::auth::{AuthError, Identity};
+use crate::stream::{BACKFILL_MESSAGES, Subscription, Update};
+pub(super) use frame::Frames;
+
+/// What a client may send in one frame or message.
+const MAX_MESSAGE: usize = 64 * 1024;
+/// How often a silent client is asked whether it is there; after two unanswered it is not.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// For the peer's half of the closing handshake.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Our own close code: the token expired, or was ended by a logout or a new password.
+const TOKEN_ENDED: u16 = 4001;
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+#[derive(Deserialize)]
+struct Parameters {
+    token: Option<String>,
+    backfill: Option<String>,
+}
+
+pub(super) async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<Response, Error> {
+    if !may_stream(request.headers(), request.uri(), &state.options.cors_origins) {
+        return Err(Error::Forbidden("Origin not allowed"));
+    }
+    let Query(parameters) = Query::<Parameters>::try_from_uri(request.uri()).map_err(|_| {
+        Error::Invalid(vec![Problem::new(&["query"], "token and backfill are expected at most once")])
+    })?;
+    let protocol_token = token_of_protocol(request.headers());
+    let token = parameters.token.as_deref().or(protocol_token.as_deref()).ok_or(Error::NotAuthenticated)?;
+    let identity = state.auth.authenticate(token).await?;
+    let backfill = match parameters.backfill.as_deref() {
+        None => 0,
+        Some(text) => text.parse::<usize>().map(|n| n.min(BACKFILL_MESSAGES)).map_err(|_| {
+            Error::Invalid(vec![Problem::new(&["query", "backfill"], "A number from 0 to 720 is expected")])
+        })?,
+    };
+    let accept = accept_key(&request)?;
+
+    let upgrading = hyper::upgrade::on(&mut request);
+    let slot = request.extensions_mut().remove::<Arc<Slot>>();
+    let alive = request.extensions_mut().remove::<Alive>();
+    tokio::spawn(async move {
+        // Both count this stream among the connections until it ends.
+        let _held = (slot, alive);
+        if let Ok(upgraded) = upgrading.await {
+            Stream::open(state, upgraded, identity).await.run(backfill).await;
+        }
+    });
+
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if protocol_token.is_some() {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bearer"));
+    }
+    Ok(response)
+}
+
+/// The token in `Sec-WebSocket-Protocol: bearer, <jwt>`, which unlike a query lands in nobody's log.
+fn token_of_protocol(headers: &HeaderMap) -> Option<String> {
+    let values =
+        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut offered = values.flat_map(|value| value.split(',')).map(str::trim);
+    (offered.next()? == "bearer").then(|| offered.next().map(str::to_owned))?
+}
+
+fn accept_key(request: &Request) -> Result<HeaderValue, Error> {
+    let headers = request.headers();
+    let names = |name: header::HeaderName, wanted: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|item| item.trim().eq_ignore_ascii_case(wanted))
+    };
+    let key = headers.get(header::SEC_WEBSOCKET_KEY);
+    let is_handshake = request.method() == Method::GET
+        && names(header::CONNECTION, "upgrade")
+        && names(header::UPGRADE, "websocket")
+        && names(header::SEC_WEBSOCKET_VERSION, "13");
+    key.filter(|_| is_handshake)
+        .and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok())
+        .ok_or_else(|| {
+            Error::Refused(
+                StatusCode::UPGRADE_REQUIRED,
+                "A WebSocket handshake (version 13) is expected".into(),
+            )
+        })
+}
+
+struct Stream {
+    state: AppState,
+    socket: Socket,
+    identity: Identity,
+}
+
+/// Why a stream ends.
+enum End {
+    Close(u16, &'static str),
+    /// A frame over the limit: the rest of it is still arriving.
+    TooBig,
+    /// The peer is gone or no longer follows the protocol.
+    Gone,
+}
+
+impl From<std::io::Error> for End {
+    fn from(_: std::io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl Stream {
+    async fn open(state: AppState, upgraded: Upgraded, identity: Identity) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(2048)
+            .write_buffer_size(0)
+            .max_write_buffer_size(MAX_MESSAGE)
+            .max_frame_size(Some(MAX_MESSAGE))
+            .max_message_size(Some(MAX_MESSAGE));
+        let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        Self { state, socket, identity }
+    }
+
+    async fn run(mut self, backfill: usize) {
+        let (past, updates) = self.state.hub.subscribe_with_backfill(backfill);
+        let end = match self.send_history(backfill > 0, &past).await {
+            Ok(()) => {
+                drop(past);
+                self.follow(updates).await
+            }
+            Err(end) => end,
+        };
+        match end {
+            End::Gone => {}
+            End::Close(code, reason) => self.close(code, reason).await,
+            End::TooBig => self.close_amid_frame(CloseCode::Size.into()).await,
+        }
+    }
+
+    /// Sends every update until there is a reason to end.
+    async fn follow(&mut self, mut updates: Subscription) -> End {
+        let mut shutdown = self.state.shutdown.clone();
+        let mut revocations = self.state.auth.revocations();
+        let lifetime = (self.identity.token.expires_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
+        let expiry = Instant::now() + lifetime.unsigned_abs();
+        let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let mut unanswered = 0;
+        loop {
+            let sent = tokio::select! {
+                update = updates.next() => self.send_update(&update).await,
+                frame = self.socket.next() => {
+                    unanswered = 0;
+                    self.receive(frame).await
+                }
+                _ = ping.tick() => {
+                    unanswered += 1;
+                    if unanswered > 2 {
+                        return End::Gone;
+                    }
+                    self.send(Message::Ping(Bytes::new())).await
+                }
+                _ = revocations.changed() => match self.state.auth.still_valid(&self.identity.token).await {
+                    Err(AuthError::Refused) => Err(End::Close(TOKEN_ENDED, "token ended")),
+                    _ => Ok(()),
+                },
+                () = tokio::time::sleep_until(expiry) => Err(End::Close(TOKEN_ENDED, "token expired")),
+                () = stopped(&mut shutdown) => Err(End::Close(CloseCode::Away.into(), "server stopping")),
+            };
+            if let Err(end) = sent {
+                return end;
+            }
+        }
+    }
+
+    async fn receive(&mut self, frame: Option<Result<Message, WsError>>) -> Result<(), End> {
+        match frame {
+            Some(Ok(Message::Text(text))) if is_ping(&text) => {
+                self.send(Message::Text(Utf8Bytes::from_static(r#"{"type":"pong"}"#))).await
+            }
+            Some(Ok(Message::Close(_))) => {
+                // tungstenite has the answer ready; reading on sends it.
+                let _ = tokio::time::timeout(GOODBYE, self.socket.next()).await;
+                Err(End::Gone)
+            }
+            // Whatever else a client says is not for us; a Ping's answer goes out with the next read.
+            Some(Ok(_)) => Ok(()),
+            Some(Err(WsError::Capacity(_))) => Err(End::TooBig),
+            Some(Err(WsError::Utf8(_))) => Err(End::Close(CloseCode::Invalid.into(), "text is not UTF-8")),
+            Some(Err(_)) | None => Err(End::Gone),
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        self.socket.send(message).await.map_err(|_| End::Gone)
+    }
+
+    async fn send_update(&mut self, update: &Update) -> Result<(), End> {
+        self.socket.flush().await.map_err(|_| End::Gone)?;
+        let io = self.socket.get_mut();
+        if update.skipped == 0 {
+            let frame = self.state.0.frames.of(&update.snapshot);
+            frame::write_whole(io, &frame).await?;
+        } else {
+            frame::write_skipped(io, &update.snapshot.message(), update.skipped).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_history(&mut self, wanted: bool, past: &[Bytes]) -> Result<(), End> {
+        if wanted {
+            frame::write_history(self.socket.get_mut(), past).await?;
+        }
+        Ok(())
+    }
+
+    /// The closing handshake: our half, then the peer's or a second.
+    async fn close(mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::from_static(reason) };
+        let goodbye = async {
+            if self.socket.close(Some(frame)).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+
+    /// Closes while a frame that we don't want is arriving. What arrives is read and dropped for a while, since
+    /// closing a socket with unread bytes would reset it before the peer has seen why.
+    async fn close_amid_frame(mut self, code: u16) {
+        let io = self.socket.get_mut();
+        let goodbye = async {
+            frame::write_close(io, code).await?;
+            let mut unwanted = vec![0; 16 * 1024];
+            while io.read(&mut unwanted).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+}
+
+/// Whether a client's text is `{"type":"ping"}`, with whatever else in it.
+fn is_ping(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Said<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    // serde would take an array's first element for the first field.
+    text.trim_start().starts_with('{')
+        && serde_json::from_str::<Said<'_>>(text).is_ok_and(|said| said.kind == "ping")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_a_ping_is_a_ping() {
+        assert!(is_ping(r#"{"type":"ping"}"#));
+        assert!(is_ping(r#" {"x":[1,{}],"type":"p\u0069ng"}"#));
+        let nested = "[".repeat(100_000);
+        let in_object = format!("{{\"type\":\"ping\",\"x\":{nested}");
+        for other in [
+            "",
+            "{",
+            "[]",
+            r#"["ping"]"#,
+            "7",
+            r#""ping""#,
+            r#"{"type":"pong"}"#,
+            r#"{"type":1}"#,
+            &nested,
+            &in_object,
+        ] {
+            assert!(!is_ping(other));
+        }
+    }
+
+    #[test]
+    fn the_token_stands_behind_the_protocols_name() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value.parse().unwrap());
+            token_of_protocol(&headers)
+        };
+        assert_eq!(with("bearer, a.b.c").as_deref(), Some("a.b.c"));
+        assert_eq!(with("bearer"), None);
+        assert_eq!(with("a.b.c, bearer"), None);
+        assert_eq!(with("graphql, a.b.c"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,200}") {
+            let _ = is_ping(&text);
+        }
+    }
+}

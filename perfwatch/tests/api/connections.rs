@@ -1,0 +1,63 @@
+//! Crowds of slow connections, and the end.
+
+use std::time::Duration;
+
+use perfwatch::api::serve::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::server::{Server, Setup};
+
+#[tokio::test]
+async fn a_crowd_of_dribbling_connections_does_not_keep_a_login_out() {
+    let limits = Limits { total: 60, idle: 50, ..Limits::default() };
+    let server = Server::start_with(Setup { limits, ..Setup::default() }).await;
+    let mut crowd = Vec::new();
+    for _ in 0..300 {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        // Never the end of the head. The server may have closed an early one already.
+        let _ = socket.write_all(b"GET /health HTTP/1.1\r\nx-slow: ").await;
+        crowd.push(socket);
+    }
+    assert!(!server.token().await.is_empty());
+    // Those who waited longest had to go.
+    let closed = tokio::time::timeout(Duration::from_secs(5), crowd[0].read(&mut [0; 16])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut_off() {
+    let limits = Limits { header_timeout: Duration::from_millis(200), ..Limits::default() };
+    let server = Server::start_with(Setup { limits, ..Setup::default() }).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET /health HTTP/1.1\r\nx-slow: ").await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "still open");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_http_are_answered_or_closed() {
+    let server = Server::start().await;
+    for bytes in
+        [&b"\x16\x03\x01\x02\x00\x01\x00\x01"[..], b"\r\n\r\n\0\0\0", b"GET\r\n\r\n", &[0xff; 100_000]]
+    {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        let _ = socket.write_all(bytes).await;
+        let _ = socket.shutdown().await;
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "still open");
+    }
+    assert_eq!(server.get("/health").await.status(), 200);
+}
+
+#[tokio::test]
+async fn stopping_ends_idle_connections_and_frees_the_port() {
+    let server = Server::start().await;
+    // The client keeps this connection for the next request.
+    assert_eq!(server.get("/health").await.status(), 200);
+    server.stop.send(true).unwrap();
+    tokio::time::timeout(Duration::from_secs(2), server.serving).await.expect("stops in time").unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}

@@ -1,0 +1,99 @@
+//! What is answered without a login.
+
+use perfwatch::snapshot::MetricType;
+use perfwatch::snapshot::source::{Method as SourceMethod, Report, State};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::server::{Server, body, detail};
+
+#[tokio::test]
+async fn health_is_healthy_and_degrades_with_a_source() {
+    let server = Server::start().await;
+    let answer = body(server.get("/health").await, 200).await;
+    assert_eq!(answer["status"], "healthy");
+    assert_eq!(answer["service"], "perfwatch-backend");
+    assert!(answer["version"].is_string());
+    let failed =
+        Report { state: State::Failed, ..Report::active("cpu", MetricType::Cpu, SourceMethod::Procfs) };
+    server.board.publish(vec![failed]);
+    assert_eq!(body(server.get("/health").await, 200).await["status"], "degraded");
+}
+
+#[tokio::test]
+async fn a_closed_database_degrades_health_and_is_told_without_details() {
+    let server = Server::start().await;
+    assert_eq!(
+        body(server.get("/api/db-status").await, 200).await,
+        json!({"status": "connected", "database": "sqlite"})
+    );
+    let token = server.token().await;
+    server.store.close().await;
+    let status = body(server.get("/api/db-status").await, 200).await;
+    assert_eq!(status["status"], "error");
+    let message = status["message"].as_str().unwrap();
+    assert!(!message.contains('/') && !message.contains("perfwatch.db"), "{message}");
+    assert_eq!(body(server.get("/health").await, 200).await["status"], "degraded");
+    let unavailable = server.get_as(&token, "/api/auth/me").await;
+    assert!(unavailable.headers().contains_key("retry-after"));
+    detail(unavailable, 503).await;
+}
+
+#[tokio::test]
+async fn the_root_is_the_page_or_describes_itself() {
+    let server = Server::start().await;
+    let page = server.get("/").await;
+    assert_eq!(page.status(), 200);
+    assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    let about = server.request(Method::GET, "/").header("accept", "application/json").send().await.unwrap();
+    let about = body(about, 200).await;
+    assert_eq!(about["name"], "PerfWatch");
+    assert_eq!((&about["docs"], &about["health"]), (&json!("/docs"), &json!("/health")));
+    assert!(about["version"].is_string());
+}
+
+#[tokio::test]
+async fn paths_of_the_pages_own_router_get_the_page() {
+    let server = Server::start().await;
+    let page = server.get("/history?range=24h").await;
+    assert_eq!(page.status(), 200);
+    assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    detail(server.get("/assets/no-such-file.js").await, 404).await;
+    detail(server.request(Method::POST, "/history").send().await.unwrap(), 405).await;
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_said_in_json() {
+    let server = Server::start().await;
+    for path in ["/api", "/api/", "/api/nothing", "/api/auth/login/x"] {
+        assert_eq!(detail(server.get(path).await, 404).await, "Not found", "{path}");
+    }
+    assert_eq!(detail(server.get("/api/auth/login").await, 405).await, "Method not allowed");
+    assert_eq!(
+        detail(server.request(Method::DELETE, "/health").send().await.unwrap(), 405).await,
+        "Method not allowed"
+    );
+}
+
+#[tokio::test]
+async fn bodies_over_the_limit_are_refused_however_they_are_sent() {
+    let server = Server::start().await;
+    let big = "x".repeat(65 * 1024);
+    let announced = server.request(Method::POST, "/api/auth/login").body(big.clone()).send().await.unwrap();
+    assert_eq!(detail(announced, 413).await, "Request body too large");
+
+    // Chunked, so that no length is announced.
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "POST /api/auth/login HTTP/1.1\r\nhost: {}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n",
+        server.address
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // The server may answer and close before all of it is sent.
+    let _ = socket.write_all(format!("{:x}\r\n{big}\r\n0\r\n\r\n", big.len()).as_bytes()).await;
+    let mut answer = String::new();
+    let _ = socket.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.ends_with(r#"{"detail":"Request body too large"}"#), "{answer}");
+}

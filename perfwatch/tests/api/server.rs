@@ -1,0 +1,174 @@
+//! A whole server on a random port, with a fresh store in a directory of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use perfwatch::api::serve::{Limits, serve};
+use perfwatch::api::{AppState, Options, Parts, app};
+use perfwatch::auth::attempts::Attempts;
+use perfwatch::auth::first::{self, First};
+use perfwatch::auth::passwords::Passwords;
+use perfwatch::auth::tokens::Tokens;
+use perfwatch::auth::{ADMIN, Auth};
+use perfwatch::snapshot::source::{Board, Settings, SourceSettings};
+use perfwatch::snapshot::{Document, MetricType, Snapshot};
+use perfwatch::store::{self, Store};
+use perfwatch::stream::Hub;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub const PASSWORD: &str = "kx83 admin tail";
+pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub store: Arc<dyn Store>,
+    pub hub: Hub,
+    pub board: Board,
+    pub data: tempfile::TempDir,
+    pub stop: watch::Sender<bool>,
+    pub serving: JoinHandle<()>,
+    http: reqwest::Client,
+}
+
+pub struct Setup {
+    pub options: Options,
+    pub limits: Limits,
+    pub attempts_per_minute: u32,
+    pub token_lifetime: Duration,
+    pub backfill_bytes: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            options: Options::default(),
+            limits: Limits::default(),
+            attempts_per_minute: 10,
+            token_lifetime: Duration::from_secs(86_400),
+            backfill_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    pub async fn start_with(setup: Setup) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let store = store::open(&store::sqlite_url(data.path())).await.unwrap();
+        // The cheapest bcrypt allows: what is tested here is not its cost.
+        let passwords = Passwords::new(4, 2);
+        let made =
+            first::ensure(&*store, &passwords, data.path(), "admin", Some(PASSWORD), true).await.unwrap();
+        assert_eq!(made, First::Configured { weak: false });
+        let tokens = Tokens::new(SECRET, setup.token_lifetime);
+        let attempts = Attempts::new(setup.attempts_per_minute);
+        let auth = Auth::new(Arc::clone(&store), passwords, tokens, attempts, data.path().to_owned());
+        let (stop, shutdown) = watch::channel(false);
+        let (settings, _) =
+            watch::channel(Settings { interval: Duration::from_secs(5), sources: SourceSettings::default() });
+        let hub = Hub::with_limits(720, setup.backfill_bytes);
+        let board = Board::default();
+        let state = AppState::new(Parts {
+            store: Arc::clone(&store),
+            hub: hub.clone(),
+            board: board.clone(),
+            auth,
+            settings,
+            options: setup.options,
+            shutdown: shutdown.clone(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, app(state), setup.limits, shutdown));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { address, store, hub, board, data, stop, serving, http }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address))
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    pub async fn get_as(&self, token: &str, path: &str) -> Response {
+        self.request(Method::GET, path).bearer_auth(token).send().await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.unwrap()
+    }
+
+    pub async fn send_as(&self, token: &str, method: Method, path: &str, body: &Value) -> Response {
+        self.request(method, path).bearer_auth(token).json(body).send().await.unwrap()
+    }
+
+    pub async fn login_as(&self, username: &str, password: &str) -> Response {
+        self.post("/api/auth/login", &json!({"username": username, "password": password})).await
+    }
+
+    /// A token of the admin.
+    pub async fn token(&self) -> String {
+        let body = body(self.login_as("admin", PASSWORD).await, 200).await;
+        body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Another account, with [`PASSWORD`].
+    pub async fn add_user(&self, name: &str, role: &str) {
+        let hash = Passwords::new(4, 1).hash(PASSWORD).await.unwrap();
+        self.store.create_user(name, &hash, role).await.unwrap();
+        assert!(role == ADMIN || role == perfwatch::auth::VIEWER);
+    }
+
+    /// Publishes a snapshot whose cpu document says `n`, on the `n`th second.
+    pub fn publish(&self, n: i64) {
+        self.hub.publish(&snapshot(n, ""));
+    }
+}
+
+pub fn snapshot(n: i64, padding: &str) -> Arc<Snapshot> {
+    let at = OffsetDateTime::from_unix_timestamp(n).unwrap();
+    let stamp = perfwatch::snapshot::rfc3339(at);
+    let document =
+        Document::new(MetricType::Cpu, &stamp, &json!({"usage_percent": n, "padding": padding})).unwrap();
+    Arc::new(Snapshot::new(at, vec![document]))
+}
+
+/// The JSON of an answer that must have `status`.
+pub async fn body(response: Response, status: u16) -> Value {
+    let (got, url) = (response.status(), response.url().clone());
+    let kind = response.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned());
+    let text = response.text().await.unwrap();
+    assert_eq!(got.as_u16(), status, "{url}: {text}");
+    assert_eq!(kind.as_deref(), Some("application/json"), "{url}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The sentence of an error that must have `status`.
+pub async fn detail(response: Response, status: u16) -> String {
+    let body = body(response, status).await;
+    body["detail"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+}
+
+/// The places named by a 422.
+pub async fn places(response: Response) -> Vec<String> {
+    let body = body(response, 422).await;
+    let problems = body["detail"].as_array().unwrap();
+    problems
+        .iter()
+        .map(|problem| {
+            assert!(problem["msg"].is_string());
+            let loc = problem["loc"].as_array().unwrap();
+            loc.iter().map(|part| part.as_str().unwrap()).collect::<Vec<_>>().join(".")
+        })
+        .collect()
+}

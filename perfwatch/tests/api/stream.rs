@@ -1,0 +1,262 @@
+//! The live stream.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use perfwatch::api::Options;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::server::{PASSWORD, Server, Setup, snapshot};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+fn url(server: &Server, query: &str) -> String {
+    format!("ws://{}/api/ws/metrics{query}", server.address)
+}
+
+async fn open(server: &Server, query: &str) -> Socket {
+    let token = server.token().await;
+    connect_async(url(server, &format!("?token={token}{query}"))).await.unwrap().0
+}
+
+async fn next(socket: &mut Socket) -> Message {
+    let message = tokio::time::timeout(Duration::from_secs(10), socket.next()).await;
+    message.expect("a message in time").expect("an open stream").unwrap()
+}
+
+async fn next_json(socket: &mut Socket) -> Value {
+    serde_json::from_str(next(socket).await.to_text().unwrap()).unwrap()
+}
+
+async fn close_code(socket: &mut Socket) -> u16 {
+    loop {
+        if let Message::Close(frame) = next(socket).await {
+            return frame.expect("a close frame with a code").code.into();
+        }
+    }
+}
+
+async fn pong_comes(socket: &mut Socket) {
+    socket.send(Message::text(r#"{"type":"ping"}"#)).await.unwrap();
+    assert_eq!(next_json(socket).await, json!({"type": "pong"}));
+}
+
+/// Status and body of a refused handshake.
+async fn refusal(request: impl IntoClientRequest + Unpin) -> (u16, Value) {
+    match connect_async(request).await {
+        Err(Error::Http(response)) => {
+            let body = response.body().as_ref().expect("a body");
+            (response.status().as_u16(), serde_json::from_slice(body).unwrap())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_newest_snapshot_comes_at_once_and_then_each_tick() {
+    let server = Server::start().await;
+    server.publish(1);
+    server.publish(2);
+    let mut socket = open(&server, "").await;
+    let first = next_json(&mut socket).await;
+    assert_eq!(first["type"], "metrics");
+    assert_eq!(first["timestamp"], "1970-01-01T00:00:02Z");
+    assert_eq!(first["data"]["cpu"]["usage_percent"], 2);
+    assert!(first.get("skipped").is_none());
+    server.publish(3);
+    assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 3);
+}
+
+#[tokio::test]
+async fn a_backfill_comes_first_and_live_goes_on_from_it() {
+    let server = Server::start().await;
+    for n in 1..=5 {
+        server.publish(n);
+    }
+    let mut socket = open(&server, "&backfill=3").await;
+    let history = next_json(&mut socket).await;
+    assert_eq!(history["type"], "history");
+    let seconds: Vec<_> =
+        history["snapshots"].as_array().unwrap().iter().map(|s| &s["data"]["cpu"]["usage_percent"]).collect();
+    assert_eq!(seconds, [2, 3, 4]);
+    assert_eq!(history["snapshots"][0]["type"], "metrics");
+    assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 5);
+
+    let mut socket = open(&server, "&backfill=99999").await;
+    assert_eq!(next_json(&mut socket).await["snapshots"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn refusals_come_as_http_before_the_upgrade() {
+    let server = Server::start().await;
+    assert_eq!(refusal(url(&server, "")).await, (401, json!({"detail": "Not authenticated"})));
+    assert_eq!(
+        refusal(url(&server, "?token=x.y.z")).await,
+        (401, json!({"detail": "Could not validate credentials"}))
+    );
+    let token = server.token().await;
+    assert_eq!(refusal(url(&server, &format!("?token={token}&backfill=many"))).await.0, 422);
+    let plain = server.get(&format!("/api/ws/metrics?token={token}")).await;
+    assert_eq!(plain.status(), 426);
+}
+
+#[tokio::test]
+async fn the_token_may_come_as_a_subprotocol() {
+    let server = Server::start().await;
+    server.publish(1);
+    let token = server.token().await;
+    let mut request = url(&server, "").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", format!("bearer, {token}").parse().unwrap());
+    let (mut socket, answer) = connect_async(request).await.unwrap();
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "bearer");
+    assert_eq!(next_json(&mut socket).await["type"], "metrics");
+}
+
+#[tokio::test]
+async fn foreign_pages_may_not_stream() {
+    let options = Options { cors_origins: vec!["http://front.example:3000".into()], ..Options::default() };
+    let server = Server::start_with(Setup { options, ..Setup::default() }).await;
+    let token = server.token().await;
+    let from = |origin: &str| {
+        let mut request = url(&server, &format!("?token={token}")).into_client_request().unwrap();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        request
+    };
+    for foreign in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+        assert_eq!(refusal(from(foreign)).await, (403, json!({"detail": "Origin not allowed"})), "{foreign}");
+    }
+    for ours in ["http://front.example:3000", &format!("http://{}", server.address)] {
+        connect_async(from(ours)).await.unwrap_or_else(|error| panic!("{ours}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn odd_frames_are_ignored_and_the_stream_goes_on() {
+    let server = Server::start().await;
+    let mut socket = open(&server, "").await;
+    pong_comes(&mut socket).await;
+    let nested = "[".repeat(60_000);
+    for odd in [
+        "",
+        "{",
+        "null",
+        "7",
+        "[]",
+        r#"["ping"]"#,
+        r#"{"type":"hello"}"#,
+        r#"{"type":{"type":"ping"}}"#,
+        &nested,
+    ] {
+        socket.send(Message::text(odd)).await.unwrap();
+    }
+    socket.send(Message::binary(vec![0xff; 1000])).await.unwrap();
+    socket.send(Message::Ping("x".into())).await.unwrap();
+    assert_eq!(next(&mut socket).await, Message::Pong("x".into()));
+    pong_comes(&mut socket).await;
+    server.publish(1);
+    assert_eq!(next_json(&mut socket).await["type"], "metrics");
+}
+
+#[tokio::test]
+async fn a_frame_over_the_limit_is_closed_with_1009_whatever_its_size() {
+    let server = Server::start().await;
+    for size in [65_537, 3_000_000] {
+        let mut socket = open(&server, "").await;
+        socket.send(Message::text("x".repeat(65_536))).await.unwrap();
+        pong_comes(&mut socket).await;
+        socket.send(Message::text("x".repeat(size))).await.unwrap();
+        assert_eq!(close_code(&mut socket).await, 1009, "{size}");
+    }
+    // Also when it comes in fragments that are small enough each.
+    let mut socket = open(&server, "").await;
+    let part = |opcode, last| Message::Frame(Frame::message(vec![b'x'; 40_000], OpCode::Data(opcode), last));
+    socket.send(part(Data::Text, false)).await.unwrap();
+    socket.send(part(Data::Continue, true)).await.unwrap();
+    assert_eq!(close_code(&mut socket).await, 1009);
+}
+
+#[tokio::test]
+async fn a_slow_client_skips_is_told_and_delays_nobody() {
+    let server = Server::start().await;
+    let mut slow = open(&server, "").await;
+    let mut quick = open(&server, "").await;
+    // More than any socket buffer holds, so that the slow one's writes really stop.
+    let padding = "x".repeat(2_000_000);
+    let count = 20;
+    for n in 1..=count {
+        server.hub.publish(&snapshot(n, &padding));
+        let seen = next_json(&mut quick).await;
+        assert_eq!(seen["data"]["cpu"]["usage_percent"], n);
+        assert!(seen.get("skipped").is_none());
+    }
+    let (mut received, mut skipped) = (0, 0);
+    loop {
+        let message = next_json(&mut slow).await;
+        received += 1;
+        skipped += message["skipped"].as_i64().unwrap_or(0);
+        if message["data"]["cpu"]["usage_percent"] == count {
+            break;
+        }
+    }
+    assert!(skipped > 0);
+    assert_eq!(received + skipped, count, "each tick is either shown or counted");
+}
+
+#[tokio::test]
+async fn an_expired_token_ends_the_stream() {
+    let server =
+        Server::start_with(Setup { token_lifetime: Duration::from_secs(2), ..Setup::default() }).await;
+    let mut socket = open(&server, "").await;
+    assert_eq!(close_code(&mut socket).await, 4001);
+}
+
+#[tokio::test]
+async fn logout_and_a_new_password_end_streams_of_that_token_only() {
+    let server = Server::start().await;
+    let (token, other) = (server.token().await, server.token().await);
+    let mut ended = connect_async(url(&server, &format!("?token={token}"))).await.unwrap().0;
+    let mut kept = connect_async(url(&server, &format!("?token={other}"))).await.unwrap().0;
+    pong_comes(&mut ended).await;
+    pong_comes(&mut kept).await;
+    server.send_as(&token, reqwest::Method::POST, "/api/auth/logout", &Value::Null).await;
+    assert_eq!(close_code(&mut ended).await, 4001);
+    pong_comes(&mut kept).await;
+    let change = json!({"current_password": PASSWORD, "new_password": "another password"});
+    server.send_as(&other, reqwest::Method::PUT, "/api/auth/password", &change).await;
+    assert_eq!(close_code(&mut kept).await, 4001);
+}
+
+#[tokio::test]
+async fn a_stopping_server_says_goodbye() {
+    let server = Server::start().await;
+    let mut socket = open(&server, "").await;
+    pong_comes(&mut socket).await;
+    server.stop.send(true).unwrap();
+    assert_eq!(close_code(&mut socket).await, 1001);
+    // Reading on answers the goodbye.
+    assert!(socket.next().await.is_none_or(|end| end.is_err()));
+    tokio::time::timeout(Duration::from_secs(2), server.serving).await.expect("stops in time").unwrap();
+    assert_eq!(server.hub.subscribers(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_forgotten() {
+    let server = Server::start().await;
+    let mut socket = open(&server, "").await;
+    pong_comes(&mut socket).await;
+    assert_eq!(server.hub.subscribers(), 1);
+    socket.close(None).await.unwrap();
+    while let Some(Ok(_)) = socket.next().await {}
+    let gone = async {
+        while server.hub.subscribers() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("forgotten in time");
+}
