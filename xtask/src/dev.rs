@@ -43,7 +43,7 @@ pub fn dev() -> Result<()> {
     for path in WATCHED.iter().map(|path| root().join(path)).filter(|path| path.exists()) {
         watcher.watch(&path, RecursiveMode::Recursive).with_context(|| format!("{}", path.display()))?;
     }
-    let mut vite = Running::start(npm(&["run", "dev"]))?;
+    let mut vite = Running::start(npm(&["run", "--silent", "dev"]))?;
     let mut server = rebuilt(None);
     loop {
         if interrupted() {

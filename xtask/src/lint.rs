@@ -35,9 +35,9 @@ const CHECKS: &[Check] = &[
         findings("eBPF objects against their sources", stale_objects()?)
     }),
     ("licences", || findings("licences", licences::check()?)),
-    ("eslint", || run("eslint", npm(&["run", "lint"]))),
-    ("formatting of the page", || run("formatting of the page", npm(&["run", "format:check"]))),
-    ("types of the page", || run("types of the page", npm(&["run", "typecheck"]))),
+    ("eslint", || run("eslint", npm(&["run", "--silent", "lint"]))),
+    ("formatting of the page", || run("formatting of the page", npm(&["run", "--silent", "format:check"]))),
+    ("types of the page", || run("types of the page", npm(&["run", "--silent", "typecheck"]))),
     ("clippy", || {
         run("clippy", {
             command(
@@ -63,9 +63,6 @@ pub fn lint(options: &Options) -> Result<()> {
     let advisories = if options.advisories { ADVISORIES } else { &[] };
     let mut failed = Vec::new();
     for (name, check) in CHECKS.iter().chain(advisories) {
-        if !page::exists() && (*name == "eslint" || name.ends_with("of the page")) {
-            continue;
-        }
         if let Err(error) = check() {
             if crate::step::interrupted() {
                 return Err(error);

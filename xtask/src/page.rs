@@ -16,11 +16,6 @@ fn frontend() -> PathBuf {
     root().join("frontend")
 }
 
-/// Whether there is a page yet.
-pub fn exists() -> bool {
-    frontend().join("package.json").exists()
-}
-
 /// npm's packages as the lock file names them.
 pub fn install_packages() -> Result<()> {
     let lock = fs::read(frontend().join("package-lock.json")).context("frontend/package-lock.json")?;
@@ -34,15 +29,12 @@ pub fn install_packages() -> Result<()> {
 
 /// `frontend/dist`, which the server's build embeds.
 pub fn build() -> Result<()> {
-    if !exists() {
-        return Ok(());
-    }
     install_packages()?;
     let stamp = Stamp { file: root().join("target/page.sha256"), hash: hash_sources(&frontend())? };
     if stamp.is_current() && frontend().join("dist/index.html").exists() {
         return Ok(());
     }
-    quiet("Building the page", npm(&["run", "build"]))?;
+    quiet("Building the page", npm(&["run", "--silent", "build"]))?;
     stamp.write()
 }
 

@@ -69,9 +69,6 @@ fn crates() -> Result<Vec<(String, Option<String>)>> {
 
 /// The npm packages that end up in the page; its build tools are not shipped.
 fn npm_packages() -> Result<Vec<(String, Option<String>)>> {
-    if !crate::page::exists() {
-        return Ok(Vec::new());
-    }
     let lock = std::fs::read_to_string(root().join("frontend/package-lock.json"))?;
     shipped(&serde_json::from_str(&lock).context("frontend/package-lock.json")?)
 }
