@@ -56,7 +56,8 @@ export function* extract(data: Documents): Generator<Pair> {
   for (const [name, device] of Object.entries(disk?.devices ?? {})) yield* fields(`disk.${name}`, device);
   yield* perfEvents(data.perf_events);
   yield* memoryBandwidth(data.memory_bandwidth);
-  for (const type of ['scheduler', 'tcp', 'pressure', 'block_io'] as const) yield* nested(type, data[type], 3);
+  for (const type of ['scheduler', 'tcp', 'pressure', 'block_io'] as const)
+    yield* nested(type, data[type], 3);
 }
 
 function* memoryBandwidth(document: Documents['memory_bandwidth']): Generator<Pair> {
