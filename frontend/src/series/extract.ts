@@ -3,6 +3,7 @@
  * card, the URL and history speak of a series by the same name.
  */
 import type { Documents, Num } from '@/api/types';
+import { isHistogram } from './histogram';
 
 type Pair = readonly [string, Num];
 
@@ -57,7 +58,7 @@ export function* extract(data: Documents): Generator<Pair> {
   yield* perfEvents(data.perf_events);
   yield* memoryBandwidth(data.memory_bandwidth);
   for (const type of ['scheduler', 'tcp', 'pressure', 'block_io'] as const)
-    yield* nested(type, data[type], 3);
+    yield* nested(type, data[type], 4);
 }
 
 function* memoryBandwidth(document: Documents['memory_bandwidth']): Generator<Pair> {
@@ -68,12 +69,10 @@ function* memoryBandwidth(document: Documents['memory_bandwidth']): Generator<Pa
   yield ['memory_bandwidth.out_bytes_per_sec', kib(document?.pgpgout_per_sec)];
 }
 
-/** Numbers of a document of unknown depth; histograms (they have `buckets`) are not series. */
+/** Numbers of a document of unknown depth; histograms are kept apart, as columns of heatmaps. */
 function* nested(prefix: string, value: unknown, depth: number): Generator<Pair> {
   if (typeof value === 'number') yield [prefix, value];
-  if (depth === 0 || typeof value !== 'object' || value === null || Array.isArray(value)) return;
-  for (const [key, inner] of Object.entries(value)) {
-    if (key === 'buckets') continue;
-    yield* nested(`${prefix}.${key}`, inner, depth - 1);
-  }
+  if (depth === 0 || typeof value !== 'object' || value === null) return;
+  if (Array.isArray(value) || isHistogram(value)) return;
+  for (const [key, inner] of Object.entries(value)) yield* nested(`${prefix}.${key}`, inner, depth - 1);
 }

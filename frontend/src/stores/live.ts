@@ -7,6 +7,7 @@ import { computed, markRaw, shallowRef } from 'vue';
 import { MetricStream, openMetricsSocket, type StreamState } from '@/api/stream';
 import type { Snapshot, StreamMessage } from '@/api/types';
 import { extract } from '@/series/extract';
+import { histogramsIn, HistogramTrack } from '@/series/histogram';
 import { Ring } from '@/series/ring';
 import { useAuthStore } from './auth';
 
@@ -21,6 +22,7 @@ const STALE_AFTER = 2.5;
 export const useLiveStore = defineStore('live', () => {
   const auth = useAuthStore();
   const ring = markRaw(new Ring(CAPACITY));
+  const histograms = markRaw(new HistogramTrack(CAPACITY));
   const latest = shallowRef<Snapshot | null>(null);
   const connection = shallowRef<StreamState>({ kind: 'closed' });
   /** Changes once per drawn frame; whoever reads the ring depends on it. */
@@ -36,7 +38,11 @@ export const useLiveStore = defineStore('live', () => {
 
   function take(snapshot: Snapshot): void {
     const time = Date.parse(snapshot.timestamp);
-    if (ring.push(time, extract(snapshot.data))) newest = snapshot;
+    if (!ring.push(time, extract(snapshot.data))) return;
+    newest = snapshot;
+    for (const type of ['scheduler', 'block_io', 'tcp'] as const) {
+      for (const [path, one] of histogramsIn(type, snapshot.data[type])) histograms.push(time, path, one);
+    }
   }
 
   /** The interval is what lies between the last two ticks; a hole of skipped ones does not count. */
@@ -89,6 +95,7 @@ export const useLiveStore = defineStore('live', () => {
     if (frame !== null) cancelAnimationFrame(frame);
     frame = null;
     ring.clear();
+    histograms.clear();
     newest = null;
     latest.value = null;
     receivedAt.value = null;
@@ -111,6 +118,7 @@ export const useLiveStore = defineStore('live', () => {
 
   return {
     ring,
+    histograms,
     latest,
     connection,
     version,

@@ -9,14 +9,20 @@ export type ThemeChoice = 'dark' | 'light' | 'system';
 export const windowChoices = [1, 5, 15, 60] as const;
 export type WindowMinutes = (typeof windowChoices)[number];
 
+export interface CardLayout {
+  /** Cards in the order wanted; new ones come last. */
+  order: string[];
+  hidden: string[];
+}
+
 interface Preferences {
   theme: ThemeChoice;
   windowMinutes: WindowMinutes;
-  cardOrder: string[];
-  hiddenCards: string[];
+  /** The dashboard as each user arranged it. */
+  cards: Record<string, CardLayout>;
 }
 
-const defaults: Preferences = { theme: 'dark', windowMinutes: 5, cardOrder: [], hiddenCards: [] };
+const defaults: Preferences = { theme: 'dark', windowMinutes: 5, cards: {} };
 
 function read(): Preferences {
   try {
@@ -38,6 +44,7 @@ export const usePreferencesStore = defineStore('preferences', () => {
   const stored = shallowRef(read());
   const systemDark = shallowRef(dark.matches);
   const visitTheme = shallowRef<ThemeChoice | null>(null);
+  const visitWindow = shallowRef<WindowMinutes | null>(null);
   dark.addEventListener('change', (event) => {
     systemDark.value = event.matches;
   });
@@ -46,7 +53,7 @@ export const usePreferencesStore = defineStore('preferences', () => {
   const theme = computed<'dark' | 'light'>(() =>
     themeChoice.value === 'system' ? (systemDark.value ? 'dark' : 'light') : themeChoice.value,
   );
-  const windowMinutes = computed(() => stored.value.windowMinutes);
+  const windowMinutes = computed(() => visitWindow.value ?? stored.value.windowMinutes);
 
   function change(part: Partial<Preferences>): void {
     stored.value = { ...stored.value, ...part };
@@ -59,6 +66,19 @@ export const usePreferencesStore = defineStore('preferences', () => {
     change({ theme: choice });
   }
 
+  function chooseWindow(minutes: WindowMinutes): void {
+    visitWindow.value = null;
+    change({ windowMinutes: minutes });
+  }
+
+  function cardsOf(username: string): CardLayout {
+    return stored.value.cards[username] ?? { order: [], hidden: [] };
+  }
+
+  function arrange(username: string, layout: CardLayout): void {
+    change({ cards: { ...stored.value.cards, [username]: layout } });
+  }
+
   watch(
     theme,
     (name) => {
@@ -67,5 +87,15 @@ export const usePreferencesStore = defineStore('preferences', () => {
     { immediate: true },
   );
 
-  return { stored, visitTheme, themeChoice, theme, windowMinutes, change, chooseTheme };
+  return {
+    visitTheme,
+    visitWindow,
+    themeChoice,
+    theme,
+    windowMinutes,
+    chooseTheme,
+    chooseWindow,
+    cardsOf,
+    arrange,
+  };
 });

@@ -1,0 +1,100 @@
+/** A heatmap of latencies over time as pixels. Pure: columns in, an image of one pixel per cell out. */
+import { nanoseconds } from '@/format/units';
+import { rowLow, rowOf, type Column } from '@/series/histogram';
+import type { Span } from './geometry';
+import { heatColour, type Theme } from './palette';
+
+export interface HeatInput {
+  times: ArrayLike<number>;
+  columns: readonly Column[];
+  span: Span;
+  interval: number;
+  theme: Theme;
+}
+
+export interface Heat {
+  width: number;
+  height: number;
+  pixels: Uint8ClampedArray<ArrayBuffer>;
+  /** The rows shown, bottom to top. */
+  rows: { low: number; high: number };
+  /** The count that has the strongest colour. */
+  most: number;
+}
+
+/** At least a microsecond to ten milliseconds, so that a quiet machine looks quiet. */
+const LEAST = { low: Math.floor(rowOf(1000)), high: Math.ceil(rowOf(10_000_000)) };
+
+function extent(columns: readonly Column[]): { low: number; high: number; most: number } {
+  let { low, high } = LEAST;
+  let most = 0;
+  for (const column of columns) {
+    for (let i = 0; i < column.length; i += 2) {
+      const row = column[i] ?? 0;
+      low = Math.min(low, row);
+      high = Math.max(high, row);
+      most = Math.max(most, column[i + 1] ?? 0);
+    }
+  }
+  return { low, high, most };
+}
+
+export function heatmap(input: HeatInput): Heat {
+  const { from, to } = input.span;
+  const width = Math.max(1, Math.round((to - from) / input.interval));
+  const { low, high, most } = extent(input.columns);
+  const height = high - low + 1;
+  const pixels = new Uint8ClampedArray(width * height * 4);
+  const top = Math.log1p(most);
+  input.columns.forEach((column, index) => {
+    const x = Math.ceil(((input.times[index] ?? NaN) - from) / input.interval) - 1;
+    if (!(x >= 0 && x < width)) return;
+    for (let i = 0; i < column.length; i += 2) {
+      const y = high - (column[i] ?? 0);
+      // Counts span orders of magnitude; a lone outlier must still be seen.
+      const share = 0.12 + 0.88 * (Math.log1p(column[i + 1] ?? 0) / top);
+      pixels.set([...heatColour(share, input.theme), 255], (y * width + x) * 4);
+    }
+  });
+  return { width, height, pixels, rows: { low, high }, most };
+}
+
+export interface Tick {
+  label: string;
+  /** Share of the height, from the top. */
+  at: number;
+}
+
+/** Labels at powers of ten that lie inside the shown rows. */
+export function heatTicks(rows: Heat['rows'], toText: (value: number) => string = nanoseconds): Tick[] {
+  const ticks: Tick[] = [];
+  const count = rows.high - rows.low + 1;
+  for (let value = 1; value <= rowLow(rows.high + 1); value *= 10) {
+    const at = 1 - (rowOf(value) - rows.low) / count;
+    if (at >= 0 && at <= 1) ticks.push({ label: toText(value), at });
+  }
+  return ticks;
+}
+
+/** An SVG path through `values` (in the histogram's unit) over a heatmap, in a box of 1000 by 100. */
+export function heatLine(
+  times: ArrayLike<number>,
+  values: ArrayLike<number>,
+  span: Span,
+  rows: Heat['rows'],
+): string {
+  let path = '';
+  let pen = false;
+  for (let i = 0; i < times.length; i += 1) {
+    const value = values[i] ?? NaN;
+    if (!(value > 0)) {
+      pen = false;
+      continue;
+    }
+    const x = (((times[i] ?? 0) - span.from) / (span.to - span.from)) * 1000;
+    const y = (1 - (rowOf(value) - rows.low) / (rows.high - rows.low + 1)) * 100;
+    path += `${pen ? 'L' : 'M'}${x.toFixed(1)} ${Math.min(100, Math.max(0, y)).toFixed(2)}`;
+    pen = true;
+  }
+  return path;
+}
