@@ -12,6 +12,8 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::api::serve::{self, Limits};
+use crate::api::{self, AppState, Options, Parts};
 use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{self, Tokens};
@@ -83,11 +85,37 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         }
     });
 
+    let state = AppState::new(Parts {
+        store: Arc::clone(&store),
+        hub,
+        board,
+        auth,
+        settings,
+        options: Options {
+            allowed_hosts: config.server.allowed_hosts.clone(),
+            cors_origins: config.server.cors_origins.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            public_metrics: config.server.metrics_public,
+        },
+        shutdown: stopping.clone(),
+    });
+    let serving = tokio::spawn(serve::serve(listener, api::app(state), Limits::default(), stopping));
+    announce(&format!("PerfWatch is at http://{}", config.server.listen));
     memory::release_unused();
+
     stop.await;
+    tracing::info!("stopping");
     stop_sender.send_replace(true);
-    let _ = (listener, auth, settings, sampling.await);
-    Ok(())
+    let writer = sampling.await.context("the sampling task panicked")?;
+    // The last batch is stored while the last answers are sent.
+    let stored = async {
+        if let Some(writer) = writer {
+            writer.close().await;
+        }
+    };
+    let (served, ()) = tokio::join!(serving, stored);
+    store.close().await;
+    served.context("the serving task panicked")
 }
 
 /// Measures for one interval and returns the snapshot as the stream would send it.

@@ -115,10 +115,18 @@ fn server(c: &mut Checker<'_>) -> Server {
             );
         }
     }
+    let mut trusted_proxies = Vec::new();
+    for proxy in c.list("trusted_proxies") {
+        match proxy.parse() {
+            Ok(address) => trusted_proxies.push(address),
+            Err(_) => c.problem("trusted_proxies", format_args!("{proxy:?} is not an IP address")),
+        }
+    }
     Server {
         listen,
         cors_origins,
         allowed_hosts: c.list("allowed_hosts"),
+        trusted_proxies,
         tls,
         metrics_public: c.truth("metrics_public"),
     }

@@ -3,7 +3,7 @@
 mod check;
 mod settings;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub struct Server {
     pub listen: SocketAddr,
     pub cors_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     pub tls: Option<Tls>,
     pub metrics_public: bool,
 }

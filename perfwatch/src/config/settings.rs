@@ -45,6 +45,12 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Host names the server answers to besides its addresses, localhost and this machine's name, comma-separated",
     ),
+    plain(
+        "trusted_proxies",
+        "PERFWATCH_TRUSTED_PROXIES",
+        "",
+        "Addresses of reverse proxies whose X-Forwarded-For is believed, comma-separated",
+    ),
     plain("tls_cert", "PERFWATCH_TLS_CERT", "", "PEM file of the certificate chain; turns HTTPS on"),
     plain("tls_key", "PERFWATCH_TLS_KEY", "", "PEM file of the certificate's private key"),
     secret(
