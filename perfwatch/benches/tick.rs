@@ -65,7 +65,7 @@ impl Options {
                         count.to_str().and_then(|n| n.parse().ok()).context("--ticks needs a number")?;
                 }
                 Some("--json") => {
-                    options.json = Some(arguments.next().context("--json needs a file")?.into())
+                    options.json = Some(arguments.next().context("--json needs a file")?.into());
                 }
                 _ => bail!("unknown argument {}; known are --ticks N and --json FILE", argument.display()),
             }

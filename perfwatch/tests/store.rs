@@ -18,17 +18,17 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 /// An empty store and what keeps it alive.
-pub struct Fresh {
+pub(crate) struct Fresh {
     pub store: Arc<dyn Store>,
-    pub url: String,
+    /// What keeps a file-backed store's folder alive.
     _dir: Option<tempfile::TempDir>,
 }
 
-pub async fn sqlite() -> Fresh {
+pub(crate) async fn sqlite() -> Fresh {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let url = store::sqlite_url(dir.path());
     let store = store::open(&url).await.expect("a new SQLite store");
-    Fresh { store, url, _dir: Some(dir) }
+    Fresh { store, _dir: Some(dir) }
 }
 
 /// Defines a test per engine from one async function that takes a [`Fresh`].
