@@ -116,7 +116,9 @@ impl Backend {
                         .to_owned(),
                 ),
             ),
-            Some(Absent::Unsupported(why) | Absent::Failed(why)) => (Some(why.clone()), None),
+            Some(Absent::Unsupported(why) | Absent::Failed(why)) => {
+                (Some(format!("some events are not counted: {why}")), None)
+            }
         };
         match &self.reader {
             Reader::Ebpf(program) => Report { reason, remedy, programs: program.stats(), ..report },
