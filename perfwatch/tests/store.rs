@@ -1,10 +1,13 @@
 //! The contract of `Store`: every test runs against every engine.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 #[path = "store/accounts.rs"]
 mod accounts;
 #[path = "store/history.rs"]
 mod history;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "store/retention.rs"]
 mod retention;
 
@@ -16,35 +19,59 @@ use perfwatch::store::query::{HistoryQuery, Interval, Stats};
 use perfwatch::store::{self, Row, Store};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
+use tokio::sync::OnceCell;
 
 /// An empty store and what keeps it alive.
 pub(crate) struct Fresh {
     pub store: Arc<dyn Store>,
-    /// What keeps a file-backed store's folder alive.
     _dir: Option<tempfile::TempDir>,
 }
 
-pub(crate) async fn sqlite() -> Fresh {
-    let dir = tempfile::tempdir().expect("a temporary directory");
+/// An empty store in a file.
+pub(crate) async fn sqlite() -> Option<Fresh> {
+    let dir = tempfile::tempdir().unwrap();
     let url = store::sqlite_url(dir.path());
-    let store = store::open(&url).await.expect("a new SQLite store");
-    Fresh { store, _dir: Some(dir) }
+    let store = store::open(&url).await.unwrap();
+    Some(Fresh { store, _dir: Some(dir) })
 }
 
-/// Defines a test per engine from one async function that takes a [`Fresh`].
+/// An empty database in a cluster that all tests of this process share; `None` where there can be none.
+pub(crate) async fn postgresql() -> Option<Fresh> {
+    static CLUSTER: OnceCell<Result<postgres::Cluster, String>> = OnceCell::const_new();
+    match CLUSTER.get_or_init(postgres::Cluster::start).await {
+        Ok(cluster) => {
+            let url = cluster.database().await;
+            let store = store::open(&url).await.unwrap();
+            Some(Fresh { store, _dir: None })
+        }
+        Err(reason) => {
+            let test = std::thread::current();
+            println!("SKIPPED: {}: {reason}", test.name().unwrap_or("store"));
+            None
+        }
+    }
+}
+
+/// Defines a test per engine from each async function that takes a [`Fresh`].
 macro_rules! on_every_engine {
     ($($test:ident),+ $(,)?) => {
-        mod sqlite {
+        crate::on_engine!(sqlite: $($test),+);
+        crate::on_engine!(postgresql: $($test),+);
+    };
+}
+macro_rules! on_engine {
+    ($engine:ident: $($test:ident),+) => {
+        mod $engine {
             $(#[tokio::test]
             async fn $test() {
-                let fresh = crate::sqlite().await;
+                let Some(fresh) = crate::$engine().await else { return };
                 super::$test(&fresh).await;
                 fresh.store.close().await;
             })+
         }
     };
 }
-pub(crate) use on_every_engine;
+pub(crate) use {on_engine, on_every_engine};
 
 /// Microseconds since the epoch, as the roller counts.
 pub fn micros(at: OffsetDateTime) -> i64 {

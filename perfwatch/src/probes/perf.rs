@@ -49,7 +49,7 @@ impl CpuEvents {
                     counters[slot] = Some(counter);
                 }
                 Err(error) => {
-                    absent[slot] = Some(classify(&error));
+                    absent[slot] = Some(classify(event, &error));
                     refused = Some(error);
                 }
             }
@@ -133,17 +133,16 @@ fn builder(event: &str) -> Builder<'static> {
     }
 }
 
-/// Names no event, so that those with the same reason can be told as one.
-fn classify(error: &io::Error) -> Absent {
+fn classify(event: &str, error: &io::Error) -> Absent {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV | libc::ENXIO | libc::EINVAL) => {
-            Absent::Unsupported("not offered by this CPU or virtual machine".into())
+            Absent::Unsupported(format!("{event} is not offered by this CPU or virtual machine"))
         }
-        Some(libc::EACCES | libc::EPERM) => Absent::Failed(format!("not permitted ({error})")),
-        Some(libc::EMFILE | libc::ENFILE) => {
-            Absent::Failed(format!("too few file descriptors ({error}); raise the limit (ulimit -n)"))
-        }
-        _ => Absent::Failed(error.to_string()),
+        Some(libc::EACCES | libc::EPERM) => Absent::Failed(format!("{event}: not permitted ({error})")),
+        Some(libc::EMFILE | libc::ENFILE) => Absent::Failed(format!(
+            "{event}: too few file descriptors ({error}); raise the limit (ulimit -n)"
+        )),
+        _ => Absent::Failed(format!("{event}: {error}")),
     }
 }
 
@@ -162,7 +161,7 @@ mod tests {
     #[test]
     fn what_is_missing_differs_from_what_is_forbidden() {
         let error = |code| io::Error::from_raw_os_error(code);
-        assert!(matches!(classify(&error(libc::ENOENT)), Absent::Unsupported(_)));
-        assert!(matches!(classify(&error(libc::EACCES)), Absent::Failed(_)));
+        assert!(matches!(classify("cycles", &error(libc::ENOENT)), Absent::Unsupported(_)));
+        assert!(matches!(classify("cycles", &error(libc::EACCES)), Absent::Failed(_)));
     }
 }

@@ -60,6 +60,7 @@ fn until_next(now: OffsetDateTime) -> Duration {
 }
 
 async fn pass(store: &dyn Store, now: OffsetDateTime) -> Result<()> {
+    store.prepare(now).await?;
     roller::roll(store, micros(now)).await?;
     let policy = store.archive_policy().await?;
     let interval = time::Duration::minutes(policy.cleanup_interval_minutes);

@@ -6,6 +6,7 @@
 mod error;
 pub mod maintenance;
 pub mod policy;
+mod postgres;
 pub mod query;
 pub mod retention;
 pub mod roller;
@@ -70,6 +71,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Cheapest round trip that proves the database answers.
     async fn ping(&self) -> Result<()>;
     async fn close(&self);
+    /// Makes ready what the next days' appends need. Called at the start and then every minute.
+    async fn prepare(&self, _now: OffsetDateTime) -> Result<()> {
+        Ok(())
+    }
 
     async fn user_by_name(&self, username: &str) -> Result<Option<User>>;
     async fn user_by_id(&self, id: i64) -> Result<Option<User>>;
@@ -125,6 +130,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
     let scheme = url.split(':').next().unwrap_or_default();
     match scheme {
+        "postgres" | "postgresql" | "postgresql+asyncpg" | "postgres+asyncpg" => {
+            Ok(Arc::new(postgres::PostgresStore::open(url, &host_name()).await?))
+        }
         "sqlite" => Ok(Arc::new(sqlite::SqliteStore::open(url, &host_name()).await?)),
         _ => Err(StoreError::Database(
             "DATABASE_URL must begin with sqlite: or postgres:// (or postgresql://)".into(),

@@ -116,9 +116,7 @@ impl Backend {
                         .to_owned(),
                 ),
             ),
-            Some(Absent::Unsupported(why) | Absent::Failed(why)) => {
-                (Some(format!("some events are not counted: {why}")), None)
-            }
+            Some(Absent::Unsupported(why) | Absent::Failed(why)) => (Some(why.clone()), None),
         };
         match &self.reader {
             Reader::Ebpf(program) => Report { reason, remedy, programs: program.stats(), ..report },

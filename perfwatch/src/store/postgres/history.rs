@@ -1,0 +1,223 @@
+//! Snapshots and their rollups.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use sqlx::{PgConnection, Row as _};
+use time::OffsetDateTime;
+
+use super::{PostgresStore, partitions};
+use crate::snapshot::MetricType;
+use crate::store::query::plan::Coverage;
+use crate::store::roller::Computed;
+use crate::store::rollup::{Stale, Tier, TierRow};
+use crate::store::{Result, Row, from_micros, micros};
+
+pub(super) async fn append(store: &PostgresStore, rows: &[Row]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    partitions::make_for(store, rows).await?;
+    let mut transaction = store.pool.begin().await?;
+    let times: Vec<OffsetDateTime> = rows.iter().map(|r| r.timestamp).collect();
+    let types: Vec<&str> = rows.iter().map(|r| r.metric_type.as_str()).collect();
+    let documents: Vec<_> = rows.iter().map(|r| jsonb_text(&r.json)).collect();
+    sqlx::query(
+        "INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data)
+         SELECT $1, t, m, d::jsonb FROM unnest($2::timestamptz[], $3::text[], $4::text[]) AS rows (t, m, d)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&store.host)
+    .bind(times)
+    .bind(types)
+    .bind(documents)
+    .execute(&mut *transaction)
+    .await?;
+    mark_stale(store, &mut transaction, rows).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// A document as JSONB accepts it: it holds no NUL character, which JSON may spell `\u0000`.
+fn jsonb_text(json: &[u8]) -> String {
+    const NUL: &str = "\\u0000";
+    let text = String::from_utf8_lossy(json);
+    if text.contains(NUL) {
+        // An escaped backslash before `u0000` is text; there the replacement changes one letter of it.
+        text.replace(NUL, "\\ufffd")
+    } else {
+        text.into_owned()
+    }
+}
+
+async fn mark_stale(store: &PostgresStore, connection: &mut PgConnection, rows: &[Row]) -> Result<()> {
+    // In one order everywhere, so that two servers of one host cannot wait for each other.
+    let buckets: BTreeSet<(i32, i64)> = rows
+        .iter()
+        .flat_map(|row| Tier::ROLLUPS.map(|tier| (column(tier), tier.floor(micros(row.timestamp)))))
+        .collect();
+    let (tiers, buckets): (Vec<i32>, Vec<i64>) = buckets.into_iter().unzip();
+    sqlx::query(
+        "INSERT INTO rollup_stale (host, tier, bucket, generation)
+         SELECT $1, t, b, $2 FROM unnest($3::int[], $4::bigint[]) AS buckets (t, b)
+         ON CONFLICT (host, tier, bucket) DO UPDATE SET generation = excluded.generation",
+    )
+    .bind(&store.host)
+    .bind(store.generation.fetch_add(1, Ordering::Relaxed))
+    .bind(tiers)
+    .bind(buckets)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How tables name a tier.
+pub(super) fn column(tier: Tier) -> i32 {
+    i32::try_from(tier.seconds()).expect("a day has 86400 seconds")
+}
+
+pub(super) async fn coverage(store: &PostgresStore, from: i64, to: i64) -> Result<Coverage> {
+    let mut coverage = Coverage::default();
+    let removed: Vec<(i32, i64)> = sqlx::query_as("SELECT tier, before FROM rollup_removed WHERE host = $1")
+        .bind(&store.host)
+        .fetch_all(&store.pool)
+        .await?;
+    for (seconds, before) in removed {
+        if let Some(tier) = [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|t| column(*t) == seconds) {
+            coverage.removed_before[tier as usize] = before;
+        }
+    }
+    // Bucket starts of the coarsest tier may lie a day before the range.
+    let stale: Vec<(i32, i64)> = sqlx::query_as(
+        "SELECT tier, bucket FROM rollup_stale WHERE host = $1 AND bucket >= $2 AND bucket < $3",
+    )
+    .bind(&store.host)
+    .bind(Tier::Day.floor(from))
+    .bind(to)
+    .fetch_all(&store.pool)
+    .await?;
+    for (seconds, bucket) in stale {
+        if let Some(tier) = Tier::ROLLUPS.into_iter().find(|t| column(*t) == seconds) {
+            coverage.stale[tier as usize - 1].insert(bucket);
+        }
+    }
+    Ok(coverage)
+}
+
+pub(super) async fn scan(
+    store: &PostgresStore,
+    tier: Tier,
+    metric_type: MetricType,
+    from: i64,
+    to: i64,
+    limit: usize,
+) -> Result<Vec<TierRow>> {
+    let query = if tier == Tier::Raw {
+        sqlx::query(
+            "SELECT timestamp, 0::bigint, metric_data::text FROM metrics_snapshots
+             WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4
+             ORDER BY timestamp LIMIT $5",
+        )
+    } else {
+        sqlx::query(
+            "SELECT timestamp, shape, data FROM metrics_rollups
+             WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4 AND tier = $6
+             ORDER BY timestamp LIMIT $5",
+        )
+    };
+    let query = query
+        .bind(&store.host)
+        .bind(metric_type.as_str())
+        .bind(from_micros(from))
+        .bind(from_micros(to))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let query = if tier == Tier::Raw { query } else { query.bind(column(tier)) };
+    let rows = query.fetch_all(&store.pool).await?;
+    rows.iter()
+        .map(|row| {
+            let data = match tier {
+                Tier::Raw => row.try_get::<String, _>(2)?.into_bytes(),
+                _ => row.try_get(2)?,
+            };
+            Ok(TierRow { at: micros(row.try_get(0)?), shape: row.try_get(1)?, data })
+        })
+        .collect()
+}
+
+pub(super) async fn shape(store: &PostgresStore, key: i64) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT leaves FROM rollup_shapes WHERE key = $1")
+        .bind(key)
+        .fetch_optional(&store.pool)
+        .await?)
+}
+
+pub(super) async fn put_shape(store: &PostgresStore, key: i64, leaves: &str) -> Result<()> {
+    sqlx::query("INSERT INTO rollup_shapes (key, leaves) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(key)
+        .bind(leaves)
+        .execute(&store.pool)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn stale(
+    store: &PostgresStore,
+    tier: Tier,
+    from: i64,
+    to: i64,
+    limit: usize,
+) -> Result<Vec<Stale>> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT bucket, generation FROM rollup_stale
+         WHERE host = $1 AND tier = $2 AND bucket >= $3 AND bucket <= $4 ORDER BY bucket LIMIT $5",
+    )
+    .bind(&store.host)
+    .bind(column(tier))
+    .bind(from)
+    .bind(to)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(&store.pool)
+    .await?;
+    Ok(rows.into_iter().map(|(bucket, generation)| Stale { bucket, generation }).collect())
+}
+
+pub(super) async fn put_rollups(store: &PostgresStore, tier: Tier, computed: &[Computed]) -> Result<usize> {
+    let mut transaction = store.pool.begin().await?;
+    let (buckets, generations): (Vec<i64>, Vec<i64>) =
+        computed.iter().map(|c| (c.stale.bucket, c.stale.generation)).unzip();
+    // An append that is under way holds its mark: this waits for it and then finds the generation changed.
+    let unchanged: Vec<i64> = sqlx::query_scalar(
+        "DELETE FROM rollup_stale USING unnest($3::bigint[], $4::bigint[]) AS computed (b, g)
+         WHERE host = $1 AND tier = $2 AND bucket = b AND generation = g RETURNING bucket",
+    )
+    .bind(&store.host)
+    .bind(column(tier))
+    .bind(buckets)
+    .bind(generations)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let written: Vec<&Computed> = computed.iter().filter(|c| unchanged.contains(&c.stale.bucket)).collect();
+    let rows = || written.iter().flat_map(|c| &c.rows);
+    sqlx::query(
+        "INSERT INTO metrics_rollups (host, metric_type, tier, timestamp, shape, data)
+         SELECT $1, m, $2, t, s, d
+         FROM unnest($3::text[], $4::timestamptz[], $5::bigint[], $6::bytea[]) AS rows (m, t, s, d)
+         ON CONFLICT (host, metric_type, tier, timestamp)
+         DO UPDATE SET shape = excluded.shape, data = excluded.data",
+    )
+    .bind(&store.host)
+    .bind(column(tier))
+    .bind(rows().map(|(metric_type, _)| metric_type.as_str()).collect::<Vec<_>>())
+    .bind(rows().map(|(_, row)| from_micros(row.at)).collect::<Vec<_>>())
+    .bind(rows().map(|(_, row)| row.shape).collect::<Vec<_>>())
+    .bind(rows().map(|(_, row)| row.data.as_slice()).collect::<Vec<_>>())
+    .execute(&mut *transaction)
+    .await?;
+    for bucket in written.iter().filter(|c| c.consume) {
+        let start = bucket.stale.bucket;
+        super::retention::remove_range(store, &mut transaction, tier.finer(), start, start + tier.width())
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(written.len())
+}

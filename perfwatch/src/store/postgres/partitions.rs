@@ -1,0 +1,78 @@
+//! The partitions of `metrics_snapshots`: one per UTC day, named after it.
+
+use sqlx::AssertSqlSafe;
+use time::macros::format_description;
+use time::{Date, Duration, OffsetDateTime};
+
+use super::PostgresStore;
+use crate::store::{Result, Row, StoreError};
+
+/// Days whose partition is made before they begin.
+const AHEAD: i64 = 3;
+
+const PREFIX: &str = "metrics_snapshots_";
+
+pub(super) async fn make_ahead(store: &PostgresStore, now: OffsetDateTime) -> Result<()> {
+    let today = now.to_offset(time::UtcOffset::UTC).date();
+    for day in (0..=AHEAD).filter_map(|n| today.checked_add(Duration::days(n))) {
+        make(store, day).await?;
+    }
+    Ok(())
+}
+
+/// Makes the partitions that rows need and that were not made ahead: late data, or a clock that was set.
+pub(super) async fn make_for(store: &PostgresStore, rows: &[Row]) -> Result<()> {
+    let mut last = None;
+    for row in rows {
+        let day = row.timestamp.to_offset(time::UtcOffset::UTC).date();
+        if last != Some(day) {
+            make(store, day).await?;
+            last = Some(day);
+        }
+    }
+    Ok(())
+}
+
+async fn make(store: &PostgresStore, day: Date) -> Result<()> {
+    if store.days.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&day) {
+        return Ok(());
+    }
+    let next = day.next_day().ok_or_else(|| StoreError::Database("no day follows the last".into()))?;
+    let name = name(day)?;
+    // DDL takes no parameters; a date's own format holds nothing but digits and dashes.
+    let create = format!(
+        "CREATE TABLE IF NOT EXISTS {name} PARTITION OF metrics_snapshots
+         FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00')"
+    );
+    match sqlx::raw_sql(AssertSqlSafe(create)).execute(&store.pool).await {
+        Ok(_) => {}
+        // Another server made it in the same moment.
+        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P07" | "23505")) => {}
+        Err(error) => return Err(error.into()),
+    }
+    store.days.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(day);
+    Ok(())
+}
+
+pub(super) fn forget(store: &PostgresStore, day: Date) {
+    store.days.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&day);
+}
+
+pub(super) fn name(day: Date) -> Result<String> {
+    let digits = day
+        .format(format_description!("[year][month][day]"))
+        .map_err(|e| StoreError::Database(format!("{day}: {e}")))?;
+    Ok(format!("{PREFIX}{digits}"))
+}
+
+/// The days that have a partition, oldest first.
+pub(super) async fn days(store: &PostgresStore) -> Result<Vec<Date>> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'metrics_snapshots'::regclass ORDER BY 1",
+    )
+    .fetch_all(&store.pool)
+    .await?;
+    let day = format_description!("[year][month][day]");
+    Ok(names.iter().filter_map(|n| Date::parse(n.strip_prefix(PREFIX)?, day).ok()).collect())
+}
