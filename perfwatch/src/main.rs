@@ -1,6 +1,7 @@
 //! The command line: reads the configuration, runs one command and is the only place that exits.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to its user
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -70,7 +71,8 @@ fn run() -> Result<ExitCode> {
     let config = config(arguments)?;
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
         .with_context(|| format!("PERFWATCH_LOG: {:?} is not a log filter", config.log))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal(); // journals and files get plain text
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     app::prepare_process();
     // Two workers are plenty: measuring has a thread of its own, and so has each password.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
