@@ -25,8 +25,9 @@ use crate::pipeline::{self, Outputs};
 use crate::probes;
 use crate::snapshot::source::{Board, Settings, Source};
 use crate::snapshot::{MetricType, Snapshot};
+use crate::store::maintenance::Maintenance;
 use crate::store::writer::Writer;
-use crate::store::{self, Store};
+use crate::store::{self, Store, settings};
 use crate::stream::Hub;
 
 /// bcrypt's work factor: about 250 ms a password.
@@ -65,7 +66,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let hub = Hub::default();
     let board = Board::default();
     let (stop_sender, stopping) = watch::channel(false);
-    let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
+    let settings =
+        settings::load(&*store, &first_settings(&config)).await.context("cannot read the settings")?;
+    let (settings, settings_receiver) = watch::channel(settings);
+    let maintenance = Maintenance::spawn(Arc::clone(&store));
     let writer = config.storage.background_collection.then(|| Writer::spawn(Arc::clone(&store)));
 
     let sampling = tokio::spawn({
@@ -96,6 +100,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             cors_origins: config.server.cors_origins.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             public_metrics: config.server.metrics_public,
+            roots: config.roots.clone(),
         },
         shutdown: stopping.clone(),
     });
@@ -113,9 +118,18 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             writer.close().await;
         }
     };
-    let (served, ()) = tokio::join!(serving, stored);
+    let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
     store.close().await;
     served.context("the serving task panicked")
+}
+
+/// What holds until someone sets it through the API.
+fn first_settings(config: &Config) -> settings::First {
+    settings::First {
+        sampling: config.sampling.settings.clone(),
+        cleanup_enabled: config.retention.cleanup_enabled,
+        cleanup_interval: config.retention.cleanup_interval,
+    }
 }
 
 /// Measures for one interval and returns the snapshot as the stream would send it.

@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 use super::AppState;
 use super::error::{Error, Problem};
@@ -29,6 +29,23 @@ impl FromRequestParts<AppState> for CurrentUser {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         let token = bearer(&parts.headers)?.ok_or(Error::NotAuthenticated)?;
         Ok(Self(state.auth.authenticate(token).await?))
+    }
+}
+
+/// A user who may change things.
+#[derive(Debug)]
+pub(super) struct Administrator(pub Identity);
+
+impl FromRequestParts<AppState> for Administrator {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let CurrentUser(identity) = CurrentUser::from_request_parts(parts, state).await?;
+        if identity.is_admin() {
+            Ok(Self(identity))
+        } else {
+            Err(Error::Forbidden("Administrator rights are needed"))
+        }
     }
 }
 
@@ -164,7 +181,7 @@ impl<'de> Deserialize<'de> for Text {
                 self.visit_bytes(text.as_bytes())
             }
         }
-        deserializer.deserialize_bytes(Bytes).map_err(D::Error::custom)
+        deserializer.deserialize_bytes(Bytes)
     }
 }
 

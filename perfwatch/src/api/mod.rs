@@ -4,12 +4,17 @@
 //! stand in one file per resource and reach the rest of the program only through the state.
 
 mod account;
+mod configuration;
 mod error;
 mod extract;
 mod guard;
 mod health;
+mod history;
+mod moment;
 mod openapi;
 mod page;
+mod parameters;
+mod retention;
 mod router;
 pub mod serve;
 mod sources;
@@ -18,9 +23,10 @@ mod ws;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::auth::Auth;
+use crate::config::Roots;
 use crate::snapshot::source::{Board, Settings};
 use crate::store::Store;
 use crate::stream::Hub;
@@ -39,6 +45,7 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     parts: Parts,
     frames: ws::Frames,
+    changing: Mutex<()>,
 }
 
 /// What an [`AppState`] is made of.
@@ -67,13 +74,20 @@ pub struct Options {
     pub trusted_proxies: Vec<IpAddr>,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
+    /// Where the observed system's files are.
+    pub roots: Roots,
 }
 
 impl AppState {
     pub fn new(mut parts: Parts) -> Self {
         let this_machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         parts.options.allowed_hosts.push(this_machine);
-        Self(Arc::new(Shared { parts, frames: ws::Frames::default() }))
+        Self(Arc::new(Shared { parts, frames: ws::Frames::default(), changing: Mutex::default() }))
+    }
+
+    /// One change of the stored configuration at a time: each reads what it writes back.
+    async fn changing(&self) -> MutexGuard<'_, ()> {
+        self.0.changing.lock().await
     }
 }
 

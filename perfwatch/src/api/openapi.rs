@@ -13,6 +13,9 @@ use super::router;
     tags(
         (name = "health", description = "Whether the server and its parts run; no login needed"),
         (name = "auth", description = "Logging in and out"),
+        (name = "history", description = "What was, over any range"),
+        (name = "retention", description = "How long history is kept"),
+        (name = "config", description = "What is measured and how often"),
         (name = "sources", description = "Collectors and probes"),
     ),
 )]

@@ -12,7 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::error::Error;
 use super::extract::MAX_BODY;
-use super::{AppState, account, error, guard, health, openapi, page, sources, ws};
+use super::{
+    AppState, account, configuration, error, guard, health, history, openapi, page, retention, sources, ws,
+};
 
 /// Every documented resource.
 pub(super) fn resources() -> OpenApiRouter<AppState> {
@@ -20,6 +22,9 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(health::routes())
         .merge(account::routes())
         .merge(sources::routes())
+        .merge(history::routes())
+        .merge(retention::routes())
+        .merge(configuration::routes())
 }
 
 /// The whole service.

@@ -11,6 +11,7 @@ pub mod query;
 pub mod retention;
 pub mod roller;
 pub mod rollup;
+pub mod settings;
 mod sqlite;
 pub mod writer;
 

