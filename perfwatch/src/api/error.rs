@@ -194,16 +194,16 @@ pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 pub(super) enum Guarded {
     /// No token, or one that is not valid
     #[response(status = 401)]
-    Unauthorized(#[to_schema] ErrorBody),
+    Unauthorized(ErrorBody),
     /// The host name in the request is not one of this server's
     #[response(status = 421)]
-    Misdirected(#[to_schema] ErrorBody),
+    Misdirected(ErrorBody),
     /// Unforeseen; the log has the cause under `error_id`
     #[response(status = 500)]
-    Internal(#[to_schema] ErrorBody),
+    Internal(ErrorBody),
     /// The database is unreachable
     #[response(status = 503)]
-    Unavailable(#[to_schema] ErrorBody),
+    Unavailable(ErrorBody),
 }
 
 /// Answers any call with a body may give besides.
@@ -212,11 +212,11 @@ pub(super) enum Guarded {
 pub(super) enum WithBody {
     /// The body did not arrive in time
     #[response(status = 408)]
-    TimedOut(#[to_schema] ErrorBody),
+    TimedOut(ErrorBody),
     /// The body exceeds 64 KiB
     #[response(status = 413)]
-    TooLarge(#[to_schema] ErrorBody),
+    TooLarge(ErrorBody),
     /// The body is not what is expected
     #[response(status = 422)]
-    Invalid(#[to_schema] ValidationBody),
+    Invalid(ValidationBody),
 }

@@ -29,7 +29,8 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
 
 /// The whole service.
 pub fn app(state: AppState) -> Router {
-    let (api, document) = resources().split_for_parts();
+    let (api, _) = resources().split_for_parts();
+    let document = openapi::document();
     let worth_it = SizeAbove::new(1024).and(
         |status: axum::http::StatusCode, _, headers: &axum::http::HeaderMap, _: &_| {
             // The page compresses its own files once; a stream's upgrade has no body.

@@ -3,6 +3,8 @@
 #![allow(missing_debug_implementations)] // fixtures are not printed
 #![allow(clippy::duplicate_mod)] // on purpose: the same tests once for each engine
 
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod server;
 
 macro_rules! contract {
@@ -31,4 +33,4 @@ macro_rules! contract {
     )+};
 }
 
-contract!(sqlite);
+contract!(sqlite, postgresql);

@@ -26,7 +26,7 @@ async fn a_closed_database_degrades_health_and_is_told_without_details() {
     let Some(server) = start().await else { return };
     assert_eq!(
         body(server.get("/api/db-status").await, 200).await,
-        json!({"status": "connected", "database": "sqlite"})
+        json!({"status": "connected", "database": server.store.engine().as_str()})
     );
     let token = server.token().await;
     server.store.close().await;

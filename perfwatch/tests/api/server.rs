@@ -18,8 +18,10 @@ use perfwatch::stream::Hub;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
+
+use crate::postgres::Cluster;
 
 pub const PASSWORD: &str = "kx83 admin tail";
 pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -27,6 +29,7 @@ pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 #[allow(non_camel_case_types)] // the names of the test modules
 pub enum Engine {
     sqlite,
+    postgresql,
 }
 
 pub struct Server {
@@ -39,6 +42,19 @@ pub struct Server {
     pub stop: watch::Sender<bool>,
     pub serving: JoinHandle<()>,
     http: reqwest::Client,
+}
+
+/// A new database in a cluster that all tests of this process share.
+async fn postgresql() -> Option<String> {
+    static CLUSTER: OnceCell<Result<Cluster, String>> = OnceCell::const_new();
+    match CLUSTER.get_or_init(Cluster::start).await {
+        Ok(cluster) => Some(cluster.database().await),
+        Err(reason) => {
+            let test = std::thread::current();
+            println!("SKIPPED: {}: {reason}", test.name().unwrap_or("api"));
+            None
+        }
+    }
 }
 
 pub struct Setup {
@@ -66,6 +82,7 @@ impl Server {
         let data = tempfile::tempdir().unwrap();
         let url = match engine {
             Engine::sqlite => store::sqlite_url(data.path()),
+            Engine::postgresql => postgresql().await?,
         };
         let store = store::open(&url).await.unwrap();
         // The cheapest bcrypt allows: what is tested here is not its cost.
