@@ -1,6 +1,7 @@
 //! Every row of the HTTP contract, asked over a real socket, with each engine beneath.
 #![allow(clippy::unwrap_used, clippy::panic)] // support code fails its test like the test itself
 #![allow(missing_debug_implementations)] // fixtures are not printed
+#![allow(clippy::print_stdout)] // a skipped test says so
 #![allow(clippy::duplicate_mod)] // on purpose: the same tests once for each engine
 
 #[path = "../support/postgres.rs"]
