@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::prerequisites::{self, Purpose};
-use crate::step::{command, npm, read_lines, root};
+use crate::step::{command, npm, read_lines, root, run};
 use crate::{build_ebpf, page};
 
 /// Install what the tests need, run every suite, count them
@@ -64,7 +64,7 @@ impl Suite {
             Self::Unit => npm(&["run", "--silent", "test:unit"]),
             Self::E2e => {
                 let mut e2e = npm(&["run", "--silent", "test:e2e"]);
-                e2e.env("PERFWATCH_BINARY", root().join("target/release/perfwatch"));
+                e2e.env("PERFWATCH_BINARY", root().join("target/debug/perfwatch"));
                 e2e
             }
         }
@@ -157,6 +157,10 @@ pub fn test(options: &Options) -> Result<()> {
     let mut table = Vec::new();
     for &suite in suites.iter().filter(|suite| suite.exists()) {
         let started = Instant::now();
+        if suite == Suite::E2e {
+            // The debug build serves the page from frontend/dist, so a changed page needs no compiler.
+            run("Compiling the server", command("cargo", &["build", "--locked", "--package", "perfwatch"]))?;
+        }
         let mut count = Count::default();
         let status = read_lines(suite.title(), suite.command(), |line| {
             println!("{line}");

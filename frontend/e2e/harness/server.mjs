@@ -1,0 +1,117 @@
+/** The real server on a port of its own with a fresh data directory. */
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export const BINARY =
+  process.env.PERFWATCH_BINARY ?? path.resolve(import.meta.dirname, '../../../target/debug/perfwatch');
+
+const USERNAME = 'admin';
+const PASSWORD = 'correct horse battery staple';
+const STARTS_WITHIN_MS = 30_000;
+
+/** A port nobody listens on; the short while until the server takes it is a race we accept. */
+async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+export class Server {
+  username = USERNAME;
+  password = PASSWORD;
+  #env;
+  #child = null;
+  #output = '';
+
+  static async start(env = {}) {
+    const server = new Server();
+    server.port = await freePort();
+    server.url = `http://127.0.0.1:${server.port}`;
+    server.dataDir = await mkdtemp(path.join(tmpdir(), 'perfwatch-e2e-'));
+    server.#env = env;
+    await server.launch();
+    return server;
+  }
+
+  /** Starts it, or starts it again where it was. */
+  async launch() {
+    const child = spawn(BINARY, ['serve'], {
+      env: {
+        ...process.env,
+        PERFWATCH_LISTEN: `127.0.0.1:${this.port}`,
+        PERFWATCH_DATA_DIR: this.dataDir,
+        ADMIN_USERNAME: USERNAME,
+        ADMIN_PASSWORD: PASSWORD,
+        SAMPLING_INTERVAL_SECONDS: '1',
+        PERFWATCH_LOG: 'warn',
+        ...this.#env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    const keep = (chunk) => {
+      this.#output = (this.#output + chunk).slice(-20_000);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    child.on('error', keep);
+    const deadline = Date.now() + STARTS_WITHIN_MS;
+    for (;;) {
+      const healthy = await fetch(`${this.url}/health`).catch(() => null);
+      if (healthy?.ok) return;
+      if (child.exitCode !== null || Date.now() > deadline) {
+        throw new Error(`the server did not start:\n${this.#output}`);
+      }
+      await sleep(50);
+    }
+  }
+
+  /** What it printed last. */
+  get output() {
+    return this.#output;
+  }
+
+  /** Ends it with `signal` and waits until it is gone. */
+  async halt(signal = 'SIGTERM') {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null || child.exitCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await gone;
+  }
+
+  async stop() {
+    await this.halt();
+    await rm(this.dataDir, { recursive: true, force: true });
+  }
+
+  async login(username = USERNAME, password = PASSWORD) {
+    const answer = await fetch(`${this.url}/api/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username, password }),
+    });
+    if (!answer.ok) throw new Error(`login: ${answer.status} ${await answer.text()}`);
+    const { access_token, expires_in } = await answer.json();
+    return { token: access_token, expiresAt: Date.now() + expires_in * 1000 };
+  }
+
+  /** A call with a fresh or the given session; answers the parsed body. */
+  async call(session, method, url, body) {
+    const answer = await fetch(this.url + url, {
+      method,
+      headers: { authorization: `Bearer ${session.token}`, 'content-type': 'application/json' },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${text}`);
+    return text === '' ? null : JSON.parse(text);
+  }
+}

@@ -1,0 +1,44 @@
+/** Pictures of every page at three widths in both themes, for people to look at; nothing may overflow. */
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { eventually, test } from '../harness/suite.mjs';
+
+const out = path.resolve(import.meta.dirname, '../../../target/screenshots');
+const sizes = [
+  { width: 390, height: 844 },
+  { width: 1440, height: 900 },
+  { width: 2560, height: 1440 },
+];
+
+const pages = [
+  { name: 'login', path: '/login', ready: '[type=submit]', open: true },
+  { name: 'dashboard', path: '/', ready: '#cpu canvas' },
+];
+
+for (const { name, path: address, ready, open } of pages) {
+  test(`screenshots of ${name}`, async ({ browser, server, session }) => {
+    mkdirSync(out, { recursive: true });
+    for (const theme of ['dark', 'light']) {
+      for (const size of sizes) {
+        const page = await browser.page({
+          server,
+          ...(open ? {} : { session }),
+          ...size,
+          reducedMotion: 'reduce',
+        });
+        await page.goto(`${address}${address.includes('?') ? '&' : '?'}theme=${theme}`);
+        await page.locator(ready).first().waitFor();
+        await eventually(
+          'no skeleton is left',
+          async () => (await page.locator('.skeleton:visible').count()) === 0,
+        );
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        assert.ok(overflow <= 0, `${name} is ${overflow} px too wide at ${size.width} px`);
+        await page.screenshot({ path: path.join(out, `${name}-${size.width}-${theme}.png`), fullPage: true });
+        assert.deepEqual(page.problems, []);
+        await page.close();
+      }
+    }
+  });
+}
