@@ -1,6 +1,7 @@
 //! The composition root: wires sources, pipeline, stream, store, accounts and API together, and takes them
 //! down in the order that loses nothing.
 
+mod first_start;
 mod memory;
 
 use std::os::unix::fs::DirBuilderExt;
@@ -12,12 +13,14 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use first_start::FirstStart;
+
 use crate::api::serve::{self, Limits};
 use crate::api::{self, AppState, Options, Parts};
+use crate::auth::Auth;
 use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{self, Tokens};
-use crate::auth::{Auth, first};
 use crate::collectors;
 use crate::config::Config;
 use crate::doctor::{self, Diagnosis};
@@ -26,8 +29,8 @@ use crate::probes;
 use crate::snapshot::source::{Board, Settings, Source};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::maintenance::Maintenance;
-use crate::store::writer::Writer;
-use crate::store::{self, Store, settings};
+use crate::store::writer::{SpoolPlace, Writer};
+use crate::store::{self, Store};
 use crate::stream::Hub;
 
 /// bcrypt's work factor: about 250 ms a password.
@@ -61,16 +64,24 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
     let store = store::open(&url).await.context("cannot open the store")?;
-    let auth = accounts(&config, &store, &announce).await?;
+    let auth = accounts(&config, &store)?;
 
     let hub = Hub::default();
     let board = Board::default();
     let (stop_sender, stopping) = watch::channel(false);
-    let settings =
-        settings::load(&*store, &first_settings(&config)).await.context("cannot read the settings")?;
-    let (settings, settings_receiver) = watch::channel(settings);
-    let maintenance = Maintenance::spawn(Arc::clone(&store));
-    let writer = config.storage.background_collection.then(|| Writer::spawn(Arc::clone(&store)));
+    let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
+    let first_start = FirstStart {
+        config: &config,
+        store: &store,
+        passwords: Passwords::new(BCRYPT_COST, 1),
+        announce: &announce,
+        settings: settings.clone(),
+    };
+    // A store that is away must not keep the live view away too.
+    let started = first_start.attempt().await?;
+    let spool = SpoolPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
+    let writer = config.storage.background_collection.then(|| Writer::spawn(Arc::clone(&store), spool));
+    let maintenance = Maintenance::spawn(Arc::clone(&store), writer.as_ref().map(Writer::stats));
 
     let sampling = tokio::spawn({
         let (sources, board, hub, stopping) =
@@ -108,7 +119,19 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     announce(&format!("PerfWatch is at http://{}", config.server.listen));
     memory::release_unused();
 
-    stop.await;
+    let rest = async {
+        if !started && let Err(error) = first_start.complete().await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the store answers, but not with what a start needs"
+            );
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = stop => {}
+        () = rest => {}
+    }
     tracing::info!("stopping");
     stop_sender.send_replace(true);
     let writer = sampling.await.context("the sampling task panicked")?;
@@ -121,15 +144,6 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
     store.close().await;
     served.context("the serving task panicked")
-}
-
-/// What holds until someone sets it through the API.
-fn first_settings(config: &Config) -> settings::First {
-    settings::First {
-        sampling: config.sampling.settings.clone(),
-        cleanup_enabled: config.retention.cleanup_enabled,
-        cleanup_interval: config.retention.cleanup_interval,
-    }
 }
 
 /// Measures for one interval and returns the snapshot as the stream would send it.
@@ -184,32 +198,11 @@ fn private_directory(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes the first account if there is none, and everything that checks passwords and tokens.
-async fn accounts(config: &Config, store: &Arc<dyn Store>, announce: &impl Fn(&str)) -> Result<Auth> {
+/// Everything that checks passwords and tokens.
+fn accounts(config: &Config, store: &Arc<dyn Store>) -> Result<Auth> {
     let data_dir = config.storage.data_dir.clone();
     let accounts = &config.accounts;
     let passwords = Passwords::new(BCRYPT_COST, PARALLEL_HASHES);
-    let loopback_only = config.server.listen.ip().is_loopback();
-    let password = accounts.admin_password.as_deref();
-    let first = first::ensure(
-        store.as_ref(),
-        &passwords,
-        &data_dir,
-        &accounts.admin_username,
-        password,
-        loopback_only,
-    );
-    match first.await.context("cannot make the first account")? {
-        first::First::Exists => {}
-        first::First::Configured { weak: false } => {}
-        first::First::Configured { weak: true } => {
-            tracing::warn!("ADMIN_PASSWORD is one that a guesser would try first; change it");
-        }
-        first::First::Generated { password, file } => {
-            announce(&format!("first login: {} / {password}", accounts.admin_username));
-            announce(&format!("             (also in {}, until it is changed)", file.display()));
-        }
-    }
     let secret = match &accounts.jwt_secret {
         Some(secret) => secret.clone().into_bytes(),
         None => tokens::load_or_create_secret(&data_dir).context("cannot keep the key for login tokens")?,

@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "store/history.rs"]
 mod history;
+#[path = "store/outage.rs"]
+mod outage;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "store/retention.rs"]

@@ -1,6 +1,6 @@
 //! What can go wrong with a store, told without repeating anything secret.
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached or does not answer; trying again later may work.
     #[error("the database is unreachable: {0}")]

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Result, Store, micros, retention, roller};
+use super::{Result, Store, StoreError, micros, retention, roller, writer};
 
 /// After the minute's end: its last batch is in the table by then, and a late one is rolled up a minute later.
 const AFTER_MINUTE: Duration = Duration::from_secs(8);
@@ -19,10 +19,10 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Starts on the current runtime.
-    pub fn spawn(store: Arc<dyn Store>) -> Self {
+    /// Starts on the current runtime; rests while the writer replays its spool.
+    pub fn spawn(store: Arc<dyn Store>, writer: Option<Arc<writer::Stats>>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(run(store, stopped)) }
+        Self { stop, task: tokio::spawn(run(store, writer.unwrap_or_default(), stopped)) }
     }
 
     /// Ends at the next transaction boundary; whatever was under way is taken up again at the next start.
@@ -33,20 +33,22 @@ impl Maintenance {
     }
 }
 
-async fn run(store: Arc<dyn Store>, mut stopped: watch::Receiver<bool>) {
+async fn run(store: Arc<dyn Store>, writer: Arc<writer::Stats>, mut stopped: watch::Receiver<bool>) {
     let mut failing = false;
     loop {
         let pass = tokio::select! {
             // Dropping a transaction rolls it back.
             _ = stopped.wait_for(|stop| *stop) => return,
-            pass = pass(store.as_ref(), OffsetDateTime::now_utc()) => pass,
+            pass = pass(store.as_ref(), &writer, OffsetDateTime::now_utc()) => pass,
         };
         match pass {
             Ok(()) if failing => tracing::info!("rollups and cleanup work again"),
+            // An outage is the writer's to tell.
+            Err(StoreError::Unreachable(_)) => {}
             Err(ref error) if !failing => tracing::error!(%error, "rollups and cleanup have to wait"),
             _ => {}
         }
-        failing = pass.is_err();
+        failing = matches!(pass, Err(ref error) if !matches!(error, StoreError::Unreachable(_)));
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(until_next(OffsetDateTime::now_utc())) => {}
@@ -59,8 +61,13 @@ fn until_next(now: OffsetDateTime) -> Duration {
     (Duration::from_secs(60) + AFTER_MINUTE - into).min(Duration::from_secs(60))
 }
 
-async fn pass(store: &dyn Store, now: OffsetDateTime) -> Result<()> {
+async fn pass(store: &dyn Store, writer: &writer::Stats, now: OffsetDateTime) -> Result<()> {
     store.prepare(now).await?;
+    // A crash may have left rows in the spool that are in the table already. They are replayed to no effect as long as
+    // retention has not merged them away meanwhile.
+    if writer.spool_bytes() > 0 {
+        return Ok(());
+    }
     roller::roll(store, micros(now)).await?;
     let policy = store.archive_policy().await?;
     let interval = time::Duration::minutes(policy.cleanup_interval_minutes);

@@ -12,6 +12,7 @@ pub mod retention;
 pub mod roller;
 pub mod rollup;
 pub mod settings;
+pub mod spool;
 mod sqlite;
 pub mod writer;
 

@@ -1,28 +1,53 @@
-//! From the tick to the table: a bounded queue the tick never waits for, and one task that writes batches.
+//! From the tick to the table, without the tick ever waiting and without losing what it made.
+//!
+//! One task holds what is not stored yet, oldest first: what is in the [spool](super::spool) on disk, then
+//! what it holds in memory. It offers the oldest part to the store, one attempt at a time. While the store
+//! answers, memory holds one tick for a few milliseconds; once it has not taken something within a second,
+//! everything goes to disk, so that not even a kill loses more than that second. An attempt whose outcome is
+//! unknown is repeated: the store keeps a row once.
 
+mod backlog;
+
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::{Row, Store, StoreError};
+use super::{Result, Row, Store, StoreError};
 use crate::snapshot::Snapshot;
+use backlog::Backlog;
 
-/// Snapshots waiting for the writer: five minutes at the default interval, about 1 MB.
+/// Snapshots on their way to the writing task.
 const QUEUE: usize = 64;
-/// Pause before a failed batch is tried again.
+/// Snapshots are in memory only for this long.
+const IN_MEMORY: Duration = Duration::from_secs(1);
+/// Pause after a failed attempt.
 const RETRY: Duration = Duration::from_secs(1);
-/// What shutdown allows the last batch.
-const CLOSE: Duration = Duration::from_millis(900);
+/// When an attempt is given up, should the server have vanished without a word.
+const ATTEMPT: Duration = Duration::from_secs(20);
+/// What shutdown allows the last batch before it goes to disk.
+const CLOSE: Duration = Duration::from_millis(600);
 
-/// Counts since the start.
+/// Where snapshots wait for a store that is away.
+#[derive(Debug, Clone)]
+pub struct SpoolPlace {
+    pub dir: PathBuf,
+    pub max_bytes: u64,
+}
+
+/// Counts since the start, and what waits now.
 #[derive(Debug, Default)]
 pub struct Stats {
     written: AtomicU64,
     dropped: AtomicU64,
-    failing: std::sync::atomic::AtomicBool,
+    waiting: AtomicU64,
+    spool_bytes: AtomicU64,
+    failing: AtomicBool,
 }
 
 impl Stats {
@@ -34,6 +59,16 @@ impl Stats {
     /// Snapshots lost for good.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Snapshots not yet in the table, on disk or in memory.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// What the spool takes on disk.
+    pub fn spool_bytes(&self) -> u64 {
+        self.spool_bytes.load(Ordering::Relaxed)
     }
 
     /// True while the store does not take what it is given.
@@ -50,12 +85,20 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the writing task on the current runtime.
-    pub fn spawn(store: Arc<dyn Store>) -> Self {
+    /// Starts the writing task on the current runtime; what an earlier run left in the spool comes first.
+    pub fn spawn(store: Arc<dyn Store>, spool: SpoolPlace) -> Self {
         let (queue, received) = mpsc::channel(QUEUE);
         let stats = Arc::new(Stats::default());
-        let task = tokio::spawn(run(store, received, Arc::clone(&stats)));
-        Self { queue, task, stats }
+        let backlog = Backlog::new(spool, Arc::clone(&stats));
+        let task = Task {
+            store,
+            backlog,
+            stats: Arc::clone(&stats),
+            attempt: None,
+            retry_at: None,
+            to_disk_at: None,
+        };
+        Self { queue, task: tokio::spawn(task.run(received)), stats }
     }
 
     /// Hands a snapshot over; returns at once, whatever the store does.
@@ -69,49 +112,151 @@ impl Writer {
         Arc::clone(&self.stats)
     }
 
-    /// Writes what is queued and ends the task, within a second.
+    /// Waits until everything handed over so far is in the table.
+    pub async fn drained(&self) {
+        while self.queue.capacity() < self.queue.max_capacity() || self.stats.waiting() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Stores what is left, or puts it on disk where the store does not take it, and ends the task, within a second.
     pub async fn close(self) {
         let Self { queue, mut task, stats: _ } = self;
         drop(queue);
-        if tokio::time::timeout(CLOSE, &mut task).await.is_err() {
+        if tokio::time::timeout(CLOSE + Duration::from_millis(400), &mut task).await.is_err() {
             task.abort();
-            tracing::warn!("the store did not take the last batch in time");
+            tracing::error!("neither the store nor the spool took the last snapshots in time");
         }
     }
 }
 
-async fn run(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Arc<Snapshot>>, stats: Arc<Stats>) {
-    let mut snapshots = Vec::new();
-    while queue.recv_many(&mut snapshots, QUEUE).await > 0 {
-        let rows: Vec<Row> = snapshots.iter().flat_map(|s| rows(s)).collect();
-        while let Err(error) = store.append(&rows).await {
-            note_failure(&stats, &error);
-            tokio::time::sleep(RETRY).await;
+struct Task {
+    store: Arc<dyn Store>,
+    backlog: Backlog,
+    stats: Arc<Stats>,
+    attempt: Option<Attempt>,
+    retry_at: Option<Instant>,
+    /// When what is only in memory is put on disk, unless the attempt ends before.
+    to_disk_at: Option<Instant>,
+}
+
+type Attempt = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+impl Task {
+    async fn run(mut self, mut queue: mpsc::Receiver<Arc<Snapshot>>) {
+        self.backlog.look_for_leftovers().await;
+        let mut arrived = Vec::new();
+        let mut closing: Option<Instant> = None;
+        loop {
+            if self.attempt.is_none() && self.retry_at.is_none_or(|at| at <= Instant::now()) {
+                self.start_attempt().await;
+            }
+            if let Some(deadline) = closing
+                && (self.attempt.is_none() || deadline <= Instant::now())
+            {
+                break;
+            }
+            let wake = self.wake_at(closing);
+            tokio::select! {
+                outcome = attempted(&mut self.attempt) => self.attempt_ended(outcome).await,
+                count = queue.recv_many(&mut arrived, QUEUE), if closing.is_none() => {
+                    if count == 0 {
+                        closing = Some(Instant::now() + CLOSE);
+                    }
+                    self.backlog.extend(arrived.drain(..));
+                    if self.stats.failing() {
+                        self.backlog.save().await;
+                    }
+                }
+                () = sleep_until(wake) => self.check_patience().await,
+            }
         }
-        note_success(&stats);
-        stats.written.fetch_add(snapshots.len() as u64, Ordering::Relaxed);
-        snapshots.clear();
+        self.backlog.save().await;
+    }
+
+    async fn start_attempt(&mut self) {
+        self.retry_at = None;
+        let rows = match self.backlog.oldest().await {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.note_failure(&StoreError::Unreachable(format!("the spool cannot be read: {error}")));
+                self.retry_at = Some(Instant::now() + RETRY);
+                return;
+            }
+        };
+        if !rows.is_empty() {
+            let store = Arc::clone(&self.store);
+            self.attempt = Some(Box::pin(append(store, rows)));
+            self.to_disk_at = Some(Instant::now() + IN_MEMORY);
+        }
+    }
+
+    async fn attempt_ended(&mut self, outcome: Result<()>) {
+        self.attempt = None;
+        self.to_disk_at = None;
+        match outcome {
+            Ok(()) => {
+                self.backlog.stored().await;
+                if self.backlog.spool_is_empty() {
+                    self.note_success();
+                }
+            }
+            Err(error) => {
+                self.note_failure(&error);
+                self.retry_at = Some(Instant::now() + RETRY);
+                self.backlog.save().await;
+            }
+        }
+    }
+
+    /// When there is something to do although nothing arrives and no attempt ends.
+    fn wake_at(&self, closing: Option<Instant>) -> Option<Instant> {
+        [closing, self.retry_at, self.to_disk_at].into_iter().flatten().min()
+    }
+
+    async fn check_patience(&mut self) {
+        if self.to_disk_at.is_some_and(|at| at <= Instant::now()) {
+            self.backlog.save().await;
+            self.to_disk_at = Some(Instant::now() + IN_MEMORY);
+        }
+    }
+
+    /// One line per outage, however many attempts it takes.
+    fn note_failure(&self, error: &StoreError) {
+        if !self.stats.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "history is not being stored; snapshots wait on disk until it is");
+        }
+    }
+
+    fn note_success(&self) {
+        if self.stats.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!(
+                written = self.stats.written(),
+                dropped = self.stats.dropped(),
+                "history is being stored again, and so is what waited"
+            );
+        }
     }
 }
 
-fn rows(snapshot: &Snapshot) -> impl Iterator<Item = Row> {
-    snapshot.documents.iter().map(|document| Row {
-        timestamp: snapshot.timestamp,
-        metric_type: document.metric_type,
-        json: document.json.clone(),
-    })
-}
-
-/// One line per outage, however many attempts it takes.
-fn note_failure(stats: &Stats, error: &StoreError) {
-    if !stats.failing.swap(true, Ordering::Relaxed) {
-        tracing::error!(%error, "history is not being stored; trying again until it is");
+async fn append(store: Arc<dyn Store>, rows: Vec<Row>) -> Result<()> {
+    match tokio::time::timeout(ATTEMPT, store.append(&rows)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(StoreError::Unreachable(format!("no answer within {} s", ATTEMPT.as_secs()))),
     }
 }
 
-fn note_success(stats: &Stats) {
-    if stats.failing.swap(false, Ordering::Relaxed) {
-        tracing::info!("history is being stored again");
+async fn attempted(attempt: &mut Option<Attempt>) -> Result<()> {
+    match attempt {
+        Some(attempt) => attempt.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -127,7 +127,7 @@ impl Cluster {
         [parent].into_iter().chain(children).collect()
     }
 
-    fn options(&self, user: &str, database: &str) -> PgConnectOptions {
+    pub fn options(&self, user: &str, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass().socket(&self.dir).port(5432).username(user).database(database)
     }
 

@@ -18,7 +18,7 @@ pub(super) async fn append(store: &PostgresStore, rows: &[Row]) -> Result<()> {
         return Ok(());
     }
     partitions::make_for(store, rows).await?;
-    let mut transaction = store.pool.begin().await?;
+    let mut transaction = store.ready().await?.begin().await?;
     let times: Vec<OffsetDateTime> = rows.iter().map(|r| r.timestamp).collect();
     let types: Vec<&str> = rows.iter().map(|r| r.metric_type.as_str()).collect();
     let documents: Vec<_> = rows.iter().map(|r| jsonb_text(&r.json)).collect();
@@ -80,7 +80,7 @@ pub(super) async fn coverage(store: &PostgresStore, from: i64, to: i64) -> Resul
     let mut coverage = Coverage::default();
     let removed: Vec<(i32, i64)> = sqlx::query_as("SELECT tier, before FROM rollup_removed WHERE host = $1")
         .bind(&store.host)
-        .fetch_all(&store.pool)
+        .fetch_all(store.ready().await?)
         .await?;
     for (seconds, before) in removed {
         if let Some(tier) = [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|t| column(*t) == seconds) {
@@ -94,7 +94,7 @@ pub(super) async fn coverage(store: &PostgresStore, from: i64, to: i64) -> Resul
     .bind(&store.host)
     .bind(Tier::Day.floor(from))
     .bind(to)
-    .fetch_all(&store.pool)
+    .fetch_all(store.ready().await?)
     .await?;
     for (seconds, bucket) in stale {
         if let Some(tier) = Tier::ROLLUPS.into_iter().find(|t| column(*t) == seconds) {
@@ -132,7 +132,7 @@ pub(super) async fn scan(
         .bind(from_micros(to))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let query = if tier == Tier::Raw { query } else { query.bind(column(tier)) };
-    let rows = query.fetch_all(&store.pool).await?;
+    let rows = query.fetch_all(store.ready().await?).await?;
     rows.iter()
         .map(|row| {
             let data = match tier {
@@ -147,7 +147,7 @@ pub(super) async fn scan(
 pub(super) async fn shape(store: &PostgresStore, key: i64) -> Result<Option<String>> {
     Ok(sqlx::query_scalar("SELECT leaves FROM rollup_shapes WHERE key = $1")
         .bind(key)
-        .fetch_optional(&store.pool)
+        .fetch_optional(store.ready().await?)
         .await?)
 }
 
@@ -155,7 +155,7 @@ pub(super) async fn put_shape(store: &PostgresStore, key: i64, leaves: &str) -> 
     sqlx::query("INSERT INTO rollup_shapes (key, leaves) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(key)
         .bind(leaves)
-        .execute(&store.pool)
+        .execute(store.ready().await?)
         .await?;
     Ok(())
 }
@@ -176,13 +176,13 @@ pub(super) async fn stale(
     .bind(from)
     .bind(to)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(&store.pool)
+    .fetch_all(store.ready().await?)
     .await?;
     Ok(rows.into_iter().map(|(bucket, generation)| Stale { bucket, generation }).collect())
 }
 
 pub(super) async fn put_rollups(store: &PostgresStore, tier: Tier, computed: &[Computed]) -> Result<usize> {
-    let mut transaction = store.pool.begin().await?;
+    let mut transaction = store.ready().await?.begin().await?;
     let (buckets, generations): (Vec<i64>, Vec<i64>) =
         computed.iter().map(|c| (c.stale.bucket, c.stale.generation)).unzip();
     // An append that is under way holds its mark: this waits for it and then finds the generation changed.

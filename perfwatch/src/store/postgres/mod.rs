@@ -11,14 +11,15 @@ mod users;
 
 use std::collections::HashSet;
 use std::str::FromStr;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use time::OffsetDateTime;
+use tokio::sync::OnceCell;
 
 use super::policy::{ArchivePolicy, Extent};
 use super::query::plan::Coverage;
@@ -31,11 +32,20 @@ use crate::snapshot::MetricType;
 const STATEMENT_TIMEOUT: &str = "30s";
 /// What a health check waits for an answer.
 const PING: Duration = Duration::from_millis(1500);
+/// What a caller waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// Pause between two attempts to reach a server that was not there at the start.
+const SET_UP_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct PostgresStore {
     host: String,
+    /// Connects when needed; [`Self::ready`] is the way to it.
     pool: PgPool,
+    /// Set once the tables are up to date.
+    set_up: OnceCell<()>,
+    /// When the last attempt to set up failed, and why.
+    refused: Mutex<Option<(Instant, StoreError)>>,
     /// The next mark of staleness; unlike any before it, also in earlier runs.
     generation: AtomicI64,
     /// Days whose partition is known to exist.
@@ -43,6 +53,7 @@ pub(super) struct PostgresStore {
 }
 
 impl PostgresStore {
+    /// A server that does not answer yet is no error: the store is usable as soon as it does.
     pub(super) async fn open(url: &str, host: &str) -> Result<Self> {
         // SQLAlchemy names its driver in the scheme.
         let url = url.replacen("+asyncpg://", "://", 1);
@@ -54,28 +65,63 @@ impl PostgresStore {
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(8)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(ACQUIRE)
             .idle_timeout(Duration::from_secs(60))
-            .connect_with(options)
-            .await?;
-        let version: i32 =
-            sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&pool).await?;
-        if version < 150_000 {
-            return Err(StoreError::Database(format!(
-                "PostgreSQL 15 or later is needed, this is {}",
-                version / 10_000
-            )));
-        }
-        sqlx::migrate!("../migrations/postgres").run(&pool).await?;
+            .connect_lazy_with(options);
         let store = Self {
             host: host.to_owned(),
             pool,
+            set_up: OnceCell::new(),
+            refused: Mutex::default(),
             generation: AtomicI64::new(micros(OffsetDateTime::now_utc())),
             days: Mutex::default(),
         };
-        store.prepare(OffsetDateTime::now_utc()).await?;
+        match store.prepare(OffsetDateTime::now_utc()).await {
+            // Whoever stores tells it, once.
+            Err(StoreError::Unreachable(_)) => {}
+            answered => answered?,
+        }
         Ok(store)
     }
+
+    /// Connections to a database whose tables are up to date.
+    async fn ready(&self) -> Result<&PgPool> {
+        self.set_up.get_or_try_init(|| self.try_set_up()).await?;
+        Ok(&self.pool)
+    }
+
+    async fn try_set_up(&self) -> Result<()> {
+        // While the server is away, callers are told so at once, not one by one after a timeout.
+        if let Some((at, error)) = lock(&self.refused).as_ref()
+            && at.elapsed() < SET_UP_AGAIN
+        {
+            return Err(error.clone());
+        }
+        // A task of its own: a caller that gives up must not leave a migration, and its lock, half done.
+        let outcome = tokio::spawn(set_up(self.pool.clone())).await;
+        let outcome = outcome.unwrap_or_else(|e| Err(StoreError::Database(e.to_string())));
+        if let Err(error) = &outcome {
+            *lock(&self.refused) = Some((Instant::now(), error.clone()));
+        }
+        outcome
+    }
+}
+
+async fn set_up(pool: PgPool) -> Result<()> {
+    let version: i32 =
+        sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&pool).await?;
+    if version < 150_000 {
+        return Err(StoreError::Database(format!(
+            "PostgreSQL 15 or later is needed, this is {}",
+            version / 10_000
+        )));
+    }
+    sqlx::migrate!("../migrations/postgres").run(&pool).await?;
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
@@ -85,8 +131,12 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<()> {
-        match tokio::time::timeout(PING, sqlx::query("SELECT 1").execute(&self.pool)).await {
-            Ok(answered) => Ok(answered.map(drop)?),
+        let answer = async {
+            sqlx::query("SELECT 1").execute(self.ready().await?).await?;
+            Ok(())
+        };
+        match tokio::time::timeout(PING, answer).await {
+            Ok(answered) => answered,
             Err(_) => Err(StoreError::Unreachable("no answer in time".into())),
         }
     }
@@ -101,35 +151,35 @@ impl Store for PostgresStore {
     }
 
     async fn user_by_name(&self, username: &str) -> Result<Option<User>> {
-        users::by_name(&self.pool, username).await
+        users::by_name(self.ready().await?, username).await
     }
 
     async fn user_by_id(&self, id: i64) -> Result<Option<User>> {
-        users::by_id(&self.pool, id).await
+        users::by_id(self.ready().await?, id).await
     }
 
     async fn users(&self) -> Result<Vec<User>> {
-        users::all(&self.pool).await
+        users::all(self.ready().await?).await
     }
 
     async fn create_user(&self, username: &str, password_hash: &str, role: &str) -> Result<User> {
-        users::create(&self.pool, username, password_hash, role).await
+        users::create(self.ready().await?, username, password_hash, role).await
     }
 
     async fn set_password(&self, id: i64, password_hash: &str) -> Result<i64> {
-        users::set_password(&self.pool, id, password_hash).await
+        users::set_password(self.ready().await?, id, password_hash).await
     }
 
     async fn record_login(&self, id: i64, at: OffsetDateTime) -> Result<()> {
-        users::record_login(&self.pool, id, at).await
+        users::record_login(self.ready().await?, id, at).await
     }
 
     async fn revoke_token(&self, token_id: &str, expires_at: OffsetDateTime) -> Result<()> {
-        users::revoke_token(&self.pool, token_id, expires_at).await
+        users::revoke_token(self.ready().await?, token_id, expires_at).await
     }
 
     async fn is_token_revoked(&self, token_id: &str) -> Result<bool> {
-        users::is_token_revoked(&self.pool, token_id).await
+        users::is_token_revoked(self.ready().await?, token_id).await
     }
 
     async fn append(&self, rows: &[Row]) -> Result<()> {
@@ -176,11 +226,11 @@ impl Store for PostgresStore {
     }
 
     async fn set_archive_policy(&self, policy: &ArchivePolicy) -> Result<()> {
-        settings::set_archive_policy(&self.pool, policy).await
+        settings::set_archive_policy(self.ready().await?, policy).await
     }
 
     async fn record_archive_run(&self, at: OffsetDateTime) -> Result<()> {
-        settings::record_archive_run(&self.pool, at).await
+        settings::record_archive_run(self.ready().await?, at).await
     }
 
     async fn extent(&self) -> Result<Extent> {
@@ -188,10 +238,10 @@ impl Store for PostgresStore {
     }
 
     async fn config(&self, key: &str) -> Result<Option<String>> {
-        settings::config(&self.pool, key).await
+        settings::config(self.ready().await?, key).await
     }
 
     async fn set_config(&self, values: &[(&str, String)]) -> Result<()> {
-        settings::set_config(&self.pool, values).await
+        settings::set_config(self.ready().await?, values).await
     }
 }

@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 
-use super::PostgresStore;
+use super::{PostgresStore, lock};
 use crate::store::{Result, Row, StoreError};
 
 /// Days whose partition is made before they begin.
@@ -34,7 +34,7 @@ pub(super) async fn make_for(store: &PostgresStore, rows: &[Row]) -> Result<()> 
 }
 
 async fn make(store: &PostgresStore, day: Date) -> Result<()> {
-    if store.days.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&day) {
+    if lock(&store.days).contains(&day) {
         return Ok(());
     }
     let next = day.next_day().ok_or_else(|| StoreError::Database("no day follows the last".into()))?;
@@ -44,18 +44,18 @@ async fn make(store: &PostgresStore, day: Date) -> Result<()> {
         "CREATE TABLE IF NOT EXISTS {name} PARTITION OF metrics_snapshots
          FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00')"
     );
-    match sqlx::raw_sql(AssertSqlSafe(create)).execute(&store.pool).await {
+    match sqlx::raw_sql(AssertSqlSafe(create)).execute(store.ready().await?).await {
         Ok(_) => {}
         // Another server made it in the same moment.
         Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P07" | "23505")) => {}
         Err(error) => return Err(error.into()),
     }
-    store.days.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(day);
+    lock(&store.days).insert(day);
     Ok(())
 }
 
 pub(super) fn forget(store: &PostgresStore, day: Date) {
-    store.days.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&day);
+    lock(&store.days).remove(&day);
 }
 
 pub(super) fn name(day: Date) -> Result<String> {
@@ -71,7 +71,7 @@ pub(super) async fn days(store: &PostgresStore) -> Result<Vec<Date>> {
         "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
          WHERE i.inhparent = 'metrics_snapshots'::regclass ORDER BY 1",
     )
-    .fetch_all(&store.pool)
+    .fetch_all(store.ready().await?)
     .await?;
     let day = format_description!("[year][month][day]");
     Ok(names.iter().filter_map(|n| Date::parse(n.strip_prefix(PREFIX)?, day).ok()).collect())

@@ -48,7 +48,7 @@ pub(super) async fn remove_before(
             .bind(&store.host)
             .bind(column(tier))
             .bind(before)
-            .execute(&store.pool)
+            .execute(store.ready().await?)
             .await?;
     }
     Ok(removed)
@@ -58,7 +58,7 @@ pub(super) async fn remove_before(
 /// the rows that may go are then deleted one chunk at a time.
 async fn drop_partition(store: &PostgresStore, day: Date, replaced: bool) -> Result<u64> {
     let name = partitions::name(day)?;
-    let mut transaction = store.pool.begin().await?;
+    let mut transaction = store.ready().await?.begin().await?;
     sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
     // From here on nothing can arrive in it. The name is made of digits.
     let lock = format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE");
@@ -96,7 +96,7 @@ async fn drop_partition(store: &PostgresStore, day: Date, replaced: bool) -> Res
 
 /// Tells the planner that a tier ends at `before`, or earlier where the next tier is not complete; returns that.
 async fn announce(store: &PostgresStore, tier: Tier, before: i64) -> Result<i64> {
-    let mut transaction = store.pool.begin().await?;
+    let mut transaction = store.ready().await?.begin().await?;
     let waiting: Option<i64> = sqlx::query_scalar(
         "SELECT min(bucket) FROM rollup_stale WHERE host = $1 AND tier = $4 AND bucket < $3
          AND bucket >= coalesce((SELECT before FROM rollup_removed WHERE host = $1 AND tier = $2), bucket)",
@@ -160,7 +160,7 @@ async fn remove_chunk(
         .bind(column(tier))
         .bind(next.map_or(1, Tier::width))
         .bind(next.map(column))
-        .execute(&store.pool)
+        .execute(store.ready().await?)
         .await?;
     Ok(removed.rows_affected())
 }
@@ -194,7 +194,7 @@ pub(super) async fn extent(store: &PostgresStore) -> Result<Extent> {
                            WHERE inhparent = 'metrics_snapshots'::regclass), 0)
                  + pg_total_relation_size('metrics_rollups') + pg_total_relation_size('rollup_shapes'))::bigint",
     )
-    .fetch_one(&store.pool)
+    .fetch_one(store.ready().await?)
     .await?;
     let (mut oldest, mut newest) = (None::<OffsetDateTime>, None::<OffsetDateTime>);
     for metric_type in MetricType::ALL {
@@ -210,7 +210,7 @@ pub(super) async fn extent(store: &PostgresStore) -> Result<Extent> {
         .bind(&store.host)
         .bind(metric_type.as_str())
         .bind(column(Tier::Hour))
-        .fetch_one(&store.pool)
+        .fetch_one(store.ready().await?)
         .await?;
         oldest = oldest.into_iter().chain(first).chain(rolled).min();
         newest = newest.into_iter().chain(last).chain(rolled).max();

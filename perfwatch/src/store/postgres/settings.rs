@@ -31,7 +31,7 @@ pub(super) async fn set_config(pool: &PgPool, values: &[(&str, String)]) -> Resu
 
 pub(super) async fn archive_policy(store: &PostgresStore) -> Result<ArchivePolicy> {
     const SELECT: &str = "SELECT * FROM archive_policies ORDER BY id LIMIT 1";
-    if let Some(row) = sqlx::query(SELECT).fetch_optional(&store.pool).await? {
+    if let Some(row) = sqlx::query(SELECT).fetch_optional(store.ready().await?).await? {
         return Ok(from_row(&row)?);
     }
     let initial = ArchivePolicy::initial(OffsetDateTime::now_utc());
@@ -48,9 +48,9 @@ pub(super) async fn archive_policy(store: &PostgresStore) -> Result<ArchivePolic
     .bind(initial.cleanup_enabled)
     .bind(initial.cleanup_interval_minutes)
     .bind(initial.created_at)
-    .execute(&store.pool)
+    .execute(store.ready().await?)
     .await?;
-    Ok(from_row(&sqlx::query(SELECT).fetch_one(&store.pool).await?)?)
+    Ok(from_row(&sqlx::query(SELECT).fetch_one(store.ready().await?).await?)?)
 }
 
 fn from_row(row: &PgRow) -> sqlx::Result<ArchivePolicy> {

@@ -1,0 +1,88 @@
+//! What a start takes from the store: the first account and the settings. Where the store is away, the
+//! server starts without them and asks again until it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::watch;
+
+use crate::auth::first::{self, First, FirstError};
+use crate::auth::passwords::Passwords;
+use crate::config::Config;
+use crate::snapshot::source::Settings;
+use crate::store::{Store, StoreError, settings};
+
+/// Pause between two attempts.
+const AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) struct FirstStart<'a, A> {
+    pub config: &'a Config,
+    pub store: &'a Arc<dyn Store>,
+    pub passwords: Passwords,
+    /// Gets the lines that tell the first login.
+    pub announce: &'a A,
+    pub settings: watch::Sender<Settings>,
+}
+
+impl<A: Fn(&str)> FirstStart<'_, A> {
+    /// False where the store does not answer.
+    pub(super) async fn attempt(&self) -> Result<bool> {
+        match self.account().await {
+            Err(FirstError::Store(StoreError::Unreachable(_))) => return Ok(false),
+            made => made.context("cannot make the first account")?,
+        }
+        match settings::load(self.store.as_ref(), &initial(self.config)).await {
+            Err(StoreError::Unreachable(_)) => return Ok(false),
+            loaded => {
+                let loaded = loaded.context("cannot read the settings")?;
+                self.settings.send_if_modified(|current| {
+                    let changed = *current != loaded;
+                    *current = loaded;
+                    changed
+                });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Attempts until the store answers. Ends early only where it answers with something no attempt will mend.
+    pub(super) async fn complete(&self) -> Result<()> {
+        while !self.attempt().await? {
+            tokio::time::sleep(AGAIN).await;
+        }
+        Ok(())
+    }
+
+    async fn account(&self) -> Result<(), FirstError> {
+        let accounts = &self.config.accounts;
+        let made = first::ensure(
+            self.store.as_ref(),
+            &self.passwords,
+            &self.config.storage.data_dir,
+            &accounts.admin_username,
+            accounts.admin_password.as_deref(),
+            self.config.server.listen.ip().is_loopback(),
+        );
+        match made.await? {
+            First::Exists | First::Configured { weak: false } => {}
+            First::Configured { weak: true } => {
+                tracing::warn!("ADMIN_PASSWORD is one that a guesser would try first; change it");
+            }
+            First::Generated { password, file } => {
+                (self.announce)(&format!("first login: {} / {password}", accounts.admin_username));
+                (self.announce)(&format!("             (also in {}, until it is changed)", file.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What holds until someone sets it through the API.
+fn initial(config: &Config) -> settings::First {
+    settings::First {
+        sampling: config.sampling.settings.clone(),
+        cleanup_enabled: config.retention.cleanup_enabled,
+        cleanup_interval: config.retention.cleanup_interval,
+    }
+}

@@ -1,0 +1,117 @@
+//! PostgreSQL is killed, stays away, hangs and comes back while ticks go on: every tick is stored once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use perfwatch::snapshot::{Document, MetricType, Snapshot};
+use perfwatch::store::maintenance::Maintenance;
+use perfwatch::store::writer::{SpoolPlace, Stats, Writer};
+use perfwatch::store::{self, StoreError};
+use serde_json::json;
+use sqlx::{ConnectOptions, Connection};
+use time::OffsetDateTime;
+use time::macros::datetime;
+use tokio::time::Instant;
+
+use crate::postgres::Cluster;
+
+/// Between two ticks.
+const TICK: Duration = Duration::from_millis(25);
+const START: OffsetDateTime = datetime!(2026-02-03 23:59:30 UTC);
+/// How long a condition may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Ticking {
+    writer: Writer,
+    ticks: u64,
+}
+
+impl Ticking {
+    /// Ticks until `enough`, and at least once.
+    async fn until(&mut self, what: &str, mut enough: impl FnMut(&Stats) -> bool) {
+        let since = Instant::now();
+        let stats = self.writer.stats();
+        loop {
+            // A second apart, so that midnight and with it a new partition falls into the test.
+            let at = START + Duration::from_secs(self.ticks);
+            let documents = [MetricType::Cpu, MetricType::Disk]
+                .map(|t| Document::new(t, "t", &json!({ "tick": self.ticks })).unwrap());
+            self.writer.submit(&Arc::new(Snapshot::new(at, documents.into())));
+            self.ticks += 1;
+            tokio::time::sleep(TICK).await;
+            if enough(&stats) {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "{what}: {stats:?} after {} ticks", self.ticks);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_tick_is_stored_once_whatever_the_server_does() {
+    let mut cluster = match Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => {
+            println!("SKIPPED: every_tick_is_stored_once_whatever_the_server_does: {reason}");
+            return;
+        }
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let url = cluster.database().await;
+    let place = SpoolPlace { dir: dir.path().join("spool"), max_bytes: 1 << 20 };
+
+    // The server is away when we start.
+    cluster.kill();
+    let store = store::open(&url).await.unwrap();
+    assert!(matches!(store.ping().await, Err(StoreError::Unreachable(_))));
+    let writer = Writer::spawn(Arc::clone(&store), place.clone());
+    let maintenance = Maintenance::spawn(Arc::clone(&store), Some(writer.stats()));
+    let mut ticking = Ticking { writer, ticks: 0 };
+    ticking.until("an absent server is noticed", |s| s.failing() && s.waiting() >= 20).await;
+    cluster.run().await;
+    ticking.until("the first ticks are stored", |s| !s.failing() && s.waiting() <= 1).await;
+
+    // Killed in the middle of writing, and away for a while.
+    cluster.kill();
+    ticking.until("the kill is noticed", Stats::failing).await;
+    let waiting = ticking.writer.stats().waiting();
+    ticking.until("ticks wait", |s| s.waiting() >= waiting + 100 && s.spool_bytes() > 0).await;
+    cluster.run().await;
+    ticking.until("what waited is stored", |s| !s.failing() && s.waiting() <= 1).await;
+
+    // It hangs: connections stay open and nothing answers.
+    cluster.hang();
+    ticking.until("ticks of a hang are on disk", |s| s.spool_bytes() > 0 && s.waiting() >= 100).await;
+    cluster.resume();
+    ticking.until("the hang is over", |s| s.waiting() <= 1 && s.spool_bytes() == 0).await;
+
+    // We are stopped while it hangs again; the next run stores what this one could not.
+    cluster.hang();
+    ticking.until("a second hang", |s| s.waiting() >= 10).await;
+    let Ticking { writer, ticks } = ticking;
+    let stats = writer.stats();
+    writer.close().await;
+    assert_eq!(stats.dropped(), 0);
+    cluster.resume();
+    maintenance.close().await;
+    let writer = Writer::spawn(Arc::clone(&store), place.clone());
+    writer.drained().await;
+    writer.close().await;
+    store.close().await;
+
+    let mut admin = cluster.options("postgres", "test0").connect().await.unwrap();
+    for metric_type in ["cpu", "disk"] {
+        let stored: Vec<(OffsetDateTime, i64)> = sqlx::query_as(
+            "SELECT timestamp, (metric_data->>'tick')::bigint FROM metrics_snapshots
+             WHERE metric_type = $1 ORDER BY timestamp",
+        )
+        .bind(metric_type)
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        let expected = (0..ticks).map(|n| (START + Duration::from_secs(n), n.cast_signed()));
+        assert!(stored.iter().copied().eq(expected), "{metric_type}: {} rows of {ticks}", stored.len());
+    }
+    admin.close().await.unwrap();
+    assert_eq!(std::fs::read_dir(&place.dir).unwrap().count(), 0, "nothing is left in the spool");
+}
