@@ -4,7 +4,10 @@
 mod bench;
 mod build;
 mod build_ebpf;
+mod cross;
+mod debian;
 mod dev;
+mod kernels;
 mod lint;
 mod page;
 mod prerequisites;
@@ -36,6 +39,7 @@ enum Command {
     Lint(lint::Options),
     BuildEbpf(build_ebpf::Options),
     Bench(bench::Options),
+    Kernels(kernels::Options),
 }
 
 fn main() -> std::process::ExitCode {
@@ -52,6 +56,7 @@ fn main() -> std::process::ExitCode {
         Command::Lint(options) => lint::lint(&options),
         Command::BuildEbpf(options) => build_ebpf::build_ebpf(&options),
         Command::Bench(options) => bench::bench(&options),
+        Command::Kernels(options) => kernels::kernels(&options),
     });
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

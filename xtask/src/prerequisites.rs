@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::cross;
 use crate::step::{output, quiet};
 
 /// The oldest Node.js the page's tools accept.
@@ -19,6 +20,8 @@ pub enum Purpose {
     Test,
     /// Compile the eBPF programs.
     Ebpf,
+    /// Boot guests with other kernels.
+    Kernels,
 }
 
 /// One thing a command needs, and what provides it.
@@ -88,6 +91,31 @@ const EBPF: &[Need] = &[Need {
     fedora: &[],
     arch: &[],
 }];
+
+/// An emulator per architecture, and what compiles and links arm64 binaries.
+const KERNELS: &[Need] = &[
+    Need {
+        what: "QEMU for x86-64",
+        found: || on_path("qemu-system-x86_64"),
+        debian: &["qemu-system-x86"],
+        fedora: &["qemu-system-x86-core"],
+        arch: &["qemu-system-x86"],
+    },
+    Need {
+        what: "QEMU for arm64",
+        found: || on_path("qemu-system-aarch64"),
+        debian: &["qemu-system-arm"],
+        fedora: &["qemu-system-aarch64-core"],
+        arch: &["qemu-system-aarch64"],
+    },
+    Need {
+        what: "a compiler and linker for arm64",
+        found: cross::can_build_arm64,
+        debian: &["rustc-web", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+        fedora: &[],
+        arch: &[],
+    },
+];
 
 /// How eBPF programs are compiled on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,10 +231,11 @@ pub fn ensure(purpose: Purpose) -> Result<()> {
         Purpose::Build => BUILD.iter().collect(),
         Purpose::Test => BUILD.iter().chain(TEST).collect(),
         Purpose::Ebpf => BUILD.iter().chain(EBPF).collect(),
+        Purpose::Kernels => BUILD.iter().chain(KERNELS).collect(),
     };
     let distribution = Distribution::here();
     let may_install = distribution == Distribution::Debian && rustix::process::geteuid().is_root();
-    if purpose != Purpose::Ebpf {
+    if matches!(purpose, Purpose::Build | Purpose::Test) {
         node(may_install)?;
     }
     let missing: Vec<&Need> = needs.iter().copied().filter(|need| !(need.found)()).collect();
@@ -317,7 +346,7 @@ mod tests {
 
     #[test]
     fn every_need_has_a_debian_package() {
-        for need in BUILD.iter().chain(TEST).chain(EBPF) {
+        for need in BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS) {
             assert!(!need.debian.is_empty(), "{}", need.what);
         }
     }

@@ -17,10 +17,11 @@ use crate::{build_ebpf, page};
 /// Install what the tests need, run every suite, count them
 ///
 /// Suites: the Rust tests, the probes against the running kernel, the page's unit tests, and the page in
-/// Chromium against the real server. What cannot run on this machine is skipped and named with its reason.
+/// Chromium against the real server; if asked for, also the probes in a guest with another kernel, of which
+/// `cargo xtask kernels` has more. What cannot run on this machine is skipped and named with its reason.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Suites to run, all by default
+    /// Suites to run, by default all but `guest`
     #[arg(value_enum)]
     suites: Vec<Suite>,
 }
@@ -31,6 +32,8 @@ enum Suite {
     Rust,
     /// The probes in the running kernel
     Probes,
+    /// The probes in a guest: the oldest kernel, on arm64 with an emulated PMU
+    Guest,
     /// The page's unit tests
     Unit,
     /// The page in Chromium
@@ -38,12 +41,13 @@ enum Suite {
 }
 
 impl Suite {
-    const ALL: [Self; 4] = [Self::Rust, Self::Probes, Self::Unit, Self::E2e];
+    const DEFAULT: [Self; 4] = [Self::Rust, Self::Probes, Self::Unit, Self::E2e];
 
     fn title(self) -> &'static str {
         match self {
             Self::Rust => "Rust tests",
             Self::Probes => "Probes in the running kernel",
+            Self::Guest => "Probes in a guest",
             Self::Unit => "Unit tests of the page",
             Self::E2e => "The page in Chromium",
         }
@@ -61,6 +65,7 @@ impl Suite {
                 &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"],
             ),
             Self::Probes => command("cargo", &["run", "--locked", "--package", "probe-tests"]),
+            Self::Guest => command("cargo", &["xtask", "kernels", "--arch", "arm64", "--kernel", "5.10"]),
             Self::Unit => npm(&["run", "--silent", "test:unit"]),
             Self::E2e => {
                 let mut e2e = npm(&["run", "--silent", "test:e2e"]);
@@ -93,6 +98,7 @@ impl Count {
         let prefix = match suite {
             Suite::Rust => "test result:",
             Suite::Probes => "probe-tests:",
+            Suite::Guest => "kernels:",
             Suite::Unit => "Tests  ",
             Suite::E2e => "e2e:",
         };
@@ -152,7 +158,7 @@ pub fn test(options: &Options) -> Result<()> {
     prerequisites::ensure(Purpose::Test)?;
     build_ebpf::ensure()?;
     page::build()?;
-    let suites = if options.suites.is_empty() { &Suite::ALL[..] } else { &options.suites };
+    let suites = if options.suites.is_empty() { &Suite::DEFAULT[..] } else { &options.suites };
     let mut total = Count::default();
     let mut table = Vec::new();
     for &suite in suites.iter().filter(|suite| suite.exists()) {
@@ -215,6 +221,7 @@ mod tests {
     fn other_suites_count_themselves() {
         let probes = ["SKIPPED: cycles: no PMU", "probe-tests: 7 passed, 0 failed, 2 skipped"];
         assert_eq!(count(Suite::Probes, &probes, 0), (7, 0, 2));
+        assert_eq!(count(Suite::Guest, &["kernels: 9 passed, 0 failed, 1 skipped"], 0), (9, 0, 1));
         let vitest = [
             "\u{1b}[2m Test Files \u{1b}[22m 3 passed (3)",
             "\u{1b}[2m      Tests \u{1b}[22m \u{1b}[1m\u{1b}[31m1 failed\u{1b}[39m | 30 passed (31)",

@@ -1,0 +1,155 @@
+//! Statically linked binaries for x86-64 and arm64, built here.
+//!
+//! rustup's targets are used where they are installed. Elsewhere Debian's `rustc-web` compiles, with arm64's
+//! standard library unpacked from Debian's archive into a sysroot of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::debian::{self, Archive};
+use crate::step::{command, output, root, run};
+
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_STD: &str = "libstd-rust-web-dev";
+const ARM64_LINKER: &str = "aarch64-linux-gnu-gcc";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Architecture {
+    #[value(name = "x86-64")]
+    X86_64,
+    Arm64,
+}
+
+impl Architecture {
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
+
+    pub fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// Rust's name of the target.
+    pub fn target(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-unknown-linux-gnu",
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+}
+
+impl std::fmt::Display for Architecture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::X86_64 => "x86-64",
+            Self::Arm64 => "arm64",
+        })
+    }
+}
+
+/// A compiler that has the standard library of every architecture asked for.
+#[derive(Debug)]
+pub enum Toolchain {
+    /// rustup's, as cargo finds it.
+    Rustup,
+    /// Debian's, with arm64's library in a sysroot of its own where that is asked for.
+    Debian { arm64_sysroot: Option<PathBuf> },
+}
+
+impl Toolchain {
+    /// The one that is here, with what it lacks downloaded.
+    pub fn find(architectures: &[Architecture]) -> Result<Self> {
+        if architectures.iter().all(|architecture| has_std("rustc", *architecture)) {
+            return Ok(Self::Rustup);
+        }
+        if !Path::new(DEBIAN_RUSTC).exists() {
+            bail!("no compiler for arm64: run `rustup target add {}`", Architecture::Arm64.target());
+        }
+        let arm64_sysroot = architectures.contains(&Architecture::Arm64).then(arm64_sysroot).transpose()?;
+        Ok(Self::Debian { arm64_sysroot })
+    }
+
+    /// Builds a package's binary of the same name, statically linked, once for each architecture.
+    pub fn build(
+        &self,
+        package: &str,
+        profile: &str,
+        architectures: &[Architecture],
+    ) -> Result<Vec<PathBuf>> {
+        let mut cargo = command("cargo", &["build", "--locked", "--package", package, "--profile", profile]);
+        self.configure(&mut cargo);
+        for architecture in architectures {
+            cargo.args(["--target", architecture.target()]);
+        }
+        let names: Vec<String> = architectures.iter().map(ToString::to_string).collect();
+        run(&format!("Compiling {package} for {}, statically linked", names.join(" and ")), cargo)?;
+        let folder = if profile == "dev" { "debug" } else { profile };
+        let binary = |architecture: &Architecture| {
+            let target = root().join("target");
+            target.join(architecture.target()).join(folder).join(package)
+        };
+        Ok(architectures.iter().map(binary).collect())
+    }
+
+    fn configure(&self, cargo: &mut Command) {
+        const STATIC: &str = "-C target-feature=+crt-static";
+        let mut arm64_flags = STATIC.to_owned();
+        if let Self::Debian { arm64_sysroot } = self {
+            cargo.env("RUSTC", DEBIAN_RUSTC);
+            if let Some(sysroot) = arm64_sysroot {
+                arm64_flags.push_str(&format!(" --sysroot {}", sysroot.display()));
+            }
+        }
+        cargo
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", ARM64_LINKER)
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", arm64_flags)
+            .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", STATIC)
+            // Would take the place of the flags above.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    }
+}
+
+/// Whether arm64 binaries can be compiled and linked here; the sysroot may still have to be downloaded.
+pub fn can_build_arm64() -> bool {
+    let compiles = has_std("rustc", Architecture::Arm64)
+        || (Path::new(DEBIAN_RUSTC).exists() && installed_std().is_some());
+    compiles && output(ARM64_LINKER, &["--version"]).is_some()
+}
+
+fn has_std(rustc: &str, architecture: Architecture) -> bool {
+    let folder = output(rustc, &["--print", "target-libdir", "--target", architecture.target()]);
+    let entries = folder.and_then(|folder| fs::read_dir(folder).ok());
+    entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
+}
+
+/// The version of the standard library that Debian's compiler was packaged with.
+fn installed_std() -> Option<String> {
+    output("dpkg-query", &["--show", "--showformat=${Version}", DEBIAN_STD])
+}
+
+/// Debian's standard library for arm64, of exactly the version of the compiler that is installed.
+fn arm64_sysroot() -> Result<PathBuf> {
+    let version = installed_std().with_context(|| format!("{DEBIAN_STD} is not installed"))?;
+    let sysroot = debian::cache_directory()?.join("sysroot").join(&version);
+    let library = sysroot.join("lib/rustlib").join(Architecture::Arm64.target());
+    if library.exists() {
+        return Ok(sysroot);
+    }
+    let package = format!("{DEBIAN_STD}:arm64={version}");
+    let unpacked = debian::cache_directory()?.join("sysroot").join("unpacking");
+    Archive::open()?.unpack(&package, &unpacked)?;
+    fs::create_dir_all(sysroot.join("lib/rustlib"))?;
+    fs::rename(unpacked.join("usr/lib/rustlib").join(Architecture::Arm64.target()), &library)
+        .with_context(|| format!("{package} has no library for {}", Architecture::Arm64.target()))?;
+    fs::remove_dir_all(unpacked)?;
+    Ok(sysroot)
+}
