@@ -1,0 +1,9 @@
+//! The collectors on recorded machines: what they say of another machine's `/proc` and `/sys`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
+
+mod absences;
+mod documents;
+mod machine;
+mod machines;
+mod properties;
+mod sensors;
