@@ -1,0 +1,118 @@
+//! The collectors, and what nobody can do cheaper: raw preads of the files that they read.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use perfwatch::collectors;
+use perfwatch::config::Roots;
+use perfwatch::snapshot::source::{Source, Tick};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::Value;
+
+/// More than any of the files holds.
+pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// A collector and what its floor reads.
+pub(crate) struct Subject {
+    pub(crate) source: Box<dyn Source>,
+    files: Vec<File>,
+    mountpoints: Vec<PathBuf>,
+}
+
+/// Kept open, but not read at every tick: the mount table is polled for changes, link speeds are asked for once a minute.
+const NOT_EVERY_TICK: [&str; 2] = ["mountinfo", "speed"];
+
+pub(crate) fn tick() -> Tick {
+    Tick { timestamp: "2026-01-02T03:04:05Z".into(), interval: Duration::from_secs(1) }
+}
+
+/// Every collector after two ticks, with the files that it has open by then.
+pub(crate) fn subjects() -> Result<Vec<Subject>> {
+    let mut subjects = Vec::new();
+    for mut source in collectors::all(&Roots::default()) {
+        let before = open_files()?;
+        source.sample(&tick())?;
+        let document: Value = serde_json::from_slice(&source.sample(&tick())?.json)?;
+        let has_swap = document["swap_total_bytes"].as_u64() > Some(0);
+        let read_each_tick = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let idle_swap = source.name() == "memory" && name == "vmstat" && !has_swap;
+            !NOT_EVERY_TICK.contains(&&*name) && !idle_swap
+        };
+        let files = open_files()?
+            .into_iter()
+            .filter(|(descriptor, path)| !before.contains_key(descriptor) && read_each_tick(path))
+            .map(|(_, path)| File::open(&path).with_context(|| path.display().to_string()))
+            .collect::<Result<_>>()?;
+        let partitions = document["partitions"].as_array().into_iter().flatten();
+        let mountpoints =
+            partitions.filter_map(|partition| partition["mountpoint"].as_str()).map(PathBuf::from).collect();
+        subjects.push(Subject { source, files, mountpoints });
+    }
+    Ok(subjects)
+}
+
+/// The kernel files that this process has open, by descriptor.
+fn open_files() -> Result<BTreeMap<OsString, PathBuf>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let path = std::fs::read_link(entry.path()).unwrap_or_default();
+        if path.is_file() && (path.starts_with("/proc") || path.starts_with("/sys")) {
+            files.insert(entry.file_name(), path);
+        }
+    }
+    Ok(files)
+}
+
+impl Subject {
+    /// CPU µs of reading the same files and asking the same file systems, without a look at what they say.
+    pub(crate) fn floor(&self, buffer: &mut [u8]) -> Result<f64> {
+        let begun = thread_cpu_us();
+        for file in &self.files {
+            let mut length = 0;
+            loop {
+                match file.read_at(&mut buffer[length..], length as u64) {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => length += read,
+                }
+            }
+        }
+        for path in &self.mountpoints {
+            rustix::fs::statvfs(path)?;
+        }
+        Ok(thread_cpu_us() - begun)
+    }
+
+    pub(crate) fn tick(&mut self, tick: &Tick) -> Result<f64> {
+        let begun = thread_cpu_us();
+        let document = self.source.sample(tick)?;
+        let cost = thread_cpu_us() - begun;
+        drop(document);
+        Ok(cost)
+    }
+}
+
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn thread_cpu_us() -> f64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as f64 * 1e6 + now.tv_nsec as f64 / 1e3
+}
+
+/// A line of a `status` file in `/proc`.
+pub(crate) fn memory_kib(path: &str, line: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(path)?;
+    let value = status.lines().find_map(|text| text.strip_prefix(line));
+    let value = value.with_context(|| format!("{path} has no {line}"))?;
+    Ok(value.split_whitespace().next().context("no number")?.parse()?)
+}

@@ -1,0 +1,247 @@
+//! What the running server costs: `perfwatch serve`, storing and serving one client, measured from outside.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::floor;
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+const PASSWORD: &str = "a password of this benchmark";
+/// Rollups, caches and allocator have found their sizes by then.
+const SETTLING_TICKS: usize = 10;
+/// A machine busy with other work may need it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) engine: &'static str,
+    ticks: usize,
+    /// CPU µs per tick of the whole process, by the name of the thread that took it.
+    threads: BTreeMap<String, f64>,
+    /// What the server's own sources say of their cost.
+    sources: BTreeMap<String, f64>,
+    rss_kib: u64,
+    anonymous_kib: u64,
+    /// From exec to the first snapshot in a client's hands, with the store and the account already there.
+    cold_start_ms: f64,
+}
+
+impl Figures {
+    fn cpu_us(&self) -> f64 {
+        self.threads.values().sum()
+    }
+
+    pub(crate) fn print(&self, floor_us: f64) {
+        println!("server on {}: storing and serving one client, {} ticks of 1 s", self.engine, self.ticks);
+        let cpu = self.cpu_us();
+        println!(
+            "  CPU per tick       {cpu:>8.0} µs   {:.2} times the floor of {floor_us:.0} µs",
+            cpu / floor_us
+        );
+        for (thread, us) in &self.threads {
+            println!("    {thread:<17}{us:>8.0} µs");
+        }
+        let sources: Vec<_> = self.sources.iter().map(|(name, us)| format!("{name} {us:.0}")).collect();
+        println!("  of which sources     {}", sources.join(", "));
+        println!("  RSS                {:>8} KiB  {} anonymous", self.rss_kib, self.anonymous_kib);
+        println!("  cold start         {:>8.0} ms", self.cold_start_ms);
+    }
+
+    pub(crate) fn to_json(&self, floor_us: f64) -> Value {
+        json!({
+            "us": self.cpu_us(),
+            "floor_us": floor_us,
+            "ratio": self.cpu_us() / floor_us,
+            "threads_us": self.threads,
+            "sources_us": self.sources,
+            "rss_kib": self.rss_kib,
+            "anonymous_kib": self.anonymous_kib,
+            "cold_start_ms": self.cold_start_ms,
+        })
+    }
+}
+
+/// `floor` takes turns with the server's ticks, so that both see the same machine; its median is returned too.
+pub(crate) async fn measure(
+    engine: &'static str,
+    database_url: Option<&str>,
+    ticks: usize,
+    mut floor: impl FnMut() -> Result<f64>,
+) -> Result<(Figures, f64)> {
+    let data_dir = tempfile::tempdir()?;
+    // The first start makes tables and account.
+    let mut server = Server::start(data_dir.path(), database_url)?;
+    let token = server.log_in().await?;
+    server.first_snapshot(&token).await?;
+    server.stop()?;
+
+    let begun = Instant::now();
+    let mut server = Server::start(data_dir.path(), database_url)?;
+    let mut stream = server.first_snapshot(&token).await?;
+    let cold_start_ms = begun.elapsed().as_secs_f64() * 1e3;
+
+    for _ in 0..SETTLING_TICKS {
+        next_tick(&mut stream).await?;
+    }
+    let before = server.thread_times()?;
+    let mut floors = Vec::new();
+    for _ in 0..ticks {
+        next_tick(&mut stream).await?;
+        floors.push(floor()?);
+    }
+    let after = server.thread_times()?;
+    let mut threads: BTreeMap<String, f64> = BTreeMap::new();
+    for (id, (name, us)) in after {
+        let earlier = before.get(&id).map_or(0.0, |(_, us)| *us);
+        *threads.entry(name).or_default() += (us - earlier) / ticks as f64;
+    }
+    let figures = Figures {
+        engine,
+        ticks,
+        threads,
+        sources: server.sources(&token).await?,
+        rss_kib: server.memory_kib("VmRSS:")?,
+        anonymous_kib: server.memory_kib("RssAnon:")?,
+        cold_start_ms,
+    };
+    server.stop()?;
+    Ok((figures, floor::median(&floors)))
+}
+
+/// Waits for the next snapshot, and half an interval more: by then it is stored.
+async fn next_tick(stream: &mut Stream) -> Result<()> {
+    next_message(stream).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(())
+}
+
+async fn next_message(stream: &mut Stream) -> Result<()> {
+    loop {
+        let message = tokio::time::timeout(PATIENCE, stream.next()).await?.context("the stream ended")??;
+        if message.is_text() {
+            return Ok(());
+        }
+    }
+}
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(data_dir: &Path, database_url: Option<&str>) -> Result<Self> {
+        // Free a moment ago, and nobody else is likely to take it in this one.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
+        command
+            .args(["serve", "--listen", &address, "--sampling-interval-seconds", "1"])
+            .env("PERFWATCH_DATA_DIR", data_dir)
+            .env("ADMIN_PASSWORD", PASSWORD)
+            .env("PERFWATCH_LOG", "warn")
+            .env_remove("DATABASE_URL")
+            .stdout(Stdio::null());
+        if let Some(url) = database_url {
+            command.env("DATABASE_URL", url);
+        }
+        Ok(Self { child: command.spawn().context("cannot start perfwatch serve")?, address })
+    }
+
+    /// Repeats what fails until the server is up.
+    async fn patiently<T, F: Future<Output = Result<T>>>(
+        &mut self,
+        mut step: impl FnMut(String) -> F,
+    ) -> Result<T> {
+        let begun = Instant::now();
+        loop {
+            match step(self.address.clone()).await {
+                Ok(done) => return Ok(done),
+                Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("perfwatch serve ended: {status}");
+            }
+        }
+    }
+
+    async fn log_in(&mut self) -> Result<String> {
+        let answer = self
+            .patiently(|address| async move {
+                let login = json!({"username": "admin", "password": PASSWORD});
+                let url = format!("http://{address}/api/auth/login");
+                Ok(reqwest::Client::new().post(url).json(&login).send().await?.json::<Value>().await?)
+            })
+            .await?;
+        Ok(answer["access_token"].as_str().with_context(|| format!("no token in {answer}"))?.to_owned())
+    }
+
+    /// A stream that has just delivered its first snapshot.
+    async fn first_snapshot(&mut self, token: &str) -> Result<Stream> {
+        let mut stream = self
+            .patiently(|address| async move {
+                Ok(connect_async(format!("ws://{address}/api/ws/metrics?token={token}")).await?.0)
+            })
+            .await?;
+        next_message(&mut stream).await?;
+        Ok(stream)
+    }
+
+    async fn sources(&self, token: &str) -> Result<BTreeMap<String, f64>> {
+        let url = format!("http://{}/api/sources", self.address);
+        let answer: Value = reqwest::Client::new().get(url).bearer_auth(token).send().await?.json().await?;
+        let sources = answer["sources"].as_array().context("no sources")?;
+        let cost = |source: &Value| {
+            let name = source["name"].as_str()?.to_owned();
+            Some((name, source["cost"]["avg_us"].as_f64()?))
+        };
+        sources.iter().map(|source| cost(source).context("a source without its cost")).collect()
+    }
+
+    /// CPU µs of each thread since it began, with its name.
+    fn thread_times(&self) -> Result<BTreeMap<u32, (String, f64)>> {
+        let mut times = BTreeMap::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let task = task?;
+            let id = task.file_name().to_string_lossy().parse()?;
+            // Nanoseconds on a CPU, then waiting for one, then time slices.
+            let schedstat = std::fs::read_to_string(task.path().join("schedstat"))?;
+            let ns: f64 = schedstat.split_whitespace().next().context("an empty schedstat")?.parse()?;
+            let name = std::fs::read_to_string(task.path().join("comm"))?.trim_end().to_owned();
+            times.insert(id, (name, ns / 1e3));
+        }
+        Ok(times)
+    }
+
+    fn memory_kib(&self, line: &str) -> Result<u64> {
+        floor::memory_kib(&format!("/proc/{}/status", self.child.id()), line)
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.context("a pid")?, rustix::process::Signal::TERM)?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("perfwatch serve ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only after a failure: otherwise it has been stopped and waited for, and this does nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
