@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+#[path = "store/access.rs"]
+mod access;
 #[path = "store/accounts.rs"]
 mod accounts;
 #[path = "store/history.rs"]

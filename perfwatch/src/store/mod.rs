@@ -3,6 +3,7 @@
 //! [`Store`] is the contract both engines pass with one test suite; [`writer::Writer`] takes snapshots off
 //! the tick and never makes it wait.
 
+pub mod access;
 mod error;
 pub mod maintenance;
 pub mod policy;
@@ -68,7 +69,7 @@ pub struct Row {
 }
 
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: access::Access {
     fn engine(&self) -> Engine;
     /// Cheapest round trip that proves the database answers.
     async fn ping(&self) -> Result<()>;

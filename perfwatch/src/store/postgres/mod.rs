@@ -3,6 +3,7 @@
 //! Needs a role that may create tables, nothing more; keys hold `host` and `timestamp`, so distributed
 //! extensions accept them.
 
+mod access;
 mod history;
 mod partitions;
 mod retention;

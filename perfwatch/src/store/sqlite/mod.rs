@@ -3,6 +3,7 @@
 //! Caches are small on purpose: the whole server has to idle under 40 MB, and the kernel's page cache
 //! holds the file anyway.
 
+mod access;
 mod history;
 mod retention;
 mod settings;

@@ -34,7 +34,9 @@ pub(super) async fn all(pool: &SqlitePool) -> Result<Vec<User>> {
 
 pub(super) async fn create(pool: &SqlitePool, username: &str, hash: &str, role: &str) -> Result<User> {
     sqlx::query_as(
-        "INSERT INTO users (username, password_hash, role, created_at) VALUES ($1, $2, $3, $4) RETURNING *",
+        // A deleted account's id may come again, and with it tokens that were signed for it: generations never do.
+        "INSERT INTO users (username, password_hash, role, created_at, token_generation)
+         VALUES ($1, $2, $3, $4, $4) RETURNING *",
     )
     .bind(username)
     .bind(hash)
