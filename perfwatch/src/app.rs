@@ -3,6 +3,7 @@
 
 mod first_start;
 mod memory;
+pub mod users;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -38,6 +39,9 @@ const BCRYPT_COST: u32 = 12;
 /// Passwords hashed at the same time; the other CPUs stay with the machine's own work.
 const PARALLEL_HASHES: usize = 2;
 
+/// How soon open streams notice what the command line did to their accounts.
+const ACCOUNTS_WATCHED: Duration = Duration::from_secs(10);
+
 /// Every source, in the order of the documents in a message.
 pub fn sources(config: &Config) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
@@ -64,7 +68,11 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
     let store = store::open(&url).await.context("cannot open the store")?;
-    let auth = accounts(&config, &store)?;
+    let auth = Arc::new(accounts(&config, &store)?);
+    let watching = tokio::spawn({
+        let auth = Arc::clone(&auth);
+        async move { auth.watch_accounts(ACCOUNTS_WATCHED).await }
+    });
 
     let hub = Hub::default();
     let board = Board::default();
@@ -73,6 +81,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let first_start = FirstStart {
         config: &config,
         store: &store,
+        auth: Arc::clone(&auth),
         passwords: Passwords::new(BCRYPT_COST, 1),
         announce: &announce,
         settings: settings.clone(),
@@ -141,6 +150,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             writer.close().await;
         }
     };
+    watching.abort();
     let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
     store.close().await;
     served.context("the serving task panicked")

@@ -2,12 +2,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to its user
 
 use std::io::IsTerminal;
+mod password_prompt;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use perfwatch::app;
+use perfwatch::app::users::UserCommand;
 use perfwatch::config::{Config, SETTINGS};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,6 +26,7 @@ fn command_line() -> Command {
         .subcommand(configured(
             Command::new("snapshot").about("Measure for one interval and print the snapshot as JSON"),
         ))
+        .subcommand(user_commands())
         .subcommand(
             configured(
                 Command::new("doctor")
@@ -31,6 +35,45 @@ fn command_line() -> Command {
             .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the findings as JSON"))
             .after_help("Exits with 0 when everything that this machine offers is in use, with 1 otherwise."),
         )
+}
+
+fn user_commands() -> Command {
+    let name = || Arg::new("name").value_name("NAME").required(true).help("The account");
+    let password = "The password is asked for at a terminal, or read as one line of standard input.";
+    let role = Arg::new("role").long("role").value_name("ROLE").value_parser(["admin", "viewer"]);
+    let role = role.default_value("viewer").help("A viewer changes nothing");
+    Command::new("user")
+        .about("Add, change, list and remove accounts")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(configured(
+            Command::new("add").about("Add an account").arg(name()).arg(role).after_help(password),
+        ))
+        .subcommand(configured(
+            Command::new("passwd")
+                .about("Set an account's password, which ends its logins")
+                .arg(name())
+                .after_help(password),
+        ))
+        .subcommand(configured(Command::new("list").about("List the accounts")))
+        .subcommand(configured(
+            Command::new("delete").about("Remove an account, its logins and its API tokens").arg(name()),
+        ))
+}
+
+/// What `perfwatch user …` asks for; asks for the password, too.
+fn user_command(action: &str, arguments: &ArgMatches) -> Result<UserCommand> {
+    let text = |name: &str| arguments.get_one::<String>(name).cloned().unwrap_or_default();
+    Ok(match action {
+        "add" => UserCommand::Add {
+            name: text("name"),
+            role: text("role"),
+            password: password_prompt::new_password()?,
+        },
+        "passwd" => UserCommand::Password { name: text("name"), password: password_prompt::new_password()? },
+        "delete" => UserCommand::Delete { name: text("name") },
+        _ => UserCommand::List,
+    })
 }
 
 /// Adds a flag for every setting.
@@ -67,7 +110,13 @@ fn config(arguments: &ArgMatches) -> Result<Config> {
 
 fn run() -> Result<ExitCode> {
     let arguments = command_line().get_matches();
-    let (name, arguments) = arguments.subcommand().context("clap demands a subcommand")?;
+    let (name, mut arguments) = arguments.subcommand().context("clap demands a subcommand")?;
+    let mut user = None;
+    if name == "user" {
+        let action;
+        (action, arguments) = arguments.subcommand().context("clap demands a subcommand")?;
+        user = Some(action);
+    }
     let config = config(arguments)?;
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
         .with_context(|| format!("PERFWATCH_LOG: {:?} is not a log filter", config.log))?;
@@ -78,6 +127,11 @@ fn run() -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         match name {
+            "user" => {
+                let command = user_command(user.unwrap_or_default(), arguments)?;
+                println!("{}", app::users::user(&config, command).await?);
+                Ok(ExitCode::SUCCESS)
+            }
             "snapshot" => {
                 println!("{}", app::snapshot(&config).await?);
                 Ok(ExitCode::SUCCESS)

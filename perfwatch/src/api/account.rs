@@ -9,10 +9,10 @@ use utoipa_axum::routes;
 
 use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody};
-use super::extract::{Body, ClientAddress, CurrentUser, Text};
+use super::extract::{Body, ClientAddress, CurrentUser, LoggedIn, Text};
+use super::users::Account;
 use crate::auth::AuthError;
 use crate::auth::passwords::MAX_BYTES;
-use crate::snapshot::rfc3339;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -63,57 +63,36 @@ async fn login(
     let (username, password) = (request.username.valid, request.password.valid);
     let login = state.auth.login(username.as_deref(), password.as_deref(), address).await;
     match login {
-        Ok(login) => {
-            tracing::info!(user = login.user.username, %address, "logged in");
-            Ok(Json(LoginResponse {
-                access_token: login.token,
-                token_type: "bearer",
-                expires_in: login.lifetime.as_secs(),
-            }))
-        }
-        Err(AuthError::Refused) => {
-            tracing::info!(user = ?username.unwrap_or_default(), %address, "login refused");
-            Err(Error::BadLogin)
-        }
+        Ok(login) => Ok(Json(LoginResponse {
+            access_token: login.token,
+            token_type: "bearer",
+            expires_in: login.lifetime.as_secs(),
+        })),
+        Err(AuthError::Refused) => Err(Error::BadLogin),
         Err(error) => Err(error.into()),
     }
 }
 
 #[derive(Serialize, ToSchema)]
-struct Message {
-    message: &'static str,
+pub(super) struct Message {
+    pub message: &'static str,
 }
 
 /// End this token
 #[utoipa::path(post, path = "/api/auth/logout", tag = "auth", responses((status = 200, body = Message), Guarded))]
-async fn logout(State(state): State<AppState>, CurrentUser(identity): CurrentUser) -> Result<Json<Message>> {
-    state.auth.logout(&identity).await?;
+async fn logout(
+    LoggedIn(identity): LoggedIn,
+    State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
+) -> Result<Json<Message>> {
+    state.auth.logout(&identity, address).await?;
     Ok(Json(Message { message: "Logged out successfully" }))
 }
 
-#[derive(Serialize, ToSchema)]
-struct Me {
-    id: i64,
-    username: String,
-    #[schema(example = "admin")]
-    role: String,
-    #[schema(format = DateTime)]
-    created_at: String,
-    #[schema(format = DateTime)]
-    last_login: Option<String>,
-}
-
 /// The account this token belongs to
-#[utoipa::path(get, path = "/api/auth/me", tag = "auth", responses((status = 200, body = Me), Guarded))]
-async fn me(CurrentUser(identity): CurrentUser) -> Json<Me> {
-    let user = identity.user;
-    Json(Me {
-        id: user.id,
-        username: user.username,
-        role: user.role,
-        created_at: rfc3339(user.created_at),
-        last_login: user.last_login.map(rfc3339),
-    })
+#[utoipa::path(get, path = "/api/auth/me", tag = "auth", responses((status = 200, body = Account), Guarded))]
+async fn me(CurrentUser(identity): CurrentUser) -> Json<Account> {
+    Json(identity.user.into())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -125,7 +104,7 @@ struct PasswordChange {
     new_password: String,
 }
 
-/// Change the password, which ends every token of the account
+/// Change the password, which ends every login of the account
 #[utoipa::path(put, path = "/api/auth/password", tag = "auth", request_body = PasswordChange, responses(
     (status = 200, body = Message),
     (status = 400, description = "The current password is wrong", body = ErrorBody),
@@ -133,18 +112,15 @@ struct PasswordChange {
     Guarded, WithBody,
 ))]
 async fn password(
+    LoggedIn(identity): LoggedIn,
     State(state): State<AppState>,
-    CurrentUser(identity): CurrentUser,
     ClientAddress(address): ClientAddress,
     Body(request): Body<PasswordChange>,
 ) -> Result<Json<Message>> {
     let change =
         state.auth.change_password(&identity, &request.current_password, &request.new_password, address);
     match change.await {
-        Ok(()) => {
-            tracing::info!(user = identity.user.username, %address, "password changed");
-            Ok(Json(Message { message: "Password updated successfully" }))
-        }
+        Ok(()) => Ok(Json(Message { message: "Password updated successfully" })),
         Err(AuthError::Refused) => Err(Error::BadRequest("Current password is incorrect".into())),
         Err(error) => Err(error.into()),
     }

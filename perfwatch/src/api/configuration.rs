@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody};
-use super::extract::{Administrator, Body, CurrentUser};
+use super::error::{Error, Guarded, Problem, Result, WithBody};
+use super::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use super::retention::PolicyChange;
 use super::{AppState, VERSION};
+use crate::auth::audit;
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::Settings;
 use crate::store::settings::{self, ALL_CPUS};
@@ -66,7 +67,7 @@ async fn configuration(_: CurrentUser, State(state): State<AppState>) -> Result<
 }
 
 /// Any subset; what is left out or `null` stays, and what cannot be changed is ignored.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct ConfigurationChange {
     #[schema(minimum = 1, maximum = 3600)]
     sampling_interval_seconds: Option<i64>,
@@ -96,12 +97,12 @@ struct Updated {
 /// Change any part of the configuration, from the next tick on
 #[utoipa::path(put, path = "/api/config", tag = "config", request_body = ConfigurationChange, responses(
     (status = 200, body = Updated),
-    (status = 403, description = "Administrator rights are needed", body = ErrorBody),
     Guarded, WithBody,
 ))]
 async fn change_configuration(
     Administrator(identity): Administrator,
     State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
     Body(change): Body<ConfigurationChange>,
 ) -> Result<Json<Updated>> {
     let _turn = state.changing().await;
@@ -127,7 +128,7 @@ async fn change_configuration(
     if new != old {
         state.settings.send_replace(new);
     }
-    tracing::info!(user = identity.user.username, ?change, "configuration changed");
+    state.auth.audit(&identity.user.username, address, audit::CONFIG_CHANGED, &told(&change)).await;
     Ok(Json(Updated { message: "Configuration updated", config: current(&state).await? }))
 }
 

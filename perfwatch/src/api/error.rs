@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::auth::AuthError;
+use crate::auth::accounts::AccountError;
 use crate::auth::passwords::PasswordError;
 use crate::store::StoreError;
 
@@ -42,7 +43,7 @@ pub(super) enum Error {
 /// One thing wrong with what was sent, never with the value itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Problem {
-    /// The path to the value, beginning with `body` or `query`.
+    /// The path to the value, beginning with `body`, `query` or `path`.
     pub loc: Vec<String>,
     pub msg: String,
 }
@@ -94,6 +95,22 @@ impl From<AuthError> for Error {
                 Self::Invalid(vec![Problem::new(&["body", "new_password"], rule.to_string())])
             }
             AuthError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        let invalid = |name: &str| Self::Invalid(vec![Problem::new(&["body", name], error.to_string())]);
+        match error {
+            AccountError::Name => invalid("username"),
+            AccountError::Role => invalid("role"),
+            AccountError::Unknown => Self::NotFound,
+            AccountError::LastAdmin => Self::Conflict("The last administrator must stay".into()),
+            AccountError::Password(PasswordError::Busy) => Self::Busy,
+            AccountError::Password(PasswordError::Hash(cause)) => Self::Internal(cause),
+            AccountError::Password(_) => invalid("password"),
+            AccountError::Store(error) => error.into(),
         }
     }
 }
@@ -195,6 +212,9 @@ pub(super) enum Guarded {
     /// No token, or one that is not valid
     #[response(status = 401)]
     Unauthorized(ErrorBody),
+    /// The account's role or the API token's scopes do not allow it
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
     /// The host name in the request is not one of this server's
     #[response(status = 421)]
     Misdirected(ErrorBody),
@@ -204,6 +224,18 @@ pub(super) enum Guarded {
     /// The database is unreachable
     #[response(status = 503)]
     Unavailable(ErrorBody),
+}
+
+/// Answers any call that names one thing by its id may give besides.
+#[derive(IntoResponses)]
+#[allow(dead_code)] // only its description is used
+pub(super) enum WithId {
+    /// There is none such
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+    /// The id is not a number
+    #[response(status = 422)]
+    Invalid(ValidationBody),
 }
 
 /// Answers any call with a body may give besides.

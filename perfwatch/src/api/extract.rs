@@ -8,18 +8,19 @@ use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::AppState;
 use super::error::{Error, Problem};
-use crate::auth::Identity;
+use crate::auth::{Credential, Identity};
 
 pub(super) const MAX_BODY: usize = 64 * 1024;
 /// 64 KiB arrive within this on any line worth serving.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whoever shows a valid token. First in a handler's arguments, so that it is checked before anything else.
+/// Whoever may read: a login, or an API token with the scope. First in a handler's arguments, so that it is
+/// checked before anything else.
 #[derive(Debug)]
 pub(super) struct CurrentUser(pub Identity);
 
@@ -27,12 +28,37 @@ impl FromRequestParts<AppState> for CurrentUser {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        let token = bearer(&parts.headers)?.ok_or(Error::NotAuthenticated)?;
-        Ok(Self(state.auth.authenticate(token).await?))
+        let identity = identify(parts, state).await?;
+        if may_read(&identity) { Ok(Self(identity)) } else { Err(Error::Forbidden(NO_SCOPE)) }
     }
 }
 
-/// A user who may change things.
+pub(super) const NO_SCOPE: &str = "The API token's scopes do not allow this";
+
+pub(super) fn may_read(identity: &Identity) -> bool {
+    match identity.credential {
+        Credential::Login(_) => true,
+        Credential::ApiToken { scopes, .. } => scopes.read,
+    }
+}
+
+/// A user who logged in with a password: what an account does with itself is not for API tokens.
+#[derive(Debug)]
+pub(super) struct LoggedIn(pub Identity);
+
+impl FromRequestParts<AppState> for LoggedIn {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let identity = identify(parts, state).await?;
+        match identity.credential {
+            Credential::Login(_) => Ok(Self(identity)),
+            Credential::ApiToken { .. } => Err(Error::Forbidden(NO_SCOPE)),
+        }
+    }
+}
+
+/// A logged-in user who may change things.
 #[derive(Debug)]
 pub(super) struct Administrator(pub Identity);
 
@@ -40,13 +66,18 @@ impl FromRequestParts<AppState> for Administrator {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        let CurrentUser(identity) = CurrentUser::from_request_parts(parts, state).await?;
+        let LoggedIn(identity) = LoggedIn::from_request_parts(parts, state).await?;
         if identity.is_admin() {
             Ok(Self(identity))
         } else {
             Err(Error::Forbidden("Administrator rights are needed"))
         }
     }
+}
+
+async fn identify(parts: &Parts, state: &AppState) -> Result<Identity, Error> {
+    let token = bearer(&parts.headers)?.ok_or(Error::NotAuthenticated)?;
+    Ok(state.auth.authenticate(token).await?)
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -139,6 +170,15 @@ fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     })?;
     json.end().map_err(|_| Error::Invalid(vec![Problem::new(&["body"], "The body is not valid JSON")]))?;
     Ok(value)
+}
+
+/// A change as the audit log tells it: JSON of what was given.
+pub(super) fn told(change: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(change).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    value.to_string()
 }
 
 /// What was expected, out of serde's sentence that also tells what was found.

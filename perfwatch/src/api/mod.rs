@@ -4,6 +4,8 @@
 //! stand in one file per resource and reach the rest of the program only through the state.
 
 mod account;
+mod api_tokens;
+mod audit;
 mod configuration;
 mod error;
 mod extract;
@@ -18,6 +20,7 @@ mod retention;
 mod router;
 pub mod serve;
 mod sources;
+mod users;
 mod ws;
 
 use std::net::IpAddr;
@@ -54,7 +57,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub board: Board,
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
     /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
     pub settings: watch::Sender<Settings>,
     pub options: Options,

@@ -14,6 +14,8 @@ use super::router;
     tags(
         (name = "health", description = "Whether the server and its parts run; no login needed"),
         (name = "auth", description = "Logging in and out"),
+        (name = "users", description = "Accounts and the audit log, for administrators"),
+        (name = "tokens", description = "Tokens for scripts and Prometheus"),
         (name = "history", description = "What was, over any range"),
         (name = "retention", description = "How long history is kept"),
         (name = "config", description = "What is measured and how often"),

@@ -1,9 +1,11 @@
 //! Query parameters: taken as text, read by hand, every problem reported at once.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
+use utoipa::IntoParams;
 
 use super::error::{Error, Problem, Result};
 use super::moment;
@@ -21,6 +23,25 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
         let query = Query::try_from_uri(&parts.uri)
             .map_err(|_| Error::Invalid(vec![Problem::new(&["query"], "Each parameter is expected once")]))?;
         Ok(Self(query.0))
+    }
+}
+
+/// The `{id}` of a path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct Id {
+    #[param(minimum = 1)]
+    pub id: i64,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        match Path::<Self>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(id),
+            Err(_) => Err(Error::Invalid(vec![Problem::new(&["path", "id"], "Expected a number")])),
+        }
     }
 }
 

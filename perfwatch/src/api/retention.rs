@@ -9,8 +9,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody};
-use super::extract::{Administrator, Body, CurrentUser};
+use super::error::{Error, Guarded, Problem, Result, WithBody};
+use super::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
+use crate::auth::audit;
 use crate::snapshot::rfc3339;
 use crate::store::policy::{ArchivePolicy, DownsampleInterval};
 use crate::store::retention;
@@ -58,7 +59,7 @@ impl From<ArchivePolicy> for Policy {
 }
 
 /// Any subset; what is left out or `null` stays.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(super) struct PolicyChange {
     #[schema(minimum = 1, maximum = 365)]
     pub retention_days: Option<i64>,
@@ -136,18 +137,18 @@ async fn policy(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Po
 /// Change any part of the retention policy
 #[utoipa::path(put, path = "/api/retention", tag = "retention", request_body = PolicyChange, responses(
     (status = 200, body = Policy),
-    (status = 403, description = "Administrator rights are needed", body = ErrorBody),
     Guarded, WithBody,
 ))]
 async fn change_policy(
     Administrator(identity): Administrator,
     State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
     Body(change): Body<PolicyChange>,
 ) -> Result<Json<Policy>> {
     let _turn = state.changing().await;
     let policy = change.apply(state.store.archive_policy().await?).map_err(Error::Invalid)?;
     state.store.set_archive_policy(&policy).await?;
-    tracing::info!(user = identity.user.username, ?change, "retention policy changed");
+    state.auth.audit(&identity.user.username, address, audit::RETENTION_CHANGED, &told(&change)).await;
     Ok(Json(state.store.archive_policy().await?.into()))
 }
 
@@ -164,23 +165,19 @@ struct CleanupResult {
 /// Apply the retention policy now
 #[utoipa::path(post, path = "/api/retention/cleanup", tag = "retention", responses(
     (status = 200, body = CleanupResult),
-    (status = 403, description = "Administrator rights are needed", body = ErrorBody),
     Guarded,
 ))]
 async fn cleanup(
     Administrator(identity): Administrator,
     State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
 ) -> Result<Json<CleanupResult>> {
     let _turn = state.changing().await;
     // As exactly as it will be remembered.
     let now = OffsetDateTime::now_utc().truncate_to_microsecond();
     let done = retention::clean(&*state.store, now).await?;
-    tracing::info!(
-        user = identity.user.username,
-        deleted = done.deleted_count,
-        downsampled = done.downsampled_count,
-        "cleanup on demand"
-    );
+    let detail = format!("deleted {}, downsampled {}", done.deleted_count, done.downsampled_count);
+    state.auth.audit(&identity.user.username, address, audit::CLEANUP, &detail).await;
     Ok(Json(CleanupResult {
         deleted_count: done.deleted_count,
         downsampled_count: done.downsampled_count,

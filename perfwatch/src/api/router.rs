@@ -13,7 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, configuration, error, guard, health, history, openapi, page, retention, sources, ws,
+    AppState, account, api_tokens, audit, configuration, error, guard, health, history, openapi, page,
+    retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -25,6 +26,9 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(history::routes())
         .merge(retention::routes())
         .merge(configuration::routes())
+        .merge(users::routes())
+        .merge(api_tokens::routes())
+        .merge(audit::routes())
 }
 
 /// The whole service.

@@ -29,6 +29,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::AppState;
 use super::error::{Error, Problem};
+use super::extract::{NO_SCOPE, may_read};
 use super::guard::may_stream;
 use super::serve::{Alive, Slot, stopped};
 use crate::auth::{AuthError, Identity};
@@ -63,6 +64,9 @@ pub(super) async fn upgrade(State(state): State<AppState>, mut request: Request)
     let protocol_token = token_of_protocol(request.headers());
     let token = parameters.token.as_deref().or(protocol_token.as_deref()).ok_or(Error::NotAuthenticated)?;
     let identity = state.auth.authenticate(token).await?;
+    if !may_read(&identity) {
+        return Err(Error::Forbidden(NO_SCOPE));
+    }
     let backfill = match parameters.backfill.as_deref() {
         None => 0,
         Some(text) => text.parse::<usize>().map(|n| n.min(BACKFILL_MESSAGES)).map_err(|_| {
@@ -179,7 +183,7 @@ impl Stream {
     async fn follow(&mut self, mut updates: Subscription) -> End {
         let mut shutdown = self.state.shutdown.clone();
         let mut revocations = self.state.auth.revocations();
-        let lifetime = (self.identity.token.expires_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
+        let lifetime = (self.identity.expires_at() - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
         let expiry = Instant::now() + lifetime.unsigned_abs();
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         let mut unanswered = 0;
@@ -197,7 +201,7 @@ impl Stream {
                     }
                     self.send(Message::Ping(Bytes::new())).await
                 }
-                _ = revocations.changed() => match self.state.auth.still_valid(&self.identity.token).await {
+                _ = revocations.changed() => match self.state.auth.still_valid(&self.identity.credential).await {
                     Err(AuthError::Refused) => Err(End::Close(TOKEN_ENDED, "token ended")),
                     _ => Ok(()),
                 },

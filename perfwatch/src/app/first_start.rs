@@ -1,4 +1,4 @@
-//! What a start takes from the store: the first account and the settings. Where the store is away, the
+//! What a start takes from the store: the first account, the settings and the failed logins. Where the store is away, the
 //! server starts without them and asks again until it answers.
 
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 
+use crate::auth::Auth;
 use crate::auth::first::{self, First, FirstError};
 use crate::auth::passwords::Passwords;
 use crate::config::Config;
@@ -19,6 +20,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct FirstStart<'a, A> {
     pub config: &'a Config,
     pub store: &'a Arc<dyn Store>,
+    pub auth: Arc<Auth>,
     pub passwords: Passwords,
     /// Gets the lines that tell the first login.
     pub announce: &'a A,
@@ -43,7 +45,10 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
                 });
             }
         }
-        Ok(true)
+        match self.auth.restore_attempts().await {
+            Err(StoreError::Unreachable(_)) => Ok(false),
+            restored => restored.map(|()| true).context("cannot read the failed logins"),
+        }
     }
 
     /// Attempts until the store answers. Ends early only where it answers with something no attempt will mend.

@@ -3,6 +3,9 @@
 //! Three windows of one minute: per address, per user name, and per pair of both. A pair that logged in
 //! lately is counted by itself alone, so whoever floods an account or shares an address with its owner
 //! cannot keep the owner out. The machine itself (loopback) is never subject to the per-user window.
+//!
+//! Names are kept as digests, because people type passwords into the wrong field and the store remembers
+//! these tables for the next start.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,9 +13,14 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-const WINDOW: Duration = Duration::from_secs(60);
+use time::OffsetDateTime;
+
+use super::digest;
+use crate::store::access::LoginRecord;
+
+pub const WINDOW: Duration = Duration::from_secs(60);
 /// How long a pair of user and address stays known after a login.
-const FAMILIAR: Duration = Duration::from_secs(30 * 86_400);
+pub const FAMILIAR: Duration = Duration::from_secs(30 * 86_400);
 /// Entries of each table; a guesser with more addresses than that is not stopped by a table.
 const MAX_ENTRIES: usize = 10_000;
 
@@ -41,7 +49,7 @@ type Window = Vec<Instant>;
 #[must_use]
 pub struct Attempt<'a> {
     attempts: &'a Attempts,
-    username: String,
+    user: String,
     address: IpAddr,
     /// Counted by its pair alone.
     familiar: bool,
@@ -61,15 +69,16 @@ impl Attempts {
 
     fn begin_at(&self, username: &str, address: IpAddr, at: Instant) -> Result<Attempt<'_>, Duration> {
         let address = network(address);
-        let username: String = username.chars().take(64).collect();
-        let pair = (username.clone(), address);
+        let user = digest(username);
+        let pair = (user.clone(), address);
         let mut tables = self.tables();
         tables.forget_old(at);
-        let familiar = tables.familiar.contains_key(&pair);
+        let familiar =
+            tables.familiar.get(&pair).is_some_and(|seen| at.saturating_duration_since(*seen) < FAMILIAR);
         let waits = if familiar {
             [wait(&tables.pairs, &pair, self.per_minute, at), None]
         } else {
-            let by_user = wait(&tables.users, &username, self.per_minute, at);
+            let by_user = wait(&tables.users, &user, self.per_minute, at);
             [
                 wait(&tables.addresses, &address, self.per_minute, at),
                 by_user.filter(|_| !address.is_loopback()),
@@ -78,13 +87,31 @@ impl Attempts {
         if let Some(longest) = waits.into_iter().flatten().max() {
             return Err(longest);
         }
-        if familiar {
-            tables.pairs.entry(pair).or_default().push(at);
-        } else {
-            tables.addresses.entry(address).or_default().push(at);
-            tables.users.entry(username.clone()).or_default().push(at);
+        tables.count(&pair, familiar, at);
+        Ok(Attempt { attempts: self, user, address, familiar, at })
+    }
+
+    /// Takes up what an earlier run left in the store.
+    pub fn restore(&self, failures: &[LoginRecord], familiar: &[LoginRecord]) {
+        let (now, clock) = (Instant::now(), OffsetDateTime::now_utc());
+        let then = |record: &LoginRecord| {
+            // A time in the future means that the clock was set back.
+            let age = (clock - record.at).try_into().unwrap_or(Duration::ZERO);
+            now.checked_sub(age).unwrap_or(now)
+        };
+        let pair = |record: &LoginRecord| {
+            let address: IpAddr = record.address.parse().ok()?;
+            Some((record.user_hash.clone(), address))
+        };
+        let mut tables = self.tables();
+        for record in familiar {
+            tables.familiar.extend(pair(record).map(|pair| (pair, then(record))));
         }
-        Ok(Attempt { attempts: self, username, address, familiar, at })
+        for record in failures {
+            if let Some(pair) = pair(record) {
+                tables.count(&pair, record.familiar, then(record));
+            }
+        }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -93,10 +120,20 @@ impl Attempts {
 }
 
 impl Attempt<'_> {
+    /// What the store shall remember of it.
+    pub fn record(&self) -> LoginRecord {
+        LoginRecord {
+            user_hash: self.user.clone(),
+            address: self.address.to_string(),
+            familiar: self.familiar,
+            at: OffsetDateTime::now_utc(),
+        }
+    }
+
     /// Takes the attempt out of the count and remembers that this user comes from this address.
     pub fn succeeded(self) {
         let mut tables = self.attempts.tables();
-        let pair = (self.username, self.address);
+        let pair = (self.user, self.address);
         if self.familiar {
             take(&mut tables.pairs, &pair, self.at);
         } else {
@@ -108,6 +145,15 @@ impl Attempt<'_> {
 }
 
 impl Tables {
+    fn count(&mut self, pair: &(String, IpAddr), familiar: bool, at: Instant) {
+        if familiar {
+            self.pairs.entry(pair.clone()).or_default().push(at);
+        } else {
+            self.addresses.entry(pair.1).or_default().push(at);
+            self.users.entry(pair.0.clone()).or_default().push(at);
+        }
+    }
+
     fn forget_old(&mut self, now: Instant) {
         forget(&mut self.addresses, now);
         forget(&mut self.users, now);
@@ -239,6 +285,28 @@ mod tests {
         }
         let under_way: Vec<_> = (0..4).map(|_| attempts.begin_at("new", at("192.0.2.5"), now)).collect();
         assert_eq!(under_way.iter().filter(|attempt| attempt.is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn a_restart_forgets_neither_failures_nor_familiar_addresses() {
+        let before = Attempts::new(2);
+        let owner = before.begin("admin", at("192.0.2.1")).unwrap();
+        let familiar = [owner.record()];
+        owner.succeeded();
+        let failures: Vec<_> =
+            (0..2).map(|_| before.begin("admin", at("198.51.100.1")).unwrap().record()).collect();
+        assert!(!failures[0].user_hash.contains("admin"));
+
+        let after = Attempts::new(2);
+        after.restore(&failures, &familiar);
+        assert!(after.begin("admin", at("198.51.100.1")).is_err(), "the guesser");
+        assert!(after.begin("admin", at("203.0.113.1")).is_err(), "another of the guesser's addresses");
+        assert!(after.begin("admin", at("192.0.2.1")).is_ok(), "the owner");
+        let old: Vec<_> =
+            failures.into_iter().map(|f| LoginRecord { at: f.at - time::Duration::MINUTE, ..f }).collect();
+        let later = Attempts::new(2);
+        later.restore(&old, &[]);
+        assert!(later.begin("admin", at("198.51.100.1")).is_ok(), "past the window");
     }
 
     #[test]

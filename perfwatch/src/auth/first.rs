@@ -72,7 +72,7 @@ pub async fn ensure(
 }
 
 /// Removes the file with the first password once that account has another.
-pub(super) fn forget(data_dir: &Path, username: &str) {
+pub fn forget(data_dir: &Path, username: &str) {
     let file = data_dir.join(PASSWORD_FILE);
     let is_theirs = std::fs::read_to_string(&file)
         .is_ok_and(|text| text.strip_prefix(username).is_some_and(|rest| rest.starts_with(' ')));

@@ -1,22 +1,28 @@
-//! Who may come in: passwords, tokens, attempt limits and the first password.
+//! Who may come in: passwords, login tokens, API tokens, attempt limits, accounts, and the record of it all.
 //!
 //! Knows accounts only through the [`Store`] trait and nothing of HTTP.
 
+pub mod accounts;
+pub mod api_tokens;
 pub mod attempts;
+pub mod audit;
 pub mod first;
+mod login;
 pub mod passwords;
 mod private_file;
 pub mod tokens;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::store::{Store, StoreError, User};
+use accounts::AccountError;
+use api_tokens::{PREFIX, Scopes};
 use attempts::Attempts;
 use passwords::{PasswordError, Passwords};
 use tokens::{Claims, Tokens};
@@ -24,6 +30,8 @@ use tokens::{Claims, Tokens};
 /// What an admin may do that a viewer may not: change anything.
 pub const ADMIN: &str = "admin";
 pub const VIEWER: &str = "viewer";
+/// `last_used` of an API token is this exact; a script that asks every second shall not write every second.
+const USE_RECORDED: time::Duration = time::Duration::minutes(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
@@ -44,21 +52,27 @@ pub enum AuthError {
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub user: User,
-    pub token: Claims,
+    pub credential: Credential,
+}
+
+/// What was shown.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    Login(Claims),
+    ApiToken { hash: String, scopes: Scopes, expires_at: OffsetDateTime },
 }
 
 impl Identity {
     pub fn is_admin(&self) -> bool {
         self.user.role == ADMIN
     }
-}
 
-/// A fresh token.
-#[derive(Debug)]
-pub struct Login {
-    pub token: String,
-    pub lifetime: Duration,
-    pub user: User,
+    pub fn expires_at(&self) -> OffsetDateTime {
+        match &self.credential {
+            Credential::Login(claims) => claims.expires_at,
+            Credential::ApiToken { expires_at, .. } => *expires_at,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -83,41 +97,33 @@ impl Auth {
         Self { store, passwords, tokens, attempts, data_dir, revocations: watch::Sender::new(0) }
     }
 
-    /// Exchanges a name and password for a token. `None` stands for text that is no Unicode: it is refused
-    /// like any wrong name or password, after the same work.
-    pub async fn login(
-        &self,
-        username: Option<&str>,
-        password: Option<&str>,
-        address: IpAddr,
-    ) -> Result<Login, AuthError> {
-        let attempt = self.attempt(username.unwrap_or_default(), address)?;
-        // PostgreSQL cannot hold a NUL in text, so no account has one.
-        let known = match username.filter(|name| !name.contains('\0')) {
-            Some(name) => self.store.user_by_name(name).await?,
-            None => None,
-        };
-        let hash = known.as_ref().map(|user| user.password_hash.clone());
-        let accepted = self.passwords.verify(password, hash).await?;
-        let (true, Some(user)) = (accepted, known) else { return Err(AuthError::Refused) };
-        attempt.succeeded();
+    /// Takes up the attempts that an earlier run counted.
+    pub async fn restore_attempts(&self) -> Result<(), StoreError> {
         let now = OffsetDateTime::now_utc();
-        self.store.record_login(user.id, now).await?;
-        let token = self
-            .tokens
-            .issue(user.id, user.token_generation, now)
-            .map_err(|error| AuthError::Signing(error.to_string()))?;
-        Ok(Login { token, lifetime: self.tokens.lifetime(), user: User { last_login: Some(now), ..user } })
+        let failures = self.store.login_failures(now - attempts::WINDOW).await?;
+        let familiar = self.store.familiar_logins(now - attempts::FAMILIAR).await?;
+        self.attempts.restore(&failures, &familiar);
+        Ok(())
     }
 
     /// Whom a token belongs to, if it is valid now.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, AuthError> {
+        if token.starts_with(PREFIX) {
+            return self.by_api_token(&api_tokens::hash(token)).await;
+        }
         let claims = self.tokens.verify(token, OffsetDateTime::now_utc()).ok_or(AuthError::Refused)?;
-        self.still_valid(&claims).await
+        self.by_login(&claims).await
     }
 
-    /// As [`authenticate`](Self::authenticate), for a token whose signature has been checked before.
-    pub async fn still_valid(&self, claims: &Claims) -> Result<Identity, AuthError> {
+    /// Whether a credential that was valid still is.
+    pub async fn still_valid(&self, credential: &Credential) -> Result<Identity, AuthError> {
+        match credential {
+            Credential::Login(claims) => self.by_login(claims).await,
+            Credential::ApiToken { hash, .. } => self.by_api_token(hash).await,
+        }
+    }
+
+    async fn by_login(&self, claims: &Claims) -> Result<Identity, AuthError> {
         if claims.expires_at <= OffsetDateTime::now_utc() {
             return Err(AuthError::Refused);
         }
@@ -125,35 +131,74 @@ impl Auth {
         if user.token_generation != claims.generation || self.store.is_token_revoked(&claims.id).await? {
             return Err(AuthError::Refused);
         }
-        Ok(Identity { user, token: claims.clone() })
+        Ok(Identity { user, credential: Credential::Login(claims.clone()) })
     }
 
-    /// Ends this one token.
-    pub async fn logout(&self, identity: &Identity) -> Result<(), AuthError> {
-        self.store.revoke_token(&identity.token.id, identity.token.expires_at).await?;
+    async fn by_api_token(&self, hash: &str) -> Result<Identity, AuthError> {
+        let token = self.store.api_token_by_hash(hash).await?.ok_or(AuthError::Refused)?;
+        let now = OffsetDateTime::now_utc();
+        let scopes = token.scopes.parse().map_err(|()| AuthError::Refused)?;
+        if token.expires_at <= now {
+            return Err(AuthError::Refused);
+        }
+        let user = self.store.user_by_id(token.user_id).await?.ok_or(AuthError::Refused)?;
+        if token.last_used.is_none_or(|used| now - used >= USE_RECORDED)
+            && let Err(error) = self.store.record_token_use(token.id, now).await
+        {
+            tracing::debug!(%error, "the use of an API token was not recorded");
+        }
+        let credential = Credential::ApiToken { hash: hash.to_owned(), scopes, expires_at: token.expires_at };
+        Ok(Identity { user, credential })
+    }
+
+    /// Makes a token for a user's scripts: the token, which is not kept, and what is kept of it.
+    pub async fn create_api_token(
+        &self,
+        user_id: i64,
+        name: &str,
+        scopes: Scopes,
+        expires_at: OffsetDateTime,
+    ) -> Result<(String, crate::store::access::ApiToken), AuthError> {
+        let token = api_tokens::generate().map_err(|error| AuthError::Signing(error.to_string()))?;
+        let (scopes, hash) = (scopes.to_string(), api_tokens::hash(&token));
+        let new =
+            crate::store::access::NewApiToken { user_id, name, scopes: &scopes, hash: &hash, expires_at };
+        Ok((token, self.store.create_api_token(&new).await?))
+    }
+
+    /// `false`: there is none such.
+    pub async fn revoke_api_token(&self, id: i64) -> Result<bool, AuthError> {
+        let revoked = self.store.delete_api_token(id).await?;
+        self.tokens_died();
+        Ok(revoked)
+    }
+
+    pub async fn add_user(&self, name: &str, password: &str, role: &str) -> Result<User, AccountError> {
+        accounts::add(&*self.store, &self.passwords, name, password, role).await
+    }
+
+    /// Each part that is given; every login of the account ends.
+    pub async fn change_user(
+        &self,
+        user: &User,
+        password: Option<&str>,
+        role: Option<&str>,
+    ) -> Result<(), AccountError> {
+        // What can be refused comes before what takes effect.
+        password.map_or(Ok(()), passwords::check_new)?;
+        if let Some(role) = role {
+            accounts::set_role(&*self.store, user.id, role).await?;
+        }
+        if let Some(password) = password {
+            accounts::set_password(&*self.store, &self.passwords, user.id, password).await?;
+            first::forget(&self.data_dir, &user.username);
+        }
         self.tokens_died();
         Ok(())
     }
 
-    /// Sets a new password, which ends every token of the account. `Refused`: `current` is wrong.
-    pub async fn change_password(
-        &self,
-        identity: &Identity,
-        current: &str,
-        new: &str,
-        address: IpAddr,
-    ) -> Result<(), AuthError> {
-        passwords::check_new(new)?;
-        // Whoever found an unlocked browser must not guess the password here any faster than at the login.
-        let attempt = self.attempt(&identity.user.username, address)?;
-        let hash = Some(identity.user.password_hash.clone());
-        if !self.passwords.verify(Some(current), hash).await? {
-            return Err(AuthError::Refused);
-        }
-        attempt.succeeded();
-        let hash = self.passwords.hash(new).await?;
-        self.store.set_password(identity.user.id, &hash).await?;
-        first::forget(&self.data_dir, &identity.user.username);
+    pub async fn delete_user(&self, id: i64) -> Result<(), AccountError> {
+        accounts::delete(&*self.store, id).await?;
         self.tokens_died();
         Ok(())
     }
@@ -163,13 +208,26 @@ impl Auth {
         self.revocations.subscribe()
     }
 
-    fn attempt(&self, username: &str, address: IpAddr) -> Result<attempts::Attempt<'_>, AuthError> {
-        self.attempts
-            .begin(username, address)
-            .map_err(|retry_after| AuthError::TooManyAttempts { retry_after })
+    /// Notices accounts that the command line changed, so that open streams do too. Ends never.
+    pub async fn watch_accounts(&self, every: Duration) {
+        let mut known = None;
+        loop {
+            tokio::time::sleep(every).await;
+            // While the store is away, what was valid stays so.
+            if let Ok(version) = self.store.accounts_version().await
+                && known.replace(version).is_some_and(|before| before != version)
+            {
+                self.tokens_died();
+            }
+        }
     }
 
     fn tokens_died(&self) {
         self.revocations.send_modify(|count| *count += 1);
     }
+}
+
+/// SHA-256 in hexadecimal.
+fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,6 +19,8 @@ macro_rules! contract {
             mod history;
             mod public;
             mod stream;
+            mod tokens;
+            mod users;
 
             use crate::server::{Engine, Server, Setup};
 

@@ -38,7 +38,7 @@ pub struct Server {
     pub hub: Hub,
     pub board: Board,
     pub settings: watch::Sender<Settings>,
-    pub data: tempfile::TempDir,
+    pub data: Arc<tempfile::TempDir>,
     pub stop: watch::Sender<bool>,
     pub serving: JoinHandle<()>,
     http: reqwest::Client,
@@ -79,20 +79,30 @@ impl Default for Setup {
 
 impl Server {
     pub async fn start(engine: Engine, setup: Setup) -> Option<Self> {
-        let data = tempfile::tempdir().unwrap();
+        let data = Arc::new(tempfile::tempdir().unwrap());
         let url = match engine {
             Engine::sqlite => store::sqlite_url(data.path()),
             Engine::postgresql => postgresql().await?,
         };
         let store = store::open(&url).await.unwrap();
+        Some(Self::over(store, data, setup).await)
+    }
+
+    /// Another server over the same store and directory, as after a restart.
+    pub async fn restarted(&self, setup: Setup) -> Self {
+        Self::over(Arc::clone(&self.store), Arc::clone(&self.data), setup).await
+    }
+
+    async fn over(store: Arc<dyn Store>, data: Arc<tempfile::TempDir>, setup: Setup) -> Self {
         // The cheapest bcrypt allows: what is tested here is not its cost.
         let passwords = Passwords::new(4, 2);
         let made =
             first::ensure(&*store, &passwords, data.path(), "admin", Some(PASSWORD), true).await.unwrap();
-        assert_eq!(made, First::Configured { weak: false });
+        assert!(matches!(made, First::Configured { weak: false } | First::Exists));
         let tokens = Tokens::new(SECRET, setup.token_lifetime);
         let attempts = Attempts::new(setup.attempts_per_minute);
         let auth = Auth::new(Arc::clone(&store), passwords, tokens, attempts, data.path().to_owned());
+        auth.restore_attempts().await.unwrap();
         let (stop, shutdown) = watch::channel(false);
         let settings = watch::Sender::new(Settings {
             interval: Duration::from_secs(5),
@@ -104,7 +114,7 @@ impl Server {
             store: Arc::clone(&store),
             hub: hub.clone(),
             board: board.clone(),
-            auth,
+            auth: Arc::new(auth),
             settings: settings.clone(),
             options: setup.options,
             shutdown: shutdown.clone(),
@@ -113,7 +123,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, app(state), setup.limits, shutdown));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Some(Self { address, store, hub, board, settings, data, stop, serving, http })
+        Self { address, store, hub, board, settings, data, stop, serving, http }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -142,7 +152,12 @@ impl Server {
 
     /// A token of the admin.
     pub async fn token(&self) -> String {
-        let body = body(self.login_as("admin", PASSWORD).await, 200).await;
+        self.token_of("admin").await
+    }
+
+    /// A token of an account whose password is [`PASSWORD`].
+    pub async fn token_of(&self, username: &str) -> String {
+        let body = body(self.login_as(username, PASSWORD).await, 200).await;
         body["access_token"].as_str().unwrap().to_owned()
     }
 

@@ -1,0 +1,154 @@
+//! `/api/tokens`: tokens for scripts and Prometheus, shown once.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AppState;
+use super::account::Message;
+use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody, WithId};
+use super::extract::{Body, ClientAddress, LoggedIn};
+use super::parameters::Id;
+use crate::auth::api_tokens::{MOST, Scopes};
+use crate::auth::audit;
+use crate::snapshot::rfc3339;
+use crate::store::access;
+
+const DEFAULT_DAYS: i64 = 90;
+const MAX_DAYS: i64 = 365;
+const MAX_NAME_CHARS: usize = 100;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(tokens, create_token)).routes(routes!(revoke_token))
+}
+
+#[derive(Serialize, ToSchema)]
+struct ApiToken {
+    id: i64,
+    name: String,
+    /// Whose it is.
+    username: String,
+    /// `read` (what a viewer sees, the live stream included) and `metrics` (`/metrics` alone).
+    #[schema(example = json!(["metrics"]))]
+    scopes: Vec<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// To the minute.
+    #[schema(format = DateTime)]
+    last_used: Option<String>,
+}
+
+impl From<access::ApiToken> for ApiToken {
+    fn from(token: access::ApiToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            username: token.username,
+            scopes: token.scopes.split(',').map(str::to_owned).collect(),
+            created_at: rfc3339(token.created_at),
+            expires_at: rfc3339(token.expires_at),
+            last_used: token.last_used.map(rfc3339),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct ApiTokens {
+    tokens: Vec<ApiToken>,
+}
+
+/// One's own API tokens; for an administrator everyone's
+#[utoipa::path(get, path = "/api/tokens", tag = "tokens", responses((status = 200, body = ApiTokens), Guarded))]
+async fn tokens(LoggedIn(identity): LoggedIn, State(state): State<AppState>) -> Result<Json<ApiTokens>> {
+    let of = (!identity.is_admin()).then_some(identity.user.id);
+    let tokens = state.store.api_tokens(of).await?;
+    Ok(Json(ApiTokens { tokens: tokens.into_iter().map(ApiToken::from).collect() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct NewApiToken {
+    #[schema(min_length = 1, max_length = 100, example = "prometheus")]
+    name: String,
+    /// `read`, `metrics`, or both.
+    #[schema(min_items = 1, max_items = 2, example = json!(["metrics"]))]
+    scopes: Vec<String>,
+    /// 90 if left out.
+    #[schema(minimum = 1, maximum = 365)]
+    expires_in_days: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct CreatedApiToken {
+    /// Shown this once: only a hash is kept.
+    token: String,
+    #[serde(flatten)]
+    about: ApiToken,
+}
+
+/// Make an API token
+#[utoipa::path(post, path = "/api/tokens", tag = "tokens", request_body = NewApiToken, responses(
+    (status = 201, description = "Made", body = CreatedApiToken),
+    (status = 409, description = "The account has too many tokens", body = ErrorBody),
+    Guarded, WithBody,
+))]
+async fn create_token(
+    LoggedIn(identity): LoggedIn,
+    State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    Body(new): Body<NewApiToken>,
+) -> Result<(StatusCode, Json<CreatedApiToken>)> {
+    let mut problems = Vec::new();
+    let length = new.name.chars().count();
+    if !(1..=MAX_NAME_CHARS).contains(&length) || new.name.chars().any(char::is_control) {
+        let msg = "Between 1 and 100 characters, none of them control characters, are expected";
+        problems.push(Problem::new(&["body", "name"], msg));
+    }
+    let scopes = new.scopes.join(",").parse::<Scopes>();
+    if scopes.is_err() {
+        problems.push(Problem::new(&["body", "scopes"], "Expected read, metrics or both"));
+    }
+    let days = new.expires_in_days.unwrap_or(DEFAULT_DAYS);
+    if !(1..=MAX_DAYS).contains(&days) {
+        problems.push(Problem::new(&["body", "expires_in_days"], "Expected a number from 1 to 365"));
+    }
+    let (true, Ok(scopes)) = (problems.is_empty(), scopes) else { return Err(Error::Invalid(problems)) };
+    let user = &identity.user;
+    let _turn = state.changing().await;
+    if state.store.api_tokens(Some(user.id)).await?.len() >= MOST {
+        return Err(Error::Conflict(format!("An account has {MOST} API tokens at most; revoke some first")));
+    }
+    let expires_at = OffsetDateTime::now_utc() + Duration::days(days);
+    let (token, about) = state.auth.create_api_token(user.id, &new.name, scopes, expires_at).await?;
+    let detail = format!("{} ({scopes})", about.name);
+    state.auth.audit(&user.username, address, audit::TOKEN_CREATED, &detail).await;
+    Ok((StatusCode::CREATED, Json(CreatedApiToken { token, about: about.into() })))
+}
+
+/// End an API token; an administrator anyone's
+#[utoipa::path(delete, path = "/api/tokens/{id}", tag = "tokens", params(Id), responses(
+    (status = 200, body = Message), Guarded, WithId,
+))]
+async fn revoke_token(
+    LoggedIn(identity): LoggedIn,
+    State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    id: Id,
+) -> Result<Json<Message>> {
+    let of = (!identity.is_admin()).then_some(identity.user.id);
+    let token = state.store.api_tokens(of).await?.into_iter().find(|token| token.id == id.id);
+    // That another's token exists is not told.
+    let token = token.ok_or(Error::NotFound)?;
+    if !state.auth.revoke_api_token(token.id).await? {
+        return Err(Error::NotFound);
+    }
+    let detail = format!("{} of {}", token.name, token.username);
+    state.auth.audit(&identity.user.username, address, audit::TOKEN_REVOKED, &detail).await;
+    Ok(Json(Message { message: "Token revoked" }))
+}

@@ -1,0 +1,145 @@
+//! `/api/users`: the accounts, for administrators.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AppState;
+use super::account::Message;
+use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody, WithId};
+use super::extract::{Administrator, Body, ClientAddress};
+use super::parameters::Id;
+use crate::auth::audit;
+use crate::snapshot::rfc3339;
+use crate::store::User;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(users, add_user)).routes(routes!(change_user, delete_user))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Account {
+    id: i64,
+    username: String,
+    /// `admin` or `viewer`, who changes nothing.
+    #[schema(example = "viewer")]
+    role: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    last_login: Option<String>,
+}
+
+impl From<User> for Account {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            role: user.role,
+            created_at: rfc3339(user.created_at),
+            last_login: user.last_login.map(rfc3339),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct Users {
+    users: Vec<Account>,
+}
+
+/// Every account
+#[utoipa::path(get, path = "/api/users", tag = "users", responses((status = 200, body = Users), Guarded))]
+async fn users(_: Administrator, State(state): State<AppState>) -> Result<Json<Users>> {
+    let users = state.store.users().await?;
+    Ok(Json(Users { users: users.into_iter().map(Account::from).collect() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct NewUser {
+    /// Without control characters, and without spaces at its ends.
+    #[schema(min_length = 1, max_length = 50)]
+    username: String,
+    /// At least 8 characters and at most 72 bytes of UTF-8.
+    #[schema(min_length = 8, max_length = 72, format = Password)]
+    password: String,
+    #[schema(pattern = "^(admin|viewer)$", example = "viewer")]
+    role: String,
+}
+
+/// Add an account
+#[utoipa::path(post, path = "/api/users", tag = "users", request_body = NewUser, responses(
+    (status = 201, description = "Added", body = Account),
+    (status = 409, description = "There is an account of this name", body = ErrorBody),
+    Guarded, WithBody,
+))]
+async fn add_user(
+    Administrator(identity): Administrator,
+    State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    Body(new): Body<NewUser>,
+) -> Result<(StatusCode, Json<Account>)> {
+    let user = state.auth.add_user(&new.username, &new.password, &new.role).await?;
+    let detail = format!("{} as {}", user.username, user.role);
+    state.auth.audit(&identity.user.username, address, audit::USER_ADDED, &detail).await;
+    Ok((StatusCode::CREATED, Json(user.into())))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct UserChange {
+    /// At least 8 characters and at most 72 bytes of UTF-8.
+    #[schema(min_length = 8, max_length = 72, format = Password)]
+    password: Option<String>,
+    #[schema(pattern = "^(admin|viewer)$")]
+    role: Option<String>,
+}
+
+/// Change an account's role or password, which ends its logins
+#[utoipa::path(put, path = "/api/users/{id}", tag = "users", params(Id), request_body = UserChange, responses(
+    (status = 200, body = Account),
+    (status = 409, description = "The last administrator must stay one", body = ErrorBody),
+    Guarded, WithId, WithBody,
+))]
+async fn change_user(
+    Administrator(identity): Administrator,
+    State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    id: Id,
+    Body(change): Body<UserChange>,
+) -> Result<Json<Account>> {
+    if change.password.is_none() && change.role.is_none() {
+        return Err(Error::Invalid(vec![Problem::new(&["body"], "A role or a password is expected")]));
+    }
+    let user = state.store.user_by_id(id.id).await?.ok_or(Error::NotFound)?;
+    state.auth.change_user(&user, change.password.as_deref(), change.role.as_deref()).await?;
+    let parts = [
+        change.role.as_deref().map(|role| format!("role {role}")),
+        change.password.map(|_| "password".into()),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let detail = format!("{}: {}", user.username, parts.join(", "));
+    state.auth.audit(&identity.user.username, address, audit::USER_CHANGED, &detail).await;
+    let user = state.store.user_by_id(id.id).await?.ok_or(Error::NotFound)?;
+    Ok(Json(user.into()))
+}
+
+/// Remove an account, its logins and its API tokens
+#[utoipa::path(delete, path = "/api/users/{id}", tag = "users", params(Id), responses(
+    (status = 200, body = Message),
+    (status = 409, description = "The last administrator must stay", body = ErrorBody),
+    Guarded, WithId,
+))]
+async fn delete_user(
+    Administrator(identity): Administrator,
+    State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    id: Id,
+) -> Result<Json<Message>> {
+    let user = state.store.user_by_id(id.id).await?.ok_or(Error::NotFound)?;
+    state.auth.delete_user(user.id).await?;
+    state.auth.audit(&identity.user.username, address, audit::USER_DELETED, &user.username).await;
+    Ok(Json(Message { message: "User deleted" }))
+}

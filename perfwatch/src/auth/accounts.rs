@@ -1,0 +1,88 @@
+//! Adding, changing and removing accounts: for the API and for the command line.
+
+use super::passwords::{PasswordError, Passwords};
+use super::{ADMIN, VIEWER};
+use crate::store::{Store, StoreError, User};
+
+pub const MAX_NAME_CHARS: usize = 50;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error(
+        "a user name has 1 to {MAX_NAME_CHARS} characters, no control characters, and no space at its ends"
+    )]
+    Name,
+    #[error("the role is admin or viewer")]
+    Role,
+    #[error("there is no such user")]
+    Unknown,
+    #[error("the last administrator must stay")]
+    LastAdmin,
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn check_name(name: &str) -> Result<(), AccountError> {
+    let length = name.chars().count();
+    let fits = (1..=MAX_NAME_CHARS).contains(&length) && name.trim() == name;
+    if fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(AccountError::Name) }
+}
+
+pub fn check_role(role: &str) -> Result<(), AccountError> {
+    if role == ADMIN || role == VIEWER { Ok(()) } else { Err(AccountError::Role) }
+}
+
+pub async fn add(
+    store: &dyn Store,
+    passwords: &Passwords,
+    name: &str,
+    password: &str,
+    role: &str,
+) -> Result<User, AccountError> {
+    check_name(name)?;
+    check_role(role)?;
+    let hash = passwords.hash(password).await?;
+    Ok(store.create_user(name, &hash, role).await?)
+}
+
+/// Also ends every login of the account.
+pub async fn set_password(
+    store: &dyn Store,
+    passwords: &Passwords,
+    id: i64,
+    password: &str,
+) -> Result<(), AccountError> {
+    let hash = passwords.hash(password).await?;
+    store.user_by_id(id).await?.ok_or(AccountError::Unknown)?;
+    store.set_password(id, &hash).await?;
+    Ok(())
+}
+
+/// Also ends every login of the account.
+pub async fn set_role(store: &dyn Store, id: i64, role: &str) -> Result<(), AccountError> {
+    check_role(role)?;
+    store.user_by_id(id).await?.ok_or(AccountError::Unknown)?;
+    if store.set_role(id, role, ADMIN).await? { Ok(()) } else { Err(AccountError::LastAdmin) }
+}
+
+pub async fn delete(store: &dyn Store, id: i64) -> Result<(), AccountError> {
+    store.user_by_id(id).await?.ok_or(AccountError::Unknown)?;
+    if store.delete_user(id, ADMIN).await? { Ok(()) } else { Err(AccountError::LastAdmin) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_deceive_are_refused() {
+        for good in ["admin", "Jörg Müller", "a", "o'brien", &"x".repeat(50)] {
+            assert!(check_name(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", " admin", "admin ", "ad\nmin", "a\0", "\u{1b}[2J", &"x".repeat(51)] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

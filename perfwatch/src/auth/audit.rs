@@ -1,0 +1,41 @@
+//! The audit log: who did what, and from where.
+
+use std::net::IpAddr;
+
+use time::OffsetDateTime;
+
+use super::Auth;
+use crate::store::access::AuditEntry;
+
+pub const LOGIN: &str = "login";
+pub const LOGOUT: &str = "logout";
+pub const PASSWORD_CHANGED: &str = "password_changed";
+pub const PASSWORD_REFUSED: &str = "password_refused";
+pub const USER_ADDED: &str = "user_added";
+pub const USER_CHANGED: &str = "user_changed";
+pub const USER_DELETED: &str = "user_deleted";
+pub const TOKEN_CREATED: &str = "token_created";
+pub const TOKEN_REVOKED: &str = "token_revoked";
+pub const CONFIG_CHANGED: &str = "config_changed";
+pub const RETENTION_CHANGED: &str = "retention_changed";
+pub const CLEANUP: &str = "cleanup";
+
+impl Auth {
+    /// Writes one line to the log and to the store. What it tells of has happened, so a store that cannot
+    /// take it stops nothing.
+    pub async fn audit(&self, username: &str, address: IpAddr, action: &str, detail: &str) {
+        // Quoted as Debug, since names are hostile input to a terminal.
+        tracing::info!(target: "perfwatch::audit", user = ?username, %address, action, detail);
+        let entry = AuditEntry {
+            id: 0,
+            at: OffsetDateTime::now_utc(),
+            username: username.to_owned(),
+            address: address.to_string(),
+            action: action.to_owned(),
+            detail: detail.to_owned(),
+        };
+        if let Err(error) = self.store.record_audit(&entry).await {
+            tracing::warn!(%error, action, "the audit log's entry is in this log only");
+        }
+    }
+}
