@@ -77,7 +77,8 @@ async fn attempts_are_remembered_for_their_time(fresh: &Fresh) {
         store.record_failure(failure, NOW - Duration::minutes(1)).await.unwrap();
     }
     let since = NOW - Duration::hours(1);
-    assert_eq!(store.login_failures(since).await.unwrap(), [young.clone()], "the old one was forgotten");
+    let failures = store.login_failures(since).await.unwrap();
+    assert_eq!(failures, std::slice::from_ref(&young), "the old one was forgotten");
     store.record_familiar(&young, since).await.unwrap();
     let later = LoginRecord { at: NOW + Duration::SECOND, ..young };
     store.record_familiar(&later, since).await.unwrap();
