@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -134,6 +135,8 @@ async fn metrics(
         };
         piece.map(|piece| (Ok(piece), (None, answer)))
     });
+    // Compression asks once more after the end.
+    let rest = rest.fuse();
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     Ok((json, Body::from_stream(rest)).into_response())
 }

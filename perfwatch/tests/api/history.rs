@@ -1,7 +1,10 @@
 //! History and comparison.
 
+use std::io::Read;
+
 use perfwatch::snapshot::MetricType;
 use perfwatch::store::Row;
+use reqwest::Method;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -44,6 +47,21 @@ async fn points_come_in_order_with_both_ends_and_say_how_many() {
     assert_eq!(times, ["2026-01-02T00:00:05Z", "2026-01-02T00:00:10Z", "2026-01-02T00:00:15Z"]);
     assert_eq!(points[0]["data"]["usage_percent"], 1.0);
     assert_eq!(points[0].as_object().unwrap().len(), 2, "no statistics unless asked for");
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_whole() {
+    let Some(server) = start().await else { return };
+    let token = with_two_minutes(&server).await;
+    let path = "/api/history/metrics?metric_type=cpu&start_time=1767312000&end_time=1767312119";
+    let request = server.request(Method::GET, path).bearer_auth(&token);
+    let answer = request.header("accept-encoding", "gzip").send().await.unwrap();
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    let mut json = String::new();
+    let compressed = answer.bytes().await.unwrap();
+    flate2::read::GzDecoder::new(&compressed[..]).read_to_string(&mut json).unwrap();
+    let answer: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(answer["count"], 24);
 }
 
 #[tokio::test]
