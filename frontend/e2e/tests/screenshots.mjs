@@ -14,6 +14,8 @@ const sizes = [
 const pages = [
   { name: 'login', path: '/login', ready: '[type=submit]', open: true },
   { name: 'dashboard', path: '/', ready: '#cpu canvas' },
+  { name: 'history', path: '/history?fields=usage_percent,user,iowait,load_avg.0', ready: 'table' },
+  { name: 'compare', path: '/history?mode=compare&metric=memory', ready: '[role=img]' },
 ];
 
 for (const { name, path: address, ready, open } of pages) {

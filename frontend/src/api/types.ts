@@ -2,6 +2,7 @@
  * The shapes of METRICS.md and CONTRACT.md that the page reads. Every measured field may be absent (an older
  * server, a failed source) or `null` (not measured in this tick), so nothing here promises a number.
  */
+import type { components } from './schema';
 
 export type Num = number | null | undefined;
 
@@ -171,29 +172,17 @@ export type StreamMessage =
   | { type: 'history'; snapshots: Snapshot[] }
   | { type: 'pong' };
 
-export type SourceState = 'active' | 'disabled' | 'unavailable' | 'failed';
+/** What the server's own OpenAPI document says of its answers. */
+type Schemas = components['schemas'];
 
-export interface Source {
-  name: string;
-  metric_type: string;
-  state: SourceState;
-  method: 'procfs' | 'ebpf' | 'perf_read';
-  reason: string | null;
-  remedy: string | null;
-  cost?: { last_us: number; avg_us: number };
-  programs?: { name: string; run_count: number | null; run_time_ns: number | null }[];
-}
-
-export interface User {
-  id: number;
-  username: string;
-  role: string;
-  created_at: string;
-  last_login: string | null;
-}
-
-export interface Token {
-  access_token: string;
-  token_type: string;
-  expires_in: number;
-}
+export type DataPoint = Schemas['DataPoint'];
+export type History = Schemas['History'];
+export type Source = Schemas['Source'];
+export type SourceState = Schemas['StateDto'];
+export type User = Schemas['Me'];
+export type Token = Schemas['LoginResponse'];
+export type Configuration = Schemas['Configuration'];
+export type ConfigurationChange = Schemas['ConfigurationChange'];
+export type Retention = Schemas['PolicyAndSize'];
+export type RetentionChange = Schemas['PolicyChange'];
+export type CleanupResult = Schemas['CleanupResult'];

@@ -68,6 +68,14 @@ function peakOf(input: TimelineInput): number {
   return peak;
 }
 
+function lowestOf(input: TimelineInput): number {
+  let lowest = 0;
+  for (const { values } of input.series) {
+    lowest = Array.from(values).reduce((least, value) => Math.min(least, finite(value)), lowest);
+  }
+  return lowest;
+}
+
 const finite = (value: number | undefined): number =>
   value === undefined || !Number.isFinite(value) ? 0 : value;
 
@@ -134,7 +142,8 @@ function splits(span: Span): number {
 
 export function timelineOption(input: TimelineInput): EChartsCoreOption {
   const palette = palettes[input.theme];
-  const scale = niceScale(input.max ?? peakOf(input), input.unit);
+  const lowest = lowestOf(input);
+  const scale = niceScale(input.max ?? Math.max(peakOf(input), -lowest), input.unit);
   const width = input.span.to - input.span.from;
   return {
     animation: false,
@@ -160,7 +169,8 @@ export function timelineOption(input: TimelineInput): EChartsCoreOption {
     },
     yAxis: {
       type: 'value',
-      min: 0,
+      // Differences have zero in the middle.
+      min: lowest < 0 ? -scale.max : 0,
       max: input.max ?? scale.max,
       interval: scale.step,
       axisLabel: {

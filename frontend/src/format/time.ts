@@ -35,3 +35,20 @@ export function axisTime(ms: number, span: number): string {
 export function cursorTime(ms: number, span: number): string {
   return span <= 26 * HOUR ? clock.format(ms) : full.format(ms);
 }
+
+const two = (value: number): string => value.toString().padStart(2, '0');
+
+/** A moment as an input of type `datetime-local` takes it. */
+export function localInput(ms: number): string {
+  const at = new Date(ms);
+  const date = [at.getFullYear().toString(), two(at.getMonth() + 1), two(at.getDate())].join('-');
+  return `${date}T${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':')}`;
+}
+
+/** Two moments, the day named once where both share it. */
+export function rangeText(from: number, to: number): string {
+  const time = to - from < 2 * 60_000 ? clock : short;
+  const start = `${day.format(from)} ${time.format(from)}`;
+  const sameDay = day.format(from) === day.format(to);
+  return `${start} – ${sameDay ? time.format(to) : `${day.format(to)} ${time.format(to)}`}`;
+}

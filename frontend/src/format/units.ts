@@ -19,6 +19,7 @@ export type Unit =
   | 'ms'
   | 'mhz'
   | 'celsius'
+  | 'cores'
   | 'ipc'
   | 'mpki'
   | 'none';
@@ -83,6 +84,7 @@ const formatters: Record<Unit, (value: number) => string> = {
   ms: (v) => nanoseconds(v * 1e6),
   mhz: (v) => (Math.abs(v) >= 1000 ? `${digits(v / 1000)} GHz` : `${digits(v)} MHz`),
   celsius: (v) => `${digits(v)} °C`,
+  cores: (v) => `${digits(v)} ${Math.abs(v) === 1 ? 'core' : 'cores'}`,
   ipc: (v) => `${digits(v)} IPC`,
   mpki: (v) => `${digits(v)} MPKI`,
   none: digits,

@@ -3,7 +3,10 @@ import { useAuthStore } from '@/stores/auth';
 import { isTheme, usePreferencesStore } from '@/stores/preferences';
 import DashboardView from '@/views/DashboardView.vue';
 
-export const pages = [{ to: '/', label: 'Dashboard', icon: 'dashboard' }] as const;
+export const pages = [
+  { to: '/', label: 'Dashboard', icon: 'dashboard' },
+  { to: '/history', label: 'History', icon: 'history' },
+] as const;
 
 export function makeRouter(): Router {
   const router = createRouter({
@@ -15,6 +18,11 @@ export function makeRouter(): Router {
         meta: { open: true, title: 'Sign in' },
       },
       { path: '/', component: DashboardView, meta: { title: 'Dashboard' } },
+      {
+        path: '/history',
+        component: () => import('@/views/HistoryView.vue'),
+        meta: { title: 'History' },
+      },
       { path: '/:rest(.*)*', redirect: '/' },
     ],
     scrollBehavior: (to, from, saved) => {

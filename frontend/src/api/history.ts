@@ -1,0 +1,43 @@
+import { http } from './http';
+import type { DataPoint, History } from './types';
+
+export interface PointsQuery {
+  metricType: string;
+  /** Milliseconds since the epoch, both included. */
+  from: number;
+  to: number;
+  /** Members of the document, `io.read_bytes`; all when empty. */
+  fields: readonly string[];
+  interval?: string;
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+export async function points(query: PointsQuery, signal?: AbortSignal): Promise<History> {
+  const params = {
+    metric_type: query.metricType,
+    start_time: iso(query.from),
+    end_time: iso(query.to),
+    interval: query.interval ?? 'auto',
+    stats: 'min,max,count',
+    limit: 10_000,
+    ...(query.fields.length > 0 ? { fields: query.fields.join(',') } : {}),
+  };
+  return (await http.get<History>('/api/history/metrics', { params, ...(signal ? { signal } : {}) })).data;
+}
+
+export async function metricTypes(): Promise<string[]> {
+  return (await http.get<{ metric_types: string[] }>('/api/history/metrics/types')).data.metric_types;
+}
+
+/** The newest document of a type in a range, whole, to see which fields it has. */
+export async function sample(metricType: string, from: number, to: number): Promise<DataPoint | null> {
+  const params = {
+    metric_type: metricType,
+    start_time: iso(from),
+    end_time: iso(to),
+    interval: '1d',
+    limit: 1000,
+  };
+  return (await http.get<History>('/api/history/metrics', { params })).data.data_points.at(-1) ?? null;
+}

@@ -1,0 +1,83 @@
+/** Zoom and pan on a chart: drag to select, Ctrl and wheel to zoom, wheel sideways to pan, keys for all of it. */
+import { computed, shallowRef, type Ref } from 'vue';
+import { timeToX, xToTime, type Span } from '@/charts/geometry';
+import { pan, select, zoom } from '@/series/range';
+
+/** A drag shorter than this is a click with an unsteady hand. */
+const LEAST_DRAG_PX = 6;
+const ZOOM_STEP = 0.6;
+
+export function useExplore(
+  span: Readonly<Ref<Span>>,
+  width: Readonly<Ref<number>>,
+  onSpan: (span: Span) => void,
+) {
+  const start = shallowRef<number | null>(null);
+  const end = shallowRef<number | null>(null);
+
+  const timeOf = (event: MouseEvent): number => {
+    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
+    return xToTime(event.clientX - box.left, span.value, width.value);
+  };
+
+  /** The selection under way, in pixels. */
+  const selection = computed(() => {
+    if (start.value === null || end.value === null) return null;
+    const [a, b] = [start.value, end.value].map((time) => timeToX(time, span.value, width.value));
+    return { left: Math.min(a ?? 0, b ?? 0), width: Math.abs((a ?? 0) - (b ?? 0)) };
+  });
+
+  function onDown(event: PointerEvent): void {
+    // Touch scrolls the page and moves the crosshair; its users have the buttons.
+    if (event.button !== 0 || event.pointerType === 'touch') return;
+    (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
+    start.value = timeOf(event);
+  }
+
+  function onMove(event: PointerEvent): void {
+    if (start.value !== null) end.value = timeOf(event);
+  }
+
+  function onUp(): void {
+    const chosen = selection.value;
+    const [a, b] = [start.value, end.value];
+    start.value = end.value = null;
+    if (chosen === null || a === null || b === null || chosen.width < LEAST_DRAG_PX) return;
+    onSpan(select(a, b, Date.now()));
+  }
+
+  function onCancel(): void {
+    start.value = end.value = null;
+  }
+
+  function onDouble(event: MouseEvent): void {
+    onSpan(zoom(span.value, 1 / ZOOM_STEP, timeOf(event), Date.now()));
+  }
+
+  function onWheel(event: WheelEvent): void {
+    if (event.ctrlKey || event.metaKey) {
+      event.preventDefault();
+      onSpan(zoom(span.value, event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP, timeOf(event), Date.now()));
+    } else if (Math.abs(event.deltaX) > Math.abs(event.deltaY) * 2) {
+      event.preventDefault();
+      onSpan(pan(span.value, event.deltaX / Math.max(1, width.value), Date.now()));
+    }
+  }
+
+  function onZoomKey(event: KeyboardEvent, at: number | null): void {
+    const middle = at ?? (span.value.from + span.value.to) / 2;
+    const moves: Record<string, () => Span> = {
+      '+': () => zoom(span.value, ZOOM_STEP, middle, Date.now()),
+      '=': () => zoom(span.value, ZOOM_STEP, middle, Date.now()),
+      '-': () => zoom(span.value, 1 / ZOOM_STEP, middle, Date.now()),
+      PageUp: () => pan(span.value, -0.5, Date.now()),
+      PageDown: () => pan(span.value, 0.5, Date.now()),
+    };
+    const move = moves[event.key];
+    if (move === undefined) return;
+    event.preventDefault();
+    onSpan(move());
+  }
+
+  return { selection, onDown, onMove, onUp, onCancel, onDouble, onWheel, onZoomKey };
+}

@@ -1,0 +1,34 @@
+/** Every field of a metric type that can be drawn: those of the newest tick, or else of what was stored last. */
+import { computed, shallowRef, watch } from 'vue';
+import type { Documents } from '@/api/types';
+import { leavesOf, type Leaves } from '@/series/leaves';
+import { useHistoryStore } from '@/stores/history';
+import { useLiveStore } from '@/stores/live';
+
+const MONTH = 30 * 86_400_000;
+
+export function useFields(metric: () => string) {
+  const history = useHistoryStore();
+  const live = useLiveStore();
+  const stored = shallowRef<Leaves | null>(null);
+  const current = computed<object | undefined>(() => live.latest?.data[metric() as keyof Documents]);
+
+  watch(
+    [metric, () => current.value === undefined],
+    async ([type, unknown]) => {
+      stored.value = null;
+      if (!unknown) return;
+      const point = await history.sample(type, Date.now() - MONTH, Date.now()).catch(() => null);
+      if (type === metric() && point !== null) stored.value = leavesOf(point.data);
+    },
+    { immediate: true },
+  );
+
+  return computed<Leaves>(() => {
+    const now = current.value === undefined ? stored.value : leavesOf(current.value);
+    return {
+      numbers: (now?.numbers ?? []).toSorted(),
+      histograms: (now?.histograms ?? []).toSorted(),
+    };
+  });
+}

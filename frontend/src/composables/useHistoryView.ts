@@ -1,0 +1,51 @@
+/** The history page's view, kept in the address: going back goes back to the view before. */
+import { computed, onScopeDispose, shallowRef, watch } from 'vue';
+import { useRoute, useRouter } from 'vue-router';
+import { parseView, viewQuery, type HistoryView } from '@/series/historyView';
+import { resolve, type Span } from '@/series/range';
+
+/** A range that ends now moves along this many times per length, but not faster than once in five seconds. */
+const MOVES = 240;
+const FASTEST_MS = 5000;
+
+export function useHistoryView() {
+  const route = useRoute();
+  const router = useRouter();
+  const view = computed(() => parseView(route.query));
+  const now = shallowRef(Date.now());
+
+  function change(part: Partial<HistoryView>): void {
+    const { theme } = route.query;
+    const query = viewQuery({ ...view.value, ...part });
+    now.value = Date.now();
+    void router.push({ query: typeof theme === 'string' ? { ...query, theme } : query });
+  }
+
+  function refresh(): void {
+    now.value = Date.now();
+  }
+
+  const span = computed<Span>(() => resolve(view.value.range, now.value));
+  const length = computed(() => span.value.to - span.value.from);
+
+  let timer: ReturnType<typeof setInterval> | undefined;
+  watch(
+    [() => 'preset' in view.value.range && view.value.mode === 'explore', length],
+    ([moving]) => {
+      clearInterval(timer);
+      if (!moving) return;
+      timer = setInterval(
+        () => {
+          if (document.visibilityState === 'visible') refresh();
+        },
+        Math.max(FASTEST_MS, length.value / MOVES),
+      );
+    },
+    { immediate: true },
+  );
+  onScopeDispose(() => {
+    clearInterval(timer);
+  });
+
+  return { view, span, now, change, refresh };
+}

@@ -1,0 +1,133 @@
+/** From the points of a history answer to series, and what can be said about them. */
+import type { DataPoint } from '@/api/types';
+import { scaleOf } from '@/format/fields';
+import { askFor, numberAt } from './leaves';
+
+export interface HistorySeries {
+  times: Float64Array;
+  values: Float64Array;
+  low: Float64Array;
+  high: Float64Array;
+  counts: Float64Array;
+}
+
+/** Counts of an interval become rates over the time they were counted in. */
+const isCountOfInterval = (metricType: string, path: string): boolean =>
+  metricType === 'perf_events' && path.startsWith('events.') && path.endsWith('.value');
+
+/** Buckets whose ticks differ in length by more have no meaningful extremes per second. */
+const UNEQUAL_TICKS = 0.05;
+
+export function seriesOf(points: readonly DataPoint[], metricType: string, path: string): HistorySeries {
+  const scale = scaleOf(metricType, path);
+  const perSecond = isCountOfInterval(metricType, path);
+  const make = (value: (point: DataPoint) => number) => Float64Array.from(points, value);
+  const rate = (point: DataPoint, document: unknown, value: number): number => {
+    if (!perSecond) return value * scale;
+    const [least, most] = [numberAt(point.min, 'elapsed_ms'), numberAt(point.max, 'elapsed_ms')];
+    if (document !== point.data && (most - least) / most > UNEQUAL_TICKS) return NaN;
+    return ((value * 1000) / numberAt(point.data, 'elapsed_ms')) * scale;
+  };
+  const read = (point: DataPoint, document: unknown): number =>
+    rate(point, document, numberAt(document, path));
+  return {
+    times: make((point) => Date.parse(point.timestamp)),
+    values: make((point) => read(point, point.data)),
+    low: make((point) => read(point, point.min)),
+    high: make((point) => read(point, point.max)),
+    counts: make((point) => point.count ?? 1),
+  };
+}
+
+export interface Question {
+  metricType: string;
+  from: number;
+  to: number;
+  /** Members of the document. */
+  fields: string[];
+}
+
+/** What to ask for to draw these fields; null where there is nothing to draw. */
+export function questionFor(
+  metricType: string,
+  paths: readonly string[],
+  span: { from: number; to: number },
+): Question | null {
+  if (paths.length === 0) return null;
+  const fields = new Set(paths.map(askFor));
+  if (paths.some((path) => isCountOfInterval(metricType, path))) fields.add('elapsed_ms');
+  return { metricType, from: span.from, to: span.to, fields: [...fields] };
+}
+
+export interface Summary {
+  average: number;
+  min: number;
+  max: number;
+}
+
+/** Over all samples, not over points: a bucket of more samples weighs more. NaN where there is nothing. */
+export function summarise(series: HistorySeries): Summary {
+  let [sum, weight, min, max] = [0, 0, Infinity, -Infinity];
+  series.values.forEach((value, i) => {
+    if (Number.isNaN(value)) return;
+    const count = series.counts[i] ?? 1;
+    sum += value * count;
+    weight += count;
+    min = Math.min(min, orElse(series.low[i], value));
+    max = Math.max(max, orElse(series.high[i], value));
+  });
+  return weight > 0 ? { average: sum / weight, min, max } : { average: NaN, min: NaN, max: NaN };
+}
+
+const orElse = (value: number | undefined, other: number): number =>
+  value === undefined || Number.isNaN(value) ? other : value;
+
+/** Percent from `base` to `value`; NaN where the base is zero or missing. */
+export function changePercent(value: number, base: number): number {
+  return base === 0 ? NaN : (100 * (value - base)) / Math.abs(base);
+}
+
+/** The same series at another time, for laying it over the present one. */
+export function shifted(series: HistorySeries, by: number): HistorySeries {
+  return { ...series, times: series.times.map((time) => time + by) };
+}
+
+/** `a - b` wherever both have a point within half an interval of each other. */
+export function difference(
+  a: HistorySeries,
+  b: HistorySeries,
+  interval: number,
+): { times: Float64Array; values: Float64Array } {
+  let at = 0;
+  const values = a.times.map((time, i) => {
+    while (
+      at + 1 < b.times.length &&
+      Math.abs((b.times[at + 1] ?? NaN) - time) <= Math.abs((b.times[at] ?? NaN) - time)
+    ) {
+      at += 1;
+    }
+    const near = Math.abs((b.times[at] ?? NaN) - time) <= interval / 2;
+    return near ? (a.values[i] ?? NaN) - (b.values[at] ?? NaN) : NaN;
+  });
+  return { times: a.times, values };
+}
+
+/** Index of the point whose bucket holds `time`, or -1. */
+export function indexAt(times: ArrayLike<number>, time: number, interval: number): number {
+  let low = 0;
+  let high = times.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((times[middle] ?? 0) <= time) low = middle + 1;
+    else high = middle;
+  }
+  const index = low - 1;
+  return index >= 0 && time - (times[index] ?? -Infinity) < interval * 1.5 ? index : -1;
+}
+
+const INTERVALS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `5m` in milliseconds. */
+export function intervalMs(name: string): number {
+  return Number.parseInt(name, 10) * (INTERVALS[name.at(-1) ?? ''] ?? 1000);
+}
