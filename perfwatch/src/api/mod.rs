@@ -7,6 +7,7 @@ mod account;
 mod api_tokens;
 mod audit;
 mod configuration;
+mod docs;
 mod error;
 mod extract;
 mod guard;
