@@ -7,6 +7,9 @@ pub mod counters;
 pub mod cpulist;
 pub mod derive;
 pub mod histogram;
+pub mod processes;
+pub mod sched;
+pub mod scheduler;
 pub mod source;
 
 use std::sync::OnceLock;
