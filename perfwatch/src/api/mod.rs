@@ -78,6 +78,8 @@ pub struct Options {
     pub trusted_proxies: Vec<IpAddr>,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
+    /// Served over TLS, which browsers shall insist on from then on.
+    pub https: bool,
     /// Where the observed system's files are.
     pub roots: Roots,
 }
