@@ -93,7 +93,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let started = first_start.attempt().await?;
     let spool = SpoolPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
     let writer = config.storage.background_collection.then(|| Writer::spawn(Arc::clone(&store), spool));
-    let maintenance = Maintenance::spawn(Arc::clone(&store), writer.as_ref().map(Writer::stats));
+    let writer_stats = writer.as_ref().map(Writer::stats);
+    let maintenance = Maintenance::spawn(Arc::clone(&store), writer_stats.clone());
 
     let sampling = tokio::spawn({
         let (sources, board, hub, stopping) =
@@ -116,6 +117,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         store: Arc::clone(&store),
         hub,
         board,
+        writer: writer_stats,
         auth,
         settings,
         options: Options {

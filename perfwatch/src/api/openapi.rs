@@ -21,6 +21,7 @@ use super::router;
         (name = "retention", description = "How long history is kept"),
         (name = "config", description = "What is measured and how often"),
         (name = "sources", description = "Collectors and probes"),
+        (name = "metrics", description = "For Prometheus"),
     ),
 )]
 pub(super) struct Frame;

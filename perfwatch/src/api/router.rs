@@ -14,7 +14,7 @@ use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
     AppState, account, api_tokens, audit, configuration, docs, error, guard, health, history, openapi, page,
-    retention, sources, users, ws,
+    prometheus, retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -26,6 +26,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(history::routes())
         .merge(retention::routes())
         .merge(configuration::routes())
+        .merge(prometheus::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())
         .merge(audit::routes())

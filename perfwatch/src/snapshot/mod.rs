@@ -6,6 +6,7 @@
 pub mod counters;
 pub mod cpulist;
 pub mod derive;
+pub mod dictionary;
 pub mod histogram;
 pub mod processes;
 pub mod sched;

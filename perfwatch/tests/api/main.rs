@@ -18,6 +18,7 @@ macro_rules! contract {
             mod connections;
             mod encrypted;
             mod history;
+            mod metrics;
             mod public;
             mod stream;
             mod tokens;

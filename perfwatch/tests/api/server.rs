@@ -116,6 +116,7 @@ impl Server {
             store: Arc::clone(&store),
             hub: hub.clone(),
             board: board.clone(),
+            writer: Some(Arc::new(store::writer::Stats::default())),
             auth: Arc::new(auth),
             settings: settings.clone(),
             options: setup.options,
