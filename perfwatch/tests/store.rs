@@ -1,5 +1,5 @@
 //! The contract of `Store`: every test runs against every engine.
-#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 #[path = "store/access.rs"]
@@ -12,6 +12,8 @@ mod history;
 mod outage;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "store/questions.rs"]
+mod questions;
 #[path = "store/retention.rs"]
 mod retention;
 

@@ -12,6 +12,7 @@ mod lint;
 mod page;
 mod prerequisites;
 mod run;
+mod seed;
 mod steady_rustc;
 mod step;
 mod test;
@@ -39,6 +40,7 @@ enum Command {
     Lint(lint::Options),
     BuildEbpf(build_ebpf::Options),
     Bench(bench::Options),
+    Seed(seed::Options),
     Kernels(kernels::Options),
 }
 
@@ -56,6 +58,7 @@ fn main() -> std::process::ExitCode {
         Command::Lint(options) => lint::lint(&options),
         Command::BuildEbpf(options) => build_ebpf::build_ebpf(&options),
         Command::Bench(options) => bench::bench(&options),
+        Command::Seed(options) => seed::seed(&options),
         Command::Kernels(options) => kernels::kernels(&options),
     });
     match result {

@@ -8,7 +8,6 @@ import { MetricStream, openMetricsSocket, type StreamState } from '@/api/stream'
 import type { Snapshot, StreamMessage } from '@/api/types';
 import { extract } from '@/series/extract';
 import { histogramsIn, HistogramTrack } from '@/series/histogram';
-import { ProcessTrack } from '@/series/processTrack';
 import { Ring } from '@/series/ring';
 import { useAuthStore } from './auth';
 
@@ -24,7 +23,6 @@ export const useLiveStore = defineStore('live', () => {
   const auth = useAuthStore();
   const ring = markRaw(new Ring(CAPACITY));
   const histograms = markRaw(new HistogramTrack(CAPACITY));
-  const processes = markRaw(new ProcessTrack(CAPACITY));
   const latest = shallowRef<Snapshot | null>(null);
   const connection = shallowRef<StreamState>({ kind: 'closed' });
   /** Changes once per drawn frame; whoever reads the ring depends on it. */
@@ -42,7 +40,6 @@ export const useLiveStore = defineStore('live', () => {
     const time = Date.parse(snapshot.timestamp);
     if (!ring.push(time, extract(snapshot.data))) return;
     newest = snapshot;
-    processes.push(time, snapshot.data.processes?.top ?? []);
     for (const type of ['scheduler', 'block_io', 'tcp'] as const) {
       for (const [path, one] of histogramsIn(type, snapshot.data[type])) histograms.push(time, path, one);
     }
@@ -99,7 +96,6 @@ export const useLiveStore = defineStore('live', () => {
     frame = null;
     ring.clear();
     histograms.clear();
-    processes.clear();
     newest = null;
     latest.value = null;
     receivedAt.value = null;
@@ -123,7 +119,6 @@ export const useLiveStore = defineStore('live', () => {
   return {
     ring,
     histograms,
-    processes,
     latest,
     connection,
     version,

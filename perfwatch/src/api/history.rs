@@ -1,22 +1,23 @@
 //! `/api/history`: what was, over any range, streamed as it is read.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
+mod changes;
 mod compare;
+mod export;
+mod pieces;
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::pieces::{Pieces, streamed};
 use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use super::extract::CurrentUser;
@@ -32,7 +33,12 @@ const MAX_LIMIT: usize = 10_000;
 const PIECE: usize = 64 * 1024;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(metrics)).routes(routes!(types)).merge(compare::routes())
+    OpenApiRouter::new()
+        .routes(routes!(metrics))
+        .routes(routes!(types))
+        .merge(compare::routes())
+        .merge(changes::routes())
+        .merge(export::routes())
 }
 
 /// All texts, so that what is wrong with them is ours to say.
@@ -118,27 +124,7 @@ async fn metrics(
         query.interval.as_str(),
     );
     let points = Points::open(Arc::clone(&state.store), query).await?;
-    let mut answer = Answer { points, piece: head.into_bytes(), count: 0, done: false };
-    // A store that fails does so here, while the answer can still say so.
-    let first = answer.next_piece().await?;
-    let rest = futures_util::stream::unfold((Some(first), answer), |(ready, mut answer)| async move {
-        let piece = match ready {
-            Some(piece) => piece,
-            None => match answer.next_piece().await {
-                Ok(piece) => piece,
-                Err(error) => {
-                    tracing::warn!(?error, "a history answer broke off");
-                    // Ends the connection, so that the client sees that something is missing.
-                    return Some((Err(std::io::Error::other("the store failed")), (None, answer)));
-                }
-            },
-        };
-        piece.map(|piece| (Ok(piece), (None, answer)))
-    });
-    // Compression asks once more after the end.
-    let rest = rest.fuse();
-    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    Ok((json, Body::from_stream(rest)).into_response())
+    streamed(Answer { points, piece: head.into_bytes(), count: 0, done: false }, "application/json").await
 }
 
 struct Answer {
@@ -148,8 +134,7 @@ struct Answer {
     done: bool,
 }
 
-impl Answer {
-    /// The next part of the body; `None` after the last.
+impl Pieces for Answer {
     async fn next_piece(&mut self) -> Result<Option<Bytes>> {
         while !self.done && self.piece.len() < PIECE {
             match self.points.next().await? {

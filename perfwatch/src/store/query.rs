@@ -1,7 +1,9 @@
-//! Questions about history: what to read ([`plan`]), how it becomes points ([`points`]), and two ranges side
-//! by side ([`compare`]).
+//! Questions about history: what to read ([`plan`]), how it becomes points ([`points`]), two ranges side by
+//! side ([`compare`]), what is different between them ([`changes`]), and any range as a file ([`export`]).
 
+pub mod changes;
 pub mod compare;
+pub mod export;
 pub mod plan;
 pub mod points;
 

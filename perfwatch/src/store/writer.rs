@@ -108,6 +108,12 @@ impl Writer {
         }
     }
 
+    /// Hands a snapshot over as soon as there is room: for those who have many and may wait.
+    pub async fn submit_waiting(&self, snapshot: Arc<Snapshot>) {
+        // The task ends only after this sender is gone.
+        let _ = self.queue.send(snapshot).await;
+    }
+
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.stats)
     }
@@ -159,7 +165,7 @@ impl Task {
             let wake = self.wake_at(closing);
             tokio::select! {
                 outcome = attempted(&mut self.attempt) => self.attempt_ended(outcome).await,
-                count = queue.recv_many(&mut arrived, QUEUE), if closing.is_none() => {
+                count = queue.recv_many(&mut arrived, QUEUE), if closing.is_none() && self.backlog.has_room() => {
                     if count == 0 {
                         closing = Some(Instant::now() + CLOSE);
                     }

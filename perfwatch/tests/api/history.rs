@@ -237,7 +237,61 @@ async fn a_comparison_without_ranges_is_refused_with_the_originals_sentences() {
 #[tokio::test]
 async fn history_needs_a_login_before_it_looks_at_parameters() {
     let Some(server) = start().await else { return };
-    for path in ["/api/history/metrics", "/api/history/metrics/types", "/api/history/compare?limit=x"] {
+    for path in ["/api/history/metrics", "/api/history/metrics/types", "/api/history/compare?limit=x", "/api/history/changes?limit=x", "/api/history/export"] {
         assert_eq!(detail(server.get(path).await, 401).await, "Not authenticated");
     }
+}
+
+#[tokio::test]
+async fn changes_are_ranked_with_both_medians() {
+    let Some(server) = start().await else { return };
+    let rows: Vec<Row> = (0..720)
+        .flat_map(|tick| [cpu(at(tick * 5), 10.0 + (tick % 3) as f64), cpu(at(86_400 + tick * 5), 60.0 + (tick % 3) as f64)])
+        .collect();
+    server.store.append(&rows).await.unwrap();
+    let token = server.token().await;
+    let ranges = "start_time_1=2026-01-03T00:00:00Z&end_time_1=2026-01-03T01:00:00Z\
+                  &start_time_2=2026-01-02T00:00:00Z&end_time_2=2026-01-02T01:00:00Z";
+    let answer = body(server.get_as(&token, &format!("/api/history/changes?{ranges}")).await, 200).await;
+    assert_eq!((&answer["period"], &answer["interval"]), (&json!("custom"), &json!("1m")));
+    assert_eq!(answer["current"]["start_time"], "2026-01-03T00:00:00Z");
+    let changes = answer["changes"].as_array().unwrap();
+    let usage = changes.iter().find(|change| change["field"] == "usage_percent").unwrap();
+    assert_eq!((&usage["metric_type"], &usage["direction"], &usage["kind"]), (&json!("cpu"), &json!("up"), &json!("number")));
+    assert_eq!((&usage["current"]["median"], &usage["comparison"]["median"]), (&json!(61.0), &json!(11.0)));
+    assert!(usage["score"].as_f64().unwrap() > 0.8, "{usage}");
+    let one = body(server.get_as(&token, &format!("/api/history/changes?{ranges}&limit=1")).await, 200).await;
+    assert_eq!(one["changes"].as_array().unwrap().len(), 1);
+    let relative = body(server.get_as(&token, "/api/history/changes?period=hour&compare_to=yesterday").await, 200).await;
+    assert_eq!((&relative["compare_to"], &relative["changes"]), (&json!("yesterday"), &json!([])));
+    let sentence = detail(server.get_as(&token, "/api/history/changes").await, 400).await;
+    assert_eq!(sentence, "period and compare_to are required for relative comparison");
+    assert_eq!(places(server.get_as(&token, "/api/history/changes?limit=0&period=hour&compare_to=yesterday").await).await, ["query.limit"]);
+}
+
+#[tokio::test]
+async fn exports_are_files_without_formulas() {
+    let Some(server) = start().await else { return };
+    let token = with_two_minutes(&server).await;
+    let row = json!({"usage_percent": 1.0, "governor": "=HYPERLINK(\"x\")"});
+    let row = Row { timestamp: at(300), metric_type: MetricType::Cpu, json: row.to_string().into() };
+    server.store.append(&[row]).await.unwrap();
+    let range = "metric_type=cpu&start_time=2026-01-02&end_time=2026-01-03";
+    let answer = server.get_as(&token, &format!("/api/history/export?format=csv&{range}&fields=usage_percent,governor")).await;
+    assert_eq!(answer.headers()["content-type"], "text/csv; charset=utf-8; header=present");
+    assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"perfwatch-cpu-2026-01-02.csv\"");
+    let text = answer.text().await.unwrap();
+    let lines: Vec<&str> = text.split("\r\n").collect();
+    assert_eq!(lines.len(), 27, "a header, 25 snapshots and the end");
+    assert_eq!(lines[0], "timestamp,\"governor\",\"usage_percent\"");
+    assert_eq!(lines[25], "2026-01-02T00:05:00Z,\"'=HYPERLINK(\"\"x\"\")\",1");
+
+    let answer = server.get_as(&token, &format!("/api/history/export?format=ndjson&{range}&interval=1m&stats=count")).await;
+    assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
+    let text = answer.text().await.unwrap();
+    let counts: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["count"].take()).collect();
+    assert_eq!(counts, [12, 12, 1]);
+
+    assert_eq!(places(server.get_as(&token, &format!("/api/history/export?{range}")).await).await, ["query.format"]);
+    assert_eq!(places(server.get_as(&token, "/api/history/export?format=csv&metric_type=cpu").await).await, ["query.start_time", "query.end_time"]);
 }

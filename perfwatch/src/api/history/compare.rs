@@ -24,29 +24,29 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// Relative (`period`, `compare_to`) or custom (the four times, which win when any is present).
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct CompareParameters {
+pub(super) struct CompareParameters {
     #[param(required = true, value_type = String, example = "cpu")]
-    metric_type: Option<String>,
+    pub(super) metric_type: Option<String>,
     /// `hour`, `day` or `week`, up to now
     #[param(value_type = String, example = "hour")]
-    period: Option<String>,
+    pub(super) period: Option<String>,
     /// `yesterday` or `last_week`
     #[param(value_type = String, example = "yesterday")]
-    compare_to: Option<String>,
+    pub(super) compare_to: Option<String>,
     #[param(value_type = String)]
-    start_time_1: Option<String>,
+    pub(super) start_time_1: Option<String>,
     #[param(value_type = String)]
-    end_time_1: Option<String>,
+    pub(super) end_time_1: Option<String>,
     #[param(value_type = String)]
-    start_time_2: Option<String>,
+    pub(super) start_time_2: Option<String>,
     #[param(value_type = String)]
-    end_time_2: Option<String>,
+    pub(super) end_time_2: Option<String>,
     /// Points of each range at most
     #[param(value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
-    limit: Option<String>,
+    pub(super) limit: Option<String>,
     /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
     #[param(value_type = String, default = "auto")]
-    interval: Option<String>,
+    pub(super) interval: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -133,14 +133,14 @@ fn side(side: Side) -> Result<SideDto> {
     })
 }
 
-struct Chosen {
-    period: String,
-    compare_to: String,
-    current: Range,
-    comparison: Range,
+pub(super) struct Chosen {
+    pub(super) period: String,
+    pub(super) compare_to: String,
+    pub(super) current: Range,
+    pub(super) comparison: Range,
 }
 
-fn choose(sent: &CompareParameters, reader: &mut Reader, now: OffsetDateTime) -> Result<Chosen> {
+pub(super) fn choose(sent: &CompareParameters, reader: &mut Reader, now: OffsetDateTime) -> Result<Chosen> {
     let texts = [
         ("start_time_1", &sent.start_time_1),
         ("end_time_1", &sent.end_time_1),

@@ -19,7 +19,8 @@ impl Fields {
         self.0.is_empty()
     }
 
-    fn contain(&self, path: &str) -> bool {
+    /// Whether the leaf at a path is shown.
+    pub fn contain(&self, path: &str) -> bool {
         // A name may have dots of its own (`eth0.100`), so paths are compared in their dotted form.
         let dotted = path.replace(KEY, ".");
         let named = dotted.split(LIST).next().unwrap_or_default();

@@ -69,6 +69,12 @@ impl Backlog {
         self.count();
     }
 
+    /// False while a store that is only slow should be waited for. The newest are not kept out for what neither store
+    /// nor disk takes.
+    pub(super) fn has_room(&self) -> bool {
+        self.disk_failing || self.held.len() + QUEUE <= HELD
+    }
+
     pub(super) fn spool_is_empty(&self) -> bool {
         self.spool.as_ref().is_none_or(Spool::is_empty)
     }

@@ -1,0 +1,156 @@
+//! `/api/history/changes`: what is different between two ranges, of everything that is measured.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::compare::{Chosen, CompareParameters, choose};
+use crate::api::AppState;
+use crate::api::error::{ErrorBody, Guarded, Result, ValidationBody};
+use crate::api::extract::CurrentUser;
+use crate::api::parameters::{Parameters, Reader};
+use crate::snapshot::rfc3339;
+use crate::store::query::changes::rank::Summary;
+use crate::store::query::changes::{Changed, changes};
+use crate::store::query::compare::Range;
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 1000;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(what_changed))
+}
+
+/// Relative (`period`, `compare_to`) or custom (the four times, which win when any is present).
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ChangesParameters {
+    /// `hour`, `day` or `week`, up to now
+    #[param(value_type = String, example = "hour")]
+    period: Option<String>,
+    /// `yesterday` or `last_week`
+    #[param(value_type = String, example = "yesterday")]
+    compare_to: Option<String>,
+    #[param(value_type = String)]
+    start_time_1: Option<String>,
+    #[param(value_type = String)]
+    end_time_1: Option<String>,
+    #[param(value_type = String)]
+    start_time_2: Option<String>,
+    #[param(value_type = String)]
+    end_time_2: Option<String>,
+    /// Changes at most
+    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 50)]
+    limit: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Changes {
+    #[schema(example = "hour")]
+    period: String,
+    #[schema(example = "yesterday")]
+    compare_to: String,
+    /// Width of the points that both ranges were looked at through.
+    interval: &'static str,
+    current: RangeDto,
+    comparison: RangeDto,
+    /// Largest first.
+    changes: Vec<ChangeDto>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RangeDto {
+    #[schema(format = DateTime)]
+    start_time: String,
+    #[schema(format = DateTime)]
+    end_time: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ChangeDto {
+    metric_type: &'static str,
+    /// As `fields` of `/api/history/metrics` names it.
+    #[schema(example = "io.read_bytes_per_sec")]
+    field: String,
+    /// `number`; `rate`: a counter, compared by its growth per second; `histogram`.
+    #[schema(example = "number")]
+    kind: &'static str,
+    /// How far the distribution moved, 0 to 1; 0.5 is as far as its values usually spread.
+    score: f64,
+    /// `up`, `down`, or `mixed` where it became wider or narrower.
+    #[schema(example = "up")]
+    direction: &'static str,
+    current: SummaryDto,
+    comparison: SummaryDto,
+    /// Of the medians; `null` when the comparison's is 0.
+    change_percent: Option<f64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SummaryDto {
+    median: f64,
+    p99: f64,
+}
+
+/// What changed: everything measured in both ranges, ranked by how much its distribution moved
+#[utoipa::path(get, path = "/api/history/changes", tag = "history", params(ChangesParameters), responses(
+    (status = 200, body = Changes),
+    (status = 400, description = "Ranges that don't fit", body = ErrorBody),
+    (status = 422, description = "A parameter is unreadable", body = ValidationBody),
+    Guarded,
+))]
+async fn what_changed(
+    _: CurrentUser,
+    State(state): State<AppState>,
+    Parameters(sent): Parameters<ChangesParameters>,
+) -> Result<Json<Changes>> {
+    let mut reader = Reader::default();
+    let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
+    let ranges = CompareParameters {
+        metric_type: None,
+        period: sent.period,
+        compare_to: sent.compare_to,
+        start_time_1: sent.start_time_1,
+        end_time_1: sent.end_time_1,
+        start_time_2: sent.start_time_2,
+        end_time_2: sent.end_time_2,
+        limit: None,
+        interval: None,
+    };
+    let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
+    reader.finish()?;
+    let Chosen { period, compare_to, current, comparison } = chosen?;
+    let (interval, found) = changes(&state.store, (current, comparison), limit).await?;
+    Ok(Json(Changes {
+        period,
+        compare_to,
+        interval: interval.as_str(),
+        current: range(current),
+        comparison: range(comparison),
+        changes: found.into_iter().map(change).collect(),
+    }))
+}
+
+fn range(range: Range) -> RangeDto {
+    RangeDto { start_time: rfc3339(range.start), end_time: rfc3339(range.end) }
+}
+
+fn change(changed: Changed) -> ChangeDto {
+    let change = changed.change;
+    let summary = |s: Summary| SummaryDto { median: s.median, p99: s.p99 };
+    let (now, base) = (change.current.median, change.comparison.median);
+    ChangeDto {
+        metric_type: changed.metric_type.as_str(),
+        field: changed.field,
+        kind: change.kind.as_str(),
+        score: change.score,
+        direction: change.direction.as_str(),
+        current: summary(change.current),
+        comparison: summary(change.comparison),
+        change_percent: (base != 0.0).then(|| (now - base) / base.abs() * 100.0),
+    }
+}
