@@ -1,5 +1,7 @@
 //! Probe `counters`: what the program on each CPU hands to user space.
 
+use crate::cost::Cost;
+
 /// Descriptors per CPU. There are more of them than events, because an event that several ratios need is
 /// opened in the group of each; user space decides which slot holds what.
 pub const SLOTS: usize = 21;
@@ -58,6 +60,7 @@ pub struct CpuCounters {
     pub schedule: Schedule,
     /// When the next reading is due, ns.
     pub due_ns: u64,
+    pub cost: Cost,
     pub buffers: [Readings; 2],
 }
 
@@ -74,7 +77,7 @@ const _: () = {
     assert!(size_of::<Reading>() == 24);
     assert!(size_of::<Readings>() == 16 + 24 * SLOTS);
     assert!(size_of::<Schedule>() == 16);
-    assert!(size_of::<CpuCounters>() == 24 + 2 * size_of::<Readings>());
+    assert!(size_of::<CpuCounters>() == 48 + 2 * size_of::<Readings>());
     assert!(align_of::<CpuCounters>() == 8);
 };
 

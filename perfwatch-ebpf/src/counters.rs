@@ -11,7 +11,7 @@ use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, PerCpuArray, PerfEventArray};
 use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
-use perfwatch_ebpf::debug;
+use perfwatch_ebpf::{accounted, debug};
 
 perfwatch_ebpf::license!();
 
@@ -71,15 +71,21 @@ pub fn read_counters(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the element belongs to this CPU. A timer that expires in an interrupt inside another's soft
     // expiry would make this program meet itself; both then write the same moment's counts.
     let counters = unsafe { &mut *counters };
+    unsafe { accounted(&raw mut counters.cost, || read_if_due(&ctx, schedule, counters)) };
+    0
+}
+
+#[inline(always)]
+fn read_if_due(ctx: &BtfTracePointContext, schedule: &Schedule, counters: &mut CpuCounters) {
     // SAFETY: no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     if counters.schedule == *schedule && now < counters.due_ns {
-        return 0;
+        return;
     }
     counters.schedule = *schedule;
     counters.due_ns = schedule.next(now);
     if schedule.period_ns == 0 {
-        return 0;
+        return;
     }
 
     let [a, b] = &mut counters.buffers;
@@ -89,6 +95,6 @@ pub fn read_counters(ctx: BtfTracePointContext) -> i32 {
     read_slots(&mut current.slots);
     current.sequence = previous.sequence + 1;
     unsafe { core::ptr::write_volatile(&raw mut current.read_at_ns, now) };
-    debug!(&ctx, "reading {} of this CPU", current.sequence);
-    0
+    debug!(ctx, "reading {} of this CPU", current.sequence);
+    let _ = ctx; // used in objects that log
 }

@@ -1,6 +1,10 @@
 //! What the probes share.
 #![no_std]
 
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use perfwatch_common::cost::Cost;
+use perfwatch_common::histogram::{BUCKETS, Buckets, index};
+
 /// Programs call helpers reserved to GPL-compatible ones; the sources are MIT.
 #[macro_export]
 macro_rules! license {
@@ -31,3 +35,54 @@ macro_rules! debug {
 #[cfg(feature = "log")]
 #[doc(hidden)]
 pub use aya_log_ebpf as log;
+
+/// Flags of maps that user space maps into its memory.
+pub const MAPPED: u32 = 1024; // BPF_F_MMAPABLE
+
+/// Reads a constant that user space set before loading. Volatile, or the compiler would take the value that
+/// stands in the source; the verifier knows it (the section is frozen) and drops the code that it rules out.
+#[macro_export]
+macro_rules! constant {
+    ($($place:tt)+) => {
+        // SAFETY: an initialized static that nothing writes to once it is loaded.
+        unsafe { core::ptr::read_volatile(&raw const $($place)+) }
+    };
+}
+
+/// A member of a kernel struct.
+///
+/// # Safety
+/// `base` is a pointer that the verifier knows the struct of, and `offset` a [`constant!`]: it checks the access.
+#[inline(always)]
+pub unsafe fn member<T: Copy>(base: *const u8, offset: u32) -> T {
+    unsafe { core::ptr::read_volatile(base.add(offset as usize).cast()) }
+}
+
+/// Adds `value` to a histogram that only this CPU writes.
+#[inline(always)]
+pub fn record(histogram: &mut Buckets, value: u64) {
+    // The verifier cannot follow the arithmetic, so it needs the comparison that the compiler can prove needless.
+    let bucket = core::hint::black_box(index(value)) as usize;
+    if bucket < BUCKETS {
+        histogram.counts[bucket] += 1;
+        histogram.sum += value;
+        if value > histogram.max {
+            histogram.max = value;
+        }
+    }
+}
+
+/// Runs `program` and accounts for it. `cost` is a pointer because the program may use what it lies in.
+///
+/// # Safety
+/// `cost` belongs to this program and this CPU.
+#[inline(always)]
+pub unsafe fn accounted(cost: *mut Cost, program: impl FnOnce()) {
+    // The program stands here once, not in two branches: it is inlined.
+    let timed = unsafe { (*cost).count() };
+    let began = if timed { unsafe { bpf_ktime_get_ns() } } else { 0 };
+    program();
+    if timed {
+        unsafe { (*cost).add_time(bpf_ktime_get_ns() - began) };
+    }
+}

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use first_start::FirstStart;
 
-use crate::api::serve::{self, Limits};
+use crate::api::serve::{self, Limits, Tls};
 use crate::api::{self, AppState, Options, Parts};
 use crate::auth::Auth;
 use crate::auth::attempts::Attempts;
@@ -66,6 +66,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         )
     })?;
 
+    let tls = config.server.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key));
+    let tls = tls.transpose().context("cannot serve over TLS")?;
+
     let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
     let store = store::open(&url).await.context("cannot open the store")?;
     let auth = Arc::new(accounts(&config, &store)?);
@@ -90,7 +93,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let started = first_start.attempt().await?;
     let spool = SpoolPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
     let writer = config.storage.background_collection.then(|| Writer::spawn(Arc::clone(&store), spool));
-    let maintenance = Maintenance::spawn(Arc::clone(&store), writer.as_ref().map(Writer::stats));
+    let writer_stats = writer.as_ref().map(Writer::stats);
+    let maintenance = Maintenance::spawn(Arc::clone(&store), writer_stats.clone());
 
     let sampling = tokio::spawn({
         let (sources, board, hub, stopping) =
@@ -113,6 +117,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         store: Arc::clone(&store),
         hub,
         board,
+        writer: writer_stats,
         auth,
         settings,
         options: Options {
@@ -120,12 +125,15 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             cors_origins: config.server.cors_origins.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             public_metrics: config.server.metrics_public,
+            https: tls.is_some(),
             roots: config.roots.clone(),
         },
         shutdown: stopping.clone(),
     });
-    let serving = tokio::spawn(serve::serve(listener, api::app(state), Limits::default(), stopping));
-    announce(&format!("PerfWatch is at http://{}", config.server.listen));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let renewing = tls.clone().map(|tls| tokio::spawn(async move { tls.watch().await }));
+    let serving = tokio::spawn(serve::serve(listener, tls, api::app(state), Limits::default(), stopping));
+    announce(&format!("PerfWatch is at {scheme}://{}", config.server.listen));
     memory::release_unused();
 
     let rest = async {
@@ -151,6 +159,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         }
     };
     watching.abort();
+    if let Some(renewing) = renewing {
+        renewing.abort();
+    }
     let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
     store.close().await;
     served.context("the serving task panicked")

@@ -1,4 +1,8 @@
 //! Documentation that is written by the code it describes. `PERFWATCH_UPDATE_DOCS=1` writes it anew.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
+
+#[path = "documentation/metrics.rs"]
+mod metrics;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -32,16 +36,20 @@ fn configuration() -> String {
     text
 }
 
-#[test]
-fn every_setting_is_documented() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
-    let text = configuration();
+/// Holds a file under docs/ against what the code says, or writes it.
+fn check(name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
     if std::env::var_os("PERFWATCH_UPDATE_DOCS").is_some() {
-        std::fs::write(&file, &text).unwrap();
+        std::fs::write(&file, text).unwrap();
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(
         written, text,
-        "run PERFWATCH_UPDATE_DOCS=1 cargo test -p perfwatch --test documentation and commit docs/configuration.md"
+        "run PERFWATCH_UPDATE_DOCS=1 cargo test -p perfwatch --test documentation and commit docs/{name}"
     );
+}
+
+#[test]
+fn every_setting_is_documented() {
+    check("configuration.md", &configuration());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// Pins the calling thread to one CPU.
 pub fn pin(cpu: usize) -> Result<()> {
@@ -22,6 +22,13 @@ pub fn pin(cpu: usize) -> Result<()> {
 /// CPUs that are online.
 pub fn cpus() -> Result<usize> {
     Ok(std::thread::available_parallelism()?.get())
+}
+
+/// All context switches since the machine started, by the kernel's count.
+pub fn context_switches() -> Result<u64> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("ctxt ")).context("no ctxt in /proc/stat")?;
+    Ok(line.trim().parse()?)
 }
 
 /// Two threads on one CPU hand a byte to and fro: exactly two context switches a round, since neither can run

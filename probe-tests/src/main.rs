@@ -7,8 +7,11 @@
 #![allow(unsafe_code)] // tests cause events with system calls
 
 mod counters;
+mod hogs;
 mod load;
 mod probe;
+mod processes;
+mod scheduler;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -30,8 +33,15 @@ pub struct Test {
 }
 
 fn main() -> ExitCode {
-    let only = std::env::args().nth(1).unwrap_or_default();
-    let tests = counters::TESTS.iter().filter(|test| test.name.contains(&only));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [hogs::FLAG, kind, argument] => return hogs::run(kind, argument),
+        ["--spin", cpu, millis] => return hogs::spin_for(cpu, millis),
+        _ => {}
+    }
+    let only = arguments.first().map_or("", String::as_str);
+    let tests = [counters::TESTS, scheduler::TESTS, processes::TESTS].into_iter().flatten();
+    let tests = tests.filter(|test| test.name.contains(only));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for test in tests {
         let result = catch_unwind(AssertUnwindSafe(test.run))

@@ -64,7 +64,7 @@ impl Suite {
                 "cargo",
                 &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"],
             ),
-            Self::Probes => command("cargo", &["run", "--locked", "--package", "probe-tests"]),
+            Self::Probes => Command::new(root().join("target/debug/probe-tests")),
             Self::Guest => command("cargo", &["xtask", "kernels", "--arch", "arm64", "--kernel", "5.10"]),
             Self::Unit => npm(&["run", "--silent", "test:unit"]),
             Self::E2e => {
@@ -159,14 +159,18 @@ pub fn test(options: &Options) -> Result<()> {
     build_ebpf::ensure()?;
     page::build()?;
     let suites = if options.suites.is_empty() { &Suite::DEFAULT[..] } else { &options.suites };
+    if suites.iter().any(|suite| *suite != Suite::Unit) {
+        // All at once: cargo resolves features per invocation, and would compile what suites share once for each.
+        // The debug server serves the page from frontend/dist, so a changed page needs no compiler.
+        run(
+            "Compiling tests and server",
+            command("cargo", &["build", "--workspace", "--locked", "--bins", "--tests"]),
+        )?;
+    }
     let mut total = Count::default();
     let mut table = Vec::new();
     for &suite in suites.iter().filter(|suite| suite.exists()) {
         let started = Instant::now();
-        if suite == Suite::E2e {
-            // The debug build serves the page from frontend/dist, so a changed page needs no compiler.
-            run("Compiling the server", command("cargo", &["build", "--locked", "--package", "perfwatch"]))?;
-        }
         let mut count = Count::default();
         let status = read_lines(suite.title(), suite.command(), |line| {
             println!("{line}");

@@ -145,6 +145,60 @@ export interface Histogram {
   max?: Num;
 }
 
+/** What a process, a cgroup or all of them used in a tick. */
+export interface Usage {
+  /** Of one CPU. */
+  cpu_percent?: Num;
+  runqueue_wait_ms_per_sec?: Num;
+  context_switches_per_sec?: Num;
+  read_bytes_per_sec?: Num;
+  write_bytes_per_sec?: Num;
+  ipc?: Num;
+  llc_mpki?: Num;
+  branch_mpki?: Num;
+  dtlb_mpki?: Num;
+}
+
+export interface ProcessRow extends Usage {
+  pid: number;
+  comm: string;
+  user?: string | null;
+  uid?: Num;
+  cgroup?: string | null;
+  threads?: Num;
+  exited?: boolean;
+  rss_bytes?: Num;
+}
+
+export interface CgroupRow extends Usage {
+  cgroup?: string | null;
+  processes?: Num;
+}
+
+/** Something that happened at one moment. */
+export interface MachineEvent {
+  kind: string;
+  timestamp: string;
+  comm?: string | null;
+  pid?: number;
+  cgroup?: string;
+  throttled_ms?: number;
+}
+
+export interface ProcessesDocument extends DocumentBase {
+  active?: Num;
+  forks_per_sec?: Num;
+  execs_per_sec?: Num;
+  exits_per_sec?: Num;
+  evicted?: Num;
+  total?: Usage | null;
+  top?: ProcessRow[];
+  /** Those that are not listed. */
+  other?: (Usage & { count?: Num }) | null;
+  cgroups?: CgroupRow[];
+  events?: MachineEvent[];
+}
+
 type OpenDocument = DocumentBase & Record<string, unknown>;
 
 /** Documents of one tick, by metric type. */
@@ -158,7 +212,7 @@ export interface Documents {
   scheduler?: OpenDocument;
   block_io?: OpenDocument;
   tcp?: OpenDocument;
-  processes?: OpenDocument;
+  processes?: ProcessesDocument;
   pressure?: OpenDocument;
 }
 

@@ -5,6 +5,7 @@ import DashboardView from '@/views/DashboardView.vue';
 
 export const pages = [
   { to: '/', label: 'Dashboard', icon: 'dashboard' },
+  { to: '/processes', label: 'Processes', icon: 'processes' },
   { to: '/history', label: 'History', icon: 'history' },
 ] as const;
 
@@ -18,6 +19,11 @@ export function makeRouter(): Router {
         meta: { open: true, title: 'Sign in' },
       },
       { path: '/', component: DashboardView, meta: { title: 'Dashboard' } },
+      {
+        path: '/processes',
+        component: () => import('@/views/ProcessesView.vue'),
+        meta: { title: 'Processes' },
+      },
       {
         path: '/history',
         component: () => import('@/views/HistoryView.vue'),

@@ -8,6 +8,7 @@ import { MetricStream, openMetricsSocket, type StreamState } from '@/api/stream'
 import type { Snapshot, StreamMessage } from '@/api/types';
 import { extract } from '@/series/extract';
 import { histogramsIn, HistogramTrack } from '@/series/histogram';
+import { ProcessTrack } from '@/series/processTrack';
 import { Ring } from '@/series/ring';
 import { useAuthStore } from './auth';
 
@@ -23,6 +24,7 @@ export const useLiveStore = defineStore('live', () => {
   const auth = useAuthStore();
   const ring = markRaw(new Ring(CAPACITY));
   const histograms = markRaw(new HistogramTrack(CAPACITY));
+  const processes = markRaw(new ProcessTrack(CAPACITY));
   const latest = shallowRef<Snapshot | null>(null);
   const connection = shallowRef<StreamState>({ kind: 'closed' });
   /** Changes once per drawn frame; whoever reads the ring depends on it. */
@@ -40,6 +42,7 @@ export const useLiveStore = defineStore('live', () => {
     const time = Date.parse(snapshot.timestamp);
     if (!ring.push(time, extract(snapshot.data))) return;
     newest = snapshot;
+    processes.push(time, snapshot.data.processes?.top ?? []);
     for (const type of ['scheduler', 'block_io', 'tcp'] as const) {
       for (const [path, one] of histogramsIn(type, snapshot.data[type])) histograms.push(time, path, one);
     }
@@ -96,6 +99,7 @@ export const useLiveStore = defineStore('live', () => {
     frame = null;
     ring.clear();
     histograms.clear();
+    processes.clear();
     newest = null;
     latest.value = null;
     receivedAt.value = null;
@@ -119,6 +123,7 @@ export const useLiveStore = defineStore('live', () => {
   return {
     ring,
     histograms,
+    processes,
     latest,
     connection,
     version,

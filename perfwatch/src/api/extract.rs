@@ -75,6 +75,21 @@ impl FromRequestParts<AppState> for Administrator {
     }
 }
 
+/// Whoever may read `/metrics`: everyone where that is configured, else logins and API tokens of either scope.
+#[derive(Debug)]
+pub(super) struct Scraper;
+
+impl FromRequestParts<AppState> for Scraper {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        if !state.options.public_metrics {
+            identify(parts, state).await?;
+        }
+        Ok(Self)
+    }
+}
+
 async fn identify(parts: &Parts, state: &AppState) -> Result<Identity, Error> {
     let token = bearer(&parts.headers)?.ok_or(Error::NotAuthenticated)?;
     Ok(state.auth.authenticate(token).await?)

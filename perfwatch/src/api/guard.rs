@@ -43,6 +43,10 @@ pub(super) async fn guard(State(state): State<AppState>, request: Request, next:
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    if state.options.https {
+        let month = HeaderValue::from_static("max-age=2592000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, month);
+    }
     if is_api {
         // Answers are personal and of the moment.
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -7,6 +7,7 @@ mod account;
 mod api_tokens;
 mod audit;
 mod configuration;
+mod docs;
 mod error;
 mod extract;
 mod guard;
@@ -16,6 +17,7 @@ mod moment;
 mod openapi;
 mod page;
 mod parameters;
+mod prometheus;
 mod retention;
 mod router;
 pub mod serve;
@@ -31,7 +33,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use crate::auth::Auth;
 use crate::config::Roots;
 use crate::snapshot::source::{Board, Settings};
-use crate::store::Store;
+use crate::store::{Store, writer};
 use crate::stream::Hub;
 
 pub use openapi::document as openapi_document;
@@ -48,6 +50,7 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     parts: Parts,
     frames: ws::Frames,
+    intervals: prometheus::Intervals,
     changing: Mutex<()>,
 }
 
@@ -57,6 +60,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub board: Board,
+    /// What becomes of snapshots on their way to the store; `None` when none go there.
+    pub writer: Option<Arc<writer::Stats>>,
     pub auth: Arc<Auth>,
     /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
     pub settings: watch::Sender<Settings>,
@@ -77,6 +82,8 @@ pub struct Options {
     pub trusted_proxies: Vec<IpAddr>,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
+    /// Served over TLS, which browsers shall insist on from then on.
+    pub https: bool,
     /// Where the observed system's files are.
     pub roots: Roots,
 }
@@ -85,7 +92,16 @@ impl AppState {
     pub fn new(mut parts: Parts) -> Self {
         let this_machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         parts.options.allowed_hosts.push(this_machine);
-        Self(Arc::new(Shared { parts, frames: ws::Frames::default(), changing: Mutex::default() }))
+        Self(Arc::new(Shared {
+            parts,
+            frames: ws::Frames::default(),
+            intervals: prometheus::Intervals::default(),
+            changing: Mutex::default(),
+        }))
+    }
+
+    fn intervals(&self) -> &prometheus::Intervals {
+        &self.0.intervals
     }
 
     /// One change of the stored configuration at a time: each reads what it writes back.

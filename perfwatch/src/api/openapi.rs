@@ -16,10 +16,12 @@ use super::router;
         (name = "auth", description = "Logging in and out"),
         (name = "users", description = "Accounts and the audit log, for administrators"),
         (name = "tokens", description = "Tokens for scripts and Prometheus"),
+        (name = "stream", description = "What is, at each tick"),
         (name = "history", description = "What was, over any range"),
         (name = "retention", description = "How long history is kept"),
         (name = "config", description = "What is measured and how often"),
         (name = "sources", description = "Collectors and probes"),
+        (name = "metrics", description = "For Prometheus"),
     ),
 )]
 pub(super) struct Frame;

@@ -136,7 +136,7 @@ fn gzipped(hash: [u8; 32], file: &EmbeddedFile) -> std::io::Result<Bytes> {
 }
 
 /// Whether a list header names `wanted`, not counting `;q=0`.
-fn accepts(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
+pub(super) fn accepts(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
     headers
         .get_all(name)
         .iter()

@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, api_tokens, audit, configuration, error, guard, health, history, openapi, page,
-    retention, sources, users, ws,
+    AppState, account, api_tokens, audit, configuration, docs, error, guard, health, history, openapi, page,
+    prometheus, retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -26,9 +26,11 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(history::routes())
         .merge(retention::routes())
         .merge(configuration::routes())
+        .merge(prometheus::routes())
         .merge(users::routes())
         .merge(api_tokens::routes())
         .merge(audit::routes())
+        .merge(ws::routes())
 }
 
 /// The whole service.
@@ -44,7 +46,7 @@ pub fn app(state: AppState) -> Router {
     );
     api.route("/openapi.json", get(move || std::future::ready(Json(document.clone()))))
         .layer(CompressionLayer::new().compress_when(worth_it))
-        .route("/api/ws/metrics", get(ws::upgrade))
+        .merge(docs::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(page::serve)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -6,6 +6,7 @@
 
 mod connections;
 mod stall;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
@@ -24,6 +26,7 @@ use tower::ServiceExt;
 use connections::Connections;
 pub(super) use connections::Slot;
 use stall::Stall;
+pub use tls::{Tls, TlsError};
 
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -33,7 +36,7 @@ pub struct Limits {
     pub per_address: usize,
     /// Connections on which no request is being answered.
     pub idle: usize,
-    /// For a request's head to arrive, and for an idle connection to be kept.
+    /// For a TLS handshake, for a request's head to arrive, and for an idle connection to be kept.
     pub header_timeout: Duration,
     /// Without progress while we write.
     pub write_timeout: Duration,
@@ -55,7 +58,13 @@ impl Default for Limits {
 }
 
 /// Serves until `shutdown` turns true; then what is under way gets [`Limits::grace`] to end.
-pub async fn serve(listener: TcpListener, app: Router, limits: Limits, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    app: Router,
+    limits: Limits,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
     let connections = Arc::new(Connections::new(&limits));
     loop {
@@ -68,9 +77,19 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, mut shutd
                 let Some(slot) = connections.admit(peer.ip()) else { continue };
                 // Small messages at each tick: latency counts, not the number of packets.
                 let _ = stream.set_nodelay(true);
-                let connection =
-                    run(stream, peer, app.clone(), limits.clone(), slot, shutdown.clone(), alive.clone());
-                tokio::spawn(connection);
+                let stream = Stall::new(stream, limits.write_timeout);
+                let connection = Connection {
+                    peer,
+                    app: app.clone(),
+                    header_timeout: limits.header_timeout,
+                    slot,
+                    shutdown: shutdown.clone(),
+                    alive: Alive(alive.clone()),
+                };
+                match tls.clone() {
+                    Some(tls) => drop(tokio::spawn(connection.run_encrypted(tls, stream))),
+                    None => drop(tokio::spawn(connection.run(stream))),
+                }
             }
             Err(error) => {
                 // Out of descriptors, or a peer that left at once: in either case the next may work.
@@ -85,47 +104,63 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, mut shutd
     }
 }
 
-async fn run(
-    stream: TcpStream,
+struct Connection {
     peer: SocketAddr,
     app: Router,
-    limits: Limits,
+    header_timeout: Duration,
     slot: Arc<Slot>,
-    mut shutdown: watch::Receiver<bool>,
-    alive: mpsc::Sender<()>,
-) {
-    let evicted = slot.evicted();
-    let alive = Alive(alive);
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (app, slot, alive) = (app.clone(), Arc::clone(&slot), alive.clone());
-        async move {
-            let mut request = request.map(Body::new);
-            slot.busy();
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(Arc::clone(&slot));
-            request.extensions_mut().insert(alive);
-            let response = app.oneshot(request).await;
-            // An upgraded connection belongs to its stream from now on.
-            if !response.as_ref().is_ok_and(|r| r.status() == StatusCode::SWITCHING_PROTOCOLS) {
-                slot.idle();
-            }
-            response
+    shutdown: watch::Receiver<bool>,
+    alive: Alive,
+}
+
+impl Connection {
+    async fn run_encrypted(mut self, tls: Tls, stream: Stall<TcpStream>) {
+        let evicted = self.slot.evicted();
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(self.header_timeout, tls.accept(stream)) => handshake,
+            () = evicted.notified() => return,
+            () = stopped(&mut self.shutdown) => return,
+        };
+        // Errors are the peer's: bytes that are no TLS, a certificate it does not trust, a timeout.
+        if let Ok(Ok(stream)) = handshake {
+            self.run(stream).await;
         }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(Stall::new(stream, limits.write_timeout)), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        // Errors are the peer's: a reset, a timeout, bytes that are no HTTP (answered by hyper with 400).
-        _ = &mut connection => {}
-        () = evicted.notified() => {}
-        () = stopped(&mut shutdown) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+    }
+
+    async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { peer, app, header_timeout, slot, mut shutdown, alive } = self;
+        let evicted = slot.evicted();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let (app, slot, alive) = (app.clone(), Arc::clone(&slot), alive.clone());
+            async move {
+                let mut request = request.map(Body::new);
+                slot.busy();
+                request.extensions_mut().insert(ConnectInfo(peer));
+                request.extensions_mut().insert(Arc::clone(&slot));
+                request.extensions_mut().insert(alive);
+                let response = app.oneshot(request).await;
+                // An upgraded connection belongs to its stream from now on.
+                if !response.as_ref().is_ok_and(|r| r.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                    slot.idle();
+                }
+                response
+            }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_buf_size(64 * 1024)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            // Errors are the peer's: a reset, a timeout, bytes that are no HTTP (answered by hyper with 400).
+            _ = &mut connection => {}
+            () = evicted.notified() => {}
+            () = stopped(&mut shutdown) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A snapshot becomes one WebSocket frame once, and every client's socket is written from those same bytes.
 //! tungstenite reads the client's frames and writes the small ones; between them its buffer is flushed and
 //! empty, so whole frames may go to the socket directly.
+#![allow(unused_qualifications)] // written by the macro that describes the parameters
 
 mod frame;
 
@@ -26,9 +27,12 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Error, Problem};
+use super::error::{Error, ErrorBody, Guarded, Problem, ValidationBody};
 use super::extract::{NO_SCOPE, may_read};
 use super::guard::may_stream;
 use super::serve::{Alive, Slot, stopped};
@@ -48,13 +52,29 @@ const TOKEN_ENDED: u16 = 4001;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-#[derive(Deserialize)]
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(upgrade))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Parameters {
+    /// A login's or an API token; better offered as subprotocols `bearer, <token>`, which no log keeps
+    #[param(value_type = String)]
     token: Option<String>,
+    /// Snapshots from memory to begin with, at most 720
+    #[param(value_type = usize, minimum = 0, default = 0)]
     backfill: Option<String>,
 }
 
-pub(super) async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<Response, Error> {
+/// The live stream, over WebSocket
+#[utoipa::path(get, path = "/api/ws/metrics", tag = "stream", security(()), params(Parameters), responses(
+    (status = 101, description = "Then a message per tick: {\"type\":\"metrics\",\"timestamp\",\"data\":{type: document}}"),
+    (status = 422, description = "A parameter is unreadable", body = ValidationBody),
+    (status = 426, description = "Not a WebSocket handshake", body = ErrorBody),
+    Guarded,
+))]
+async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<Response, Error> {
     if !may_stream(request.headers(), request.uri(), &state.options.cors_origins) {
         return Err(Error::Forbidden("Origin not allowed"));
     }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use aya::maps::{Map, MapData};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use perfwatch_common::cost::Cost;
 
 use crate::snapshot::source::ProgramStats;
 
@@ -139,18 +140,22 @@ pub(super) fn attach_btf_tracepoint(
     Ok(())
 }
 
-/// The kernel's accounting of every loaded program; it counts only while `kernel.bpf_stats_enabled` is 1.
-pub(super) fn stats(ebpf: &Ebpf) -> Vec<ProgramStats> {
-    ebpf.programs()
-        .map(|(name, program)| {
-            let info = program.info().ok();
-            let counted = info.as_ref().filter(|info| info.run_count() > 0);
-            ProgramStats {
-                name: name.to_owned(),
-                run_count: counted.map(aya::programs::ProgramInfo::run_count),
-                run_time_ns: counted
-                    .map(|info| u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX)),
-            }
+/// What an object's programs have cost: by the kernel's own accounting where that is on
+/// (`kernel.bpf_stats_enabled`), by the programs' own otherwise.
+pub(super) fn stats<'a>(ebpf: &Ebpf, costs: impl Iterator<Item = (&'a str, Cost)>) -> Vec<ProgramStats> {
+    let kernels = |name: &str| {
+        let info = ebpf.program(name)?.info().ok()?;
+        let time = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
+        (info.run_count() > 0).then(|| (info.run_count(), time))
+    };
+    let mut asked = true;
+    costs
+        .map(|(name, cost)| {
+            // The first is the one that runs most: if the kernel has not counted it, it counts none.
+            let counted = if asked { kernels(name) } else { None };
+            asked &= counted.is_some();
+            let (runs, time) = counted.unwrap_or((cost.runs, cost.total_ns()));
+            ProgramStats { name: name.to_owned(), run_count: Some(runs), run_time_ns: Some(time) }
         })
         .collect()
 }

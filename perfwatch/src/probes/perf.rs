@@ -109,7 +109,7 @@ pub(super) fn timer(cpu: u32, period_ns: u64) -> io::Result<Counter> {
         .build()
 }
 
-fn builder(event: &str) -> Builder<'static> {
+pub(super) fn builder(event: &str) -> Builder<'static> {
     let cache = |which, result| Builder::new(Cache { which, operation: CacheOp::READ, result });
     match event {
         "cpu-clock" => Builder::new(Software::CPU_CLOCK),

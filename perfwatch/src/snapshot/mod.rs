@@ -6,7 +6,11 @@
 pub mod counters;
 pub mod cpulist;
 pub mod derive;
+pub mod dictionary;
 pub mod histogram;
+pub mod processes;
+pub mod sched;
+pub mod scheduler;
 pub mod source;
 
 use std::sync::OnceLock;

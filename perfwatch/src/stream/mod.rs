@@ -70,6 +70,14 @@ impl Hub {
         self.0.newest.borrow().as_ref().map(|published| Arc::clone(&published.snapshot))
     }
 
+    /// The number of the newest message, and those after number `seen` that are still kept, oldest first.
+    pub fn since(&self, seen: u64) -> (u64, Vec<Bytes>) {
+        let ring = self.ring();
+        let newest = self.0.newest.borrow().as_ref().map_or(0, |published| published.sequence);
+        let count = usize::try_from(newest.saturating_sub(seen)).unwrap_or(usize::MAX);
+        (newest, ring.newest(count))
+    }
+
     /// How many subscriptions are alive.
     pub fn subscribers(&self) -> usize {
         self.0.subscribers.load(Ordering::Relaxed)

@@ -26,6 +26,11 @@ impl Ring {
         }
     }
 
+    /// The last `count` messages, oldest first, or as many as are kept.
+    pub(super) fn newest(&self, count: usize) -> Vec<Bytes> {
+        self.messages.range(self.messages.len().saturating_sub(count)..).cloned().collect()
+    }
+
     /// Up to `count` messages before the newest, oldest first.
     pub(super) fn before_newest(&self, count: usize) -> Vec<Bytes> {
         let older = self.messages.len().saturating_sub(1);
@@ -58,6 +63,9 @@ mod tests {
             let all: Vec<_> = ring.messages.iter().cloned().collect();
             let older = &all[..all.len().saturating_sub(1)];
             prop_assert_eq!(&older[older.len() - past.len()..], &past[..]);
+            let newest = ring.newest(count);
+            prop_assert_eq!(newest.len(), count.min(all.len()));
+            prop_assert_eq!(&all[all.len() - newest.len()..], &newest[..]);
         }
     }
 }

@@ -16,7 +16,9 @@ macro_rules! contract {
             mod browser;
             mod configuration;
             mod connections;
+            mod encrypted;
             mod history;
+            mod metrics;
             mod public;
             mod stream;
             mod tokens;

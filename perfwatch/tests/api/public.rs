@@ -98,3 +98,32 @@ async fn bodies_over_the_limit_are_refused_however_they_are_sent() {
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     assert!(answer.ends_with(r#"{"detail":"Request body too large"}"#), "{answer}");
 }
+
+#[tokio::test]
+async fn the_documentation_comes_from_the_binary_without_inline_script() {
+    let Some(server) = start().await else { return };
+    let document = body(server.get("/openapi.json").await, 200).await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let page = server.get("/docs").await;
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.url().path(), "/docs/");
+    let page = page.text().await.unwrap();
+    let sources: Vec<&str> = page.split("<script").skip(1).map(|tag| tag.split('>').next().unwrap()).collect();
+    assert!(sources.len() >= 2);
+    for attributes in sources {
+        let file = attributes.split("src=\"./").nth(1).expect("each script is a file of ours");
+        let file = file.split('"').next().unwrap();
+        for encoding in ["gzip", "identity"] {
+            let path = format!("/docs/{file}");
+            let request = server.request(Method::GET, &path).header("accept-encoding", encoding);
+            let script = request.send().await.unwrap();
+            assert_eq!(script.status(), 200, "{file}");
+            assert!(script.headers()["content-type"].to_str().unwrap().contains("javascript"), "{file}");
+            let bytes = script.bytes().await.unwrap();
+            assert_eq!(bytes.starts_with(&[0x1f, 0x8b]), encoding == "gzip" && file != "swagger-initializer.js", "{file}");
+        }
+    }
+    let start = server.get("/docs/swagger-initializer.js").await.text().await.unwrap();
+    assert!(start.contains("/openapi.json"), "{start}");
+    detail(server.get("/docs/nothing.js").await, 404).await;
+}

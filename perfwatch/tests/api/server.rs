@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfwatch::api::serve::{Limits, serve};
+use perfwatch::api::serve::{Limits, Tls, serve};
 use perfwatch::api::{AppState, Options, Parts, app};
 use perfwatch::auth::attempts::Attempts;
 use perfwatch::auth::first::{self, First};
@@ -60,6 +60,7 @@ async fn postgresql() -> Option<String> {
 pub struct Setup {
     pub options: Options,
     pub limits: Limits,
+    pub tls: Option<Tls>,
     pub attempts_per_minute: u32,
     pub token_lifetime: Duration,
     pub backfill_bytes: usize,
@@ -70,6 +71,7 @@ impl Default for Setup {
         Self {
             options: Options::default(),
             limits: Limits::default(),
+            tls: None,
             attempts_per_minute: 10,
             token_lifetime: Duration::from_secs(86_400),
             backfill_bytes: 1 << 20,
@@ -114,6 +116,7 @@ impl Server {
             store: Arc::clone(&store),
             hub: hub.clone(),
             board: board.clone(),
+            writer: Some(Arc::new(store::writer::Stats::default())),
             auth: Arc::new(auth),
             settings: settings.clone(),
             options: setup.options,
@@ -121,7 +124,7 @@ impl Server {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, app(state), setup.limits, shutdown));
+        let serving = tokio::spawn(serve(listener, setup.tls, app(state), setup.limits, shutdown));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { address, store, hub, board, settings, data, stop, serving, http }
     }

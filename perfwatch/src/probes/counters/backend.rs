@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray};
 use perf_event::Counter;
+use perfwatch_common::cost::Cost;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
 
 use super::super::loader::{self, Descriptors, Unavailable};
@@ -145,6 +146,8 @@ struct Program {
     metronome: Option<Metronome>,
     /// `CLOCK_MONOTONIC` ns at which a CPU's events were opened; older readings are of earlier descriptors.
     opened: BTreeMap<u32, u64>,
+    /// What the program has cost on all CPUs, by the last reading.
+    cost: Cost,
 }
 
 /// A timer per CPU that makes sure that one expires there when a reading is due.
@@ -173,7 +176,15 @@ impl Program {
         let schedule = ebpf.take_map("SCHEDULE").ok_or_else(|| internal("SCHEDULE"))?;
         let schedule = Array::try_from(schedule).map_err(|_| internal("SCHEDULE"))?;
         loader::attach_btf_tracepoint(&mut ebpf, PROGRAM, "hrtimer_expire_entry", &loader::kernel_btf()?)?;
-        Ok(Self { ebpf, descriptors, counters, schedule, metronome: None, opened: BTreeMap::new() })
+        Ok(Self {
+            ebpf,
+            descriptors,
+            counters,
+            schedule,
+            metronome: None,
+            opened: BTreeMap::new(),
+            cost: Cost::default(),
+        })
     }
 
     fn put(&mut self, events: &CpuEvents) -> io::Result<()> {
@@ -229,6 +240,7 @@ impl Program {
             .counters
             .get(&0, 0)
             .map_err(|error| SourceError::Malformed(format!("reading the counters map: {error}")))?;
+        self.cost = all.iter().fold(Cost::default(), |sum, counters| sum.plus(&counters.cost));
         let mut newest = 0;
         let readings = cpus
             .keys()
@@ -247,7 +259,7 @@ impl Program {
     }
 
     fn stats(&self) -> Vec<ProgramStats> {
-        loader::stats(&self.ebpf)
+        loader::stats(&self.ebpf, std::iter::once((PROGRAM, self.cost)))
     }
 }
 

@@ -1,0 +1,84 @@
+import type { Unit } from '@/format/units';
+import type { SortKey } from '@/series/processTable';
+
+export interface Column {
+  key: SortKey;
+  label: string;
+  title: string;
+  /** Numbers are aligned right and formatted; texts are not. */
+  unit?: Unit;
+  /** Added to the formatted value. */
+  suffix?: string;
+  /** As CSS grid takes it. */
+  width: string;
+  /** How wide the table must be to show it, in pixels. */
+  from?: number;
+}
+
+export const columns: readonly Column[] = [
+  { key: 'comm', label: 'Process', title: 'Name of the main thread', width: 'minmax(7rem, 1.4fr)' },
+  { key: 'pid', label: 'PID', title: 'Process number', width: '4.5rem', from: 720 },
+  { key: 'user', label: 'User', title: 'Owner', width: 'minmax(4.5rem, 0.7fr)', from: 720 },
+  { key: 'cpu_percent', label: 'CPU', title: 'Percent of one CPU', unit: 'percent', width: '5rem' },
+  { key: 'rss_bytes', label: 'Memory', title: 'Resident memory', unit: 'bytes', width: '5.5rem' },
+  {
+    key: 'runqueue_wait_ms_per_sec',
+    label: 'Wait',
+    title: 'Time its threads waited for a core, per second',
+    unit: 'ms',
+    suffix: '/s',
+    width: '6rem',
+    from: 420,
+  },
+  {
+    key: 'context_switches_per_sec',
+    label: 'Switches',
+    title: 'Context switches',
+    unit: 'count/s',
+    width: '5.5rem',
+    from: 1180,
+  },
+  {
+    key: 'read_bytes_per_sec',
+    label: 'Read',
+    title: 'From storage',
+    unit: 'bytes/s',
+    width: '6rem',
+    from: 720,
+  },
+  {
+    key: 'write_bytes_per_sec',
+    label: 'Written',
+    title: 'To storage',
+    unit: 'bytes/s',
+    width: '6rem',
+    from: 720,
+  },
+  { key: 'threads', label: 'Threads', title: 'Threads that ran', unit: 'none', width: '4.5rem', from: 1180 },
+  { key: 'ipc', label: 'IPC', title: 'Instructions per cycle', unit: 'none', width: '4rem', from: 1180 },
+  {
+    key: 'llc_mpki',
+    label: 'LLC',
+    title: 'Last-level cache misses per thousand instructions',
+    unit: 'none',
+    width: '4rem',
+    from: 1180,
+  },
+  {
+    key: 'branch_mpki',
+    label: 'Branch',
+    title: 'Branch misses per thousand instructions',
+    unit: 'none',
+    width: '4.5rem',
+    from: 1180,
+  },
+  {
+    key: 'dtlb_mpki',
+    label: 'dTLB',
+    title: 'Data TLB misses per thousand instructions',
+    unit: 'none',
+    width: '4rem',
+    from: 1180,
+  },
+  { key: 'cgroup', label: 'Cgroup', title: 'Control group', width: 'minmax(6rem, 1.6fr)', from: 1180 },
+];

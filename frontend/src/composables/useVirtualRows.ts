@@ -1,0 +1,41 @@
+/** The few rows of a long list that are in sight, all of one height. */
+import { computed, onBeforeUnmount, onMounted, shallowRef, type Ref } from 'vue';
+
+/** Rows drawn beyond both edges, so that fast scrolling shows no holes. */
+const SPARE = 8;
+
+export function useVirtualRows<T>(
+  scroller: Readonly<Ref<HTMLElement | null>>,
+  rows: Readonly<Ref<readonly T[]>>,
+  rowHeight: number,
+) {
+  const top = shallowRef(0);
+  const height = shallowRef(600);
+  const width = shallowRef(0);
+  const sizes = new ResizeObserver(() => {
+    height.value = scroller.value?.clientHeight ?? 600;
+    width.value = scroller.value?.clientWidth ?? 0;
+  });
+  function onScroll(): void {
+    top.value = scroller.value?.scrollTop ?? 0;
+  }
+  onMounted(() => {
+    if (scroller.value !== null) sizes.observe(scroller.value);
+    scroller.value?.addEventListener('scroll', onScroll, { passive: true });
+  });
+  onBeforeUnmount(() => {
+    sizes.disconnect();
+  });
+
+  const first = computed(() => {
+    const last = Math.max(0, rows.value.length - Math.ceil(height.value / rowHeight));
+    return Math.max(0, Math.min(Math.floor(top.value / rowHeight), last) - SPARE);
+  });
+  const visible = computed(() =>
+    rows.value.slice(first.value, first.value + Math.ceil(height.value / rowHeight) + 2 * SPARE),
+  );
+  const before = computed(() => first.value * rowHeight);
+  const total = computed(() => rows.value.length * rowHeight);
+
+  return { visible, first, before, total, width };
+}

@@ -1,0 +1,453 @@
+//! Probe `sched`: run-queue wait, off-CPU time and what each task used.
+//!
+//! Hook points: tp_btf `sched_switch` (`switch`), `sched_migrate_task` (since 6.12), `sched_process_fork`,
+//! `sched_process_exec`, `sched_process_exit`, `mark_victim`; `flush` runs on one CPU when user space asks for it.
+//!
+//! One program does everything at a switch, and no program runs at a wake-up: the kernel itself notes when it
+//! queues a task (`sched_info.last_queued`) and what the time is (`rq.clock`), so neither a clock is read nor a
+//! map entry made and deleted for each wait.
+#![no_std]
+#![no_main]
+
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::{BPF_F_CURRENT_CPU, task_struct};
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_perf_event_read_value};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::macros::{btf_tracepoint, map, raw_tracepoint};
+use aya_ebpf::maps::{Array, PerfEventArray};
+use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
+use perfwatch_common::counters::Reading;
+use perfwatch_common::sched::{
+    COUNTERS, Cpu, EXEC, EXIT, FLUSH, FORK, LEFT_BLOCKED, LEFT_MISQUEUED, LEFT_RUNNABLE, LEFT_UNKNOWN,
+    MIGRATE, OOM_KILL, OOM_KILLS, Offsets, OomKills, SWITCH, TOUCHED, Task, Touched,
+};
+use perfwatch_ebpf::{MAPPED, accounted, constant, member, record};
+
+perfwatch_ebpf::license!();
+
+/// A task that has left for good (`TASK_DEAD`).
+const TASK_DEAD: u32 = 0x80;
+
+#[map]
+static CPUS: Array<Cpu> = Array::with_max_entries(1, MAPPED);
+
+/// A power of two of entries.
+#[map]
+static TASKS: Array<Task> = Array::with_max_entries(1, MAPPED);
+
+/// `TOUCHED` entries to each CPU.
+#[map]
+static TOUCHED_TASKS: Array<Touched> = Array::with_max_entries(1, MAPPED);
+
+#[map]
+static OOM: Array<OomKills> = Array::with_max_entries(1, MAPPED);
+
+/// Declares one array of descriptors per counter, indexed by CPU, and `read_counters` to read them.
+macro_rules! counters {
+    ($($name:ident)*) => {
+        $(
+            #[map]
+            static $name: PerfEventArray<u8> = PerfEventArray::new(0);
+        )*
+
+        /// What the counters of this CPU counted since they were last read.
+        #[inline(always)]
+        unsafe fn read_counters(cpu: &mut Cpu, used: &mut [u64; COUNTERS]) {
+            let mut counter = 0;
+            $(
+                if counting(counter) {
+                    used[counter] = unsafe { read_counter(cpu, counter, (&raw const $name).cast_mut().cast()) };
+                }
+                counter += 1;
+            )*
+            let _ = counter;
+        }
+    };
+}
+
+counters! { COUNTER_0 COUNTER_1 COUNTER_2 COUNTER_3 COUNTER_4 }
+
+/// Whether a counter counts on this machine. The verifier drops the code of those that do not.
+#[inline(always)]
+fn counting(counter: usize) -> bool {
+    constant!(COUNTING) & (1 << counter) != 0
+}
+
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets {
+    task_pid: 0,
+    task_tgid: 0,
+    task_comm: 0,
+    task_state: 0,
+    task_start_time: 0,
+    task_cgroups: 0,
+    task_group_leader: 0,
+    task_real_cred: 0,
+    task_read_bytes: 0,
+    task_write_bytes: 0,
+    task_exec_runtime: 0,
+    task_cfs_rq: 0,
+    task_run_delay: 0,
+    task_last_queued: 0,
+    task_last_arrival: 0,
+    task_sched_delayed: 0,
+    cfs_rq_rq: 0,
+    rq_clock: 0,
+    cred_euid: 0,
+    css_set_link: 0,
+    link_is_css: 0,
+    css_cgroup: 0,
+    cgroup_kn: 0,
+    kernfs_node_id: 0,
+};
+
+/// Entries of `TASKS` less one.
+#[unsafe(no_mangle)]
+static MASK: u32 = 0;
+
+/// A bit for each counter that counts on this machine.
+#[unsafe(no_mangle)]
+static COUNTING: u32 = 0;
+
+/// 1 where `mark_victim` hands over the task (since 6.8), 0 where it hands over the pid.
+#[unsafe(no_mangle)]
+static VICTIM_IS_TASK: u32 = 0;
+
+#[btf_tracepoint(function = "sched_switch")]
+pub fn switch(ctx: BtfTracePointContext) -> i32 {
+    let preempted: u64 = ctx.arg(0);
+    let prev: *const u8 = ctx.arg(1);
+    let next: *const u8 = ctx.arg(2);
+    let number = unsafe { bpf_get_smp_processor_id() } as u32;
+    let Some(cpu) = CPUS.get_ptr_mut(number) else { return 0 };
+    // SAFETY: this CPU's own entry, and interrupts are off: nothing else of this object runs here now.
+    let cpu = unsafe { &mut *cpu };
+    unsafe {
+        accounted(&raw mut cpu.costs[SWITCH], || {
+            let clock = clock(prev);
+            cpu.switches += 1;
+            leave(cpu, number, prev, preempted as u8 != 0, clock);
+            arrive(cpu, number, next, clock);
+        });
+    }
+    0
+}
+
+/// The run queue's clock as this pass of the scheduler has set it.
+#[inline(always)]
+unsafe fn clock(task: *const u8) -> u64 {
+    unsafe {
+        let cfs_rq: *const u8 = member(task, constant!(OFFSETS.task_cfs_rq));
+        let rq: *const u8 = member(cfs_rq, constant!(OFFSETS.cfs_rq_rq));
+        member(rq, constant!(OFFSETS.rq_clock))
+    }
+}
+
+#[inline(always)]
+unsafe fn leave(cpu: &mut Cpu, number: u32, prev: *const u8, preempted: bool, clock: u64) {
+    let Some(task) = (unsafe { charge(cpu, number, prev, clock) }) else { return };
+    let state: u32 = unsafe { member(prev, constant!(OFFSETS.task_state)) };
+    task.switches += 1;
+    // A task preempted on its way to sleep has a state other than running, but stays on the run queue.
+    task.left = if preempted || state == 0 { LEFT_RUNNABLE } else { LEFT_BLOCKED };
+    task.dead = (state & TASK_DEAD != 0) as u8;
+    task.left_at = clock;
+    task.delay_seen = unsafe { member(prev, constant!(OFFSETS.task_run_delay)) };
+}
+
+/// Charges what `running` used since it was last charged; `None` for the idle task.
+#[inline(always)]
+unsafe fn charge(cpu: &mut Cpu, number: u32, running: *const u8, clock: u64) -> Option<&'static mut Task> {
+    unsafe {
+        let mut used = [0u64; COUNTERS];
+        // The idle task's counts are read too, so that they are not the next one's.
+        read_counters(cpu, &mut used);
+        let pid: u32 = member(running, constant!(OFFSETS.task_pid));
+        if pid == 0 {
+            return None;
+        }
+        let (task, is_new) = entry(cpu, running, pid)?;
+        let exec: u64 = member(running, constant!(OFFSETS.task_exec_runtime));
+        if is_new {
+            // First seen while it runs: it is charged from when it came to this CPU.
+            let arrived: u64 = member(running, constant!(OFFSETS.task_last_arrival));
+            task.exec_seen = exec.saturating_sub(clock.saturating_sub(arrived));
+        }
+        let time = exec.saturating_sub(task.exec_seen);
+        task.exec_seen = exec;
+        task.cpu_ns += time;
+        cpu.cpu_ns += time;
+        let (read, written) = storage_bytes(running);
+        cpu.read_bytes += read.saturating_sub(task.read_bytes);
+        cpu.write_bytes += written.saturating_sub(task.write_bytes);
+        task.read_bytes = read;
+        task.write_bytes = written;
+        for counter in 0..COUNTERS {
+            if counting(counter) {
+                task.counters[counter] += used[counter];
+                cpu.counters[counter] += used[counter];
+            }
+        }
+        if task.epoch != cpu.epoch {
+            touch(cpu, number, task, running);
+        }
+        Some(task)
+    }
+}
+
+/// What a task has caused to be read from and written to storage since it began.
+#[inline(always)]
+unsafe fn storage_bytes(task: *const u8) -> (u64, u64) {
+    if constant!(OFFSETS.task_read_bytes) == 0 {
+        return (0, 0);
+    }
+    unsafe {
+        (member(task, constant!(OFFSETS.task_read_bytes)), member(task, constant!(OFFSETS.task_write_bytes)))
+    }
+}
+
+#[inline(always)]
+unsafe fn arrive(cpu: &mut Cpu, number: u32, next: *const u8, clock: u64) {
+    unsafe {
+        let pid: u32 = member(next, constant!(OFFSETS.task_pid));
+        cpu.current = pid;
+        if pid == 0 {
+            return;
+        }
+        let Some((task, is_new)) = entry(cpu, next, pid) else { return };
+        if is_new {
+            task.exec_seen = member(next, constant!(OFFSETS.task_exec_runtime));
+        } else if task.last_cpu != number as u16 {
+            cpu.migrations += 1;
+        }
+        task.last_cpu = number as u16;
+
+        let since_left = clock.saturating_sub(task.left_at);
+        let left = task.left;
+        task.left = LEFT_UNKNOWN;
+        let wait = if left == LEFT_RUNNABLE {
+            record(&mut cpu.preempted, since_left);
+            since_left
+        } else {
+            if left != LEFT_UNKNOWN {
+                record(&mut cpu.off_cpu, since_left);
+            }
+            let queued: u64 = member(next, constant!(OFFSETS.task_last_queued));
+            // Of a task that was there before the probe it is not known whether `queued` is right.
+            let known = left == LEFT_BLOCKED || (left == LEFT_UNKNOWN && is_new && task.exec_seen == 0);
+            if !known || queued == 0 {
+                cpu.unknown_waits += 1;
+                return;
+            }
+            let mut wait = clock.saturating_sub(queued);
+            if left == LEFT_BLOCKED {
+                // The kernel has moved the part of the wait on other CPUs' queues to `run_delay`.
+                let delay: u64 = member(next, constant!(OFFSETS.task_run_delay));
+                wait += delay.saturating_sub(task.delay_seen);
+            }
+            record(&mut cpu.woken, wait);
+            wait
+        };
+        task.wait_ns += wait;
+        cpu.wait_ns += wait;
+    }
+}
+
+/// Attached only to kernels that have `sched_delayed`.
+#[btf_tracepoint(function = "sched_migrate_task")]
+pub fn migrate(ctx: BtfTracePointContext) -> i32 {
+    let moved: *const u8 = ctx.arg(0);
+    let Some(cpu) = this_cpu() else { return 0 };
+    unsafe {
+        accounted(&raw mut cpu.costs[MIGRATE], || {
+            if member::<u8>(moved, constant!(OFFSETS.task_sched_delayed)) == 0 {
+                return;
+            }
+            let pid: u32 = member(moved, constant!(OFFSETS.task_pid));
+            // SAFETY: the task is on no CPU, and its run queue is locked.
+            if let Some(task) = TASKS.get_ptr_mut(pid & constant!(MASK))
+                && (*task).pid == pid
+                && (*task).left == LEFT_BLOCKED
+            {
+                (*task).left = LEFT_MISQUEUED;
+            }
+        });
+    }
+    0
+}
+
+/// The entry of a task, and whether it was made just now.
+#[inline(always)]
+unsafe fn entry(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option<(&'static mut Task, bool)> {
+    let task = TASKS.get_ptr_mut(pid & constant!(MASK))?;
+    // SAFETY: only the CPU that a task is on writes its entry, under the run queue's lock. Two tasks whose pids
+    // share an entry may race; both then count as evicted or new, and the CPU's totals stay right.
+    let task = unsafe { &mut *task };
+    let started: u64 = unsafe { member(kernel, constant!(OFFSETS.task_start_time)) };
+    let born = (started >> 10) as u32;
+    if task.pid == pid && task.born == born {
+        return Some((task, false));
+    }
+    if task.pid != 0 && task.epoch == cpu.epoch {
+        cpu.evicted += 1;
+    }
+    task.pid = pid;
+    task.born = born;
+    task.tgid = unsafe { member(kernel, constant!(OFFSETS.task_tgid)) };
+    task.epoch = cpu.epoch.wrapping_sub(1);
+    task.switches = 0;
+    task.left = LEFT_UNKNOWN;
+    task.dead = 0;
+    task.cpu_ns = 0;
+    task.wait_ns = 0;
+    task.counters = [0; COUNTERS];
+    let (read, written) = unsafe { storage_bytes(kernel) };
+    task.read_bytes = read;
+    task.write_bytes = written;
+    task.read_base = read;
+    task.write_base = written;
+    Some((task, true))
+}
+
+/// Notes that the task was active in this epoch, with what may have changed since the last.
+#[inline(always)]
+unsafe fn touch(cpu: &mut Cpu, number: u32, task: &mut Task, kernel: *const u8) {
+    let slot = number * TOUCHED as u32 + (cpu.touched % TOUCHED) as u32;
+    let Some(touched) = TOUCHED_TASKS.get_ptr_mut(slot) else { return };
+    unsafe {
+        task.epoch = cpu.epoch;
+        let leader: *const u8 = member(kernel, constant!(OFFSETS.task_group_leader));
+        task.comm = member(leader, constant!(OFFSETS.task_comm));
+        let cred: *const u8 = member(kernel, constant!(OFFSETS.task_real_cred));
+        task.uid = member(cred, constant!(OFFSETS.cred_euid));
+        let css_set: *const u8 = member(kernel, constant!(OFFSETS.task_cgroups));
+        let link: *const u8 = member(css_set, constant!(OFFSETS.css_set_link));
+        let cgroup: *const u8 = if constant!(OFFSETS.link_is_css) == 1 {
+            member(link, constant!(OFFSETS.css_cgroup))
+        } else {
+            link
+        };
+        let node: *const u8 = member(cgroup, constant!(OFFSETS.cgroup_kn));
+        task.cgroup = member(node, constant!(OFFSETS.kernfs_node_id));
+        (*touched).pid = task.pid;
+        (*touched).born = task.born;
+    }
+    cpu.touched += 1;
+}
+
+/// What a counter of this CPU counted since it was last read, scaled up when it was multiplexed.
+#[inline(always)]
+unsafe fn read_counter(cpu: &mut Cpu, counter: usize, descriptors: *mut c_void) -> u64 {
+    let mut now = Reading { counter: 0, enabled: 0, running: 0 };
+    let failed = unsafe {
+        bpf_perf_event_read_value(
+            descriptors,
+            BPF_F_CURRENT_CPU,
+            (&raw mut now).cast(),
+            size_of::<Reading>() as u32,
+        )
+    };
+    if failed != 0 {
+        return 0;
+    }
+    let seen = cpu.seen[counter];
+    cpu.seen[counter] = now;
+    // The first reading only shows where the counter stands, and so does one of a counter opened anew.
+    if seen.enabled == 0 || now.enabled < seen.enabled || now.counter < seen.counter {
+        return 0;
+    }
+    let count = now.counter - seen.counter;
+    let enabled = now.enabled - seen.enabled;
+    let running = now.running.wrapping_sub(seen.running);
+    if running == 0 || running >= enabled {
+        return count;
+    }
+    // Coarser for long times, or the product would overflow.
+    let shift = if enabled >> 32 == 0 { 4 } else { 24 };
+    count * (enabled >> shift) / ((running >> shift) | 1)
+}
+
+/// Charges the task that runs on this CPU up to now: it may not leave for a long time.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn flush(_ctx: RawTracePointContext) -> i32 {
+    let number = unsafe { bpf_get_smp_processor_id() } as u32;
+    let Some(cpu) = CPUS.get_ptr_mut(number) else { return 0 };
+    // SAFETY: it runs in an interrupt, which does not come in the middle of `switch`.
+    let cpu = unsafe { &mut *cpu };
+    unsafe {
+        accounted(&raw mut cpu.costs[FLUSH], || {
+            let task: *mut task_struct = bpf_get_current_task_btf();
+            let task: *const u8 = task.cast();
+            charge(cpu, number, task, clock(task));
+        });
+    }
+    0
+}
+
+#[inline(always)]
+fn this_cpu() -> Option<&'static mut Cpu> {
+    let number = unsafe { bpf_get_smp_processor_id() } as u32;
+    // SAFETY: each field is written by programs on one tracepoint only, which does not nest on a CPU.
+    CPUS.get_ptr_mut(number).map(|cpu| unsafe { &mut *cpu })
+}
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn fork(ctx: BtfTracePointContext) -> i32 {
+    let child: *const u8 = ctx.arg(1);
+    let Some(cpu) = this_cpu() else { return 0 };
+    unsafe { accounted(&raw mut cpu.costs[FORK], || cpu.forks += is_leader(child) as u64) };
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn exec(_ctx: BtfTracePointContext) -> i32 {
+    let Some(cpu) = this_cpu() else { return 0 };
+    unsafe { accounted(&raw mut cpu.costs[EXEC], || cpu.execs += 1) };
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn exit(ctx: BtfTracePointContext) -> i32 {
+    let task: *const u8 = ctx.arg(0);
+    let Some(cpu) = this_cpu() else { return 0 };
+    unsafe { accounted(&raw mut cpu.costs[EXIT], || cpu.exits += is_leader(task) as u64) };
+    0
+}
+
+/// Whether the task is its process's first thread.
+#[inline(always)]
+unsafe fn is_leader(task: *const u8) -> bool {
+    unsafe {
+        let pid: u32 = member(task, constant!(OFFSETS.task_pid));
+        let tgid: u32 = member(task, constant!(OFFSETS.task_tgid));
+        pid == tgid
+    }
+}
+
+#[btf_tracepoint(function = "mark_victim")]
+pub fn oom_kill(ctx: BtfTracePointContext) -> i32 {
+    let Some(cpu) = this_cpu() else { return 0 };
+    unsafe { accounted(&raw mut cpu.costs[OOM_KILL], || note_oom_kill(&ctx)) };
+    0
+}
+
+#[inline(always)]
+unsafe fn note_oom_kill(ctx: &BtfTracePointContext) {
+    let Some(kills) = OOM.get_ptr_mut(0) else { return };
+    // SAFETY: the kernel holds its lock of the out-of-memory killer.
+    let kills = unsafe { &mut *kills };
+    let kill = &mut kills.latest[kills.count as usize % OOM_KILLS];
+    kill.at_ns = unsafe { bpf_ktime_get_ns() };
+    if constant!(VICTIM_IS_TASK) == 1 {
+        let task: *const u8 = ctx.arg(0);
+        unsafe {
+            kill.pid = member(task, constant!(OFFSETS.task_tgid));
+            kill.comm = member(task, constant!(OFFSETS.task_comm));
+        }
+    } else {
+        kill.pid = ctx.arg(0);
+        kill.comm = [0; 16];
+    }
+    kills.count += 1;
+}

@@ -1,0 +1,216 @@
+//! What the eBPF probes cost the workload: one round trip through two pipes between two processes pinned to one
+//! CPU (two context switches and two wake-ups), without programs, with programs that do nothing, and with
+//! probes, in turns. Needs the rights to load programs.
+//!
+//! `cargo bench -p perfwatch --bench ebpf [-- <rounds>]`
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aya::programs::BtfTracePoint;
+use aya::{Btf, Ebpf};
+use perfwatch::config::Roots;
+use perfwatch::snapshot::source::{Source, Tick};
+
+/// Committed beside the probes, built from `perfwatch-ebpf/src/empty.rs`.
+static EMPTY: &[u8] = aya::include_bytes_aligned!("../../perfwatch-ebpf/prebuilt/empty.o");
+
+const TRIPS: u32 = 50_000;
+
+enum Arm {
+    Nothing,
+    /// Tracepoints with an empty program each.
+    Empty(&'static [&'static str]),
+    /// Probes by the names of the registry; all of them if empty.
+    Probes(&'static [&'static str]),
+}
+
+const ARMS: &[(&str, Arm)] = &[
+    ("nothing", Arm::Nothing),
+    ("empty sched_switch", Arm::Empty(&["sched_switch"])),
+    ("empty sched_switch + sched_wakeup", Arm::Empty(&["sched_switch", "sched_wakeup"])),
+    ("runqueue + processes", Arm::Probes(&["runqueue", "processes"])),
+    ("all probes", Arm::Probes(&[])),
+];
+
+fn main() {
+    if std::env::args().any(|arg| arg == "--echo") {
+        return echo();
+    }
+    let rounds = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(10usize);
+    let cpu = std::thread::available_parallelism().map_or(0, |n| n.get() - 1);
+    let mut trips = Trips::start(cpu);
+    trips.measure();
+    let mut measured: Vec<Vec<f64>> = vec![Vec::new(); ARMS.len()];
+    for round in 0..rounds {
+        // Each round begins with another arm, so that a drift of the machine hits all alike.
+        for turn in 0..ARMS.len() {
+            let number = (round + turn) % ARMS.len();
+            let loaded = Loaded::load(&ARMS[number].1);
+            measured[number].push(trips.measure());
+            drop(loaded);
+        }
+    }
+    println!("{TRIPS} round trips on CPU {cpu}, median of {rounds} rounds, differences within a round");
+    let base = measured[0].clone();
+    for ((name, _), trips) in ARMS.iter().zip(&measured) {
+        let slower: Vec<f64> = trips.iter().zip(&base).map(|(with, without)| with - without).collect();
+        let percent: Vec<f64> =
+            trips.iter().zip(&base).map(|(with, without)| (with / without - 1.0) * 100.0).collect();
+        println!(
+            "{name:36} {:7.0} ns/round trip {:+7.0} ns {:+6.1}%",
+            median(trips),
+            median(&slower),
+            median(&percent)
+        );
+    }
+    println!("{}", per_event(&mut trips));
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+/// Keeps programs attached until dropped.
+enum Loaded {
+    Nothing,
+    Empty { _ebpf: Box<Ebpf> },
+    Probes { sources: Vec<Box<dyn Source>> },
+}
+
+impl Loaded {
+    fn load(arm: &Arm) -> Self {
+        match arm {
+            Arm::Nothing => Self::Nothing,
+            Arm::Empty(tracepoints) => {
+                let btf = Btf::from_sys_fs().unwrap();
+                let mut ebpf = Ebpf::load(EMPTY).unwrap();
+                for tracepoint in *tracepoints {
+                    let program = ebpf.program_mut(&tracepoint.replace("sched", "empty")).unwrap();
+                    let program: &mut BtfTracePoint = program.try_into().unwrap();
+                    program.load(tracepoint, &btf).unwrap();
+                    program.attach().unwrap();
+                }
+                Self::Empty { _ebpf: Box::new(ebpf) }
+            }
+            Arm::Probes(names) => {
+                let mut sources = perfwatch::probes::all(&Roots::default());
+                sources.retain(|source| names.is_empty() || names.contains(&source.name()));
+                for source in &mut sources {
+                    source.sample(&tick()).unwrap();
+                }
+                Self::Probes { sources }
+            }
+        }
+    }
+}
+
+fn tick() -> Tick {
+    Tick { timestamp: "benchmark".into(), interval: Duration::from_secs(1) }
+}
+
+/// The kernel's accounting of each program while the round trips go on; it adds about 30 ns to each run.
+fn per_event(trips: &mut Trips) -> String {
+    const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+    let before = std::fs::read_to_string(SWITCH).unwrap_or_default();
+    if std::fs::write(SWITCH, "1").is_err() {
+        return format!("no figures per event: {SWITCH} cannot be written");
+    }
+    let mut out = "by the kernel's own accounting:".to_owned();
+    let empty = Loaded::load(&Arm::Empty(&["sched_switch", "sched_wakeup"]));
+    trips.measure();
+    if let Loaded::Empty { _ebpf } = &empty {
+        for (name, program) in _ebpf.programs() {
+            let Ok(info) = program.info() else { continue };
+            let runs = info.run_count().max(1) as f64;
+            let _ = write!(out, "\n  {name:36} {:6.0} ns/run", info.run_time().as_nanos() as f64 / runs);
+        }
+    }
+    drop(empty);
+    let probes = Loaded::load(&Arm::Probes(&[]));
+    let began = Instant::now();
+    trips.measure();
+    let elapsed = began.elapsed().as_nanos() as f64;
+    let mut total = 0.0;
+    if let Loaded::Probes { sources } = &probes {
+        let mut seen = Vec::new();
+        for program in sources.iter().flat_map(|source| source.report().programs) {
+            // Two documents may share programs.
+            if seen.contains(&program.name) {
+                continue;
+            }
+            let (Some(runs), Some(time)) = (program.run_count, program.run_time_ns) else { continue };
+            total += time as f64;
+            let _ =
+                write!(out, "\n  {:36} {:6.0} ns/run, {runs} runs", program.name, time as f64 / runs as f64);
+            seen.push(program.name);
+        }
+    }
+    let _ = write!(out, "\n  all together {:.2}% of one CPU", total / elapsed * 100.0);
+    let _ = std::fs::write(SWITCH, before.trim());
+    out
+}
+
+/// The other end of the pipes: sends every byte back.
+fn echo() {
+    let mut byte = [0];
+    let (mut stdin, mut stdout) = (std::io::stdin().lock(), unbuffered_stdout());
+    while stdin.read_exact(&mut byte).is_ok() && stdout.write_all(&byte).is_ok() {}
+}
+
+fn unbuffered_stdout() -> std::fs::File {
+    std::fs::OpenOptions::new().write(true).open("/proc/self/fd/1").unwrap()
+}
+
+struct Trips {
+    child: Child,
+    to: ChildStdin,
+    from: ChildStdout,
+}
+
+impl Trips {
+    fn start(cpu: usize) -> Self {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(cpu);
+        rustix::thread::sched_setaffinity(None, &set).unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg("--echo")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (to, from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Self { child, to, from }
+    }
+
+    /// ns per round trip: the fastest tenth of short batches, since other work on the machine only adds.
+    fn measure(&mut self) -> f64 {
+        const BATCH: u32 = 500;
+        let mut batches: Vec<f64> = (0..TRIPS / BATCH)
+            .map(|_| {
+                let began = Instant::now();
+                let mut byte = [7];
+                for _ in 0..BATCH {
+                    self.to.write_all(&byte).unwrap();
+                    self.from.read_exact(&mut byte).unwrap();
+                }
+                began.elapsed().as_nanos() as f64 / f64::from(BATCH)
+            })
+            .collect();
+        batches.sort_by(f64::total_cmp);
+        let fastest = batches.len() / 10;
+        batches[..fastest].iter().sum::<f64>() / fastest as f64
+    }
+}
+
+impl Drop for Trips {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,44 @@
+//! `/metrics`: everything in the newest snapshot, and what PerfWatch itself costs, as Prometheus reads it.
+
+mod documents;
+mod exposition;
+mod intervals;
+mod own;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::exposition::Exposition;
+pub(super) use self::intervals::Intervals;
+use super::AppState;
+use super::error::Guarded;
+use super::extract::Scraper;
+
+/// The text format that all versions of Prometheus read.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(scrape))
+}
+
+/// All metrics, for Prometheus
+///
+/// Needs an API token with the scope `metrics`, unless the server is configured to serve it to everyone.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "metrics",
+    responses((status = 200, content_type = "text/plain", body = String), Guarded)
+)]
+async fn scrape(_: Scraper, State(state): State<AppState>) -> Response {
+    let mut exposition = Exposition::default();
+    if let Some(snapshot) = state.hub.latest() {
+        documents::write(&snapshot, &mut exposition);
+        state.intervals().write(&state.hub, &mut exposition);
+    }
+    own::write(&state, &mut exposition);
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition.finish()).into_response()
+}

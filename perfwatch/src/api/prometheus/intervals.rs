@@ -1,0 +1,151 @@
+//! Counts and histograms of single intervals, added up: what Prometheus calls counters.
+//!
+//! Nothing is added before the first scrape, and between scrapes nothing is done: a scrape takes up the messages
+//! since the one before from the stream's memory. Should scrapes be further apart than that memory reaches (an hour
+//! at the default interval), what lies between is not counted, which a counter may do.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::documents::{Exported, MOST, exported};
+use super::exposition::{Exposition, Kind};
+use crate::snapshot::dictionary::Export;
+use crate::snapshot::histogram::{Histogram, Unit};
+use crate::stream::Hub;
+
+/// Devices come and go; past this many series no new ones are begun.
+const MOST_SERIES: usize = 20_000;
+
+#[derive(Debug, Default)]
+pub(in crate::api) struct Intervals(Mutex<Sums>);
+
+#[derive(Debug, Default)]
+struct Sums {
+    /// Number of the last message that was added.
+    seen: u64,
+    /// By field and labels.
+    counts: BTreeMap<(usize, String), f64>,
+    histograms: BTreeMap<(usize, String), Histogram>,
+}
+
+impl Intervals {
+    pub(super) fn write(&self, hub: &Hub, exposition: &mut Exposition) {
+        let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (newest, messages) = hub.since(sums.seen);
+        // Before the first scrape nobody counted: it begins with the newest.
+        let skipped = if sums.seen == 0 { messages.len().saturating_sub(1) } else { 0 };
+        messages.iter().skip(skipped).for_each(|message| sums.add(message));
+        sums.seen = newest;
+        sums.write(exposition);
+    }
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    data: BTreeMap<&'a str, &'a RawValue>,
+}
+
+fn is_interval(field: &Exported) -> bool {
+    matches!(field.export, Export::Interval(..) | Export::Histogram(_))
+}
+
+impl Sums {
+    fn add(&mut self, message: &Bytes) {
+        let Ok(message) = serde_json::from_slice::<Message<'_>>(message) else { return };
+        for (name, document) in message.data {
+            let mut fields = exported()
+                .iter()
+                .enumerate()
+                .filter(|(_, field)| field.metric_type.as_str() == name && is_interval(field))
+                .peekable();
+            if fields.peek().is_none() {
+                continue;
+            }
+            let Ok(document) = serde_json::from_str::<Value>(document.get()) else { continue };
+            for (at, field) in fields {
+                for place in field.path.places(&document, MOST) {
+                    self.add_one((at, field.name.series(&place.labels)), field.export, place.value);
+                }
+            }
+        }
+    }
+
+    fn add_one(&mut self, key: (usize, String), export: Export, value: &Value) {
+        let is_full = self.counts.len() + self.histograms.len() >= MOST_SERIES;
+        match export {
+            Export::Interval(_, scale) => {
+                let Some(number) = value.as_f64().filter(|number| *number >= 0.0) else { return };
+                if !is_full || self.counts.contains_key(&key) {
+                    *self.counts.entry(key).or_default() += number * scale;
+                }
+            }
+            Export::Histogram(_) => {
+                let Ok(histogram) = Histogram::deserialize(value) else { return };
+                if let Some(sum) = self.histograms.get_mut(&key) {
+                    let same_unit = sum.merge(&histogram);
+                    debug_assert!(same_unit, "a field has one unit");
+                } else if !is_full {
+                    self.histograms.insert(key, histogram);
+                }
+            }
+            Export::None | Export::Gauge(..) | Export::Counter(..) => {}
+        }
+    }
+
+    fn write(&self, exposition: &mut Exposition) {
+        for ((at, series), count) in &self.counts {
+            let field = &exported()[*at];
+            exposition.add_series(field.name.family, Kind::Counter, field.help, series.clone(), count);
+        }
+        for ((at, series), histogram) in &self.histograms {
+            let field = &exported()[*at];
+            let sum = histogram.sum() as f64 / base_unit(histogram.unit());
+            let buckets = buckets(histogram);
+            let (family, count) = (field.name.family, histogram.count());
+            exposition.add_histogram(family, field.help, series, &buckets, count, sum);
+        }
+    }
+}
+
+/// What a second is in nanoseconds, and a byte in bytes.
+fn base_unit(unit: Unit) -> f64 {
+    match unit {
+        Unit::Nanoseconds => 1e9,
+        Unit::Bytes => 1.0,
+    }
+}
+
+/// The powers of two between which bounds lie: 1 µs to 17 s, 512 bytes to 16 MiB.
+fn powers(unit: Unit) -> std::ops::RangeInclusive<u32> {
+    match unit {
+        Unit::Nanoseconds => 10..=34,
+        Unit::Bytes => 9..=24,
+    }
+}
+
+/// How many values do not exceed each bound. Buckets end just below powers of two, and so do the bounds: nothing
+/// has to be guessed.
+fn buckets(histogram: &Histogram) -> Vec<(f64, u64)> {
+    let mut counted = histogram.buckets().iter().peekable();
+    let mut count = 0u64;
+    powers(histogram.unit())
+        .map(|power| {
+            let bound = (1u64 << power) - 1;
+            let fits =
+                |index| perfwatch_common::histogram::bounds(index).is_some_and(|(_, high)| high <= bound);
+            while let Some((_, n)) = counted.next_if(|(index, _)| fits(*index)) {
+                count = count.saturating_add(*n);
+            }
+            (bound as f64 / base_unit(histogram.unit()), count)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What PerfWatch itself does and costs.
+
+use super::exposition::{Exposition, Kind, Label};
+use crate::api::{AppState, VERSION};
+use crate::snapshot::source::{Report, State};
+
+pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
+    let mut add =
+        |name, kind, help, labels: &[Label], value: f64| exposition.add(name, kind, help, labels, value);
+    add("build_info", Kind::Gauge, "The version that runs.", &[("version", VERSION.to_owned())], 1.0);
+    let clients = state.hub.subscribers() as f64;
+    add("stream_clients", Kind::Gauge, "Clients of the live stream.", &[], clients);
+    if let Some(writer) = &state.writer {
+        let stored = writer.written() as f64;
+        add("snapshots_stored_total", Kind::Counter, "Snapshots in the store, since the start.", &[], stored);
+        let lost = writer.dropped() as f64;
+        add("snapshots_lost_total", Kind::Counter, "Snapshots lost for good, since the start.", &[], lost);
+        let waiting = writer.waiting() as f64;
+        add("snapshots_waiting", Kind::Gauge, "Snapshots not in the store yet.", &[], waiting);
+        let spool = writer.spool_bytes() as f64;
+        add("spool_bytes", Kind::Gauge, "Disk space of snapshots that wait for the store.", &[], spool);
+        let failing = f64::from(u8::from(writer.failing()));
+        add("store_failing", Kind::Gauge, "Whether the store does not take what it is given.", &[], failing);
+    }
+    let reports = state.board.reports();
+    let tick: f64 = reports.iter().map(|report| report.cost.last_us / 1e6).sum();
+    add("tick_cpu_seconds", Kind::Gauge, "CPU time of all sources at the newest tick.", &[], tick);
+    for report in &reports {
+        source(report, &mut add);
+    }
+    if let Some(process) = Process::read() {
+        let Process { cpu_seconds, resident_bytes, open_files } = process;
+        add("process_cpu_seconds_total", Kind::Counter, "CPU time of the server.", &[], cpu_seconds);
+        add("process_resident_memory_bytes", Kind::Gauge, "Memory of the server.", &[], resident_bytes);
+        add("process_open_fds", Kind::Gauge, "Files that the server has open.", &[], open_files);
+    }
+}
+
+fn source(report: &Report, add: &mut impl FnMut(&'static str, Kind, &'static str, &[Label], f64)) {
+    let name = [("source", report.name.to_owned())];
+    let active = f64::from(u8::from(report.state == State::Active));
+    add("source_active", Kind::Gauge, "Whether a source measures.", &name, active);
+    let cost = report.cost.last_us / 1e6;
+    add("source_cpu_seconds", Kind::Gauge, "CPU time of a source at the newest tick.", &name, cost);
+    for program in &report.programs {
+        let labels = [name[0].clone(), ("program", program.name.clone())];
+        let counts = program.run_count.zip(program.run_time_ns);
+        if let Some((runs, ns)) = counts {
+            let help = "Runs of a BPF program; known while kernel.bpf_stats_enabled is on.";
+            add("bpf_program_runs_total", Kind::Counter, help, &labels, runs as f64);
+            let help = "Time of a BPF program; known while kernel.bpf_stats_enabled is on.";
+            add("bpf_program_run_seconds_total", Kind::Counter, help, &labels, ns as f64 / 1e9);
+        }
+    }
+}
+
+/// This process, as the kernel sees it; never the machine that is watched, which may be another `/proc`.
+#[derive(Debug)]
+struct Process {
+    cpu_seconds: f64,
+    resident_bytes: f64,
+    open_files: f64,
+}
+
+impl Process {
+    fn read() -> Option<Self> {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // The name before the parenthesis may hold blanks; user and system time are the 14th and 15th field.
+        let mut times = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let mut ticks = || times.next()?.parse::<f64>().ok();
+        let cpu_seconds = (ticks()? + ticks()?) / rustix::param::clock_ticks_per_second() as f64;
+        let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let pages: f64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+        Some(Self {
+            cpu_seconds,
+            resident_bytes: pages * rustix::param::page_size() as f64,
+            // The directory itself is open while it is read.
+            open_files: std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64,
+        })
+    }
+}

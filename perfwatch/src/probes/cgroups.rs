@@ -1,0 +1,108 @@
+//! Which cgroup hierarchy tasks are told apart by, and the names of the groups in it.
+
+use std::path::PathBuf;
+
+use crate::config::Roots;
+
+/// Version 1 hierarchies are separate per controller. The memory controller's is taken, since service and
+/// container managers put everything they run in a group of its own there.
+const CONTROLLER: &str = "memory";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hierarchy {
+    /// The unified one.
+    V2,
+    V1,
+}
+
+impl Hierarchy {
+    /// Version 2 unless the controller is bound to a hierarchy of version 1.
+    pub(super) fn of_machine(roots: &Roots) -> Self {
+        let text = std::fs::read_to_string(roots.proc("cgroups")).unwrap_or_default();
+        Self::parse(&text)
+    }
+
+    /// From the lines `controller hierarchy groups enabled` of /proc/cgroups.
+    fn parse(text: &str) -> Self {
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(CONTROLLER));
+        let fields: Vec<&str> = line.into_iter().flat_map(str::split_whitespace).collect();
+        match fields[..] {
+            [_, hierarchy, _, "1", ..] if hierarchy != "0" => Self::V1,
+            _ => Self::V2,
+        }
+    }
+
+    /// The path in a process's /proc/\<pid\>/cgroup.
+    pub(super) fn path(self, text: &str) -> Option<&str> {
+        text.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, path) = rest.split_once(':')?;
+            let ours = match self {
+                Self::V2 => line.starts_with("0::"),
+                Self::V1 => controllers.split(',').any(|name| name == CONTROLLER),
+            };
+            ours.then_some(path)
+        })
+    }
+
+    /// Where the directory of a group would hold its `cpu.stat`.
+    pub(super) fn cpu_stat(self, roots: &Roots, path: &str) -> PathBuf {
+        let mount = match self {
+            Self::V2 => "fs/cgroup",
+            Self::V1 => "fs/cgroup/cpu", // service and container managers use the same path in each hierarchy
+        };
+        roots.sys(mount).join(path.trim_start_matches('/')).join("cpu.stat")
+    }
+}
+
+/// How often and how long a group was held back by its limit since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Throttled {
+    pub periods: u64,
+    pub micros: u64,
+}
+
+impl Throttled {
+    /// From `cpu.stat`, of version 2 (`throttled_usec`) or 1 (`throttled_time`, ns); `None` for a group without
+    /// a CPU controller.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+            line.trim().parse::<u64>().ok()
+        };
+        let micros = value("throttled_usec").or_else(|| Some(value("throttled_time")? / 1000))?;
+        Some(Self { periods: value("nr_throttled")?, micros })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hierarchy_in_use_is_recognized() {
+        let bound = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t3\t1\nmemory\t4\t28\t1\n";
+        assert_eq!(Hierarchy::parse(bound), Hierarchy::V1);
+        assert_eq!(Hierarchy::parse(&bound.replace("memory\t4", "memory\t0")), Hierarchy::V2);
+        assert_eq!(Hierarchy::parse(&bound.replace("28\t1", "28\t0")), Hierarchy::V2, "not enabled");
+        assert_eq!(Hierarchy::parse(""), Hierarchy::V2);
+    }
+
+    #[test]
+    fn a_process_is_in_one_group_of_each_hierarchy() {
+        let text = "5:cpu,cpuacct:/a\n4:memory:/docker/1\n1:name=systemd:/c\n0::/system.slice/x.service\n";
+        assert_eq!(Hierarchy::V1.path(text), Some("/docker/1"));
+        assert_eq!(Hierarchy::V2.path(text), Some("/system.slice/x.service"));
+        assert_eq!(Hierarchy::V2.path("4:memory:/a:b\n"), None);
+        assert_eq!(Hierarchy::V1.path("4:memory:/a:b\n"), Some("/a:b"));
+    }
+
+    #[test]
+    fn both_versions_tell_of_throttling() {
+        let v2 = "usage_usec 5\nnr_periods 10\nnr_throttled 3\nthrottled_usec 1500\nnr_bursts 0\n";
+        assert_eq!(Throttled::parse(v2), Some(Throttled { periods: 3, micros: 1500 }));
+        let v1 = "nr_periods 10\nnr_throttled 3\nthrottled_time 1500000\n";
+        assert_eq!(Throttled::parse(v1), Throttled::parse(v2));
+        assert_eq!(Throttled::parse("usage_usec 5\n"), None);
+    }
+}

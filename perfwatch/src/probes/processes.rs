@@ -1,0 +1,52 @@
+//! Probe `processes`, document `processes`: what each process and cgroup used, from the programs of
+//! [`super::sched`].
+
+mod names;
+
+use self::names::Names;
+use super::Common;
+use super::sched::SharedSched;
+use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
+use crate::snapshot::{Document, MetricType, processes};
+
+pub(super) const NAME: &str = "processes";
+
+pub(super) struct Processes {
+    sched: SharedSched,
+    names: Names,
+}
+
+impl Processes {
+    pub(super) fn new(common: &Common<'_>) -> Self {
+        Self { sched: common.sched.share(), names: Names::new(common.roots) }
+    }
+}
+
+impl Source for Processes {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Processes
+    }
+
+    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+        let Some(interval) = self.sched.interval(tick) else {
+            let nothing = processes::Processes::default();
+            return Ok(Document::new(MetricType::Processes, &tick.timestamp, &nothing)?);
+        };
+        let ranking = processes::rank(&interval);
+        let details = ranking.top.iter().map(|process| self.names.details(process)).collect();
+        let cgroups: Vec<Option<String>> =
+            ranking.cgroups.iter().map(|cgroup| self.names.cgroup(cgroup.id, cgroup.member)).collect();
+        let mut events: Vec<_> = interval.oom_kills.iter().cloned().map(Into::into).collect();
+        events.extend(self.names.throttled(&ranking.cgroups, &tick.timestamp));
+        let body = processes::document(&interval, ranking, details, cgroups, events);
+        Ok(Document::new(MetricType::Processes, &tick.timestamp, &body)?)
+    }
+
+    fn report(&self) -> Report {
+        self.sched.report(Report::active(NAME, MetricType::Processes, Method::Ebpf))
+    }
+}

@@ -1,0 +1,226 @@
+//! What the kernel's numbers are called: users, cgroups; and what else is known of the listed processes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::config::Roots;
+use crate::probes::cgroups::{Hierarchy, Throttled};
+use crate::snapshot::derive::round;
+use crate::snapshot::processes::{Cgroup, Details, Event, Process};
+
+/// Names kept of cgroups; machines that make a group per job would fill the memory otherwise.
+const MOST_CGROUPS: usize = 4096;
+
+pub(super) struct Names {
+    roots: Roots,
+    hierarchy: Hierarchy,
+    users: Users,
+    /// Paths by the kernel's number, which is never given twice.
+    cgroups: HashMap<u64, String>,
+    throttled: HashMap<u64, Throttled>,
+    /// Whether the kernel's process numbers are those of our `/proc`.
+    sees_host: bool,
+    page_bytes: u64,
+}
+
+impl Names {
+    pub(super) fn new(roots: &Roots) -> Self {
+        Self {
+            hierarchy: Hierarchy::of_machine(roots),
+            users: Users::new(roots.rootfs.join("etc/passwd")),
+            cgroups: HashMap::new(),
+            throttled: HashMap::new(),
+            sees_host: sees_host(roots),
+            page_bytes: rustix::param::page_size() as u64,
+            roots: roots.clone(),
+        }
+    }
+
+    pub(super) fn details(&mut self, process: &Process) -> Details {
+        Details {
+            user: self.users.name(process.uid),
+            cgroup: self.cgroup(process.cgroup, process.pid),
+            rss_bytes: if process.exited { None } else { self.rss_bytes(process.pid) },
+        }
+    }
+
+    /// The path of a cgroup. The first time one of its processes is asked; `None` if that has exited.
+    pub(super) fn cgroup(&mut self, id: u64, member: u32) -> Option<String> {
+        if let Some(path) = self.cgroups.get(&id) {
+            return Some(path.clone());
+        }
+        if !self.sees_host {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.roots.proc(format!("{member}/cgroup"))).ok()?;
+        let path = self.hierarchy.path(&text)?.to_owned();
+        if self.cgroups.len() >= MOST_CGROUPS {
+            self.cgroups.clear();
+        }
+        self.cgroups.insert(id, path.clone());
+        Some(path)
+    }
+
+    /// The second field of `statm`, in pages.
+    fn rss_bytes(&self, pid: u32) -> Option<u64> {
+        if !self.sees_host {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.roots.proc(format!("{pid}/statm"))).ok()?;
+        let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+        Some(pages * self.page_bytes)
+    }
+
+    /// Which of the listed cgroups were held back since the last call.
+    pub(super) fn throttled(&mut self, cgroups: &[Cgroup], timestamp: &str) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut standing = HashMap::new();
+        for cgroup in cgroups {
+            let Some(path) = self.cgroups.get(&cgroup.id) else { continue };
+            let text = std::fs::read_to_string(self.hierarchy.cpu_stat(&self.roots, path));
+            let Some(now) = text.ok().and_then(|text| Throttled::parse(&text)) else { continue };
+            standing.insert(cgroup.id, now);
+            let Some(before) = self.throttled.get(&cgroup.id) else { continue };
+            if now.periods > before.periods {
+                events.push(Event::CgroupThrottled {
+                    timestamp: timestamp.to_owned(),
+                    cgroup: path.clone(),
+                    periods: now.periods - before.periods,
+                    throttled_ms: round(now.micros.saturating_sub(before.micros) as f64 / 1e3, 3),
+                });
+            }
+        }
+        self.throttled = standing;
+        events
+    }
+}
+
+/// The kernel numbers processes as its first PID namespace does. In a container with one of its own those
+/// numbers would name others in its `/proc`, unless the host's is mounted for us.
+fn sees_host(roots: &Roots) -> bool {
+    const FIRST: &str = "pid:[4026531836]"; // PROC_PID_INIT_INO
+    let own = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    roots.procfs != Path::new("/proc") || own.as_os_str() == FIRST
+}
+
+/// `/etc/passwd`, read again when it changes.
+struct Users {
+    path: PathBuf,
+    modified: Option<SystemTime>,
+    names: HashMap<u32, String>,
+    checked: Option<std::time::Instant>,
+}
+
+impl Users {
+    fn new(path: PathBuf) -> Self {
+        Self { path, modified: None, names: HashMap::new(), checked: None }
+    }
+
+    fn name(&mut self, uid: u32) -> Option<String> {
+        self.refresh();
+        self.names.get(&uid).cloned()
+    }
+
+    fn refresh(&mut self) {
+        const OFTEN_ENOUGH: std::time::Duration = std::time::Duration::from_secs(30);
+        if self.checked.is_some_and(|at| at.elapsed() < OFTEN_ENOUGH) {
+            return;
+        }
+        self.checked = Some(std::time::Instant::now());
+        let modified = std::fs::metadata(&self.path).and_then(|file| file.modified()).ok();
+        if modified.is_some() && modified == self.modified {
+            return;
+        }
+        self.modified = modified;
+        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        self.names = parse_passwd(&text);
+    }
+}
+
+/// Lines `name:password:uid:…`; of two names for one number the first counts, as for the C library.
+fn parse_passwd(text: &str) -> HashMap<u32, String> {
+    let mut names = HashMap::new();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1).and_then(|uid| uid.parse().ok())) {
+            names.entry(uid).or_insert_with(|| name.to_owned());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::sched::Usage;
+
+    #[test]
+    fn users_have_the_first_of_their_names() {
+        let names = parse_passwd("root:x:0:0::/root:/bin/sh\n#comment\ntoor:x:0:0::/:\nweb:x:33:33:::\n");
+        assert_eq!(names.get(&0).map(String::as_str), Some("root"));
+        assert_eq!(names.get(&33).map(String::as_str), Some("web"));
+        assert_eq!(names.len(), 2);
+    }
+
+    /// A machine of version 2 with one process and one limited group.
+    fn machine() -> (tempfile::TempDir, Roots) {
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("proc/42/cgroup", "0::/jobs/build\n");
+        put("proc/42/statm", "1000 25 3 1 0 9 0\n");
+        put("sys/fs/cgroup/jobs/build/cpu.stat", "nr_throttled 3\nthrottled_usec 1500\n");
+        put("etc/passwd", "builder:x:1000:1000:::\n");
+        let at = |path: &str| root.path().join(path);
+        let roots = Roots { procfs: at("proc"), sysfs: at("sys"), rootfs: at("") };
+        (root, roots)
+    }
+
+    #[test]
+    fn a_process_gets_names_and_memory() {
+        let (_root, roots) = machine();
+        let mut names = Names::new(&roots);
+        let mut process = Process {
+            pid: 42,
+            comm: "cc".into(),
+            uid: 1000,
+            cgroup: 7,
+            threads: 1,
+            exited: false,
+            usage: Usage::default(),
+        };
+        let details = names.details(&process);
+        assert_eq!(details.user.as_deref(), Some("builder"));
+        assert_eq!(details.cgroup.as_deref(), Some("/jobs/build"));
+        assert_eq!(details.rss_bytes, Some(25 * rustix::param::page_size() as u64));
+        // Another in the same group, which has exited: the name is known by now.
+        (process.pid, process.uid, process.exited) = (43, 5, true);
+        let details = names.details(&process);
+        assert_eq!((details.user, details.rss_bytes), (None, None));
+        assert_eq!(details.cgroup.as_deref(), Some("/jobs/build"));
+    }
+
+    #[test]
+    fn throttling_is_told_once() {
+        let (root, roots) = machine();
+        let mut names = Names::new(&roots);
+        let group = Cgroup { id: 7, member: 42, processes: 1, usage: Usage::default() };
+        names.cgroup(group.id, group.member).unwrap();
+        let groups = [group];
+        assert_eq!(names.throttled(&groups, "t0"), []);
+        let stat = root.path().join("sys/fs/cgroup/jobs/build/cpu.stat");
+        std::fs::write(stat, "nr_throttled 5\nthrottled_usec 4000\n").unwrap();
+        let event = Event::CgroupThrottled {
+            timestamp: "t1".into(),
+            cgroup: "/jobs/build".into(),
+            periods: 2,
+            throttled_ms: 2.5,
+        };
+        assert_eq!(names.throttled(&groups, "t1"), [event]);
+        assert_eq!(names.throttled(&groups, "t2"), []);
+    }
+}

@@ -1,0 +1,37 @@
+//! Probe `runqueue`, document `scheduler`: run-queue wait and off-CPU time, from the programs of [`super::sched`].
+
+use super::sched::SharedSched;
+use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
+use crate::snapshot::{Document, MetricType, scheduler};
+
+pub(super) const NAME: &str = "runqueue";
+
+pub(super) struct RunQueue {
+    sched: SharedSched,
+}
+
+impl RunQueue {
+    pub(super) fn new(sched: &SharedSched) -> Self {
+        Self { sched: sched.share() }
+    }
+}
+
+impl Source for RunQueue {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Scheduler
+    }
+
+    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+        let interval = self.sched.interval(tick);
+        let body = scheduler::derive(interval.as_deref());
+        Ok(Document::new(MetricType::Scheduler, &tick.timestamp, &body)?)
+    }
+
+    fn report(&self) -> Report {
+        self.sched.report(Report::active(NAME, MetricType::Scheduler, Method::Ebpf))
+    }
+}

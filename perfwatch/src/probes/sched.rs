@@ -1,0 +1,288 @@
+//! Probe `sched`: the programs on the scheduler's tracepoints. Its readings become two documents:
+//! `scheduler` (see `runqueue`) and `processes`.
+//!
+//! # Hook points
+//! tp_btf `sched_switch`, `sched_migrate_task` (since 6.12), `sched_process_fork`, `sched_process_exec`, `sched_process_exit`, `mark_victim`. At
+//! each reading the CPUs that are busy run `flush`, so that a task which does not leave its CPU is charged too.
+//!
+//! # Output
+//! Arrays mapped into our memory: per CPU totals and histograms; a table of tasks, 128 bytes each, at
+//! `pid & mask`; per CPU a list of the tasks that were active since the last reading. A reading looks only at
+//! those. A task whose entry was taken over by another before it was read is part of the CPUs' totals,
+//! which are counted on their own, and so of what documents call the rest.
+
+mod counting;
+mod layout;
+mod shared;
+
+use std::collections::{BTreeSet, HashMap};
+use std::mem::offset_of;
+use std::time::{Duration, Instant};
+
+use aya::Ebpf;
+use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
+use perfwatch_common::cost::Cost;
+use perfwatch_common::sched::{Cpu, OOM_KILLS, OomKills, PROGRAMS, TOUCHED, Task, Touched};
+use time::OffsetDateTime;
+
+use self::counting::Counting;
+use super::cgroups::Hierarchy;
+use super::kernel::Kernel;
+use super::loader::{self, Unavailable};
+use super::mapped::Mapped;
+use crate::snapshot::rfc3339;
+use crate::snapshot::sched::{CpuInterval, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm};
+use crate::snapshot::source::ProgramStats;
+
+pub(super) use self::shared::SharedSched;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../perfwatch-ebpf/prebuilt/sched.o");
+
+/// Entries of the table of tasks at most: 8 MB.
+const MOST_TASKS: u32 = 65_536;
+
+/// Programs besides `switch`, without which the rest still works.
+const OPTIONAL: [(&str, &str); 4] = [
+    ("fork", "sched_process_fork"),
+    ("exec", "sched_process_exec"),
+    ("exit", "sched_process_exit"),
+    ("oom_kill", "mark_victim"),
+];
+
+pub(super) struct Sched {
+    ebpf: Ebpf,
+    cpus: Mapped<Cpu>,
+    tasks: Mapped<Task>,
+    touched: Mapped<Touched>,
+    oom: Mapped<OomKills>,
+    /// Whether `flush` could be loaded (5.11 and later).
+    flushes: bool,
+    /// What could not be loaded though the rest was.
+    missing: Vec<Unavailable>,
+    /// The readings that the last interval ended with.
+    before: Vec<Cpu>,
+    /// How far each CPU's list of active tasks has been read.
+    heads: Vec<u64>,
+    /// What each active task had used by the last reading, by its index in the table.
+    seen: HashMap<u32, Task>,
+    oom_seen: u64,
+    counting: Counting,
+    /// Whether the kernel accounts for storage traffic.
+    storage: bool,
+    ledger: Ledger,
+    epoch: u32,
+    read_at: Instant,
+}
+
+impl Sched {
+    /// Loads and attaches the programs; counting begins at once.
+    pub(super) fn load(kernel: &Kernel, hierarchy: Hierarchy, pid_max: u32) -> Result<Self, Unavailable> {
+        let possible: u32 = aya::util::nr_cpus()
+            .map_err(|(what, error)| Unavailable::from_error(what, &error))?
+            .try_into()
+            .unwrap_or(u32::MAX);
+        let offsets = layout::offsets(kernel, hierarchy)?;
+        let mut counting = Counting::open(0..possible);
+        let counting_mask = counting.mask();
+        let entries = pid_max.clamp(1024, MOST_TASKS).next_power_of_two();
+        let mask = entries - 1;
+        let victim = kernel.arguments("mark_victim").is_some_and(|arguments| {
+            arguments.first().is_some_and(|first| first.as_deref() == Some("task_struct"))
+        });
+        let victim = u32::from(victim);
+        let delayed_sleepers = offsets.task_sched_delayed != 0;
+        let touched_entries = possible.saturating_mul(TOUCHED as u32);
+        let mut ebpf = loader::load("sched", OBJECT, |loader| {
+            loader
+                .override_global("OFFSETS", &offsets, true)
+                .override_global("MASK", &mask, true)
+                .override_global("COUNTING", &counting_mask, true)
+                .override_global("VICTIM_IS_TASK", &victim, true)
+                .map_max_entries("CPUS", possible)
+                .map_max_entries("TASKS", entries)
+                .map_max_entries("TOUCHED_TASKS", touched_entries);
+        })?;
+        counting.attach(&mut ebpf);
+        let cpus = Mapped::<Cpu>::new(&ebpf, "CPUS", possible)?;
+        let tasks = Mapped::new(&ebpf, "TASKS", entries)?;
+        let touched = Mapped::new(&ebpf, "TOUCHED_TASKS", touched_entries)?;
+        let oom = Mapped::new(&ebpf, "OOM", 1)?;
+        // Entries of the table start with epoch 0, which must not be the current one.
+        let epoch = 1;
+        set_epoch(&cpus, epoch);
+
+        if delayed_sleepers {
+            // Without it waits would be believed that never were, so it is not optional here.
+            kernel.attach(&mut ebpf, "migrate", "sched_migrate_task")?;
+        }
+        let mut missing = Vec::new();
+        for (program, tracepoint) in OPTIONAL {
+            if let Err(why) = kernel.attach(&mut ebpf, program, tracepoint) {
+                missing.push(why);
+            }
+        }
+        let flushes = match flush_program(&mut ebpf).and_then(|program| {
+            program.load().map_err(|error| Unavailable::from_error("loading the program flush", &error))
+        }) {
+            Ok(()) => true,
+            Err(why) => {
+                missing.push(why);
+                false
+            }
+        };
+        kernel.attach(&mut ebpf, "switch", "sched_switch")?;
+        let before = (0..possible).filter_map(|cpu| cpus.get(cpu)).collect();
+        Ok(Self {
+            ebpf,
+            cpus,
+            tasks,
+            touched,
+            oom,
+            flushes,
+            missing,
+            before,
+            heads: vec![0; possible as usize],
+            seen: HashMap::new(),
+            oom_seen: 0,
+            counting,
+            storage: offsets.task_read_bytes != 0,
+            ledger: Ledger::default(),
+            epoch,
+            read_at: Instant::now(),
+        })
+    }
+
+    /// Everything since the last reading.
+    pub(super) fn read(&mut self) -> Interval {
+        self.flush();
+        // The order matters: what is touched from now on is noted behind these ends, in the next epoch or this.
+        let ends: Vec<u64> = (0..self.cpus.len()).map(|cpu| self.touched_end(cpu)).collect();
+        self.epoch = self.epoch.wrapping_add(1);
+        set_epoch(&self.cpus, self.epoch);
+        let tasks = self.read_tasks(&ends);
+
+        let elapsed = self.read_at.elapsed();
+        self.read_at = Instant::now();
+        let mut cpus = Vec::with_capacity(self.before.len());
+        for (number, before) in (0u32..).zip(&mut self.before) {
+            let Some(mut now) = self.cpus.get(number) else { continue };
+            now.woken.max = self.cpus.take_u64(number, offset_of!(Cpu, woken.max));
+            now.preempted.max = self.cpus.take_u64(number, offset_of!(Cpu, preempted.max));
+            now.off_cpu.max = self.cpus.take_u64(number, offset_of!(Cpu, off_cpu.max));
+            // A CPU that never switched is not there, or has nothing to tell.
+            if now.switches > 0 {
+                cpus.push(CpuInterval::between(number, before, &now));
+            }
+            *before = now;
+        }
+        for cpu in &cpus {
+            self.counting.follow(cpu.cpu);
+        }
+        let totals = cpus.iter().fold(Totals::default(), |sum, cpu| sum.plus(&cpu.totals));
+        let known = tasks.iter().fold(Usage::default(), |sum, task| sum.plus(&task.usage));
+        Interval {
+            elapsed,
+            cpus,
+            tasks,
+            used: self.ledger.close(&totals.usage, &known),
+            oom_kills: self.read_oom_kills(),
+            counting: self.counting.mask(),
+            storage: self.storage,
+        }
+    }
+
+    /// Has each CPU that is running a task charge it now.
+    fn flush(&mut self) {
+        if !self.flushes {
+            return;
+        }
+        let busy: Vec<u32> = (0..self.cpus.len()).filter(|cpu| self.is_busy(*cpu)).collect();
+        let Ok(program) = flush_program(&mut self.ebpf) else { return };
+        for cpu in busy {
+            // A CPU that has just gone offline runs nothing that could be charged.
+            let _ = program.test_run(RawTracePointRunOptions { cpu: Some(cpu), ..Default::default() });
+        }
+    }
+
+    fn is_busy(&self, cpu: u32) -> bool {
+        self.cpus.load_u32(cpu, offset_of!(Cpu, current)) != 0
+    }
+
+    fn touched_end(&self, cpu: u32) -> u64 {
+        self.cpus.load_u64(cpu, offset_of!(Cpu, touched))
+    }
+
+    fn read_tasks(&mut self, ends: &[u64]) -> Vec<TaskInterval> {
+        let mask = self.tasks.len() - 1;
+        let mut indices = BTreeSet::new();
+        for ((cpu, end), head) in (0u32..).zip(ends).zip(&mut self.heads) {
+            if end.wrapping_sub(*head) > TOUCHED {
+                // The list went round: every task may have been in it.
+                indices.extend(0..self.tasks.len());
+            } else {
+                indices.extend((*head..*end).filter_map(|at| {
+                    let slot = cpu * TOUCHED as u32 + (at % TOUCHED) as u32;
+                    Some(self.touched.get(slot)?.pid & mask)
+                }));
+            }
+            *head = *end;
+        }
+        indices.into_iter().filter_map(|index| self.read_task(index)).collect()
+    }
+
+    fn read_task(&mut self, index: u32) -> Option<TaskInterval> {
+        let now = self.tasks.get(index).filter(|task| task.pid != 0)?;
+        let before = if now.dead == 0 { self.seen.insert(index, now) } else { self.seen.remove(&index) };
+        let before = before.filter(|before| (before.pid, before.born) == (now.pid, now.born));
+        let used = TaskInterval::between(before.as_ref(), &now);
+        (used.usage != Usage::default()).then_some(used)
+    }
+
+    fn read_oom_kills(&mut self) -> Vec<OomKill> {
+        let Some(oom) = self.oom.get(0) else { return Vec::new() };
+        let new = oom.count.saturating_sub(self.oom_seen).min(OOM_KILLS as u64);
+        self.oom_seen = oom.count;
+        (oom.count - new..oom.count)
+            .map(|at| oom.latest[(at % OOM_KILLS as u64) as usize])
+            .map(|kill| OomKill {
+                timestamp: wall_clock(kill.at_ns),
+                pid: kill.pid,
+                comm: Some(comm(&kill.comm)).filter(|comm| !comm.is_empty()),
+            })
+            .collect()
+    }
+
+    /// What each program has cost so far, on all CPUs.
+    pub(super) fn stats(&self) -> Vec<ProgramStats> {
+        let none = || [Cost::default(); PROGRAMS.len()];
+        let costs = self
+            .before
+            .iter()
+            .fold(none(), |sum, cpu| std::array::from_fn(|program| sum[program].plus(&cpu.costs[program])));
+        loader::stats(&self.ebpf, PROGRAMS.into_iter().zip(costs))
+    }
+
+    /// Parts of the probe that this kernel refused.
+    pub(super) fn missing(&self) -> &[Unavailable] {
+        &self.missing
+    }
+}
+
+fn set_epoch(cpus: &Mapped<Cpu>, epoch: u32) {
+    for cpu in 0..cpus.len() {
+        cpus.set_u32(cpu, offset_of!(Cpu, epoch), epoch);
+    }
+}
+
+fn flush_program(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, Unavailable> {
+    ebpf.program_mut("flush")
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| Unavailable { reason: "the object has no program flush".to_owned(), remedy: None })
+}
+
+/// The wall-clock time of a `CLOCK_MONOTONIC` reading of the last moments.
+fn wall_clock(at_ns: u64) -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now_ns = now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs();
+    rfc3339(OffsetDateTime::now_utc() - Duration::from_nanos(now_ns.saturating_sub(at_ns)))
+}

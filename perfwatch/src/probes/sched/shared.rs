@@ -1,0 +1,118 @@
+//! One set of programs for two documents: loaded by the first to ask, read once per tick.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Sched;
+use crate::config::Roots;
+use crate::probes::cgroups::Hierarchy;
+use crate::probes::kernel::SharedKernel;
+use crate::probes::loader::Unavailable;
+use crate::snapshot::sched::Interval;
+use crate::snapshot::source::{Report, State, Tick};
+
+pub(in crate::probes) struct SharedSched {
+    inner: Arc<Mutex<Inner>>,
+    /// The reading this one has had.
+    had: u64,
+}
+
+struct Inner {
+    pid_max: PathBuf,
+    hierarchy: Hierarchy,
+    phase: Phase,
+    /// Readings made so far, the last of them for this tick; `None` is what the one that loaded the programs gave.
+    readings: u64,
+    tick: String,
+    interval: Option<Arc<Interval>>,
+}
+
+enum Phase {
+    Closed(SharedKernel),
+    Open(Box<Sched>),
+    Unavailable(Unavailable),
+}
+
+impl std::fmt::Debug for SharedSched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedSched")
+    }
+}
+
+impl SharedSched {
+    pub(in crate::probes) fn new(roots: &Roots, kernel: &SharedKernel) -> Self {
+        let inner = Inner {
+            pid_max: roots.proc("sys/kernel/pid_max"),
+            hierarchy: Hierarchy::of_machine(roots),
+            phase: Phase::Closed(kernel.clone()),
+            readings: 0,
+            tick: String::new(),
+            interval: None,
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), had: 0 }
+    }
+
+    /// Another who shares the readings.
+    pub(in crate::probes) fn share(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), had: 0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was counted in the interval that ends with this tick: read by the first to ask, the same for all.
+    pub(in crate::probes) fn interval(&mut self, tick: &Tick) -> Option<Arc<Interval>> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that another read for an earlier tick, which this one missed, would be an old answer.
+        if inner.readings == self.had || inner.tick != tick.timestamp {
+            inner.interval = inner.read();
+            inner.readings += 1;
+            inner.tick.clone_from(&tick.timestamp);
+        }
+        self.had = inner.readings;
+        inner.interval.clone()
+    }
+
+    /// How the programs stand, as part of the report of one document.
+    pub(in crate::probes) fn report(&self, report: Report) -> Report {
+        match &self.lock().phase {
+            Phase::Closed(_) => Report { reason: Some("not loaded yet".into()), ..report },
+            Phase::Open(sched) => {
+                let missing = sched.missing().first();
+                Report {
+                    reason: missing.map(|why| why.reason.clone()),
+                    remedy: missing.and_then(|why| why.remedy.clone()),
+                    programs: sched.stats(),
+                    ..report
+                }
+            }
+            Phase::Unavailable(why) => Report {
+                state: State::Unavailable,
+                reason: Some(why.reason.clone()),
+                remedy: why.remedy.clone(),
+                ..report
+            },
+        }
+    }
+}
+
+impl Inner {
+    fn read(&mut self) -> Option<Arc<Interval>> {
+        match &mut self.phase {
+            Phase::Open(sched) => Some(Arc::new(sched.read())),
+            Phase::Unavailable(_) => None,
+            Phase::Closed(kernel) => {
+                // Without the file the kernel's own default stands in: it only sizes a table.
+                let pid_max = std::fs::read_to_string(&self.pid_max).ok();
+                let pid_max = pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
+                let loaded = kernel.get().and_then(|kernel| Sched::load(kernel, self.hierarchy, pid_max));
+                self.phase = match loaded {
+                    Ok(sched) => Phase::Open(Box::new(sched)),
+                    Err(why) => Phase::Unavailable(why),
+                };
+                None
+            }
+        }
+    }
+}

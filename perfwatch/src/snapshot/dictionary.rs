@@ -1,0 +1,135 @@
+//! Every field of every document: what it measures, in which unit, and under which name Prometheus gets it.
+//!
+//! docs/metrics.md and `/metrics` are made from this; a test holds it against the documents that are sent.
+
+mod devices;
+mod machine;
+mod path;
+mod probes;
+
+use super::MetricType;
+
+pub use path::{Path, Place};
+
+/// A field, or all fields of one name in a list or map.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Where it stands in its document; the notation is that of [`Path`].
+    pub path: &'static str,
+    /// Empty for texts, and for pure numbers.
+    pub unit: &'static str,
+    pub help: &'static str,
+    pub export: Export,
+}
+
+/// How a field goes to Prometheus. Names are without `perfwatch_` and may carry a constant label
+/// (`cpu_time_ratio{mode="user"}`); values are multiplied by the scale, which makes base units of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Export {
+    /// Texts, what other fields say too, and what has too many labels.
+    None,
+    /// A value of the moment, or of the last interval.
+    Gauge(&'static str, f64),
+    /// A count since boot, which the kernel keeps.
+    Counter(&'static str, f64),
+    /// A count of one interval: intervals are added up.
+    Interval(&'static str, f64),
+    /// A histogram of one interval, likewise.
+    Histogram(&'static str),
+}
+
+impl Export {
+    /// The name with its constant label, if it is exported.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gauge(name, _)
+            | Self::Counter(name, _)
+            | Self::Interval(name, _)
+            | Self::Histogram(name) => Some(name),
+        }
+    }
+}
+
+/// The fields of a document besides `_timestamp` and `_error`, which every document has.
+pub const fn fields(metric_type: MetricType) -> &'static [Field] {
+    match metric_type {
+        MetricType::Cpu => machine::CPU,
+        MetricType::Memory => machine::MEMORY,
+        MetricType::Network => devices::NETWORK,
+        MetricType::Disk => devices::DISK,
+        MetricType::MemoryBandwidth => machine::MEMORY_BANDWIDTH,
+        MetricType::Pressure => machine::PRESSURE,
+        MetricType::PerfEvents => probes::PERF_EVENTS,
+        MetricType::Scheduler => probes::SCHEDULER,
+        MetricType::Processes => probes::PROCESSES,
+        // Nothing makes these documents yet.
+        MetricType::BlockIo | MetricType::Tcp => &[],
+    }
+}
+
+/// Where a document's numbers come from.
+pub const fn source(metric_type: MetricType) -> &'static str {
+    match metric_type {
+        MetricType::Cpu => "`/proc/stat`, `/proc/loadavg`, cpufreq, and hwmon or thermal zones",
+        MetricType::Memory => "`/proc/meminfo`, and swapped pages from `/proc/vmstat`",
+        MetricType::Network => {
+            "`/proc/net/dev`, `/sys/class/net`, and sockets from sockstat, snmp and sock_diag; totals are \
+             without loopback"
+        }
+        MetricType::Disk => "`/proc/diskstats`, mountinfo and statvfs",
+        MetricType::MemoryBandwidth => "`/proc/vmstat`",
+        MetricType::Pressure => "`/proc/pressure` (PSI)",
+        MetricType::PerfEvents => {
+            "`perf_event_open`, read inside an eBPF program where that is permitted, else by group reads"
+        }
+        MetricType::Scheduler => "eBPF at context switches and wakeups",
+        MetricType::BlockIo => "eBPF at the issue and completion of block requests",
+        MetricType::Tcp => "eBPF at TCP's tracepoints, and `/proc/net/snmp`",
+        MetricType::Processes => "eBPF at context switches, and `/proc/[pid]`",
+    }
+}
+
+/// What a family of several fields measures; a family of one has its field's words.
+pub const FAMILIES: &[(&str, &str)] = &[
+    ("cpu_time_ratio", "Share of the time of all CPUs in each mode; user includes guest."),
+    ("disk_transferred_bytes_total", "Transferred by whole disks since boot."),
+    ("disk_requests_total", "Requests completed by whole disks since boot."),
+    (
+        "disk_request_seconds_total",
+        "Time of requests of whole disks since boot, from queueing to completion.",
+    ),
+    ("device_transferred_bytes_per_second", "Transferred by a disk, or a device made of disks."),
+    ("device_requests_per_second", "Requests completed by a disk, or a device made of disks."),
+    ("device_request_seconds", "Mean time of the requests that completed in the last interval."),
+    ("network_bytes_total", "Passed over all interfaces but loopback."),
+    ("network_packets_total", "Passed over all interfaces but loopback."),
+    ("network_errors_total", "Errors on all interfaces but loopback."),
+    ("network_drops_total", "Dropped on all interfaces but loopback."),
+    ("interface_bytes_total", "Passed over an interface since it was made."),
+    ("interface_packets_total", "Passed over an interface since it was made."),
+    ("interface_errors_total", "Errors of an interface since it was made."),
+    ("interface_drops_total", "Dropped by an interface since it was made."),
+    ("sockets", "Sockets by state; UDP sockets have none."),
+    ("memory_hugepages", "Huge pages by state."),
+    (
+        "pressure_stalled_ratio",
+        "Share of the time that some, or all (full), tasks were stalled, over 10, 60 and 300 s.",
+    ),
+    (
+        "pressure_stalled_seconds_per_second",
+        "Time that some, or all (full), tasks were stalled, per second of the last interval.",
+    ),
+    ("perf_miss_ratio", "Misses per access, of the last interval."),
+    (
+        "perf_misses_per_thousand_instructions",
+        "Misses per thousand instructions (MPKI), of the last interval.",
+    ),
+];
+
+const fn field(path: &'static str, unit: &'static str, help: &'static str, export: Export) -> Field {
+    Field { path, unit, help, export }
+}
+
+#[cfg(test)]
+mod tests;

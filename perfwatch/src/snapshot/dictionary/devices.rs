@@ -1,0 +1,277 @@
+//! The fields of the documents about interfaces and disks.
+
+use super::Export::{Counter, Gauge, None};
+use super::{Field, field};
+
+const PERCENT: f64 = 0.01;
+const MS: f64 = 1e-3;
+
+pub(super) const NETWORK: &[Field] = &[
+    field("bytes_sent_per_sec", "bytes/s", "Sent.", None),
+    field("bytes_recv_per_sec", "bytes/s", "Received.", None),
+    field(
+        "total_bytes_sent",
+        "bytes",
+        "Sent since the interfaces were made.",
+        Counter("network_bytes_total{direction=\"sent\"}", 1.0),
+    ),
+    field(
+        "total_bytes_recv",
+        "bytes",
+        "Received, likewise.",
+        Counter("network_bytes_total{direction=\"received\"}", 1.0),
+    ),
+    field(
+        "packets_sent",
+        "",
+        "Packets sent, likewise.",
+        Counter("network_packets_total{direction=\"sent\"}", 1.0),
+    ),
+    field(
+        "packets_recv",
+        "",
+        "Packets received, likewise.",
+        Counter("network_packets_total{direction=\"received\"}", 1.0),
+    ),
+    field(
+        "errors_in",
+        "",
+        "Bad packets received, likewise.",
+        Counter("network_errors_total{direction=\"received\"}", 1.0),
+    ),
+    field(
+        "errors_out",
+        "",
+        "Packets that could not be sent, likewise.",
+        Counter("network_errors_total{direction=\"sent\"}", 1.0),
+    ),
+    field(
+        "drops_in",
+        "",
+        "Packets received and dropped, likewise.",
+        Counter("network_drops_total{direction=\"received\"}", 1.0),
+    ),
+    field(
+        "drops_out",
+        "",
+        "Packets dropped instead of sent, likewise.",
+        Counter("network_drops_total{direction=\"sent\"}", 1.0),
+    ),
+    field("interfaces[interface=name].name", "", "Every interface, loopback included.", None),
+    field("interfaces[interface=name].state", "", "`up`, `down`, `unknown`, … (RFC 2863).", None),
+    field(
+        "interfaces[interface=name].speed_mbps",
+        "Mbit/s",
+        "Of a link that has one and is up.",
+        Gauge("interface_speed_bytes_per_second", 125_000.0),
+    ),
+    field(
+        "interfaces[interface=name].bytes_sent",
+        "bytes",
+        "Sent since it was made.",
+        Counter("interface_bytes_total{direction=\"sent\"}", 1.0),
+    ),
+    field(
+        "interfaces[interface=name].bytes_recv",
+        "bytes",
+        "Received, likewise.",
+        Counter("interface_bytes_total{direction=\"received\"}", 1.0),
+    ),
+    field(
+        "interfaces[interface=name].packets_sent",
+        "",
+        "Packets sent, likewise.",
+        Counter("interface_packets_total{direction=\"sent\"}", 1.0),
+    ),
+    field(
+        "interfaces[interface=name].packets_recv",
+        "",
+        "Packets received, likewise.",
+        Counter("interface_packets_total{direction=\"received\"}", 1.0),
+    ),
+    field(
+        "interfaces[interface=name].errors_in",
+        "",
+        "Bad packets received, likewise.",
+        Counter("interface_errors_total{direction=\"received\"}", 1.0),
+    ),
+    field(
+        "interfaces[interface=name].errors_out",
+        "",
+        "Packets that could not be sent, likewise.",
+        Counter("interface_errors_total{direction=\"sent\"}", 1.0),
+    ),
+    field(
+        "interfaces[interface=name].drops_in",
+        "",
+        "Packets received and dropped, likewise.",
+        Counter("interface_drops_total{direction=\"received\"}", 1.0),
+    ),
+    field(
+        "interfaces[interface=name].drops_out",
+        "",
+        "Packets dropped instead of sent, likewise.",
+        Counter("interface_drops_total{direction=\"sent\"}", 1.0),
+    ),
+    field("interfaces[interface=name].bytes_sent_per_sec", "bytes/s", "Sent.", None),
+    field("interfaces[interface=name].bytes_recv_per_sec", "bytes/s", "Received.", None),
+    field("interfaces[interface=name].packets_sent_per_sec", "1/s", "Packets sent.", None),
+    field("interfaces[interface=name].packets_recv_per_sec", "1/s", "Packets received.", None),
+    field("interfaces[interface=name].errors_in_per_sec", "1/s", "Bad packets received.", None),
+    field("interfaces[interface=name].errors_out_per_sec", "1/s", "Packets that could not be sent.", None),
+    field("interfaces[interface=name].drops_in_per_sec", "1/s", "Packets received and dropped.", None),
+    field("interfaces[interface=name].drops_out_per_sec", "1/s", "Packets dropped instead of sent.", None),
+    field("connection_count", "", "TCP sockets in any state, and UDP sockets.", None),
+    field(
+        "connections.established",
+        "",
+        "TCP sockets connected. Where `close_wait` is `null`, those are included.",
+        Gauge("sockets{protocol=\"tcp\",state=\"established\"}", 1.0),
+    ),
+    field(
+        "connections.time_wait",
+        "",
+        "TCP sockets that linger after their end.",
+        Gauge("sockets{protocol=\"tcp\",state=\"time_wait\"}", 1.0),
+    ),
+    field(
+        "connections.close_wait",
+        "",
+        "TCP sockets whose peer has closed, counted every 30 s.",
+        Gauge("sockets{protocol=\"tcp\",state=\"close_wait\"}", 1.0),
+    ),
+    field(
+        "connections.listen",
+        "",
+        "TCP sockets that listen, counted every 30 s.",
+        Gauge("sockets{protocol=\"tcp\",state=\"listen\"}", 1.0),
+    ),
+    field("connections.udp", "", "UDP sockets.", Gauge("sockets{protocol=\"udp\",state=\"\"}", 1.0)),
+    field(
+        "tcp_retransmits_per_sec",
+        "1/s",
+        "TCP segments sent again.",
+        Gauge("tcp_retransmits_per_second", 1.0),
+    ),
+];
+
+pub(super) const DISK: &[Field] = &[
+    field("partitions[device,mountpoint,fstype].device", "", "File systems that hold data, each once.", None),
+    field(
+        "partitions[device,mountpoint,fstype].mountpoint",
+        "",
+        "Where it is mounted nearest to its root.",
+        None,
+    ),
+    field("partitions[device,mountpoint,fstype].fstype", "", "Its type.", None),
+    field(
+        "partitions[device,mountpoint,fstype].total_bytes",
+        "bytes",
+        "Size; `null` while it does not answer.",
+        Gauge("filesystem_size_bytes", 1.0),
+    ),
+    field(
+        "partitions[device,mountpoint,fstype].used_bytes",
+        "bytes",
+        "In use.",
+        Gauge("filesystem_used_bytes", 1.0),
+    ),
+    field(
+        "partitions[device,mountpoint,fstype].free_bytes",
+        "bytes",
+        "That ordinary users may still take.",
+        Gauge("filesystem_available_bytes", 1.0),
+    ),
+    field(
+        "partitions[device,mountpoint,fstype].usage_percent",
+        "%",
+        "Used, of what ordinary users may take, as df(1) has it.",
+        Gauge("filesystem_usage_ratio", PERCENT),
+    ),
+    field("io.read_bytes_per_sec", "bytes/s", "Read from whole disks: nothing is counted twice.", None),
+    field("io.write_bytes_per_sec", "bytes/s", "Written, likewise.", None),
+    field(
+        "io.read_bytes",
+        "bytes",
+        "Read since boot.",
+        Counter("disk_transferred_bytes_total{operation=\"read\"}", 1.0),
+    ),
+    field(
+        "io.write_bytes",
+        "bytes",
+        "Written since boot.",
+        Counter("disk_transferred_bytes_total{operation=\"write\"}", 1.0),
+    ),
+    field(
+        "io.read_count",
+        "",
+        "Reads completed since boot.",
+        Counter("disk_requests_total{operation=\"read\"}", 1.0),
+    ),
+    field(
+        "io.write_count",
+        "",
+        "Writes completed since boot.",
+        Counter("disk_requests_total{operation=\"write\"}", 1.0),
+    ),
+    field(
+        "io.read_time_ms",
+        "ms",
+        "Time of reads since boot, from queueing to completion.",
+        Counter("disk_request_seconds_total{operation=\"read\"}", MS),
+    ),
+    field(
+        "io.write_time_ms",
+        "ms",
+        "Time of writes, likewise.",
+        Counter("disk_request_seconds_total{operation=\"write\"}", MS),
+    ),
+    field(
+        "devices{device}.read_bytes_per_sec",
+        "bytes/s",
+        "Read from a disk, or from a device made of disks (dm, md).",
+        Gauge("device_transferred_bytes_per_second{operation=\"read\"}", 1.0),
+    ),
+    field(
+        "devices{device}.write_bytes_per_sec",
+        "bytes/s",
+        "Written, likewise.",
+        Gauge("device_transferred_bytes_per_second{operation=\"write\"}", 1.0),
+    ),
+    field(
+        "devices{device}.read_iops",
+        "1/s",
+        "Reads completed.",
+        Gauge("device_requests_per_second{operation=\"read\"}", 1.0),
+    ),
+    field(
+        "devices{device}.write_iops",
+        "1/s",
+        "Writes completed.",
+        Gauge("device_requests_per_second{operation=\"write\"}", 1.0),
+    ),
+    field(
+        "devices{device}.read_latency_ms",
+        "ms",
+        "Mean time of reads, from queueing to completion; `null` when none completed.",
+        Gauge("device_request_seconds{operation=\"read\"}", MS),
+    ),
+    field(
+        "devices{device}.write_latency_ms",
+        "ms",
+        "Mean time of writes, likewise.",
+        Gauge("device_request_seconds{operation=\"write\"}", MS),
+    ),
+    field(
+        "devices{device}.utilization_percent",
+        "%",
+        "Time with at least one request in flight. A device that serves many at once is not full at 100.",
+        Gauge("device_utilization_ratio", PERCENT),
+    ),
+    field(
+        "devices{device}.queue_depth",
+        "",
+        "Mean number of requests in flight.",
+        Gauge("device_queue_depth", 1.0),
+    ),
+];

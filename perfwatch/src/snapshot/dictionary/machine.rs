@@ -1,0 +1,354 @@
+//! The fields of the documents about CPUs and memory.
+
+use super::Export::{Counter, Gauge, None};
+use super::{Field, field};
+
+const PERCENT: f64 = 0.01;
+const MHZ: f64 = 1e6;
+const KIB: f64 = 1024.0;
+const US: f64 = 1e-6;
+
+pub(super) const CPU: &[Field] = &[
+    field(
+        "usage_percent",
+        "%",
+        "Share of the time of all CPUs that was not idle or iowait.",
+        Gauge("cpu_usage_ratio", PERCENT),
+    ),
+    field(
+        "per_core[#cpu]",
+        "%",
+        "The same of each CPU, by its number; `null` for one that is offline.",
+        Gauge("cpu_core_usage_ratio", PERCENT),
+    ),
+    field(
+        "user",
+        "%",
+        "Share of time in user mode, guests included.",
+        Gauge("cpu_time_ratio{mode=\"user\"}", PERCENT),
+    ),
+    field("system", "%", "Share of time in the kernel.", Gauge("cpu_time_ratio{mode=\"system\"}", PERCENT)),
+    field("idle", "%", "Share of time idle.", Gauge("cpu_time_ratio{mode=\"idle\"}", PERCENT)),
+    field(
+        "iowait",
+        "%",
+        "Share of time idle while a task waited for storage.",
+        Gauge("cpu_time_ratio{mode=\"iowait\"}", PERCENT),
+    ),
+    field("irq", "%", "Share of time in interrupts.", Gauge("cpu_time_ratio{mode=\"irq\"}", PERCENT)),
+    field(
+        "softirq",
+        "%",
+        "Share of time in soft interrupts.",
+        Gauge("cpu_time_ratio{mode=\"softirq\"}", PERCENT),
+    ),
+    field(
+        "nice",
+        "%",
+        "Share of time in user mode at a lowered priority.",
+        Gauge("cpu_time_ratio{mode=\"nice\"}", PERCENT),
+    ),
+    field(
+        "steal",
+        "%",
+        "Share of time that the hypervisor gave to others.",
+        Gauge("cpu_time_ratio{mode=\"steal\"}", PERCENT),
+    ),
+    field("guest", "%", "Share of time in guests; part of user and nice.", Gauge("cpu_guest_ratio", PERCENT)),
+    field(
+        "load_avg[0]",
+        "",
+        "Tasks running or in uninterruptible sleep, averaged by the kernel over 1 min.",
+        Gauge("load1", 1.0),
+    ),
+    field("load_avg[1]", "", "The same over 5 min.", Gauge("load5", 1.0)),
+    field("load_avg[2]", "", "The same over 15 min.", Gauge("load15", 1.0)),
+    field(
+        "frequency_mhz[#cpu]",
+        "MHz",
+        "Frequency of each CPU, by its number; `null` without cpufreq.",
+        Gauge("cpu_frequency_hertz", MHZ),
+    ),
+    field("temperature", "°C", "The hottest sensor of the CPUs.", Gauge("cpu_temperature_celsius", 1.0)),
+    field(
+        "temperature_celsius[#sensor]",
+        "°C",
+        "Each sensor of the CPUs.",
+        Gauge("cpu_sensor_temperature_celsius", 1.0),
+    ),
+    field("core_count", "", "CPUs online.", Gauge("cpus_online", 1.0)),
+    field(
+        "physical_cores",
+        "",
+        "Cores that the online CPUs are threads of.",
+        Gauge("cpu_physical_cores", 1.0),
+    ),
+    field("interrupts", "", "Interrupts since boot.", Counter("interrupts_total", 1.0)),
+    field("interrupts_per_sec", "1/s", "Interrupts.", None),
+    field(
+        "context_switches_per_sec",
+        "1/s",
+        "Context switches of all CPUs.",
+        Gauge("context_switches_per_second", 1.0),
+    ),
+    field("forks_per_sec", "1/s", "Processes and threads made.", Gauge("forks_per_second", 1.0)),
+    field("processes_running", "", "Tasks that could run.", Gauge("tasks_running", 1.0)),
+    field("processes_blocked", "", "Tasks that waited for storage.", Gauge("tasks_blocked", 1.0)),
+];
+
+pub(super) const MEMORY: &[Field] = &[
+    field("total_bytes", "bytes", "Memory that the kernel manages.", Gauge("memory_total_bytes", 1.0)),
+    field(
+        "available_bytes",
+        "bytes",
+        "What could be given to programs without swapping, as the kernel estimates.",
+        Gauge("memory_available_bytes", 1.0),
+    ),
+    field("used_bytes", "bytes", "Total − available.", Gauge("memory_used_bytes", 1.0)),
+    field("usage_percent", "%", "Used, of total.", Gauge("memory_usage_ratio", PERCENT)),
+    field("free_bytes", "bytes", "Used for nothing at all.", Gauge("memory_free_bytes", 1.0)),
+    field("buffers_bytes", "bytes", "Buffers of block devices.", Gauge("memory_buffers_bytes", 1.0)),
+    field(
+        "cached_bytes",
+        "bytes",
+        "Page cache, and slabs that can be reclaimed.",
+        Gauge("memory_cached_bytes", 1.0),
+    ),
+    field("shared_bytes", "bytes", "Shared memory and tmpfs.", Gauge("memory_shared_bytes", 1.0)),
+    field("swap_total_bytes", "bytes", "Swap space; 0 without swap.", Gauge("swap_size_bytes", 1.0)),
+    field("swap_used_bytes", "bytes", "Swap space in use.", Gauge("swap_used_bytes", 1.0)),
+    field("swap_free_bytes", "bytes", "Swap space not in use.", Gauge("swap_free_bytes", 1.0)),
+    field("swap_percent", "%", "Swap in use; 0 without swap.", Gauge("swap_usage_ratio", PERCENT)),
+    field("swap_sin_bytes", "bytes", "Read from swap since boot.", Counter("swap_read_bytes_total", 1.0)),
+    field(
+        "swap_sout_bytes",
+        "bytes",
+        "Written to swap since boot.",
+        Counter("swap_written_bytes_total", 1.0),
+    ),
+    field("dirty_bytes", "bytes", "Waiting to be written to storage.", Gauge("memory_dirty_bytes", 1.0)),
+    field("writeback_bytes", "bytes", "Being written to storage.", Gauge("memory_writeback_bytes", 1.0)),
+    field("slab_bytes", "bytes", "The kernel's own objects.", Gauge("memory_slab_bytes", 1.0)),
+    field("hugepages_total", "pages", "Huge pages set aside.", Gauge("memory_hugepages{state=\"all\"}", 1.0)),
+    field(
+        "hugepages_free",
+        "pages",
+        "Huge pages not in use.",
+        Gauge("memory_hugepages{state=\"free\"}", 1.0),
+    ),
+    field(
+        "hugepages_reserved",
+        "pages",
+        "Huge pages promised, and not in use yet.",
+        Gauge("memory_hugepages{state=\"reserved\"}", 1.0),
+    ),
+];
+
+pub(super) const MEMORY_BANDWIDTH: &[Field] = &[
+    field("available", "", "The kernel counts paging.", None),
+    field("pgpgin_per_sec", "KiB/s", "Read from block devices.", Gauge("paged_in_bytes_per_second", KIB)),
+    field("pgpgout_per_sec", "KiB/s", "Written to block devices.", Gauge("paged_out_bytes_per_second", KIB)),
+    field("pswpin_per_sec", "pages/s", "Read from swap.", Gauge("swap_in_pages_per_second", 1.0)),
+    field("pswpout_per_sec", "pages/s", "Written to swap.", Gauge("swap_out_pages_per_second", 1.0)),
+    field("page_io_bytes_per_sec", "bytes/s", "Both directions of paging.", None),
+    field("swap_io_bytes_per_sec", "bytes/s", "Both directions of swapping.", None),
+    field("pgfault_per_sec", "1/s", "Page faults.", Gauge("page_faults_per_second", 1.0)),
+    field(
+        "pgmajfault_per_sec",
+        "1/s",
+        "Page faults that waited for storage.",
+        Gauge("major_page_faults_per_second", 1.0),
+    ),
+    field(
+        "pgscan_per_sec",
+        "pages/s",
+        "Looked at to free memory.",
+        Gauge("reclaim_scanned_pages_per_second", 1.0),
+    ),
+    field("pgsteal_per_sec", "pages/s", "Freed so.", Gauge("reclaimed_pages_per_second", 1.0)),
+    field(
+        "compact_stall_per_sec",
+        "1/s",
+        "Times a task waited for memory to be compacted.",
+        Gauge("compaction_stalls_per_second", 1.0),
+    ),
+    field(
+        "compact_fail_per_sec",
+        "1/s",
+        "Compactions that did not yield enough.",
+        Gauge("compaction_failures_per_second", 1.0),
+    ),
+    field(
+        "compact_success_per_sec",
+        "1/s",
+        "Compactions that did.",
+        Gauge("compaction_successes_per_second", 1.0),
+    ),
+    field(
+        "thp_fault_alloc_per_sec",
+        "1/s",
+        "Transparent huge pages given at page faults.",
+        Gauge("thp_fault_allocations_per_second", 1.0),
+    ),
+    field(
+        "thp_fault_fallback_per_sec",
+        "1/s",
+        "Page faults that got small pages instead.",
+        Gauge("thp_fault_fallbacks_per_second", 1.0),
+    ),
+    field(
+        "thp_collapse_alloc_per_sec",
+        "1/s",
+        "Small pages merged to a huge one.",
+        Gauge("thp_collapses_per_second", 1.0),
+    ),
+    field(
+        "numa_hit_per_sec",
+        "pages/s",
+        "Given on the node that was wanted.",
+        Gauge("numa_hit_pages_per_second", 1.0),
+    ),
+    field("numa_miss_per_sec", "pages/s", "Given on another node.", Gauge("numa_miss_pages_per_second", 1.0)),
+    field(
+        "numa_pages_migrated_per_sec",
+        "pages/s",
+        "Moved to another node.",
+        Gauge("numa_migrated_pages_per_second", 1.0),
+    ),
+    field(
+        "oom_kill_per_sec",
+        "1/s",
+        "Processes killed for want of memory.",
+        Gauge("oom_kills_per_second", 1.0),
+    ),
+];
+
+macro_rules! pressure {
+    ($resource:literal, $some:literal) => {
+        [
+            field(
+                concat!($resource, ".some.avg10"),
+                "%",
+                concat!("Time in which some task waited for ", $some, ", over 10 s."),
+                Gauge(
+                    concat!(
+                        "pressure_stalled_ratio{resource=\"",
+                        $resource,
+                        "\",tasks=\"some\",seconds=\"10\"}"
+                    ),
+                    PERCENT,
+                ),
+            ),
+            field(
+                concat!($resource, ".some.avg60"),
+                "%",
+                "The same over 60 s.",
+                Gauge(
+                    concat!(
+                        "pressure_stalled_ratio{resource=\"",
+                        $resource,
+                        "\",tasks=\"some\",seconds=\"60\"}"
+                    ),
+                    PERCENT,
+                ),
+            ),
+            field(
+                concat!($resource, ".some.avg300"),
+                "%",
+                "The same over 300 s.",
+                Gauge(
+                    concat!(
+                        "pressure_stalled_ratio{resource=\"",
+                        $resource,
+                        "\",tasks=\"some\",seconds=\"300\"}"
+                    ),
+                    PERCENT,
+                ),
+            ),
+            field(
+                concat!($resource, ".some.stalled_us_per_sec"),
+                "µs/s",
+                "The same over the last interval.",
+                Gauge(
+                    concat!(
+                        "pressure_stalled_seconds_per_second{resource=\"",
+                        $resource,
+                        "\",tasks=\"some\"}"
+                    ),
+                    US,
+                ),
+            ),
+            field(
+                concat!($resource, ".full.avg10"),
+                "%",
+                concat!("Time in which all tasks waited for ", $some, ", over 10 s."),
+                Gauge(
+                    concat!(
+                        "pressure_stalled_ratio{resource=\"",
+                        $resource,
+                        "\",tasks=\"full\",seconds=\"10\"}"
+                    ),
+                    PERCENT,
+                ),
+            ),
+            field(
+                concat!($resource, ".full.avg60"),
+                "%",
+                "The same over 60 s.",
+                Gauge(
+                    concat!(
+                        "pressure_stalled_ratio{resource=\"",
+                        $resource,
+                        "\",tasks=\"full\",seconds=\"60\"}"
+                    ),
+                    PERCENT,
+                ),
+            ),
+            field(
+                concat!($resource, ".full.avg300"),
+                "%",
+                "The same over 300 s.",
+                Gauge(
+                    concat!(
+                        "pressure_stalled_ratio{resource=\"",
+                        $resource,
+                        "\",tasks=\"full\",seconds=\"300\"}"
+                    ),
+                    PERCENT,
+                ),
+            ),
+            field(
+                concat!($resource, ".full.stalled_us_per_sec"),
+                "µs/s",
+                "The same over the last interval.",
+                Gauge(
+                    concat!(
+                        "pressure_stalled_seconds_per_second{resource=\"",
+                        $resource,
+                        "\",tasks=\"full\"}"
+                    ),
+                    US,
+                ),
+            ),
+        ]
+    };
+}
+
+pub(super) const PRESSURE: &[Field] = {
+    const CPU: [Field; 8] = pressure!("cpu", "a CPU");
+    const MEMORY: [Field; 8] = pressure!("memory", "memory");
+    const IO: [Field; 8] = pressure!("io", "storage");
+    const ALL: [Field; 26] = {
+        let mut all = [field("available", "", "The kernel tells pressure (PSI).", None); 26];
+        all[1] = field("reason", "", "Why not.", None);
+        let mut at = 0;
+        while at < 8 {
+            all[2 + at] = CPU[at];
+            all[10 + at] = MEMORY[at];
+            all[18 + at] = IO[at];
+            at += 1;
+        }
+        all
+    };
+    &ALL
+};

@@ -1,0 +1,295 @@
+//! The fields of the documents that probes make of performance counters and eBPF programs.
+
+use super::Export::{Gauge, Interval, None};
+use super::{Export, Field, field};
+
+const MHZ: f64 = 1e6;
+const MS: f64 = 1e-3;
+const PERCENT: f64 = 0.01;
+const US: f64 = 1e-6;
+
+pub(super) const PERF_EVENTS: &[Field] = &[
+    field("available", "", "At least one event counts.", None),
+    field("hardware_available", "", "Cycles count.", Gauge("perf_hardware_available", 1.0)),
+    field("cpu_cores", "", "The CPUs counted on: `all`, or a list.", None),
+    field("interval_ms", "ms", "Time between two readings, as configured.", None),
+    field("sample_time", "s", "Since counting began.", None),
+    field("elapsed_ms", "ms", "Time that the values cover.", None),
+    field("events{event}.unit", "", "`msec` of cpu-clock, `count` of all others.", None),
+    field("events{event}.error", "", "Why it does not count.", None),
+    field(
+        "events.cpu-clock.value",
+        "ms",
+        "CPU time counted in the interval.",
+        Interval("perf_cpu_clock_seconds_total", MS),
+    ),
+    field(
+        "events{event!cpu-clock}.value",
+        "",
+        "Events of the interval, scaled by the share of time they were counted.",
+        Interval("perf_events_total", 1.0),
+    ),
+    field(
+        "events{event}.running_ratio",
+        "",
+        "Share of the time that the event was on the PMU; below 1 its value is an estimate.",
+        Gauge("perf_event_running_ratio", 1.0),
+    ),
+    field("unsupported_events[#n]", "", "Events that this machine does not offer.", None),
+    field("missing_events[#n]", "", "Events that it offers and that gave no value this time.", None),
+    field("derived.ipc", "", "Instructions per cycle.", Gauge("perf_instructions_per_cycle", 1.0)),
+    field(
+        "derived.branch_miss_ratio",
+        "",
+        "Branches predicted wrongly, of all.",
+        Gauge("perf_miss_ratio{of=\"branches\"}", 1.0),
+    ),
+    field(
+        "derived.l1d_miss_ratio",
+        "",
+        "Loads that missed the first-level data cache, of all.",
+        Gauge("perf_miss_ratio{of=\"l1d\"}", 1.0),
+    ),
+    field(
+        "derived.llc_miss_ratio",
+        "",
+        "Loads that missed the last-level cache, of those that reached it.",
+        Gauge("perf_miss_ratio{of=\"llc\"}", 1.0),
+    ),
+    field(
+        "derived.dtlb_miss_ratio",
+        "",
+        "Loads whose address was not in the data TLB, of all.",
+        Gauge("perf_miss_ratio{of=\"dtlb\"}", 1.0),
+    ),
+    field(
+        "derived.itlb_miss_ratio",
+        "",
+        "Fetches whose address was not in the instruction TLB, of all.",
+        Gauge("perf_miss_ratio{of=\"itlb\"}", 1.0),
+    ),
+    field(
+        "derived.branch_mpki",
+        "",
+        "Branch misses per thousand instructions.",
+        Gauge("perf_misses_per_thousand_instructions{of=\"branches\"}", 1.0),
+    ),
+    field(
+        "derived.l1d_mpki",
+        "",
+        "First-level data cache misses, likewise.",
+        Gauge("perf_misses_per_thousand_instructions{of=\"l1d\"}", 1.0),
+    ),
+    field(
+        "derived.llc_mpki",
+        "",
+        "Last-level cache misses, likewise.",
+        Gauge("perf_misses_per_thousand_instructions{of=\"llc\"}", 1.0),
+    ),
+    field(
+        "derived.dtlb_mpki",
+        "",
+        "Data TLB misses, likewise.",
+        Gauge("perf_misses_per_thousand_instructions{of=\"dtlb\"}", 1.0),
+    ),
+    field(
+        "derived.itlb_mpki",
+        "",
+        "Instruction TLB misses, likewise.",
+        Gauge("perf_misses_per_thousand_instructions{of=\"itlb\"}", 1.0),
+    ),
+    field("per_cpu[cpu].cpu", "", "Each CPU that is counted on.", None),
+    field(
+        "per_cpu[cpu].ipc",
+        "",
+        "Its instructions per cycle.",
+        Gauge("perf_core_instructions_per_cycle", 1.0),
+    ),
+    field("per_cpu[cpu].cycles", "", "Its cycles in the interval.", Interval("perf_core_cycles_total", 1.0)),
+    field(
+        "per_cpu[cpu].instructions",
+        "",
+        "Its instructions in the interval.",
+        Interval("perf_core_instructions_total", 1.0),
+    ),
+    field(
+        "per_cpu[cpu].frequency_mhz",
+        "MHz",
+        "Its cycles per time not idle.",
+        Gauge("perf_core_frequency_hertz", MHZ),
+    ),
+];
+
+macro_rules! distribution {
+    ($path:literal, $what:literal, $export:expr) => {
+        [
+            field(concat!($path, ".mean_us"), "µs", concat!($what, ": mean."), None),
+            field(concat!($path, ".p50_us"), "µs", "Median.", None),
+            field(concat!($path, ".p90_us"), "µs", "90th percentile.", None),
+            field(concat!($path, ".p99_us"), "µs", "99th percentile.", None),
+            field(concat!($path, ".p999_us"), "µs", "99.9th percentile.", None),
+            field(concat!($path, ".max_us"), "µs", "The longest.", None),
+            field(concat!($path, ".histogram"), "ns", concat!($what, ": all of them."), $export),
+        ]
+    };
+}
+
+/// Several lists of fields as one.
+const fn joined<const N: usize>(parts: &[&[Field]]) -> [Field; N] {
+    let mut all = [field("", "", "", None); N];
+    let (mut part, mut to) = (0, 0);
+    while part < parts.len() {
+        let mut from = 0;
+        while from < parts[part].len() {
+            all[to] = parts[part][from];
+            from += 1;
+            to += 1;
+        }
+        part += 1;
+    }
+    assert!(to == N, "the number of fields is wrong");
+    all
+}
+
+pub(super) const SCHEDULER: &[Field] = &joined::<40>(&[
+    &[
+        field("elapsed_ms", "ms", "Time that the values cover.", None),
+        field(
+            "context_switches",
+            "",
+            "Context switches in the interval.",
+            Interval("scheduler_context_switches_total", 1.0),
+        ),
+        field("context_switches_per_sec", "1/s", "Context switches.", None),
+        field(
+            "migrations",
+            "",
+            "Times a task ran on another CPU than before, in the interval.",
+            Interval("scheduler_migrations_total", 1.0),
+        ),
+        field("migrations_per_sec", "1/s", "The same per second.", None),
+        field(
+            "runqueue_wait_ms_per_sec",
+            "ms/s",
+            "Time that all tasks together waited for a CPU.",
+            Gauge("scheduler_runqueue_wait_seconds_per_second", MS),
+        ),
+        field(
+            "runqueue_wait_unknown",
+            "",
+            "Times a task came to a CPU and nothing told how long it had waited.",
+            Interval("scheduler_runqueue_waits_unknown_total", 1.0),
+        ),
+    ],
+    &distribution!(
+        "runqueue_wait",
+        "From when a task could run until it did",
+        Export::Histogram("scheduler_runqueue_wait_seconds")
+    ),
+    &distribution!("runqueue_wait_woken", "The same after waking up", None),
+    &distribution!("runqueue_wait_preempted", "The same after being preempted", None),
+    &distribution!(
+        "off_cpu",
+        "From when a task blocked until it ran again",
+        Export::Histogram("scheduler_off_cpu_seconds")
+    ),
+    &[
+        field("per_cpu[cpu].cpu", "", "Each CPU.", None),
+        field(
+            "per_cpu[cpu].context_switches_per_sec",
+            "1/s",
+            "Its context switches.",
+            Gauge("scheduler_core_context_switches_per_second", 1.0),
+        ),
+        field(
+            "per_cpu[cpu].busy_percent",
+            "%",
+            "Share of the time that it ran a task.",
+            Gauge("scheduler_core_busy_ratio", PERCENT),
+        ),
+        field("per_cpu[cpu].runqueue_wait_p99_us", "µs", "99th percentile of the waits for it.", None),
+        field(
+            "per_cpu[cpu].runqueue_wait_max_us",
+            "µs",
+            "The longest wait for it.",
+            Gauge("scheduler_core_runqueue_wait_max_seconds", US),
+        ),
+    ],
+]);
+
+macro_rules! usage {
+    ($path:literal) => {
+        [
+            field(concat!($path, ".cpu_percent"), "%", "CPU time, of one CPU.", None),
+            field(concat!($path, ".runqueue_wait_ms_per_sec"), "ms/s", "Time spent waiting for a CPU.", None),
+            field(concat!($path, ".context_switches_per_sec"), "1/s", "Times it left a CPU.", None),
+            field(concat!($path, ".read_bytes_per_sec"), "bytes/s", "Read from storage.", None),
+            field(
+                concat!($path, ".write_bytes_per_sec"),
+                "bytes/s",
+                "Written to storage, when it dirties the page cache.",
+                None,
+            ),
+            field(concat!($path, ".cycles"), "", "Cycles in the interval.", None),
+            field(concat!($path, ".instructions"), "", "Instructions in the interval.", None),
+            field(concat!($path, ".ipc"), "", "Instructions per cycle.", None),
+            field(
+                concat!($path, ".llc_mpki"),
+                "",
+                "Last-level cache misses per thousand instructions.",
+                None,
+            ),
+            field(concat!($path, ".branch_mpki"), "", "Branch misses, likewise.", None),
+            field(concat!($path, ".dtlb_mpki"), "", "Data TLB misses, likewise.", None),
+        ]
+    };
+}
+
+/// Processes and cgroups come and go without bound: Prometheus gets none of their names.
+pub(super) const PROCESSES: &[Field] = &joined::<74>(&[
+    &[
+        field("elapsed_ms", "ms", "Time that the values cover.", None),
+        field("active", "", "Processes that ran at all.", Gauge("processes_active", 1.0)),
+        field("forks_per_sec", "1/s", "Tasks made.", None),
+        field("execs_per_sec", "1/s", "Programs started.", Gauge("execs_per_second", 1.0)),
+        field("exits_per_sec", "1/s", "Tasks that ended.", Gauge("exits_per_second", 1.0)),
+        field(
+            "evicted",
+            "",
+            "Threads whose place another took before it was read; their usage is part of `other`.",
+            Interval("processes_evicted_threads_total", 1.0),
+        ),
+    ],
+    &usage!("total"),
+    &[
+        field(
+            "top[pid].pid",
+            "",
+            "The processes with the most CPU time, then those with the most storage traffic.",
+            None,
+        ),
+        field("top[pid].comm", "", "Its name.", None),
+        field("top[pid].user", "", "Its user.", None),
+        field("top[pid].uid", "", "Its user's number.", None),
+        field("top[pid].cgroup", "", "The cgroup of its busiest thread.", None),
+        field("top[pid].threads", "", "Its threads that were active.", None),
+        field("top[pid].exited", "", "It has ended.", None),
+        field("top[pid].rss_bytes", "bytes", "Its memory.", None),
+    ],
+    &usage!("top[pid]"),
+    &[field("other.count", "", "Active processes that are not listed.", None)],
+    &usage!("other"),
+    &[
+        field("cgroups[cgroup].cgroup", "", "The path of a cgroup within its hierarchy.", None),
+        field("cgroups[cgroup].processes", "", "Its processes that were active.", None),
+    ],
+    &usage!("cgroups[cgroup]"),
+    &[field("other_cgroups.count", "", "Active cgroups that are not listed.", None)],
+    &usage!("other_cgroups"),
+    &[field(
+        "events[#n]",
+        "",
+        "What happened: processes killed for want of memory, cgroups held back by their limit.",
+        None,
+    )],
+]);

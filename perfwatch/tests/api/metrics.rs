@@ -1,0 +1,149 @@
+//! `/metrics`, as Prometheus scrapes it.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use perfwatch::api::Options;
+use perfwatch::config::Roots;
+use perfwatch::snapshot::source::Tick;
+use perfwatch::snapshot::{Document, MetricType, Snapshot};
+use perfwatch::{collectors, probes};
+use reqwest::Method;
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::{start, start_with};
+use crate::server::{Server, Setup, body, detail};
+
+async fn open_to_all() -> Option<Server> {
+    start_with(Setup { options: Options { public_metrics: true, ..Options::default() }, ..Setup::default() }).await
+}
+
+async fn scrape(server: &Server) -> String {
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    answer.text().await.unwrap()
+}
+
+/// Everything that this machine offers, measured twice, so that there are rates.
+fn publish_this_machine(server: &Server) {
+    let mut sources = collectors::all(&Roots::default());
+    sources.extend(probes::all(&Roots::default()));
+    for _ in 0..2 {
+        let now = OffsetDateTime::now_utc();
+        let tick = Tick { timestamp: perfwatch::snapshot::rfc3339(now), interval: Duration::from_secs(1) };
+        let documents = sources.iter_mut().map(|source| source.sample(&tick).unwrap()).collect();
+        server.hub.publish(&Arc::new(Snapshot::new(now, documents)));
+    }
+    server.board.publish(sources.iter().map(|source| source.report()).collect());
+}
+
+fn publish(server: &Server, documents: &[(MetricType, serde_json::Value)]) {
+    let documents = documents.iter().map(|(of, body)| Document::new(*of, "t", body).unwrap()).collect();
+    server.hub.publish(&Arc::new(Snapshot::new(OffsetDateTime::UNIX_EPOCH, documents)));
+}
+
+#[tokio::test]
+async fn it_is_closed_unless_opened_or_shown_a_token() {
+    let Some(server) = start().await else { return };
+    assert_eq!(detail(server.get("/metrics").await, 401).await, "Not authenticated");
+    assert_eq!(detail(server.get_as("pwt_wrong", "/metrics").await, 401).await, "Could not validate credentials");
+    let login = server.token().await;
+    let new = json!({"name": "prometheus", "scopes": ["metrics"]});
+    let made = body(server.send_as(&login, Method::POST, "/api/tokens", &new).await, 201).await;
+    assert_eq!(server.get_as(made["token"].as_str().unwrap(), "/metrics").await.status(), 200);
+    let Some(server) = open_to_all().await else { return };
+    assert!(scrape(&server).await.contains("perfwatch_build_info{version="));
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_to_complain_about() {
+    let Some(server) = open_to_all().await else { return };
+    publish_this_machine(&server);
+    let text = scrape(&server).await;
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => {
+            println!("SKIPPED: promtool_finds_nothing_to_complain_about: promtool (package prometheus): {error}");
+            return;
+        }
+    };
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let said = child.wait_with_output().unwrap();
+    let said = [said.stdout, said.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert_eq!(said, "", "promtool on\n{text}");
+}
+
+#[tokio::test]
+async fn values_are_those_of_the_newest_snapshot_in_base_units() {
+    let Some(server) = open_to_all().await else { return };
+    for usage in [50.0, 12.5] {
+        let cpu = json!({"usage_percent": usage, "per_core": [usage, null], "interrupts": u64::MAX});
+        publish(&server, &[(MetricType::Cpu, cpu)]);
+    }
+    let text = scrape(&server).await;
+    let lines: BTreeSet<&str> = text.lines().collect();
+    for line in [
+        "# TYPE perfwatch_cpu_usage_ratio gauge",
+        "perfwatch_cpu_usage_ratio 0.125",
+        "perfwatch_cpu_core_usage_ratio{cpu=\"0\"} 0.125",
+        "# TYPE perfwatch_interrupts_total counter",
+        "perfwatch_interrupts_total 18446744073709551615",
+        "perfwatch_document_failed{document=\"cpu\"} 0",
+        "perfwatch_stream_clients 0",
+        "perfwatch_snapshots_lost_total 0",
+    ] {
+        assert!(lines.contains(line), "{line} is not in\n{text}");
+    }
+    // Absent is not zero.
+    assert!(!text.contains("perfwatch_cpu_core_usage_ratio{cpu=\"1\"}") && !text.contains("perfwatch_load1"));
+}
+
+#[tokio::test]
+async fn names_from_the_machine_cannot_forge_samples() {
+    let Some(server) = open_to_all().await else { return };
+    let hostile = "x\"} 1\nperfwatch_cpu_usage_ratio 0.5\\";
+    let disk = json!({
+        "partitions": [{"device": hostile, "mountpoint": hostile, "fstype": "ext4", "total_bytes": 7}],
+        "devices": {hostile: {"queue_depth": 2}},
+    });
+    let network = json!({"interfaces": [{"name": hostile, "bytes_sent": 3}]});
+    publish(&server, &[(MetricType::Disk, disk), (MetricType::Network, network)]);
+    let text = scrape(&server).await;
+    let escaped = r#"x\"} 1\nperfwatch_cpu_usage_ratio 0.5\\"#;
+    assert!(text.contains(&format!("perfwatch_device_queue_depth{{device=\"{escaped}\"}} 2\n")), "{text}");
+    assert!(text.contains(&format!("direction=\"sent\",interface=\"{escaped}\"}} 3\n")), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("perfwatch_cpu_usage_ratio")), "{text}");
+}
+
+#[tokio::test]
+async fn ten_thousand_interfaces_do_not_become_ten_thousand_series() {
+    let Some(server) = open_to_all().await else { return };
+    let interfaces: Vec<_> = (0..10_000).map(|n| json!({"name": format!("veth{n}"), "bytes_sent": n})).collect();
+    publish(&server, &[(MetricType::Network, json!({"interfaces": interfaces}))]);
+    let text = scrape(&server).await;
+    assert_eq!(text.lines().filter(|line| line.starts_with("perfwatch_interface_bytes_total")).count(), 1024);
+}
+
+#[tokio::test]
+async fn every_source_tells_its_state_and_cost() {
+    let Some(server) = open_to_all().await else { return };
+    publish_this_machine(&server);
+    let text = scrape(&server).await;
+    for (name, _) in collectors::REGISTRY {
+        assert!(text.contains(&format!("perfwatch_source_active{{source=\"{name}\"}} ")), "{name}");
+        assert!(text.contains(&format!("perfwatch_source_cpu_seconds{{source=\"{name}\"}} ")), "{name}");
+    }
+    let resident = text.lines().find_map(|line| line.strip_prefix("perfwatch_process_resident_memory_bytes "));
+    assert!(resident.unwrap().parse::<f64>().unwrap() > 1e6);
+}

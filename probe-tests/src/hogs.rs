@@ -1,0 +1,160 @@
+//! Child processes that behave in a known way, each under a name of its own.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::load;
+
+/// The first argument of a process that is one.
+pub const FLAG: &str = "--hog";
+
+/// Spins.
+pub const CPU: &str = "pw-cpu-hog";
+/// Writes to storage and waits until it is there.
+pub const IO: &str = "pw-io-hog";
+/// Wakes up a hundred times a second and does nothing.
+pub const SLEEPER: &str = "pw-sleeper";
+
+/// A running child; ends when dropped.
+#[derive(Debug)]
+pub struct Hog(Child);
+
+impl Hog {
+    /// Starts one and waits until it is at it. `argument` is a CPU to spin on, or a directory to write in.
+    pub fn start(kind: &str, argument: &str) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args([FLAG, kind, argument])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut started = [0];
+        let output = child.stdout.as_mut().context("its output is a pipe")?;
+        let ready = output.read_exact(&mut started);
+        let hog = Self(child);
+        ready.with_context(|| format!("{kind} did not start"))?;
+        Ok(hog)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it and waits until it is gone.
+    pub fn stop(&mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _ = self.stop();
+    }
+}
+
+/// The child's side.
+pub fn run(kind: &str, argument: &str) -> ExitCode {
+    let result = match kind {
+        CPU => spin(argument),
+        IO => write(Path::new(argument)),
+        SLEEPER => sleep(),
+        other => Err(anyhow::anyhow!("no hog is called {other}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{kind}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Takes the name, dies with the parent, and tells that it is about to begin.
+fn begin(name: &str) -> Result<()> {
+    std::fs::write("/proc/self/comm", name)?;
+    // SAFETY: sets an attribute of this process.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let mut out = std::io::stdout();
+    out.write_all(b"!")?;
+    Ok(out.flush()?)
+}
+
+fn spin(cpu: &str) -> Result<()> {
+    load::pin(cpu.parse()?)?;
+    begin(CPU)?;
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn write(directory: &Path) -> Result<()> {
+    let path = directory.join(format!("perfwatch-io-hog-{}", std::process::id()));
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .custom_flags(libc::O_DSYNC)
+        .open(&path)?;
+    std::fs::remove_file(&path)?;
+    begin(IO)?;
+    let block = [7; 64 * 1024];
+    loop {
+        std::io::Seek::rewind(&mut file)?;
+        for _ in 0..64 {
+            file.write_all(&block)?;
+        }
+    }
+}
+
+fn sleep() -> Result<()> {
+    begin(SLEEPER)?;
+    loop {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Runs for `time` on `cpu` and exits: a process that is gone before it can be looked at.
+pub fn run_and_exit(cpu: usize, time: Duration) -> Result<u32> {
+    let millis = time.as_millis().to_string();
+    let mut child =
+        Command::new(std::env::current_exe()?).args(["--spin", &cpu.to_string(), &millis]).spawn()?;
+    let pid = child.id();
+    ensure!(child.wait()?.success(), "the short-lived process failed");
+    Ok(pid)
+}
+
+/// The side of the child of [`run_and_exit`].
+pub fn spin_for(cpu: &str, millis: &str) -> ExitCode {
+    let (Ok(cpu), Ok(millis)) = (cpu.parse(), millis.parse()) else { return ExitCode::FAILURE };
+    if load::pin(cpu).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let end = Instant::now() + Duration::from_millis(millis);
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+    ExitCode::SUCCESS
+}
+
+/// A directory whose files lie on storage, not in memory; `PROBE_TESTS_DIR` may name one.
+pub fn storage_directory() -> Option<PathBuf> {
+    let named = std::env::var_os("PROBE_TESTS_DIR").map(PathBuf::from);
+    let candidates = named.into_iter().chain(["/var/tmp".into(), std::env::current_dir().ok()?]);
+    candidates.into_iter().find(|path| lies_on_storage(path))
+}
+
+fn lies_on_storage(path: &Path) -> bool {
+    const IN_MEMORY: [i64; 2] = [libc::TMPFS_MAGIC, 0x8584_58f6]; // and ramfs
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()) else { return false };
+    // SAFETY: an all-zero statfs is valid, and the call only fills it in.
+    unsafe {
+        let mut statfs: libc::statfs = std::mem::zeroed();
+        libc::statfs(path.as_ptr(), &raw mut statfs) == 0 && !IN_MEMORY.contains(&statfs.f_type)
+    }
+}

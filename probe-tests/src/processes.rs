@@ -1,0 +1,187 @@
+//! Probe `processes`: hogs told apart, totals that add up, and a process against its own `schedstat`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use perfwatch::snapshot::source::State;
+use serde_json::Value;
+
+use crate::hogs::{self, Hog};
+use crate::load;
+use crate::probe::Probe;
+use crate::{Test, Verdict};
+
+pub const TESTS: &[Test] = &[
+    Test { name: "processes::hogs_are_told_apart_in_one_tick", run: hogs_are_told_apart },
+    Test { name: "processes::a_hog_matches_its_schedstat", run: a_hog_matches_its_schedstat },
+    Test { name: "processes::an_exited_process_is_not_lost", run: an_exited_process_is_not_lost },
+    Test { name: "processes::parts_add_up_to_totals", run: parts_add_up_to_totals },
+    Test { name: "processes::forks_and_exits_are_counted", run: forks_and_exits_are_counted },
+];
+
+fn loaded() -> Result<Probe> {
+    let mut probe = Probe::new("processes")?;
+    probe.next()?;
+    let report = probe.report();
+    ensure!(report.state == State::Active && report.reason.is_none(), "not all of it works: {report:?}");
+    probe.next()?; // every task that runs has been seen
+    Ok(probe)
+}
+
+fn row(document: &Value, pid: u32) -> Result<&Value> {
+    let rows = document["top"].as_array().context("no list")?;
+    rows.iter().find(|row| row["pid"] == pid).with_context(|| {
+        let names: Vec<_> = rows.iter().map(|row| row["comm"].as_str().unwrap_or("?")).collect();
+        format!("process {pid} is not among {}", names.join(", "))
+    })
+}
+
+fn number(row: &Value, field: &str) -> Result<f64> {
+    row[field].as_f64().with_context(|| format!("no {field} in {row}"))
+}
+
+fn hogs_are_told_apart() -> Result<Verdict> {
+    let Some(directory) = hogs::storage_directory() else {
+        return Ok(Verdict::Skipped("no directory here lies on storage (PROBE_TESTS_DIR)".into()));
+    };
+    let mut probe = loaded()?;
+    let cpu = load::cpus()? - 1;
+    let spinning = Hog::start(hogs::CPU, &cpu.to_string())?;
+    let writing = Hog::start(hogs::IO, &directory.to_string_lossy())?;
+    let sleeping = Hog::start(hogs::SLEEPER, "")?;
+    probe.next()?; // they began in the middle of this one
+    let document = probe.next()?;
+    let spinner = row(&document, spinning.pid())?;
+    let writer = row(&document, writing.pid())?;
+    ensure!(spinner["comm"] == hogs::CPU && writer["comm"] == hogs::IO, "their names: {spinner} {writer}");
+    let cpu = |row| number(row, "cpu_percent");
+    let written = |row| number(row, "write_bytes_per_sec");
+    let mut words = format!(
+        "hog {}% CPU, writer {}% and {:.1} MB/s",
+        cpu(spinner)?,
+        cpu(writer)?,
+        written(writer)? / 1e6
+    );
+    ensure!(cpu(spinner)? > cpu(writer)?, "the order by CPU: {words}");
+    ensure!(written(writer)? > 100_000.0, "the writer wrote nothing: {words}");
+    ensure!(written(spinner)? == 0.0, "who did not write wrote: {spinner}");
+    match row(&document, sleeping.pid()) {
+        Ok(sleeper) => {
+            words = format!("{words}, sleeper {}%", cpu(sleeper)?);
+            ensure!(sleeper["comm"] == hogs::SLEEPER && written(sleeper)? == 0.0, "the sleeper: {sleeper}");
+            ensure!(cpu(writer)? > cpu(sleeper)?, "the order by CPU: {words}");
+            // It wakes up a hundred times a second, less what an overloaded machine makes it miss.
+            let wakeups = number(sleeper, "context_switches_per_sec")?;
+            ensure!((10.0..=130.0).contains(&wakeups), "the sleeper left its CPU {wakeups} times a second");
+        }
+        // Twenty others used more: that tells it apart too, if it is true.
+        Err(_) => {
+            let least = document["top"].as_array().and_then(|rows| rows.get(19)).context("not listed")?;
+            ensure!(cpu(least)? > 0.0, "the sleeper is not listed, but who did nothing is: {least}");
+            words.push_str(", sleeper below the twenty busiest");
+        }
+    }
+    ensure!(spinner["user"].is_string() && spinner["cgroup"].is_string(), "no names: {spinner}");
+    ensure!(number(spinner, "rss_bytes")? > 0.0, "no memory: {spinner}");
+    Ok(Verdict::Passed(words))
+}
+
+/// On-CPU time and run-queue wait of a process's only thread, in ns.
+fn schedstat(pid: u32) -> Result<[f64; 2]> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
+    let mut fields = text.split_whitespace().map(str::parse::<f64>);
+    let mut next = || fields.next().context("too few fields")?.context("not a number");
+    Ok([next()?, next()?])
+}
+
+fn a_hog_matches_its_schedstat() -> Result<Verdict> {
+    let mut probe = loaded()?;
+    let cpu = (load::cpus()? - 1).to_string();
+    // Two, so that they wait for each other.
+    let hog = Hog::start(hogs::CPU, &cpu)?;
+    let _other = Hog::start(hogs::CPU, &cpu)?;
+    if schedstat(hog.pid()).is_err() {
+        return Ok(Verdict::Skipped("this kernel has no /proc/<pid>/schedstat".into()));
+    }
+    let before = schedstat(hog.pid())?;
+    probe.next()?;
+    let start = schedstat(hog.pid())?;
+    let mut counted = [0.0; 2];
+    const TICKS: usize = 3;
+    for _ in 0..TICKS {
+        let document = probe.next()?;
+        let row = row(&document, hog.pid())?;
+        let seconds = number(&document, "elapsed_ms")? / 1e3;
+        counted[0] += number(row, "cpu_percent")? * 1e7 * seconds;
+        counted[1] += number(row, "runqueue_wait_ms_per_sec")? * 1e6 * seconds;
+    }
+    let end = schedstat(hog.pid())?;
+    ensure!(start[0] > before[0], "the hog does not run");
+    let mut words = Vec::new();
+    for (i, what) in ["on-CPU time", "run-queue wait"].into_iter().enumerate() {
+        let independent = end[i] - start[i];
+        words.push(format!("{what} {:.1} ms of {:.1} ms", counted[i] / 1e6, independent / 1e6));
+        // A time slice that began before or is not over at a reading falls into another interval.
+        ensure!(
+            (counted[i] - independent).abs() <= 0.05 * independent + 30e6,
+            "{what}: {} ns counted, {independent} ns by schedstat",
+            counted[i]
+        );
+    }
+    Ok(Verdict::Passed(words.join(", ")))
+}
+
+fn an_exited_process_is_not_lost() -> Result<Verdict> {
+    const TIME: Duration = Duration::from_millis(300);
+    let mut probe = loaded()?;
+    let pid = hogs::run_and_exit(load::cpus()? - 1, TIME)?;
+    let document = probe.next()?;
+    let row = row(&document, pid)?;
+    ensure!(row["exited"] == true, "not told to have exited: {row}");
+    let used = number(row, "cpu_percent")? * number(&document, "elapsed_ms")? / 100.0;
+    // It spins until that much time is over, of which it may not get all on a busy machine.
+    ensure!(used > 30.0 && used < 400.0, "a process that spun for {TIME:?} used {used} ms");
+    let document = probe.next()?;
+    ensure!(self::row(&document, pid).is_err(), "it is still listed a tick later");
+    Ok(Verdict::Passed(format!("{used:.0} ms of a process that had exited")))
+}
+
+fn parts_add_up_to_totals() -> Result<Verdict> {
+    let mut probe = loaded()?;
+    let _hog = Hog::start(hogs::CPU, "0")?;
+    load::ping_pong(0, 20_000)?;
+    let document = probe.next()?;
+    let sum = |list: &str, rest: &str, field: &str| -> Result<f64> {
+        let rows = document[list].as_array().context("no list")?;
+        let parts = rows.iter().map(|row| number(row, field)).sum::<Result<f64>>()?;
+        Ok(parts + number(&document[rest], field)?)
+    };
+    for field in ["cpu_percent", "runqueue_wait_ms_per_sec", "context_switches_per_sec"] {
+        let total = number(&document["total"], field)?;
+        for (list, rest) in [("top", "other"), ("cgroups", "other_cgroups")] {
+            let sum = sum(list, rest, field)?;
+            ensure!((sum - total).abs() <= 0.1 + total * 1e-4, "{field} of {list}: {sum} is not {total}");
+        }
+    }
+    let total = number(&document["total"], "cpu_percent")?;
+    let most = 100.0 * load::cpus()? as f64;
+    ensure!(total > 0.0 && total <= most * 1.02, "{total}% of {most}% of CPUs");
+    Ok(Verdict::Passed(format!("{total:.1}% CPU in all")))
+}
+
+fn forks_and_exits_are_counted() -> Result<Verdict> {
+    const CHILDREN: usize = 20;
+    let mut probe = loaded()?;
+    for _ in 0..CHILDREN {
+        hogs::run_and_exit(0, Duration::ZERO)?;
+    }
+    let document = probe.next()?;
+    let seconds = number(&document, "elapsed_ms")? / 1e3;
+    let mut words = Vec::new();
+    for what in ["forks", "execs", "exits"] {
+        let counted = (number(&document, &format!("{what}_per_sec"))? * seconds).round();
+        ensure!(counted >= CHILDREN as f64, "{CHILDREN} children, {counted} {what}");
+        words.push(format!("{counted} {what}"));
+    }
+    Ok(Verdict::Passed(format!("{CHILDREN} children: {}", words.join(", "))))
+}

@@ -1,0 +1,112 @@
+//! Probe `runqueue`: switches against `/proc/stat`, and sleeps and waits of known length.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use perfwatch::snapshot::source::State;
+use serde_json::Value;
+
+use crate::load::{self, Spinner};
+use crate::probe::Probe;
+use crate::{Test, Verdict};
+
+pub const TESTS: &[Test] = &[
+    Test { name: "scheduler::context_switches_match_proc_stat", run: context_switches_match_proc_stat },
+    Test { name: "scheduler::a_long_sleep_is_off_cpu_time", run: a_long_sleep_is_off_cpu_time },
+    Test { name: "scheduler::two_on_one_cpu_wait_for_it", run: two_on_one_cpu_wait_for_it },
+    Test { name: "scheduler::cost_per_run", run: cost_per_run },
+];
+
+fn loaded() -> Result<Probe> {
+    let mut probe = Probe::new("runqueue")?;
+    probe.next()?;
+    let report = probe.report();
+    ensure!(report.state == State::Active && report.reason.is_none(), "not all of it works: {report:?}");
+    Ok(probe)
+}
+
+/// Values of a distribution in buckets that lie between two bounds.
+fn values_between(distribution: &Value, low: Duration, high: Duration) -> Result<u64> {
+    let buckets = distribution["histogram"]["buckets"].as_array().context("no histogram")?;
+    let index = |time: Duration| perfwatch_common::histogram::index(time.as_nanos() as u64);
+    let range = u64::from(index(low))..=u64::from(index(high));
+    let in_range = buckets.iter().filter(|bucket| bucket[0].as_u64().is_some_and(|i| range.contains(&i)));
+    Ok(in_range.filter_map(|bucket| bucket[1].as_u64()).sum())
+}
+
+fn context_switches_match_proc_stat() -> Result<Verdict> {
+    const ROUNDS: u32 = 20_000;
+    let mut probe = loaded()?;
+    let before = load::context_switches()?;
+    load::ping_pong(0, ROUNDS)?;
+    let document = probe.next()?;
+    let after = load::context_switches()?;
+    let counted = document["context_switches"].as_u64().context("no context_switches")?;
+    let independent = after - before;
+    let words = format!("{counted} counted, {independent} by /proc/stat");
+    ensure!(counted >= u64::from(2 * ROUNDS), "{} were caused: {words}", 2 * ROUNDS);
+    let apart = counted.abs_diff(independent) as f64 / independent as f64 * 100.0;
+    ensure!(apart <= 2.0, "{words}: {apart:.2}% apart");
+    // Each time one of the two comes to the CPU it has waited, after waking up or after it was preempted by the
+    // one that it woke up.
+    let waits = document["runqueue_wait"]["histogram"]["count"].as_u64().context("no waits")?;
+    let unknown = document["runqueue_wait_unknown"].as_u64().context("no unknown waits")?;
+    ensure!(waits + unknown >= u64::from(2 * ROUNDS), "{waits} waits, {unknown} unknown: {words}");
+    ensure!(unknown <= waits / 100, "of {waits} waits {unknown} more are unknown");
+    Ok(Verdict::Passed(format!("{words}, {waits} waits, {unknown} unknown")))
+}
+
+fn a_long_sleep_is_off_cpu_time() -> Result<Verdict> {
+    // More than 2^31 ns: an arithmetic of 32 bits would file it elsewhere.
+    const SLEEP: Duration = Duration::from_millis(2_400);
+    const SLEEPERS: usize = 5;
+    let mut probe = loaded()?;
+    let sleepers: Vec<_> = (0..SLEEPERS).map(|_| std::thread::spawn(|| std::thread::sleep(SLEEP))).collect();
+    for sleeper in sleepers {
+        sleeper.join().expect("the thread does not panic");
+    }
+    let document = probe.next()?;
+    let found = values_between(&document["off_cpu"], SLEEP, SLEEP + Duration::from_millis(100))?;
+    ensure!(found >= SLEEPERS as u64, "{SLEEPERS} slept for {SLEEP:?}, {found} of that length found");
+    let max = document["off_cpu"]["max_us"].as_f64().context("no maximum")?;
+    ensure!(max >= SLEEP.as_micros() as f64, "the longest is {max} µs");
+    Ok(Verdict::Passed(format!("{found} sleeps of 2.4 s found, {SLEEPERS} caused")))
+}
+
+fn two_on_one_cpu_wait_for_it() -> Result<Verdict> {
+    let mut probe = loaded()?;
+    let cpu = load::cpus()? - 1;
+    let spinners = [Spinner::start(cpu), Spinner::start(cpu)];
+    probe.next()?;
+    let document = probe.next()?;
+    drop(spinners);
+    // One of them waits at any time, and more do when others want this CPU.
+    let waited = document["runqueue_wait_ms_per_sec"].as_f64().context("no waiting time")?;
+    ensure!(waited >= 900.0, "two spinning threads on one CPU waited {waited} ms in a second");
+    let preempted = document["runqueue_wait_preempted"]["histogram"]["count"].as_u64().unwrap_or(0);
+    ensure!(preempted >= 10, "only {preempted} waits after a preemption");
+    let busy = document["per_cpu"].as_array().into_iter().flatten().find(|one| one["cpu"] == cpu);
+    let busy = busy.and_then(|one| one["busy_percent"].as_f64()).context("no such CPU")?;
+    ensure!(busy >= 95.0, "the CPU they spin on was busy {busy}% of the time");
+    Ok(Verdict::Passed(format!("{waited} ms/s in {preempted} waits, CPU {cpu} busy {busy}%")))
+}
+
+fn cost_per_run() -> Result<Verdict> {
+    let mut probe = loaded()?;
+    load::ping_pong(0, 20_000)?;
+    probe.next()?;
+    let report = probe.report();
+    let costs: Vec<String> = report
+        .programs
+        .iter()
+        .filter_map(|program| {
+            let (runs, time) = (program.run_count?, program.run_time_ns?);
+            Some(format!("{} {} ns × {runs}", program.name, time.checked_div(runs)?))
+        })
+        .collect();
+    ensure!(
+        costs.iter().any(|cost| cost.starts_with("switch ")),
+        "no cost of the switch program: {report:?}"
+    );
+    Ok(Verdict::Passed(costs.join(", ")))
+}
