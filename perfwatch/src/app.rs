@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -30,12 +31,15 @@ use crate::probes;
 use crate::snapshot::source::{Board, Settings, Source};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::maintenance::Maintenance;
+use crate::store::query::recent::recent;
 use crate::store::writer::{SpoolPlace, Writer};
 use crate::store::{self, Store};
 use crate::stream::Hub;
 
 /// bcrypt's work factor: about 250 ms a password.
 const BCRYPT_COST: u32 = 12;
+/// How far live charts reach back over a restart.
+const RESTORED: Duration = Duration::from_secs(15 * 60);
 /// Passwords hashed at the same time; the other CPUs stay with the machine's own work.
 const PARALLEL_HASHES: usize = 2;
 
@@ -113,6 +117,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         }
     });
 
+    let restoring = tokio::spawn(restore(Arc::clone(&store), hub.clone()));
+
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,
@@ -162,9 +168,20 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     if let Some(renewing) = renewing {
         renewing.abort();
     }
+    restoring.abort();
     let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
     store.close().await;
     served.context("the serving task panicked")
+}
+
+/// Puts the last minutes before the restart into the live charts' backfill.
+async fn restore(store: Arc<dyn Store>, hub: Hub) {
+    let now = OffsetDateTime::now_utc();
+    match recent(store.as_ref(), now - RESTORED, now).await {
+        Ok(snapshots) => hub.restore(snapshots.iter().map(Snapshot::message).collect()),
+        Err(error) => tracing::warn!(%error, "live charts start empty"),
+    }
+    memory::release_unused();
 }
 
 /// Measures for one interval and returns the snapshot as the stream would send it.

@@ -1,11 +1,13 @@
 //! Questions about history: what to read ([`plan`]), how it becomes points ([`points`]), two ranges side by
-//! side ([`compare`]), what is different between them ([`changes`]), and any range as a file ([`export`]).
+//! side ([`compare`]), what is different between them ([`changes`]), any range as a file ([`export`]), and what
+//! was stored last ([`recent`]).
 
 pub mod changes;
 pub mod compare;
 pub mod export;
 pub mod plan;
 pub mod points;
+pub mod recent;
 
 use time::OffsetDateTime;
 

@@ -66,6 +66,12 @@ impl Hub {
         });
     }
 
+    /// Puts messages of an earlier run before everything published, so that backfills reach over a restart.
+    /// Nobody who already watches gets them.
+    pub fn restore(&self, past: Vec<Bytes>) {
+        self.ring().prepend(past);
+    }
+
     pub fn latest(&self) -> Option<Arc<Snapshot>> {
         self.0.newest.borrow().as_ref().map(|published| Arc::clone(&published.snapshot))
     }

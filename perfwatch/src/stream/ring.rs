@@ -31,6 +31,18 @@ impl Ring {
         self.messages.range(self.messages.len().saturating_sub(count)..).cloned().collect()
     }
 
+    /// Puts messages before all others, as many of the newest of them as fit.
+    pub(super) fn prepend(&mut self, past: Vec<Bytes>) {
+        for message in past.into_iter().rev() {
+            let bytes = self.bytes + message.len();
+            if self.messages.len() == self.max_messages || bytes > self.max_bytes {
+                break;
+            }
+            self.bytes = bytes;
+            self.messages.push_front(message);
+        }
+    }
+
     /// Up to `count` messages before the newest, oldest first.
     pub(super) fn before_newest(&self, count: usize) -> Vec<Bytes> {
         let older = self.messages.len().saturating_sub(1);
@@ -52,12 +64,19 @@ mod tests {
             count in 0usize..30,
         ) {
             let mut ring = Ring::new(max_messages, max_bytes);
+            let (sizes, past_sizes) = sizes.split_at(sizes.len() / 2);
             for (i, size) in sizes.iter().enumerate() {
                 ring.push(Bytes::from(vec![u8::try_from(i).unwrap(); *size]));
                 prop_assert!(ring.messages.len() <= max_messages);
                 prop_assert!(ring.bytes <= max_bytes);
                 prop_assert_eq!(ring.bytes, ring.messages.iter().map(Bytes::len).sum::<usize>());
             }
+            let published: Vec<_> = ring.messages.iter().cloned().collect();
+            let past: Vec<_> = past_sizes.iter().map(|size| Bytes::from(vec![255; *size])).collect();
+            ring.prepend(past.clone());
+            prop_assert!(ring.messages.len() <= max_messages && ring.bytes <= max_bytes);
+            let fitted = ring.messages.len() - published.len();
+            prop_assert!(ring.messages.iter().eq(past[past.len() - fitted..].iter().chain(&published)));
             let past = ring.before_newest(count);
             prop_assert!(past.len() <= count);
             let all: Vec<_> = ring.messages.iter().cloned().collect();

@@ -74,3 +74,13 @@ fn all_subscribers_share_one_serialization() {
     let (a, b) = (hub.latest().unwrap().message(), hub.latest().unwrap().message());
     assert_eq!(a.as_ptr(), b.as_ptr());
 }
+
+#[tokio::test]
+async fn an_earlier_run_is_in_the_backfill_and_never_live() {
+    let hub = Hub::default();
+    hub.publish(&snapshot(3));
+    hub.restore(vec![snapshot(1).message(), snapshot(2).message()]);
+    let (past, mut subscription) = hub.subscribe_with_backfill(9);
+    assert_eq!(past, [snapshot(1).message(), snapshot(2).message()]);
+    assert_eq!(second(&subscription.next().await), 3);
+}

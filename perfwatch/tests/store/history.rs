@@ -5,6 +5,7 @@ use std::sync::Arc;
 use perfwatch::snapshot::MetricType;
 use perfwatch::store::query::compare::{Range, compare};
 use perfwatch::store::query::points::Points;
+use perfwatch::store::query::recent::recent;
 use perfwatch::store::query::{HistoryQuery, Interval};
 use perfwatch::store::roller::roll;
 use perfwatch::store::rollup::template::Fields;
@@ -21,6 +22,7 @@ on_every_engine!(
     rollups_change_no_answer,
     late_data_is_rolled_up_again,
     comparison_measures_the_primary_value,
+    the_last_snapshots_come_back_whole,
     replays_and_clock_steps_are_kept_once,
 );
 
@@ -199,4 +201,20 @@ async fn replays_and_clock_steps_are_kept_once(fresh: &Fresh) {
     // The hour's rollup begins before its first row.
     assert_eq!((extent.oldest, extent.newest), (Some(START), Some(at(4000))));
     assert!(extent.bytes > 10_000);
+}
+
+async fn the_last_snapshots_come_back_whole(fresh: &Fresh) {
+    let store = &fresh.store;
+    store.append(&varied(0, 9000)).await.unwrap();
+    let snapshots = recent(store.as_ref(), at(3000), at(7500)).await.unwrap();
+    let ticks: Vec<_> = snapshots.iter().map(|snapshot| snapshot.timestamp).collect();
+    let mut expected: Vec<_> = varied(3000, 7500).iter().map(|row| row.timestamp).collect();
+    expected.dedup();
+    assert_eq!(ticks, expected);
+    let message: Value = serde_json::from_slice(&snapshots[0].message()).unwrap();
+    assert_eq!(message["type"], "metrics");
+    for sent in varied(3000, 7500).iter().filter(|row| row.timestamp == ticks[0]) {
+        let document: Value = serde_json::from_slice(&sent.json).unwrap();
+        assert_eq!(message["data"][sent.metric_type.as_str()], document);
+    }
 }
