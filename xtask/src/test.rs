@@ -16,12 +16,11 @@ use crate::{build_ebpf, page};
 
 /// Install what the tests need, run every suite, count them
 ///
-/// Suites: the Rust tests, the probes against the running kernel, the page's unit tests, and the page in
-/// Chromium against the real server; if asked for, also the probes in a guest with another kernel, of which
-/// `cargo xtask kernels` has more. What cannot run on this machine is skipped and named with its reason.
+/// Suites: the Rust tests, the probes against the running kernel and in a guest with the oldest one, the page's
+/// unit tests, and the page in Chromium against the real server. `cargo xtask kernels` has more guests. What cannot run on this machine is skipped and named with its reason.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Suites to run, by default all but `guest`
+    /// Suites to run, all by default
     #[arg(value_enum)]
     suites: Vec<Suite>,
 }
@@ -41,7 +40,7 @@ enum Suite {
 }
 
 impl Suite {
-    const DEFAULT: [Self; 4] = [Self::Rust, Self::Probes, Self::Unit, Self::E2e];
+    const ALL: [Self; 5] = [Self::Rust, Self::Probes, Self::Guest, Self::Unit, Self::E2e];
 
     fn title(self) -> &'static str {
         match self {
@@ -158,7 +157,7 @@ pub fn test(options: &Options) -> Result<()> {
     prerequisites::ensure(Purpose::Test)?;
     build_ebpf::ensure()?;
     page::build()?;
-    let suites = if options.suites.is_empty() { &Suite::DEFAULT[..] } else { &options.suites };
+    let suites = if options.suites.is_empty() { &Suite::ALL[..] } else { &options.suites };
     if suites.iter().any(|suite| *suite != Suite::Unit) {
         // All at once: cargo resolves features per invocation, and would compile what suites share once for each.
         // The debug server serves the page from frontend/dist, so a changed page needs no compiler.
