@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use perfwatch::api::Options;
 use perfwatch::config::Roots;
+use perfwatch::snapshot::dictionary::{self, Export};
 use perfwatch::snapshot::source::Tick;
 use perfwatch::snapshot::{Document, MetricType, Snapshot};
 use perfwatch::{collectors, probes};
@@ -146,4 +147,71 @@ async fn every_source_tells_its_state_and_cost() {
     }
     let resident = text.lines().find_map(|line| line.strip_prefix("perfwatch_process_resident_memory_bytes "));
     assert!(resident.unwrap().parse::<f64>().unwrap() > 1e6);
+}
+
+/// Every metric that an expression names.
+fn names(expression: &str) -> Vec<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    expression.split(|c| !is_part(c)).filter(|word| word.starts_with("perfwatch_")).map(str::to_owned).collect()
+}
+
+/// The expressions of the Grafana dashboard, as Grafana sends them.
+fn expressions() -> Vec<String> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/dashboards/prometheus.json");
+    let dashboard: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let expanded = targets.map(|target| {
+        let expression = target["expr"].as_str().unwrap();
+        let expression = expression.replace("$__rate_interval", "1m").replace("$__range", "1h");
+        expression.replace("$instance", ".*")
+    });
+    expanded.collect()
+}
+
+#[tokio::test]
+async fn the_dashboard_asks_for_metrics_that_there_are() {
+    let Some(server) = open_to_all().await else { return };
+    publish_this_machine(&server);
+    let scraped = scrape(&server).await;
+    let mut known: BTreeSet<String> = names(&scraped).into_iter().collect();
+    // What this machine lacks, another may have.
+    for of in MetricType::ALL {
+        for field in dictionary::fields(of) {
+            let Some(name) = field.export.name() else { continue };
+            let name = format!("perfwatch_{}", name.split('{').next().unwrap());
+            if matches!(field.export, Export::Histogram(_)) {
+                known.insert(format!("{name}_bucket"));
+            }
+            known.insert(name);
+        }
+    }
+    let expressions = expressions();
+    assert!(expressions.len() >= 20);
+    for expression in &expressions {
+        let wanted = names(expression);
+        assert!(!wanted.is_empty(), "{expression}");
+        for name in wanted {
+            assert!(known.contains(&name), "there is no {name}, which the dashboard asks for");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_speaks_promql() {
+    let rules: Vec<_> = expressions()
+        .into_iter()
+        .enumerate()
+        .map(|(n, expression)| json!({"record": format!("dashboard:{n}"), "expr": expression}))
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rules.json"); // JSON is YAML too
+    let groups = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    std::fs::write(&file, groups.to_string()).unwrap();
+    match Command::new("promtool").args(["check", "rules"]).arg(&file).output() {
+        Err(error) => println!("SKIPPED: the_dashboard_speaks_promql: promtool (package prometheus): {error}"),
+        Ok(said) => {
+            assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        }
+    }
 }
