@@ -67,7 +67,8 @@ export function toApiError(error: unknown): ApiError {
 
 http.interceptors.response.use(undefined, (error: unknown) => {
   const apiError = toApiError(error);
-  const hadToken = isAxiosError(error) && error.config?.headers.getAuthorization() !== undefined;
-  if (apiError.status === 401 && hadToken) session.onUnauthorized();
+  // A late refusal of an older token says nothing about the present one.
+  const sent = isAxiosError(error) ? error.config?.headers.getAuthorization() : undefined;
+  if (apiError.status === 401 && sent === `Bearer ${session.token() ?? ''}`) session.onUnauthorized();
   return Promise.reject(apiError);
 });

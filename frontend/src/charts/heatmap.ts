@@ -25,12 +25,16 @@ export interface Heat {
 /** At least a microsecond to ten milliseconds, so that a quiet machine looks quiet. */
 const LEAST = { low: Math.floor(rowOf(1000)), high: Math.ceil(rowOf(10_000_000)) };
 
+/** What is shorter is drawn in this row: below 64 ns nobody tells one wait from another. */
+const FLOOR = Math.floor(rowOf(64));
+const drawnRow = (row: number): number => Math.max(FLOOR, row);
+
 function extent(columns: readonly Column[]): { low: number; high: number; most: number } {
   let { low, high } = LEAST;
   let most = 0;
   for (const column of columns) {
     for (let i = 0; i < column.length; i += 2) {
-      const row = column[i] ?? 0;
+      const row = drawnRow(column[i] ?? 0);
       low = Math.min(low, row);
       high = Math.max(high, row);
       most = Math.max(most, column[i + 1] ?? 0);
@@ -50,7 +54,7 @@ export function heatmap(input: HeatInput): Heat {
     const x = Math.ceil(((input.times[index] ?? NaN) - from) / input.interval) - 1;
     if (!(x >= 0 && x < width)) return;
     for (let i = 0; i < column.length; i += 2) {
-      const y = high - (column[i] ?? 0);
+      const y = high - drawnRow(column[i] ?? 0);
       // Counts span orders of magnitude; a lone outlier must still be seen.
       const share = 0.12 + 0.88 * (Math.log1p(column[i + 1] ?? 0) / top);
       pixels.set([...heatColour(share, input.theme), 255], (y * width + x) * 4);

@@ -7,6 +7,7 @@ export const pages = [
   { to: '/', label: 'Dashboard', icon: 'dashboard' },
   { to: '/processes', label: 'Processes', icon: 'processes' },
   { to: '/history', label: 'History', icon: 'history' },
+  { to: '/settings', label: 'Settings', icon: 'settings' },
 ] as const;
 
 export function makeRouter(): Router {
@@ -28,6 +29,11 @@ export function makeRouter(): Router {
         path: '/history',
         component: () => import('@/views/HistoryView.vue'),
         meta: { title: 'History' },
+      },
+      {
+        path: '/settings',
+        component: () => import('@/views/SettingsView.vue'),
+        meta: { title: 'Settings' },
       },
       { path: '/:rest(.*)*', redirect: '/' },
     ],

@@ -48,6 +48,8 @@ export const useAuthStore = defineStore('auth', () => {
   const user = shallowRef<User | null>(null);
   /** Why the last session ended; the router sends the reader to the login page when it changes. */
   const ended = shallowRef<Ending | null>(null);
+  /** The token is known to be dead and its successor on the way: refusals of the old one mean nothing. */
+  let renewing = false;
   let expiry: ReturnType<typeof setTimeout> | undefined;
 
   const token = computed(() => session.value?.token ?? null);
@@ -106,6 +108,19 @@ export const useAuthStore = defineStore('auth', () => {
     }
   }
 
+  /** Every token of the account ends with its old password, so a new one is fetched at once. */
+  async function changePassword(current: string, next: string): Promise<void> {
+    const username = user.value?.username ?? '';
+    const stays = localStorage.getItem(KEY) !== null;
+    renewing = true;
+    try {
+      await api.changePassword(current, next);
+      await login(username, next, stays);
+    } finally {
+      renewing = false;
+    }
+  }
+
   async function logout(): Promise<void> {
     // The token is forgotten here even when the server cannot be told.
     await api.logout().catch(() => undefined);
@@ -119,17 +134,17 @@ export const useAuthStore = defineStore('auth', () => {
       user.value = await api.me();
       return false;
     } catch (error) {
-      return toApiError(error).status === 401;
+      return toApiError(error).status === 401 && !renewing;
     }
   }
 
   useSession({
     token: () => token.value,
     onUnauthorized: () => {
-      forget('expired');
+      if (!renewing) forget('expired');
     },
   });
   watchExpiry();
 
-  return { token, user, ended, signedIn, isAdmin, tryLogin, loadUser, logout, isOver };
+  return { token, user, ended, signedIn, isAdmin, tryLogin, changePassword, loadUser, logout, isOver };
 });

@@ -13,6 +13,8 @@ export interface Column {
   width: string;
   /** How wide the table must be to show it, in pixels. */
   from?: number;
+  /** Comes from hardware counters, which not every machine has. */
+  counted?: boolean;
 }
 
 export const columns: readonly Column[] = [
@@ -55,7 +57,15 @@ export const columns: readonly Column[] = [
     from: 720,
   },
   { key: 'threads', label: 'Threads', title: 'Threads that ran', unit: 'none', width: '4.5rem', from: 1180 },
-  { key: 'ipc', label: 'IPC', title: 'Instructions per cycle', unit: 'none', width: '4rem', from: 1180 },
+  {
+    key: 'ipc',
+    label: 'IPC',
+    title: 'Instructions per cycle',
+    unit: 'none',
+    width: '4rem',
+    from: 1180,
+    counted: true,
+  },
   {
     key: 'llc_mpki',
     label: 'LLC',
@@ -63,6 +73,7 @@ export const columns: readonly Column[] = [
     unit: 'none',
     width: '4rem',
     from: 1180,
+    counted: true,
   },
   {
     key: 'branch_mpki',
@@ -71,6 +82,7 @@ export const columns: readonly Column[] = [
     unit: 'none',
     width: '4.5rem',
     from: 1180,
+    counted: true,
   },
   {
     key: 'dtlb_mpki',
@@ -79,6 +91,7 @@ export const columns: readonly Column[] = [
     unit: 'none',
     width: '4rem',
     from: 1180,
+    counted: true,
   },
   { key: 'cgroup', label: 'Cgroup', title: 'Control group', width: 'minmax(6rem, 1.6fr)', from: 1180 },
 ];

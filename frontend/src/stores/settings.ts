@@ -1,0 +1,44 @@
+/** The server's configuration and retention: read when asked for, changed by administrators. */
+import { defineStore } from 'pinia';
+import { shallowRef } from 'vue';
+import { toApiError } from '@/api/http';
+import * as api from '@/api/server';
+import type {
+  CleanupResult,
+  Configuration,
+  ConfigurationChange,
+  Retention,
+  RetentionChange,
+} from '@/api/types';
+
+export const useSettingsStore = defineStore('settings', () => {
+  const configuration = shallowRef<Configuration | null>(null);
+  const retention = shallowRef<Retention | null>(null);
+  const error = shallowRef<string | null>(null);
+
+  async function load(): Promise<void> {
+    try {
+      [configuration.value, retention.value] = await Promise.all([api.configuration(), api.retention()]);
+      error.value = null;
+    } catch (caught) {
+      error.value = toApiError(caught).message;
+    }
+  }
+
+  async function changeConfiguration(change: ConfigurationChange): Promise<void> {
+    configuration.value = await api.changeConfiguration(change);
+  }
+
+  async function changeRetention(change: RetentionChange): Promise<void> {
+    await api.changeRetention(change);
+    retention.value = await api.retention();
+  }
+
+  async function cleanUp(): Promise<CleanupResult> {
+    const result = await api.cleanUp();
+    retention.value = await api.retention();
+    return result;
+  }
+
+  return { configuration, retention, error, load, changeConfiguration, changeRetention, cleanUp };
+});
