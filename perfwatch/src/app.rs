@@ -1,9 +1,13 @@
 //! The composition root: wires sources, pipeline, stream, store, accounts and API together, and takes them
 //! down in the order that loses nothing.
 
+mod ask_health;
 mod first_start;
 mod memory;
+mod systemd;
 pub mod users;
+
+pub use ask_health::ask_health;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -142,6 +146,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     announce(&format!("PerfWatch is at {scheme}://{}", config.server.listen));
     memory::release_unused();
 
+    let systemd = systemd::Manager::of_this_process();
+    systemd.ready();
+    let sampler = sampling.abort_handle();
     let rest = async {
         if !started && let Err(error) = first_start.complete().await {
             tracing::error!(
@@ -154,7 +161,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     tokio::select! {
         () = stop => {}
         () = rest => {}
+        never = systemd.keep_telling(|| !sampler.is_finished()) => match never {},
     }
+    systemd.stopping();
     tracing::info!("stopping");
     stop_sender.send_replace(true);
     let writer = sampling.await.context("the sampling task panicked")?;

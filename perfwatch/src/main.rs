@@ -1,9 +1,10 @@
 //! The command line: reads the configuration, runs one command and is the only place that exits.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to its user
 
-use std::io::IsTerminal;
+mod manual;
 mod password_prompt;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +28,9 @@ fn command_line() -> Command {
             Command::new("snapshot").about("Measure for one interval and print the snapshot as JSON"),
         ))
         .subcommand(user_commands())
+        .subcommand(configured(
+            Command::new("health").about("Ask the running server how it is; fails when it does not answer"),
+        ))
         .subcommand(
             configured(
                 Command::new("doctor")
@@ -35,6 +39,8 @@ fn command_line() -> Command {
             .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the findings as JSON"))
             .after_help("Exits with 0 when everything that this machine offers is in use, with 1 otherwise."),
         )
+        .subcommand(manual::completions())
+        .subcommand(manual::man())
 }
 
 fn user_commands() -> Command {
@@ -112,16 +118,31 @@ fn run() -> Result<ExitCode> {
     let arguments = command_line().get_matches();
     let (name, mut arguments) = arguments.subcommand().context("clap demands a subcommand")?;
     let mut user = None;
-    if name == "user" {
-        let action;
-        (action, arguments) = arguments.subcommand().context("clap demands a subcommand")?;
-        user = Some(action);
+    match name {
+        "user" => {
+            let action;
+            (action, arguments) = arguments.subcommand().context("clap demands a subcommand")?;
+            user = Some(action);
+        }
+        "completions" => {
+            manual::print_completions(command_line(), arguments);
+            return Ok(ExitCode::SUCCESS);
+        }
+        "man" => {
+            manual::write_man_pages(command_line(), arguments)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let config = config(arguments)?;
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
         .with_context(|| format!("PERFWATCH_LOG: {:?} is not a log filter", config.log))?;
     let ansi = std::io::stderr().is_terminal(); // journals and files get plain text
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    if name == "health" {
+        println!("{}", app::ask_health(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     app::prepare_process();
     // Two workers are plenty: measuring has a thread of its own, and so has each password.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -14,8 +14,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::step::{output, quiet};
 
-/// Releases that offer kernels beside this machine's own release: 5.10, 6.1, 6.12 and the newest.
-const RELEASES: &[&str] = &["bullseye", "bookworm", "bookworm-backports", "trixie-backports"];
+/// Releases that offer kernels beside this machine's own release (5.10, 6.1, 6.12 and the newest), and trixie's
+/// Docker.
+const RELEASES: &[&str] = &["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports"];
 const SECURITY_RELEASES: &[&str] = &["bookworm-security"];
 /// Package lists older than this are fetched again.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
@@ -140,30 +141,57 @@ impl Archive {
     }
 }
 
+/// Where this machine's apt finds its own release; the mirror has the others too.
+pub fn mirror() -> Result<String> {
+    Ok(Mirrors::of_this_machine()?.main)
+}
+
 /// The lines of a sources.list with every release above, on this machine's mirrors.
 fn sources() -> Result<String> {
-    let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let field = |name: &str| os.lines().find_map(|line| line.strip_prefix(name)).map(|v| v.trim_matches('"'));
-    if field("ID=") != Some("debian") {
-        bail!("this machine's apt sources name no Debian mirror");
-    }
-    let codename = field("VERSION_CODENAME=").context("/etc/os-release names no release")?;
-    let targets =
-        output("apt-get", &["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Identifier: Packages"])
-            .context("apt-get lists no sources")?;
-    let security = format!("{codename}-security");
-    let mirror = |release: &str| {
-        let found =
-            targets.lines().find_map(|line| line.split_once(' ').filter(|(_, name)| *name == release));
-        found.map(|(uri, _)| uri).with_context(|| format!("apt's sources name no mirror of {release}"))
-    };
+    let Mirrors { codename, main, security } = Mirrors::of_this_machine()?;
     let mut lines = BTreeSet::new();
-    let main = mirror(codename)?;
-    lines.extend(RELEASES.iter().chain([&codename]).map(|release| source(main, release)));
-    if let Ok(mirror) = mirror(&security) {
-        lines.extend(SECURITY_RELEASES.iter().chain([&&*security]).map(|release| source(mirror, release)));
+    lines.extend(RELEASES.iter().chain([&&*codename]).map(|release| source(&main, release)));
+    if let Some(mirror) = security {
+        let own = format!("{codename}-security");
+        lines.extend(SECURITY_RELEASES.iter().chain([&&*own]).map(|release| source(&mirror, release)));
     }
     Ok(lines.into_iter().collect())
+}
+
+#[derive(Debug)]
+struct Mirrors {
+    /// This machine's release.
+    codename: String,
+    main: String,
+    security: Option<String>,
+}
+
+impl Mirrors {
+    fn of_this_machine() -> Result<Self> {
+        let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let field =
+            |name: &str| os.lines().find_map(|line| line.strip_prefix(name)).map(|v| v.trim_matches('"'));
+        if field("ID=") != Some("debian") {
+            bail!("this machine's apt sources name no Debian mirror");
+        }
+        let codename = field("VERSION_CODENAME=").context("/etc/os-release names no release")?;
+        let targets = output(
+            "apt-get",
+            &["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Identifier: Packages"],
+        )
+        .context("apt-get lists no sources")?;
+        let of = |release: &str| {
+            let uri = |line: &str| {
+                line.split_once(' ').filter(|(_, name)| *name == release).map(|(uri, _)| uri.to_owned())
+            };
+            targets.lines().find_map(uri)
+        };
+        Ok(Self {
+            main: of(codename).with_context(|| format!("apt's sources name no mirror of {codename}"))?,
+            security: of(&format!("{codename}-security")),
+            codename: codename.to_owned(),
+        })
+    }
 }
 
 fn source(mirror: &str, release: &str) -> String {

@@ -3,6 +3,7 @@
 mod hygiene;
 mod imports;
 mod licences;
+mod service;
 
 use anyhow::{Result, bail};
 
@@ -35,6 +36,7 @@ const CHECKS: &[Check] = &[
         findings("eBPF objects against their sources", stale_objects()?)
     }),
     ("licences", || findings("licences", licences::check()?)),
+    ("systemd unit", || findings("systemd unit", service::check()?)),
     ("eslint", || run("eslint", npm(&["run", "--silent", "lint"]))),
     ("formatting of the page", || run("formatting of the page", npm(&["run", "--silent", "format:check"]))),
     ("types of the page", || run("types of the page", npm(&["run", "--silent", "typecheck"]))),

@@ -4,9 +4,13 @@
 mod bench;
 mod build;
 mod build_ebpf;
+mod compose_test;
 mod cross;
 mod debian;
 mod dev;
+mod dist;
+#[cfg(test)]
+mod documentation;
 mod kernels;
 mod lint;
 mod page;
@@ -41,6 +45,8 @@ enum Command {
     BuildEbpf(build_ebpf::Options),
     Bench(bench::Options),
     Seed(seed::Options),
+    ComposeTest(compose_test::Options),
+    Dist(dist::Options),
     Kernels(kernels::Options),
 }
 
@@ -59,6 +65,8 @@ fn main() -> std::process::ExitCode {
         Command::BuildEbpf(options) => build_ebpf::build_ebpf(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Seed(options) => seed::seed(&options),
+        Command::Dist(options) => dist::dist(&options),
+        Command::ComposeTest(options) => compose_test::compose_test(&options),
         Command::Kernels(options) => kernels::kernels(&options),
     });
     match result {

@@ -22,6 +22,12 @@ pub enum Purpose {
     Ebpf,
     /// Boot guests with other kernels.
     Kernels,
+    /// Run a Docker engine of our own.
+    Compose,
+    /// Compile for arm64 as well.
+    Dist,
+    /// Install a package in a small Debian of its own.
+    TestRoot,
 }
 
 /// One thing a command needs, and what provides it.
@@ -108,14 +114,36 @@ const KERNELS: &[Need] = &[
         fedora: &["qemu-system-aarch64-core"],
         arch: &["qemu-system-aarch64"],
     },
-    Need {
-        what: "a compiler and linker for arm64",
-        found: cross::can_build_arm64,
-        debian: &["rustc-web", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
-        fedora: &[],
-        arch: &[],
-    },
+    ARM64,
 ];
+
+const ARM64: Need = Need {
+    what: "a compiler and linker for arm64",
+    found: cross::can_build_arm64,
+    debian: &["rustc-web", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+    fedora: &[],
+    arch: &[],
+};
+
+/// What Debian's unpacked engine calls, and what makes base images for it.
+const COMPOSE: &[Need] = &[
+    Need {
+        what: "Docker with its compose plugin",
+        found: || on_path("runc") && on_path("iptables-save") && on_path("ip"),
+        debian: &["runc", "iptables", "iproute2"],
+        fedora: &["docker-cli", "moby-engine", "docker-compose"],
+        arch: &["docker", "docker-compose", "docker-buildx"],
+    },
+    DEBOOTSTRAP,
+];
+
+const DEBOOTSTRAP: Need = Need {
+    what: "debootstrap",
+    found: || on_path("debootstrap"),
+    debian: &["debootstrap"],
+    fedora: &["debootstrap"],
+    arch: &["debootstrap"],
+};
 
 /// How eBPF programs are compiled on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,10 +260,13 @@ pub fn ensure(purpose: Purpose) -> Result<()> {
         Purpose::Test => BUILD.iter().chain(TEST).collect(),
         Purpose::Ebpf => BUILD.iter().chain(EBPF).collect(),
         Purpose::Kernels => BUILD.iter().chain(KERNELS).collect(),
+        Purpose::Compose => COMPOSE.iter().collect(),
+        Purpose::Dist => BUILD.iter().chain([&ARM64]).collect(),
+        Purpose::TestRoot => vec![&DEBOOTSTRAP],
     };
     let distribution = Distribution::here();
     let may_install = distribution == Distribution::Debian && rustix::process::geteuid().is_root();
-    if matches!(purpose, Purpose::Build | Purpose::Test) {
+    if matches!(purpose, Purpose::Build | Purpose::Test | Purpose::Dist) {
         node(may_install)?;
     }
     let missing: Vec<&Need> = needs.iter().copied().filter(|need| !(need.found)()).collect();
@@ -346,7 +377,7 @@ mod tests {
 
     #[test]
     fn every_need_has_a_debian_package() {
-        for need in BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS) {
+        for need in BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS).chain(COMPOSE) {
             assert!(!need.debian.is_empty(), "{}", need.what);
         }
     }

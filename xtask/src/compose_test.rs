@@ -1,0 +1,53 @@
+//! `cargo xtask compose-test`: docker-compose.yml built and started for real, looked at through its front end,
+//! and its database killed.
+
+mod checks;
+mod client;
+mod engine;
+mod images;
+mod stack;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::prerequisites::{self, Purpose};
+use engine::Engine;
+use stack::Stack;
+
+/// Build docker-compose.yml, start it, log in through nginx, kill its database and look for losses
+///
+/// Uses the Docker that runs here. Where none does, root on Debian gets one of its own for the time of the
+/// test: Debian's docker.io unpacked in the cache directory ($XDG_CACHE_HOME/perfwatch), with base images made
+/// from Debian's packages and this machine's compilers in place of the ones that would be pulled.
+#[derive(clap::Args)]
+pub struct Options {
+    /// How long the database stays away, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    outage: u64,
+}
+
+pub fn compose_test(options: &Options) -> Result<()> {
+    if !Engine::runs_here() {
+        prerequisites::ensure(Purpose::Compose)?;
+    }
+    let started = Instant::now();
+    let engine = Engine::find_or_start()?;
+    if engine.is_private() {
+        images::make_stand_ins(&engine)?;
+    }
+    let mut passed = 0;
+    {
+        let stack = Stack::build_and_start(&engine, &[])?;
+        passed += checks::images(&stack)?;
+        passed += checks::front_end(&stack)?;
+        passed += checks::outage(&stack, Duration::from_secs(options.outage))?;
+    }
+    {
+        let stack = Stack::build_and_start(&engine, &["docker-compose.least-privilege.yml"])?;
+        passed += checks::least_privilege(&stack)?;
+    }
+    passed += checks::timescaledb(&engine)?;
+    println!("compose-test: {passed} passed, 0 failed, 0 skipped ({:.0?})", started.elapsed());
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! What must hold of the running containers, told one line each.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::client::Client;
+use super::engine::Engine;
+use super::stack::Stack;
+
+const LARGEST_BACKEND: u64 = 40_000_000;
+
+fn passed(what: &str, measured: impl std::fmt::Display) {
+    println!("PASS {what}: {measured}");
+}
+
+/// The images are small and run as little as they can.
+pub fn images(stack: &Stack<'_>) -> Result<u32> {
+    let image = stack.ask(&["images", "--quiet", "backend"])?;
+    let size: u64 = stack.engine.ask(&["image", "inspect", "--format", "{{.Size}}", &image])?.parse()?;
+    ensure!(size < LARGEST_BACKEND, "the backend's image has {size} bytes");
+    passed("the backend's image is small", format_args!("{:.1} MB", size as f64 / 1e6));
+    let user = stack.ask(&["exec", "-T", "frontend", "id", "-u"])?;
+    ensure!(user != "0", "nginx runs as root");
+    passed("nginx does not run as root", format_args!("user {user}"));
+    Ok(2)
+}
+
+/// A browser gets the page, a login, and the host's numbers rather than the container's.
+pub fn front_end(stack: &Stack<'_>) -> Result<u32> {
+    let mut client = stack.client();
+    let page = client.get("/history/cpu", "text/html")?;
+    ensure!(page.status == 200 && page.body.contains("id=\"app\""), "no page: {page:?}");
+    let about = client.get("/", "application/json")?.json()?;
+    ensure!(about["name"] == "PerfWatch", "GET / as JSON: {about}");
+    let missing = client.get("/api/none", "application/json")?;
+    ensure!(missing.status == 404 && missing.content_type.starts_with("application/json"), "{missing:?}");
+    passed("nginx serves the page and passes the rest on", format_args!("{} bytes of page", page.body.len()));
+
+    let (user, password) = stack.first_login()?;
+    client.log_in(&user, &password)?;
+    let database = client.json("/api/db-status")?;
+    ensure!(database["database"] == "postgresql", "{database}");
+    passed("the printed login works", format_args!("{user}, on {}", database["database"]));
+
+    let (timestamp, documents) = client.stream()?.snapshot()?;
+    ensure!(documents.as_object().is_some_and(|types| types.len() >= 6), "documents: {documents}");
+    passed("the live stream passes nginx", format_args!("{timestamp}"));
+    let numbers = of_the_host(&documents)?;
+    passed("the numbers are the host's", numbers);
+    let counters = counted_in_the_kernel(&client)?;
+    passed("events are counted in eBPF", counters);
+    Ok(5)
+}
+
+fn of_the_host(documents: &Value) -> Result<String> {
+    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).context("no MemTotal")?;
+    let total: u64 = total.trim().trim_end_matches(" kB").trim().parse()?;
+    let seen = documents["memory"]["total_bytes"].as_u64();
+    ensure!(seen == Some(total * 1024), "memory: {seen:?} instead of {total} KiB");
+
+    let text = std::fs::read_to_string("/proc/net/dev")?;
+    let names = text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()));
+    // Those of containers come and go.
+    let here: BTreeSet<String> = names.filter(|n| !n.starts_with("veth") && !n.starts_with("br-")).collect();
+    let interfaces = documents["network"]["interfaces"].as_array().context("no interfaces")?;
+    let seen: BTreeSet<&str> = interfaces.iter().filter_map(|interface| interface["name"].as_str()).collect();
+    let missing: Vec<&String> =
+        here.iter().filter(|name| *name != "lo" && !seen.contains(name.as_str())).collect();
+    ensure!(missing.is_empty(), "interfaces {missing:?} are missing among {seen:?}");
+
+    let root = rustix::fs::statvfs("/")?;
+    let partitions = documents["disk"]["partitions"].as_array().context("no partitions")?;
+    let seen = partitions.iter().find(|partition| partition["mountpoint"] == "/").context("no root")?;
+    let bytes = root.f_blocks * root.f_frsize;
+    ensure!(seen["total_bytes"].as_u64() == Some(bytes), "the root file system: {seen}");
+    Ok(format!("{} KiB of memory, {} interfaces, {} on /", total, interfaces.len(), seen["device"]))
+}
+
+fn counted_in_the_kernel(client: &Client) -> Result<String> {
+    let sources = client.json("/api/sources")?;
+    let sources = sources.as_array().or_else(|| sources["sources"].as_array()).context("no sources")?;
+    let counters = sources.iter().find(|source| source["name"] == "counters").context("no counters")?;
+    ensure!(counters["method"] == "ebpf" && counters["state"] == "active", "counters: {counters}");
+    let failed: Vec<&Value> = sources.iter().filter(|source| source["state"] == "failed").collect();
+    ensure!(failed.is_empty(), "failed: {failed:?}");
+    let states: Vec<String> = sources
+        .iter()
+        .map(|source| format!("{} {}", text(&source["name"]), text(&source["state"])))
+        .collect();
+    Ok(states.join(", "))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The database is killed and comes back: the stream never pauses, and every tick is in the table once.
+pub fn outage(stack: &Stack<'_>, away: Duration) -> Result<u32> {
+    let (user, password) = stack.first_login()?;
+    let mut client = stack.client();
+    client.log_in(&user, &password)?;
+    let mut stream = client.stream()?;
+    let (first, _) = stream.snapshot()?;
+    stack.ask(&["kill", "--signal=KILL", "db"])?;
+    let mut ticks = vec![first];
+    for _ in 0..away.as_secs() {
+        ticks.push(stream.snapshot()?.0);
+    }
+    let gaps: Vec<_> = ticks.windows(2).filter(|pair| between(&pair[0], &pair[1]) != 1).collect();
+    ensure!(gaps.is_empty(), "the stream paused: {gaps:?}");
+    let health = client.json("/health")?;
+    ensure!(health["status"] == "degraded", "/health while the database is away: {health}");
+    passed("the stream goes on without the database", format_args!("{} ticks", ticks.len()));
+
+    stack.ask(&["start", "db"])?;
+    let (last, _) = stream.snapshot()?;
+    let (Some(from), Some(to)) = (ticks.first(), Some(&last)) else { return Ok(0) };
+    let expected = between(from, to) + 1;
+    let count = format!(
+        "select count(*), count(distinct timestamp) from metrics_snapshots \
+         where metric_type = 'cpu' and timestamp between '{from}' and '{to}'"
+    );
+    let wanted = format!("{expected}|{expected}");
+    let stored = || stack.sql(&count).ok().filter(|answer| *answer == wanted);
+    let answer =
+        stack.wait(&format!("{wanted} ticks between {from} and {to}"), Duration::from_secs(60), stored);
+    let answer = answer.with_context(|| format!("stored: {:?}", stack.sql(&count)))?;
+    passed("the outage lost nothing and doubled nothing", format_args!("{answer} ticks|distinct"));
+    stack.wait("/health turns healthy again", Duration::from_secs(30), || {
+        client.json("/health").ok().filter(|health| health["status"] == "healthy")
+    })?;
+    passed("health follows the database", "degraded, then healthy");
+    Ok(3)
+}
+
+/// Seconds from one RFC 3339 time to a later one, less than a day apart.
+fn between(from: &str, to: &str) -> i64 {
+    let second_of_day = |timestamp: &str| {
+        let time = timestamp.split_once('T').and_then(|(_, time)| time.get(..8)).unwrap_or_default();
+        time.split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap_or(0))
+    };
+    (second_of_day(to) - second_of_day(from)).rem_euclid(24 * 60 * 60)
+}
+
+/// Capabilities instead of `privileged` still count in eBPF and still see the host.
+pub fn least_privilege(stack: &Stack<'_>) -> Result<u32> {
+    let container = stack.ask(&["ps", "--quiet", "backend"])?;
+    let privileged = stack.engine.ask(&["inspect", "--format", "{{.HostConfig.Privileged}}", &container])?;
+    ensure!(privileged == "false", "the backend is privileged");
+    let (user, password) = stack.first_login()?;
+    let mut client = stack.client();
+    client.log_in(&user, &password)?;
+    let (_, documents) = client.stream()?.snapshot()?;
+    let numbers = of_the_host(&documents)?;
+    passed("without privileges the numbers are the host's", numbers);
+    let counters = counted_in_the_kernel(&client)?;
+    passed("without privileges events are counted in eBPF", counters);
+    Ok(2)
+}
+
+/// The override names another image and nothing else; the image itself is not to be had everywhere.
+pub fn timescaledb(engine: &Engine) -> Result<u32> {
+    let with = ["--file", "docker-compose.yml", "--file", "docker-compose.timescaledb.yml"];
+    let configured = engine.ask(&[&["compose"], &with[..], &["config", "--images"]].concat())?;
+    ensure!(configured.contains("timescale/timescaledb"), "{configured}");
+    passed("the TimescaleDB override is valid", configured.replace('\n', ", "));
+    Ok(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn midnight_is_passed() {
+        assert_eq!(between("2026-11-21T01:02:03.000Z", "2026-11-21T01:02:04Z"), 1);
+        assert_eq!(between("2026-11-21T23:59:59Z", "2026-11-22T00:01:00+00:00"), 61);
+    }
+}

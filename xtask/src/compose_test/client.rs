@@ -1,0 +1,101 @@
+//! A client outside the containers: HTTP and the live stream, through nginx.
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tungstenite::WebSocket;
+use tungstenite::stream::MaybeTlsStream;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub struct Client {
+    agent: ureq::Agent,
+    address: String,
+    token: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.body).with_context(|| format!("not JSON: {}", self.body))
+    }
+}
+
+impl Client {
+    pub fn new(port: u16) -> Self {
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build();
+        Self { agent: config.into(), address: format!("127.0.0.1:{port}"), token: None }
+    }
+
+    pub fn get(&self, path: &str, accept: &str) -> Result<Answer> {
+        let mut request = self.agent.get(format!("http://{}{path}", self.address)).header("accept", accept);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        read(request.call().with_context(|| format!("GET {path}"))?)
+    }
+
+    /// The JSON behind `path`; an error unless it is answered with 200.
+    pub fn json(&self, path: &str) -> Result<Value> {
+        let answer = self.get(path, "application/json")?;
+        if answer.status != 200 {
+            bail!("GET {path}: {} {}", answer.status, answer.body);
+        }
+        answer.json()
+    }
+
+    pub fn log_in(&mut self, username: &str, password: &str) -> Result<()> {
+        let login = serde_json::json!({"username": username, "password": password}).to_string();
+        let request = self.agent.post(format!("http://{}/api/auth/login", self.address));
+        let answer = read(request.header("content-type", "application/json").send(login)?)?;
+        let token = answer.json()?["access_token"].as_str().map(str::to_owned);
+        self.token = Some(token.with_context(|| format!("login: {} {}", answer.status, answer.body))?);
+        Ok(())
+    }
+
+    /// The live stream, opened as the original's page opens it.
+    pub fn stream(&self) -> Result<Stream> {
+        let token = self.token.as_deref().unwrap_or_default();
+        let url = format!("ws://{}/api/ws/metrics?token={token}", self.address);
+        let (socket, _) = tungstenite::connect(url).context("cannot open the live stream")?;
+        if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
+            stream.set_read_timeout(Some(PATIENCE))?;
+        }
+        Ok(Stream(socket))
+    }
+}
+
+fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {
+    let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    let status = response.status().as_u16();
+    Ok(Answer { status, content_type, body: response.body_mut().read_to_string()? })
+}
+
+#[derive(Debug)]
+pub struct Stream(WebSocket<MaybeTlsStream<TcpStream>>);
+
+impl Stream {
+    /// The next snapshot: its time and its documents by type.
+    pub fn snapshot(&mut self) -> Result<(String, Value)> {
+        loop {
+            let message = self.0.read().context("the live stream ended or fell silent")?;
+            let Ok(text) = message.to_text() else { continue };
+            let mut message: Value = serde_json::from_str(text).unwrap_or_default();
+            if message["type"] == "metrics" {
+                let timestamp = message["timestamp"].as_str().unwrap_or_default().to_owned();
+                return Ok((timestamp, message["data"].take()));
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The containers of docker-compose.yml, built, started, and taken away again.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::client::Client;
+use super::engine::{Engine, answer};
+use crate::step::run;
+
+/// Not the name an installation uses: its volumes are not ours to remove.
+const PROJECT: &str = "perfwatch-test";
+
+#[derive(Debug)]
+pub struct Stack<'a> {
+    pub engine: &'a Engine,
+    files: Vec<&'static str>,
+    port: u16,
+}
+
+impl<'a> Stack<'a> {
+    /// Builds the images (what has not changed comes from the engine's cache) and starts the services, as
+    /// `docker compose up -d` does. `overrides` are laid over docker-compose.yml.
+    pub fn build_and_start(engine: &'a Engine, overrides: &[&'static str]) -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let files = [&["docker-compose.yml"], overrides].concat();
+        let title = files.join(" + ");
+        let stack = Self { engine, files, port };
+        stack.remove()?;
+        run(&format!("Building {title}"), stack.compose(&["build"]))?;
+        let started = Instant::now();
+        run(
+            &format!("Starting {title}"),
+            stack.compose(&["up", "--detach", "--wait", "--wait-timeout=120"]),
+        )?;
+        println!("every service is healthy after {:.1?}", started.elapsed());
+        Ok(stack)
+    }
+
+    /// `docker compose …` for this project.
+    pub fn compose(&self, arguments: &[&str]) -> Command {
+        let mut compose = self.engine.docker(&[
+            "compose",
+            "--project-name",
+            PROJECT,
+            "--ansi",
+            "never",
+            "--progress",
+            "plain",
+        ]);
+        for file in &self.files {
+            compose.args(["--file", file]);
+        }
+        compose
+            .args(arguments)
+            .env("PERFWATCH_PORT", self.port.to_string())
+            .env("SAMPLING_INTERVAL_SECONDS", "1")
+            // A developer's .env must not change what is tested.
+            .env("COMPOSE_DISABLE_ENV_FILE", "1");
+        compose
+    }
+
+    pub fn ask(&self, arguments: &[&str]) -> Result<String> {
+        answer(self.compose(arguments)).with_context(|| format!("docker compose {}", arguments.join(" ")))
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.port)
+    }
+
+    /// The login that the backend printed at its first start.
+    pub fn first_login(&self) -> Result<(String, String)> {
+        let log = self.ask(&["logs", "--no-color", "--no-log-prefix", "backend"])?;
+        let login = log.lines().find_map(|line| line.split_once("first login: ")?.1.split_once(" / "));
+        let (user, password) =
+            login.with_context(|| format!("no first login in the backend's log:\n{log}"))?;
+        Ok((user.to_owned(), password.to_owned()))
+    }
+
+    /// What the database answers to a query, one row a line, asked inside its container.
+    pub fn sql(&self, query: &str) -> Result<String> {
+        self.ask(&[
+            "exec",
+            "-T",
+            "--env",
+            "PGPASSWORD=perfwatch",
+            "db",
+            "psql",
+            "--host=127.0.0.1",
+            "--username=perfwatch",
+            "--no-align",
+            "--tuples-only",
+            "--command",
+            query,
+            "perfwatch",
+        ])
+    }
+
+    /// Waits until `question` has an answer.
+    pub fn wait<T>(&self, what: &str, patience: Duration, question: impl Fn() -> Option<T>) -> Result<T> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(answer) = question() {
+                return Ok(answer);
+            }
+            if Instant::now() > deadline || crate::step::interrupted() {
+                let log = self.ask(&["logs", "--no-color", "--tail=30"]).unwrap_or_default();
+                bail!("{what}: not within {patience:?}\n{log}");
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn remove(&self) -> Result<()> {
+        self.ask(&["down", "--volumes", "--remove-orphans", "--timeout=1"]).map(drop)
+    }
+}
+
+impl Drop for Stack<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            eprintln!("cannot remove the containers: {error:#}");
+        }
+    }
+}

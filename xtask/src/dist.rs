@@ -1,0 +1,175 @@
+//! `cargo xtask dist`: what people download: static binaries, packages, checksums and a bill of materials.
+
+mod package;
+mod sbom;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::build_ebpf::sha256;
+use crate::cross::{Architecture, Toolchain};
+use crate::prerequisites::{self, Purpose};
+use crate::step::{command, output, quiet, root, run};
+use crate::{build_ebpf, page};
+
+/// Build what people download into target/dist: static binaries, .debs, checksums, a bill of materials
+///
+/// The binaries are linked statically and run on any Linux of their architecture. Packages are made with
+/// cargo-deb (built in target/tools) and, as root on Debian, installed in a test root made with debootstrap.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Build for this architecture only
+    #[arg(long, value_enum)]
+    architecture: Option<Architecture>,
+    /// Do not install the package in a test root
+    #[arg(long)]
+    no_install_test: bool,
+}
+
+const NAME: &str = "perfwatch";
+
+pub fn folder() -> PathBuf {
+    root().join("target/dist")
+}
+
+pub fn dist(options: &Options) -> Result<()> {
+    let architectures = match options.architecture {
+        Some(architecture) => vec![architecture],
+        None => Architecture::ALL.to_vec(),
+    };
+    let for_arm64 = architectures.contains(&Architecture::Arm64);
+    prerequisites::ensure(if for_arm64 { Purpose::Dist } else { Purpose::Build })?;
+    build_ebpf::ensure()?;
+    page::build()?;
+    let folder = folder();
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+
+    let version = version()?;
+    let binaries = Toolchain::find(&architectures)?.build(NAME, "release", &architectures)?;
+    share(&binaries, &architectures)?;
+    let mut made = Vec::new();
+    for (architecture, binary) in architectures.iter().zip(&binaries) {
+        check_static(binary)?;
+        made.push(archive(&version, *architecture, binary)?);
+        made.push(package::build(*architecture)?);
+    }
+    made.push(sbom::write(&folder, &version)?);
+    checksums(&folder, &made)?;
+    if !options.no_install_test {
+        package::install_in_test_root(&made)?;
+    }
+    println!();
+    for file in made.iter().map(|name| folder.join(name)).chain([folder.join("SHA256SUMS")]) {
+        println!("{:>9.1} kB  {}", fs::metadata(&file)?.len() as f64 / 1e3, file.display());
+    }
+    Ok(())
+}
+
+fn version() -> Result<String> {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml"))?.parse()?;
+    let version = manifest["workspace"]["package"]["version"].as_str();
+    Ok(version.context("the workspace has no version")?.to_owned())
+}
+
+/// Man pages and completions, written by the binary that runs here.
+fn share(binaries: &[PathBuf], architectures: &[Architecture]) -> Result<()> {
+    let runs_here = |architecture: &&Architecture| architecture.target().starts_with(std::env::consts::ARCH);
+    let here = architectures.iter().position(|architecture| runs_here(&architecture));
+    let program = match here.and_then(|index| binaries.get(index)) {
+        Some(binary) => binary.clone(),
+        None => {
+            run("Compiling for man pages", command("cargo", &["build", "--locked", "--package", NAME]))?;
+            root().join("target/debug/perfwatch")
+        }
+    };
+    let program = program.to_string_lossy().into_owned();
+    let share = folder().join("share");
+    let man = share.join("man/man1");
+    fs::create_dir_all(&man)?;
+    if output(&program, &["man", &man.to_string_lossy()]).is_none() {
+        bail!("{program} man failed");
+    }
+    for (shell, file) in [
+        ("bash", "bash-completion/completions/perfwatch"),
+        ("zsh", "zsh/vendor-completions/_perfwatch"),
+        ("fish", "fish/vendor_completions.d/perfwatch.fish"),
+    ] {
+        let text =
+            output(&program, &["completions", shell]).with_context(|| format!("completions for {shell}"))?;
+        let file = share.join(file);
+        fs::create_dir_all(file.parent().unwrap_or(&share))?;
+        fs::write(file, text + "\n")?;
+    }
+    Ok(())
+}
+
+/// A program without an interpreter asks nothing of the machine it runs on.
+fn check_static(binary: &Path) -> Result<()> {
+    let bytes = fs::read(binary).with_context(|| binary.display().to_string())?;
+    if has_interpreter(&bytes) {
+        bail!("{} is not linked statically", binary.display());
+    }
+    Ok(())
+}
+
+/// Whether a 64-bit ELF file has a PT_INTERP program header.
+fn has_interpreter(elf: &[u8]) -> bool {
+    const PT_INTERP: u32 = 3;
+    let number = |at: usize, length: usize| -> Option<u64> {
+        let bytes = elf.get(at..at + length)?;
+        Some(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    };
+    let (Some(start), Some(size), Some(count)) = (number(32, 8), number(54, 2), number(56, 2)) else {
+        return false;
+    };
+    (0..count).any(|index| {
+        let at = usize::try_from(start + index * size).unwrap_or(usize::MAX - 4);
+        number(at, 4) == Some(u64::from(PT_INTERP))
+    })
+}
+
+/// The binary and what belongs beside it, for those who unpack rather than install.
+fn archive(version: &str, architecture: Architecture, binary: &Path) -> Result<String> {
+    let name = format!("{NAME}-{version}-linux-{}", architecture.debian());
+    let stage = folder().join(&name);
+    fs::create_dir_all(&stage)?;
+    fs::copy(binary, stage.join(NAME))?;
+    for file in ["LICENSE", "README.md", "CHANGELOG.md", "deploy/perfwatch.service", "deploy/perfwatch.toml"]
+    {
+        let from = root().join(file);
+        fs::copy(&from, stage.join(from.file_name().unwrap_or_default())).with_context(|| file.to_owned())?;
+    }
+    let file = format!("{name}.tar.gz");
+    let mut tar = command("tar", &["--create", "--gzip", "--owner=0", "--group=0", "--sort=name", "--file"]);
+    tar.arg(folder().join(&file)).arg("--directory").arg(folder()).arg(&name).arg("share");
+    quiet(&format!("Packing {file}"), tar)?;
+    fs::remove_dir_all(stage)?;
+    Ok(file)
+}
+
+fn checksums(folder: &Path, files: &[String]) -> Result<()> {
+    let mut text = String::new();
+    for file in files {
+        writeln!(text, "{}  {file}", sha256(&fs::read(folder.join(file))?))?;
+    }
+    fs::write(folder.join("SHA256SUMS"), text)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_are_found() {
+        // This test is a program that was linked dynamically.
+        let own = fs::read("/proc/self/exe").unwrap();
+        assert!(has_interpreter(&own));
+        assert!(!has_interpreter(b"\x7fELF"));
+        assert!(!has_interpreter(&[0; 64]));
+    }
+}

@@ -1,0 +1,148 @@
+//! What the documents tell people to type and where they send them, checked against what is there.
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::Cli;
+use crate::step::{output, root};
+
+/// Every document of the repository, with its text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let files = output(
+        "git",
+        &["-C", &root().to_string_lossy(), "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+    );
+    let files = files.unwrap();
+    let read = |name: &str| {
+        let path = root().join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    };
+    files.lines().filter(|name| root().join(name).exists()).map(read).collect()
+}
+
+/// The targets of a document's links, as written.
+fn links(text: &str) -> Vec<&str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target).collect()
+}
+
+/// The anchor GitHub makes of a heading.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// Lines to type: those of fenced blocks without a language, and `code` in the text.
+fn commands(text: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    for (index, part) in text.split("```").enumerate() {
+        if index % 2 == 1 {
+            let (language, lines) = part.split_once('\n').unwrap_or((part, ""));
+            if language.is_empty() {
+                commands.extend(lines.replace("\\\n", " ").lines().map(str::to_owned));
+            }
+        } else {
+            commands.extend(part.split('`').skip(1).step_by(2).map(|code| code.replace('\n', " ")));
+        }
+    }
+    commands
+}
+
+/// The words of a command up to its comment, redirection or successor.
+fn words(command: &str) -> Vec<&str> {
+    command
+        .split_whitespace()
+        .take_while(|word| !matches!(*word, "#" | "|" | "&&" | ">" | "<" | "…"))
+        .collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for (path, text) in documents() {
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let found = target.exists()
+                && (section.is_empty()
+                    || std::fs::read_to_string(&target).is_ok_and(|text| {
+                        text.lines().any(|line| line.starts_with('#') && anchor(line) == section)
+                    }));
+            if !found {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
+
+#[test]
+fn every_xtask_command_is_one() {
+    let known: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let mut wrong = Vec::new();
+    for (path, text) in documents() {
+        for command in commands(&text) {
+            let command = words(&command);
+            let Some(arguments) = command.strip_prefix(&["cargo", "xtask"]) else { continue };
+            // A subcommand alone may lack what it requires; with arguments it must be complete.
+            let fits = match arguments {
+                [] | ["--help"] => true,
+                [name] => known.iter().any(|known| known == name),
+                arguments => Cli::try_parse_from([&["cargo xtask"], arguments].concat()).is_ok(),
+            };
+            if !fits {
+                wrong.push(format!("{}: {}", path.display(), command.join(" ")));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_file_and_service_of_compose_is_there() {
+    let compose = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let mut wrong = Vec::new();
+    for (path, text) in documents() {
+        for command in commands(&text) {
+            let command = words(&command);
+            let Some(arguments) = command.strip_prefix(&["docker", "compose"]) else { continue };
+            for pair in arguments.windows(2) {
+                let is_there = match pair {
+                    ["-f" | "--file", file] => root().join(file).exists(),
+                    ["logs" | "exec" | "restart" | "-T", service] if !service.starts_with('-') => {
+                        compose.contains(&format!("\n  {service}:\n"))
+                    }
+                    _ => true,
+                };
+                if !is_there {
+                    wrong.push(format!("{}: {}", path.display(), pair.join(" ")));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn nginx_sends_the_page_with_the_policy_of_the_server() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let guard = read("perfwatch/src/api/guard.rs");
+    let (_, policy) = guard.split_once("CONTENT_SECURITY_POLICY: &str = \"").unwrap();
+    let policy = policy.split_once("\";").unwrap().0.replace("\\\n", "");
+    let policy = policy.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        read("deploy/nginx.conf")
+            .contains(&format!("add_header Content-Security-Policy \"{policy}\" always;"))
+    );
+}
+
+#[test]
+fn commands_and_anchors_are_recognised() {
+    let text = "Type `cargo xtask\nrun` or\n```\ndocker compose \\\n  up -d # now\n```\n```sh\nother\n```\n";
+    assert_eq!(commands(text), ["cargo xtask run", "docker compose    up -d # now"]);
+    assert_eq!(words("docker compose up -d # now"), ["docker", "compose", "up", "-d"]);
+    assert_eq!(anchor("## Behind a TLS-proxy, `now`"), "behind-a-tls-proxy-now");
+    assert_eq!(links("[a](b.md#c) and ![d](e.png)"), ["b.md#c", "e.png"]);
+}
