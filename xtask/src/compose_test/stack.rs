@@ -21,15 +21,16 @@ pub struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    /// Builds the images (what has not changed comes from the engine's cache) and starts the services, as
-    /// `docker compose up -d` does. `overrides` are laid over docker-compose.yml.
-    pub fn build_and_start(engine: &'a Engine, overrides: &[&'static str]) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let files = [&["docker-compose.yml"], overrides].concat();
-        let title = files.join(" + ");
-        let stack = Self { engine, files, port };
+    /// Builds the images; what has not changed comes from the engine's cache.
+    pub fn build(engine: &'a Engine) -> Result<()> {
+        run("Building the images", Self::of(engine, &[])?.compose(&["build"]))
+    }
+
+    /// Starts the services, as `docker compose up -d` does. `overrides` are laid over docker-compose.yml.
+    pub fn start(engine: &'a Engine, overrides: &[&'static str]) -> Result<Self> {
+        let stack = Self::of(engine, overrides)?;
+        let title = stack.files.join(" + ");
         stack.remove()?;
-        run(&format!("Building {title}"), stack.compose(&["build"]))?;
         let started = Instant::now();
         run(
             &format!("Starting {title}"),
@@ -37,6 +38,11 @@ impl<'a> Stack<'a> {
         )?;
         println!("every service is healthy after {:.1?}", started.elapsed());
         Ok(stack)
+    }
+
+    fn of(engine: &'a Engine, overrides: &[&'static str]) -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Ok(Self { engine, files: [&["docker-compose.yml"], overrides].concat(), port })
     }
 
     /// `docker compose …` for this project.
