@@ -4,7 +4,7 @@ use crate::cost::Cost;
 
 /// Descriptors per CPU. There are more of them than events, because an event that several ratios need is
 /// opened in the group of each; user space decides which slot holds what.
-pub const SLOTS: usize = 21;
+pub const SLOTS: usize = 22;
 
 /// The layout of the kernel's `struct bpf_perf_event_value`.
 #[repr(C)]

@@ -1,5 +1,7 @@
 //! Probe `counters`: counts against `/proc/stat` and against a `perf_event` group read in user space.
 
+pub mod hardware;
+
 use anyhow::{Context, Result, ensure};
 use perf_event::events::Software;
 use perf_event::{Builder, Counter};

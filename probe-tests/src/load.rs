@@ -82,6 +82,28 @@ pub fn fault(pages: usize) -> Result<()> {
     Ok(())
 }
 
+/// Counts down from `rounds` and returns how many instructions that took: two a round.
+pub fn count_down(rounds: u64) -> Result<u64> {
+    // SAFETY: the loops change nothing but their own register and the flags.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!("2: dec {0}", "jnz 2b", inout(reg) rounds => _);
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!("2: subs {0}, {0}, #1", "b.ne 2b", inout(reg) rounds => _);
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    anyhow::bail!("there is no loop of known length for this architecture");
+    Ok(2 * rounds)
+}
+
+/// Whether this is a virtual machine made for these tests: nothing else runs, and nothing in it matters.
+pub fn in_guest() -> bool {
+    std::env::var_os("PERFWATCH_GUEST").is_some()
+}
+
 /// A thread that never sleeps, on one CPU, until dropped.
 #[derive(Debug)]
 pub struct Spinner(Arc<AtomicBool>, Option<JoinHandle<()>>);

@@ -40,7 +40,8 @@ fn main() -> ExitCode {
         _ => {}
     }
     let only = arguments.first().map_or("", String::as_str);
-    let tests = [counters::TESTS, scheduler::TESTS, processes::TESTS].into_iter().flatten();
+    let tests = [counters::TESTS, counters::hardware::TESTS, scheduler::TESTS, processes::TESTS];
+    let tests = tests.into_iter().flatten();
     let tests = tests.filter(|test| test.name.contains(only));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for test in tests {

@@ -22,6 +22,7 @@
 //! and expire some 200 timers a second each (`probe-tests counters::cost_per_run` prints it): 0.02% of a CPU.
 
 mod backend;
+mod busy;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,9 +32,10 @@ use std::time::{Duration, Instant};
 use perfwatch_common::counters::{Reading, SLOTS};
 
 use self::backend::{Backend, Start};
+use self::busy::BusyTime;
 use super::loader::Unavailable;
 use crate::config::Roots;
-use crate::snapshot::counters::{Absent, Context, CpuInterval, derive};
+use crate::snapshot::counters::{Absent, Context, CpuInterval, Pmu, derive};
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Method, Report, Source, SourceError, SourceSettings, State, Tick};
 use crate::snapshot::{Document, MetricType};
@@ -43,13 +45,21 @@ pub(super) const NAME: &str = "counters";
 /// How long before a tick the CPUs read their counters.
 const LEAD: Duration = Duration::from_millis(4);
 
+/// Ticks without a new reading after which a CPU's counters are opened anew. They are dead when the CPU was taken
+/// offline and brought back between two ticks.
+const PATIENCE: u32 = 3;
+
 pub(super) struct Counters {
     settings: SourceSettings,
+    roots: Roots,
     online: OnlineCpus,
+    busy: BusyTime,
     phase: Phase,
     began: Instant,
     /// The newest reading of each CPU that went into a document.
     previous: BTreeMap<u32, [Reading; SLOTS]>,
+    /// Ticks in a row at which a CPU had no new reading.
+    silent: BTreeMap<u32, u32>,
 }
 
 enum Phase {
@@ -64,10 +74,13 @@ impl Counters {
     pub(super) fn new(roots: &Roots) -> Self {
         Self {
             settings: SourceSettings::default(),
+            roots: roots.clone(),
             online: OnlineCpus::new(roots),
+            busy: BusyTime::new(roots),
             phase: Phase::Closed,
             began: Instant::now(),
             previous: BTreeMap::new(),
+            silent: BTreeMap::new(),
         }
     }
 
@@ -87,25 +100,50 @@ impl Counters {
     fn intervals(&mut self, cpus: &CpuList, start: Start) -> Result<Vec<CpuInterval>, SourceError> {
         if matches!(self.phase, Phase::Closed) {
             self.previous.clear();
+            self.silent.clear();
             self.began = Instant::now();
-            self.phase = match Backend::open(cpus) {
+            self.phase = match Backend::open(cpus, &self.roots) {
                 Ok(backend) => Phase::Open(Box::new(backend)),
                 Err(unavailable) => Phase::Unavailable(unavailable),
             };
         }
         let Phase::Open(backend) = &mut self.phase else { return Ok(Vec::new()) };
+        for cpu in self.silent.extract_if(.., |_, ticks| *ticks >= PATIENCE).map(|(cpu, _)| cpu) {
+            tracing::info!(cpu, "counters do not advance: opening them anew");
+            backend.close(cpu);
+            self.previous.remove(&cpu);
+        }
         for gone in backend.follow(cpus, start)? {
             self.previous.remove(&gone);
+            self.silent.remove(&gone);
         }
+        let mut busy = self.busy.since_last();
         let mut intervals = Vec::with_capacity(cpus.len());
         for (cpu, current) in backend.read()? {
             // Counters start from zero when they are opened, so the first reading has a whole interval too.
             let previous = self.previous.insert(cpu, current).unwrap_or_default();
             if previous != current {
-                intervals.push(CpuInterval { cpu, previous, current });
+                let (pmu, busy) = (backend.kind_of(cpu), busy.remove(&cpu));
+                intervals.push(CpuInterval { cpu, pmu, busy, previous, current });
+            }
+        }
+        for cpu in cpus.iter() {
+            if intervals.iter().any(|interval| interval.cpu == cpu) {
+                self.silent.remove(&cpu);
+            } else {
+                *self.silent.entry(cpu).or_default() += 1;
             }
         }
         Ok(intervals)
+    }
+
+    /// What there is to say of events when none is open.
+    fn nothing(&self) -> Vec<Pmu> {
+        let why = match &self.phase {
+            Phase::Unavailable(why) => &why.reason,
+            _ => DISABLED,
+        };
+        vec![Pmu::absent("", &Absent::Failed(why.to_owned()))]
     }
 }
 
@@ -139,23 +177,20 @@ impl Source for Counters {
         let cpus = self.wanted_cpus()?;
         let start = Start { period: period(self.settings.perf_events_interval, tick.interval), lead: LEAD };
         let intervals = self.intervals(&cpus, start)?;
-        let everything: [Option<Absent>; SLOTS];
-        let absent = match &self.phase {
-            Phase::Open(backend) => backend.absent(),
-            Phase::Unavailable(why) => {
-                everything = std::array::from_fn(|_| Some(Absent::Failed(why.reason.clone())));
-                &everything
-            }
-            Phase::Disabled | Phase::Closed => {
-                everything = std::array::from_fn(|_| Some(Absent::Failed(DISABLED.to_owned())));
-                &everything
+        let nothing;
+        let (pmus, nmi_watchdog) = match &self.phase {
+            Phase::Open(backend) => (backend.pmus(), backend.nmi_watchdog),
+            _ => {
+                nothing = self.nothing();
+                (&nothing[..], false)
             }
         };
         let context = Context {
             cpu_cores: &self.cpu_cores(),
             interval: self.settings.perf_events_interval,
             sample_time: self.began.elapsed(),
-            absent,
+            pmus,
+            nmi_watchdog,
         };
         Ok(Document::new(MetricType::PerfEvents, &tick.timestamp, &derive(&context, &intervals))?)
     }

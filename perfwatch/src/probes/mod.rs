@@ -9,6 +9,7 @@ mod kernel;
 mod loader;
 mod mapped;
 mod perf;
+pub mod pmu;
 mod processes;
 mod runqueue;
 mod sched;

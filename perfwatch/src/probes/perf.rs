@@ -1,13 +1,18 @@
 //! Opening performance counters: one CPU's events, in groups.
 
+mod event;
+
+pub(super) use event::generic as builder;
+
 use std::io;
 use std::os::fd::AsRawFd;
 
-use perf_event::events::{Cache, CacheId, CacheOp, CacheResult, Hardware, Software};
+use perf_event::events::Software;
 use perf_event::{Builder, Counter, ReadFormat};
 use perfwatch_common::counters::{Reading, SLOTS};
 
-use crate::snapshot::counters::{Absent, slots};
+use super::pmu::CorePmu;
+use crate::snapshot::counters::{self, Absent, slots};
 
 /// The open descriptors of one CPU, by slot.
 #[derive(Debug)]
@@ -20,43 +25,59 @@ pub(super) struct CpuEvents {
 #[derive(Debug)]
 pub(super) struct Refused(pub io::Error);
 
+/// The core that a CPU is, among the kinds that the machine has.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Core<'a> {
+    /// No PMU is visible: the kernel is asked all the same.
+    Unknown,
+    Only(&'a CorePmu),
+    /// One kind of several.
+    Hybrid(&'a CorePmu),
+}
+
 impl CpuEvents {
-    /// Opens every event this CPU offers, counting at once. The others are noted in `absent`, which keeps what
-    /// other CPUs have noted.
-    pub(super) fn open(cpu: u32, absent: &mut [Option<Absent>; SLOTS]) -> Result<Self, Refused> {
+    /// Opens every event this CPU offers, counting at once. How it went is noted in `pmu`, which keeps what other
+    /// CPUs of the kind have noted.
+    pub(super) fn open(cpu: u32, core: Core<'_>, pmu: &mut counters::Pmu) -> Result<Self, Refused> {
         let mut counters: [Option<Counter>; SLOTS] = std::array::from_fn(|_| None);
-        let mut leaders = Vec::new();
-        let mut leader: Option<(usize, usize)> = None; // its group and slot
         let mut refused = None;
-        for (slot, (group, event)) in slots().enumerate() {
-            let mut builder = builder(event);
-            builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv();
-            let times = ReadFormat::TOTAL_TIME_ENABLED | ReadFormat::TOTAL_TIME_RUNNING;
-            let opened = match leader {
-                Some((of, at)) if of == group => {
-                    let leader = counters[at].as_mut().expect("`leader` is set to slots that were filled");
-                    builder.enabled(true).read_format(times).build_with_group(leader)
-                }
-                // A group counts when its leader is enabled, after all have joined: then their times agree.
-                _ => builder.enabled(false).read_format(times | ReadFormat::GROUP).build(),
-            };
-            match opened {
-                Ok(counter) => {
-                    if leader.is_none_or(|(of, _)| of != group) {
-                        leader = Some((group, slot));
-                        leaders.push(slot);
+        let mut next = 0;
+        for group in counters::GROUPS {
+            let group = next..next + group.len();
+            next = group.end;
+            let mut leader = None;
+            for (slot, (_, event)) in slots().enumerate().skip(group.start).take(group.len()) {
+                let joined = leader.and_then(|at: usize| counters[at].take().map(|counter| (at, counter)));
+                let (joined, opened) = match joined {
+                    Some((at, mut counter)) => {
+                        let opened = open(cpu, core, event, Some(&mut counter));
+                        counters[at] = Some(counter);
+                        (true, opened)
                     }
-                    counters[slot] = Some(counter);
-                }
-                Err(error) => {
-                    absent[slot] = Some(classify(event, &error));
-                    refused = Some(error);
+                    None => (false, open(cpu, core, event, None)),
+                };
+                match opened {
+                    Ok((counter, counted_as)) => {
+                        counters[slot] = Some(counter);
+                        pmu.counted_as[slot] = counted_as;
+                        if !joined {
+                            leader = Some(slot);
+                        }
+                    }
+                    Err(error) => {
+                        pmu.absent[slot] = Some(classify(event, &error));
+                        refused = Some(error);
+                    }
                 }
             }
-        }
-        for slot in leaders {
-            if let Some(leader) = &mut counters[slot] {
-                leader.enable().map_err(Refused)?;
+            // Instructions that nothing is set against would only take a counter from other groups.
+            if group.len() > 2 && group.clone().skip(1).all(|slot| counters[slot].is_none()) {
+                counters[group.start] = None;
+                pmu.absent[group.start] = pmu.absent[group.start + 1].clone();
+            }
+            // A group counts when its leader is enabled, after all have joined: then their times agree.
+            if let Some(counter) = leader.and_then(|slot| counters[slot].as_mut()) {
+                counter.enable().map_err(Refused)?;
             }
         }
         match refused {
@@ -94,6 +115,39 @@ impl CpuEvents {
     }
 }
 
+/// Opens one event, in a group if there is a leader: the kernel's generic one, or else the CPU's own with its name.
+fn open(
+    cpu: u32,
+    core: Core<'_>,
+    event: &str,
+    mut leader: Option<&mut Counter>,
+) -> io::Result<(Counter, Option<&'static str>)> {
+    let mut build = |mut builder: Builder<'_>| {
+        let times = ReadFormat::TOTAL_TIME_ENABLED | ReadFormat::TOTAL_TIME_RUNNING;
+        builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv();
+        match leader.as_deref_mut() {
+            Some(leader) => builder.enabled(true).read_format(times).build_with_group(leader),
+            None => builder.enabled(false).read_format(times | ReadFormat::GROUP).build(),
+        }
+    };
+    let generic = match core {
+        Core::Hybrid(pmu) if !event::is_software(event) => match build(event::extended(event, pmu)) {
+            // Kernels whose driver does not know extended types pick the PMU by the CPU.
+            Err(error) if is_unsupported(&error) => build(event::generic(event)),
+            opened => opened,
+        },
+        _ => build(event::generic(event)),
+    };
+    match (generic, core) {
+        (Err(error), Core::Only(pmu) | Core::Hybrid(pmu)) if is_unsupported(&error) => {
+            let named =
+                event::named(event, pmu).and_then(|(name, builder)| Some((build(builder).ok()?, Some(name))));
+            named.ok_or(error)
+        }
+        (opened, _) => Ok((opened?, None)),
+    }
+}
+
 /// A timer on `cpu` that expires every `period_ns`, from when it is enabled.
 ///
 /// The kernel's cpu-clock event is an hrtimer pinned to its CPU: it expires there whether the CPU idles or runs
@@ -109,33 +163,14 @@ pub(super) fn timer(cpu: u32, period_ns: u64) -> io::Result<Counter> {
         .build()
 }
 
-pub(super) fn builder(event: &str) -> Builder<'static> {
-    let cache = |which, result| Builder::new(Cache { which, operation: CacheOp::READ, result });
-    match event {
-        "cpu-clock" => Builder::new(Software::CPU_CLOCK),
-        "context-switches" => Builder::new(Software::CONTEXT_SWITCHES),
-        "cpu-migrations" => Builder::new(Software::CPU_MIGRATIONS),
-        "page-faults" => Builder::new(Software::PAGE_FAULTS),
-        "cycles" => Builder::new(Hardware::CPU_CYCLES),
-        "instructions" => Builder::new(Hardware::INSTRUCTIONS),
-        "branches" => Builder::new(Hardware::BRANCH_INSTRUCTIONS),
-        "branch-misses" => Builder::new(Hardware::BRANCH_MISSES),
-        "L1-dcache-loads" => cache(CacheId::L1D, CacheResult::ACCESS),
-        "L1-dcache-load-misses" => cache(CacheId::L1D, CacheResult::MISS),
-        "LLC-loads" => cache(CacheId::LL, CacheResult::ACCESS),
-        "LLC-load-misses" => cache(CacheId::LL, CacheResult::MISS),
-        "L1-icache-loads" => cache(CacheId::L1I, CacheResult::ACCESS),
-        "dTLB-loads" => cache(CacheId::DTLB, CacheResult::ACCESS),
-        "dTLB-load-misses" => cache(CacheId::DTLB, CacheResult::MISS),
-        "iTLB-loads" => cache(CacheId::ITLB, CacheResult::ACCESS),
-        "iTLB-load-misses" => cache(CacheId::ITLB, CacheResult::MISS),
-        other => unreachable!("{other} is not in snapshot::counters::GROUPS"),
-    }
+fn is_unsupported(error: &io::Error) -> bool {
+    const CODES: [i32; 5] = [libc::ENOENT, libc::EOPNOTSUPP, libc::ENODEV, libc::ENXIO, libc::EINVAL];
+    error.raw_os_error().is_some_and(|code| CODES.contains(&code))
 }
 
 fn classify(event: &str, error: &io::Error) -> Absent {
     match error.raw_os_error() {
-        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV | libc::ENXIO | libc::EINVAL) => {
+        _ if is_unsupported(error) => {
             Absent::Unsupported(format!("{event} is not offered by this CPU or virtual machine"))
         }
         Some(libc::EACCES | libc::EPERM) => Absent::Failed(format!("{event}: not permitted ({error})")),
@@ -149,14 +184,6 @@ fn classify(event: &str, error: &io::Error) -> Absent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::counters::EVENTS;
-
-    #[test]
-    fn every_event_can_be_built() {
-        for event in EVENTS {
-            builder(event);
-        }
-    }
 
     #[test]
     fn what_is_missing_differs_from_what_is_forbidden() {

@@ -6,7 +6,8 @@ use super::guest::{Console, End};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
-    Passed,
+    /// With what was measured.
+    Passed(String),
     Failed(String),
     Skipped(String),
 }
@@ -16,8 +17,6 @@ enum Verdict {
 pub struct Outcome {
     guest: String,
     verdicts: Vec<(String, Verdict)>,
-    /// Numbers that tests measured and held against something known.
-    measured: Vec<String>,
     /// Why the guest failed apart from its tests.
     problems: Vec<String>,
     seconds: f64,
@@ -25,13 +24,8 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn of(guest: String, console: &Console) -> Self {
-        let mut outcome = Self {
-            guest,
-            verdicts: Vec::new(),
-            measured: Vec::new(),
-            problems: Vec::new(),
-            seconds: console.took.as_secs_f64(),
-        };
+        let mut outcome =
+            Self { guest, verdicts: Vec::new(), problems: Vec::new(), seconds: console.took.as_secs_f64() };
         let mut summary = None;
         for (_, line) in &console.lines {
             let mut verdict = |rest: &str, make: fn(String) -> Verdict| {
@@ -39,13 +33,11 @@ impl Outcome {
                 outcome.verdicts.push((name.to_owned(), make(words.to_owned())));
             };
             if let Some(rest) = line.strip_prefix("PASS ") {
-                verdict(rest, |_| Verdict::Passed);
+                verdict(rest, Verdict::Passed);
             } else if let Some(rest) = line.strip_prefix("FAIL ") {
                 verdict(rest, Verdict::Failed);
             } else if let Some(rest) = line.strip_prefix("SKIPPED: ") {
                 verdict(rest, Verdict::Skipped);
-            } else if let Some(rest) = line.strip_prefix("MEASURED ") {
-                outcome.measured.push(rest.to_owned());
             } else if let Some(complaint) = line.strip_prefix("guest: kernel: ") {
                 outcome.problems.push(format!("the kernel complained: {complaint}"));
             }
@@ -68,8 +60,7 @@ impl Outcome {
     }
 
     pub fn failed(guest: String, problem: String) -> Self {
-        let (verdicts, measured) = (Vec::new(), Vec::new());
-        Self { guest, verdicts, measured, problems: vec![problem], seconds: 0.0 }
+        Self { guest, verdicts: Vec::new(), problems: vec![problem], seconds: 0.0 }
     }
 
     pub fn is_good(&self) -> bool {
@@ -117,7 +108,7 @@ pub struct Count {
 impl Count {
     fn add(&mut self, verdict: &Verdict) {
         match verdict {
-            Verdict::Passed => self.passed += 1,
+            Verdict::Passed(_) => self.passed += 1,
             Verdict::Failed(_) => self.failed += 1,
             Verdict::Skipped(_) => self.skipped += 1,
         }
@@ -163,13 +154,16 @@ fn width(rows: &[Vec<String>], column: usize) -> usize {
     rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
 }
 
+/// What hardware counters came to beside something independent.
 fn print_measured(outcomes: &[Outcome]) {
-    if outcomes.iter().any(|outcome| !outcome.measured.is_empty()) {
-        println!("\nHardware counters read in eBPF:");
-    }
+    let mut title = Some("\nHardware counters read in eBPF:");
     for outcome in outcomes {
-        for measured in &outcome.measured {
-            println!("  {}: {measured}", outcome.guest);
+        for (name, verdict) in outcome.verdicts.iter().filter(|(name, _)| name.contains("::hardware_")) {
+            let Verdict::Passed(measured) = verdict else { continue };
+            if let Some(title) = title.take() {
+                println!("{title}");
+            }
+            println!("  {}: {}: {measured}", outcome.guest, name.split("::").last().unwrap_or(name));
         }
     }
 }
@@ -180,7 +174,7 @@ fn print_reasons(outcomes: &[Outcome]) {
     for outcome in outcomes {
         for (name, verdict) in &outcome.verdicts {
             let reason = match verdict {
-                Verdict::Passed => continue,
+                Verdict::Passed(_) => continue,
                 Verdict::Failed(words) => format!("FAILED {name}: {words}"),
                 Verdict::Skipped(words) => format!("SKIPPED: {name}: {words}"),
             };

@@ -12,8 +12,10 @@ use perfwatch_common::cost::Cost;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
 
 use super::super::loader::{self, Descriptors, Unavailable};
-use super::super::perf::{self, CpuEvents};
-use crate::snapshot::counters::Absent;
+use super::super::perf::{self, Core, CpuEvents};
+use super::super::pmu::{self, CorePmu};
+use crate::config::Roots;
+use crate::snapshot::counters::{Absent, Pmu};
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Method, ProgramStats, Report, SourceError, State};
 
@@ -32,7 +34,11 @@ pub(super) struct Start {
 
 pub(super) struct Backend {
     cpus: BTreeMap<u32, CpuEvents>,
-    absent: [Option<Absent>; SLOTS],
+    cores: Vec<CorePmu>,
+    /// What each of `cores` counts; the last is of CPUs that none of them counts on.
+    pmus: Vec<Pmu>,
+    /// Whether the NMI watchdog held a counter when these were opened.
+    pub(super) nmi_watchdog: bool,
     reader: Reader,
 }
 
@@ -43,12 +49,28 @@ enum Reader {
 }
 
 impl Backend {
-    pub(super) fn open(cpus: &CpuList) -> Result<Self, Unavailable> {
+    pub(super) fn open(cpus: &CpuList, roots: &Roots) -> Result<Self, Unavailable> {
         let reader = match Program::load() {
             Ok(program) => Reader::Ebpf(Box::new(program)),
             Err(why) => Reader::Groups(why),
         };
-        let mut backend = Self { cpus: BTreeMap::new(), absent: [const { None }; SLOTS], reader };
+        let watchdog = std::fs::read_to_string(roots.proc("sys/kernel/nmi_watchdog"));
+        let mut backend = Self {
+            cpus: BTreeMap::new(),
+            cores: pmu::core_pmus(roots),
+            pmus: Vec::new(),
+            nmi_watchdog: watchdog.is_ok_and(|on| on.trim() == "1"),
+            reader,
+        };
+        let kind = |name: &str| Pmu {
+            name: name.to_owned(),
+            absent: [const { None }; SLOTS],
+            counted_as: [None; SLOTS],
+        };
+        backend.pmus = backend.cores.iter().map(|core| kind(&core.name)).collect();
+        if cpus.iter().any(|cpu| backend.kind_of(cpu) == backend.cores.len()) {
+            backend.pmus.push(kind("none"));
+        }
         for cpu in cpus.iter() {
             backend.open_cpu(cpu).map_err(|error| {
                 Unavailable::from_error("opening performance counters (perf_event_open)", &error)
@@ -57,8 +79,22 @@ impl Backend {
         Ok(backend)
     }
 
+    /// The index of a CPU's PMU in `pmus`.
+    pub(super) fn kind_of(&self, cpu: u32) -> usize {
+        self.cores.iter().position(|core| core.counts_on(cpu)).unwrap_or(self.cores.len())
+    }
+
     fn open_cpu(&mut self, cpu: u32) -> io::Result<()> {
-        let events = CpuEvents::open(cpu, &mut self.absent).map_err(|refused| refused.0)?;
+        let kind = self.kind_of(cpu);
+        let core = match (&self.cores[..], self.cores.get(kind)) {
+            (_, None) => Core::Unknown,
+            ([only], Some(_)) => Core::Only(only),
+            (_, Some(core)) => Core::Hybrid(core),
+        };
+        let Some(pmu) = self.pmus.get_mut(kind) else {
+            return Err(io::Error::other(format!("no PMU of this machine counts on CPU {cpu}")));
+        };
+        let events = CpuEvents::open(cpu, core, pmu).map_err(|refused| refused.0)?;
         if let Reader::Ebpf(program) = &mut self.reader {
             program.put(&events)?;
         }
@@ -70,10 +106,7 @@ impl Backend {
     pub(super) fn follow(&mut self, wanted: &CpuList, start: Start) -> Result<Vec<u32>, SourceError> {
         let gone: Vec<u32> = self.cpus.keys().copied().filter(|cpu| !wanted.contains(*cpu)).collect();
         for cpu in &gone {
-            self.cpus.remove(cpu);
-            if let Reader::Ebpf(program) = &mut self.reader {
-                program.remove(*cpu);
-            }
+            self.close(*cpu);
         }
         for cpu in wanted.iter().filter(|cpu| !self.cpus.contains_key(cpu)).collect::<Vec<_>>() {
             self.open_cpu(cpu).map_err(|error| SourceError::io(format!("counters of CPU {cpu}"), error))?;
@@ -84,6 +117,14 @@ impl Backend {
                 .map_err(|error| SourceError::io("timers of the counters program", error))?;
         }
         Ok(gone)
+    }
+
+    /// Lets go of a CPU's counters; [`Backend::follow`] opens them anew if the CPU is still wanted.
+    pub(super) fn close(&mut self, cpu: u32) {
+        self.cpus.remove(&cpu);
+        if let Reader::Ebpf(program) = &mut self.reader {
+            program.remove(cpu);
+        }
     }
 
     /// The newest reading of every CPU that has one.
@@ -101,13 +142,15 @@ impl Backend {
         }
     }
 
-    pub(super) fn absent(&self) -> &[Option<Absent>; SLOTS] {
-        &self.absent
+    pub(super) fn pmus(&self) -> &[Pmu] {
+        &self.pmus
     }
 
     pub(super) fn report(&self, report: Report) -> Report {
-        let missing = self.absent.iter().flatten().next();
-        let (mut reason, mut remedy) = match missing {
+        let missing = self.pmus.iter().flat_map(|pmu| pmu.absent.iter().flatten());
+        // What failed can perhaps be mended; what the CPU lacks cannot.
+        let worst = missing.clone().find(|absent| matches!(absent, Absent::Failed(_)));
+        let (mut reason, mut remedy) = match worst.or_else(|| missing.clone().next()) {
             None => (None, None),
             Some(Absent::Unsupported(_)) if self.no_hardware() => (
                 Some("no hardware PMU is visible: only the software events count".to_owned()),
@@ -132,7 +175,7 @@ impl Backend {
 
     fn no_hardware(&self) -> bool {
         let software = crate::snapshot::counters::GROUPS[0].len();
-        self.absent[software..].iter().all(Option::is_some)
+        self.pmus.iter().all(|pmu| pmu.absent[software..].iter().all(Option::is_some))
     }
 }
 
@@ -197,6 +240,8 @@ impl Program {
 
     fn remove(&mut self, cpu: u32) {
         self.opened.remove(&cpu);
+        // Its timer may be lost with it.
+        self.metronome = None;
         for slot in &self.descriptors {
             slot.clear(cpu);
         }
