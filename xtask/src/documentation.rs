@@ -1,5 +1,6 @@
 //! What the documents tell people to type and where they send them, checked against what is there.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -136,6 +137,48 @@ fn nginx_sends_the_page_with_the_policy_of_the_server() {
         read("deploy/nginx.conf")
             .contains(&format!("add_header Content-Security-Policy \"{policy}\" always;"))
     );
+}
+
+#[test]
+fn every_call_of_the_overview_is_served() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let served: serde_json::Value = serde_json::from_str(&read("perfwatch/openapi.json")).unwrap();
+    let mut wrong = Vec::new();
+    for code in commands(&read("docs/api.md")) {
+        let Some((method @ ("GET" | "POST" | "PUT" | "DELETE"), path)) = code.split_once(' ') else {
+            continue;
+        };
+        if served["paths"][path][method.to_lowercase()].is_null() {
+            wrong.push(code);
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    let told = read("docs/api.md");
+    let paths = served["paths"].as_object().unwrap().keys();
+    let untold: Vec<&String> = paths.filter(|path| !told.contains(path.as_str())).collect();
+    assert!(untold.is_empty(), "not in docs/api.md: {untold:?}");
+}
+
+#[test]
+fn the_diagram_has_every_table_of_the_database() {
+    let diagrams = std::fs::read_to_string(root().join("docs/diagrams.md")).unwrap();
+    let (_, diagram) = diagrams.split_once("erDiagram").unwrap();
+    let (diagram, _) = diagram.split_once("```").unwrap();
+    let drawn: BTreeSet<&str> = diagram
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()) && !line.contains("--"))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    for engine in ["postgres", "sqlite"] {
+        let mut made = BTreeSet::new();
+        for file in std::fs::read_dir(root().join("migrations").join(engine)).unwrap() {
+            let sql = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let tables = sql.lines().filter_map(|line| line.strip_prefix("CREATE TABLE "));
+            made.extend(tables.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())));
+        }
+        assert_eq!(drawn, made.iter().map(String::as_str).collect(), "{engine}");
+    }
 }
 
 #[test]
