@@ -103,8 +103,10 @@ describe('the heatmap', () => {
   it('labels powers of ten and draws lines with gaps', () => {
     const { rows } = heatmap({ ...input, columns: [] });
     expect(heatTicks(rows).map((tick) => tick.label)).toContain('1 ms');
-    expect(heatLine([1, 2, 3, 4], [1e4, NaN, 1e4, 2e4], { from: 0, to: 4 }, rows).match(/M/g)).toHaveLength(
-      2,
-    );
+    const values = [1e4, NaN, 1e4, 2e4];
+    const pieces = (times: number[]) =>
+      heatLine({ times, values }, { from: 0, to: 40 }, rows, 1).match(/M/g)?.length;
+    expect(pieces([1, 2, 3, 4])).toBe(2);
+    expect(pieces([1, 2, 3, 30])).toBe(3);
   });
 });

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CpuHogs } from '../harness/load.mjs';
 import { eventually, test } from '../harness/suite.mjs';
 
 /** Enough ticks that charts have lines; the server ticks once a second. */
@@ -120,5 +123,52 @@ test('a range without data says so, and the arrows move the crosshair of all cha
   assert.equal(one, two);
   await page.keyboard.press('+');
   await page.waitForURL((url) => url.searchParams.has('from'));
+  assert.deepEqual(page.problems, []);
+});
+
+test('what changed is ranked, and a row opens both distributions', async ({
+  browser,
+  server,
+  session,
+  cleanup,
+}) => {
+  await someHistory(server, session);
+  const before = Date.now();
+  const hogs = new CpuHogs(24);
+  cleanup(() => hogs.stop());
+  await sleep(12_000);
+  const query = new URLSearchParams({
+    mode: 'changes',
+    from: new Date(before + 2000).toISOString(),
+    to: new Date(before + 12_000).toISOString(),
+    with: new Date(before - 10_000).toISOString(),
+  });
+  const page = await browser.page({ server, session });
+  await page.goto(`/history?${query}`);
+  // 24 more runnable tasks move this series, however busy the machine was before.
+  await page
+    .getByRole('button', { name: /more$/ })
+    .click({ timeout: 5000 })
+    .catch(() => undefined);
+  const row = page.getByRole('listitem').filter({ hasText: 'Processes running' });
+  await row.getByRole('button').first().click();
+  await row.getByRole('figure', { name: /Distribution of/ }).waitFor();
+  await row.getByRole('button', { name: 'Compare over time' }).click();
+  await page.waitForURL((url) => url.searchParams.get('mode') === 'compare');
+  await chart(page, /in both ranges/).waitFor();
+  assert.deepEqual(page.problems, []);
+});
+
+test('a range is saved as CSV', async ({ browser, server, session }) => {
+  await someHistory(server, session);
+  const page = await browser.page({ server, session });
+  await page.goto('/history?metric=memory');
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Export CSV' }).click();
+  const saved = await download;
+  assert.match(saved.suggestedFilename(), /^perfwatch-memory-.*\.csv$/);
+  const lines = (await readFile(await saved.path(), 'utf8')).trim().split('\n');
+  assert.match(lines[0], /timestamp.*usage_percent/);
+  assert.ok(lines.length > 2);
   assert.deepEqual(page.problems, []);
 });

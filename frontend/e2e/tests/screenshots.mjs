@@ -18,6 +18,7 @@ const pages = [
   { name: 'settings', path: '/settings', ready: '#sources tbody tr' },
   { name: 'history', path: '/history?fields=usage_percent,user,iowait,load_avg.0', ready: 'table' },
   { name: 'compare', path: '/history?mode=compare&metric=memory', ready: '[role=img]' },
+  { name: 'changes', path: '/history?mode=changes', ready: '[aria-label="What changed"]' },
 ];
 
 for (const { name, path: address, ready, open } of pages) {

@@ -1,5 +1,5 @@
 import { http } from './http';
-import type { DataPoint, History } from './types';
+import type { Changes, DataPoint, History } from './types';
 
 export interface PointsQuery {
   metricType: string;
@@ -40,4 +40,32 @@ export async function sample(metricType: string, from: number, to: number): Prom
     limit: 1000,
   };
   return (await http.get<History>('/api/history/metrics', { params })).data.data_points.at(-1) ?? null;
+}
+
+export interface Span {
+  from: number;
+  to: number;
+}
+
+/** Every series of every type, ranked by how much its distribution moved between two ranges of one length. */
+export async function changes(current: Span, comparison: Span, signal: AbortSignal): Promise<Changes> {
+  const params = {
+    start_time_1: iso(current.from),
+    end_time_1: iso(current.to),
+    start_time_2: iso(comparison.from),
+    end_time_2: iso(comparison.to),
+    limit: 100,
+  };
+  return (await http.get<Changes>('/api/history/changes', { params, signal })).data;
+}
+
+/** A file of one type over a range, as the server formats it. */
+export async function exportFile(
+  metricType: string,
+  from: number,
+  to: number,
+  format: 'csv' | 'ndjson',
+): Promise<Blob> {
+  const params = { metric_type: metricType, start_time: iso(from), end_time: iso(to), format };
+  return (await http.get<Blob>('/api/history/export', { params, responseType: 'blob', timeout: 0 })).data;
 }

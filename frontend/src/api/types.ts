@@ -231,6 +231,8 @@ type Schemas = components['schemas'];
 
 export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
+export type Changes = Schemas['Changes'];
+export type Change = Schemas['ChangeDto'];
 export type Source = Schemas['Source'];
 export type SourceState = Schemas['StateDto'];
 export type User = Schemas['Account'];

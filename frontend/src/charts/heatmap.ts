@@ -3,6 +3,7 @@ import { nanoseconds } from '@/format/units';
 import { rowLow, rowOf, type Column } from '@/series/histogram';
 import type { Span } from './geometry';
 import { heatColour, type Theme } from './palette';
+import { GAP } from './timeline';
 
 export interface HeatInput {
   times: ArrayLike<number>;
@@ -82,20 +83,24 @@ export function heatTicks(rows: Heat['rows'], toText: (value: number) => string 
 
 /** An SVG path through `values` (in the histogram's unit) over a heatmap, in a box of 1000 by 100. */
 export function heatLine(
-  times: ArrayLike<number>,
-  values: ArrayLike<number>,
+  { times, values }: { times: ArrayLike<number>; values: ArrayLike<number> },
   span: Span,
   rows: Heat['rows'],
+  interval: number,
 ): string {
   let path = '';
   let pen = false;
+  let previous = NaN;
   for (let i = 0; i < times.length; i += 1) {
     const value = values[i] ?? NaN;
+    const time = times[i] ?? NaN;
+    if (time - previous > interval * GAP) pen = false;
+    previous = time;
     if (!(value > 0)) {
       pen = false;
       continue;
     }
-    const x = (((times[i] ?? 0) - span.from) / (span.to - span.from)) * 1000;
+    const x = ((time - span.from) / (span.to - span.from)) * 1000;
     const y = (1 - (rowOf(value) - rows.low) / (rows.high - rows.low + 1)) * 100;
     path += `${pen ? 'L' : 'M'}${x.toFixed(1)} ${Math.min(100, Math.max(0, y)).toFixed(2)}`;
     pen = true;

@@ -35,7 +35,7 @@ export interface TimelineInput {
 type Point = [time: number, value: number | null];
 
 /** Two and a half intervals without a sample is a gap; less is jitter. */
-const GAP = 2.5;
+export const GAP = 2.5;
 
 export function points(times: ArrayLike<number>, values: ArrayLike<number>, interval: number): Point[] {
   const out: Point[] = [];

@@ -2,6 +2,7 @@
 import { computed, shallowRef, type Ref } from 'vue';
 import { timeToX, xToTime, type Span } from '@/charts/geometry';
 import { pan, select, zoom } from '@/series/range';
+import { useCursorStore } from '@/stores/cursor';
 
 /** A drag shorter than this is a click with an unsteady hand. */
 const LEAST_DRAG_PX = 6;
@@ -12,6 +13,7 @@ export function useExplore(
   width: Readonly<Ref<number>>,
   onSpan: (span: Span) => void,
 ) {
+  const cursor = useCursorStore();
   const start = shallowRef<number | null>(null);
   const end = shallowRef<number | null>(null);
 
@@ -64,8 +66,8 @@ export function useExplore(
     }
   }
 
-  function onZoomKey(event: KeyboardEvent, at: number | null): void {
-    const middle = at ?? (span.value.from + span.value.to) / 2;
+  function onKey(event: KeyboardEvent): void {
+    const middle = cursor.time ?? (span.value.from + span.value.to) / 2;
     const moves: Record<string, () => Span> = {
       '+': () => zoom(span.value, ZOOM_STEP, middle, Date.now()),
       '=': () => zoom(span.value, ZOOM_STEP, middle, Date.now()),
@@ -79,5 +81,14 @@ export function useExplore(
     onSpan(move());
   }
 
-  return { selection, onDown, onMove, onUp, onCancel, onDouble, onWheel, onZoomKey };
+  const handlers = {
+    pointerdown: onDown,
+    pointermove: onMove,
+    pointerup: onUp,
+    pointercancel: onCancel,
+    dblclick: onDouble,
+    wheel: onWheel,
+    keydown: onKey,
+  };
+  return { selection, handlers };
 }

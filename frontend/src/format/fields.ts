@@ -139,3 +139,16 @@ export const primaryFields: Record<string, readonly string[]> = {
   tcp: ['retransmits_per_sec'],
   pressure: ['cpu.some.avg10', 'io.some.avg10', 'memory.some.avg10'],
 };
+
+/** Unit and factor of a number as documents hold it; `rate` is the growth per second of a counter. */
+export function storedUnit(metricType: string, path: string, kind: string): { unit: Unit; scale: number } {
+  if (kind === 'histogram') return { unit: path.includes('size') ? 'bytes' : 'ns', scale: 1 };
+  if (metricType === 'perf_events' && path.startsWith('events.')) {
+    // Counts of one tick; only cpu-clock comes in milliseconds.
+    return { unit: path.startsWith('events.cpu-clock.') ? 'ms' : 'count', scale: 1 };
+  }
+  const unit = unitOf(metricType, path);
+  const scale = scaleOf(metricType, path);
+  if (kind !== 'rate') return { unit, scale };
+  return { unit: unit === 'bytes' ? 'bytes/s' : unit === 'count' ? 'count/s' : unit, scale };
+}

@@ -39,6 +39,9 @@ function* perfEvents(document: Documents['perf_events']): Generator<Pair> {
   for (const cpu of document.per_cpu ?? []) yield [`perf_events.ipc.${cpu.cpu.toString()}`, cpu.ipc];
 }
 
+/** `block_io.devices.vda.read.from_queue.p99_us` is the deepest. */
+const DEPTH = 6;
+
 export function* extract(data: Documents): Generator<Pair> {
   const { cpu, memory, network, disk } = data;
   yield* fields('cpu', cpu);
@@ -58,7 +61,7 @@ export function* extract(data: Documents): Generator<Pair> {
   yield* perfEvents(data.perf_events);
   yield* memoryBandwidth(data.memory_bandwidth);
   for (const type of ['scheduler', 'tcp', 'pressure', 'block_io'] as const)
-    yield* nested(type, data[type], 4);
+    yield* nested(type, data[type], DEPTH);
 }
 
 function* memoryBandwidth(document: Documents['memory_bandwidth']): Generator<Pair> {

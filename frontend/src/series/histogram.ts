@@ -99,7 +99,7 @@ export class HistogramTrack {
 }
 
 /** Histograms anywhere in a document, by path. */
-export function* histogramsIn(path: string, value: unknown, depth = 5): Generator<[string, Histogram]> {
+export function* histogramsIn(path: string, value: unknown, depth = 7): Generator<[string, Histogram]> {
   if (typeof value !== 'object' || value === null || depth === 0) return;
   if (isHistogram(value)) {
     yield [path, value];

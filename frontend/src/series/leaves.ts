@@ -50,6 +50,13 @@ export function numberAt(document: unknown, path: string): number {
   return typeof value === 'number' ? value : NaN;
 }
 
+/** The number at a path, or all numbers of the list there. */
+export function membersAt(document: unknown, path: string): number[] {
+  const value = member(document, path);
+  const all: unknown[] = Array.isArray(value) ? value : [value];
+  return all.filter((one) => typeof one === 'number');
+}
+
 export function histogramAt(document: unknown, path: string): Histogram | null {
   const value = member(document, path);
   return isHistogram(value) ? value : null;

@@ -34,7 +34,14 @@ export const useHistoryStore = defineStore('history', () => {
     return await api.sample(metricType, from, to);
   }
 
-  return { points, sample, metricTypes: api.metricTypes, explain };
+  return {
+    points,
+    sample,
+    metricTypes: api.metricTypes,
+    changes: api.changes,
+    exportFile: api.exportFile,
+    explain,
+  };
 });
 
 /** What went wrong in a sentence, or null when the reader has simply moved on. */

@@ -298,6 +298,8 @@ impl Machine {
     fn scheduler(&mut self, load: f64, out: &mut Json) {
         out.whole("context_switches", (load * 50_000.0).floor());
         out.whole("migrations", (load * 900.0).floor());
+        out.rate("context_switches_per_sec", load * 10_000.0);
+        out.rate("migrations_per_sec", load * 180.0);
         self.latencies("runqueue_wait", load, 90, 3000.0, out);
         self.latencies("off_cpu", load, 250, 2000.0, out);
     }
@@ -307,7 +309,8 @@ impl Machine {
         for device in ["nvme0n1", "nvme1n1"] {
             for direction in ["read", "write"] {
                 let mut part = Json::bare();
-                self.latencies("latency", load, 180, 300.0, &mut part);
+                self.distribution(load, 180, 300.0, &mut part);
+                self.latencies("from_queue", load, 186, 300.0, &mut part);
                 self.latencies("size", load, 200, 300.0, &mut part);
                 parts.push((device, direction, part));
             }
@@ -327,6 +330,7 @@ impl Machine {
     fn tcp(&mut self, load: f64, out: &mut Json) {
         for name in ["retransmits", "resets", "accepts", "connects"] {
             out.whole(name, (load * 12.0).floor());
+            out.rate(&format!("{name}_per_sec"), load * 2.4);
         }
         self.latencies("connect_latency", load, 200, 40.0, out);
         self.latencies("smoothed_rtt", load, 190, 400.0, out);
@@ -342,7 +346,7 @@ impl Machine {
             out.text("cgroup", "/system.slice/example.service");
             out.rate("cpu_percent", shares[i]);
             out.whole("rss_bytes", 4096.0 * (1000.0 + shares[i].floor() * 50.0));
-            for name in ["read_bytes_per_sec", "write_bytes_per_sec", "runqueue_wait_us"] {
+            for name in ["read_bytes_per_sec", "write_bytes_per_sec", "runqueue_wait_ms_per_sec"] {
                 out.rate(name, shares[i] * 11.0);
             }
             for name in ["cycles", "instructions"] {
@@ -371,8 +375,13 @@ impl Machine {
         }
     }
 
-    /// A log16 histogram around bucket `centre` and its percentiles.
+    /// A distribution under `name`, as the probes write them.
     fn latencies(&mut self, name: &str, load: f64, centre: u32, samples: f64, out: &mut Json) {
+        out.object(name, |out| self.distribution(load, centre, samples, out));
+    }
+
+    /// A log16 histogram around bucket `centre` and the percentiles it has, in µs.
+    fn distribution(&mut self, load: f64, centre: u32, samples: f64, out: &mut Json) {
         let shift = (load * 24.0) as u32;
         let buckets: Vec<(u32, u64)> = (0..32u32)
             .map(|i| {
@@ -382,18 +391,26 @@ impl Machine {
             })
             .filter(|(_, count)| *count > 0)
             .collect();
+        // The smallest value of a bucket, ns.
+        let low = |index: u32| u64::from(16 + index % 16) << (index / 16 - 1);
         let count: u64 = buckets.iter().map(|b| b.1).sum();
-        let sum: u64 = buckets.iter().map(|(index, count)| u64::from(*index) * 1000 * count).sum();
-        out.key(name);
+        let sum: u64 = buckets.iter().map(|(index, count)| low(*index) * count).sum();
+        let max = buckets.last().map_or(0, |(index, _)| low(*index));
+        for (name, share) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
+            let mut seen = 0;
+            let bucket = buckets.iter().find(|(_, here)| {
+                seen += here;
+                seen as f64 >= share * count as f64
+            });
+            out.rate(&format!("{name}_us"), bucket.map_or(0.0, |(index, _)| low(*index) as f64 / 1e3));
+        }
+        out.key("histogram");
         out.0.extend_from_slice(br#"{"unit":"ns","scheme":"log16","buckets":["#);
         for (i, (index, count)) in buckets.iter().enumerate() {
             let comma = if i == 0 { "" } else { "," };
             let _ = write!(out.0, "{comma}[{index},{count}]");
         }
-        let _ = write!(out.0, r#"],"count":{count},"sum":{sum},"max":{}}}"#, 1_000_000 + shift * 4096);
-        for (percentile, factor) in [("p50", 1.0), ("p90", 2.0), ("p99", 5.0), ("max", 9.0)] {
-            out.rate(&format!("{name}_{percentile}_us"), (10.0 + load * 100.0) * factor);
-        }
+        let _ = write!(out.0, r#"],"count":{count},"sum":{sum},"max":{max}}}"#);
     }
 
     fn grow(&mut self, i: usize, by: f64) -> f64 {

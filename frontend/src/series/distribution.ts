@@ -1,0 +1,101 @@
+/** How often which value came, in two ranges, over one axis: for looking at what moved. */
+import type { DataPoint } from '@/api/types';
+import { columnOf, rowLow } from './histogram';
+import { histogramAt, membersAt } from './leaves';
+
+export interface Distributions {
+  /** Edges of the bins, one more than there are bins. */
+  edges: number[];
+  /** Shares of each range, which sum up to 1 where there is anything. */
+  current: number[];
+  comparison: number[];
+}
+
+const BINS = 48;
+
+/** Each number of each point with its weight. */
+export type Sample = readonly [value: number, weight: number];
+
+/** `rate`: how fast a counter grew from point to point. */
+export function samplesOf(points: readonly DataPoint[], path: string, kind: string): Sample[] {
+  const weightOf = (point: DataPoint): number => point.count ?? 1;
+  if (kind !== 'rate') {
+    return points.flatMap((point) =>
+      membersAt(point.data, path).map((value): Sample => [value, weightOf(point)]),
+    );
+  }
+  return points.slice(1).flatMap((point, i): Sample[] => {
+    const before = points[i];
+    const seconds = (Date.parse(point.timestamp) - Date.parse(before?.timestamp ?? '')) / 1000;
+    const [now, then] = [membersAt(point.data, path)[0], membersAt(before?.data, path)[0]];
+    // A counter that fell was reset in between.
+    if (now === undefined || then === undefined || now < then || !(seconds > 0)) return [];
+    return [[(now - then) / seconds, weightOf(point)]];
+  });
+}
+
+function shares(samples: readonly Sample[], low: number, width: number): number[] {
+  const bins = new Array<number>(BINS).fill(0);
+  let total = 0;
+  for (const [value, weight] of samples) {
+    const bin = Math.min(BINS - 1, Math.max(0, Math.floor((value - low) / width)));
+    bins[bin] = (bins[bin] ?? 0) + weight;
+    total += weight;
+  }
+  return bins.map((weight) => (total > 0 ? weight / total : 0));
+}
+
+export function distributions(
+  current: readonly Sample[],
+  comparison: readonly Sample[],
+): Distributions | null {
+  const values = [...current, ...comparison].map(([value]) => value);
+  if (values.length === 0) return null;
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  // A constant gets a bin in the middle.
+  const spare = least === most ? Math.max(1e-9, Math.abs(least) * 0.1) : 0;
+  const [low, high] = [least - spare, most + spare];
+  const width = (high - low) / BINS;
+  return {
+    edges: Array.from({ length: BINS + 1 }, (_, i) => low + i * width),
+    current: shares(current, low, width),
+    comparison: shares(comparison, low, width),
+  };
+}
+
+/** Merged histograms of a range, by row of the heatmaps: an axis of powers of two. */
+function rowsOf(points: readonly DataPoint[], path: string): Map<number, number> {
+  const rows = new Map<number, number>();
+  for (const point of points) {
+    const histogram = histogramAt(point.data, path);
+    if (histogram === null) continue;
+    const column = columnOf(histogram);
+    for (let i = 0; i < column.length; i += 2) {
+      const row = column[i] ?? 0;
+      rows.set(row, (rows.get(row) ?? 0) + (column[i + 1] ?? 0));
+    }
+  }
+  return rows;
+}
+
+export function histogramDistributions(
+  current: readonly DataPoint[],
+  comparison: readonly DataPoint[],
+  path: string,
+): Distributions | null {
+  const sides = [rowsOf(current, path), rowsOf(comparison, path)] as const;
+  const rows = sides.flatMap((side) => [...side.keys()]);
+  if (rows.length === 0) return null;
+  const [low, high] = [Math.min(...rows), Math.max(...rows)];
+  const share = (side: Map<number, number>): number[] => {
+    const total = [...side.values()].reduce((sum, count) => sum + count, 0);
+    return Array.from({ length: high - low + 1 }, (_, i) =>
+      total > 0 ? (side.get(low + i) ?? 0) / total : 0,
+    );
+  };
+  return {
+    edges: Array.from({ length: high - low + 2 }, (_, i) => rowLow(low + i)),
+    current: share(sides[0]),
+    comparison: share(sides[1]),
+  };
+}
