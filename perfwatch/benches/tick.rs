@@ -1,13 +1,14 @@
 //! What a tick costs, beside the floor: raw preads of the same files, in the same run.
 //!
-//! `cargo bench -p perfwatch --bench tick [-- [--ticks N] [--server-ticks N] [--json FILE]]`
+//! `cargo bench -p perfwatch --bench tick [-- [--ticks N] [--server-ticks N] [--processes N] [--json FILE]]`
 //!
 //! First the procfs collectors alone: CPU time (user and system) of the calling thread; medians over ticks, floor and
 //! collectors taking turns. *Warm* is a tight loop. *Cold* sleeps 100 ms between ticks, so that caches are lost as
 //! they are between real ticks. The floor reads with kept descriptors into a kept buffer and looks at nothing.
 //!
 //! Then the whole server, started as users start it, with every source this machine offers: CPU time of all its
-//! threads while it stores each tick and serves it to one client, and the memory it has taken by then.
+//! threads while it stores each tick and serves it to one client, and the memory it has taken by then. 200 idle
+//! processes run meanwhile, and the floor reads the `stat` of all there are, too.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "tick/floor.rs"]
@@ -25,7 +26,7 @@ use anyhow::{Context, Result, bail};
 use floor::{Subject, median};
 use perfwatch::snapshot::source::Tick;
 use serde_json::{Value, json};
-use server::Figures;
+use server::{Figures, Floor};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -42,9 +43,7 @@ async fn main() -> Result<()> {
     println!("memory of the collectors after two ticks: {rss} KiB RSS");
 
     let servers = servers(&options, &subjects).await?;
-    for (figures, floor_us) in &servers {
-        figures.print(*floor_us);
-    }
+    servers.iter().for_each(Figures::print);
 
     if let Some(path) = &options.json {
         let report = json!({
@@ -55,7 +54,7 @@ async fn main() -> Result<()> {
             "collectors_rss_kib": rss,
             "server": servers
                 .iter()
-                .map(|(figures, floor_us)| (figures.engine.to_owned(), figures.to_json(*floor_us)))
+                .map(|figures| (figures.engine.to_owned(), figures.to_json()))
                 .collect::<serde_json::Map<_, _>>(),
         });
         std::fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
@@ -64,9 +63,14 @@ async fn main() -> Result<()> {
 }
 
 /// The server on each engine that this machine has, with the floor of the same seconds.
-async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<(Figures, f64)>> {
+async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<Figures>> {
+    let processes = floor::Processes::start(options.processes)?;
+    println!("{} processes, {} of them idle ones of this benchmark", processes.count(), options.processes);
     let mut buffer = vec![0; floor::BUFFER];
-    let mut floor = || subjects.iter().map(|subject| subject.floor(&mut buffer)).sum();
+    let mut floor = || {
+        let files_us = subjects.iter().map(|subject| subject.floor(&mut buffer)).sum::<Result<f64>>()?;
+        Ok(Floor { files_us, processes_us: processes.floor(&mut buffer) })
+    };
     let mut servers = vec![server::measure("sqlite", None, options.server_ticks, &mut floor).await?];
     match postgres::Cluster::start().await {
         Err(reason) => println!("SKIPPED: the server on postgresql: {reason}"),
@@ -83,12 +87,14 @@ struct Options {
     ticks: usize,
     /// Ticks of each server, of one second.
     server_ticks: usize,
+    /// Idle ones to start.
+    processes: usize,
     json: Option<PathBuf>,
 }
 
 impl Options {
     fn parse() -> Result<Self> {
-        let mut options = Self { ticks: 100, server_ticks: 30, json: None };
+        let mut options = Self { ticks: 100, server_ticks: 30, processes: 200, json: None };
         let mut arguments = std::env::args_os().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.to_str() {
@@ -100,11 +106,14 @@ impl Options {
                     options.server_ticks =
                         number(arguments.next()).context("--server-ticks needs a number")?;
                 }
+                Some("--processes") => {
+                    options.processes = number(arguments.next()).context("--processes needs a number")?;
+                }
                 Some("--json") => {
                     options.json = Some(arguments.next().context("--json needs a file")?.into());
                 }
                 _ => bail!(
-                    "unknown argument {}; known are --ticks N, --server-ticks N and --json FILE",
+                    "unknown argument {}; known are --ticks N, --server-ticks N, --processes N and --json FILE",
                     argument.display()
                 ),
             }

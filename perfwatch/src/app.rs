@@ -122,6 +122,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     });
 
     let restoring = tokio::spawn(restore(Arc::clone(&store), hub.clone()));
+    let releasing = tokio::spawn(memory::keep_releasing());
 
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
@@ -144,7 +145,6 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let renewing = tls.clone().map(|tls| tokio::spawn(async move { tls.watch().await }));
     let serving = tokio::spawn(serve::serve(listener, tls, api::app(state), Limits::default(), stopping));
     announce(&format!("PerfWatch is at {scheme}://{}", config.server.listen));
-    memory::release_unused();
 
     let systemd = systemd::Manager::of_this_process();
     systemd.ready();
@@ -178,6 +178,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         renewing.abort();
     }
     restoring.abort();
+    releasing.abort();
     let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
     store.close().await;
     served.context("the serving task panicked")
@@ -190,7 +191,6 @@ async fn restore(store: Arc<dyn Store>, hub: Hub) {
         Ok(snapshots) => hub.restore(snapshots.iter().map(Snapshot::message).collect()),
         Err(error) => tracing::warn!(%error, "live charts start empty"),
     }
-    memory::release_unused();
 }
 
 /// Measures for one interval and returns the snapshot as the stream would send it.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -74,15 +75,7 @@ impl Subject {
     /// CPU µs of reading the same files and asking the same file systems, without a look at what they say.
     pub(crate) fn floor(&self, buffer: &mut [u8]) -> Result<f64> {
         let begun = thread_cpu_us();
-        for file in &self.files {
-            let mut length = 0;
-            loop {
-                match file.read_at(&mut buffer[length..], length as u64) {
-                    Ok(0) | Err(_) => break,
-                    Ok(read) => length += read,
-                }
-            }
-        }
+        read_all(&self.files, buffer);
         for path in &self.mountpoints {
             rustix::fs::statvfs(path)?;
         }
@@ -95,6 +88,62 @@ impl Subject {
         let cost = thread_cpu_us() - begun;
         drop(document);
         Ok(cost)
+    }
+}
+
+/// Idle processes, so that every machine has at least these, and the files that tell of all there are.
+pub(crate) struct Processes {
+    idle: Vec<Child>,
+    stats: Vec<File>,
+}
+
+impl Processes {
+    pub(crate) fn start(idle: usize) -> Result<Self> {
+        let idle = (0..idle)
+            .map(|_| Command::new("sleep").arg("infinity").spawn().context("cannot start sleep"))
+            .collect::<Result<_>>()?;
+        let mut processes = Self { idle, stats: Vec::new() };
+        for entry in std::fs::read_dir("/proc")? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
+                // One that has just ended is not there any more.
+                processes.stats.extend(File::open(entry.path().join("stat")));
+            }
+        }
+        Ok(processes)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.stats.len()
+    }
+
+    /// CPU µs of reading every process's `stat`.
+    pub(crate) fn floor(&self, buffer: &mut [u8]) -> f64 {
+        let begun = thread_cpu_us();
+        read_all(&self.stats, buffer);
+        thread_cpu_us() - begun
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for child in &mut self.idle {
+            // They do nothing else than wait for this.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn read_all(files: &[File], buffer: &mut [u8]) {
+    for file in files {
+        let mut length = 0;
+        loop {
+            match file.read_at(&mut buffer[length..], length as u64) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => length += read,
+            }
+        }
     }
 }
 

@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::floor;
+use crate::floor;
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const PASSWORD: &str = "a password of this benchmark";
-/// Rollups, caches and allocator have found their sizes by then.
-const SETTLING_TICKS: usize = 10;
+/// Caches have found their sizes by then, and what the start took has been given back.
+const SETTLING_TICKS: usize = 15;
 /// A machine busy with other work may need it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -34,6 +34,22 @@ pub(crate) struct Figures {
     anonymous_kib: u64,
     /// From exec to the first snapshot in a client's hands, with the store and the account already there.
     cold_start_ms: f64,
+    floor: Floor,
+}
+
+/// CPU µs of raw preads, in the same seconds as the server's ticks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floor {
+    /// Of the files that the collectors read.
+    pub(crate) files_us: f64,
+    /// Of every process's `stat`, which the document of processes stands for.
+    pub(crate) processes_us: f64,
+}
+
+impl Floor {
+    fn us(self) -> f64 {
+        self.files_us + self.processes_us
+    }
 }
 
 impl Figures {
@@ -41,12 +57,14 @@ impl Figures {
         self.threads.values().sum()
     }
 
-    pub(crate) fn print(&self, floor_us: f64) {
+    pub(crate) fn print(&self) {
+        let Floor { files_us, processes_us } = self.floor;
         println!("server on {}: storing and serving one client, {} ticks of 1 s", self.engine, self.ticks);
         let cpu = self.cpu_us();
+        println!("  CPU per tick       {cpu:>8.0} µs   {:.2} times the floor", cpu / self.floor.us());
         println!(
-            "  CPU per tick       {cpu:>8.0} µs   {:.2} times the floor of {floor_us:.0} µs",
-            cpu / floor_us
+            "  floor              {:>8.0} µs   files {files_us:.0}, processes {processes_us:.0}",
+            self.floor.us()
         );
         for (thread, us) in &self.threads {
             println!("    {thread:<17}{us:>8.0} µs");
@@ -57,11 +75,11 @@ impl Figures {
         println!("  cold start         {:>8.0} ms", self.cold_start_ms);
     }
 
-    pub(crate) fn to_json(&self, floor_us: f64) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         json!({
             "us": self.cpu_us(),
-            "floor_us": floor_us,
-            "ratio": self.cpu_us() / floor_us,
+            "floor_us": self.floor.us(),
+            "ratio": self.cpu_us() / self.floor.us(),
             "threads_us": self.threads,
             "sources_us": self.sources,
             "rss_kib": self.rss_kib,
@@ -71,13 +89,13 @@ impl Figures {
     }
 }
 
-/// `floor` takes turns with the server's ticks, so that both see the same machine; its median is returned too.
+/// `floor` takes turns with the server's ticks, so that both see the same machine.
 pub(crate) async fn measure(
     engine: &'static str,
     database_url: Option<&str>,
     ticks: usize,
-    mut floor: impl FnMut() -> Result<f64>,
-) -> Result<(Figures, f64)> {
+    mut floor: impl FnMut() -> Result<Floor>,
+) -> Result<Figures> {
     let data_dir = tempfile::tempdir()?;
     // The first start makes tables and account.
     let mut server = Server::start(data_dir.path(), database_url)?;
@@ -105,6 +123,7 @@ pub(crate) async fn measure(
         let earlier = before.get(&id).map_or(0.0, |(_, us)| *us);
         *threads.entry(name).or_default() += (us - earlier) / ticks as f64;
     }
+    let median = |part: fn(&Floor) -> f64| floor::median(&floors.iter().map(part).collect::<Vec<_>>());
     let figures = Figures {
         engine,
         ticks,
@@ -113,9 +132,13 @@ pub(crate) async fn measure(
         rss_kib: server.memory_kib("VmRSS:")?,
         anonymous_kib: server.memory_kib("RssAnon:")?,
         cold_start_ms,
+        floor: Floor {
+            files_us: median(|floor| floor.files_us),
+            processes_us: median(|floor| floor.processes_us),
+        },
     };
     server.stop()?;
-    Ok((figures, floor::median(&floors)))
+    Ok(figures)
 }
 
 /// Waits for the next snapshot, and half an interval more: by then it is stored.

@@ -1,6 +1,8 @@
 //! Keeping the resident set small: a monitor must not be what fills the machine.
 #![allow(unsafe_code)] // mallopt and malloc_trim have no safe wrapper
 
+use std::time::Duration;
+
 /// Tells glibc's allocator to use few arenas; by default each thread may have one of its own that keeps
 /// what it once used.
 pub(super) fn keep_small() {
@@ -11,8 +13,21 @@ pub(super) fn keep_small() {
     }
 }
 
-/// Returns what starting took, such as the kernel's type information, to the system.
-pub(super) fn release_unused() {
+/// By then the sources are set up and the live charts filled, which takes many times what running does.
+const AFTER_START: Duration = Duration::from_secs(10);
+/// Long queries and exports leave holes behind that the allocator would keep.
+const BETWEEN: Duration = Duration::from_secs(600);
+
+/// Returns memory that is not used any more to the system, after the start and then now and again.
+pub(super) async fn keep_releasing() {
+    tokio::time::sleep(AFTER_START).await;
+    loop {
+        release_unused();
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+fn release_unused() {
     #[cfg(target_env = "gnu")]
     // SAFETY: no preconditions; the allocator locks itself.
     unsafe {
