@@ -23,6 +23,7 @@ pub struct Cluster {
     bin: PathBuf,
     dir: PathBuf,
     user: Option<(u32, u32)>,
+    settings: &'static [&'static str],
     server: Option<Child>,
     databases: AtomicU32,
     /// Closed when this process ends; see the module's comment.
@@ -30,8 +31,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// `Err` says why there can be none on this machine.
+    /// `Err` says why there can be none on this machine. A power cut may lose what it holds.
     pub async fn start() -> Result<Self, String> {
+        Self::start_with(&["fsync=off"]).await
+    }
+
+    /// With everything a server in service has.
+    pub async fn start_durable() -> Result<Self, String> {
+        Self::start_with(&["max_wal_size=2GB"]).await
+    }
+
+    async fn start_with(settings: &'static [&'static str]) -> Result<Self, String> {
         let bin = binaries().ok_or("PostgreSQL 15 or later is not installed")?;
         let user = ordinary_user()?;
         let dir = std::env::temp_dir().join(format!(
@@ -45,7 +55,7 @@ impl Cluster {
         }
         let watcher = watch(&dir);
         let mut cluster =
-            Self { bin, dir, user, server: None, databases: AtomicU32::new(0), _watcher: watcher };
+            Self { bin, dir, user, settings, server: None, databases: AtomicU32::new(0), _watcher: watcher };
         let init = cluster
             .command("initdb")
             .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "-N", "-D"])
@@ -75,11 +85,10 @@ impl Cluster {
     /// Starts the server (again) and waits until it answers.
     pub async fn run(&mut self) {
         let log = std::fs::File::create(self.dir.join("log")).expect("the cluster's directory is ours");
-        let settings =
-            ["fsync=off", "listen_addresses=", "unix_socket_permissions=0777", "max_connections=200"];
+        let settings = ["listen_addresses=", "unix_socket_permissions=0777", "max_connections=200"];
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(&self.dir).stdout(Stdio::null()).stderr(log);
-        command.args(settings.iter().flat_map(|s| ["-c", s]));
+        command.args(settings.iter().chain(self.settings).flat_map(|s| ["-c", s]));
         self.server = Some(command.spawn().expect("the installed server starts"));
         let since = Instant::now();
         while let Err(error) = self.options("postgres", "postgres").connect().await {

@@ -13,6 +13,17 @@ use crate::store::roller::Computed;
 use crate::store::rollup::{Stale, Tier, TierRow};
 use crate::store::{Result, Row, from_micros, micros};
 
+/// Rows of raw documents, as `scan` reads them.
+pub(super) const SCAN_RAW: &str = "SELECT timestamp, 0::bigint, metric_data::text FROM metrics_snapshots
+     WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4
+     ORDER BY timestamp LIMIT $5";
+/// Likewise, of a rollup tier.
+pub(super) const SCAN_ROLLUPS: &str = "SELECT timestamp, shape, data FROM metrics_rollups
+     WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4 AND tier = $6
+     ORDER BY timestamp LIMIT $5";
+pub(super) const STALE: &str = "SELECT bucket, generation FROM rollup_stale
+     WHERE host = $1 AND tier = $2 AND bucket >= $3 AND bucket <= $4 ORDER BY bucket LIMIT $5";
+
 pub(super) async fn append(store: &PostgresStore, rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
@@ -112,19 +123,7 @@ pub(super) async fn scan(
     to: i64,
     limit: usize,
 ) -> Result<Vec<TierRow>> {
-    let query = if tier == Tier::Raw {
-        sqlx::query(
-            "SELECT timestamp, 0::bigint, metric_data::text FROM metrics_snapshots
-             WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4
-             ORDER BY timestamp LIMIT $5",
-        )
-    } else {
-        sqlx::query(
-            "SELECT timestamp, shape, data FROM metrics_rollups
-             WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4 AND tier = $6
-             ORDER BY timestamp LIMIT $5",
-        )
-    };
+    let query = sqlx::query(if tier == Tier::Raw { SCAN_RAW } else { SCAN_ROLLUPS });
     let query = query
         .bind(&store.host)
         .bind(metric_type.as_str())
@@ -167,17 +166,14 @@ pub(super) async fn stale(
     to: i64,
     limit: usize,
 ) -> Result<Vec<Stale>> {
-    let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT bucket, generation FROM rollup_stale
-         WHERE host = $1 AND tier = $2 AND bucket >= $3 AND bucket <= $4 ORDER BY bucket LIMIT $5",
-    )
-    .bind(&store.host)
-    .bind(column(tier))
-    .bind(from)
-    .bind(to)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(store.ready().await?)
-    .await?;
+    let rows: Vec<(i64, i64)> = sqlx::query_as(STALE)
+        .bind(&store.host)
+        .bind(column(tier))
+        .bind(from)
+        .bind(to)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(store.ready().await?)
+        .await?;
     Ok(rows.into_iter().map(|(bucket, generation)| Stale { bucket, generation }).collect())
 }
 

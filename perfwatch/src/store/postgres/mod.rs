@@ -246,3 +246,6 @@ impl Store for PostgresStore {
         settings::set_config(self.ready().await?, values).await
     }
 }
+
+#[cfg(test)]
+mod tests;

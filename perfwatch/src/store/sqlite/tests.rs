@@ -54,3 +54,31 @@ async fn readers_cannot_write() {
 async fn memory_databases_are_refused() {
     assert!(SqliteStore::open("sqlite::memory:", "h").await.is_err());
 }
+
+/// Every query of a chart walks an index and nothing else.
+#[tokio::test]
+async fn queries_are_answered_from_indexes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    for (query, index) in [
+        (
+            history::SCAN_RAW,
+            "SEARCH metrics_snapshots USING INDEX idx_metrics_type_timestamp (host=? AND metric_type=? AND timestamp>? AND timestamp<?)",
+        ),
+        (
+            history::SCAN_ROLLUPS,
+            "SEARCH metrics_rollups USING PRIMARY KEY (host=? AND metric_type=? AND tier=? AND timestamp>? AND timestamp<?)",
+        ),
+        (
+            history::STALE,
+            "SEARCH rollup_stale USING PRIMARY KEY (host=? AND tier=? AND bucket>? AND bucket<?)",
+        ),
+    ] {
+        let explain = format!("EXPLAIN QUERY PLAN {query}");
+        let rows: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(explain)).fetch_all(&store.read).await.unwrap();
+        let steps: Vec<&str> = rows.iter().map(|r| r.3.as_str()).collect();
+        assert_eq!(steps, [index]);
+    }
+    store.close().await;
+}
