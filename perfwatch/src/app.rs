@@ -3,6 +3,7 @@
 
 mod ask_health;
 mod first_start;
+pub mod import;
 mod memory;
 mod systemd;
 pub mod users;

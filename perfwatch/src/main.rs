@@ -28,6 +28,7 @@ fn command_line() -> Command {
             Command::new("snapshot").about("Measure for one interval and print the snapshot as JSON"),
         ))
         .subcommand(user_commands())
+        .subcommand(db_commands())
         .subcommand(configured(
             Command::new("health").about("Ask the running server how it is; fails when it does not answer"),
         ))
@@ -41,6 +42,23 @@ fn command_line() -> Command {
         )
         .subcommand(manual::completions())
         .subcommand(manual::man())
+}
+
+fn db_commands() -> Command {
+    let from = Arg::new("from").long("from").value_name("URL").required(true).env("PERFWATCH_IMPORT_FROM");
+    let host = Arg::new("host").long("host").value_name("NAME");
+    Command::new("db").about("Look after the database").subcommand_required(true).arg_required_else_help(true).subcommand(
+        configured(
+            Command::new("import")
+                .about("Take over the history of another store, or of the Python original's database")
+                .arg(from.hide_env_values(true).help("postgres://… or sqlite:FILE; it is only read"))
+                .arg(host.help("Whose history, in a store of several machines; it becomes this machine's"))
+                .after_help(
+                    "The configured store takes it over. Interrupted, it goes on where it stopped. A database of the \
+                     original that became ours keeps its own tables aside; to import those, name the same URL.",
+                ),
+        ),
+    )
 }
 
 fn user_commands() -> Command {
@@ -119,7 +137,7 @@ fn run() -> Result<ExitCode> {
     let (name, mut arguments) = arguments.subcommand().context("clap demands a subcommand")?;
     let mut user = None;
     match name {
-        "user" => {
+        "user" | "db" => {
             let action;
             (action, arguments) = arguments.subcommand().context("clap demands a subcommand")?;
             user = Some(action);
@@ -151,6 +169,12 @@ fn run() -> Result<ExitCode> {
             "user" => {
                 let command = user_command(user.unwrap_or_default(), arguments)?;
                 println!("{}", app::users::user(&config, command).await?);
+                Ok(ExitCode::SUCCESS)
+            }
+            "db" => {
+                let text = |name: &str| arguments.get_one::<String>(name).cloned();
+                let from = text("from").context("clap demands --from")?;
+                println!("{}", app::import::import_history(&config, from, text("host")).await?);
                 Ok(ExitCode::SUCCESS)
             }
             "snapshot" => {

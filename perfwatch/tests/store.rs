@@ -8,6 +8,8 @@ mod access;
 mod accounts;
 #[path = "store/history.rs"]
 mod history;
+#[path = "store/imports.rs"]
+mod imports;
 #[path = "store/outage.rs"]
 mod outage;
 #[path = "support/postgres.rs"]
@@ -30,6 +32,7 @@ use tokio::sync::OnceCell;
 /// An empty store and what keeps it alive.
 pub(crate) struct Fresh {
     pub store: Arc<dyn Store>,
+    pub url: String,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -38,18 +41,21 @@ pub(crate) async fn sqlite() -> Option<Fresh> {
     let dir = tempfile::tempdir().unwrap();
     let url = store::sqlite_url(dir.path());
     let store = store::open(&url).await.unwrap();
-    Some(Fresh { store, _dir: Some(dir) })
+    Some(Fresh { store, url, _dir: Some(dir) })
 }
 
-/// An empty database in a cluster that all tests of this process share; `None` where there can be none.
+/// An empty store in a database of its own; `None` where there can be none.
 pub(crate) async fn postgresql() -> Option<Fresh> {
+    let url = empty_postgresql().await?;
+    let store = store::open(&url).await.unwrap();
+    Some(Fresh { store, url, _dir: None })
+}
+
+/// A new database in a cluster that all tests of this process share; `None` where there can be none.
+pub(crate) async fn empty_postgresql() -> Option<String> {
     static CLUSTER: OnceCell<Result<postgres::Cluster, String>> = OnceCell::const_new();
     match CLUSTER.get_or_init(postgres::Cluster::start).await {
-        Ok(cluster) => {
-            let url = cluster.database().await;
-            let store = store::open(&url).await.unwrap();
-            Some(Fresh { store, _dir: None })
-        }
+        Ok(cluster) => Some(cluster.database().await),
         Err(reason) => {
             let test = std::thread::current();
             println!("SKIPPED: {}: {reason}", test.name().unwrap_or("store"));

@@ -5,6 +5,7 @@
 
 pub mod access;
 mod error;
+pub mod import;
 pub mod maintenance;
 pub mod policy;
 mod postgres;
@@ -115,6 +116,11 @@ pub trait Store: access::Access {
     /// Removes a tier's rows before a time (µs), a few at a time so that no writer waits long; returns how
     /// many. With `replaced`, only as far as coarser tiers hold what is removed, and the planner is told.
     async fn remove_before(&self, tier: Tier, before: i64, replaced: bool) -> Result<u64>;
+
+    /// Takes over another store's rollups; a bucket that is here already stays.
+    async fn adopt(&self, tier: Tier, metric_type: MetricType, rows: &[TierRow]) -> Result<()>;
+    /// Takes over that a tier was removed before a time (µs).
+    async fn adopt_removed(&self, tier: Tier, before: i64) -> Result<()>;
 
     async fn archive_policy(&self) -> Result<ArchivePolicy>;
     async fn set_archive_policy(&self, policy: &ArchivePolicy) -> Result<()>;

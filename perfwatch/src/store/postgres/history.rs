@@ -217,3 +217,38 @@ pub(super) async fn put_rollups(store: &PostgresStore, tier: Tier, computed: &[C
     transaction.commit().await?;
     Ok(written.len())
 }
+
+pub(super) async fn adopt(
+    store: &PostgresStore,
+    tier: Tier,
+    metric_type: MetricType,
+    rows: &[TierRow],
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO metrics_rollups (host, metric_type, tier, timestamp, shape, data)
+         SELECT $1, $2, $3, t, s, d FROM unnest($4::timestamptz[], $5::bigint[], $6::bytea[]) AS rows (t, s, d)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&store.host)
+    .bind(metric_type.as_str())
+    .bind(column(tier))
+    .bind(rows.iter().map(|row| from_micros(row.at)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.shape).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.data.as_slice()).collect::<Vec<_>>())
+    .execute(store.ready().await?)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn adopt_removed(store: &PostgresStore, tier: Tier, before: i64) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO rollup_removed AS r (host, tier, before) VALUES ($1, $2, $3)
+         ON CONFLICT (host, tier) DO UPDATE SET before = greatest(r.before, excluded.before)",
+    )
+    .bind(&store.host)
+    .bind(column(tier))
+    .bind(before)
+    .execute(store.ready().await?)
+    .await?;
+    Ok(())
+}

@@ -222,6 +222,14 @@ impl Store for PostgresStore {
         retention::remove_before(self, tier, before, replaced).await
     }
 
+    async fn adopt(&self, tier: Tier, metric_type: MetricType, rows: &[TierRow]) -> Result<()> {
+        history::adopt(self, tier, metric_type, rows).await
+    }
+
+    async fn adopt_removed(&self, tier: Tier, before: i64) -> Result<()> {
+        history::adopt_removed(self, tier, before).await
+    }
+
     async fn archive_policy(&self) -> Result<ArchivePolicy> {
         settings::archive_policy(self).await
     }

@@ -199,3 +199,41 @@ pub(super) async fn put_rollups(store: &SqliteStore, tier: Tier, computed: &[Com
     transaction.commit().await?;
     Ok(written)
 }
+
+pub(super) async fn adopt(
+    store: &SqliteStore,
+    tier: Tier,
+    metric_type: MetricType,
+    rows: &[TierRow],
+) -> Result<()> {
+    let mut transaction = store.write.begin().await?;
+    for row in rows {
+        sqlx::query(
+            "INSERT INTO metrics_rollups (host, metric_type, tier, timestamp, shape, data)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        )
+        .bind(&store.host)
+        .bind(metric_type.as_str())
+        .bind(tier.seconds())
+        .bind(row.at)
+        .bind(row.shape)
+        .bind(&row.data)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn adopt_removed(store: &SqliteStore, tier: Tier, before: i64) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO rollup_removed (host, tier, before) VALUES ($1, $2, $3)
+         ON CONFLICT DO UPDATE SET before = max(before, excluded.before)",
+    )
+    .bind(&store.host)
+    .bind(tier.seconds())
+    .bind(before)
+    .execute(&store.write)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `perfwatch db import`: another store's history into the configured one.
+
+use std::io::{IsTerminal, Write};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::private_directory;
+use crate::config::Config;
+use crate::store;
+use crate::store::import::{From, Progress, import};
+
+/// Imports and returns what to tell. Interrupted, it goes on where it stopped when asked again.
+pub async fn import_history(config: &Config, from: String, host: Option<String>) -> Result<String> {
+    let data_dir = &config.storage.data_dir;
+    private_directory(data_dir)
+        .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
+    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    let target = store::open(&url).await.context("cannot open the store")?;
+    target.ping().await.context("cannot reach the store")?;
+    let set_aside = from == url;
+    let since = Instant::now();
+    let mut bar = Bar::default();
+    let from = From { url: from, host, set_aside };
+    let imported = import(&target, &from, |progress| bar.show(progress)).await.context("cannot import")?;
+    bar.end();
+    target.close().await;
+    Ok(format!(
+        "{} snapshots' documents and {} rollups imported in {:.0} s",
+        imported.raw,
+        imported.rollups,
+        since.elapsed().as_secs_f64()
+    ))
+}
+
+/// Progress on standard error: a bar at a terminal, a line for every tenth elsewhere.
+#[derive(Debug, Default)]
+struct Bar {
+    shown: Option<u64>,
+}
+
+impl Bar {
+    #[allow(clippy::print_stderr)] // what a terminal sees is not a log
+    fn show(&mut self, progress: Progress) {
+        let percent = (progress.done * 100).checked_div(progress.total).unwrap_or(100);
+        let terminal = std::io::stderr().is_terminal();
+        let step = if terminal { percent } else { percent / 10 };
+        if self.shown == Some(step) {
+            return;
+        }
+        self.shown = Some(step);
+        let counts = format!("{percent:>3} %  {} of {} rows", progress.done, progress.total);
+        if terminal {
+            let filled = usize::try_from(percent.min(100) / 4).unwrap_or(0);
+            eprint!("\r[{:<25}] {counts}", "#".repeat(filled));
+            let _ = std::io::stderr().flush();
+        } else {
+            eprintln!("{counts}");
+        }
+    }
+
+    #[allow(clippy::print_stderr)]
+    fn end(&self) {
+        if self.shown.is_some() && std::io::stderr().is_terminal() {
+            eprintln!();
+        }
+    }
+}
