@@ -5,6 +5,7 @@ mod ask_health;
 mod first_start;
 pub mod import;
 mod memory;
+mod privileges;
 mod systemd;
 pub mod users;
 
@@ -230,8 +231,8 @@ async fn measure_once(config: &Config, settings: Settings) -> Result<(Arc<Snapsh
     Ok((last.context("sampling ended without a snapshot")?, board))
 }
 
-/// What the process needs before any thread starts.
-pub fn prepare_process() {
+/// What a process that measures needs before any thread starts, and what it gives away.
+pub fn prepare_process(config: &Config) {
     // Counters take a descriptor per CPU and event; the soft limit of 1024 is too low for 64 CPUs.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -239,6 +240,7 @@ pub fn prepare_process() {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
     memory::keep_small();
+    privileges::reduce(config);
 }
 
 /// Creates the directory for its owner alone, or accepts the one that is there.

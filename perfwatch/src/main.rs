@@ -161,7 +161,9 @@ fn run() -> Result<ExitCode> {
         println!("{}", app::ask_health(&config)?);
         return Ok(ExitCode::SUCCESS);
     }
-    app::prepare_process();
+    if name != "user" {
+        app::prepare_process(&config);
+    }
     // Two workers are plenty: measuring has a thread of its own, and so has each password.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {

@@ -9,6 +9,7 @@
 mod counters;
 mod hogs;
 mod load;
+mod privileges;
 mod probe;
 mod processes;
 mod scheduler;
@@ -40,7 +41,8 @@ fn main() -> ExitCode {
         _ => {}
     }
     let only = arguments.first().map_or("", String::as_str);
-    let tests = [counters::TESTS, counters::hardware::TESTS, scheduler::TESTS, processes::TESTS];
+    let tests =
+        [counters::TESTS, counters::hardware::TESTS, scheduler::TESTS, processes::TESTS, privileges::TESTS];
     let tests = tests.into_iter().flatten();
     let tests = tests.filter(|test| test.name.contains(only));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);

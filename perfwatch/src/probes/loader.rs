@@ -41,6 +41,7 @@ impl Unavailable {
             }
             cause = error.source();
         }
+        let words = without_verifier_log(&words);
         let (reason, remedy) = match errno {
             Some(libc::EPERM | libc::EACCES) => {
                 (format!("{what} is not permitted ({words})"), Some(grant_command()))
@@ -53,6 +54,17 @@ impl Unavailable {
         };
         Self { reason, remedy }
     }
+}
+
+/// An error's words with the verifier's verdict instead of all of its log, which goes to ours.
+fn without_verifier_log(words: &str) -> String {
+    let Some((error, log)) = words.split_once("Verifier output:") else { return words.to_owned() };
+    tracing::debug!(log, "the verifier refused a program");
+    // Statistics follow the verdict.
+    const STATISTICS: [&str; 3] = ["verification time", "stack depth", "processed"];
+    let verdict = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
+    let verdict = log.lines().map(str::trim).rev().find(verdict);
+    format!("{} The verifier: {}", error.trim(), verdict.unwrap_or("no log"))
 }
 
 /// Loads an object; its programs are not yet loaded.
@@ -210,5 +222,23 @@ impl Descriptors {
         let result =
             unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<ElementAttr>()) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_verifiers_log_the_verdict_is_told() {
+        let words = "the BPF_PROG_LOAD syscall returned Invalid argument (os error 22). Verifier output: 0: (85) \
+                     call bpf_get_smp_processor_id#8\n37: (85) call unknown#158\ninvalid func unknown#158\n\
+                     verification time 1293 usec\nstack depth 4+88+0\nprocessed 23 insns (limit 1000000)\n";
+        assert_eq!(
+            without_verifier_log(words),
+            "the BPF_PROG_LOAD syscall returned Invalid argument (os error 22). The verifier: invalid func unknown#158"
+        );
+        assert_eq!(without_verifier_log("no memory"), "no memory");
+        assert_eq!(without_verifier_log("bad. Verifier output:"), "bad. The verifier: no log");
     }
 }

@@ -1,0 +1,125 @@
+//! Least privilege: what a server keeps of root's rights, or of those its file or service was given.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs,
+};
+
+use crate::config::Config;
+
+/// Drops every right but those that measuring and serving need. Threads inherit what the one that starts them
+/// has, so this comes before any other thread.
+pub(super) fn reduce(config: &Config) {
+    if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
+        // Kernels before 5.11 count eBPF maps as locked memory; later ones charge them to the cgroup.
+        tracing::debug!(%error, limit = ?getrlimit(Resource::Memlock).current, "cannot lift the limit of locked memory");
+    }
+    if let Err(error) = keep_only(needed(config)) {
+        tracing::warn!(%error, "cannot drop capabilities that are not needed");
+    }
+}
+
+/// What is worth keeping: not all of it is there.
+fn needed(config: &Config) -> CapabilitySet {
+    let mut kept = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    if !knows_bpf_capability(&config.roots.proc("sys/kernel/cap_last_cap")) {
+        // Before 5.8 this was the right to do what the two allow now.
+        kept |= CapabilitySet::SYS_ADMIN;
+    }
+    if config.server.listen.port() < 1024 {
+        kept |= CapabilitySet::NET_BIND_SERVICE;
+    }
+    if belongs_to_another(&config.storage.data_dir) {
+        // Root serves the store of a service's user: it writes its files and leaves them theirs.
+        kept |= CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN;
+    }
+    kept
+}
+
+fn knows_bpf_capability(last_capability: &Path) -> bool {
+    let last = std::fs::read_to_string(last_capability).ok().and_then(|text| text.trim().parse().ok());
+    last.is_none_or(|last: u32| last >= CapabilitySet::BPF.bits().trailing_zeros())
+}
+
+fn belongs_to_another(directory: &Path) -> bool {
+    std::fs::metadata(directory).is_ok_and(|directory| directory.uid() != geteuid().as_raw())
+}
+
+/// Drops this thread's other capabilities, and the way to get them back: a program that it starts can have no
+/// rights that it has not.
+fn keep_only(kept: CapabilitySet) -> rustix::io::Result<()> {
+    let has = capabilities(None)?;
+    let kept = CapabilitySets {
+        effective: has.effective & kept,
+        permitted: has.permitted & kept,
+        inheritable: CapabilitySet::empty(),
+    };
+    // Ambient ones would go to programs that are started, of which there are none.
+    clear_ambient_capability_set()?;
+    set_capabilities(None, kept)?;
+    set_no_new_privs(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(env: &[(&str, &str)]) -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("perfwatch.toml");
+        std::fs::write(&file, "").unwrap();
+        let find =
+            |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::load(|_| None, find, Some(&file)).unwrap()
+    }
+
+    #[test]
+    fn two_capabilities_are_needed_and_others_only_for_what_is_configured() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().to_str().unwrap();
+        let two = CapabilitySet::BPF | CapabilitySet::PERFMON;
+        assert_eq!(needed(&config(&[("PERFWATCH_DATA_DIR", own)])), two);
+        let low_port = config(&[("PERFWATCH_DATA_DIR", own), ("PERFWATCH_LISTEN", "127.0.0.1:443")]);
+        assert_eq!(needed(&low_port), two | CapabilitySet::NET_BIND_SERVICE);
+        assert!(!belongs_to_another(Path::new("/nonexistent")));
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(directory.path(), Some(12_345), None).unwrap();
+            let others = needed(&config(&[("PERFWATCH_DATA_DIR", own)]));
+            assert_eq!(others, two | CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN);
+        }
+    }
+
+    #[test]
+    fn kernels_before_5_8_have_no_capability_for_bpf() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("cap_last_cap");
+        for (last, knows) in [("37\n", false), ("39\n", true), ("40\n", true)] {
+            std::fs::write(&file, last).unwrap();
+            assert_eq!(knows_bpf_capability(&file), knows, "{last}");
+        }
+        assert!(knows_bpf_capability(&directory.path().join("none")));
+    }
+
+    #[test]
+    fn what_is_dropped_is_gone_for_good() {
+        // Capabilities are a thread's own: this one's end with it.
+        let thread = std::thread::spawn(|| {
+            let before = capabilities(None).unwrap();
+            let kept = CapabilitySet::BPF | CapabilitySet::PERFMON;
+            keep_only(kept).unwrap();
+            let after = capabilities(None).unwrap();
+            assert_eq!(after.permitted, before.permitted & kept);
+            assert_eq!(after.effective, before.effective & kept);
+            assert!(after.inheritable.is_empty());
+            assert!(rustix::thread::no_new_privs().unwrap());
+            if before.permitted != after.permitted {
+                assert!(set_capabilities(None, before).is_err(), "a dropped capability came back");
+            }
+        });
+        thread.join().unwrap();
+    }
+}

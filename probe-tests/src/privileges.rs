@@ -1,0 +1,93 @@
+//! Least privilege: what each probe does with few rights. Capabilities are a thread's own, so each test drops
+//! them in a thread of its own, where all of the probe's system calls are made.
+
+use anyhow::{Result, anyhow, ensure};
+use perfwatch::probes;
+use perfwatch::snapshot::source::{Method, Report, State};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
+
+use crate::probe::Probe;
+use crate::{Test, Verdict};
+
+pub const TESTS: &[Test] = &[
+    Test { name: "privileges::bpf_and_perfmon_suffice", run: bpf_and_perfmon_suffice },
+    Test { name: "privileges::without_bpf_counters_are_read_in_user_space", run: without_bpf },
+    Test { name: "privileges::without_any_each_probe_says_what_it_lacks", run: without_any },
+];
+
+/// Runs `work` with no more than these capabilities, and without a way to get others back.
+fn with_only<T: Send + 'static>(
+    kept: CapabilitySet,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let limited = std::thread::spawn(move || {
+        let has = capabilities(None)?.permitted;
+        ensure!(has.contains(kept), "this process lacks {:?} itself", kept.difference(has));
+        set_capabilities(
+            None,
+            CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },
+        )?;
+        set_no_new_privs(true)?;
+        work()
+    });
+    limited.join().map_err(|_| anyhow!("panicked (see above)"))?
+}
+
+/// How every probe stands after its first samples.
+fn reports() -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    for (name, _) in probes::REGISTRY {
+        let mut probe = Probe::new(name)?;
+        probe.next()?;
+        reports.push(probe.report());
+    }
+    Ok(reports)
+}
+
+fn bpf_and_perfmon_suffice() -> Result<Verdict> {
+    // What the server does before it drops the right to; kernels before 5.11 count maps as locked memory.
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    let with_all = reports()?;
+    let with_two = with_only(CapabilitySet::BPF | CapabilitySet::PERFMON, reports)?;
+    for (all, two) in with_all.iter().zip(&with_two) {
+        let standing = |report: &Report| (report.state, report.method, report.reason.clone());
+        ensure!(standing(all) == standing(two), "with all rights {all:?}; with the two {two:?}");
+    }
+    Ok(Verdict::Passed(format!("{} probes stand as with all rights", with_two.len())))
+}
+
+fn without_bpf() -> Result<Verdict> {
+    let (report, document) = with_only(CapabilitySet::PERFMON, || {
+        let mut probe = Probe::new("counters")?;
+        probe.next()?;
+        let document = probe.next()?;
+        Ok((probe.report(), document))
+    })?;
+    ensure!(
+        report.state == State::Active && report.method == Method::PerfRead,
+        "not read in user space: {report:?}"
+    );
+    ensure!(report.remedy.as_deref().is_some_and(|remedy| remedy.contains("cap_bpf")), "{report:?}");
+    let clock = document["events"]["cpu-clock"]["value"].as_f64();
+    ensure!(clock.is_some_and(|clock| clock > 0.0), "nothing counted: {document}");
+    Ok(Verdict::Passed(report.reason.unwrap_or_default()))
+}
+
+fn without_any() -> Result<Verdict> {
+    let reports = with_only(CapabilitySet::empty(), reports)?;
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid")?;
+    let all_may_count = paranoid.trim().parse::<i32>()? < 1;
+    for report in &reports {
+        if report.name == "counters" && all_may_count {
+            ensure!(report.method == Method::PerfRead, "{report:?}");
+            continue;
+        }
+        ensure!(report.state == State::Unavailable, "{report:?}");
+        ensure!(
+            report.reason.is_some() && report.remedy.is_some(),
+            "it does not say what it lacks: {report:?}"
+        );
+    }
+    Ok(Verdict::Passed(format!("{} probes, each with reason and remedy", reports.len())))
+}
