@@ -15,9 +15,11 @@ use crate::prerequisites::{self, Purpose};
 use engine::Engine;
 use stack::Stack;
 
-/// Build docker-compose.yml, start it, log in through nginx, kill its database and look for losses
+/// Start docker-compose.yml for real, kill its database and look for losses
 ///
-/// Uses the Docker that runs here. Where none does, root on Debian gets one of its own for the time of the
+/// Builds the images, starts the services, logs in through nginx, looks for the host's numbers, and kills the
+/// database: every tick must be in it afterwards. Then again with docker-compose.least-privilege.yml. Uses the
+/// Docker that runs here. Where none does, root on Debian gets one of its own for the time of the
 /// test: Debian's docker.io unpacked in the cache directory ($XDG_CACHE_HOME/perfwatch), with base images made
 /// from Debian's packages and this machine's compilers in place of the ones that would be pulled.
 #[derive(clap::Args)]

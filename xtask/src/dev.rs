@@ -43,7 +43,12 @@ pub fn dev() -> Result<()> {
     for path in WATCHED.iter().map(|path| root().join(path)).filter(|path| path.exists()) {
         watcher.watch(&path, RecursiveMode::Recursive).with_context(|| format!("{}", path.display()))?;
     }
-    let mut vite = Running::start(npm(&["run", "--silent", "dev"]))?;
+    let mut vite = npm(&["run", "--silent", "dev"]);
+    // Where Vite passes the API's calls on to (frontend/vite.config.ts).
+    if let (None, Ok(listen)) = (std::env::var_os("PERFWATCH_URL"), std::env::var("PERFWATCH_LISTEN")) {
+        vite.env("PERFWATCH_URL", format!("http://{listen}"));
+    }
+    let mut vite = Running::start(vite)?;
     let mut server = rebuilt(None);
     loop {
         if interrupted() {

@@ -15,9 +15,9 @@ use crate::prerequisites::{self, Purpose};
 use crate::step::{command, output, quiet, root, run};
 use crate::{build_ebpf, page};
 
-/// Build what people download into target/dist: static binaries, .debs, checksums, a bill of materials
+/// Make static binaries, Debian packages and checksums in target/dist
 ///
-/// The binaries are linked statically and run on any Linux of their architecture. Packages are made with
+/// For x86-64 and arm64, with a bill of materials (CycloneDX). The binaries run on any Linux of their architecture. Packages are made with
 /// cargo-deb (built in target/tools) and, as root on Debian, installed in a test root made with debootstrap.
 #[derive(clap::Args)]
 pub struct Options {
