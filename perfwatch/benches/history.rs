@@ -64,7 +64,7 @@ impl Options {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let options = Options::parse()?;
-    let mut report = json!({ "bench": "history", "days": options.days });
+    let mut report = json!({ "bench": "history" });
     for engine in &options.engines {
         let dir = tempfile::tempdir()?;
         let cluster;
@@ -157,15 +157,19 @@ async fn measure(store: &Arc<dyn Store>, url: &str, spool: PathBuf, options: &Op
         let [p50, p99, max] = [0.5, 0.99, 1.0].map(|p| quantile(&mut times, p));
         let (floor, size) = (quantile(&mut floors, 0.5), quantile(&mut bytes, 0.5));
         println!("{name:<14} {p50:>9.2} {p99:>9.2} {max:>9.2} {floor:>10.2} {size:>11.0}");
+        let (us, floor_us) = (p50 * 1e3, floor * 1e3);
         questions.push(json!({
-            "question": name, "p50_ms": p50, "p99_ms": p99, "max_ms": max, "floor_p50_ms": floor, "bytes_p50": size,
+            "name": name,
+            "p50": { "us": us, "floor_us": floor_us, "ratio": us / floor_us.max(1.0) },
+            "p99_ms": p99,
+            "max_ms": max,
+            "p50_bytes": size,
         }));
     }
     Ok(json!({
-        "snapshots": total,
-        "snapshots_per_minute": total * 60.0 / writing,
-        "snapshots_per_minute_with_rollups_and_retention": total * 60.0 / (writing + rolling_up + cleaning),
-        "sizes": sizes,
+        "writing_per_s": total / writing,
+        "with_rollups_and_retention_per_s": total / (writing + rolling_up + cleaning),
+        "documents_a_day": sizes,
         "questions": questions,
     }))
 }
@@ -214,7 +218,10 @@ async fn sizes(store: &Arc<dyn Store>, url: &str) -> Result<Value> {
         let tiers = [0, 60, 300, 3600, 86_400].map(of_tier);
         let [raw, minute, five, hour, day] = tiers;
         println!("{:<18} {raw:>9.2} {minute:>9.3} {five:>9.3} {hour:>9.4} {day:>9.5}", metric_type.as_str());
-        table.insert(metric_type.as_str().to_owned(), json!(tiers));
+        let tiers = ["raw_mb", "1_min_mb", "5_min_mb", "1_h_mb", "1_d_mb"].into_iter().zip(tiers);
+        let tiers: serde_json::Map<String, Value> =
+            tiers.map(|(name, mb)| (name.into(), json!(mb))).collect();
+        table.insert(metric_type.as_str().to_owned(), tiers.into());
     }
     const ORIGINALS: [MetricType; 6] = [
         MetricType::Cpu,
@@ -224,19 +231,19 @@ async fn sizes(store: &Arc<dyn Store>, url: &str) -> Result<Value> {
         MetricType::PerfEvents,
         MetricType::MemoryBandwidth,
     ];
-    let sum = |tiers: std::ops::Range<usize>| -> f64 {
-        let of_type =
-            |t: MetricType| table[t.as_str()].as_array().into_iter().flatten().filter_map(Value::as_f64);
-        ORIGINALS.into_iter().map(|t| of_type(t).skip(tiers.start).take(tiers.len()).sum::<f64>()).sum()
+    let sum = |raw: bool| -> f64 {
+        let tiers = ORIGINALS.into_iter().filter_map(|t| table[t.as_str()].as_object()).flatten();
+        tiers.filter(|(tier, _)| (*tier == "raw_mb") == raw).filter_map(|(_, mb)| mb.as_f64()).sum()
     };
     let extent = store.extent().await?;
     println!(
         "the original's six types: raw {:.1} MB a day, downsampled {:.2} (the original: 102.6); all on disk {:.0} MB",
-        sum(0..1),
-        sum(1..5),
+        sum(true),
+        sum(false),
         extent.bytes as f64 / 1e6
     );
-    Ok(json!({ "mb_per_day_by_type_and_tier": table, "bytes_on_disk": extent.bytes }))
+    table.insert("all_on_disk_bytes".into(), json!(extent.bytes));
+    Ok(table.into())
 }
 
 fn quantile(values: &mut [f64], p: f64) -> f64 {

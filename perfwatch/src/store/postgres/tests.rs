@@ -54,6 +54,15 @@ async fn queries_are_answered_from_indexes_of_the_days_they_need() {
         .collect();
     store.append(&days).await.unwrap();
     let pool = store.ready().await.unwrap();
+    let differing: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_attribute child JOIN pg_inherits ON child.attrelid = inhrelid
+         JOIN pg_attribute parent ON parent.attrelid = inhparent AND parent.attname = child.attname
+         WHERE child.attname = 'metric_data' AND child.attcompression <> parent.attcompression",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(differing, 0, "days take the parent's compression");
     for fill in [
         "INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data)
          SELECT h, t, m, '{\"usage_percent\": 1}' FROM unnest('{test-host,other}'::text[]) h, unnest('{cpu,disk}'::text[]) m,

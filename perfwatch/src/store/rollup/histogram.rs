@@ -62,9 +62,12 @@ impl Histogram {
         out.extend_from_slice(br#"{"unit":"#);
         super::template::write_string(out, &self.unit);
         out.extend_from_slice(br#","scheme":"log16","buckets":["#);
-        for (i, (index, count)) in self.buckets.iter().enumerate() {
-            let comma = if i == 0 { "" } else { "," };
-            let _ = write!(out, "{comma}[{index},{count}]");
+        for (i, &(index, count)) in self.buckets.iter().enumerate() {
+            out.extend_from_slice(if i == 0 { b"[" } else { b",[" });
+            super::template::write_whole(out, u64::from(index));
+            out.push(b',');
+            super::template::write_whole(out, count);
+            out.push(b']');
         }
         let _ = write!(out, r#"],"count":{},"sum":{},"max":{}}}"#, self.count, self.sum, self.max);
     }

@@ -177,3 +177,17 @@ fn canonical(value: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+#[test]
+fn numbers_are_written_as_json_reads_them() {
+    for n in [0.0, -0.0, 1.0, -7.0, 10.0, 99.0, 100.0, 8.9e15, -8.9e15, 1.5, -0.25, 1e300] {
+        let mut text = Vec::new();
+        crate::store::rollup::template::write_number(&mut text, n);
+        assert_eq!(serde_json::from_slice::<f64>(&text).unwrap(), n);
+    }
+    for n in [0, 9, 10, 12_345, u64::MAX] {
+        let mut text = Vec::new();
+        crate::store::rollup::template::write_whole(&mut text, n);
+        assert_eq!(text, n.to_string().into_bytes());
+    }
+}

@@ -1,0 +1,187 @@
+//! The whole server while its database dies, hangs and returns, and while it is itself killed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
+
+#[path = "support/postgres.rs"]
+mod postgres;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use perfwatch::store::sqlite_url;
+use postgres::Cluster;
+use serde_json::{Value, json};
+use sqlx::{ConnectOptions, Connection};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+const PASSWORD: &str = "quiet tested outage";
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// `perfwatch serve` at one tick a second.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    async fn start(data: &Path, database: Option<&str>) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
+        command.arg("serve").env_clear().stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("PERFWATCH_DATA_DIR", data).env("PERFWATCH_LISTEN", &address);
+        command.env("SAMPLING_INTERVAL_SECONDS", "1").env("ADMIN_PASSWORD", PASSWORD);
+        if let Some(url) = database {
+            command.env("DATABASE_URL", url);
+        }
+        let server = Self { process: command.spawn().unwrap(), address };
+        let since = Instant::now();
+        while server.health().await.is_none() {
+            assert!(since.elapsed() < PATIENCE, "the server does not answer");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        server
+    }
+
+    async fn health(&self) -> Option<Value> {
+        let answer = reqwest::get(format!("http://{}/health", self.address)).await.ok()?;
+        assert_eq!(answer.status(), 200);
+        answer.json().await.ok()
+    }
+
+    async fn live(&self) -> Live {
+        let login = json!({"username": "admin", "password": PASSWORD});
+        let login =
+            reqwest::Client::new().post(format!("http://{}/api/auth/login", self.address)).json(&login);
+        let answer: Value = login.send().await.unwrap().json().await.unwrap();
+        let token = answer["access_token"].as_str().expect("a login");
+        let url = format!("ws://{}/api/ws/metrics?token={token}", self.address);
+        Live { socket: connect_async(url).await.unwrap().0, ticks: BTreeSet::new() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a browser sees.
+struct Live {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    ticks: BTreeSet<OffsetDateTime>,
+}
+
+impl Live {
+    /// Follows the stream for so many ticks; none may be skipped on the way.
+    async fn follow(&mut self, ticks: usize) {
+        let enough = self.ticks.len() + ticks;
+        while self.ticks.len() < enough {
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            let message = message.expect("the stream goes on").expect("the stream is open").unwrap();
+            let Ok(text) = message.to_text() else { continue };
+            let Ok(message) = serde_json::from_str::<Value>(text) else { continue };
+            assert_eq!(message.get("skipped").and_then(Value::as_u64).unwrap_or(0), 0);
+            let Some(at) = message["timestamp"].as_str() else { continue };
+            let at = OffsetDateTime::parse(at, &Rfc3339).unwrap();
+            // The very first is shown before its time and not kept.
+            if at.nanosecond() == 0 {
+                self.ticks.insert(at);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_view_and_health_go_on_and_every_tick_seen_is_stored_once() {
+    let mut cluster = match Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => {
+            println!("SKIPPED: live_view_and_health_go_on_and_every_tick_seen_is_stored_once: {reason}");
+            return;
+        }
+    };
+    let url = cluster.database().await;
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), Some(&url)).await;
+    let mut live = server.live().await;
+    live.follow(3).await;
+
+    cluster.kill();
+    live.follow(6).await;
+    let health = server.health().await.expect("an answer while the database is away");
+    assert_eq!(health["status"], "degraded");
+    cluster.run().await;
+    live.follow(3).await;
+
+    cluster.hang();
+    live.follow(6).await;
+    let health = server.health().await.expect("an answer while the database hangs");
+    assert_eq!(health["status"], "degraded");
+    cluster.resume();
+    live.follow(3).await;
+
+    // Everything that was seen arrives.
+    let mut admin = cluster.options("postgres", "test0").connect().await.unwrap();
+    let since = Instant::now();
+    loop {
+        let stored: Vec<(OffsetDateTime, i64)> = sqlx::query_as(
+            "SELECT timestamp, count(*) FROM metrics_snapshots WHERE metric_type = 'cpu' GROUP BY 1",
+        )
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        assert!(stored.iter().all(|(_, count)| *count == 1));
+        let stored: BTreeSet<_> = stored.into_iter().map(|(at, _)| at).collect();
+        let missing: Vec<_> = live.ticks.difference(&stored).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(
+            since.elapsed() < PATIENCE,
+            "of {} ticks these are not stored: {missing:?}",
+            live.ticks.len()
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    admin.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_leaves_whole_snapshots_and_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..2 {
+        let mut server = Server::start(data.path(), None).await;
+        let mut live = server.live().await;
+        live.follow(4).await;
+        server.process.kill().unwrap();
+        server.process.wait().unwrap();
+        // The newest tick may have been on its way.
+        live.ticks.pop_last();
+        seen.extend(live.ticks);
+    }
+    let pool = sqlx::SqlitePool::connect(&sqlite_url(data.path())).await.unwrap();
+    let intact: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&pool).await.unwrap();
+    assert_eq!(intact, "ok");
+    let stored: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT timestamp, count(*) FROM metrics_snapshots GROUP BY 1")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    let documents: BTreeSet<i64> = stored.iter().map(|(_, count)| *count).collect();
+    assert_eq!(documents.len(), 1, "every snapshot is stored whole or not at all: {stored:?}");
+    let stored: BTreeSet<i64> = stored.into_iter().map(|(at, _)| at).collect();
+    let lost: Vec<_> =
+        seen.iter().filter(|at| !stored.contains(&(at.unix_timestamp() * 1_000_000))).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
