@@ -68,7 +68,7 @@ export function toApiError(error: unknown): ApiError {
 http.interceptors.response.use(undefined, (error: unknown) => {
   const apiError = toApiError(error);
   // A late refusal of an older token says nothing about the present one.
-  const sent = isAxiosError(error) ? error.config?.headers.getAuthorization() : undefined;
+  const sent: unknown = isAxiosError(error) ? error.config?.headers.get('Authorization') : undefined;
   if (apiError.status === 401 && sent === `Bearer ${session.token() ?? ''}`) session.onUnauthorized();
   return Promise.reject(apiError);
 });
