@@ -56,34 +56,16 @@ fn reference() -> String {
 
 /// Without the names of labels.
 fn bare(path: &str) -> String {
-    let mut bare = String::new();
-    let mut inside = None;
-    for character in path.chars() {
-        match (inside, character) {
-            (None, '[' | '{') => {
-                inside = Some(String::new());
-                bare.push(character);
-            }
-            (Some(text), ']' | '}') => {
-                // A place in a list stays.
-                if text.bytes().all(|b: u8| b.is_ascii_digit()) {
-                    bare.push_str(&text);
-                }
-                bare.push(character);
-                inside = None;
-            }
-            (Some(mut text), other) => {
-                text.push(other);
-                inside = Some(text);
-                continue;
-            }
-            (None, other) => {
-                bare.push(other);
-                inside = None;
-            }
+    let parts = path.split('.').map(|part| {
+        let begin = part.find(['[', '{']).map_or(part.len(), |at| at + 1);
+        let (name, inside) = part.split_at(begin);
+        match inside.chars().last() {
+            // A place in a list stays.
+            Some(end) if !inside.starts_with(|c: char| c.is_ascii_digit()) => format!("{name}{end}"),
+            _ => part.to_owned(),
         }
-    }
-    bare
+    });
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// With all labels: the constant one's value, and the names of the others.
