@@ -26,22 +26,26 @@ export class Server {
   username = USERNAME;
   password = PASSWORD;
   #env;
+  #wrapper;
   #child = null;
   #output = '';
 
-  static async start(env = {}) {
+  /** `wrapper`: a command that runs the server, to take rights from it. */
+  static async start(env = {}, wrapper = []) {
     const server = new Server();
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
     server.dataDir = await mkdtemp(path.join(tmpdir(), 'perfwatch-e2e-'));
     server.#env = env;
+    server.#wrapper = wrapper;
     await server.launch();
     return server;
   }
 
   /** Starts it, or starts it again where it was. */
   async launch() {
-    const child = spawn(BINARY, ['serve'], {
+    const [program, ...args] = [...this.#wrapper, BINARY, 'serve'];
+    const child = spawn(program, args, {
       env: {
         ...process.env,
         PERFWATCH_LISTEN: `127.0.0.1:${this.port}`,
@@ -85,6 +89,15 @@ export class Server {
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     await gone;
+  }
+
+  /** Stands still with all its connections open, as on a machine that swaps. */
+  freeze() {
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw() {
+    this.#child?.kill('SIGCONT');
   }
 
   async stop() {

@@ -23,5 +23,13 @@ export const useSourcesStore = defineStore('sources', () => {
     return all.find((source) => source.state !== 'active') ?? all[0];
   }
 
-  return { sources, error, load, of };
+  /** Whether nothing measures this type: then its document, if there is one, holds no numbers. */
+  function isOff(metricType: string): boolean {
+    const all = sources.value.filter((source) => source.metric_type === metricType);
+    return (
+      all.length > 0 && all.every((source) => source.state === 'unavailable' || source.state === 'disabled')
+    );
+  }
+
+  return { sources, error, load, of, isOff };
 });

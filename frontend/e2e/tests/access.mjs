@@ -1,0 +1,98 @@
+/** For everyone: axe finds nothing serious, all of it by keyboard, still where motion is unwanted; small and local. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { eventually, test } from '../harness/suite.mjs';
+
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const pages = [
+  { address: '/login', ready: '[type=submit]', open: true },
+  { address: '/', ready: '#cpu canvas' },
+  { address: '/processes', ready: '[role=table], #content .border-amber' },
+  { address: '/history?fields=usage_percent,user', ready: 'table' },
+  { address: '/history?mode=compare', ready: '[role=img]' },
+  { address: '/history?mode=changes', ready: '[aria-label="What changed"]' },
+  { address: '/settings', ready: '#sources tbody tr' },
+];
+
+for (const { address, ready, open } of pages) {
+  test(`axe finds nothing serious on ${address}`, async ({ browser, server, session }) => {
+    for (const theme of ['dark', 'light']) {
+      for (const width of [390, 1440]) {
+        // The page's policy forbids foreign scripts; axe is injected past it.
+        const page = await browser.page({ server, ...(open ? {} : { session }), width, bypassCSP: true });
+        await page.goto(`${address}${address.includes('?') ? '&' : '?'}theme=${theme}`);
+        await page.locator(ready).first().waitFor();
+        await eventually(
+          'no skeleton is left',
+          async () => (await page.locator('.skeleton:visible').count()) === 0,
+        );
+        await page.addScriptTag({ content: axe });
+        const { violations } = await page.evaluate(async () => await globalThis.axe.run());
+        const serious = violations
+          .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+          .map(({ id, help, nodes }) => ({
+            id,
+            help,
+            where: nodes.slice(0, 4).map((node) => node.html.slice(0, 160)),
+          }));
+        assert.deepEqual(serious, [], `${theme}, ${width} px`);
+        await page.close();
+      }
+    }
+  });
+}
+
+test('the page is walked by keyboard alone', async ({ browser, server, session }) => {
+  const page = await browser.page({ server, session });
+  await page.goto('/');
+  await page.locator('#cpu canvas').first().waitFor();
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent.trim()), 'Skip to content');
+  await page.getByRole('button', { name: 'Cards' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Move Memory up' }).focus();
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Escape');
+  const first = page.locator('.cards > section').first();
+  await eventually('memory comes first', async () => (await first.getAttribute('id')) === 'memory');
+  await page.getByRole('link', { name: 'Settings' }).focus();
+  await page.keyboard.press('Enter');
+  await page.waitForURL((url) => url.pathname === '/settings');
+  await page.getByRole('button', { name: 'Light' }).focus();
+  await page.keyboard.press('Space');
+  await eventually('the light theme', async () =>
+    page.evaluate(() => document.documentElement.dataset.theme === 'light'),
+  );
+  assert.deepEqual(page.problems, []);
+});
+
+test('nothing moves where motion is unwanted', async ({ browser, server, session }) => {
+  const page = await browser.page({ server, session, reducedMotion: 'reduce' });
+  await page.goto('/');
+  await page.locator('#cpu canvas').first().waitFor();
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+});
+
+test('the first load is small and local', async ({ browser, server, session }) => {
+  const page = await browser.page({ server, session });
+  const hosts = new Set();
+  page.on('request', (request) => hosts.add(new URL(request.url()).host));
+  await page.goto('/');
+  await page.locator('#cpu canvas').first().waitFor();
+  assert.deepEqual([...hosts], [new URL(server.url).host]);
+  const scripts = await page.evaluate(() =>
+    performance
+      .getEntriesByType('resource')
+      .filter(({ name }) => name.endsWith('.js'))
+      .map(({ name, encodedBodySize }) => ({ name, size: encodedBodySize })),
+  );
+  const beforeCharts = scripts
+    .filter(({ name }) => !name.includes('/echarts-'))
+    .reduce((sum, { size }) => sum + size, 0);
+  assert.ok(
+    beforeCharts > 0 && beforeCharts <= 250 * 1024,
+    `${(beforeCharts / 1024).toFixed(0)} KiB before charts`,
+  );
+});

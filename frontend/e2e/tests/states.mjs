@@ -1,0 +1,199 @@
+/** Every state the page has a design for, brought about for real. */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { Postgres } from '../harness/postgres.mjs';
+import { Server } from '../harness/server.mjs';
+import { eventually, skip, test } from '../harness/suite.mjs';
+
+const live = (page) => page.getByText('Live, every').first();
+
+async function own(cleanup, env, wrapper) {
+  const server = await Server.start(env, wrapper);
+  cleanup(() => server.stop());
+  return { server, session: await server.login() };
+}
+
+test('state loading: skeletons until the first tick', async ({ browser, server, session }) => {
+  const page = await browser.page({ server, session });
+  await page.routeWebSocket('**/api/ws/metrics*', () => undefined);
+  await page.goto('/');
+  await page.locator('#cpu .skeleton').first().waitFor();
+  assert.equal(await page.locator('#cpu [aria-busy=true]').count(), 1);
+});
+
+test('state reconnecting: a killed server is awaited, and its return continues the charts', async ({
+  browser,
+  cleanup,
+}) => {
+  const { server, session } = await own(cleanup);
+  const page = await browser.page({ server, session });
+  await page.goto('/');
+  await live(page).waitFor();
+  await server.halt('SIGKILL');
+  await page.getByText('Reconnecting').waitFor();
+  await page.getByText(/next in \d+ s/).waitFor();
+  await page.locator('.opacity-60').waitFor();
+  await server.launch();
+  await live(page).waitFor();
+  assert.equal(await page.locator('.opacity-60').count(), 0);
+});
+
+test('state failed: after many attempts a person decides', async ({ browser, cleanup }) => {
+  const { server, session } = await own(cleanup);
+  const page = await browser.page({ server, session });
+  await page.clock.install();
+  await page.goto('/');
+  await eventually('a live page', async () => {
+    await page.clock.runFor(200);
+    return await live(page).isVisible();
+  });
+  await server.halt('SIGKILL');
+  await eventually(
+    'giving up',
+    async () => {
+      await page.clock.runFor(31_000);
+      return await page.getByText('Connection failed').isVisible();
+    },
+    { within: 60_000 },
+  );
+  await page.getByText('The live stream could not be reached').waitFor();
+  await server.launch();
+  await page.getByRole('button', { name: 'Retry now' }).click();
+  await eventually('a live page again', async () => {
+    await page.clock.runFor(200);
+    return await live(page).isVisible();
+  });
+});
+
+test('state stale: a server that stands still is told by the age of its numbers', async ({
+  browser,
+  cleanup,
+}) => {
+  const { server, session } = await own(cleanup);
+  const page = await browser.page({ server, session });
+  await page.goto('/');
+  await live(page).waitFor();
+  server.freeze();
+  cleanup(() => server.thaw());
+  await page.getByText(/Stale, \d+ s old/).waitFor();
+  await page.locator('.opacity-60').waitFor();
+  server.thaw();
+  await live(page).waitFor();
+});
+
+test('state signed out: a revoked session returns to where it was', async ({ browser, cleanup }) => {
+  const { server, session } = await own(cleanup);
+  const page = await browser.page({ server, session });
+  await page.goto('/history?metric=memory&range=6h');
+  await page.getByRole('heading', { name: 'History' }).waitFor();
+  await server.call(session, 'POST', '/api/auth/logout');
+  // The server closes the stream of a dead token; nobody needs to click first.
+  await page.waitForURL((url) => url.pathname === '/login');
+  await page.getByText('Your session has ended').waitFor();
+  await page.fill('[name=username]', server.username);
+  await page.fill('[name=password]', server.password);
+  await page.click('[type=submit]');
+  await page.waitForURL((url) => url.pathname === '/history' && url.searchParams.get('range') === '6h');
+});
+
+test('state refused: the attempt limit is shown with its end', async ({ browser, cleanup }) => {
+  const { server } = await own(cleanup, { LOGIN_ATTEMPTS_PER_MINUTE: '2' });
+  const page = await browser.page({ server });
+  await page.goto('/login');
+  await page.fill('[name=username]', server.username);
+  await eventually('the limit', async () => {
+    await page.fill('[name=password]', 'a guess');
+    await page.click('[type=submit]');
+    const button = page.getByRole('button', { name: /^(Sign in|Try again in \d+ s)$/ });
+    await button.waitFor();
+    return await page.getByText('Too many attempts').isVisible();
+  });
+  const button = page.getByRole('button', { name: /^Try again in \d+ s$/ });
+  await button.waitFor();
+  assert.equal(await button.isDisabled(), true);
+});
+
+test('state empty: a store that holds nothing says so', async ({ browser, cleanup }) => {
+  const { server, session } = await own(cleanup, { BACKGROUND_COLLECTION_ENABLED: 'false' });
+  const page = await browser.page({ server, session });
+  await page.goto('/history');
+  await page.getByText('Nothing was stored in this range').waitFor();
+  await page.goto('/history?mode=changes');
+  await page.getByText('Nothing moved, or one of the two ranges holds no history.').waitFor();
+  await page.goto('/settings');
+  await page.locator('#retention').getByText('–').first().waitFor();
+  assert.deepEqual(page.problems, []);
+});
+
+test('state unavailable: without a PMU each missing counter has its reason and the remedy', async ({
+  browser,
+  server,
+  session,
+}) => {
+  const page = await browser.page({ server, session });
+  await page.goto('/');
+  await live(page).waitFor();
+  const card = page.locator('#perf_events');
+  await card.locator('tbody tr').first().waitFor();
+  if ((await card.locator('tbody tr').count()) > 4) skip('this machine has a hardware PMU');
+  await card.getByText(/events are not counted here/).waitFor();
+  await card.getByRole('button', { name: 'Copy' }).waitFor();
+  await page.getByRole('link', { name: /^IPC/ }).getByText('no hardware PMU').waitFor();
+});
+
+test('state unavailable: without eBPF the page goes on and says what would bring it', async ({
+  browser,
+  cleanup,
+}) => {
+  if (process.getuid() === 0 && !existsSync('/usr/bin/setpriv')) skip('no setpriv to take rights away');
+  const dropped = '-sys_admin,-bpf,-perfmon,-sys_resource,-sys_ptrace';
+  const wrapper =
+    process.getuid() === 0 ? ['setpriv', `--inh-caps=${dropped}`, `--bounding-set=${dropped}`] : [];
+  const { server, session } = await own(cleanup, {}, wrapper);
+  const page = await browser.page({ server, session });
+  await page.goto('/');
+  await page.locator('#cpu canvas').first().waitFor();
+  await page
+    .locator('#scheduler')
+    .getByText(/^Not measured/)
+    .waitFor();
+  await page.locator('#scheduler').getByRole('button', { name: 'Copy' }).waitFor();
+  await page.goto('/settings');
+  await page
+    .locator('#sources')
+    .getByText(/: unavailable$/)
+    .first()
+    .waitFor();
+  assert.deepEqual(page.problems, []);
+});
+
+test('state store away: with PostgreSQL stopped the live page goes on, and history asks to retry', async ({
+  browser,
+  cleanup,
+}) => {
+  const postgres = await Postgres.start();
+  if (postgres === null) skip('no PostgreSQL of version 15 or newer on this machine');
+  cleanup(() => postgres.stop());
+  const { server, session } = await own(cleanup, { DATABASE_URL: postgres.url });
+  const page = await browser.page({ server, session });
+  await page.goto('/settings');
+  await page.locator('#system').getByText('PostgreSQL').waitFor();
+  await page.goto('/history');
+  await page.getByRole('img', { name: /^CPU/ }).waitFor({ timeout: 40_000 });
+  await postgres.halt();
+  await page.getByRole('button', { name: 'Refresh' }).click();
+  await page.getByText('History could not be read').waitFor();
+  await page.getByRole('link', { name: 'Dashboard' }).click();
+  await live(page).waitFor();
+  await postgres.launch();
+  await page.getByRole('link', { name: 'History' }).click();
+  await eventually(
+    'history again',
+    async () => {
+      const again = page.getByRole('button', { name: 'Try again' });
+      if (await again.isVisible()) await again.click();
+      return await page.getByRole('img', { name: /^CPU/ }).isVisible();
+    },
+    { within: 40_000, every: 500 },
+  );
+});
