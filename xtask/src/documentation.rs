@@ -126,6 +126,59 @@ fn every_file_and_service_of_compose_is_there() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// The names in capitals that follow `before`, up to a character no variable's name has.
+fn variables<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
+    let name = |rest: &'a str| {
+        let end = rest.find(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_');
+        end.map_or(rest, |end| &rest[..end])
+    };
+    text.split(before).skip(1).map(name).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn the_example_of_an_environment_has_what_compose_reads() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let (compose, example) = (read("docker-compose.yml"), read(".env.example"));
+    let settings = example.lines().filter(|line| line.contains('=') && !line.starts_with("# "));
+    let settings: BTreeSet<&str> =
+        settings.filter_map(|line| line.trim_start_matches('#').split('=').next()).collect();
+    assert_eq!(settings, variables(&compose, "${"));
+}
+
+#[test]
+fn every_variable_that_documents_name_is_read_somewhere() {
+    let sources = output(
+        "git",
+        &[
+            "grep",
+            "--untracked",
+            "-ohE",
+            "PERFWATCH_[A-Z_]+",
+            "--",
+            "*.rs",
+            "*.yml",
+            "*.ts",
+            "*.mjs",
+            "*.yaml",
+            "*.json",
+            ".env.example",
+        ],
+    );
+    let sources = sources.unwrap();
+    let known: BTreeSet<&str> = sources.lines().collect();
+    let mut unknown = BTreeSet::new();
+    for (path, text) in documents() {
+        for name in variables(&text, "PERFWATCH_") {
+            // A secret can also be given as a file.
+            let name = format!("PERFWATCH_{name}");
+            if !known.contains(name.trim_end_matches("_FILE")) {
+                unknown.insert(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert_eq!(unknown, BTreeSet::new());
+}
+
 #[test]
 fn nginx_sends_the_page_with_the_policy_of_the_server() {
     let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
