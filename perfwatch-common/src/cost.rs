@@ -49,6 +49,11 @@ impl Cost {
 
 const _: () = assert!(size_of::<Cost>() == 24);
 
+#[cfg(feature = "user")]
+#[allow(unsafe_code)]
+// SAFETY: `repr(C)`, only u64 fields, so every bit pattern is valid and there is no padding.
+unsafe impl aya::Pod for Cost {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

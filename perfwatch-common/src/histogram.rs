@@ -42,6 +42,10 @@ pub struct Buckets {
     pub counts: [u64; BUCKETS],
 }
 
+impl Buckets {
+    pub const EMPTY: Self = Self { sum: 0, max: 0, counts: [0; BUCKETS] };
+}
+
 const _: () = {
     assert!(size_of::<Buckets>() == 8 * (BUCKETS + 2));
     assert!(index(u64::MAX) as usize == BUCKETS - 1);

@@ -1,7 +1,13 @@
 //! What the probes share.
 #![no_std]
+#![feature(core_intrinsics)]
+#![allow(internal_features)] // for `add`
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use perfwatch_common::cost::Cost;
 use perfwatch_common::histogram::{BUCKETS, Buckets, index};
 
@@ -55,7 +61,44 @@ macro_rules! constant {
 /// `base` is a pointer that the verifier knows the struct of, and `offset` a [`constant!`]: it checks the access.
 #[inline(always)]
 pub unsafe fn member<T: Copy>(base: *const u8, offset: u32) -> T {
-    unsafe { core::ptr::read_volatile(base.add(offset as usize).cast()) }
+    unsafe { Known::member(base, offset) }
+}
+
+/// How members of kernel structs are read.
+pub trait Access {
+    /// A member of a kernel struct.
+    ///
+    /// # Safety
+    /// `base` is what the implementation says, and `offset` a [`constant!`].
+    unsafe fn member<T: Copy>(base: *const u8, offset: u32) -> T;
+}
+
+/// Pointers that the verifier knows the struct of: plain loads, which it checks.
+pub struct Known;
+
+impl Access for Known {
+    #[inline(always)]
+    unsafe fn member<T: Copy>(base: *const u8, offset: u32) -> T {
+        unsafe { core::ptr::read_volatile(base.add(offset as usize).cast()) }
+    }
+}
+
+/// Any address, read through a helper that checks it when it runs; what cannot be read is zero.
+pub struct Address;
+
+impl Access for Address {
+    #[inline(always)]
+    unsafe fn member<T: Copy>(base: *const u8, offset: u32) -> T {
+        let mut value = MaybeUninit::<T>::zeroed();
+        unsafe {
+            bpf_probe_read_kernel(
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+                base.wrapping_add(offset as usize).cast(),
+            );
+            value.assume_init()
+        }
+    }
 }
 
 /// Adds `value` to a histogram that only this CPU writes.
@@ -68,6 +111,35 @@ pub fn record(histogram: &mut Buckets, value: u64) {
         histogram.sum += value;
         if value > histogram.max {
             histogram.max = value;
+        }
+    }
+}
+
+/// Adds to a counter that several CPUs, or programs that interrupt each other, write.
+///
+/// # Safety
+/// `counter` lies in a map.
+#[inline(always)]
+pub unsafe fn add(counter: *mut u64, value: u64) {
+    // The atomic types' own method is not offered for BPF. The result must stay unused: kernels before 5.12 know
+    // no instruction that yields it.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, value) };
+}
+
+/// Adds `value` to a histogram that others write too. Of two maxima at one moment either may remain.
+///
+/// # Safety
+/// `histogram` lies in a map.
+#[inline(always)]
+pub unsafe fn record_shared(histogram: *mut Buckets, value: u64) {
+    let bucket = core::hint::black_box(index(value)) as usize;
+    if bucket < BUCKETS {
+        unsafe {
+            add(&raw mut (*histogram).counts[bucket], 1);
+            add(&raw mut (*histogram).sum, value);
+            if value > (*histogram).max {
+                (*histogram).max = value;
+            }
         }
     }
 }

@@ -12,7 +12,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::bindings::{BPF_F_CURRENT_CPU, task_struct};
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_perf_event_read_value};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_perf_event_read_value,
+};
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::{btf_tracepoint, map, raw_tracepoint};
 use aya_ebpf::maps::{Array, PerfEventArray};
@@ -22,7 +24,7 @@ use perfwatch_common::sched::{
     COUNTERS, Cpu, EXEC, EXIT, FLUSH, FORK, LEFT_BLOCKED, LEFT_MISQUEUED, LEFT_RUNNABLE, LEFT_UNKNOWN,
     MIGRATE, OOM_KILL, OOM_KILLS, Offsets, OomKills, SWITCH, TOUCHED, Task, Touched,
 };
-use perfwatch_ebpf::{MAPPED, accounted, constant, member, record};
+use perfwatch_ebpf::{Access, Address, Known, MAPPED, accounted, constant, member, record};
 
 perfwatch_ebpf::license!();
 
@@ -125,7 +127,7 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
     let cpu = unsafe { &mut *cpu };
     unsafe {
         accounted(&raw mut cpu.costs[SWITCH], || {
-            let clock = clock(prev);
+            let clock = clock::<Known>(prev);
             cpu.switches += 1;
             leave(cpu, number, prev, preempted as u8 != 0, clock);
             arrive(cpu, number, next, clock);
@@ -136,17 +138,17 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
 
 /// The run queue's clock as this pass of the scheduler has set it.
 #[inline(always)]
-unsafe fn clock(task: *const u8) -> u64 {
+unsafe fn clock<A: Access>(task: *const u8) -> u64 {
     unsafe {
-        let cfs_rq: *const u8 = member(task, constant!(OFFSETS.task_cfs_rq));
-        let rq: *const u8 = member(cfs_rq, constant!(OFFSETS.cfs_rq_rq));
-        member(rq, constant!(OFFSETS.rq_clock))
+        let cfs_rq: *const u8 = A::member(task, constant!(OFFSETS.task_cfs_rq));
+        let rq: *const u8 = A::member(cfs_rq, constant!(OFFSETS.cfs_rq_rq));
+        A::member(rq, constant!(OFFSETS.rq_clock))
     }
 }
 
 #[inline(always)]
 unsafe fn leave(cpu: &mut Cpu, number: u32, prev: *const u8, preempted: bool, clock: u64) {
-    let Some(task) = (unsafe { charge(cpu, number, prev, clock) }) else { return };
+    let Some(task) = (unsafe { charge::<Known>(cpu, number, prev, clock) }) else { return };
     let state: u32 = unsafe { member(prev, constant!(OFFSETS.task_state)) };
     task.switches += 1;
     // A task preempted on its way to sleep has a state other than running, but stays on the run queue.
@@ -158,27 +160,32 @@ unsafe fn leave(cpu: &mut Cpu, number: u32, prev: *const u8, preempted: bool, cl
 
 /// Charges what `running` used since it was last charged; `None` for the idle task.
 #[inline(always)]
-unsafe fn charge(cpu: &mut Cpu, number: u32, running: *const u8, clock: u64) -> Option<&'static mut Task> {
+unsafe fn charge<A: Access>(
+    cpu: &mut Cpu,
+    number: u32,
+    running: *const u8,
+    clock: u64,
+) -> Option<&'static mut Task> {
     unsafe {
         let mut used = [0u64; COUNTERS];
         // The idle task's counts are read too, so that they are not the next one's.
         read_counters(cpu, &mut used);
-        let pid: u32 = member(running, constant!(OFFSETS.task_pid));
+        let pid: u32 = A::member(running, constant!(OFFSETS.task_pid));
         if pid == 0 {
             return None;
         }
-        let (task, is_new) = entry(cpu, running, pid)?;
-        let exec: u64 = member(running, constant!(OFFSETS.task_exec_runtime));
+        let (task, is_new) = entry::<A>(cpu, running, pid)?;
+        let exec: u64 = A::member(running, constant!(OFFSETS.task_exec_runtime));
         if is_new {
             // First seen while it runs: it is charged from when it came to this CPU.
-            let arrived: u64 = member(running, constant!(OFFSETS.task_last_arrival));
+            let arrived: u64 = A::member(running, constant!(OFFSETS.task_last_arrival));
             task.exec_seen = exec.saturating_sub(clock.saturating_sub(arrived));
         }
         let time = exec.saturating_sub(task.exec_seen);
         task.exec_seen = exec;
         task.cpu_ns += time;
         cpu.cpu_ns += time;
-        let (read, written) = storage_bytes(running);
+        let (read, written) = storage_bytes::<A>(running);
         cpu.read_bytes += read.saturating_sub(task.read_bytes);
         cpu.write_bytes += written.saturating_sub(task.write_bytes);
         task.read_bytes = read;
@@ -190,7 +197,7 @@ unsafe fn charge(cpu: &mut Cpu, number: u32, running: *const u8, clock: u64) -> 
             }
         }
         if task.epoch != cpu.epoch {
-            touch(cpu, number, task, running);
+            touch::<A>(cpu, number, task, running);
         }
         Some(task)
     }
@@ -198,12 +205,15 @@ unsafe fn charge(cpu: &mut Cpu, number: u32, running: *const u8, clock: u64) -> 
 
 /// What a task has caused to be read from and written to storage since it began.
 #[inline(always)]
-unsafe fn storage_bytes(task: *const u8) -> (u64, u64) {
+unsafe fn storage_bytes<A: Access>(task: *const u8) -> (u64, u64) {
     if constant!(OFFSETS.task_read_bytes) == 0 {
         return (0, 0);
     }
     unsafe {
-        (member(task, constant!(OFFSETS.task_read_bytes)), member(task, constant!(OFFSETS.task_write_bytes)))
+        (
+            A::member(task, constant!(OFFSETS.task_read_bytes)),
+            A::member(task, constant!(OFFSETS.task_write_bytes)),
+        )
     }
 }
 
@@ -215,7 +225,7 @@ unsafe fn arrive(cpu: &mut Cpu, number: u32, next: *const u8, clock: u64) {
         if pid == 0 {
             return;
         }
-        let Some((task, is_new)) = entry(cpu, next, pid) else { return };
+        let Some((task, is_new)) = entry::<Known>(cpu, next, pid) else { return };
         if is_new {
             task.exec_seen = member(next, constant!(OFFSETS.task_exec_runtime));
         } else if task.last_cpu != number as u16 {
@@ -279,12 +289,12 @@ pub fn migrate(ctx: BtfTracePointContext) -> i32 {
 
 /// The entry of a task, and whether it was made just now.
 #[inline(always)]
-unsafe fn entry(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option<(&'static mut Task, bool)> {
+unsafe fn entry<A: Access>(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option<(&'static mut Task, bool)> {
     let task = TASKS.get_ptr_mut(pid & constant!(MASK))?;
     // SAFETY: only the CPU that a task is on writes its entry, under the run queue's lock. Two tasks whose pids
     // share an entry may race; both then count as evicted or new, and the CPU's totals stay right.
     let task = unsafe { &mut *task };
-    let started: u64 = unsafe { member(kernel, constant!(OFFSETS.task_start_time)) };
+    let started: u64 = unsafe { A::member(kernel, constant!(OFFSETS.task_start_time)) };
     let born = (started >> 10) as u32;
     if task.pid == pid && task.born == born {
         return Some((task, false));
@@ -294,7 +304,7 @@ unsafe fn entry(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option<(&'static 
     }
     task.pid = pid;
     task.born = born;
-    task.tgid = unsafe { member(kernel, constant!(OFFSETS.task_tgid)) };
+    task.tgid = unsafe { A::member(kernel, constant!(OFFSETS.task_tgid)) };
     task.epoch = cpu.epoch.wrapping_sub(1);
     task.switches = 0;
     task.left = LEFT_UNKNOWN;
@@ -302,7 +312,7 @@ unsafe fn entry(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option<(&'static 
     task.cpu_ns = 0;
     task.wait_ns = 0;
     task.counters = [0; COUNTERS];
-    let (read, written) = unsafe { storage_bytes(kernel) };
+    let (read, written) = unsafe { storage_bytes::<A>(kernel) };
     task.read_bytes = read;
     task.write_bytes = written;
     task.read_base = read;
@@ -312,24 +322,24 @@ unsafe fn entry(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option<(&'static 
 
 /// Notes that the task was active in this epoch, with what may have changed since the last.
 #[inline(always)]
-unsafe fn touch(cpu: &mut Cpu, number: u32, task: &mut Task, kernel: *const u8) {
+unsafe fn touch<A: Access>(cpu: &mut Cpu, number: u32, task: &mut Task, kernel: *const u8) {
     let slot = number * TOUCHED as u32 + (cpu.touched % TOUCHED) as u32;
     let Some(touched) = TOUCHED_TASKS.get_ptr_mut(slot) else { return };
     unsafe {
         task.epoch = cpu.epoch;
-        let leader: *const u8 = member(kernel, constant!(OFFSETS.task_group_leader));
-        task.comm = member(leader, constant!(OFFSETS.task_comm));
-        let cred: *const u8 = member(kernel, constant!(OFFSETS.task_real_cred));
-        task.uid = member(cred, constant!(OFFSETS.cred_euid));
-        let css_set: *const u8 = member(kernel, constant!(OFFSETS.task_cgroups));
-        let link: *const u8 = member(css_set, constant!(OFFSETS.css_set_link));
+        let leader: *const u8 = A::member(kernel, constant!(OFFSETS.task_group_leader));
+        task.comm = A::member(leader, constant!(OFFSETS.task_comm));
+        let cred: *const u8 = A::member(kernel, constant!(OFFSETS.task_real_cred));
+        task.uid = A::member(cred, constant!(OFFSETS.cred_euid));
+        let css_set: *const u8 = A::member(kernel, constant!(OFFSETS.task_cgroups));
+        let link: *const u8 = A::member(css_set, constant!(OFFSETS.css_set_link));
         let cgroup: *const u8 = if constant!(OFFSETS.link_is_css) == 1 {
-            member(link, constant!(OFFSETS.css_cgroup))
+            A::member(link, constant!(OFFSETS.css_cgroup))
         } else {
             link
         };
-        let node: *const u8 = member(cgroup, constant!(OFFSETS.cgroup_kn));
-        task.cgroup = member(node, constant!(OFFSETS.kernfs_node_id));
+        let node: *const u8 = A::member(cgroup, constant!(OFFSETS.cgroup_kn));
+        task.cgroup = A::member(node, constant!(OFFSETS.kernfs_node_id));
         (*touched).pid = task.pid;
         (*touched).born = task.born;
     }
@@ -371,18 +381,30 @@ unsafe fn read_counter(cpu: &mut Cpu, counter: usize, descriptors: *mut c_void) 
 /// Charges the task that runs on this CPU up to now: it may not leave for a long time.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn flush(_ctx: RawTracePointContext) -> i32 {
+    let task: *mut task_struct = unsafe { bpf_get_current_task_btf() };
+    unsafe { charge_current::<Known>(task.cast()) };
+    0
+}
+
+/// The same for kernels before 5.11, which tell the running task's address only.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn flush_by_address(_ctx: RawTracePointContext) -> i32 {
+    let task = unsafe { bpf_get_current_task() };
+    unsafe { charge_current::<Address>(task as *const u8) };
+    0
+}
+
+#[inline(always)]
+unsafe fn charge_current<A: Access>(task: *const u8) {
     let number = unsafe { bpf_get_smp_processor_id() } as u32;
-    let Some(cpu) = CPUS.get_ptr_mut(number) else { return 0 };
+    let Some(cpu) = CPUS.get_ptr_mut(number) else { return };
     // SAFETY: it runs in an interrupt, which does not come in the middle of `switch`.
     let cpu = unsafe { &mut *cpu };
     unsafe {
         accounted(&raw mut cpu.costs[FLUSH], || {
-            let task: *mut task_struct = bpf_get_current_task_btf();
-            let task: *const u8 = task.cast();
-            charge(cpu, number, task, clock(task));
+            charge::<A>(cpu, number, task, clock::<A>(task));
         });
     }
-    0
 }
 
 #[inline(always)]

@@ -99,7 +99,7 @@ impl Loaded {
                 Self::Empty { _ebpf: Box::new(ebpf) }
             }
             Arm::Probes(names) => {
-                let mut sources = perfwatch::probes::all(&Roots::default());
+                let mut sources = perfwatch::probes::all(&Roots::default(), 100.0);
                 sources.retain(|source| names.is_empty() || names.contains(&source.name()));
                 for source in &mut sources {
                     source.sample(&tick()).unwrap();

@@ -55,7 +55,7 @@ const ACCOUNTS_WATCHED: Duration = Duration::from_secs(10);
 /// Every source, in the order of the documents in a message.
 pub fn sources(config: &Config) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
-    sources.extend(probes::all(&config.roots));
+    sources.extend(probes::all(&config.roots, config.sampling.ebpf_budget_percent));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources

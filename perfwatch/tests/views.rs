@@ -40,7 +40,7 @@ const LISTS: [&str; 5] = [
 /// Two ticks of this machine, and a document of a source that failed.
 fn rows() -> Vec<StoredRow> {
     let mut sources = collectors::all(&Roots::default());
-    sources.extend(probes::all(&Roots::default()));
+    sources.extend(probes::all(&Roots::default(), 100.0));
     let now = OffsetDateTime::now_utc().replace_millisecond(0).unwrap();
     let mut rows = Vec::new();
     for ago in [5, 0] {

@@ -6,13 +6,16 @@
 #![allow(clippy::print_stdout)] // its output is its result
 #![allow(unsafe_code)] // tests cause events with system calls
 
+mod block_io;
 mod counters;
 mod hogs;
+mod lifetime;
 mod load;
 mod privileges;
 mod probe;
 mod processes;
 mod scheduler;
+mod tcp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -37,12 +40,22 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [hogs::FLAG, kind, argument] => return hogs::run(kind, argument),
+        [lifetime::FLAG] => return lifetime::hold(),
         ["--spin", cpu, millis] => return hogs::spin_for(cpu, millis),
         _ => {}
     }
     let only = arguments.first().map_or("", String::as_str);
-    let tests =
-        [counters::TESTS, counters::hardware::TESTS, scheduler::TESTS, processes::TESTS, privileges::TESTS];
+    let tests = [
+        counters::TESTS,
+        counters::hardware::TESTS,
+        scheduler::TESTS,
+        processes::TESTS,
+        block_io::TESTS,
+        tcp::TESTS,
+        privileges::TESTS,
+        lifetime::TESTS,
+    ];
+    let tests = tests.into_iter().flatten();
     let tests = tests.into_iter().flatten();
     let tests = tests.filter(|test| test.name.contains(only));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);

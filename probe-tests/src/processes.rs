@@ -104,17 +104,17 @@ fn a_hog_matches_its_schedstat() -> Result<Verdict> {
         return Ok(Verdict::Skipped("this kernel has no /proc/<pid>/schedstat".into()));
     }
     let before = schedstat(hog.pid())?;
-    probe.next()?;
+    std::thread::sleep(Duration::from_millis(100));
+    probe.now()?;
     let start = schedstat(hog.pid())?;
-    let mut counted = [0.0; 2];
-    const TICKS: usize = 3;
-    for _ in 0..TICKS {
-        let document = probe.next()?;
-        let row = row(&document, hog.pid())?;
-        let seconds = number(&document, "elapsed_ms")? / 1e3;
-        counted[0] += number(row, "cpu_percent")? * 1e7 * seconds;
-        counted[1] += number(row, "runqueue_wait_ms_per_sec")? * 1e6 * seconds;
-    }
+    std::thread::sleep(Duration::from_millis(600));
+    let document = probe.now()?;
+    let row = row(&document, hog.pid())?;
+    let seconds = number(&document, "elapsed_ms")? / 1e3;
+    let counted = [
+        number(row, "cpu_percent")? * 1e7 * seconds,
+        number(row, "runqueue_wait_ms_per_sec")? * 1e6 * seconds,
+    ];
     let end = schedstat(hog.pid())?;
     ensure!(start[0] > before[0], "the hog does not run");
     let mut words = Vec::new();
@@ -132,15 +132,15 @@ fn a_hog_matches_its_schedstat() -> Result<Verdict> {
 }
 
 fn an_exited_process_is_not_lost() -> Result<Verdict> {
-    const TIME: Duration = Duration::from_millis(300);
+    const TIME: Duration = Duration::from_millis(200);
     let mut probe = loaded()?;
     let pid = hogs::run_and_exit(load::cpus()? - 1, TIME)?;
-    let document = probe.next()?;
+    let document = probe.now()?;
     let row = row(&document, pid)?;
     ensure!(row["exited"] == true, "not told to have exited: {row}");
     let used = number(row, "cpu_percent")? * number(&document, "elapsed_ms")? / 100.0;
     // It spins until that much time is over, of which it may not get all on a busy machine.
-    ensure!(used > 30.0 && used < 400.0, "a process that spun for {TIME:?} used {used} ms");
+    ensure!(used > 20.0 && used < 300.0, "a process that spun for {TIME:?} used {used} ms");
     let document = probe.next()?;
     ensure!(self::row(&document, pid).is_err(), "it is still listed a tick later");
     Ok(Verdict::Passed(format!("{used:.0} ms of a process that had exited")))
@@ -149,8 +149,9 @@ fn an_exited_process_is_not_lost() -> Result<Verdict> {
 fn parts_add_up_to_totals() -> Result<Verdict> {
     let mut probe = loaded()?;
     let _hog = Hog::start(hogs::CPU, "0")?;
-    load::ping_pong(0, 20_000)?;
-    let document = probe.next()?;
+    load::ping_pong(load::cpus()? - 1, 100)?;
+    std::thread::sleep(Duration::from_millis(400));
+    let document = probe.now()?;
     let sum = |list: &str, rest: &str, field: &str| -> Result<f64> {
         let rows = document[list].as_array().context("no list")?;
         let parts = rows.iter().map(|row| number(row, field)).sum::<Result<f64>>()?;
@@ -165,7 +166,8 @@ fn parts_add_up_to_totals() -> Result<Verdict> {
     }
     let total = number(&document["total"], "cpu_percent")?;
     let most = 100.0 * load::cpus()? as f64;
-    ensure!(total > 0.0 && total <= most * 1.02, "{total}% of {most}% of CPUs");
+    // What runs at a reading is charged up to the last tick of the scheduler.
+    ensure!(total > 0.0 && total <= most * 1.04, "{total}% of {most}% of CPUs");
     Ok(Verdict::Passed(format!("{total:.1}% CPU in all")))
 }
 
@@ -175,7 +177,7 @@ fn forks_and_exits_are_counted() -> Result<Verdict> {
     for _ in 0..CHILDREN {
         hogs::run_and_exit(0, Duration::ZERO)?;
     }
-    let document = probe.next()?;
+    let document = probe.now()?;
     let seconds = number(&document, "elapsed_ms")? / 1e3;
     let mut words = Vec::new();
     for what in ["forks", "execs", "exits"] {

@@ -77,8 +77,10 @@ fn two_on_one_cpu_wait_for_it() -> Result<Verdict> {
     let mut probe = loaded()?;
     let cpu = load::cpus()? - 1;
     let spinners = [Spinner::start(cpu), Spinner::start(cpu)];
-    probe.next()?;
-    let document = probe.next()?;
+    std::thread::sleep(Duration::from_millis(100));
+    probe.now()?;
+    std::thread::sleep(Duration::from_millis(400));
+    let document = probe.now()?;
     drop(spinners);
     // One of them waits at any time, and more do when others want this CPU.
     let waited = document["runqueue_wait_ms_per_sec"].as_f64().context("no waiting time")?;

@@ -33,6 +33,8 @@ use perfwatch_common::counters::{Reading, SLOTS};
 
 use self::backend::{Backend, Start};
 use self::busy::BusyTime;
+use super::Common;
+use super::budget::Budget;
 use super::loader::Unavailable;
 use crate::config::Roots;
 use crate::snapshot::counters::{Absent, Context, CpuInterval, Pmu, derive};
@@ -50,6 +52,7 @@ const LEAD: Duration = Duration::from_millis(4);
 const PATIENCE: u32 = 3;
 
 pub(super) struct Counters {
+    budget: Budget,
     settings: SourceSettings,
     roots: Roots,
     online: OnlineCpus,
@@ -71,12 +74,13 @@ enum Phase {
 }
 
 impl Counters {
-    pub(super) fn new(roots: &Roots) -> Self {
+    pub(super) fn new(common: &Common<'_>) -> Self {
         Self {
+            budget: common.budget.clone(),
             settings: SourceSettings::default(),
-            roots: roots.clone(),
-            online: OnlineCpus::new(roots),
-            busy: BusyTime::new(roots),
+            roots: common.roots.clone(),
+            online: OnlineCpus::new(common.roots),
+            busy: BusyTime::new(common.roots),
             phase: Phase::Closed,
             began: Instant::now(),
             previous: BTreeMap::new(),
@@ -177,6 +181,9 @@ impl Source for Counters {
         let cpus = self.wanted_cpus()?;
         let start = Start { period: period(self.settings.perf_events_interval, tick.interval), lead: LEAD };
         let intervals = self.intervals(&cpus, start)?;
+        if let Phase::Open(backend) = &self.phase {
+            self.budget.charge(NAME, false, backend.program_ns(), Instant::now());
+        }
         let nothing;
         let (pmus, nmi_watchdog) = match &self.phase {
             Phase::Open(backend) => (backend.pmus(), backend.nmi_watchdog),

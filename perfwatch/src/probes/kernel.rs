@@ -26,6 +26,12 @@ pub(super) struct SharedKernel {
     kernel: Arc<OnceLock<Result<Kernel, Unavailable>>>,
 }
 
+impl std::fmt::Debug for SharedKernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedKernel").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl SharedKernel {
     pub(super) fn new(roots: &Roots) -> Self {
         Self { path: roots.sys("kernel/btf/vmlinux"), kernel: Arc::default() }

@@ -152,6 +152,12 @@ pub(super) fn attach_btf_tracepoint(
     Ok(())
 }
 
+/// CPUs that may ever be there: as many as arrays with an entry per CPU need.
+pub(super) fn possible_cpus() -> Result<u32, Unavailable> {
+    let possible = aya::util::nr_cpus().map_err(|(what, error)| Unavailable::from_error(what, &error))?;
+    Ok(u32::try_from(possible).unwrap_or(u32::MAX))
+}
+
 /// What an object's programs have cost: by the kernel's own accounting where that is on
 /// (`kernel.bpf_stats_enabled`), by the programs' own otherwise.
 pub(super) fn stats<'a>(ebpf: &Ebpf, costs: impl Iterator<Item = (&'a str, Cost)>) -> Vec<ProgramStats> {

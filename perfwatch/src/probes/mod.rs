@@ -3,8 +3,11 @@
 //! Each probe loads its own object, so one that this kernel rejects takes no other down, and each degrades to
 //! a state with a reason and a remedy.
 
+mod block_io;
+mod budget;
 mod cgroups;
 mod counters;
+mod guarded;
 mod kernel;
 mod loader;
 mod mapped;
@@ -13,6 +16,7 @@ pub mod pmu;
 mod processes;
 mod runqueue;
 mod sched;
+mod tcp;
 
 use crate::config::Roots;
 use crate::snapshot::source::Source;
@@ -21,6 +25,8 @@ use crate::snapshot::source::Source;
 #[derive(Debug)]
 pub struct Common<'a> {
     roots: &'a Roots,
+    kernel: kernel::SharedKernel,
+    budget: budget::Budget,
     sched: sched::SharedSched,
 }
 
@@ -29,15 +35,20 @@ pub type New = fn(&Common<'_>) -> Box<dyn Source>;
 
 /// Every probe, in the order their documents stand in a snapshot.
 pub const REGISTRY: &[(&str, New)] = &[
-    (counters::NAME, |common| Box::new(counters::Counters::new(common.roots))),
+    (counters::NAME, |common| Box::new(counters::Counters::new(common))),
     (runqueue::NAME, |common| Box::new(runqueue::RunQueue::new(&common.sched))),
+    (block_io::NAME, |common| Box::new(block_io::BlockIo::new(common))),
+    (tcp::NAME, |common| Box::new(tcp::Tcp::new(common))),
     (processes::NAME, |common| Box::new(processes::Processes::new(common))),
 ];
 
-/// All probes, not yet loaded: that happens in their first sample.
-pub fn all(roots: &Roots) -> Vec<Box<dyn Source>> {
+/// All probes, not yet loaded: that happens in their first sample. Their programs may take `budget_percent` of
+/// each CPU.
+pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
-    let sched = sched::SharedSched::new(roots, &kernel);
-    let common = Common { roots, sched };
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let budget = budget::Budget::new(budget_percent, cpus);
+    let sched = sched::SharedSched::new(roots, &kernel, &budget);
+    let common = Common { roots, kernel, budget, sched };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }

@@ -27,6 +27,7 @@ use time::OffsetDateTime;
 
 use self::counting::Counting;
 use super::cgroups::Hierarchy;
+use super::guarded::Loaded;
 use super::kernel::Kernel;
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
@@ -55,8 +56,8 @@ pub(super) struct Sched {
     tasks: Mapped<Task>,
     touched: Mapped<Touched>,
     oom: Mapped<OomKills>,
-    /// Whether `flush` could be loaded (5.11 and later).
-    flushes: bool,
+    /// The one of the programs that flush which this kernel takes.
+    flush: Option<&'static str>,
     /// What could not be loaded though the rest was.
     missing: Vec<Unavailable>,
     /// The readings that the last interval ended with.
@@ -77,10 +78,7 @@ pub(super) struct Sched {
 impl Sched {
     /// Loads and attaches the programs; counting begins at once.
     pub(super) fn load(kernel: &Kernel, hierarchy: Hierarchy, pid_max: u32) -> Result<Self, Unavailable> {
-        let possible: u32 = aya::util::nr_cpus()
-            .map_err(|(what, error)| Unavailable::from_error(what, &error))?
-            .try_into()
-            .unwrap_or(u32::MAX);
+        let possible = loader::possible_cpus()?;
         let offsets = layout::offsets(kernel, hierarchy)?;
         let mut counting = Counting::open(0..possible);
         let counting_mask = counting.mask();
@@ -121,13 +119,11 @@ impl Sched {
                 missing.push(why);
             }
         }
-        let flushes = match flush_program(&mut ebpf).and_then(|program| {
-            program.load().map_err(|error| Unavailable::from_error("loading the program flush", &error))
-        }) {
-            Ok(()) => true,
+        let flush = match load_flush(&mut ebpf) {
+            Ok(program) => Some(program),
             Err(why) => {
                 missing.push(why);
-                false
+                None
             }
         };
         kernel.attach(&mut ebpf, "switch", "sched_switch")?;
@@ -138,7 +134,7 @@ impl Sched {
             tasks,
             touched,
             oom,
-            flushes,
+            flush,
             missing,
             before,
             heads: vec![0; possible as usize],
@@ -193,11 +189,9 @@ impl Sched {
 
     /// Has each CPU that is running a task charge it now.
     fn flush(&mut self) {
-        if !self.flushes {
-            return;
-        }
+        let Some(name) = self.flush else { return };
         let busy: Vec<u32> = (0..self.cpus.len()).filter(|cpu| self.is_busy(*cpu)).collect();
-        let Ok(program) = flush_program(&mut self.ebpf) else { return };
+        let Ok(program) = flush_program(&mut self.ebpf, name) else { return };
         for cpu in busy {
             // A CPU that has just gone offline runs nothing that could be charged.
             let _ = program.test_run(RawTracePointRunOptions { cpu: Some(cpu), ..Default::default() });
@@ -251,19 +245,17 @@ impl Sched {
             })
             .collect()
     }
+}
 
-    /// What each program has cost so far, on all CPUs.
-    pub(super) fn stats(&self) -> Vec<ProgramStats> {
-        let none = || [Cost::default(); PROGRAMS.len()];
-        let costs = self
-            .before
-            .iter()
-            .fold(none(), |sum, cpu| std::array::from_fn(|program| sum[program].plus(&cpu.costs[program])));
+impl Loaded for Sched {
+    fn stats(&self) -> Vec<ProgramStats> {
+        let costs = self.before.iter().fold([Cost::default(); PROGRAMS.len()], |sum, cpu| {
+            std::array::from_fn(|program| sum[program].plus(&cpu.costs[program]))
+        });
         loader::stats(&self.ebpf, PROGRAMS.into_iter().zip(costs))
     }
 
-    /// Parts of the probe that this kernel refused.
-    pub(super) fn missing(&self) -> &[Unavailable] {
+    fn missing(&self) -> &[Unavailable] {
         &self.missing
     }
 }
@@ -274,10 +266,23 @@ fn set_epoch(cpus: &Mapped<Cpu>, epoch: u32) {
     }
 }
 
-fn flush_program(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, Unavailable> {
-    ebpf.program_mut("flush")
+/// Loads `flush`, or what stands in for it on kernels before 5.11.
+fn load_flush(ebpf: &mut Ebpf) -> Result<&'static str, Unavailable> {
+    let load = |ebpf: &mut Ebpf, name| {
+        let loaded = flush_program(ebpf, name)?.load();
+        loaded.map_err(|error| Unavailable::from_error(&format!("loading the program {name}"), &error))
+    };
+    let older = "flush_by_address";
+    match load(ebpf, "flush") {
+        Ok(()) => Ok("flush"),
+        Err(why) => load(ebpf, older).map(|()| older).map_err(|_| why),
+    }
+}
+
+fn flush_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, Unavailable> {
+    ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
-        .ok_or_else(|| Unavailable { reason: "the object has no program flush".to_owned(), remedy: None })
+        .ok_or_else(|| Unavailable { reason: format!("the object has no program {name}"), remedy: None })
 }
 
 /// The wall-clock time of a `CLOCK_MONOTONIC` reading of the last moments.

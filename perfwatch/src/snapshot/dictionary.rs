@@ -63,8 +63,8 @@ pub const fn fields(metric_type: MetricType) -> &'static [Field] {
         MetricType::PerfEvents => probes::PERF_EVENTS,
         MetricType::Scheduler => probes::SCHEDULER,
         MetricType::Processes => probes::PROCESSES,
-        // Nothing makes these documents yet.
-        MetricType::BlockIo | MetricType::Tcp => &[],
+        MetricType::BlockIo => probes::BLOCK_IO,
+        MetricType::Tcp => probes::TCP,
     }
 }
 
@@ -120,6 +120,11 @@ pub const FAMILIES: &[(&str, &str)] = &[
         "pressure_stalled_seconds_per_second",
         "Time that some, or all (full), tasks were stalled, per second of the last interval.",
     ),
+    ("block_requests_total", "Completed requests of a disk."),
+    ("block_request_errors_total", "Requests of a disk that failed."),
+    ("block_requests_in_flight", "Requests on their way to a disk."),
+    ("block_device_request_seconds", "From when a disk was given a request to its completion."),
+    ("tcp_resets_total", "Connections that were reset."),
     ("perf_miss_ratio", "Misses per access, of the last interval."),
     (
         "perf_misses_per_thousand_instructions",

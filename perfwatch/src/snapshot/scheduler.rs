@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::derive::{percent, round};
-use super::histogram::Histogram;
+use super::latency::{Latency, micros};
 use super::sched::{CpuInterval, Interval};
 
 /// All fields are `null` in the first document, which has no interval yet.
@@ -20,24 +20,12 @@ pub struct Scheduler {
     /// Times a task came to a CPU and nothing told how long it had waited; not part of the histograms.
     pub runqueue_wait_unknown: Option<u64>,
     /// From when a task could run until it did: after waking up and after being preempted.
-    pub runqueue_wait: Option<Distribution>,
-    pub runqueue_wait_woken: Option<Distribution>,
-    pub runqueue_wait_preempted: Option<Distribution>,
+    pub runqueue_wait: Option<Latency>,
+    pub runqueue_wait_woken: Option<Latency>,
+    pub runqueue_wait_preempted: Option<Latency>,
     /// From when a task blocked until it ran again, the wait for a CPU included.
-    pub off_cpu: Option<Distribution>,
+    pub off_cpu: Option<Latency>,
     pub per_cpu: Vec<PerCpu>,
-}
-
-/// A histogram of times with the quantiles people ask for.
-#[derive(Debug, Serialize, PartialEq)]
-pub struct Distribution {
-    pub mean_us: Option<f64>,
-    pub p50_us: Option<f64>,
-    pub p90_us: Option<f64>,
-    pub p99_us: Option<f64>,
-    pub p999_us: Option<f64>,
-    pub max_us: Option<f64>,
-    pub histogram: Histogram,
 }
 
 #[derive(Debug, Serialize, PartialEq)]
@@ -48,26 +36,6 @@ pub struct PerCpu {
     pub busy_percent: Option<f64>,
     pub runqueue_wait_p99_us: Option<f64>,
     pub runqueue_wait_max_us: Option<f64>,
-}
-
-impl Distribution {
-    /// `histogram` is one of times in ns.
-    pub fn of(histogram: Histogram) -> Self {
-        let quantile = |q| histogram.quantile(q).map(micros);
-        Self {
-            mean_us: histogram.mean().map(|ns| round(ns / 1e3, 3)),
-            p50_us: quantile(0.5),
-            p90_us: quantile(0.9),
-            p99_us: quantile(0.99),
-            p999_us: quantile(0.999),
-            max_us: (histogram.count() > 0).then(|| micros(histogram.max())),
-            histogram,
-        }
-    }
-}
-
-pub(super) fn micros(ns: u64) -> f64 {
-    round(ns as f64 / 1e3, 3)
 }
 
 /// Derives the document; without an interval everything is `null`.
@@ -88,10 +56,10 @@ pub fn derive(interval: Option<&Interval>) -> Scheduler {
         migrations_per_sec: per_sec(totals.migrations),
         runqueue_wait_ms_per_sec: per_sec(totals.usage.wait_ns).map(|ns| round(ns / 1e6, 3)),
         runqueue_wait_unknown: Some(totals.unknown_waits),
-        runqueue_wait: Some(Distribution::of(all)),
-        runqueue_wait_woken: Some(Distribution::of(woken)),
-        runqueue_wait_preempted: Some(Distribution::of(preempted)),
-        off_cpu: Some(Distribution::of(interval.merged(|cpu| &cpu.off_cpu))),
+        runqueue_wait: Some(Latency::of(all)),
+        runqueue_wait_woken: Some(Latency::of(woken)),
+        runqueue_wait_preempted: Some(Latency::of(preempted)),
+        off_cpu: Some(Latency::of(interval.merged(|cpu| &cpu.off_cpu))),
         per_cpu: interval.cpus.iter().map(|cpu| per_cpu(cpu, interval)).collect(),
     }
 }
@@ -118,11 +86,9 @@ fn per_cpu(cpu: &CpuInterval, interval: &Interval) -> PerCpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use perfwatch_common::histogram::{BUCKETS, Buckets, index};
+    use perfwatch_common::histogram::{Buckets, index};
     use perfwatch_common::sched::Cpu;
     use std::time::Duration;
-
-    const NONE: Buckets = Buckets { sum: 0, max: 0, counts: [0; BUCKETS] };
 
     fn idle() -> Cpu {
         Cpu {
@@ -143,9 +109,9 @@ mod tests {
             costs: [perfwatch_common::cost::Cost::default(); 7],
             counters: [0; 5],
             seen: [perfwatch_common::counters::Reading { counter: 0, enabled: 0, running: 0 }; 5],
-            woken: NONE,
-            preempted: NONE,
-            off_cpu: NONE,
+            woken: Buckets::EMPTY,
+            preempted: Buckets::EMPTY,
+            off_cpu: Buckets::EMPTY,
         }
     }
 

@@ -91,7 +91,7 @@ fn paths_are_shown_without_labels() {
 /// What this machine's sources send at a second tick.
 fn sent() -> Vec<(MetricType, Value)> {
     let mut sources = collectors::all(&Roots::default());
-    sources.extend(probes::all(&Roots::default()));
+    sources.extend(probes::all(&Roots::default(), 100.0));
     let tick = Tick { timestamp: "2026-01-02T03:04:05Z".into(), interval: Duration::from_secs(1) };
     let mut documents = Vec::new();
     for source in &mut sources {

@@ -146,6 +146,14 @@ impl Backend {
         &self.pmus
     }
 
+    /// Time the program has taken on all CPUs, ns.
+    pub(super) fn program_ns(&self) -> u64 {
+        match &self.reader {
+            Reader::Ebpf(program) => program.cost.total_ns(),
+            Reader::Groups(_) => 0,
+        }
+    }
+
     pub(super) fn report(&self, report: Report) -> Report {
         let missing = self.pmus.iter().flat_map(|pmu| pmu.absent.iter().flatten());
         // What failed can perhaps be mended; what the CPU lacks cannot.

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Sched;
 use crate::config::Roots;
+use crate::probes::budget::Budget;
 use crate::probes::cgroups::Hierarchy;
+use crate::probes::guarded::Guarded;
 use crate::probes::kernel::SharedKernel;
-use crate::probes::loader::Unavailable;
 use crate::snapshot::sched::Interval;
-use crate::snapshot::source::{Report, State, Tick};
+use crate::snapshot::source::{Report, Tick};
 
 pub(in crate::probes) struct SharedSched {
     inner: Arc<Mutex<Inner>>,
@@ -20,17 +21,12 @@ pub(in crate::probes) struct SharedSched {
 struct Inner {
     pid_max: PathBuf,
     hierarchy: Hierarchy,
-    phase: Phase,
+    kernel: SharedKernel,
+    programs: Guarded<Sched>,
     /// Readings made so far, the last of them for this tick; `None` is what the one that loaded the programs gave.
     readings: u64,
     tick: String,
     interval: Option<Arc<Interval>>,
-}
-
-enum Phase {
-    Closed(SharedKernel),
-    Open(Box<Sched>),
-    Unavailable(Unavailable),
 }
 
 impl std::fmt::Debug for SharedSched {
@@ -40,11 +36,12 @@ impl std::fmt::Debug for SharedSched {
 }
 
 impl SharedSched {
-    pub(in crate::probes) fn new(roots: &Roots, kernel: &SharedKernel) -> Self {
+    pub(in crate::probes) fn new(roots: &Roots, kernel: &SharedKernel, budget: &Budget) -> Self {
         let inner = Inner {
             pid_max: roots.proc("sys/kernel/pid_max"),
             hierarchy: Hierarchy::of_machine(roots),
-            phase: Phase::Closed(kernel.clone()),
+            kernel: kernel.clone(),
+            programs: Guarded::new("sched", budget),
             readings: 0,
             tick: String::new(),
             interval: None,
@@ -76,43 +73,18 @@ impl SharedSched {
 
     /// How the programs stand, as part of the report of one document.
     pub(in crate::probes) fn report(&self, report: Report) -> Report {
-        match &self.lock().phase {
-            Phase::Closed(_) => Report { reason: Some("not loaded yet".into()), ..report },
-            Phase::Open(sched) => {
-                let missing = sched.missing().first();
-                Report {
-                    reason: missing.map(|why| why.reason.clone()),
-                    remedy: missing.and_then(|why| why.remedy.clone()),
-                    programs: sched.stats(),
-                    ..report
-                }
-            }
-            Phase::Unavailable(why) => Report {
-                state: State::Unavailable,
-                reason: Some(why.reason.clone()),
-                remedy: why.remedy.clone(),
-                ..report
-            },
-        }
+        self.lock().programs.report(report)
     }
 }
 
 impl Inner {
     fn read(&mut self) -> Option<Arc<Interval>> {
-        match &mut self.phase {
-            Phase::Open(sched) => Some(Arc::new(sched.read())),
-            Phase::Unavailable(_) => None,
-            Phase::Closed(kernel) => {
-                // Without the file the kernel's own default stands in: it only sizes a table.
-                let pid_max = std::fs::read_to_string(&self.pid_max).ok();
-                let pid_max = pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
-                let loaded = kernel.get().and_then(|kernel| Sched::load(kernel, self.hierarchy, pid_max));
-                self.phase = match loaded {
-                    Ok(sched) => Phase::Open(Box::new(sched)),
-                    Err(why) => Phase::Unavailable(why),
-                };
-                None
-            }
-        }
+        let load = || {
+            // Without the file the kernel's own default stands in: it only sizes a table.
+            let pid_max = std::fs::read_to_string(&self.pid_max).ok();
+            let pid_max = pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
+            Sched::load(self.kernel.get()?, self.hierarchy, pid_max)
+        };
+        self.programs.read(load, |sched| Arc::new(sched.read()))
     }
 }

@@ -264,6 +264,127 @@ macro_rules! usage {
     };
 }
 
+macro_rules! operation {
+    ($path:literal, $name:literal) => {
+        [
+            field(
+                concat!($path, ".requests"),
+                "",
+                concat!("Completed requests to ", $name, ", in the interval."),
+                Interval(concat!("block_requests_total{operation=\"", $name, "\"}"), 1.0),
+            ),
+            field(concat!($path, ".requests_per_sec"), "1/s", "The same per second.", None),
+            field(concat!($path, ".bytes_per_sec"), "bytes/s", "Bytes of these.", None),
+            field(
+                concat!($path, ".errors"),
+                "",
+                concat!("Failed requests to ", $name, ", in the interval."),
+                Interval(concat!("block_request_errors_total{operation=\"", $name, "\"}"), 1.0),
+            ),
+            field(
+                concat!($path, ".unseen"),
+                "",
+                "Requests whose issue was not seen: not part of the times from issue.",
+                None,
+            ),
+            field(concat!($path, ".size.mean_bytes"), "bytes", "Mean size.", None),
+            field(concat!($path, ".size.max_bytes"), "bytes", "The largest.", None),
+            field(concat!($path, ".size.histogram"), "bytes", "Sizes: all of them.", None),
+        ]
+    };
+}
+
+pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
+    &[
+        field("elapsed_ms", "ms", "Time that the values cover.", None),
+        field(
+            "devices{device}.in_flight.read",
+            "",
+            "Reads on their way now.",
+            Gauge("block_requests_in_flight{operation=\"read\"}", 1.0),
+        ),
+        field(
+            "devices{device}.in_flight.write",
+            "",
+            "Writes on their way now.",
+            Gauge("block_requests_in_flight{operation=\"write\"}", 1.0),
+        ),
+    ],
+    &distribution!(
+        "total",
+        "From issue to completion, reads and writes of all disks",
+        Export::Histogram("block_request_seconds")
+    ),
+    &operation!("devices{device}.read", "read"),
+    &distribution!(
+        "devices{device}.read",
+        "From issue to completion",
+        Export::Histogram("block_device_request_seconds{operation=\"read\"}")
+    ),
+    &distribution!("devices{device}.read.from_queue", "From when it was made to completion", None),
+    &operation!("devices{device}.write", "write"),
+    &distribution!(
+        "devices{device}.write",
+        "From issue to completion",
+        Export::Histogram("block_device_request_seconds{operation=\"write\"}")
+    ),
+    &distribution!("devices{device}.write.from_queue", "From when it was made to completion", None),
+    &operation!("devices{device}.flush", "flush"),
+    &distribution!(
+        "devices{device}.flush",
+        "From issue to completion",
+        Export::Histogram("block_device_request_seconds{operation=\"flush\"}")
+    ),
+    &distribution!("devices{device}.flush.from_queue", "From when it was made to completion", None),
+    &operation!("devices{device}.discard", "discard"),
+    &distribution!(
+        "devices{device}.discard",
+        "From issue to completion",
+        Export::Histogram("block_device_request_seconds{operation=\"discard\"}")
+    ),
+    &distribution!("devices{device}.discard.from_queue", "From when it was made to completion", None),
+]);
+
+/// A count of one interval and the same per second.
+macro_rules! counted {
+    ($name:literal, $help:literal, $export:literal) => {
+        [
+            field($name, "", $help, Interval($export, 1.0)),
+            field(concat!($name, "_per_sec"), "1/s", "The same per second.", None),
+        ]
+    };
+}
+
+pub(super) const TCP: &[Field] = &joined::<30>(&[
+    &[field("elapsed_ms", "ms", "Time that the values cover.", None)],
+    &counted!("retransmits", "Segments sent again, in the interval.", "tcp_retransmitted_segments_total"),
+    &[
+        field(
+            "retransmit_percent",
+            "%",
+            "Share of the segments sent that were sent again.",
+            Gauge("tcp_retransmit_ratio", PERCENT),
+        ),
+        field("segments_received_per_sec", "1/s", "Segments received.", None),
+        field("segments_sent_per_sec", "1/s", "Segments sent for the first time.", None),
+    ],
+    &counted!("resets_sent", "Connections reset by this machine.", "tcp_resets_total{direction=\"sent\"}"),
+    &counted!("resets_received", "Connections reset by others.", "tcp_resets_total{direction=\"received\"}"),
+    &counted!("connects", "Connections opened from here.", "tcp_connects_total"),
+    &counted!("connect_failures", "Attempts to open one that failed.", "tcp_connect_failures_total"),
+    &counted!("accepts", "Connections that others opened to here.", "tcp_accepts_total"),
+    &distribution!(
+        "connect_latency",
+        "From the first packet until the connection stood",
+        Export::Histogram("tcp_connect_seconds")
+    ),
+    &distribution!(
+        "smoothed_rtt",
+        "Smoothed round-trip time, when an application received data and when a connection ended",
+        Export::Histogram("tcp_smoothed_rtt_seconds")
+    ),
+]);
+
 /// Processes and cgroups come and go without bound: Prometheus gets none of their names.
 pub(super) const PROCESSES: &[Field] = &joined::<74>(&[
     &[

@@ -1,0 +1,63 @@
+//! The disks of `/sys/block`.
+
+use std::path::PathBuf;
+
+use perfwatch_common::block_io::device;
+
+use crate::config::Roots;
+use crate::snapshot::block_io::InFlight;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Disk {
+    /// The kernel's number of it.
+    pub number: u32,
+    pub name: String,
+}
+
+pub(super) struct Disks {
+    folder: PathBuf,
+}
+
+impl Disks {
+    pub(super) fn new(roots: &Roots) -> Self {
+        Self { folder: roots.sys("block") }
+    }
+
+    pub(super) fn list(&self) -> Vec<Disk> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| {
+                let text = std::fs::read_to_string(entry.path().join("dev")).ok()?;
+                let (major, minor) = text.trim().split_once(':')?;
+                let number = device(major.parse().ok()?, minor.parse().ok()?);
+                Some(Disk { number, name: entry.file_name().to_string_lossy().into_owned() })
+            })
+            .collect()
+    }
+
+    /// Requests on their way to a disk; `None` for one that has gone.
+    pub(super) fn in_flight(&self, name: &str) -> Option<InFlight> {
+        let text = std::fs::read_to_string(self.folder.join(name).join("inflight")).ok()?;
+        let mut fields = text.split_whitespace().map(str::parse);
+        Some(InFlight { read: fields.next()?.ok()?, write: fields.next()?.ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_known_by_number_and_asked_by_name() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("block/vda");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("dev"), "254:16\n").unwrap();
+        std::fs::write(folder.join("inflight"), "       2        5\n").unwrap();
+        std::fs::create_dir_all(root.path().join("block/odd")).unwrap();
+        let disks = Disks::new(&Roots { sysfs: root.path().into(), ..Roots::default() });
+        assert_eq!(disks.list(), [Disk { number: 254 << 20 | 16, name: "vda".into() }]);
+        assert_eq!(disks.in_flight("vda"), Some(InFlight { read: 2, write: 5 }));
+        assert_eq!(disks.in_flight("vdb"), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! Probe `tcp`, document `tcp`: retransmits, resets, how long connections take to open, and round-trip times.
+//!
+//! # Hook points
+//! tp_btf `tcp_retransmit_skb`, `tcp_send_reset`, `tcp_receive_reset`, `inet_sock_set_state`,
+//! `tcp_rcv_space_adjust`. They see every network namespace; the number of segments is that of the host's
+//! (`/proc/net/snmp`).
+//!
+//! # Output
+//! An array mapped into our memory: per CPU counts and histograms.
+//!
+//! Cost: see `cargo xtask bench ebpf`; the only hook that follows the traffic runs when an application receives data.
+
+use std::mem::offset_of;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use aya::Ebpf;
+use perfwatch_common::cost::Cost;
+use perfwatch_common::tcp::{Offsets, PROGRAMS, Tcp as Cpu};
+
+use super::Common;
+use super::guarded::{Guarded, Loaded};
+use super::kernel::{Kernel, SharedKernel};
+use super::loader::{self, Unavailable};
+use super::mapped::Mapped;
+use crate::config::Roots;
+use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
+use crate::snapshot::tcp::{Interval, Segments, derive};
+use crate::snapshot::{Document, MetricType};
+
+pub(super) const NAME: &str = "tcp";
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../perfwatch-ebpf/prebuilt/tcp.o");
+
+/// Each program stands for itself: a kernel that lacks one tracepoint still shows the rest.
+const HOOKS: [(&str, &str); 5] = [
+    ("state", "inet_sock_set_state"),
+    ("retransmit", "tcp_retransmit_skb"),
+    ("reset_sent", "tcp_send_reset"),
+    ("reset_received", "tcp_receive_reset"),
+    ("received", "tcp_rcv_space_adjust"),
+];
+
+pub(super) struct Tcp {
+    roots: Roots,
+    kernel: SharedKernel,
+    programs: Guarded<Programs>,
+}
+
+impl Tcp {
+    pub(super) fn new(common: &Common<'_>) -> Self {
+        Self {
+            roots: common.roots.clone(),
+            kernel: common.kernel.clone(),
+            programs: Guarded::new(NAME, &common.budget),
+        }
+    }
+}
+
+impl Source for Tcp {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Tcp
+    }
+
+    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+        let load = || Programs::load(self.kernel.get()?, &self.roots);
+        let interval = self.programs.read(load, Programs::read);
+        Ok(Document::new(MetricType::Tcp, &tick.timestamp, &derive(interval.as_ref()))?)
+    }
+
+    fn report(&self) -> Report {
+        self.programs.report(Report::active(NAME, MetricType::Tcp, Method::Ebpf))
+    }
+}
+
+struct Programs {
+    ebpf: Ebpf,
+    cpus: Mapped<Cpu>,
+    before: Vec<Cpu>,
+    missing: Vec<Unavailable>,
+    snmp: PathBuf,
+    /// Segments since boot at the last reading.
+    segments: Option<Segments>,
+    read_at: Instant,
+}
+
+impl Loaded for Programs {
+    fn stats(&self) -> Vec<ProgramStats> {
+        let sum = self.before.iter().fold([Cost::default(); PROGRAMS.len()], |sum, cpu| {
+            std::array::from_fn(|program| sum[program].plus(&cpu.costs[program]))
+        });
+        loader::stats(&self.ebpf, PROGRAMS.into_iter().zip(sum))
+    }
+
+    fn missing(&self) -> &[Unavailable] {
+        &self.missing
+    }
+}
+
+impl Programs {
+    fn load(kernel: &Kernel, roots: &Roots) -> Result<Self, Unavailable> {
+        let possible = loader::possible_cpus()?;
+        let offsets = Offsets {
+            sock_protocol: kernel.offset("sock", &["sk_protocol"])?,
+            tcp_sock_srtt_us: kernel.offset("tcp_sock", &["srtt_us"])?,
+            skb_cb: kernel.offset("sk_buff", &["cb"])?,
+            cb_gso_segs: kernel.offset("tcp_skb_cb", &["tcp_gso_segs"])?,
+        };
+        let mut ebpf = loader::load(NAME, OBJECT, |loader| {
+            loader.override_global("OFFSETS", &offsets, true).map_max_entries("CPUS", possible);
+        })?;
+        let cpus = Mapped::<Cpu>::new(&ebpf, "CPUS", possible)?;
+        let mut missing = Vec::new();
+        for (program, tracepoint) in HOOKS {
+            if let Err(why) = kernel.attach(&mut ebpf, program, tracepoint) {
+                missing.push(why);
+            }
+        }
+        if missing.len() == HOOKS.len() {
+            return Err(missing.swap_remove(0));
+        }
+        // In a container `/proc/net` is its own network's; that of the host's first process is the host's.
+        let host = roots.proc("1/net/snmp");
+        let snmp = if host.exists() { host } else { roots.proc("net/snmp") };
+        let segments = segments(&snmp);
+        let before = (0..possible).filter_map(|cpu| cpus.get(cpu)).collect();
+        Ok(Self { ebpf, cpus, before, missing, snmp, segments, read_at: Instant::now() })
+    }
+
+    fn read(&mut self) -> Interval {
+        let mut interval = Interval::new(self.read_at.elapsed());
+        self.read_at = Instant::now();
+        for (number, before) in (0u32..).zip(&mut self.before) {
+            let Some(mut now) = self.cpus.get(number) else { continue };
+            now.connect_latency.max = self.cpus.take_u64(number, offset_of!(Cpu, connect_latency.max));
+            now.smoothed_rtt.max = self.cpus.take_u64(number, offset_of!(Cpu, smoothed_rtt.max));
+            interval.add(before, &now);
+            *before = now;
+        }
+        let segments = segments(&self.snmp);
+        interval.segments = self.segments.zip(segments).and_then(|(before, now)| {
+            Some(Segments {
+                received: now.received.checked_sub(before.received)?,
+                sent: now.sent.checked_sub(before.sent)?,
+            })
+        });
+        self.segments = segments;
+        interval
+    }
+}
+
+fn segments(snmp: &std::path::Path) -> Option<Segments> {
+    parse_segments(&std::fs::read_to_string(snmp).ok()?)
+}
+
+/// `/proc/net/snmp` has a line of names and then one of values for each protocol.
+fn parse_segments(text: &str) -> Option<Segments> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let value = |name: &str| {
+        let at = names.split_whitespace().position(|found| found == name)?;
+        values.split_whitespace().nth(at)?.parse().ok()
+    };
+    Some(Segments { received: value("InSegs")?, sent: value("OutSegs")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_found_by_name() {
+        let text = "Ip: A InSegs\nIp: 1 2\nTcp: RtoMin InSegs OutSegs RetransSegs\nTcp: 200 30 40 5\n";
+        assert_eq!(parse_segments(text), Some(Segments { received: 30, sent: 40 }));
+        assert_eq!(parse_segments("Tcp: InSegs\nTcp: 1\n"), None);
+        assert_eq!(parse_segments(""), None);
+    }
+}
