@@ -56,7 +56,6 @@ fn main() -> ExitCode {
         lifetime::TESTS,
     ];
     let tests = tests.into_iter().flatten();
-    let tests = tests.into_iter().flatten();
     let tests = tests.filter(|test| test.name.contains(only));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for test in tests {
