@@ -57,6 +57,17 @@ impl Server {
         answer.json().await.ok()
     }
 
+    /// The token, or why there is none.
+    async fn login(&self) -> Result<String, u16> {
+        let login = json!({"username": "admin", "password": PASSWORD});
+        let login =
+            reqwest::Client::new().post(format!("http://{}/api/auth/login", self.address)).json(&login);
+        let answer = login.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let answer: Value = answer.json().await.unwrap();
+        answer["access_token"].as_str().map(str::to_owned).ok_or(status)
+    }
+
     async fn live(&self) -> Live {
         let login = json!({"username": "admin", "password": PASSWORD});
         let login =
@@ -112,7 +123,20 @@ async fn live_view_and_health_go_on_and_every_tick_seen_is_stored_once() {
     };
     let url = cluster.database().await;
     let data = tempfile::tempdir().unwrap();
+
+    // The database is not there yet: the server is, and becomes whole when the database comes.
+    cluster.kill();
     let server = Server::start(data.path(), Some(&url)).await;
+    assert_eq!(server.health().await.expect("an answer")["status"], "degraded");
+    assert_eq!(server.login().await, Err(503));
+    cluster.run().await;
+    let since = Instant::now();
+    while let Err(status) = server.login().await {
+        // Until the account is made there is none of that name.
+        assert!(matches!(status, 503 | 401) && since.elapsed() < PATIENCE, "{status}");
+        // Slower than the attempts that are allowed a minute.
+        tokio::time::sleep(Duration::from_secs(7)).await;
+    }
     let mut live = server.live().await;
     live.follow(3).await;
 
