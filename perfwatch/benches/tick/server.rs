@@ -28,7 +28,7 @@ pub(crate) struct Figures {
     ticks: usize,
     /// CPU µs per tick of the whole process, by the name of the thread that took it.
     threads: BTreeMap<String, f64>,
-    /// What the server's own sources say of their cost.
+    /// What the server's own sources say of their cost at the last tick.
     sources: BTreeMap<String, f64>,
     rss_kib: u64,
     anonymous_kib: u64,
@@ -226,7 +226,7 @@ impl Server {
         let sources = answer["sources"].as_array().context("no sources")?;
         let cost = |source: &Value| {
             let name = source["name"].as_str()?.to_owned();
-            Some((name, source["cost"]["avg_us"].as_f64()?))
+            Some((name, source["cost"]["last_us"].as_f64()?))
         };
         sources.iter().map(|source| cost(source).context("a source without its cost")).collect()
     }

@@ -1,6 +1,7 @@
 //! Probe `processes`, document `processes`: what each process and cgroup used, from the programs of
 //! [`super::sched`].
 
+mod memory;
 mod names;
 
 use self::names::Names;
@@ -37,6 +38,7 @@ impl Source for Processes {
             return Ok(Document::new(MetricType::Processes, &tick.timestamp, &nothing)?);
         };
         let ranking = processes::rank(&interval);
+        self.names.begin_tick();
         let details = ranking.top.iter().map(|process| self.names.details(process)).collect();
         let cgroups: Vec<Option<String>> =
             ranking.cgroups.iter().map(|cgroup| self.names.cgroup(cgroup.id, cgroup.member)).collect();

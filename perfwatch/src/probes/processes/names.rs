@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::memory::Memory;
 use crate::config::Roots;
 use crate::probes::cgroups::{Hierarchy, Throttled};
 use crate::snapshot::derive::round;
@@ -21,7 +22,7 @@ pub(super) struct Names {
     throttled: HashMap<u64, Throttled>,
     /// Whether the kernel's process numbers are those of our `/proc`.
     sees_host: bool,
-    page_bytes: u64,
+    memory: Memory,
 }
 
 impl Names {
@@ -32,16 +33,23 @@ impl Names {
             cgroups: HashMap::new(),
             throttled: HashMap::new(),
             sees_host: sees_host(roots),
-            page_bytes: rustix::param::page_size() as u64,
+            memory: Memory::new(roots.procfs.clone()),
             roots: roots.clone(),
         }
+    }
+
+    /// Called before the processes of a tick are asked for.
+    pub(super) fn begin_tick(&mut self) {
+        self.memory.begin_tick();
     }
 
     pub(super) fn details(&mut self, process: &Process) -> Details {
         Details {
             user: self.users.name(process.uid),
             cgroup: self.cgroup(process.cgroup, process.pid),
-            rss_bytes: if process.exited { None } else { self.rss_bytes(process.pid) },
+            rss_bytes: (self.sees_host && !process.exited)
+                .then(|| self.memory.resident(process.pid))
+                .flatten(),
         }
     }
 
@@ -60,16 +68,6 @@ impl Names {
         }
         self.cgroups.insert(id, path.clone());
         Some(path)
-    }
-
-    /// The second field of `statm`, in pages.
-    fn rss_bytes(&self, pid: u32) -> Option<u64> {
-        if !self.sees_host {
-            return None;
-        }
-        let text = std::fs::read_to_string(self.roots.proc(format!("{pid}/statm"))).ok()?;
-        let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-        Some(pages * self.page_bytes)
     }
 
     /// Which of the listed cgroups were held back since the last call.
