@@ -76,6 +76,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         )
     })?;
 
+    // With port 0 the kernel chose one.
+    let address = listener.local_addr()?;
     let tls = config.server.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key));
     let tls = tls.transpose().context("cannot serve over TLS")?;
 
@@ -146,7 +148,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let scheme = if tls.is_some() { "https" } else { "http" };
     let renewing = tls.clone().map(|tls| tokio::spawn(async move { tls.watch().await }));
     let serving = tokio::spawn(serve::serve(listener, tls, api::app(state), Limits::default(), stopping));
-    announce(&format!("PerfWatch is at {scheme}://{}", config.server.listen));
+    announce(&format!("PerfWatch is at {scheme}://{address}"));
 
     let systemd = systemd::Manager::of_this_process();
     systemd.ready();

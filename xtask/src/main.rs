@@ -16,6 +16,7 @@ mod lint;
 mod page;
 mod prerequisites;
 mod run;
+mod schemathesis;
 mod seed;
 mod steady_rustc;
 mod step;
@@ -48,6 +49,7 @@ enum Command {
     ComposeTest(compose_test::Options),
     Dist(dist::Options),
     Kernels(kernels::Options),
+    Schemathesis(schemathesis::Options),
 }
 
 fn main() -> std::process::ExitCode {
@@ -68,6 +70,7 @@ fn main() -> std::process::ExitCode {
         Command::Dist(options) => dist::dist(&options),
         Command::ComposeTest(options) => compose_test::compose_test(&options),
         Command::Kernels(options) => kernels::kernels(&options),
+        Command::Schemathesis(options) => schemathesis::schemathesis(&options),
     });
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -16,8 +16,9 @@ use crate::{build_ebpf, page};
 
 /// Install what the tests need, run every suite, count them
 ///
-/// Suites: the Rust tests, the probes against the running kernel and in a guest with the oldest one, the page's
-/// unit tests, and the page in Chromium against the real server. `cargo xtask kernels` has more guests. What cannot run on this machine is skipped and named with its reason.
+/// Suites: the Rust tests, the probes against the running kernel and in a guest with the oldest one, random requests
+/// to the API, the page's unit tests, and the page in Chromium against the real server. `cargo xtask kernels` has
+/// more guests. What cannot run on this machine is skipped and named with its reason.
 #[derive(clap::Args)]
 pub struct Options {
     /// Suites to run, all by default
@@ -33,6 +34,8 @@ enum Suite {
     Probes,
     /// The probes in a guest: the oldest kernel, on arm64 with an emulated PMU
     Guest,
+    /// Random requests made from the OpenAPI document, against the running server
+    Api,
     /// The page's unit tests
     Unit,
     /// The page in Chromium
@@ -40,13 +43,14 @@ enum Suite {
 }
 
 impl Suite {
-    const ALL: [Self; 5] = [Self::Rust, Self::Probes, Self::Guest, Self::Unit, Self::E2e];
+    const ALL: [Self; 6] = [Self::Rust, Self::Probes, Self::Guest, Self::Api, Self::Unit, Self::E2e];
 
     fn title(self) -> &'static str {
         match self {
             Self::Rust => "Rust tests",
             Self::Probes => "Probes in the running kernel",
             Self::Guest => "Probes in a guest",
+            Self::Api => "The API against its document",
             Self::Unit => "Unit tests of the page",
             Self::E2e => "The page in Chromium",
         }
@@ -65,6 +69,7 @@ impl Suite {
             ),
             Self::Probes => Command::new(root().join("target/debug/probe-tests")),
             Self::Guest => command("cargo", &["xtask", "kernels", "--arch", "arm64", "--kernel", "5.10"]),
+            Self::Api => command("cargo", &["xtask", "schemathesis"]),
             Self::Unit => npm(&["run", "--silent", "test:unit"]),
             Self::E2e => {
                 let mut e2e = npm(&["run", "--silent", "test:e2e"]);
@@ -98,6 +103,7 @@ impl Count {
             Suite::Rust => "test result:",
             Suite::Probes => "probe-tests:",
             Suite::Guest => "kernels:",
+            Suite::Api => "schemathesis:",
             Suite::Unit => "Tests  ",
             Suite::E2e => "e2e:",
         };
@@ -225,6 +231,8 @@ mod tests {
         let probes = ["SKIPPED: cycles: no PMU", "probe-tests: 7 passed, 0 failed, 2 skipped"];
         assert_eq!(count(Suite::Probes, &probes, 0), (7, 0, 2));
         assert_eq!(count(Suite::Guest, &["kernels: 9 passed, 0 failed, 1 skipped"], 0), (9, 0, 1));
+        let random = "schemathesis: 0 passed, 0 failed, 1 skipped";
+        assert_eq!(count(Suite::Api, &[random], 0), (0, 0, 1));
         let vitest = [
             "\u{1b}[2m Test Files \u{1b}[22m 3 passed (3)",
             "\u{1b}[2m      Tests \u{1b}[22m \u{1b}[1m\u{1b}[31m1 failed\u{1b}[39m | 30 passed (31)",

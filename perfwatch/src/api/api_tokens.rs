@@ -27,6 +27,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(tokens, create_token)).routes(routes!(revoke_token))
 }
 
+/// Names what [`Scopes`] parses.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code)] // only its description is used
+enum ScopeName {
+    Read,
+    Metrics,
+}
+
 #[derive(Serialize, ToSchema)]
 struct ApiToken {
     id: i64,
@@ -34,7 +43,7 @@ struct ApiToken {
     /// Whose it is.
     username: String,
     /// `read` (what a viewer sees, the live stream included) and `metrics` (`/metrics` alone).
-    #[schema(example = json!(["metrics"]))]
+    #[schema(value_type = Vec<ScopeName>, example = json!(["metrics"]))]
     scopes: Vec<String>,
     #[schema(format = DateTime)]
     created_at: String,
@@ -77,7 +86,7 @@ struct NewApiToken {
     #[schema(min_length = 1, max_length = 100, example = "prometheus")]
     name: String,
     /// `read`, `metrics`, or both.
-    #[schema(min_items = 1, max_items = 2, example = json!(["metrics"]))]
+    #[schema(value_type = Vec<ScopeName>, min_items = 1, max_items = 2, example = json!(["metrics"]))]
     scopes: Vec<String>,
     /// 90 if left out.
     #[schema(minimum = 1, maximum = 365)]
@@ -111,7 +120,7 @@ async fn create_token(
         problems.push(Problem::new(&["body", "name"], msg));
     }
     let scopes = new.scopes.join(",").parse::<Scopes>();
-    if scopes.is_err() {
+    if scopes.is_err() || new.scopes.len() > 2 {
         problems.push(Problem::new(&["body", "scopes"], "Expected read, metrics or both"));
     }
     let days = new.expires_in_days.unwrap_or(DEFAULT_DAYS);

@@ -26,10 +26,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[into_params(parameter_in = Query)]
 struct AuditParameters {
     /// Only entries older than the one of this id
-    #[param(value_type = i64, minimum = 1)]
+    #[param(required = false, value_type = i64, minimum = 1)]
     before: Option<String>,
     /// Entries at most
-    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 100)]
+    #[param(required = false, value_type = usize, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
 }
 

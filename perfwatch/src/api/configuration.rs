@@ -73,7 +73,7 @@ struct ConfigurationChange {
     sampling_interval_seconds: Option<i64>,
     perf_events_enabled: Option<bool>,
     /// `all`, or a list of online CPUs such as `0-3,6`.
-    #[schema(example = "0-3,6")]
+    #[schema(example = "0-3,6", pattern = "^(all|[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*)$")]
     perf_events_cpu_cores: Option<String>,
     #[schema(minimum = 100, maximum = 3600000)]
     perf_events_interval_ms: Option<i64>,

@@ -49,22 +49,22 @@ struct MetricsParameters {
     #[param(required = true, value_type = String, example = "cpu")]
     metric_type: Option<String>,
     /// RFC 3339 with any offset or none (UTC), a date, or seconds since 1970; included
-    #[param(required = true, value_type = String, example = "2026-01-02T03:00:00Z")]
+    #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T03:00:00Z")]
     start_time: Option<String>,
     /// Likewise; included
-    #[param(required = true, value_type = String, example = "2026-01-02T04:00:00Z")]
+    #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
     /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`: what suits the range
-    #[param(value_type = String, example = "auto", default = "auto")]
+    #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
     interval: Option<String>,
     /// Points at most
-    #[param(value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
+    #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
     limit: Option<String>,
     /// Only these members: `usage_percent,io.read_bytes`
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String)]
     fields: Option<String>,
     /// `min`, `max` and `count` beside the averages, in any combination
-    #[param(value_type = String, example = "min,max,count")]
+    #[param(required = false, value_type = String, pattern = "^(min|max|count)(,(min|max|count))*$", example = "min,max,count")]
     stats: Option<String>,
 }
 

@@ -60,10 +60,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[into_params(parameter_in = Query)]
 struct Parameters {
     /// A login's or an API token; better offered as subprotocols `bearer, <token>`, which no log keeps
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String)]
     token: Option<String>,
     /// Snapshots from memory to begin with, at most 720
-    #[param(value_type = usize, minimum = 0, default = 0)]
+    #[param(required = false, value_type = usize, minimum = 0, default = 0)]
     backfill: Option<String>,
 }
 

@@ -60,7 +60,10 @@ fn connect(path: &OsStr) -> std::io::Result<(UnixDatagram, SocketAddr)> {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(path)?,
     };
-    Ok((UnixDatagram::unbound()?, manager))
+    let socket = UnixDatagram::unbound()?;
+    // A manager that does not read must not hold the server up.
+    socket.set_nonblocking(true)?;
+    Ok((socket, manager))
 }
 
 #[cfg(test)]

@@ -30,21 +30,21 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[into_params(parameter_in = Query)]
 struct ChangesParameters {
     /// `hour`, `day` or `week`, up to now
-    #[param(value_type = String, example = "hour")]
+    #[param(required = false, value_type = String, pattern = "^(hour|day|week)$", example = "hour")]
     period: Option<String>,
     /// `yesterday` or `last_week`
-    #[param(value_type = String, example = "yesterday")]
+    #[param(required = false, value_type = String, pattern = "^(yesterday|last_week)$", example = "yesterday")]
     compare_to: Option<String>,
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String, min_length = 4)]
     start_time_1: Option<String>,
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String, min_length = 4)]
     end_time_1: Option<String>,
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String, min_length = 4)]
     start_time_2: Option<String>,
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String, min_length = 4)]
     end_time_2: Option<String>,
     /// Changes at most
-    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 50)]
+    #[param(required = false, value_type = usize, minimum = 1, maximum = 1000, default = 50)]
     limit: Option<String>,
 }
 

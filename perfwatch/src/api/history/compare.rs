@@ -28,24 +28,24 @@ pub(super) struct CompareParameters {
     #[param(required = true, value_type = String, example = "cpu")]
     pub(super) metric_type: Option<String>,
     /// `hour`, `day` or `week`, up to now
-    #[param(value_type = String, example = "hour")]
+    #[param(required = false, value_type = String, pattern = "^(hour|day|week)$", example = "hour")]
     pub(super) period: Option<String>,
     /// `yesterday` or `last_week`
-    #[param(value_type = String, example = "yesterday")]
+    #[param(required = false, value_type = String, pattern = "^(yesterday|last_week)$", example = "yesterday")]
     pub(super) compare_to: Option<String>,
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String, min_length = 4)]
     pub(super) start_time_1: Option<String>,
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String, min_length = 4)]
     pub(super) end_time_1: Option<String>,
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String, min_length = 4)]
     pub(super) start_time_2: Option<String>,
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String, min_length = 4)]
     pub(super) end_time_2: Option<String>,
     /// Points of each range at most
-    #[param(value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
+    #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
     pub(super) limit: Option<String>,
     /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
-    #[param(value_type = String, default = "auto")]
+    #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", default = "auto")]
     pub(super) interval: Option<String>,
 }
 

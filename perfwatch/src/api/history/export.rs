@@ -38,13 +38,13 @@ struct ExportParameters {
     #[param(required = true, value_type = String, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
     /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`; where finer data is gone, what is left
-    #[param(value_type = String, default = "5s")]
+    #[param(required = false, value_type = String, default = "5s")]
     interval: Option<String>,
     /// Only these members: `usage_percent,io.read_bytes`
-    #[param(value_type = String)]
+    #[param(required = false, value_type = String)]
     fields: Option<String>,
     /// `min`, `max` and `count` beside the averages, in any combination
-    #[param(value_type = String, example = "min,max,count")]
+    #[param(required = false, value_type = String, example = "min,max,count")]
     stats: Option<String>,
 }
 

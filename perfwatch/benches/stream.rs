@@ -1,0 +1,361 @@
+//! What live clients cost the server, and what a crowd does to everyone else: the real server, real sockets.
+//!
+//! 1. 1,000 WebSocket clients at a snapshot a second: CPU per tick and client (less what the server takes without
+//!    clients), the time from the first to the last client of a tick, RSS. Beside it the floor: one thread that
+//!    writes the same bytes to as many sockets.
+//! 2. 5,000 clients and 200 logins at once: how long `/health` takes meanwhile.
+//!
+//! `cargo bench -p perfwatch --bench stream [-- <clients> <crowd> <logins>]`
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+const PASSWORD: &str = "kx83 admin tail";
+const TICKS: usize = 30;
+/// Clients that connect at the same time: more would overflow the listener's backlog, and be slow by their own fault.
+const AT_ONCE: usize = 100;
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    let number = |place: usize, default: usize| numbers.get(place).copied().unwrap_or(default);
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = rustix::process::Rlimit { current: files.maximum, maximum: files.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, most).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        fan_out(number(0, 1000)).await;
+        crowd(number(1, 5000), number(2, 200)).await;
+    });
+}
+
+async fn fan_out(count: usize) {
+    let server = Server::start().await;
+    let alone = server.cpu_of(TICKS).await;
+    let rss_alone = server.rss();
+    let clients = Clients::connect(&server, count).await;
+    // The first messages are the handshakes' answers.
+    clients.ticks(3).await;
+    clients.forget();
+    let with = server.cpu_of(TICKS).await;
+    let (ticks, size) = clients.arrivals();
+    let rss = server.rss();
+    let floor = floor(count, size).await;
+    let extra = with.saturating_sub(alone);
+    let per_client = micros(extra) / count as f64;
+    println!("{count} clients, {TICKS} ticks of 1 s, messages of {:.1} KB", size as f64 / 1e3);
+    println!("  CPU per tick           {:8.2} ms (without clients {:.2} ms)", millis(with), millis(alone));
+    println!("  CPU per client a tick  {per_client:8.2} µs (the original: 250 µs)");
+    println!(
+        "  floor: one thread writing these bytes to {count} sockets {:.2} µs a client; ratio {:.2}",
+        micros(floor) / count as f64,
+        micros(extra) / micros(floor)
+    );
+    let late = lateness(&ticks);
+    println!(
+        "  first to last client   {:8.2} ms median of {} ticks; behind the first: p50 {:.2}, p99 {:.2}, max {:.2} ms",
+        spread(&ticks),
+        ticks.len(),
+        percentile(&late, 0.5),
+        percentile(&late, 0.99),
+        percentile(&late, 1.0)
+    );
+    println!(
+        "  RSS                    {:8.1} MB (without clients {:.1} MB; {:.1} KB a client)",
+        rss as f64 / 1e3,
+        rss_alone as f64 / 1e3,
+        rss.saturating_sub(rss_alone) as f64 / count as f64
+    );
+}
+
+async fn crowd(count: usize, logins: usize) {
+    let server = Server::start().await;
+    let _clients = Clients::connect(&server, count).await;
+    let quiet = health(&server, Duration::from_secs(5), &watch::Sender::new(false)).await;
+    let done = watch::Sender::new(false);
+    let meanwhile = tokio::spawn({
+        let (address, done) = (server.address, done.clone());
+        async move { health_of(address, Duration::from_secs(600), &done).await }
+    });
+    let started = Instant::now();
+    let attempts: Vec<_> = (0..logins)
+        .map(|_| {
+            let address = server.address;
+            tokio::spawn(async move { login(address).await.is_some() })
+        })
+        .collect();
+    let mut accepted = 0;
+    for attempt in attempts {
+        accepted += usize::from(attempt.await.unwrap());
+    }
+    let took = started.elapsed();
+    done.send_replace(true);
+    let busy = meanwhile.await.unwrap();
+    println!("{count} clients and {logins} logins at once");
+    println!("  logins                 {accepted} accepted in {:.1} s", took.as_secs_f64());
+    for (what, times) in [("with the clients", &quiet), ("and the logins", &busy)] {
+        println!(
+            "  /health {what:17} p50 {:.2}, p99 {:.2}, max {:.2} ms of {} (goal: p99 under 50 ms)",
+            percentile(times, 0.5),
+            percentile(times, 0.99),
+            percentile(times, 1.0),
+            times.len()
+        );
+    }
+    println!("  RSS                    {:8.1} MB", server.rss() as f64 / 1e3);
+}
+
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    _data: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
+        command.arg("serve").env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
+        for (name, value) in [
+            ("PERFWATCH_LISTEN", "127.0.0.1:0"),
+            ("PERFWATCH_DATA_DIR", data.path().to_str().unwrap()),
+            ("ADMIN_PASSWORD", PASSWORD),
+            ("SAMPLING_INTERVAL_SECONDS", "1"),
+            ("LOGIN_ATTEMPTS_PER_MINUTE", "10000"),
+            ("PERFWATCH_LOG", "warn"),
+        ] {
+            command.env(name, value);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let address =
+            lines.find_map(|line| line.strip_prefix("PerfWatch is at http://").map(|a| a.parse().unwrap()));
+        Self { child, address: address.unwrap(), _data: data }
+    }
+
+    /// CPU time of a tick, averaged over `ticks` seconds.
+    async fn cpu_of(&self, ticks: usize) -> Duration {
+        let before = self.cpu();
+        tokio::time::sleep(Duration::from_secs(ticks as u64)).await;
+        (self.cpu() - before) / u32::try_from(ticks).unwrap()
+    }
+
+    /// User and kernel time of all threads so far, to the nanosecond.
+    fn cpu(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let nanos = tasks.map(|task| {
+            let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
+            text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or(0)
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+
+    /// KB
+    fn rss(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Arrivals of each tick's message, by the timestamp in it, and the size of the last one.
+type Arrivals = Arc<Mutex<(BTreeMap<String, Vec<Instant>>, usize)>>;
+
+struct Clients {
+    arrivals: Arrivals,
+    count: usize,
+}
+
+impl Clients {
+    async fn connect(server: &Server, count: usize) -> Self {
+        let token = Arc::new(login(server.address).await.unwrap());
+        let arrivals = Arrivals::default();
+        let mut left = count;
+        while left > 0 {
+            let joining: Vec<_> = (0..left.min(AT_ONCE))
+                .map(|_| {
+                    let (address, token) = (server.address, Arc::clone(&token));
+                    tokio::spawn(async move { upgrade(address, &token).await })
+                })
+                .collect();
+            left -= joining.len();
+            for joined in joining {
+                let stream = joined.await.unwrap();
+                let arrivals = Arc::clone(&arrivals);
+                tokio::spawn(async move { receive(stream, &arrivals).await });
+            }
+        }
+        Self { arrivals, count }
+    }
+
+    /// Waits until `wanted` ticks have reached everyone.
+    async fn ticks(&self, wanted: usize) {
+        let whole = || self.arrivals.lock().unwrap().0.values().filter(|a| a.len() == self.count).count();
+        while whole() < wanted {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn forget(&self) {
+        self.arrivals.lock().unwrap().0.clear();
+    }
+
+    /// Each tick that reached everyone, and the size of a message.
+    fn arrivals(&self) -> (Vec<Vec<Instant>>, usize) {
+        let (ticks, size) = &*self.arrivals.lock().unwrap();
+        (ticks.values().filter(|arrivals| arrivals.len() == self.count).cloned().collect(), *size)
+    }
+}
+
+async fn upgrade(address: SocketAddr, token: &str) -> AsyncBufReader<TcpStream> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = AsyncBufReader::with_capacity(2048, stream);
+    let request = format!(
+        "GET /api/ws/metrics HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         sec-websocket-protocol: bearer, {token}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // To the end of the head and no further: what follows is the first message.
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+/// Reads messages until the server ends.
+async fn receive(mut stream: AsyncBufReader<TcpStream>, arrivals: &Arrivals) {
+    let mut payload = Vec::new();
+    loop {
+        let Ok(first) = stream.read_u16().await else { return };
+        let [opcode, length] = first.to_be_bytes();
+        let length = match length {
+            126 => usize::from(stream.read_u16().await.unwrap()),
+            127 => usize::try_from(stream.read_u64().await.unwrap()).unwrap(),
+            short => usize::from(short),
+        };
+        payload.resize(length, 0);
+        if stream.read_exact(&mut payload).await.is_err() {
+            return;
+        }
+        let now = Instant::now();
+        if opcode != 0x81 {
+            continue; // a ping; the run is shorter than the server's patience
+        }
+        let head = String::from_utf8_lossy(&payload[..payload.len().min(120)]);
+        let Some((_, rest)) = head.split_once(r#""timestamp":""#) else { continue };
+        let timestamp = rest.split('"').next().unwrap_or_default().to_owned();
+        let mut arrivals = arrivals.lock().unwrap();
+        arrivals.0.entry(timestamp).or_default().push(now);
+        arrivals.1 = length;
+    }
+}
+
+/// CPU time of one thread that writes `size` bytes to each of `count` sockets, with readers at their ends.
+async fn floor(count: usize, size: usize) -> Duration {
+    const ROUNDS: u32 = 10;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut sockets = Vec::new();
+    for _ in 0..count {
+        let mut reader = TcpStream::connect(address).await.unwrap();
+        sockets.push(listener.accept().unwrap().0);
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 64 * 1024];
+            while matches!(reader.read(&mut buffer).await, Ok(n) if n > 0) {}
+        });
+    }
+    let writing = std::thread::spawn(move || {
+        let bytes = vec![b'x'; size];
+        let cpu = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+        let mut took = Duration::ZERO;
+        for _ in 0..ROUNDS {
+            let before = cpu();
+            for socket in &mut sockets {
+                std::io::Write::write_all(socket, &bytes).unwrap();
+            }
+            took += cpu() - before;
+            // As a tick would find them: everything read.
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        took / ROUNDS
+    });
+    tokio::task::spawn_blocking(move || writing.join().unwrap()).await.unwrap()
+}
+
+async fn login(address: SocketAddr) -> Option<String> {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body = json!({"username": "admin", "password": PASSWORD});
+    let answer = http.post(format!("http://{address}/api/auth/login")).json(&body).send().await.ok()?;
+    Some(answer.json::<Value>().await.ok()?["access_token"].as_str()?.to_owned())
+}
+
+async fn health(server: &Server, length: Duration, stop: &watch::Sender<bool>) -> Vec<f64> {
+    health_of(server.address, length, stop).await
+}
+
+/// Milliseconds of each call, on a new connection each time, twenty a second.
+async fn health_of(address: SocketAddr, length: Duration, stop: &watch::Sender<bool>) -> Vec<f64> {
+    let mut times = Vec::new();
+    let started = Instant::now();
+    while started.elapsed() < length && !*stop.borrow() {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let asked = Instant::now();
+        let answer = http.get(format!("http://{address}/health")).send().await.unwrap();
+        assert!(answer.status().is_success());
+        answer.bytes().await.unwrap();
+        times.push(millis(asked.elapsed()));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    times
+}
+
+/// How long after the first client each was served, ms.
+fn lateness(ticks: &[Vec<Instant>]) -> Vec<f64> {
+    let of = |tick: &Vec<Instant>| -> Vec<f64> {
+        let first = tick.iter().min().unwrap();
+        tick.iter().map(|at| millis(*at - *first)).collect()
+    };
+    ticks.iter().flat_map(of).collect()
+}
+
+/// Median over the ticks of the time from the first to the last client, ms.
+fn spread(ticks: &[Vec<Instant>]) -> f64 {
+    let whole: Vec<f64> =
+        ticks.iter().map(|tick| millis(*tick.iter().max().unwrap() - *tick.iter().min().unwrap())).collect();
+    percentile(&whole, 0.5)
+}
+
+fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
+    sorted.get(place).copied().unwrap_or(f64::NAN)
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
