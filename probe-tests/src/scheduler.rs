@@ -8,10 +8,13 @@ use serde_json::Value;
 
 use crate::load::{self, Spinner};
 use crate::probe::Probe;
-use crate::{Test, Verdict};
+use crate::{Test, Verdict, agreeing};
 
 pub const TESTS: &[Test] = &[
-    Test { name: "scheduler::context_switches_match_proc_stat", run: context_switches_match_proc_stat },
+    Test {
+        name: "scheduler::context_switches_match_proc_stat",
+        run: || agreeing(context_switches_match_proc_stat),
+    },
     Test { name: "scheduler::a_long_sleep_is_off_cpu_time", run: a_long_sleep_is_off_cpu_time },
     Test { name: "scheduler::two_on_one_cpu_wait_for_it", run: two_on_one_cpu_wait_for_it },
     Test { name: "scheduler::cost_per_run", run: cost_per_run },
