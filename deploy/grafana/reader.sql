@@ -10,5 +10,5 @@ GRANT USAGE ON SCHEMA public TO perfwatch_reader;
 GRANT SELECT ON
     perfwatch_cpu, perfwatch_cpu_cores, perfwatch_memory, perfwatch_network, perfwatch_interfaces, perfwatch_disk,
     perfwatch_devices, perfwatch_filesystems, perfwatch_perf_events, perfwatch_memory_bandwidth, perfwatch_pressure,
-    perfwatch_scheduler, perfwatch_processes
+    perfwatch_scheduler, perfwatch_processes, perfwatch_tcp, perfwatch_block_io
 TO perfwatch_reader;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection};
 use time::OffsetDateTime;
 
-const FLAT: [(&str, MetricType); 8] = [
+const FLAT: [(&str, MetricType); 9] = [
     ("perfwatch_cpu", MetricType::Cpu),
     ("perfwatch_memory", MetricType::Memory),
     ("perfwatch_network", MetricType::Network),
@@ -27,14 +27,16 @@ const FLAT: [(&str, MetricType); 8] = [
     ("perfwatch_memory_bandwidth", MetricType::MemoryBandwidth),
     ("perfwatch_pressure", MetricType::Pressure),
     ("perfwatch_scheduler", MetricType::Scheduler),
+    ("perfwatch_tcp", MetricType::Tcp),
 ];
 
-const LISTS: [&str; 5] = [
+const LISTS: [&str; 6] = [
     "perfwatch_cpu_cores",
     "perfwatch_interfaces",
     "perfwatch_filesystems",
     "perfwatch_devices",
     "perfwatch_processes",
+    "perfwatch_block_io",
 ];
 
 /// Two ticks of this machine, and a document of a source that failed.
@@ -155,7 +157,8 @@ async fn flat_columns_hold_what_the_documents_say() {
                 held += 1;
             }
         }
-        let nested = ["perfwatch_disk", "perfwatch_perf_events", "perfwatch_pressure"].contains(&view);
+        let nested = ["perfwatch_disk", "perfwatch_perf_events", "perfwatch_pressure", "perfwatch_tcp"]
+            .contains(&view);
         assert!(nested || held >= 5, "{view} has {held} of the document's numbers");
     }
     let (_, cpu) = newest_in_sqlite(&mut connection, "perfwatch_cpu").await;
@@ -184,6 +187,7 @@ async fn lists_become_rows_and_failed_documents_none() {
         ("perfwatch_filesystems", "disk", "partitions"),
         ("perfwatch_devices", "disk", "devices"),
         ("perfwatch_processes", "processes", "top"),
+        ("perfwatch_block_io", "block_io", "devices"),
     ] {
         let query = AssertSqlSafe(format!("SELECT count(*) FROM {view}"));
         let found: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
