@@ -8,11 +8,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
 
 use crate::probe::Probe;
-use crate::{Test, Verdict};
+use crate::{Test, Verdict, load};
 
 pub const TESTS: &[Test] = &[
     Test { name: "privileges::bpf_and_perfmon_suffice", run: bpf_and_perfmon_suffice },
     Test { name: "privileges::without_bpf_counters_are_read_in_user_space", run: without_bpf },
+    Test { name: "privileges::a_stricter_distribution_is_named", run: a_stricter_distribution_is_named },
     Test { name: "privileges::without_any_each_probe_says_what_it_lacks", run: without_any },
 ];
 
@@ -34,6 +35,41 @@ fn with_only<T: Send + 'static>(
     limited.join().map_err(|_| anyhow!("panicked (see above)"))?
 }
 
+const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
+
+/// Sets the level for the time of a test; not on machines that are somebody's.
+#[derive(Debug)]
+struct Level(Option<String>);
+
+impl Level {
+    /// `None`: the level is that of a distribution that lets nobody count but `CAP_SYS_ADMIN`, and it has to stay.
+    fn where_perfmon_suffices() -> Result<Option<Self>> {
+        let level = std::fs::read_to_string(PARANOID)?;
+        if level.trim().parse::<i32>()? < 3 {
+            return Ok(Some(Self(None)));
+        }
+        if load::in_guest() { Self::set("2").map(Some) } else { Ok(None) }
+    }
+
+    fn set(level: &str) -> Result<Self> {
+        let before = std::fs::read_to_string(PARANOID)?;
+        std::fs::write(PARANOID, level)?;
+        Ok(Self(Some(before)))
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            std::fs::write(PARANOID, before).expect("it could be written before");
+        }
+    }
+}
+
+fn refuses_perfmon() -> Result<Verdict> {
+    Ok(Verdict::Skipped("perf_event_paranoid is 3 or more: only CAP_SYS_ADMIN may count here".into()))
+}
+
 /// How every probe stands after its first samples.
 fn reports() -> Result<Vec<Report>> {
     let mut reports = Vec::new();
@@ -46,6 +82,7 @@ fn reports() -> Result<Vec<Report>> {
 }
 
 fn bpf_and_perfmon_suffice() -> Result<Verdict> {
+    let Some(_level) = Level::where_perfmon_suffices()? else { return refuses_perfmon() };
     // What the server does before it drops the right to; kernels before 5.11 count maps as locked memory.
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     let with_all = reports()?;
@@ -58,6 +95,7 @@ fn bpf_and_perfmon_suffice() -> Result<Verdict> {
 }
 
 fn without_bpf() -> Result<Verdict> {
+    let Some(_level) = Level::where_perfmon_suffices()? else { return refuses_perfmon() };
     let (report, document) = with_only(CapabilitySet::PERFMON, || {
         let mut probe = Probe::new("counters")?;
         probe.next()?;
@@ -74,9 +112,27 @@ fn without_bpf() -> Result<Verdict> {
     Ok(Verdict::Passed(report.reason.unwrap_or_default()))
 }
 
+fn a_stricter_distribution_is_named() -> Result<Verdict> {
+    if !load::in_guest() {
+        return Ok(Verdict::Skipped("it would change this machine's perf_event_paranoid".into()));
+    }
+    let _level = Level::set("3")?;
+    let report = with_only(CapabilitySet::BPF | CapabilitySet::PERFMON, || {
+        let mut probe = Probe::new("counters")?;
+        probe.next()?;
+        Ok(probe.report())
+    })?;
+    if report.state == State::Active {
+        return Ok(Verdict::Passed("this kernel has no stricter level than 2".into()));
+    }
+    let remedy = report.remedy.clone().unwrap_or_default();
+    ensure!(remedy.contains("kernel.perf_event_paranoid=2"), "{report:?}");
+    Ok(Verdict::Passed(format!("refused at level 3, with the remedy: {remedy}")))
+}
+
 fn without_any() -> Result<Verdict> {
     let reports = with_only(CapabilitySet::empty(), reports)?;
-    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid")?;
+    let paranoid = std::fs::read_to_string(PARANOID)?;
     let all_may_count = paranoid.trim().parse::<i32>()? < 1;
     for report in &reports {
         if report.name == "counters" && all_may_count {

@@ -10,6 +10,7 @@ use rustix::thread::{
 };
 
 use crate::config::Config;
+use crate::probes::paranoid;
 
 /// Drops every right but those that measuring and serving need. Threads inherit what the one that starts them
 /// has, so this comes before any other thread.
@@ -30,6 +31,10 @@ fn needed(config: &Config) -> CapabilitySet {
         // Before 5.8 this was the right to do what the two allow now.
         kept |= CapabilitySet::SYS_ADMIN;
     }
+    if paranoid::is_stricter(&config.roots) {
+        // Where a distribution lets only this right count, counters would be lost; doctor tells how to do without.
+        kept |= CapabilitySet::SYS_ADMIN;
+    }
     if config.server.listen.port() < 1024 {
         kept |= CapabilitySet::NET_BIND_SERVICE;
     }
@@ -45,8 +50,10 @@ fn knows_bpf_capability(last_capability: &Path) -> bool {
     last.is_none_or(|last: u32| last >= CapabilitySet::BPF.bits().trailing_zeros())
 }
 
+/// A directory that is not there yet is made in the nearest one that is.
 fn belongs_to_another(directory: &Path) -> bool {
-    std::fs::metadata(directory).is_ok_and(|directory| directory.uid() != geteuid().as_raw())
+    let there = directory.ancestors().find_map(|directory| std::fs::metadata(directory).ok());
+    there.is_some_and(|directory| directory.uid() != geteuid().as_raw())
 }
 
 /// Drops this thread's other capabilities, and the way to get them back: a program that it starts can have no
@@ -68,10 +75,14 @@ fn keep_only(kept: CapabilitySet) -> rustix::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn config(env: &[(&str, &str)]) -> Config {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("perfwatch.toml");
+    /// With this directory for data and as `/proc`, where nothing but the level stands.
+    fn config(directory: &Path, paranoid: &str, listen: &str) -> Config {
+        let file = directory.join("perfwatch.toml");
         std::fs::write(&file, "").unwrap();
+        std::fs::create_dir_all(directory.join("sys/kernel")).unwrap();
+        std::fs::write(directory.join("sys/kernel/perf_event_paranoid"), paranoid).unwrap();
+        let here = directory.to_str().unwrap();
+        let env = [("PERFWATCH_PROCFS", here), ("PERFWATCH_DATA_DIR", here), ("PERFWATCH_LISTEN", listen)];
         let find =
             |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         Config::load(|_| None, find, Some(&file)).unwrap()
@@ -80,16 +91,18 @@ mod tests {
     #[test]
     fn two_capabilities_are_needed_and_others_only_for_what_is_configured() {
         let directory = tempfile::tempdir().unwrap();
-        let own = directory.path().to_str().unwrap();
+        let kept = |paranoid, listen| needed(&config(directory.path(), paranoid, listen));
         let two = CapabilitySet::BPF | CapabilitySet::PERFMON;
-        assert_eq!(needed(&config(&[("PERFWATCH_DATA_DIR", own)])), two);
-        let low_port = config(&[("PERFWATCH_DATA_DIR", own), ("PERFWATCH_LISTEN", "127.0.0.1:443")]);
-        assert_eq!(needed(&low_port), two | CapabilitySet::NET_BIND_SERVICE);
-        assert!(!belongs_to_another(Path::new("/nonexistent")));
+        assert_eq!(kept("2", "127.0.0.1:8000"), two);
+        assert_eq!(kept("2", "127.0.0.1:443"), two | CapabilitySet::NET_BIND_SERVICE);
+        assert_eq!(kept("3", "127.0.0.1:8000"), two | CapabilitySet::SYS_ADMIN);
+        let not_there = directory.path().join("not/there/yet");
+        assert!(!belongs_to_another(&not_there));
         if geteuid().is_root() {
             std::os::unix::fs::chown(directory.path(), Some(12_345), None).unwrap();
-            let others = needed(&config(&[("PERFWATCH_DATA_DIR", own)]));
-            assert_eq!(others, two | CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN);
+            let others = CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN;
+            assert_eq!(kept("2", "127.0.0.1:8000"), two | others);
+            assert!(belongs_to_another(&not_there));
         }
     }
 

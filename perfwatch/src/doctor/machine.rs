@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Finding;
 use crate::config::Roots;
+use crate::probes::{paranoid, pmu};
 
 /// Capabilities the probes can use, with their bit in `CapEff` (`include/uapi/linux/capability.h`).
 const CAP_SYS_ADMIN: u32 = 21;
@@ -18,7 +19,7 @@ pub(super) fn findings(roots: &Roots) -> Vec<Finding> {
         environment(roots),
         btf(roots),
         capabilities(rights),
-        paranoid(roots, rights),
+        event_level(roots, rights),
         lockdown(roots),
         pmu(roots),
         nmi_watchdog(roots),
@@ -107,7 +108,7 @@ fn capabilities(rights: Rights) -> Finding {
     )
 }
 
-fn paranoid(roots: &Roots, rights: Rights) -> Finding {
+fn event_level(roots: &Roots, rights: Rights) -> Finding {
     const NAME: &str = "perf_event_paranoid";
     let Some(level) = text(roots.proc("sys/kernel/perf_event_paranoid")) else {
         return Finding::problem(
@@ -116,6 +117,15 @@ fn paranoid(roots: &Roots, rights: Rights) -> Finding {
             Some("use a kernel built with CONFIG_PERF_EVENTS=y".into()),
         );
     };
+    if paranoid::is_stricter(roots) {
+        let detail = format!("{level}: kernels of Debian and Ubuntu then let only CAP_SYS_ADMIN count");
+        let finding = if rights.has(CAP_SYS_ADMIN) {
+            Finding::ok(NAME, detail)
+        } else {
+            Finding::problem(NAME, detail, None)
+        };
+        return Finding { remedy: Some(paranoid::REMEDY.into()), ..finding };
+    }
     let above = rights.has(CAP_PERFMON) || rights.has(CAP_SYS_ADMIN);
     match level.parse::<i32>() {
         Ok(value) if value > 0 && !above => Finding::problem(
@@ -141,36 +151,59 @@ fn lockdown(roots: &Roots) -> Finding {
     }
 }
 
-/// Names of the CPU's own PMUs: `cpu`, on hybrid machines `cpu_core` and `cpu_atom`, on arm `armv8_…`.
-fn core_pmus(roots: &Roots) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(roots.sys("bus/event_source/devices")) else { return Vec::new() };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // Core PMUs of arm and of hybrid machines list their CPUs; the uncore's have a cpumask instead.
-            name == "cpu" || entry.path().join("cpus").exists()
-        })
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
-
 fn pmu(roots: &Roots) -> Finding {
-    match core_pmus(roots) {
-        names if names.is_empty() => Finding::note(
+    let pmus = pmu::core_pmus(roots);
+    if pmus.is_empty() {
+        return Finding::note(
             "pmu",
             "no hardware PMU is visible: cycles, instructions, caches, branches and TLBs cannot be counted \
              (a hypervisor may offer one; libvirt: <pmu state='on'/>, QEMU: -cpu host,pmu=on)",
-        ),
-        names => Finding::ok("pmu", names.join(", ")),
+        );
     }
+    let each = pmus.iter().map(|pmu| match &pmu.cpus {
+        Some(cpus) => format!("{} on CPUs {cpus}", pmu.name),
+        None => pmu.name.clone(),
+    });
+    let names = each.collect::<Vec<_>>().join(", ");
+    // A hybrid CPU's instruction tells of the core it happens to run on.
+    match counters().filter(|_| pmus.len() == 1) {
+        Some(counters) => Finding::ok("pmu", format!("{names}: {counters}")),
+        None => Finding::ok("pmu", names),
+    }
+}
+
+/// How many counters each CPU has, as it says itself. On arm64 only the kernel may ask.
+#[cfg(target_arch = "x86_64")]
+fn counters() -> Option<String> {
+    use std::arch::x86_64::{__cpuid, __get_cpuid_max};
+    const INTEL: u32 = 0xa;
+    const AMD: u32 = 0x8000_0022;
+    let bits = |value: u32, first: u32, width: u32| value >> first & ((1 << width) - 1);
+    if __get_cpuid_max(0).0 >= INTEL {
+        let leaf = __cpuid(INTEL);
+        if bits(leaf.eax, 0, 8) > 1 {
+            return Some(format!(
+                "{} counters and {} fixed ones",
+                bits(leaf.eax, 8, 8),
+                bits(leaf.edx, 0, 5)
+            ));
+        }
+    }
+    if __get_cpuid_max(0x8000_0000).0 >= AMD {
+        let counters = bits(__cpuid(AMD).ebx, 0, 4);
+        return (counters > 0).then(|| format!("{counters} counters"));
+    }
+    None
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn counters() -> Option<String> {
+    None
 }
 
 fn nmi_watchdog(roots: &Roots) -> Finding {
     let on = text(roots.proc("sys/kernel/nmi_watchdog")).as_deref() == Some("1");
-    if on && !core_pmus(roots).is_empty() {
+    if on && !pmu::core_pmus(roots).is_empty() {
         return Finding {
             remedy: Some("sudo sysctl kernel.nmi_watchdog=0".into()),
             ..Finding::ok(
@@ -230,14 +263,32 @@ mod tests {
     }
 
     #[test]
-    fn core_pmus_are_told_from_the_uncores() {
+    fn a_distributions_stricter_level_asks_for_more_than_perfmon() {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = Roots { procfs: directory.path().into(), ..Roots::default() };
+        std::fs::create_dir_all(roots.proc("sys/kernel")).unwrap();
+        let level = |level: &str, rights| {
+            std::fs::write(roots.proc("sys/kernel/perf_event_paranoid"), level).unwrap();
+            event_level(&roots, Rights(rights))
+        };
+        let (perfmon, administrator) = (1 << CAP_PERFMON, 1 << CAP_SYS_ADMIN);
+        assert_eq!(level("2", perfmon).status, Status::Ok);
+        assert_eq!(level("2", 0).status, Status::Problem);
+        let refused = level("3", perfmon);
+        assert_eq!((refused.status, refused.remedy.as_deref()), (Status::Problem, Some(paranoid::REMEDY)));
+        assert_eq!(level("3", administrator).status, Status::Ok);
+    }
+
+    #[test]
+    fn each_kind_of_core_is_named_with_its_cpus() {
         let dir = tempfile::tempdir().unwrap();
         let roots = Roots { sysfs: dir.path().into(), ..Roots::default() };
-        for path in ["cpu_atom/cpus", "cpu_core/cpus", "uncore_imc/cpumask", "software/type"] {
-            let path = dir.path().join("bus/event_source/devices").join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "0").unwrap();
+        let devices = dir.path().join("bus/event_source/devices");
+        for (name, kind, cpus) in [("cpu_atom", "10", "16-23"), ("cpu_core", "4", "0-15")] {
+            std::fs::create_dir_all(devices.join(name)).unwrap();
+            std::fs::write(devices.join(name).join("type"), kind).unwrap();
+            std::fs::write(devices.join(name).join("cpus"), cpus).unwrap();
         }
-        assert_eq!(core_pmus(&roots), ["cpu_atom", "cpu_core"]);
+        assert_eq!(pmu(&roots).detail, "cpu_atom on CPUs 16-23, cpu_core on CPUs 0-15");
     }
 }

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::config::Roots;
+use crate::snapshot::MetricType;
 use crate::snapshot::source::{Method, Report, State};
 
 /// How a finding stands.
@@ -58,7 +59,7 @@ pub fn diagnose(roots: &Roots, reports: &[Report], perf_events: &serde_json::Val
     Diagnosis {
         machine: machine::findings(roots),
         sources: reports.iter().map(source).collect(),
-        events: events(perf_events),
+        events: events(perf_events, counters_remedy(reports)),
     }
 }
 
@@ -88,7 +89,13 @@ fn source(report: &Report) -> Finding {
     }
 }
 
-fn events(document: &serde_json::Value) -> Vec<Finding> {
+/// What would let the events count that could not be opened.
+fn counters_remedy(reports: &[Report]) -> Option<&str> {
+    let counters = reports.iter().find(|report| report.metric_type == MetricType::PerfEvents)?;
+    counters.remedy.as_deref()
+}
+
+fn events(document: &serde_json::Value, remedy: Option<&str>) -> Vec<Finding> {
     let Some(events) = document["events"].as_object() else { return Vec::new() };
     let listed = |list: &str, name: &str| {
         document[list].as_array().into_iter().flatten().any(|item| item.as_str() == Some(name))
@@ -97,13 +104,20 @@ fn events(document: &serde_json::Value) -> Vec<Finding> {
         .iter()
         .map(|(name, event)| match (event["value"].as_f64(), event["error"].as_str()) {
             (Some(_), _) => {
-                let ratio = event["running_ratio"].as_f64().unwrap_or(1.0);
-                Finding::ok(name, format!("counts, on the PMU {:.0}% of the time", ratio * 100.0))
+                let stand_in = document["counted_as"][name].as_str();
+                let stand_in = stand_in.map_or_else(String::new, |stand_in| format!(" as {stand_in}"));
+                match event["running_ratio"].as_f64() {
+                    Some(ratio) if ratio < 1.0 => {
+                        let percent = ratio * 100.0;
+                        Finding::ok(name, format!("counts{stand_in}, on the PMU {percent:.0}% of the time"))
+                    }
+                    _ => Finding::ok(name, format!("counts{stand_in}")),
+                }
             }
             (None, error) if listed("unsupported_events", name) => {
                 Finding::note(name, error.unwrap_or("not offered"))
             }
-            (None, error) => Finding::problem(name, error.unwrap_or("no value"), None),
+            (None, error) => Finding::problem(name, error.unwrap_or("no value"), remedy.map(str::to_owned)),
         })
         .collect()
 }
@@ -152,7 +166,6 @@ impl Diagnosis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::MetricType;
     use serde_json::json;
 
     fn report(state: State, method: Method) -> Report {
@@ -180,14 +193,19 @@ mod tests {
                 "cycles": {"value": null, "error": "no PMU"},
                 "cpu-clock": {"value": 1.0, "running_ratio": 1.0, "error": null},
                 "branches": {"value": null, "error": "EMFILE"},
+                "LLC-loads": {"value": 7.0, "running_ratio": 0.5, "error": null},
             },
             "unsupported_events": ["cycles"],
+            "counted_as": {"LLC-loads": "cache-references"},
         });
-        let found = events(&document);
+        let found = events(&document, Some("sudo sysctl"));
         let status = |name: &str| found.iter().find(|finding| finding.name == name).unwrap().status;
         assert_eq!(status("cycles"), Status::Note);
         assert_eq!(status("cpu-clock"), Status::Ok);
         assert_eq!(status("branches"), Status::Problem);
+        let find = |name: &str| found.iter().find(|finding| finding.name == name).unwrap();
+        assert_eq!(find("branches").remedy.as_deref(), Some("sudo sysctl"));
+        assert_eq!(find("LLC-loads").detail, "counts as cache-references, on the PMU 50% of the time");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod guarded;
 mod kernel;
 mod loader;
 mod mapped;
+pub mod paranoid;
 mod perf;
 pub mod pmu;
 mod processes;

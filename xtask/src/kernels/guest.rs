@@ -13,7 +13,7 @@ use crate::cross::Architecture;
 use crate::step::{Running, command};
 
 /// A guest that is not done by then hangs.
-const TIMEOUT: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(600);
 /// The last line of `init.sh`. QEMU's own exit status says nothing: it is 0 after a panic too.
 const DONE: &str = "guest: done";
 

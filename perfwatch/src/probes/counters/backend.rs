@@ -12,6 +12,7 @@ use perfwatch_common::cost::Cost;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
 
 use super::super::loader::{self, Descriptors, Unavailable};
+use super::super::paranoid;
 use super::super::perf::{self, Core, CpuEvents};
 use super::super::pmu::{self, CorePmu};
 use crate::config::Roots;
@@ -73,7 +74,13 @@ impl Backend {
         }
         for cpu in cpus.iter() {
             backend.open_cpu(cpu).map_err(|error| {
-                Unavailable::from_error("opening performance counters (perf_event_open)", &error)
+                let why = Unavailable::from_error("opening performance counters (perf_event_open)", &error);
+                match error.raw_os_error() {
+                    Some(libc::EACCES) if paranoid::is_stricter(roots) => {
+                        Unavailable { remedy: Some(paranoid::REMEDY.to_owned()), ..why }
+                    }
+                    _ => why,
+                }
             })?;
         }
         Ok(backend)
