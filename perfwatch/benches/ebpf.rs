@@ -2,10 +2,9 @@
 //! CPU (two context switches and two wake-ups), without programs, with programs that do nothing, and with
 //! probes, in turns. Needs the rights to load programs.
 //!
-//! `cargo bench -p perfwatch --bench ebpf [-- <rounds>]`
+//! `cargo bench -p perfwatch --bench ebpf [-- <rounds> [--json <file>]]`
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
-use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf};
 use perfwatch::config::Roots;
 use perfwatch::snapshot::source::{Source, Tick};
+use serde_json::{Map, Value, json};
 
 /// Committed beside the probes, built from `perfwatch-ebpf/src/empty.rs`.
 static EMPTY: &[u8] = aya::include_bytes_aligned!("../../perfwatch-ebpf/prebuilt/empty.o");
@@ -56,6 +56,7 @@ fn main() {
     }
     println!("{TRIPS} round trips on CPU {cpu}, median of {rounds} rounds, differences within a round");
     let base = measured[0].clone();
+    let mut figures = Map::new();
     for ((name, _), trips) in ARMS.iter().zip(&measured) {
         let slower: Vec<f64> = trips.iter().zip(&base).map(|(with, without)| with - without).collect();
         let percent: Vec<f64> =
@@ -66,8 +67,18 @@ fn main() {
             median(&slower),
             median(&percent)
         );
+        let figure = json!({"round_trip_ns": median(trips), "slower_percent": median(&percent)});
+        figures.insert((*name).to_owned(), figure);
     }
-    println!("{}", per_event(&mut trips));
+    figures.insert("programs".into(), per_event(&mut trips));
+    if let Some(file) = json_file() {
+        std::fs::write(file, Value::Object(figures).to_string()).unwrap();
+    }
+}
+
+/// The argument after `--json`.
+fn json_file() -> Option<String> {
+    std::env::args().skip_while(|arg| arg != "--json").nth(1)
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -79,7 +90,7 @@ fn median(values: &[f64]) -> f64 {
 /// Keeps programs attached until dropped.
 enum Loaded {
     Nothing,
-    Empty { _ebpf: Box<Ebpf> },
+    Empty { ebpf: Box<Ebpf> },
     Probes { sources: Vec<Box<dyn Source>> },
 }
 
@@ -96,13 +107,13 @@ impl Loaded {
                     program.load(tracepoint, &btf).unwrap();
                     program.attach().unwrap();
                 }
-                Self::Empty { _ebpf: Box::new(ebpf) }
+                Self::Empty { ebpf: Box::new(ebpf) }
             }
             Arm::Probes(names) => {
                 let mut sources = perfwatch::probes::all(&Roots::default(), 100.0);
                 sources.retain(|source| names.is_empty() || names.contains(&source.name()));
                 for source in &mut sources {
-                    source.sample(&tick()).unwrap();
+                    source.sample(&tick("the beginning")).unwrap();
                 }
                 Self::Probes { sources }
             }
@@ -110,50 +121,57 @@ impl Loaded {
     }
 }
 
-fn tick() -> Tick {
-    Tick { timestamp: "benchmark".into(), interval: Duration::from_secs(1) }
+fn tick(moment: &str) -> Tick {
+    Tick { timestamp: moment.into(), interval: Duration::from_secs(1) }
 }
 
 /// The kernel's accounting of each program while the round trips go on; it adds about 30 ns to each run.
-fn per_event(trips: &mut Trips) -> String {
-    const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-    let before = std::fs::read_to_string(SWITCH).unwrap_or_default();
-    if std::fs::write(SWITCH, "1").is_err() {
-        return format!("no figures per event: {SWITCH} cannot be written");
-    }
-    let mut out = "by the kernel's own accounting:".to_owned();
+fn per_event(trips: &mut Trips) -> Value {
+    let Ok(stats) = aya::sys::enable_stats(aya::sys::Stats::RunTime) else {
+        println!("no figures per event: BPF_ENABLE_STATS is not permitted here");
+        return Value::Null;
+    };
+    println!("by the kernel's own accounting:");
+    let mut figures = Map::new();
     let empty = Loaded::load(&Arm::Empty(&["sched_switch", "sched_wakeup"]));
     trips.measure();
-    if let Loaded::Empty { _ebpf } = &empty {
-        for (name, program) in _ebpf.programs() {
+    if let Loaded::Empty { ebpf } = &empty {
+        for (name, program) in ebpf.programs() {
             let Ok(info) = program.info() else { continue };
-            let runs = info.run_count().max(1) as f64;
-            let _ = write!(out, "\n  {name:36} {:6.0} ns/run", info.run_time().as_nanos() as f64 / runs);
+            let time = u64::try_from(info.run_time().as_nanos()).unwrap();
+            print_program(name, info.run_count(), time, &mut figures);
         }
     }
     drop(empty);
-    let probes = Loaded::load(&Arm::Probes(&[]));
+    let mut probes = Loaded::load(&Arm::Probes(&[]));
     let began = Instant::now();
     trips.measure();
     let elapsed = began.elapsed().as_nanos() as f64;
-    let mut total = 0.0;
-    if let Loaded::Probes { sources } = &probes {
-        let mut seen = Vec::new();
-        for program in sources.iter().flat_map(|source| source.report().programs) {
-            // Two documents may share programs.
-            if seen.contains(&program.name) {
-                continue;
+    let mut total = 0;
+    if let Loaded::Probes { sources } = &mut probes {
+        for source in sources {
+            source.sample(&tick("the end")).unwrap();
+            for program in source.report().programs {
+                let (Some(runs), Some(time)) = (program.run_count, program.run_time_ns) else { continue };
+                // Two documents may share programs; and what the kernel has not counted did not run.
+                if runs > 0 && !figures.contains_key(&program.name) {
+                    total += time;
+                    print_program(&program.name, runs, time, &mut figures);
+                }
             }
-            let (Some(runs), Some(time)) = (program.run_count, program.run_time_ns) else { continue };
-            total += time as f64;
-            let _ =
-                write!(out, "\n  {:36} {:6.0} ns/run, {runs} runs", program.name, time as f64 / runs as f64);
-            seen.push(program.name);
         }
     }
-    let _ = write!(out, "\n  all together {:.2}% of one CPU", total / elapsed * 100.0);
-    let _ = std::fs::write(SWITCH, before.trim());
-    out
+    drop(stats);
+    let percent = total as f64 / elapsed * 100.0;
+    println!("  all probes together {percent:.2}% of one CPU");
+    figures.insert("all_probes_of_one_cpu_percent".into(), percent.into());
+    Value::Object(figures)
+}
+
+fn print_program(name: &str, runs: u64, time_ns: u64, figures: &mut Map<String, Value>) {
+    let each = time_ns as f64 / runs.max(1) as f64;
+    println!("  {name:36} {each:6.0} ns/run, {runs} runs");
+    figures.insert(name.to_owned(), json!({"per_run_ns": each}));
 }
 
 /// The other end of the pipes: sends every byte back.

@@ -85,6 +85,9 @@ struct Programs {
     snmp: PathBuf,
     /// Segments since boot at the last reading.
     segments: Option<Segments>,
+    /// Whether `tcp_send_reset` also tells of resets that belong to no socket, which refuse a connection. Kernels
+    /// whose tracepoint has no reason (before 6.10) do not; there the host's own count is taken.
+    refusals_traced: bool,
     read_at: Instant,
 }
 
@@ -128,7 +131,8 @@ impl Programs {
         let snmp = if host.exists() { host } else { roots.proc("net/snmp") };
         let segments = segments(&snmp);
         let before = (0..possible).filter_map(|cpu| cpus.get(cpu)).collect();
-        Ok(Self { ebpf, cpus, before, missing, snmp, segments, read_at: Instant::now() })
+        let refusals_traced = kernel.arguments("tcp_send_reset").is_some_and(|arguments| arguments.len() > 2);
+        Ok(Self { ebpf, cpus, before, missing, snmp, segments, refusals_traced, read_at: Instant::now() })
     }
 
     fn read(&mut self) -> Interval {
@@ -146,8 +150,12 @@ impl Programs {
             Some(Segments {
                 received: now.received.checked_sub(before.received)?,
                 sent: now.sent.checked_sub(before.sent)?,
+                resets_sent: now.resets_sent.checked_sub(before.resets_sent)?,
             })
         });
+        if let Some(segments) = interval.segments.filter(|_| !self.refusals_traced) {
+            interval.resets_sent = segments.resets_sent;
+        }
         self.segments = segments;
         interval
     }
@@ -165,7 +173,7 @@ fn parse_segments(text: &str) -> Option<Segments> {
         let at = names.split_whitespace().position(|found| found == name)?;
         values.split_whitespace().nth(at)?.parse().ok()
     };
-    Some(Segments { received: value("InSegs")?, sent: value("OutSegs")? })
+    Some(Segments { received: value("InSegs")?, sent: value("OutSegs")?, resets_sent: value("OutRsts")? })
 }
 
 #[cfg(test)]
@@ -174,8 +182,10 @@ mod tests {
 
     #[test]
     fn segments_are_found_by_name() {
-        let text = "Ip: A InSegs\nIp: 1 2\nTcp: RtoMin InSegs OutSegs RetransSegs\nTcp: 200 30 40 5\n";
-        assert_eq!(parse_segments(text), Some(Segments { received: 30, sent: 40 }));
+        let text =
+            "Ip: A InSegs\nIp: 1 2\nTcp: RtoMin InSegs OutSegs RetransSegs OutRsts\nTcp: 200 30 40 5 6\n";
+        let segments = Segments { received: 30, sent: 40, resets_sent: 6 };
+        assert_eq!(parse_segments(text), Some(segments));
         assert_eq!(parse_segments("Tcp: InSegs\nTcp: 1\n"), None);
         assert_eq!(parse_segments(""), None);
     }

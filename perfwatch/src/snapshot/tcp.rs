@@ -30,6 +30,8 @@ pub struct Segments {
     pub received: u64,
     /// Without retransmitted ones.
     pub sent: u64,
+    /// Those that reset a connection, or refuse one.
+    pub resets_sent: u64,
 }
 
 impl Interval {
@@ -136,7 +138,7 @@ mod tests {
         let json = serde_json::to_value(derive(Some(&interval))).unwrap();
         assert_eq!(json["retransmits_per_sec"], 2.5);
         assert!(json["retransmit_percent"].is_null());
-        interval.segments = Some(Segments { received: 10, sent: 95 });
+        interval.segments = Some(Segments { received: 10, sent: 95, resets_sent: 0 });
         let json = serde_json::to_value(derive(Some(&interval))).unwrap();
         assert_eq!(
             (&json["retransmit_percent"], &json["segments_sent_per_sec"]),
