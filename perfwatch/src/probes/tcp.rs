@@ -8,7 +8,8 @@
 //! # Output
 //! An array mapped into our memory: per CPU counts and histograms.
 //!
-//! Cost: see `cargo xtask bench ebpf`; the only hook that follows the traffic runs when an application receives data.
+//! Cost: 130 to 550 ns per event (`cargo xtask bench ebpf`); the only hook that follows the traffic runs when an
+//! application receives data.
 
 use std::mem::offset_of;
 use std::path::PathBuf;
