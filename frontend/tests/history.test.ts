@@ -213,6 +213,8 @@ describe('fields in words', () => {
       ['perf_events', 'derived.llc_miss_ratio', 'ratio'],
       ['scheduler', 'runqueue_wait.p99_us', 'us'],
       ['pressure', 'cpu.some.avg10', 'percent'],
+      ['network', 'bytes_sent_per_sec', 'bytes/s'],
+      ['network', 'packets_recv_per_sec', 'packets/s'],
     ];
     for (const [metric, path, unit] of units) expect(unitOf(metric, path)).toBe(unit);
     expect(scaleOf('memory_bandwidth', 'pgpgin_per_sec')).toBe(1024);
@@ -224,5 +226,8 @@ describe('fields in words', () => {
     expect(fieldName('disk', 'devices.vda.write_latency_ms')).toBe('vda: write latency');
     expect(fieldName('perf_events', 'events.LLC-loads.value')).toBe('LLC-loads');
     expect(fieldName('cpu', 'usage_percent')).toBe('Usage');
+    expect(fieldName('disk', 'io.read_bytes_per_sec')).toBe('Read');
+    expect(fieldName('pressure', 'io.full.avg60')).toBe('io full: over 60 s');
+    expect(fieldName('block_io', 'devices.vda.write.p99_us')).toBe('vda write: p99');
   });
 });

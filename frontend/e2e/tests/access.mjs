@@ -60,7 +60,7 @@ test('the page is walked by keyboard alone', async ({ browser, server, session }
   await page.getByRole('link', { name: 'Settings' }).focus();
   await page.keyboard.press('Enter');
   await page.waitForURL((url) => url.pathname === '/settings');
-  await page.getByRole('button', { name: 'Light' }).focus();
+  await page.getByRole('button', { name: 'Light', exact: true }).focus();
   await page.keyboard.press('Space');
   await eventually('the light theme', async () =>
     page.evaluate(() => document.documentElement.dataset.theme === 'light'),

@@ -39,7 +39,7 @@ const kibPerSecond = new Set(['pgpgin_per_sec', 'pgpgout_per_sec']);
 
 type Rule = [RegExp, Unit];
 const rules: Rule[] = [
-  [/bytes_per_sec$/, 'bytes/s'],
+  [/bytes(_sent|_recv)?_per_sec$/, 'bytes/s'],
   [/packets_(sent|recv)_per_sec$/, 'packets/s'],
   [/(^|[._])(iops)$/, 'ops/s'],
   [/_ms_per_sec$/, 'ms'],
@@ -112,6 +112,13 @@ function sentence(name: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** Members that only hold others; their names add nothing. */
+const containers: Record<string, readonly string[]> = {
+  disk: ['devices', 'io'],
+  block_io: ['devices'],
+  perf_events: ['derived'],
+};
+
 /** A field in words: `Usage`, `Core 3`, `vda: write latency`. */
 export function fieldName(metricType: string, path: string): string {
   const parts = path.split('.').filter((part) => part !== 'histogram');
@@ -120,7 +127,7 @@ export function fieldName(metricType: string, path: string): string {
   const load = /^load_avg\.([012])$/.exec(path);
   if (load !== null) return `Load, ${['1', '5', '15'][Number(load[1])] ?? ''} min`;
   if (metricType === 'perf_events' && parts[0] === 'events') return parts[1] ?? path;
-  if (['devices', 'derived', 'io', 'total'].includes(parts[0] ?? '') && parts.length > 1) parts.shift();
+  if ((containers[metricType] ?? []).includes(parts[0] ?? '') && parts.length > 1) parts.shift();
   const [last = path, ...rest] = parts.reverse();
   const name = sentence(last.replace(unitEnding, ''));
   const where = rest.reverse();
