@@ -1,7 +1,7 @@
 /** A private PostgreSQL cluster on a unix socket, gone with its folder. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -40,6 +40,8 @@ export class Postgres {
     cluster.owner = await owner();
     cluster.folder = await mkdtemp(path.join(tmpdir(), 'pw-pg-'));
     if (cluster.owner !== null) await chown(cluster.folder, cluster.owner.uid, cluster.owner.gid);
+    // The server has given up root's right to enter any folder.
+    await chmod(cluster.folder, 0o755);
     cluster.data = path.join(cluster.folder, 'data');
     await cluster.#call('initdb', ['-D', cluster.data, '-A', 'trust', '-U', 'perfwatch', '--no-sync']);
     await cluster.launch();

@@ -106,12 +106,29 @@ export class Server {
   }
 
   async login(username = USERNAME, password = PASSWORD) {
+    // A server that was just started may still be connecting to its database.
+    const deadline = Date.now() + STARTS_WITHIN_MS;
+    for (;;) {
+      try {
+        return await this.#login(username, password);
+      } catch (error) {
+        if (error.status !== 503 || Date.now() > deadline) throw error;
+        await sleep(200);
+      }
+    }
+  }
+
+  async #login(username, password) {
     const answer = await fetch(`${this.url}/api/auth/login`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ username, password }),
     });
-    if (!answer.ok) throw new Error(`login: ${answer.status} ${await answer.text()}`);
+    if (!answer.ok) {
+      const error = new Error(`login: ${answer.status} ${await answer.text()}`);
+      error.status = answer.status;
+      throw error;
+    }
     const { access_token, expires_in } = await answer.json();
     return { token: access_token, expiresAt: Date.now() + expires_in * 1000 };
   }
