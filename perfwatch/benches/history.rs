@@ -1,8 +1,8 @@
 //! What a month of history costs and how fast it answers, on both engines.
 //!
-//! `cargo bench -p perfwatch --bench history [-- [--days N] [--rounds N] [--json FILE] [sqlite|postgresql]]`
+//! `cargo bench -p perfwatch --bench history [-- [--days N] [--interval SECONDS] [--rounds N] [--json FILE] [sqlite|postgresql]]`
 //!
-//! Seeds a synthetic machine at 5 s through the server's writer with rollups and retention as they would have run (raw
+//! Seeds a synthetic machine through the server's writer with rollups and retention as they would have run (raw
 //! rows are kept for 7 days), then asks for random ranges of every type. A question's time is from the call to the last
 //! byte of JSON; its *floor* is fetching the same rows from the same tables and looking at nothing.
 #![allow(clippy::print_stdout)]
@@ -31,6 +31,8 @@ use time::{Duration, OffsetDateTime};
 
 struct Options {
     days: u32,
+    /// Seconds between snapshots; a longer one seeds faster and leaves as many rollups.
+    interval: u32,
     /// Questions of each kind.
     rounds: usize,
     json: Option<PathBuf>,
@@ -39,18 +41,19 @@ struct Options {
 
 impl Options {
     fn parse() -> Result<Self> {
-        let mut options = Self { days: 30, rounds: 220, json: None, engines: Vec::new() };
+        let mut options = Self { days: 30, interval: 5, rounds: 220, json: None, engines: Vec::new() };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|n| n.parse::<u32>().ok());
             match argument.as_str() {
                 "--bench" => {} // cargo adds it
                 "--days" => options.days = number().context("--days needs a number")?,
+                "--interval" => options.interval = number().context("--interval needs a number")?.max(1),
                 "--rounds" => options.rounds = number().context("--rounds needs a number")? as usize,
                 "--json" => options.json = Some(arguments.next().context("--json needs a file")?.into()),
                 "sqlite" | "postgresql" => options.engines.push(argument),
                 _ => bail!(
-                    "unknown argument {argument}; known are --days N, --rounds N, --json FILE and engines"
+                    "unknown argument {argument}; known are --days N, --interval SECONDS, --rounds N, --json FILE and engines"
                 ),
             }
         }
@@ -80,7 +83,7 @@ async fn main() -> Result<()> {
             }
             cluster.database().await
         };
-        println!("\n{engine}, {} days at 5 s", options.days);
+        println!("\n{engine}, {} days at {} s", options.days, options.interval);
         let store = store::open(&url).await?;
         report[engine] = measure(&store, &url, dir.path().join("spool"), &options).await?;
         store.close().await;
@@ -93,7 +96,12 @@ async fn main() -> Result<()> {
 
 async fn measure(store: &Arc<dyn Store>, url: &str, spool: PathBuf, options: &Options) -> Result<Value> {
     let end = OffsetDateTime::now_utc();
-    let plan = seeding::Plan { end, days: options.days, interval: Duration::seconds(5), cpus: 8 };
+    let plan = seeding::Plan {
+        end,
+        days: options.days,
+        interval: Duration::seconds(options.interval.into()),
+        cpus: 8,
+    };
     let spool = SpoolPlace { dir: spool, max_bytes: 256 << 20 };
     let (mut writing, mut rolling_up, mut cleaning) = (0.0, 0.0, 0.0);
     let total = seeding::seed(store, spool, &plan, |day| {
