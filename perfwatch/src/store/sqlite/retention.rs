@@ -23,7 +23,9 @@ pub(super) async fn remove_before(
         before = announce(store, tier, before).await?;
     }
     let mut removed = 0;
-    for metric_type in MetricType::ALL {
+    // Raw rows go by time, all types together, as their index has them.
+    let series: &[MetricType] = if tier == Tier::Raw { &MetricType::ALL[..1] } else { &MetricType::ALL };
+    for &metric_type in series {
         loop {
             let mut transaction = store.write.begin().await?;
             let chunk = remove_chunk(store, &mut transaction, tier, metric_type, before, replaced).await?;
@@ -99,7 +101,7 @@ async fn remove_chunk(
     let query = if tier == Tier::Raw {
         sqlx::query(
             "DELETE FROM metrics_snapshots WHERE id IN (
-                 SELECT id FROM metrics_snapshots WHERE host = $1 AND metric_type = $2 AND timestamp < $3
+                 SELECT id FROM metrics_snapshots WHERE host = $1 AND $2 IS NOT NULL AND timestamp < $3
                  AND timestamp / $6 * $6 NOT IN (SELECT bucket FROM rollup_stale WHERE host = $1 AND tier = $7)
                  ORDER BY timestamp LIMIT $4)",
         )
@@ -131,21 +133,27 @@ pub(super) async fn remove_range(
     from: i64,
     to: i64,
 ) -> Result<()> {
+    if tier == Tier::Raw {
+        sqlx::query("DELETE FROM metrics_snapshots WHERE host = $1 AND timestamp >= $2 AND timestamp < $3")
+            .bind(&store.host)
+            .bind(from)
+            .bind(to)
+            .execute(connection)
+            .await?;
+        return Ok(());
+    }
     for metric_type in MetricType::ALL {
-        let query = if tier == Tier::Raw {
-            sqlx::query(
-                "DELETE FROM metrics_snapshots
-                 WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4",
-            )
-        } else {
-            sqlx::query(
-                "DELETE FROM metrics_rollups
-                 WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4 AND tier = $5",
-            )
-        };
-        let query = query.bind(&store.host).bind(metric_type.as_str()).bind(from).bind(to);
-        let query = if tier == Tier::Raw { query } else { query.bind(tier.seconds()) };
-        query.execute(&mut *connection).await?;
+        sqlx::query(
+            "DELETE FROM metrics_rollups
+             WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4 AND tier = $5",
+        )
+        .bind(&store.host)
+        .bind(metric_type.as_str())
+        .bind(from)
+        .bind(to)
+        .bind(tier.seconds())
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }
@@ -155,21 +163,25 @@ pub(super) async fn extent(store: &SqliteStore) -> Result<Extent> {
         sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
             .fetch_one(&store.read)
             .await?;
-    let (mut oldest, mut newest) = (None::<i64>, None::<i64>);
+    // Each subquery is one step down an index.
+    let (mut oldest, mut newest): (Option<i64>, Option<i64>) = sqlx::query_as(
+        "SELECT (SELECT min(timestamp) FROM metrics_snapshots WHERE host = $1),
+                (SELECT max(timestamp) FROM metrics_snapshots WHERE host = $1)",
+    )
+    .bind(&store.host)
+    .fetch_one(&store.read)
+    .await?;
     for metric_type in MetricType::ALL {
-        // Each subquery is one step down an index.
-        let (first, last, rolled): (Option<i64>, Option<i64>, Option<i64>) = sqlx::query_as(
-            "SELECT (SELECT min(timestamp) FROM metrics_snapshots WHERE host = $1 AND metric_type = $2),
-                    (SELECT max(timestamp) FROM metrics_snapshots WHERE host = $1 AND metric_type = $2),
-                    (SELECT min(timestamp) FROM metrics_rollups WHERE host = $1 AND metric_type = $2 AND tier = $3)",
+        let rolled: Option<i64> = sqlx::query_scalar(
+            "SELECT min(timestamp) FROM metrics_rollups WHERE host = $1 AND metric_type = $2 AND tier = $3",
         )
         .bind(&store.host)
         .bind(metric_type.as_str())
         .bind(Tier::Hour.seconds())
         .fetch_one(&store.read)
         .await?;
-        oldest = oldest.into_iter().chain(first).chain(rolled).min();
-        newest = newest.into_iter().chain(last).chain(rolled).max();
+        oldest = oldest.into_iter().chain(rolled).min();
+        newest = newest.into_iter().chain(rolled).max();
     }
     Ok(Extent {
         bytes: bytes.unsigned_abs(),
