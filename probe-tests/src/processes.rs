@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "processes::an_exited_process_is_not_lost", run: an_exited_process_is_not_lost },
     Test { name: "processes::parts_add_up_to_totals", run: parts_add_up_to_totals },
     Test { name: "processes::forks_and_exits_are_counted", run: forks_and_exits_are_counted },
+    Test { name: "processes::hardware_instructions_of_a_known_loop", run: instructions_of_a_known_loop },
 ];
 
 fn loaded() -> Result<Probe> {
@@ -190,4 +191,26 @@ fn forks_and_exits_are_counted() -> Result<Verdict> {
         words.push(format!("{counted} {what}"));
     }
     Ok(Verdict::Passed(format!("{CHILDREN} children: {}", words.join(", "))))
+}
+
+fn instructions_of_a_known_loop() -> Result<Verdict> {
+    const ROUNDS: u64 = 50_000_000;
+    if load::in_guest() && load::cpus()? > 1 {
+        return Ok(Verdict::Skipped("each emulated CPU counts the instructions of all".into()));
+    }
+    let mut probe = loaded()?;
+    if probe.now()?["total"]["instructions"].is_null() {
+        return Ok(Verdict::Skipped("no hardware PMU is visible: instructions are not counted here".into()));
+    }
+    let executed = load::count_down(ROUNDS)? as f64;
+    let document = probe.now()?;
+    let row = row(&document, std::process::id())?;
+    let counted = number(row, "instructions")?;
+    let off = (counted / executed - 1.0) * 100.0;
+    let words = format!("{executed} instructions executed, {counted} counted for this process ({off:+.3}%)");
+    // Taking the readings is this process's work too, and interrupts are charged to whom they meet.
+    ensure!((-1.0..=10.0).contains(&off), "{words}");
+    let ipc = number(row, "ipc")?;
+    ensure!(ipc > 0.0, "{ipc} instructions per cycle");
+    Ok(Verdict::Passed(format!("{words}, IPC {ipc}")))
 }
