@@ -110,6 +110,10 @@ fn a_hog_matches_its_schedstat() -> Result<Verdict> {
     let start = schedstat(hog.pid())?;
     std::thread::sleep(Duration::from_millis(600));
     let document = probe.now()?;
+    let got = schedstat(hog.pid())?[0] - start[0];
+    if got < 50e6 && row(&document, hog.pid()).is_err() {
+        return Ok(Verdict::Skipped(format!("others left the hog {:.0} ms of 600 ms", got / 1e6)));
+    }
     let row = row(&document, hog.pid())?;
     let seconds = number(&document, "elapsed_ms")? / 1e3;
     let counted = [
