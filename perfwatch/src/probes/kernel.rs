@@ -40,6 +40,13 @@ impl SharedKernel {
     pub(super) fn get(&self) -> Result<&Kernel, Unavailable> {
         self.kernel.get_or_init(|| Kernel::read(&self.path)).as_ref().map_err(Clone::clone)
     }
+
+    /// Lets go of what was read: it goes when the last probe does. Should it be needed again, it is read again.
+    pub(super) fn release(&mut self) {
+        if self.kernel.get().is_some() {
+            self.kernel = Arc::default();
+        }
+    }
 }
 
 impl Kernel {

@@ -70,6 +70,7 @@ impl Source for Tcp {
     fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
         let load = || Programs::load(self.kernel.get()?, &self.roots);
         let interval = self.programs.read(load, Programs::read);
+        self.kernel.release();
         Ok(Document::new(MetricType::Tcp, &tick.timestamp, &derive(interval.as_ref()))?)
     }
 

@@ -85,6 +85,8 @@ impl Inner {
             let pid_max = pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
             Sched::load(self.kernel.get()?, self.hierarchy, pid_max)
         };
-        self.programs.read(load, |sched| Arc::new(sched.read()))
+        let interval = self.programs.read(load, |sched| Arc::new(sched.read()));
+        self.kernel.release();
+        interval
     }
 }
