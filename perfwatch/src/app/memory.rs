@@ -13,17 +13,19 @@ pub(super) fn keep_small() {
     }
 }
 
-/// By then the sources are set up and the live charts filled, which takes many times what running does.
-const AFTER_START: Duration = Duration::from_secs(10);
+/// By then most sources are set up and the live charts filled, which takes many times what running does. On a busy
+/// machine it takes longer, so the next releases follow at growing distances.
+const FIRST: Duration = Duration::from_secs(10);
 /// Long queries and exports leave holes behind that the allocator would keep.
-const BETWEEN: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Returns memory that is not used any more to the system, after the start and then now and again.
 pub(super) async fn keep_releasing() {
-    tokio::time::sleep(AFTER_START).await;
+    let mut pause = FIRST;
     loop {
+        tokio::time::sleep(pause).await;
         release_unused();
-        tokio::time::sleep(BETWEEN).await;
+        pause = (pause * 2).min(LONGEST);
     }
 }
 
