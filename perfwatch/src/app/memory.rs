@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-/// Tells glibc's allocator to use few arenas; by default each thread may have one of its own that keeps
-/// what it once used.
+/// Tells glibc's allocator to keep little of what was freed: few arenas, where by default each thread may have one,
+/// and thresholds that stay put, where by default one large buffer raises them to twice its size for good. The end
+/// of an arena is released only by them, not by `malloc_trim`.
 pub(super) fn keep_small() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: called before any other thread exists; unknown parameters are ignored.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
+    for (parameter, value) in
+        [(libc::M_ARENA_MAX, 2), (libc::M_MMAP_THRESHOLD, 256 << 10), (libc::M_TRIM_THRESHOLD, 512 << 10)]
+    {
+        // SAFETY: called before any other thread exists; unknown parameters are ignored.
+        unsafe { libc::mallopt(parameter, value) };
     }
 }
 
