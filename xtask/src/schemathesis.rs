@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::step::{Running, command, quiet, read_lines, root};
+use crate::test::compile;
 
 const VERSION: &str = "4.32.5";
 const PASSWORD: &str = "kx83 admin tail";
@@ -40,9 +41,7 @@ pub fn schemathesis(options: &Options) -> Result<()> {
             return Ok(());
         }
     };
-    // As `cargo xtask test` does: cargo resolves features per invocation, and would compile all anew for another.
-    let build = command("cargo", &["build", "--workspace", "--locked", "--bins", "--tests"]);
-    quiet("Compiling the server", build)?;
+    quiet("Compiling the server", compile())?;
 
     let mut tally = Tally::default();
     let mut most = vec!["--phases=examples,coverage,fuzzing".to_owned()];

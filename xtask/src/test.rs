@@ -56,11 +56,6 @@ impl Suite {
         }
     }
 
-    /// Whether there is such a suite yet.
-    fn exists(self) -> bool {
-        self != Self::E2e || root().join("frontend/e2e/run.mjs").exists()
-    }
-
     fn command(self) -> Command {
         match self {
             Self::Rust => command(
@@ -159,22 +154,23 @@ fn without_colours(line: &str) -> String {
     plain
 }
 
+/// Compiles tests and server, all at once: cargo resolves features per invocation, and would compile what suites
+/// share once for each. The debug server serves the page from frontend/dist, so a changed page needs no compiler.
+pub fn compile() -> Command {
+    command("cargo", &["build", "--workspace", "--locked", "--bins", "--tests"])
+}
+
 pub fn test(options: &Options) -> Result<()> {
     prerequisites::ensure(Purpose::Test)?;
     build_ebpf::ensure()?;
     page::build()?;
     let suites = if options.suites.is_empty() { &Suite::ALL[..] } else { &options.suites };
     if suites.iter().any(|suite| *suite != Suite::Unit) {
-        // All at once: cargo resolves features per invocation, and would compile what suites share once for each.
-        // The debug server serves the page from frontend/dist, so a changed page needs no compiler.
-        run(
-            "Compiling tests and server",
-            command("cargo", &["build", "--workspace", "--locked", "--bins", "--tests"]),
-        )?;
+        run("Compiling tests and server", compile())?;
     }
     let mut total = Count::default();
     let mut table = Vec::new();
-    for &suite in suites.iter().filter(|suite| suite.exists()) {
+    for &suite in suites {
         let started = Instant::now();
         let mut count = Count::default();
         let status = read_lines(suite.title(), suite.command(), |line| {
