@@ -1,5 +1,7 @@
 //! The sampling settings in the `config` table: what a user set last, which the environment only precedes.
 
+pub(super) mod sql;
+
 use std::time::Duration;
 
 use super::{Result, Store};

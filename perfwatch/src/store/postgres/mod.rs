@@ -231,7 +231,8 @@ impl Store for PostgresStore {
     }
 
     async fn archive_policy(&self) -> Result<ArchivePolicy> {
-        settings::archive_policy(self).await
+        let pool = self.ready().await?;
+        settings::archive_policy(pool, pool).await
     }
 
     async fn set_archive_policy(&self, policy: &ArchivePolicy) -> Result<()> {

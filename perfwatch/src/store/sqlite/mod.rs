@@ -187,7 +187,7 @@ impl Store for SqliteStore {
     }
 
     async fn archive_policy(&self) -> Result<ArchivePolicy> {
-        settings::archive_policy(self).await
+        settings::archive_policy(&self.read, &self.write).await
     }
 
     async fn set_archive_policy(&self, policy: &ArchivePolicy) -> Result<()> {
