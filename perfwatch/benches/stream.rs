@@ -5,7 +5,7 @@
 //!    writes the same bytes to as many sockets.
 //! 2. 5,000 clients and 200 logins at once: how long `/health` takes meanwhile.
 //!
-//! `cargo bench -p perfwatch --bench stream [-- <clients> <crowd> <logins>]`
+//! `cargo bench -p perfwatch --bench stream [-- <clients> <crowd> <logins>] [--json <file>]`
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -33,13 +33,17 @@ fn main() {
     let most = rustix::process::Rlimit { current: files.maximum, maximum: files.maximum };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, most).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        fan_out(number(0, 1000)).await;
-        crowd(number(1, 5000), number(2, 200)).await;
+    let figures = runtime.block_on(async {
+        let fan_out = fan_out(number(0, 1000)).await;
+        let crowd = crowd(number(1, 5000), number(2, 200)).await;
+        json!({"fan_out": fan_out, "crowd": crowd})
     });
+    if let Some(file) = std::env::args().skip_while(|arg| arg != "--json").nth(1) {
+        std::fs::write(file, figures.to_string()).unwrap();
+    }
 }
 
-async fn fan_out(count: usize) {
+async fn fan_out(count: usize) -> Value {
     let server = Server::start().await;
     let alone = server.cpu_of(TICKS).await;
     let rss_alone = server.rss();
@@ -76,9 +80,18 @@ async fn fan_out(count: usize) {
         rss_alone as f64 / 1e3,
         rss.saturating_sub(rss_alone) as f64 / count as f64
     );
+    json!({
+        "clients": count,
+        "cpu_per_client_us": per_client,
+        "floor_cpu_per_client_us": micros(floor) / count as f64,
+        "first_to_last_median_ms": spread(&ticks),
+        "behind_the_first_p99_ms": percentile(&late, 0.99),
+        "rss_kib": rss,
+        "message_bytes": size,
+    })
 }
 
-async fn crowd(count: usize, logins: usize) {
+async fn crowd(count: usize, logins: usize) -> Value {
     let server = Server::start().await;
     let _clients = Clients::connect(&server, count).await;
     let quiet = health(&server, Duration::from_secs(5), &watch::Sender::new(false)).await;
@@ -113,6 +126,14 @@ async fn crowd(count: usize, logins: usize) {
         );
     }
     println!("  RSS                    {:8.1} MB", server.rss() as f64 / 1e3);
+    json!({
+        "clients": count,
+        "logins": logins,
+        "accepted": accepted,
+        "quiet_health_p99_ms": percentile(&quiet, 0.99),
+        "health_p99_ms": percentile(&busy, 0.99),
+        "rss_kib": server.rss(),
+    })
 }
 
 struct Server {
