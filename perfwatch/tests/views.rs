@@ -5,7 +5,7 @@
 #[path = "support/postgres.rs"]
 mod postgres;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use perfwatch::config::Roots;
@@ -255,6 +255,32 @@ fn queries() -> Vec<(String, String)> {
     queries
 }
 
+#[test]
+fn the_dashboard_shows_every_view_and_no_panel_covers_another() {
+    let asked: String = queries().into_iter().map(|(_, query)| query + " ").collect();
+    for view in FLAT.iter().map(|(view, _)| *view).chain(LISTS) {
+        assert!(asked.contains(&format!(" {view} ")), "{view} is in no panel");
+    }
+    let role = file("deploy/grafana/reader.sql");
+    for view in FLAT.iter().map(|(view, _)| *view).chain(LISTS) {
+        assert!(role.contains(&format!(" {view}")), "the reader may not read {view}");
+    }
+    for name in ["postgresql", "prometheus"] {
+        let text = file(&format!("deploy/grafana/dashboards/{name}.json"));
+        let dashboard: Value = serde_json::from_str(&text).unwrap();
+        let (mut ids, mut cells) = (BTreeSet::new(), BTreeSet::new());
+        for panel in dashboard["panels"].as_array().unwrap() {
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{name}: two panels {}", panel["id"]);
+            let at = |side: &str| panel["gridPos"][side].as_u64().unwrap();
+            assert!(at("x") + at("w") <= 24, "{name}: {} is too wide", panel["title"]);
+            for (x, y) in (0..at("w")).flat_map(|x| (0..at("h")).map(move |y| (x, y))) {
+                let free = cells.insert((at("x") + x, at("y") + y));
+                assert!(free, "{name}: {} covers another panel", panel["title"]);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_dashboard_is_answered_as_the_reader_and_nothing_else_is() {
     let rows = rows();
@@ -272,8 +298,9 @@ async fn the_dashboard_is_answered_as_the_reader_and_nothing_else_is() {
         let sql = expanded(&query, &host);
         let answer = sqlx::query(AssertSqlSafe(sql.clone())).fetch_all(&mut reader).await;
         let answer = answer.unwrap_or_else(|error| panic!("{panel}: {error}\n{sql}"));
-        // Without rights for eBPF there are neither.
-        let needs_ebpf = sql.contains("perfwatch_processes") || sql.contains("perfwatch_scheduler");
+        // Without rights for eBPF there are none of these.
+        let of_ebpf = ["perfwatch_processes", "perfwatch_scheduler", "perfwatch_block_io", "perfwatch_tcp"];
+        let needs_ebpf = of_ebpf.iter().any(|view| sql.contains(view));
         assert!(needs_ebpf || !answer.is_empty(), "{panel}: no rows\n{sql}");
     }
     for forbidden in [
