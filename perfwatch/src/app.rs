@@ -135,6 +135,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         writer: writer_stats,
         auth,
         settings,
+        diagnose: doctor::diagnose,
         options: Options {
             allowed_hosts: config.server.allowed_hosts.clone(),
             cors_origins: config.server.cors_origins.clone(),
@@ -207,13 +208,7 @@ pub async fn snapshot(config: &Config) -> Result<String> {
 pub async fn diagnose(config: Config) -> Result<Diagnosis> {
     let settings = Settings { interval: Duration::from_secs(1), ..config.sampling.settings.clone() };
     let (snapshot, board) = measure_once(&config, settings).await?;
-    let perf_events =
-        snapshot.documents.iter().find(|document| document.metric_type == MetricType::PerfEvents);
-    let perf_events = match perf_events {
-        Some(document) => serde_json::from_slice(&document.json)?,
-        None => serde_json::Value::Null,
-    };
-    Ok(doctor::diagnose(&config.roots, &board.reports(), &perf_events))
+    Ok(doctor::diagnose(&config.roots, &board.reports(), Some(&snapshot)))
 }
 
 /// The first snapshot primes the rates; the one at the next tick has them and is returned.

@@ -8,6 +8,7 @@ mod api_tokens;
 mod audit;
 mod configuration;
 mod docs;
+mod doctor;
 mod error;
 mod extract;
 mod guard;
@@ -32,7 +33,9 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::auth::Auth;
 use crate::config::Roots;
-use crate::snapshot::source::{Board, Settings};
+use crate::snapshot::Snapshot;
+use crate::snapshot::diagnosis::Diagnosis;
+use crate::snapshot::source::{Board, Report, Settings};
 use crate::store::{Store, writer};
 use crate::stream::Hub;
 
@@ -54,6 +57,9 @@ struct Shared {
     changing: Mutex<()>,
 }
 
+/// The doctor, asked with the sources' reports and the newest snapshot. It reads /proc and /sys.
+pub type Diagnose = fn(&Roots, &[Report], Option<&Snapshot>) -> Diagnosis;
+
 /// What an [`AppState`] is made of.
 #[derive(Debug)]
 pub struct Parts {
@@ -65,6 +71,7 @@ pub struct Parts {
     pub auth: Arc<Auth>,
     /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
     pub settings: watch::Sender<Settings>,
+    pub diagnose: Diagnose,
     pub options: Options,
     /// Turns true when the server stops: streams say goodbye.
     pub shutdown: watch::Receiver<bool>,

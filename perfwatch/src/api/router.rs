@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, api_tokens, audit, configuration, docs, error, guard, health, history, openapi, page,
-    prometheus, retention, sources, users, ws,
+    AppState, account, api_tokens, audit, configuration, docs, doctor, error, guard, health, history,
+    openapi, page, prometheus, retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -23,6 +23,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(health::routes())
         .merge(account::routes())
         .merge(sources::routes())
+        .merge(doctor::routes())
         .merge(history::routes())
         .merge(retention::routes())
         .merge(configuration::routes())

@@ -4,62 +4,19 @@ mod machine;
 
 use std::fmt::Write;
 
-use serde::Serialize;
-
 use crate::config::Roots;
-use crate::snapshot::MetricType;
+pub use crate::snapshot::diagnosis::{Diagnosis, Finding, Status};
 use crate::snapshot::source::{Method, Report, State};
+use crate::snapshot::{MetricType, Snapshot};
 
-/// How a finding stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// In use.
-    Ok,
-    /// Not there, and no setting of this machine would bring it.
-    Note,
-    /// It could be used and is not.
-    Problem,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    pub name: String,
-    pub status: Status,
-    pub detail: String,
-    /// The exact command or setting that would mend it.
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { name: name.into(), status: Status::Ok, detail: detail.into(), remedy: None }
-    }
-
-    fn note(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { status: Status::Note, ..Self::ok(name, detail) }
-    }
-
-    fn problem(name: impl Into<String>, detail: impl Into<String>, remedy: Option<String>) -> Self {
-        Self { status: Status::Problem, remedy, ..Self::ok(name, detail) }
-    }
-}
-
-/// Everything the doctor found, in the order it is printed.
-#[derive(Debug, Serialize)]
-pub struct Diagnosis {
-    pub machine: Vec<Finding>,
-    pub sources: Vec<Finding>,
-    pub events: Vec<Finding>,
-}
-
-/// Looks at the machine, and at how each source and each event stood after it was sampled. `perf_events` is the
-/// document of that type.
-pub fn diagnose(roots: &Roots, reports: &[Report], perf_events: &serde_json::Value) -> Diagnosis {
+/// Looks at the machine, and at how each source and each event stood when the newest snapshot was taken.
+pub fn diagnose(roots: &Roots, reports: &[Report], newest: Option<&Snapshot>) -> Diagnosis {
+    let perf_events = newest.and_then(|snapshot| snapshot.document(MetricType::PerfEvents));
+    let perf_events = perf_events.and_then(|document| serde_json::from_slice(&document.json).ok());
     Diagnosis {
         machine: machine::findings(roots),
         sources: reports.iter().map(source).collect(),
-        events: events(perf_events, counters_remedy(reports)),
+        events: events(&perf_events.unwrap_or_default(), counters_remedy(reports)),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod block_io;
 pub mod counters;
 pub mod cpulist;
 pub mod derive;
+pub mod diagnosis;
 pub mod dictionary;
 pub mod histogram;
 pub mod latency;
@@ -132,6 +133,11 @@ pub struct Snapshot {
 impl Snapshot {
     pub fn new(timestamp: OffsetDateTime, documents: Vec<Document>) -> Self {
         Self { timestamp, documents, message: OnceLock::new() }
+    }
+
+    /// What one source made of this tick.
+    pub fn document(&self, of: MetricType) -> Option<&Document> {
+        self.documents.iter().find(|document| document.metric_type == of)
     }
 
     /// The WebSocket message `{"type":"metrics",…}`, assembled once and shared.

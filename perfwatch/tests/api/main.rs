@@ -16,6 +16,7 @@ macro_rules! contract {
             mod browser;
             mod configuration;
             mod connections;
+            mod doctor;
             mod encrypted;
             mod history;
             mod metrics;

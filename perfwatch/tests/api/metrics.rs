@@ -10,14 +10,14 @@ use perfwatch::api::Options;
 use perfwatch::config::Roots;
 use perfwatch::snapshot::dictionary::{self, Export};
 use perfwatch::snapshot::source::Tick;
-use perfwatch::snapshot::{Document, MetricType, Snapshot};
+use perfwatch::snapshot::{MetricType, Snapshot};
 use perfwatch::{collectors, probes};
 use reqwest::Method;
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::{start, start_with};
-use crate::server::{Server, Setup, body, detail};
+use crate::server::{Server, Setup, body, detail, snapshot_of};
 
 async fn open_to_all() -> Option<Server> {
     start_with(Setup { options: Options { public_metrics: true, ..Options::default() }, ..Setup::default() }).await
@@ -44,8 +44,7 @@ fn publish_this_machine(server: &Server) {
 }
 
 fn publish(server: &Server, documents: &[(MetricType, serde_json::Value)]) {
-    let documents = documents.iter().map(|(of, body)| Document::new(*of, "t", body).unwrap()).collect();
-    server.hub.publish(&Arc::new(Snapshot::new(OffsetDateTime::UNIX_EPOCH, documents)));
+    server.hub.publish(&snapshot_of(documents));
 }
 
 #[tokio::test]

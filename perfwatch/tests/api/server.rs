@@ -119,6 +119,7 @@ impl Server {
             writer: Some(Arc::new(store::writer::Stats::default())),
             auth: Arc::new(auth),
             settings: settings.clone(),
+            diagnose: perfwatch::doctor::diagnose,
             options: setup.options,
             shutdown: shutdown.clone(),
         });
@@ -183,6 +184,12 @@ pub fn snapshot(n: i64, padding: &str) -> Arc<Snapshot> {
     let document =
         Document::new(MetricType::Cpu, &stamp, &json!({"usage_percent": n, "padding": padding})).unwrap();
     Arc::new(Snapshot::new(at, vec![document]))
+}
+
+/// A snapshot of these documents, taken at the epoch.
+pub fn snapshot_of(documents: &[(MetricType, Value)]) -> Arc<Snapshot> {
+    let documents = documents.iter().map(|(of, body)| Document::new(*of, "t", body).unwrap()).collect();
+    Arc::new(Snapshot::new(OffsetDateTime::UNIX_EPOCH, documents))
 }
 
 /// The JSON of an answer that must have `status`.

@@ -27,7 +27,14 @@ async fn a_read_token_reads_and_changes_nothing() {
     let made = create(&server, &login, json!({"name": "script", "scopes": ["read"]})).await;
     assert!(secret(&made).starts_with("pwt_"));
     assert_eq!((&made["name"], &made["scopes"]), (&json!("script"), &json!(["read"])));
-    for path in ["/api/auth/me", "/api/sources", "/api/config", "/api/retention", "/api/history/metrics/types"] {
+    for path in [
+        "/api/auth/me",
+        "/api/sources",
+        "/api/doctor",
+        "/api/config",
+        "/api/retention",
+        "/api/history/metrics/types",
+    ] {
         assert_eq!(server.get_as(secret(&made), path).await.status(), 200, "{path}");
     }
     for (method, path) in [
@@ -54,7 +61,7 @@ async fn a_metrics_token_reads_nothing_else() {
     let Some(server) = start().await else { return };
     let login = server.token().await;
     let made = create(&server, &login, json!({"name": "prometheus", "scopes": ["metrics"]})).await;
-    for path in ["/api/auth/me", "/api/sources", "/api/config"] {
+    for path in ["/api/auth/me", "/api/sources", "/api/doctor", "/api/config"] {
         detail(server.get_as(secret(&made), path).await, 403).await;
     }
     let url = format!("ws://{}/api/ws/metrics?token={}", server.address, secret(&made));
