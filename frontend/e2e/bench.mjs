@@ -1,38 +1,48 @@
 /**
- * What an open dashboard costs the reader's machine: `npm run bench -- [--seconds N] [--json FILE]`.
+ * What an open dashboard costs the reader's machine: `npm run bench -- [--minutes N] [--json FILE]`.
  *
  * The real server ticks once a second, every card is open on a full window of 15 minutes, and Chromium itself tells
  * how much CPU time its main thread took. The floor, measured in the same run, is a page that only parses each message.
+ * With 60 minutes it shows whether memory stays flat over an hour: the heap is read after a collection each time.
  */
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { Browser, missingBrowser } from './harness/browser.mjs';
 import { Server } from './harness/server.mjs';
 
 const { values: options } = parseArgs({
-  options: { seconds: { type: 'string', default: '60' }, json: { type: 'string' } },
+  options: { minutes: { type: 'string', default: '1' }, json: { type: 'string' } },
 });
-const seconds = Number(options.seconds);
+const seconds = Number(options.minutes) * 60;
 const SETTLE_MS = 8000;
-const WINDOW_S = 900;
+const FLOOR_S = 30;
+/** As much as the page keeps: a buffer that still fills would look like a leak. */
+const KEPT_TICKS = 3600 + 256;
+/** Readings of the heap over the run. */
+const READINGS = 30;
 
 /**
- * Runs in the page: the server, just started, cannot have 15 minutes yet, so the first message is filled up with
- * its own documents at earlier times. Later messages pass as they are.
+ * Runs in the page: the server, just started, cannot have an hour yet, so before the first message come its own
+ * documents at earlier times, in messages of the size the server sends. Later messages pass as they are.
  */
-function fillWindow(length) {
+function fillBuffers(length) {
   const Native = window.WebSocket;
+  const CHUNK = 120;
   let filled = false;
-  const fill = (text) => {
+  const fill = (text, handler) => {
     const message = JSON.parse(text);
     const { snapshots } = message;
     const start = Date.parse(snapshots[0].timestamp);
-    const earlier = Array.from({ length }, (_, i) => ({
-      ...snapshots[i % snapshots.length],
-      timestamp: new Date(start - (length - i) * 1000).toISOString(),
-    }));
-    return JSON.stringify({ ...message, snapshots: [...earlier, ...snapshots] });
+    for (let first = 0; first < length; first += CHUNK) {
+      const earlier = Array.from({ length: Math.min(CHUNK, length - first) }, (_, i) => ({
+        ...snapshots[(first + i) % snapshots.length],
+        timestamp: new Date(start - (length - first - i) * 1000).toISOString(),
+      }));
+      handler({ data: JSON.stringify({ ...message, snapshots: earlier }) });
+    }
+    handler({ data: text });
   };
   window.WebSocket = class extends Native {
     set onmessage(handler) {
@@ -41,15 +51,64 @@ function fillWindow(length) {
         ((event) => {
           if (filled || !event.data.startsWith('{"type":"history"')) return handler(event);
           filled = true;
-          return handler({ data: fill(event.data) });
+          return fill(event.data, handler);
         });
     }
   };
 }
 
-/** Main-thread CPU seconds and bytes of the heap, after a collection. */
-async function read(cdp) {
-  await cdp.send('HeapProfiler.collectGarbage');
+/** Runs in the page: when the dashboard was there to be used, and which tasks held the main thread until then. */
+function noteLoad() {
+  const seen = { longTasks: [] };
+  window.perfwatchLoad = seen;
+  new PerformanceObserver((list) => {
+    for (const { startTime, duration } of list.getEntries()) seen.longTasks.push([startTime, duration]);
+  }).observe({ type: 'longtask', buffered: true });
+  new MutationObserver((_, observer) => {
+    seen.mounted ??= document.querySelector('#cpu') === null ? undefined : performance.now();
+    if (document.querySelector('#cpu canvas') === null) return;
+    seen.chart = performance.now();
+    observer.disconnect();
+  }).observe(document, { childList: true, subtree: true });
+}
+
+async function load(browser, server, session) {
+  const page = await browser.page({ server, session, width: 1920, height: 1080 });
+  await page.addInitScript(noteLoad);
+  await page.goto('/?window=15');
+  await page.locator('#cpu canvas').first().waitFor();
+  const { seen, paint, scripts } = await page.evaluate(() => ({
+    seen: window.perfwatchLoad,
+    paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null,
+    scripts: performance
+      .getEntriesByType('resource')
+      .filter(({ name }) => name.endsWith('.js'))
+      .map(({ name, encodedBodySize }) => ({ name, size: encodedBodySize })),
+  }));
+  const before = scripts.filter(({ name }) => !name.includes('/echarts-'));
+  // The last long task that began before the page was mounted still kept it from answering.
+  const busyUntil = seen.longTasks
+    .filter(([start]) => start < seen.mounted)
+    .map(([start, duration]) => start + duration);
+  return {
+    first_load_sent_kib: before.reduce((sum, { size }) => sum + size, 0) / 1024,
+    first_load_gzip_kib: await gzipKib(before.map(({ name }) => name)),
+    first_paint_ms: paint,
+    interactive_ms: Math.max(seen.mounted, ...busyUntil),
+    first_chart_ms: seen.chart,
+  };
+}
+
+/** The scripts as gzip would send them; the server itself sends them smaller still. */
+async function gzipKib(urls) {
+  const sizes = await Promise.all(
+    urls.map(async (url) => gzipSync(new Uint8Array(await (await fetch(url)).arrayBuffer())).length),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0) / 1024;
+}
+
+/** What Chromium counts: CPU seconds of the main thread, bytes of the heap. */
+async function metrics(cdp) {
   const { metrics } = await cdp.send('Performance.getMetrics');
   const of = (name) => metrics.find((metric) => metric.name === name).value;
   return {
@@ -57,47 +116,63 @@ async function read(cdp) {
     busy: of('TaskDuration'),
     script: of('ScriptDuration'),
     layout: of('LayoutDuration') + of('RecalcStyleDuration'),
-    heap: of('JSHeapUsedSize'),
+    heap: of('JSHeapUsedSize') / 1024,
     nodes: of('Nodes'),
   };
 }
 
-async function watch(page) {
+async function collected(cdp) {
+  await cdp.send('HeapProfiler.collectGarbage');
+  return await metrics(cdp);
+}
+
+/** KiB an hour by least squares over `[seconds, KiB]`. */
+function slope(points) {
+  const mean = (k) => points.reduce((sum, point) => sum + point[k], 0) / points.length;
+  const [x, y] = [mean(0), mean(1)];
+  const above = points.reduce((sum, point) => sum + (point[0] - x) * (point[1] - y), 0);
+  const below = points.reduce((sum, point) => sum + (point[0] - x) ** 2, 0);
+  return (3600 * above) / below;
+}
+
+async function watch(page, length) {
   const cdp = await page.context().newCDPSession(page);
   // CPU time of the main thread: on a busy machine its tasks take longer, but no more of it.
   await cdp.send('Performance.enable', { timeDomain: 'threadTicks' });
   await sleep(SETTLE_MS);
-  const before = await read(cdp);
-  await sleep(seconds * 1000);
-  const after = await read(cdp);
-  const share = (part) => (100 * (after[part] - before[part])) / (after.at - before.at);
+  const first = await collected(cdp);
+  const readings = [first];
+  const spent = { at: 0, busy: 0, script: 0, layout: 0 };
+  const every = Math.max(5, length / READINGS);
+  while (readings.at(-1).at < first.at + length) {
+    // Time is taken between collections: those are ours, not the page's.
+    const before = await metrics(cdp);
+    await sleep(every * 1000);
+    const after = await metrics(cdp);
+    for (const part of Object.keys(spent)) spent[part] += after[part] - before[part];
+    readings.push(await collected(cdp));
+  }
+  const share = (part) => (100 * spent[part]) / spent.at;
+  const last = readings.at(-1);
   return {
     busy_percent: share('busy'),
     script_percent: share('script'),
     layout_percent: share('layout'),
-    heap_kib: after.heap / 1024,
-    heap_growth_kib: (after.heap - before.heap) / 1024,
-    node_growth: after.nodes - before.nodes,
+    heap_start_kib: first.heap,
+    heap_end_kib: last.heap,
+    heap_slope_kib_per_hour: slope(readings.map(({ at, heap }) => [at, heap])),
+    node_growth: last.nodes - first.nodes,
+    heap_over_time_kib: readings.map(({ at, heap }) => [Math.round(at - first.at), Math.round(heap)]),
   };
 }
 
 async function dashboard(browser, server, session) {
-  const page = await browser.page({ server, session, width: 1920, height: 1080 });
-  await page.addInitScript(fillWindow, WINDOW_S);
+  // Every card is looked at: those far down would not be drawn while they are out of sight.
+  const page = await browser.page({ server, session, width: 1920, height: 2400 });
+  await page.addInitScript(fillBuffers, KEPT_TICKS);
   await page.goto('/?window=15');
   await page.locator('#cpu canvas').first().waitFor();
-  const load = await page.evaluate(() => {
-    const scripts = performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('.js'));
-    const first = scripts.filter(({ name }) => !name.includes('/echarts-'));
-    return {
-      first_paint_ms: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null,
-      first_chart_ms: performance.now(),
-      first_load_kib: first.reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0) / 1024,
-    };
-  });
-  // Every card is looked at: those far down are not drawn while they are out of sight.
-  await page.setViewportSize({ width: 1920, height: 2400 });
-  return { ...(await watch(page)), ...load };
+  return await watch(page, seconds);
 }
 
 async function floor(browser, server, session) {
@@ -107,7 +182,7 @@ async function floor(browser, server, session) {
     const socket = new WebSocket(`ws://${location.host}/api/ws/metrics?backfill=720`, ['bearer', token]);
     socket.onmessage = (event) => JSON.parse(event.data);
   }, session.token);
-  return (await watch(page)).busy_percent;
+  return (await watch(page, Math.min(seconds, FLOOR_S))).busy_percent;
 }
 
 const missing = missingBrowser();
@@ -119,12 +194,19 @@ if (missing !== null) {
   try {
     const session = await server.login();
     await sleep(10_000);
-    const figures = await dashboard(browser, server, session);
+    const figures = await load(browser, server, session);
+    await browser.closePages();
+    const { heap_over_time_kib, ...cost } = await dashboard(browser, server, session);
+    Object.assign(figures, cost);
     await browser.closePages();
     figures.floor_busy_percent = await floor(browser, server, session);
     console.log(`the dashboard over ${seconds} s: ticks of 1 s, a window of 15 minutes, every card in sight`);
     for (const [name, value] of Object.entries(figures))
-      console.log(`  ${name.padEnd(20)}${value.toFixed(2)}`);
+      console.log(`  ${name.padEnd(24)}${value.toFixed(2)}`);
+    console.log(
+      '  heap after a collection, KiB at s: ' +
+        heap_over_time_kib.map((p) => p.reverse().join(' at ')).join(', '),
+    );
     if (options.json !== undefined) await writeFile(options.json, JSON.stringify(figures));
   } finally {
     await browser.close();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { timeToX, xToTime } from '@/charts/geometry';
-import { heatColour } from '@/charts/palette';
+import { HEAT_STEPS, heatColour, heatPixels, heatStep } from '@/charts/palette';
 import { niceScale } from '@/charts/scale';
 import { sparkPath } from '@/charts/sparkline';
 import { points, timelineOption, type TimelineInput } from '@/charts/timeline';
@@ -20,6 +20,17 @@ interface Drawn {
 }
 const drawn = (part: Partial<TimelineInput> = {}) =>
   timelineOption({ ...input, ...part }) as unknown as Drawn;
+
+describe('the heat scale as pixels', () => {
+  it('holds the colours of the scale as ImageData does', () => {
+    const bytes = new Uint8Array(heatPixels('dark').buffer);
+    for (const step of [0, 100, HEAT_STEPS - 1]) {
+      const [r, g, b] = heatColour(step / (HEAT_STEPS - 1), 'dark');
+      expect([...bytes.slice(step * 4, step * 4 + 4)]).toEqual([r, g, b, 255]);
+    }
+    expect([-1, 0, 0.5, 1, 7].map(heatStep)).toEqual([0, 0, 128, 255, 255]);
+  });
+});
 
 describe('points', () => {
   it('draws a gap where there was no data', () => {

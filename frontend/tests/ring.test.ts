@@ -23,6 +23,18 @@ describe('Ring', () => {
     expect([...ring.slice('a', 0).values]).toEqual([1, 2, 3, 4]);
   });
 
+  it('visits the numbers of a series in order and leaves absent ones out', () => {
+    const ring = filled(3, 4);
+    ring.push(50, [['b', 1]]);
+    ring.push(60, [['a', 6]]);
+    const seen: number[][] = [];
+    ring.each('a', ring.indexFrom(40), ring.size, (value, time) => seen.push([time, value]));
+    expect(seen).toEqual([
+      [40, 4],
+      [60, 6],
+    ]);
+  });
+
   it('has no value where a series was absent, also in a slot used before', () => {
     const ring = filled(3, 3);
     ring.push(40, [['b', 1]]);

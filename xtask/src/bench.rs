@@ -29,6 +29,9 @@ pub struct Options {
     /// How often each runs
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// How long `page` watches the open dashboard; 60 shows whether its memory stays flat
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    minutes: u32,
     /// Where to write the figures
     #[arg(long, value_name = "FILE", default_value = "target/bench/report.json")]
     json: PathBuf,
@@ -55,7 +58,10 @@ pub fn bench(options: &Options) -> Result<()> {
         for number in 1..=report.runs {
             let file = folder.join(format!("{name}.{number}.json"));
             let _ = std::fs::remove_file(&file);
-            run(&format!("{name}, run {number} of {}", report.runs), measuring(name, &file)?)?;
+            run(
+                &format!("{name}, run {number} of {}", report.runs),
+                measuring(name, &file, options.minutes)?,
+            )?;
             // A benchmark that writes no figures has printed what it has to say.
             if let Ok(text) = std::fs::read_to_string(&file) {
                 let figures: Value =
@@ -78,11 +84,11 @@ pub fn bench(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measuring(name: &str, file: &Path) -> Result<Command> {
+fn measuring(name: &str, file: &Path, minutes: u32) -> Result<Command> {
     if name == PAGE {
         let server = build::build()?;
         let mut page = npm(&["run", "--silent", "bench", "--", "--json"]);
-        page.arg(file).env("PERFWATCH_BINARY", server);
+        page.arg(file).args(["--minutes", &minutes.to_string()]).env("PERFWATCH_BINARY", server);
         return Ok(page);
     }
     let mut bench = command("cargo", &["bench", "--locked", "--package", "perfwatch", "--bench", name, "--"]);

@@ -2,7 +2,7 @@
 import { nanoseconds } from '@/format/units';
 import { rowLow, rowOf, type Column } from '@/series/histogram';
 import type { Span } from './geometry';
-import { heatColour, type Theme } from './palette';
+import { heatPixels, heatStep, type Theme } from './palette';
 import { GAP } from './timeline';
 
 export interface HeatInput {
@@ -50,6 +50,8 @@ export function heatmap(input: HeatInput): Heat {
   const { low, high, most } = extent(input.columns);
   const height = high - low + 1;
   const pixels = new Uint8ClampedArray(width * height * 4);
+  const cells = new Uint32Array(pixels.buffer);
+  const scale = heatPixels(input.theme);
   const top = Math.log1p(most);
   input.columns.forEach((column, index) => {
     const x = Math.ceil(((input.times[index] ?? NaN) - from) / input.interval) - 1;
@@ -58,7 +60,7 @@ export function heatmap(input: HeatInput): Heat {
       const y = high - drawnRow(column[i] ?? 0);
       // Counts span orders of magnitude; a lone outlier must still be seen.
       const share = 0.12 + 0.88 * (Math.log1p(column[i + 1] ?? 0) / top);
-      pixels.set([...heatColour(share, input.theme), 255], (y * width + x) * 4);
+      cells[y * width + x] = scale[heatStep(share)] ?? 0;
     }
   });
   return { width, height, pixels, rows: { low, high }, most };

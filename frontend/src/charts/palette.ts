@@ -80,3 +80,25 @@ export function heatColour(share: number, theme: Theme): Rgb {
     Math.round(from[channel] + (to[channel] - from[channel]) * (position - index));
   return [mix(0), mix(1), mix(2)];
 }
+
+/** Steps of the scale that pixels are drawn in; more nobody tells apart. */
+export const HEAT_STEPS = 256;
+const packed = new Map<Theme, Uint32Array>();
+
+/** The scale as whole pixels, so that a picture of a hundred thousand cells a tick allocates nothing for them. */
+export function heatPixels(theme: Theme): Uint32Array {
+  let scale = packed.get(theme);
+  if (scale === undefined) {
+    const bytes = new Uint8Array(HEAT_STEPS * 4);
+    for (let i = 0; i < HEAT_STEPS; i += 1)
+      bytes.set([...heatColour(i / (HEAT_STEPS - 1), theme), 255], i * 4);
+    // As bytes of red, green, blue, alpha in the machine's own order: what ImageData holds.
+    scale = new Uint32Array(bytes.buffer);
+    packed.set(theme, scale);
+  }
+  return scale;
+}
+
+/** The place of a share between 0 and 1 in `heatPixels`. */
+export const heatStep = (share: number): number =>
+  Math.round(Math.min(1, Math.max(0, share)) * (HEAT_STEPS - 1));

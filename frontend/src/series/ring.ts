@@ -92,6 +92,17 @@ export class Ring {
     return time - this.timeAt(after - 1) < this.timeAt(after) - time ? after - 1 : after;
   }
 
+  /** Calls `visit` for every number of a series between two indices, without copying. */
+  each(name: string, first: number, end: number, visit: (value: number, time: number) => void): void {
+    const column = this.columns.get(name);
+    if (column === undefined) return;
+    for (let i = first; i < end; i += 1) {
+      const slot = this.slot(i);
+      const value = column[slot] ?? NaN;
+      if (!Number.isNaN(value)) visit(value, this.times[slot] ?? NaN);
+    }
+  }
+
   /** Copies of the samples from `time` to `until`, oldest first. */
   slice(name: string, time: number, until = Infinity): Slice {
     const first = this.indexFrom(time);
