@@ -7,6 +7,7 @@
 
 pub mod accumulator;
 pub mod codec;
+pub mod events;
 pub mod histogram;
 pub mod shape;
 pub mod template;

@@ -82,6 +82,19 @@ fn counts_of_cpus_and_cores() {
 }
 
 #[test]
+fn the_first_document_tells_what_started() {
+    let two = Machine::new("many").two("cpu");
+    assert_eq!(
+        two.first["events"],
+        json!([
+            {"kind": "machine_started", "timestamp": "2026-11-21T08:16:33Z"},
+            {"kind": "perfwatch_started", "timestamp": "2026-01-02T03:04:05Z"},
+        ])
+    );
+    assert_eq!(two.second["events"], json!([]));
+}
+
+#[test]
 fn a_cpu_that_went_offline_leaves_a_gap_and_moves_no_other() {
     let machine = Machine::new("many");
     let two = machine.two("cpu");

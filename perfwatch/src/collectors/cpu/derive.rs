@@ -1,10 +1,12 @@
 //! From two samples of `/proc/stat` to shares of time and rates.
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::raw::{Raw, Times};
 use crate::collectors::counter::Rates;
 use crate::snapshot::derive::{percent, round};
+use crate::snapshot::rfc3339;
 
 /// Percentages are shares of the time of all CPUs, 0 to 100; `user` includes `guest`.
 #[derive(Debug, Serialize, PartialEq)]
@@ -34,11 +36,33 @@ pub(super) struct Body {
     forks_per_sec: Option<f64>,
     processes_running: Option<u64>,
     processes_blocked: Option<u64>,
+    events: Vec<Event>,
+}
+
+/// For charts to mark, in the first document of a run.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Event {
+    /// The machine itself, as `/proc/stat` tells.
+    MachineStarted { timestamp: String },
+    /// This program.
+    PerfwatchStarted { timestamp: String },
+}
+
+impl Event {
+    fn of_start(raw: &Raw, timestamp: &str) -> Vec<Self> {
+        let booted = raw.booted.and_then(|seconds| i64::try_from(seconds).ok());
+        let booted = booted.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+        let machine = booted.map(|moment| Self::MachineStarted { timestamp: rfc3339(moment) });
+        let here = Self::PerfwatchStarted { timestamp: timestamp.to_owned() };
+        machine.into_iter().chain([here]).collect()
+    }
 }
 
 /// What the document says of the moment besides `/proc/stat`.
 #[derive(Debug, Default)]
-pub(super) struct Context {
+pub(super) struct Context<'a> {
+    pub(super) timestamp: &'a str,
     pub(super) load_avg: Option<[f64; 3]>,
     /// By CPU number.
     pub(super) frequency_mhz: Option<Vec<Option<f64>>>,
@@ -94,7 +118,7 @@ impl Shares {
     }
 }
 
-pub(super) fn derive(context: Context, previous: Option<(&Raw, Rates)>, current: &Raw) -> Body {
+pub(super) fn derive(context: Context<'_>, previous: Option<(&Raw, Rates)>, current: &Raw) -> Body {
     let raw = previous.map(|(raw, _)| raw);
     let shares = raw.and_then(|raw| Shares::between(&raw.total, &current.total)).unwrap_or_default();
     let rate = |counter: fn(&Raw) -> Option<u64>| {
@@ -127,6 +151,7 @@ pub(super) fn derive(context: Context, previous: Option<(&Raw, Rates)>, current:
         forks_per_sec: rate(|raw| raw.forks),
         processes_running: current.running,
         processes_blocked: current.blocked,
+        events: if raw.is_none() { Event::of_start(current, context.timestamp) } else { Vec::new() },
     }
 }
 

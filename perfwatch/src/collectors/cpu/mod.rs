@@ -74,6 +74,7 @@ impl Source for Cpu {
                 sensors::physical_cores(&self.roots, self.raw.cpus.iter().map(|(cpu, _)| *cpu));
         }
         let context = Context {
+            timestamp: &tick.timestamp,
             load_avg: self.load_avg(),
             frequency_mhz: self.frequencies.read(&self.raw, !same_cpus),
             temperature_celsius: self.thermometers.read(now),

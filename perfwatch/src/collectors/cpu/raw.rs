@@ -32,6 +32,8 @@ pub(super) struct Raw {
     pub(super) forks: Option<u64>,
     pub(super) running: Option<u64>,
     pub(super) blocked: Option<u64>,
+    /// When the machine started, seconds since the epoch.
+    pub(super) booted: Option<u64>,
 }
 
 impl Raw {
@@ -51,6 +53,7 @@ impl Raw {
                 Some(b"processes") => self.forks = fields.number(),
                 Some(b"procs_running") => self.running = fields.number(),
                 Some(b"procs_blocked") => self.blocked = fields.number(),
+                Some(b"btime") => self.booted = fields.number(),
                 Some([b'c', b'p', b'u', number @ ..]) => {
                     let cpu = Fields::new(number).number().and_then(|n| u32::try_from(n).ok());
                     let cpu = cpu.filter(|cpu| *cpu <= MAX_CPU);

@@ -94,6 +94,12 @@ pub(super) const CPU: &[Field] = &[
     field("forks_per_sec", "1/s", "Processes and threads made.", Gauge("forks_per_second", 1.0)),
     field("processes_running", "", "Tasks that could run.", Gauge("tasks_running", 1.0)),
     field("processes_blocked", "", "Tasks that waited for storage.", Gauge("tasks_blocked", 1.0)),
+    field(
+        "events[#n]",
+        "",
+        "In the first document of a run: when the machine and when PerfWatch started.",
+        None,
+    ),
 ];
 
 pub(super) const MEMORY: &[Field] = &[

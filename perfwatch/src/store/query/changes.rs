@@ -110,7 +110,7 @@ fn add(series: &mut BTreeMap<String, Series>, at: i64, sum: &Accumulator) {
                     series.insert(path.to_owned(), Series::Histogram(first));
                 }
             },
-            Cell::Vacant | Cell::Other(_) => {}
+            Cell::Vacant | Cell::Events(_) | Cell::Other(_) => {}
         }
     }
 }

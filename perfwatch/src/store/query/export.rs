@@ -153,6 +153,7 @@ fn write_row(columns: &[String], stats: super::Stats, at: i64, sum: &Accumulator
                 histogram.write_json(&mut json);
                 write_text(&String::from_utf8_lossy(&json), out);
             }
+            Some(Cell::Events(events)) => write_text(&String::from_utf8_lossy(events.text()), out),
             Some(Cell::Other(json)) => match serde_json::from_slice::<String>(json) {
                 Ok(text) => write_text(&text, out),
                 Err(_) => write_text(&String::from_utf8_lossy(json), out),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::events::Events;
 use super::histogram::Histogram;
 use super::shape::{Found, Kind, Leaf, Shape, visit};
 
@@ -40,6 +41,7 @@ pub enum Cell {
     Vacant,
     Number(Stat),
     Histogram(Box<Histogram>),
+    Events(Events),
     /// The JSON text of the first.
     Other(Box<[u8]>),
 }
@@ -50,6 +52,7 @@ impl Cell {
             Found::Null | Found::Empty => Self::Vacant,
             Found::Number(n) => Self::Number(Stat::one(n)),
             Found::Histogram(map) => Self::Histogram(Box::new(Histogram::from_json(map))),
+            Found::Events(list) => Self::Events(Events::of(list)),
             Found::Other(value) => Self::Other(value.to_string().into_bytes().into()),
         }
     }
@@ -59,6 +62,7 @@ impl Cell {
         match (self, later) {
             (Self::Number(a), Self::Number(b)) => a.merge(&b),
             (Self::Histogram(a), Self::Histogram(b)) => a.merge(&b),
+            (Self::Events(a), Self::Events(b)) => a.merge(b),
             (vacant @ Self::Vacant, later) => *vacant = later,
             _ => {}
         }

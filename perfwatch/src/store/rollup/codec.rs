@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use super::accumulator::{Accumulator, Cell, Stat};
+use super::events::Events;
 use super::histogram::Histogram;
 use super::shape::{Kind, Shape};
 
@@ -39,8 +40,9 @@ pub fn encode(rollup: &Accumulator, bucket: i64) -> Vec<u8> {
             (Kind::Null | Kind::Empty, _) => {}
             (Kind::Number, Cell::Number(stat)) => put_stat(&mut out, stat, rollup.samples()),
             (Kind::Histogram, Cell::Histogram(h)) => put_histogram(&mut out, h),
+            (Kind::Events, Cell::Events(events)) => put_text(&mut out, events.text()),
             (Kind::Other, Cell::Other(text)) => put_text(&mut out, text),
-            (Kind::Number | Kind::Histogram | Kind::Other, _) => out.push(ABSENT),
+            (Kind::Number | Kind::Histogram | Kind::Events | Kind::Other, _) => out.push(ABSENT),
         }
     }
     out
@@ -60,7 +62,8 @@ pub fn decode(shape: &Arc<Shape>, bucket: i64, bytes: &[u8]) -> Result<Accumulat
             Kind::Null | Kind::Empty => Ok(Cell::Vacant),
             Kind::Number => get_stat(&mut input, samples),
             Kind::Histogram => get_histogram(&mut input),
-            Kind::Other => get_text(&mut input),
+            Kind::Events => get_text(&mut input, |text| Cell::Events(Events::from_text(text))),
+            Kind::Other => get_text(&mut input, Cell::Other),
         })
         .collect::<Result<Vec<_>, _>>()?;
     if !input.is_empty() {
@@ -224,14 +227,14 @@ fn put_text(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-fn get_text(input: &mut &[u8]) -> Result<Cell, Damaged> {
+fn get_text(input: &mut &[u8], cell: fn(Box<[u8]>) -> Cell) -> Result<Cell, Damaged> {
     let tag = byte(input)?;
     if tag == ABSENT {
         return Ok(Cell::Vacant);
     }
     let length = get(input)?;
     let stored = take(input, length)?;
-    Ok(Cell::Other(if tag == VARIED { inflate(stored)?.into() } else { stored.into() }))
+    Ok(cell(if tag == VARIED { inflate(stored)?.into() } else { stored.into() }))
 }
 
 fn inflate(packed: &[u8]) -> Result<Vec<u8>, Damaged> {

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::events;
 use super::histogram::Histogram;
 
 /// Between keys. Below every printable character, so sorted paths keep an object's members together.
@@ -27,6 +28,8 @@ pub enum Kind {
     Empty,
     Number,
     Histogram,
+    /// What happened, one after another: a bucket keeps them all.
+    Events,
     /// Strings, booleans, lists of objects: a bucket keeps the first.
     Other,
 }
@@ -38,12 +41,13 @@ impl Kind {
             Self::Empty => '{',
             Self::Number => 'n',
             Self::Histogram => 'h',
+            Self::Events => 'e',
             Self::Other => 'o',
         }
     }
 
     fn from_letter(letter: char) -> Option<Self> {
-        [Self::Null, Self::Empty, Self::Number, Self::Histogram, Self::Other]
+        [Self::Null, Self::Empty, Self::Number, Self::Histogram, Self::Events, Self::Other]
             .into_iter()
             .find(|k| k.letter() == letter)
     }
@@ -146,6 +150,7 @@ pub enum Found<'a> {
     Empty,
     Number(f64),
     Histogram(&'a serde_json::Map<String, Value>),
+    Events(&'a [Value]),
     Other(&'a Value),
 }
 
@@ -156,6 +161,7 @@ impl Found<'_> {
             Self::Empty => Kind::Empty,
             Self::Number(_) => Kind::Number,
             Self::Histogram(_) => Kind::Histogram,
+            Self::Events(_) => Kind::Events,
             Self::Other(_) => Kind::Other,
         }
     }
@@ -187,6 +193,7 @@ pub fn visit<'a>(document: &'a Value, path: &mut String, found: &mut impl FnMut(
                 path.truncate(length);
             }
         }
+        Value::Array(list) if path == events::NAME => found(path, Found::Events(list)),
         Value::Array(list) if is_numeric(list) => {
             use std::fmt::Write;
             let length = path.len();

@@ -113,6 +113,7 @@ impl Template {
             match &bucket.cells()[*i] {
                 Cell::Number(stat) => write_number(out, pick(stat, show)),
                 Cell::Histogram(h) => h.write_json(out),
+                Cell::Events(events) => out.extend_from_slice(events.text()),
                 Cell::Other(json) => out.extend_from_slice(json),
                 Cell::Vacant if self.shape.leaves()[*i].kind == Kind::Empty => out.extend_from_slice(b"{}"),
                 Cell::Vacant => out.extend_from_slice(b"null"),

@@ -45,6 +45,23 @@ fn numbers_average_maps_merge_lists_average_by_position_and_nulls_are_skipped() 
 }
 
 #[test]
+fn what_happened_in_any_document_is_in_the_bucket() {
+    let at = |second: u32| json!({"events": [{"kind": "oom_kill", "pid": second}], "a": 1});
+    let quiet = json!({"events": [], "a": 1});
+    let documents = [quiet.clone(), at(1), quiet.clone(), at(3), quiet];
+    let all = json!([{"kind": "oom_kill", "pid": 1}, {"kind": "oom_kill", "pid": 3}]);
+    assert_eq!(average(&documents)["events"], all);
+    for middle in 0..=documents.len() {
+        let mut merged = sum(&documents[..middle]);
+        merged.merge(sum(&documents[middle..]));
+        assert_eq!(show(&merged, Show::Average)["events"], all, "parted at {middle}");
+    }
+    // Only a list at the top of a document; perf_events has an object of that name.
+    let counts = json!({"events": {"cycles": {"value": 4}}});
+    assert_eq!(average(&[counts.clone(), counts.clone()]), counts);
+}
+
+#[test]
 fn the_first_stays_where_documents_contradict_each_other() {
     assert_eq!(average(&[json!({"l": [1, 2, 3]}), json!({"l": [5, 5]})]), json!({"l": [1, 2, 3]}));
     assert_eq!(average(&[json!({"l": [5, 5]}), json!({"l": [1, 2, 3]})]), json!({"l": [5, 5]}));

@@ -70,7 +70,8 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        let leaves = [("a", Kind::Number), ("b", Kind::Histogram), ("c", Kind::Other)];
+        let leaves =
+            [("a", Kind::Number), ("b", Kind::Histogram), ("c", Kind::Other), ("events", Kind::Events)];
         let shape = Arc::new(Shape::new(leaves.map(|(p, kind)| Leaf { path: p.into(), kind }).into()));
         let _ = decode(&shape, 0, &bytes);
     }
