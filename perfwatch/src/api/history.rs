@@ -5,19 +5,19 @@ mod changes;
 mod compare;
 mod export;
 mod pieces;
+mod processes;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::pieces::{Pieces, streamed};
+use self::pieces::{Answer, Source, streamed};
 use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use super::extract::CurrentUser;
@@ -29,8 +29,6 @@ use crate::store::rollup::template::Fields;
 
 const DEFAULT_LIMIT: usize = 1000;
 const MAX_LIMIT: usize = 10_000;
-/// Points are sent in pieces of about this size.
-const PIECE: usize = 64 * 1024;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -38,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(types))
         .merge(compare::routes())
         .merge(changes::routes())
+        .merge(processes::routes())
         .merge(export::routes())
 }
 
@@ -124,37 +123,16 @@ async fn metrics(
         query.interval.as_str(),
     );
     let points = Points::open(Arc::clone(&state.store), query).await?;
-    streamed(Answer { points, piece: head.into_bytes(), count: 0, done: false }, "application/json").await
+    streamed(Answer::new(head, points), "application/json").await
 }
 
-struct Answer {
-    points: Points,
-    piece: Vec<u8>,
-    count: usize,
-    done: bool,
-}
+impl Source for Points {
+    async fn next_point(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(self.next().await?.map(|point| point.json))
+    }
 
-impl Pieces for Answer {
-    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
-        while !self.done && self.piece.len() < PIECE {
-            match self.points.next().await? {
-                Some(point) => {
-                    if self.count > 0 {
-                        self.piece.push(b',');
-                    }
-                    self.piece.extend_from_slice(&point.json);
-                    self.count += 1;
-                }
-                None => {
-                    let truncated = self.points.truncated();
-                    let tail = format!(r#"],"count":{},"truncated":{truncated}}}"#, self.count);
-                    self.piece.extend_from_slice(tail.as_bytes());
-                    self.done = true;
-                }
-            }
-        }
-        let piece = std::mem::take(&mut self.piece);
-        Ok((!piece.is_empty()).then(|| piece.into()))
+    fn tail(&self) -> String {
+        format!(r#","truncated":{}}}"#, self.truncated())
     }
 }
 

@@ -1,12 +1,13 @@
 //! Questions about history: what to read ([`plan`]), how it becomes points ([`points`]), two ranges side by
-//! side ([`compare`]), what is different between them ([`changes`]), any range as a file ([`export`]), and what
-//! was stored last ([`recent`]).
+//! side ([`compare`]), what is different between them ([`changes`]), any range as a file ([`export`]), one process
+//! of the busiest ([`process`]), and what was stored last ([`recent`]).
 
 pub mod changes;
 pub mod compare;
 pub mod export;
 pub mod plan;
 pub mod points;
+pub mod process;
 pub mod recent;
 
 use time::OffsetDateTime;

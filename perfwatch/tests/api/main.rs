@@ -20,6 +20,7 @@ macro_rules! contract {
             mod encrypted;
             mod history;
             mod metrics;
+            mod processes;
             mod public;
             mod stream;
             mod tokens;

@@ -8,9 +8,59 @@ use futures_util::StreamExt;
 
 use crate::api::error::Result;
 
+/// Points are sent in pieces of about this size.
+const PIECE: usize = 64 * 1024;
+
 pub(super) trait Pieces: Send + 'static {
     /// The next part of the body; `None` after the last.
     fn next_piece(&mut self) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+}
+
+/// Where the points of an answer come from.
+pub(super) trait Source: Send + 'static {
+    /// The next point's JSON; `None` after the last.
+    fn next_point(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>>> + Send;
+
+    /// What stands after the number of points, from the comma on, when all have been given.
+    fn tail(&self) -> String;
+}
+
+/// `{…"data_points":[…],"count":n…}`.
+pub(super) struct Answer<S> {
+    source: S,
+    piece: Vec<u8>,
+    count: usize,
+    done: bool,
+}
+
+impl<S: Source> Answer<S> {
+    /// `head` is all before the first point.
+    pub(super) fn new(head: String, source: S) -> Self {
+        Self { source, piece: head.into_bytes(), count: 0, done: false }
+    }
+}
+
+impl<S: Source> Pieces for Answer<S> {
+    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        while !self.done && self.piece.len() < PIECE {
+            match self.source.next_point().await? {
+                Some(point) => {
+                    if self.count > 0 {
+                        self.piece.push(b',');
+                    }
+                    self.piece.extend_from_slice(&point);
+                    self.count += 1;
+                }
+                None => {
+                    let tail = format!(r#"],"count":{}{}"#, self.count, self.source.tail());
+                    self.piece.extend_from_slice(tail.as_bytes());
+                    self.done = true;
+                }
+            }
+        }
+        let piece = std::mem::take(&mut self.piece);
+        Ok((!piece.is_empty()).then(|| piece.into()))
+    }
 }
 
 pub(super) async fn streamed(mut pieces: impl Pieces, content_type: &'static str) -> Result<Response> {
