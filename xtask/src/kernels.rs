@@ -20,7 +20,7 @@ use crate::prerequisites::{self, Purpose};
 use crate::step::root;
 
 /// Guests and downloads handled at the same time.
-const JOBS: usize = 4;
+const JOBS: usize = 2;
 const INIT: &str = include_str!("kernels/init.sh");
 
 /// Load every probe in guests with other kernels, cause events and check the counts
@@ -161,12 +161,13 @@ impl Programs {
 
     fn initramfs(&self, guest: &Guest, only: &str, folder: &Path) -> Result<Temporary> {
         let mut archive = initramfs::Archive::default();
-        for directory in ["bin", "dev", "modules", "proc", "sys", "tmp"] {
+        for directory in ["bin", "dev", "etc", "modules", "proc", "sys", "tmp"] {
             archive.directory(directory);
         }
         archive.program("init", INIT.as_bytes());
         archive.program("bin/busybox", &self.busybox);
         archive.program("probe-tests", &self.tests);
+        archive.program("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n");
         archive.program("arguments", only.as_bytes());
         let mut order = String::new();
         for module in &guest.image.modules {
