@@ -43,6 +43,15 @@ pub struct Offsets {
     pub disk_first_minor: u32,
 }
 
+/// A request on its way to a device.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub at_ns: u64,
+    pub bytes: u64,
+}
+
 /// One kind of requests of one device, written by all CPUs.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,8 @@ use crate::histogram::Buckets;
 
 /// Counters charged to tasks: cycles, instructions and three kinds of misses.
 pub const COUNTERS: usize = 5;
+/// The first of them leads their group: without it none counts.
+pub const LEADER: usize = 0;
 
 /// The programs, by their place in [`Cpu::costs`].
 pub const PROGRAMS: [&str; 7] = ["switch", "migrate", "fork", "exec", "exit", "oom_kill", "flush"];
@@ -139,12 +141,53 @@ pub struct Cpu {
     pub counters: [u64; COUNTERS],
     /// The counters' last raw readings.
     pub seen: [Reading; COUNTERS],
+    pub share: Share,
     /// Run-queue wait after a wake-up.
     pub woken: Buckets,
     /// Run-queue wait of tasks that were preempted or yielded.
     pub preempted: Buckets,
     /// From when a task blocked until it ran again.
     pub off_cpu: Buckets,
+}
+
+/// How much of the time a CPU's counters really counted, where others make them take turns. It is measured over
+/// [`SHARE_OVER`], which is many turns: within one turn they count all of a task's time or none of it, so what
+/// they count is scaled by the share of the time around it, not by that of the task.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Times since it was last measured, ns.
+    pub enabled: u64,
+    pub running: u64,
+    /// What counts are multiplied by, in 65536ths; 0 until it was measured.
+    pub scale: u64,
+}
+
+/// ns; a turn is 4 ms by the kernel's default.
+pub const SHARE_OVER: u64 = 100_000_000;
+
+impl Share {
+    /// Notes that the counters were enabled and counting for so long.
+    #[inline(always)]
+    pub fn add(&mut self, enabled: u64, running: u64) {
+        self.enabled += enabled;
+        self.running += running;
+        if self.enabled >= SHARE_OVER {
+            // When they did not count at all nothing is known that is better than what was.
+            if let Some(scale) = (self.enabled << 16).checked_div(self.running) {
+                self.scale = scale;
+            }
+            self.enabled = 0;
+            self.running = 0;
+        }
+    }
+
+    /// What would have been counted in all of the time.
+    #[inline(always)]
+    pub fn scaled(&self, count: u64) -> u64 {
+        // Half of the scale's binary places, so that counts up to 2^40 of one in 2^16 turns fit.
+        if self.scale <= 1 << 16 { count } else { (count * (self.scale >> 8)) >> 8 }
+    }
 }
 
 /// One entry of a list of touched tasks.
@@ -181,6 +224,27 @@ const _: () = {
     assert!(size_of::<OomKill>() == 32);
     assert!(size_of::<Cpu>().is_multiple_of(64));
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_scaled_by_the_share_of_many_turns() {
+        let mut share = Share::default();
+        assert_eq!(share.scaled(1000), 1000, "nothing is known yet");
+        for turn in 0..100 {
+            share.add(4_000_000, if turn % 5 == 0 { 4_000_000 } else { 0 });
+        }
+        assert_eq!(share.scaled(1000), 5000);
+        // A slice of which all was counted is one of five such.
+        assert_eq!(share.scaled(1 << 40), 5 << 40);
+        share.add(SHARE_OVER, 0);
+        assert_eq!(share.scaled(1000), 5000, "starved: what was known stands");
+        share.add(SHARE_OVER, SHARE_OVER);
+        assert_eq!(share.scaled(u64::MAX), u64::MAX, "nobody else counts any more");
+    }
+}
 
 #[cfg(feature = "user")]
 #[allow(unsafe_code)]

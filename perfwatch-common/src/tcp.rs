@@ -5,12 +5,13 @@ use crate::cost::Cost;
 use crate::histogram::Buckets;
 
 /// The programs, by their place in [`Tcp::costs`].
-pub const PROGRAMS: [&str; 5] = ["received", "state", "retransmit", "reset_sent", "reset_received"];
+pub const PROGRAMS: [&str; 6] = ["received", "state", "retransmit", "reset_sent", "reset_received", "synack"];
 pub const RECEIVED: usize = 0;
 pub const STATE: usize = 1;
 pub const RETRANSMIT: usize = 2;
 pub const RESET_SENT: usize = 3;
 pub const RESET_RECEIVED: usize = 4;
+pub const SYNACK: usize = 5;
 
 /// Connections that may be being opened at one time; of more the latency is unknown.
 pub const CONNECTING: u32 = 16_384;

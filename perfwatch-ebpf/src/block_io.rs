@@ -10,8 +10,8 @@ use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::block_io::{
-    COMPLETE, Costs, DISCARD, FLUSH, IN_FLIGHT, ISSUE, OPERATIONS, Offsets, Operation, READ, UNKNOWN_DEVICE,
-    WRITE, device,
+    COMPLETE, Costs, DISCARD, FLUSH, IN_FLIGHT, ISSUE, Issued, OPERATIONS, Offsets, Operation, READ,
+    UNKNOWN_DEVICE, WRITE, device,
 };
 use perfwatch_common::cost::Cost;
 use perfwatch_ebpf::{MAPPED, accounted, add, constant, member, record_shared};
@@ -27,9 +27,9 @@ const REQ_OP_SECURE_ERASE: u32 = 5;
 /// From here on they carry commands of a driver.
 const REQ_OP_FIRST_PRIVATE: u32 = 32;
 
-/// When requests were issued, by their address.
+/// Requests on their way, by their address. One that its driver gave back is issued again: its last issue counts.
 #[map]
-static ISSUED: HashMap<u64, u64> = HashMap::with_max_entries(IN_FLIGHT, 0);
+static ISSUED: HashMap<u64, Issued> = HashMap::with_max_entries(IN_FLIGHT, 0);
 
 /// The place of each device among `TOTALS`, given by user space.
 #[map]
@@ -65,11 +65,13 @@ fn cost(program: usize) -> Option<*mut Cost> {
 #[btf_tracepoint(function = "block_rq_issue")]
 pub fn issue(ctx: BtfTracePointContext) -> i32 {
     let Some(cost) = cost(ISSUE) else { return 0 };
-    let request: u64 = if constant!(OFFSETS.issued_argument) == 1 { ctx.arg(1) } else { ctx.arg(0) };
+    let request: *const u8 = if constant!(OFFSETS.issued_argument) == 1 { ctx.arg(1) } else { ctx.arg(0) };
     unsafe {
         accounted(cost, || {
+            let bytes: u32 = member(request, constant!(OFFSETS.request_data_len));
+            let issued = Issued { at_ns: bpf_ktime_get_ns(), bytes: bytes as u64 };
             // Without room its latency will be unknown, which `complete` counts.
-            let _ = ISSUED.insert(request, bpf_ktime_get_ns(), 0);
+            let _ = ISSUED.insert(request as u64, issued, 0);
         });
     }
     0
@@ -88,13 +90,13 @@ pub fn complete(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 unsafe fn finish(request: *const u8, error: u8, bytes: u32) {
     let left: u32 = unsafe { member(request, constant!(OFFSETS.request_data_len)) };
-    if bytes < left {
-        return; // the rest will complete too
-    }
+    let is_last = bytes >= left; // of the parts that a driver may complete one by one
     let now = unsafe { bpf_ktime_get_ns() };
     let key = request as u64;
     let issued = unsafe { ISSUED.get(key) }.copied();
-    let _ = ISSUED.remove(key);
+    if is_last {
+        let _ = ISSUED.remove(key);
+    }
     let flags: u32 = unsafe { member(request, constant!(OFFSETS.request_cmd_flags)) };
     let operation = match flags & REQ_OP_MASK {
         REQ_OP_READ => READ,
@@ -104,16 +106,28 @@ unsafe fn finish(request: *const u8, error: u8, bytes: u32) {
         to_device if to_device & 1 == 1 => WRITE,
         _ => READ,
     };
+    // A write with flushes around it completes once more when all of its parts have, which were requests of their
+    // own. What else carries no data manages zones.
+    if bytes == 0 && operation != FLUSH {
+        return;
+    }
     let place = unsafe { DEVICES.get(number(request)) }.copied().unwrap_or(UNKNOWN_DEVICE);
     let Some(totals) = TOTALS.get_ptr_mut(place * OPERATIONS.len() as u32 + operation) else { return };
     unsafe {
-        add(&raw mut (*totals).completed, 1);
         add(&raw mut (*totals).bytes, bytes as u64);
         if error != 0 {
             add(&raw mut (*totals).errors, 1);
         }
+        if !is_last {
+            return;
+        }
+        add(&raw mut (*totals).completed, 1);
+        let mut size = bytes as u64;
         match issued {
-            Some(issued) => record_shared(&raw mut (*totals).from_issue, now.saturating_sub(issued)),
+            Some(issued) => {
+                size = issued.bytes;
+                record_shared(&raw mut (*totals).from_issue, now.saturating_sub(issued.at_ns));
+            }
             None => add(&raw mut (*totals).unseen, 1),
         }
         let made: u64 = member(request, constant!(OFFSETS.request_start_time));
@@ -121,8 +135,8 @@ unsafe fn finish(request: *const u8, error: u8, bytes: u32) {
         if made != 0 {
             record_shared(&raw mut (*totals).from_queue, now.saturating_sub(made));
         }
-        if bytes > 0 {
-            record_shared(&raw mut (*totals).size, bytes as u64);
+        if size > 0 {
+            record_shared(&raw mut (*totals).size, size);
         }
     }
 }

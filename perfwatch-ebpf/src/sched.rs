@@ -21,8 +21,8 @@ use aya_ebpf::maps::{Array, PerfEventArray};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use perfwatch_common::counters::Reading;
 use perfwatch_common::sched::{
-    COUNTERS, Cpu, EXEC, EXIT, FLUSH, FORK, LEFT_BLOCKED, LEFT_MISQUEUED, LEFT_RUNNABLE, LEFT_UNKNOWN,
-    MIGRATE, OOM_KILL, OOM_KILLS, Offsets, OomKills, SWITCH, TOUCHED, Task, Touched,
+    COUNTERS, Cpu, EXEC, EXIT, FLUSH, FORK, LEADER, LEFT_BLOCKED, LEFT_MISQUEUED, LEFT_RUNNABLE,
+    LEFT_UNKNOWN, MIGRATE, OOM_KILL, OOM_KILLS, Offsets, OomKills, SWITCH, TOUCHED, Task, Touched,
 };
 use perfwatch_ebpf::{Access, Address, Known, MAPPED, accounted, constant, member, record};
 
@@ -367,15 +367,11 @@ unsafe fn read_counter(cpu: &mut Cpu, counter: usize, descriptors: *mut c_void) 
     if seen.enabled == 0 || now.enabled < seen.enabled || now.counter < seen.counter {
         return 0;
     }
-    let count = now.counter - seen.counter;
-    let enabled = now.enabled - seen.enabled;
-    let running = now.running.wrapping_sub(seen.running);
-    if running == 0 || running >= enabled {
-        return count;
+    // All are of one group: they count, or do not, together.
+    if counter == LEADER {
+        cpu.share.add(now.enabled - seen.enabled, now.running.wrapping_sub(seen.running));
     }
-    // Coarser for long times, or the product would overflow.
-    let shift = if enabled >> 32 == 0 { 4 } else { 24 };
-    count * (enabled >> shift) / ((running >> shift) | 1)
+    cpu.share.scaled(now.counter - seen.counter)
 }
 
 /// Charges the task that runs on this CPU up to now: it may not leave for a long time.

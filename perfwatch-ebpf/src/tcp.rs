@@ -1,7 +1,7 @@
 //! Probe `tcp`: retransmits, resets, how long connections take to open, and the smoothed round-trip time.
 //!
-//! Hook points: tp_btf `tcp_retransmit_skb`, `tcp_send_reset`, `tcp_receive_reset`, `inet_sock_set_state`,
-//! `tcp_rcv_space_adjust` (an application received data).
+//! Hook points: tp_btf `tcp_retransmit_skb`, `tcp_retransmit_synack`, `tcp_send_reset`, `tcp_receive_reset`,
+//! `inet_sock_set_state`, `tcp_rcv_space_adjust` (an application received data).
 #![no_std]
 #![no_main]
 
@@ -10,7 +10,7 @@ use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::tcp::{
-    CONNECTING, Offsets, RECEIVED, RESET_RECEIVED, RESET_SENT, RETRANSMIT, STATE, Tcp,
+    CONNECTING, Offsets, RECEIVED, RESET_RECEIVED, RESET_SENT, RETRANSMIT, STATE, SYNACK, Tcp,
 };
 use perfwatch_ebpf::{MAPPED, accounted, add, constant, member, record_shared};
 
@@ -111,6 +111,14 @@ pub fn retransmit(ctx: BtfTracePointContext) -> i32 {
             add(&raw mut (*tcp).retransmits, if segments == 0 { 1 } else { segments as u64 });
         });
     }
+    0
+}
+
+/// A connection that somebody opens to here has no socket yet that `retransmit` would see.
+#[btf_tracepoint(function = "tcp_retransmit_synack")]
+pub fn synack(_ctx: BtfTracePointContext) -> i32 {
+    let Some(tcp) = this_cpu() else { return 0 };
+    unsafe { accounted(&raw mut (*tcp).costs[SYNACK], || add(&raw mut (*tcp).retransmits, 1)) };
     0
 }
 

@@ -93,15 +93,18 @@ fn spin(cpu: &str) -> Result<()> {
     }
 }
 
+/// Writes to a file of its own in a directory, or to a guest's disk.
 fn write(directory: &Path) -> Result<()> {
-    let path = directory.join(format!("perfwatch-io-hog-{}", std::process::id()));
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .custom_flags(libc::O_DSYNC)
-        .open(&path)?;
-    std::fs::remove_file(&path)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).custom_flags(libc::O_DSYNC);
+    let mut file = if directory.is_dir() {
+        let path = directory.join(format!("perfwatch-io-hog-{}", std::process::id()));
+        let file = options.create(true).truncate(true).open(&path)?;
+        std::fs::remove_file(&path)?;
+        file
+    } else {
+        options.open(directory)?
+    };
     begin(IO)?;
     let block = [7; 64 * 1024];
     loop {
@@ -140,6 +143,12 @@ pub fn spin_for(cpu: &str, millis: &str) -> ExitCode {
         std::hint::spin_loop();
     }
     ExitCode::SUCCESS
+}
+
+/// What [`IO`] can write to: a directory on storage, or the disk of a guest, which keeps nothing.
+pub fn storage() -> Option<PathBuf> {
+    let disk = Path::new("/dev/vda");
+    storage_directory().or_else(|| (load::in_guest() && disk.exists()).then(|| disk.into()))
 }
 
 /// A directory whose files lie on storage, not in memory; `PROBE_TESTS_DIR` may name one.

@@ -1,8 +1,10 @@
 //! Probe `processes`: hogs told apart, totals that add up, and a process against its own `schedstat`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use perf_event::events::Hardware;
+use perf_event::{Builder, Counter};
 use perfwatch::snapshot::source::State;
 use serde_json::Value;
 
@@ -18,6 +20,11 @@ pub const TESTS: &[Test] = &[
     Test { name: "processes::parts_add_up_to_totals", run: parts_add_up_to_totals },
     Test { name: "processes::forks_and_exits_are_counted", run: forks_and_exits_are_counted },
     Test { name: "processes::hardware_instructions_of_a_known_loop", run: instructions_of_a_known_loop },
+    Test {
+        name: "processes::hardware_counts_are_scaled_where_counters_take_turns",
+        run: counts_are_scaled_where_counters_take_turns,
+    },
+    Test { name: "processes::hardware_counters_follow_a_cpu_that_was_offline", run: counters_follow_hotplug },
 ];
 
 fn loaded() -> Result<Probe> {
@@ -42,7 +49,7 @@ fn number(row: &Value, field: &str) -> Result<f64> {
 }
 
 fn hogs_are_told_apart() -> Result<Verdict> {
-    let Some(directory) = hogs::storage_directory() else {
+    let Some(directory) = hogs::storage() else {
         return Ok(Verdict::Skipped("no directory here lies on storage (PROBE_TESTS_DIR)".into()));
     };
     let mut probe = loaded()?;
@@ -217,4 +224,95 @@ fn instructions_of_a_known_loop() -> Result<Verdict> {
     let ipc = number(row, "ipc")?;
     ensure!(ipc > 0.0, "{ipc} instructions per cycle");
     Ok(Verdict::Passed(format!("{words}, IPC {ipc}")))
+}
+
+/// Events that each count instructions on one CPU: more of them than a PMU has counters.
+fn rivals(cpu: usize) -> Result<Vec<Counter>> {
+    let one = |_| {
+        let mut builder = Builder::new(Hardware::INSTRUCTIONS);
+        builder.any_pid().one_cpu(cpu).include_kernel().include_hv().enabled(true);
+        Ok(builder.build()?)
+    };
+    (0..24).map(one).collect()
+}
+
+/// A task that runs for less than a turn of the counters has all of its time counted, or none. What it did
+/// altogether must come out all the same.
+fn counts_are_scaled_where_counters_take_turns() -> Result<Verdict> {
+    const SLICES: u64 = 600;
+    let mut probe = loaded()?;
+    if probe.now()?["total"]["instructions"].is_null() {
+        return Ok(Verdict::Skipped("no hardware PMU is visible: instructions are not counted here".into()));
+    }
+    let cpu = load::cpus()? - 1;
+    let rivals = rivals(cpu)?;
+    // On a thread of its own, which ends: pinning would stay with this one.
+    let worker = std::thread::spawn(move || -> Result<(Value, f64)> {
+        load::pin(cpu)?;
+        // Until it is known how the turns are shared.
+        let settled = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < settled {
+            load::count_down(1_000_000)?;
+        }
+        probe.now()?;
+        let mut executed = 0;
+        let mut random = 1u64;
+        for _ in 0..SLICES {
+            // Lengths that do not beat with the turns'.
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            executed += load::count_down(100_000 + (random >> 33) % 400_000)?;
+            std::thread::sleep(Duration::from_micros(200 + (random >> 40) % 2_000));
+        }
+        Ok((probe.now()?, executed as f64))
+    });
+    let (document, executed) = worker.join().expect("the thread does not panic")?;
+    drop(rivals);
+    let row = row(&document, std::process::id())?;
+    let counted = number(row, "instructions")?;
+    let off = (counted / executed - 1.0) * 100.0;
+    let ratio = number(&document, "counters_running_ratio")?;
+    let words = format!(
+        "counting {:.0}% of the time: {executed} instructions executed, {counted} counted ({off:+.1}%)",
+        ratio * 100.0
+    );
+    if ratio > 0.95 {
+        return Ok(Verdict::Skipped(format!("this PMU has counters for everybody: {words}")));
+    }
+    // Which slices are counted is chance.
+    ensure!(off.abs() <= 25.0, "{words}");
+    Ok(Verdict::Passed(words))
+}
+
+/// The kernel lets go of a CPU's counters when it goes offline, and gives none to one that is.
+fn counters_follow_hotplug() -> Result<Verdict> {
+    const ROUNDS: u64 = 20_000_000;
+    if !load::in_guest() || load::cpus()? < 2 {
+        return Ok(Verdict::Skipped("only a guest with two CPUs may take one away".into()));
+    }
+    const SWITCH: &str = "/sys/devices/system/cpu/cpu1/online";
+    let mut words = Vec::new();
+    std::fs::write(SWITCH, "0")?;
+    let loaded = loaded();
+    std::fs::write(SWITCH, "1")?;
+    let mut probe = loaded?;
+    if probe.now()?["total"]["instructions"].is_null() {
+        return Ok(Verdict::Skipped("no hardware PMU is visible: instructions are not counted here".into()));
+    }
+    for what in ["offline when the probe was loaded", "offline and online again"] {
+        // Its switches of one interval tell that it is back; from the next on it counts.
+        for _ in 0..3 {
+            std::thread::spawn(|| load::pin(1)).join().expect("the thread does not panic")?;
+            load::ping_pong(1, 10)?;
+            probe.now()?;
+        }
+        let work = std::thread::spawn(|| load::pin(1).and_then(|()| load::count_down(ROUNDS)));
+        let executed = work.join().expect("the thread does not panic")? as f64;
+        let document = probe.now()?;
+        let counted = number(row(&document, std::process::id())?, "instructions")?;
+        words.push(format!("{what}: {counted} instructions of {executed}"));
+        ensure!(counted >= executed, "{}", words.join("; "));
+        std::fs::write(SWITCH, "0")?;
+        std::fs::write(SWITCH, "1")?;
+    }
+    Ok(Verdict::Passed(words.join("; ")))
 }

@@ -149,7 +149,7 @@ impl Programs {
         let most = self.totals.len() as usize / OPERATIONS.len() - 1;
         for disk in self.disks.list() {
             if let Some(placed) = self.placed.iter_mut().find(|placed| placed.number == disk.number) {
-                placed.name = disk.name; // another may have got its number
+                *placed = disk; // another may have got its number
             } else if self.placed.len() < most {
                 let place = self.placed.len() as u32 + 1;
                 if let Err(error) = self.places.insert(disk.number, place, 0) {
@@ -167,14 +167,24 @@ impl Programs {
         let unplaced = self.operations(UNKNOWN_DEVICE);
         let unknown_active = unplaced.iter().flatten().any(|operation| operation.completed > 0);
         if unplaced.iter().any(Option::is_some) {
-            devices.push(Device { name: "other".into(), operations: unplaced, in_flight: None });
+            devices.push(Device {
+                name: "other".into(),
+                stacked: false,
+                operations: unplaced,
+                in_flight: None,
+            });
         }
         for place in 1..=self.placed.len() as u32 {
             let operations = self.operations(place);
             if operations.iter().any(Option::is_some) {
                 let disk = &self.placed[place as usize - 1];
                 let in_flight = self.disks.in_flight(&disk.name);
-                devices.push(Device { name: disk.name.clone(), operations, in_flight });
+                devices.push(Device {
+                    name: disk.name.clone(),
+                    stacked: disk.stacked,
+                    operations,
+                    in_flight,
+                });
             }
         }
         if unknown_active {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use aya::Ebpf;
 use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
 use perfwatch_common::cost::Cost;
-use perfwatch_common::sched::{Cpu, OOM_KILLS, OomKills, PROGRAMS, TOUCHED, Task, Touched};
+use perfwatch_common::sched::{Cpu, LEADER, OOM_KILLS, OomKills, PROGRAMS, TOUCHED, Task, Touched};
 use time::OffsetDateTime;
 
 use self::counting::Counting;
@@ -36,7 +36,9 @@ use super::kernel::Kernel;
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
 use crate::snapshot::rfc3339;
-use crate::snapshot::sched::{CpuInterval, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm};
+use crate::snapshot::sched::{
+    Counted, CpuInterval, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
+};
 use crate::snapshot::source::ProgramStats;
 
 pub(super) use self::shared::SharedSched;
@@ -164,6 +166,7 @@ impl Sched {
         let elapsed = self.read_at.elapsed();
         self.read_at = Instant::now();
         let mut cpus = Vec::with_capacity(self.before.len());
+        let mut counted = Counted::default();
         for (number, before) in (0u32..).zip(&mut self.before) {
             let Some(mut now) = self.cpus.get(number) else { continue };
             now.woken.max = self.cpus.take_u64(number, offset_of!(Cpu, woken.max));
@@ -172,11 +175,14 @@ impl Sched {
             // A CPU that never switched is not there, or has nothing to tell.
             if now.switches > 0 {
                 cpus.push(CpuInterval::between(number, before, &now));
+                let times = Counted::between(&before.seen[LEADER], &now.seen[LEADER]);
+                // The few switches of a moment may all lie before the counters' first reading.
+                if now.switches - before.switches > 1 {
+                    self.counting.follow(number, times.enabled > 0);
+                }
+                counted = counted.plus(times);
             }
             *before = now;
-        }
-        for cpu in &cpus {
-            self.counting.follow(cpu.cpu);
         }
         let totals = cpus.iter().fold(Totals::default(), |sum, cpu| sum.plus(&cpu.totals));
         let known = tasks.iter().fold(Usage::default(), |sum, task| sum.plus(&task.usage));
@@ -187,6 +193,7 @@ impl Sched {
             used: self.ledger.close(&totals.usage, &known),
             oom_kills: self.read_oom_kills(),
             counting: self.counting.mask(),
+            counted,
             storage: self.storage,
         }
     }

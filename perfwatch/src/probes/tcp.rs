@@ -1,8 +1,8 @@
 //! Probe `tcp`, document `tcp`: retransmits, resets, how long connections take to open, and round-trip times.
 //!
 //! # Hook points
-//! tp_btf `tcp_retransmit_skb`, `tcp_send_reset`, `tcp_receive_reset`, `inet_sock_set_state`,
-//! `tcp_rcv_space_adjust`. They see every network namespace; the number of segments is that of the host's
+//! tp_btf `tcp_retransmit_skb`, `tcp_retransmit_synack`, `tcp_send_reset`, `tcp_receive_reset`,
+//! `inet_sock_set_state`, `tcp_rcv_space_adjust`. They see every network namespace; the number of segments is that of the host's
 //! (`/proc/net/snmp`).
 //!
 //! # Output
@@ -34,9 +34,10 @@ pub(super) const NAME: &str = "tcp";
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../perfwatch-ebpf/prebuilt/tcp.o");
 
 /// Each program stands for itself: a kernel that lacks one tracepoint still shows the rest.
-const HOOKS: [(&str, &str); 5] = [
+const HOOKS: [(&str, &str); 6] = [
     ("state", "inet_sock_set_state"),
     ("retransmit", "tcp_retransmit_skb"),
+    ("synack", "tcp_retransmit_synack"),
     ("reset_sent", "tcp_send_reset"),
     ("reset_received", "tcp_receive_reset"),
     ("received", "tcp_rcv_space_adjust"),

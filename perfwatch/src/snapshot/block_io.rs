@@ -21,6 +21,8 @@ pub struct Interval {
 #[derive(Debug, Clone)]
 pub struct Device {
     pub name: String,
+    /// Made of other disks, or of a file on one: what it does is done again below.
+    pub stacked: bool,
     /// By kind; `None` for one that the disk never had.
     pub operations: [Option<OperationInterval>; OPERATIONS.len()],
     pub in_flight: Option<InFlight>,
@@ -64,7 +66,7 @@ impl OperationInterval {
 #[derive(Debug, Default, Serialize)]
 pub struct BlockIo {
     elapsed_ms: Option<f64>,
-    /// Reads and writes of all disks, from issue to completion.
+    /// Reads and writes of all disks that are not made of others, from issue to completion.
     total: Option<Latency>,
     devices: BTreeMap<String, DeviceRow>,
 }
@@ -105,7 +107,7 @@ struct Sizes {
 pub fn derive(interval: Option<&Interval>) -> BlockIo {
     let Some(interval) = interval else { return BlockIo::default() };
     let mut total = Histogram::empty(Unit::Nanoseconds);
-    for device in &interval.devices {
+    for device in interval.devices.iter().filter(|device| !device.stacked) {
         for operation in [READ, WRITE] {
             if let Some(operation) = &device.operations[operation as usize] {
                 let same_unit = total.merge(&operation.from_issue);
@@ -172,13 +174,19 @@ mod tests {
 
     #[test]
     fn the_total_is_of_reads_and_writes_of_all_disks() {
-        let device = |name: &str, operations| Device { name: name.into(), operations, in_flight: None };
+        let device = |name: &str, operations| Device {
+            name: name.into(),
+            stacked: name.starts_with("dm-"),
+            operations,
+            in_flight: None,
+        };
         let flush = Some(operation(&[9_000_000]));
         let interval = Interval {
             elapsed: Duration::from_secs(2),
             devices: vec![
                 device("vda", [Some(operation(&[1000, 3000])), Some(operation(&[2000])), flush, None]),
                 device("vdb", [None, Some(operation(&[5_000_000_000])), None, None]),
+                device("dm-0", [None, Some(operation(&[5_000_000_100])), None, None]), // the same request
             ],
         };
         let json = serde_json::to_value(derive(Some(&interval))).unwrap();

@@ -172,6 +172,8 @@ pub struct Processes {
     exits_per_sec: Option<f64>,
     /// Threads whose entry another took over before it was read: their usage is part of `other`.
     evicted: Option<u64>,
+    /// Share of the time that the counters counted; where others made them take turns counts are scaled up by it.
+    counters_running_ratio: Option<f64>,
     /// All processes.
     total: Option<Rates>,
     top: Vec<ProcessRow>,
@@ -236,7 +238,8 @@ impl Rates {
             let seconds = interval.elapsed.as_secs_f64();
             (seconds > 0.0).then(|| round(amount as f64 / seconds, digits))
         };
-        let counter = |i: usize| (i < COUNTERS && interval.counting & 1 << i != 0).then(|| usage.counters[i]);
+        let counting = if interval.counted.starved() { 0 } else { interval.counting };
+        let counter = |i: usize| (i < COUNTERS && counting & 1 << i != 0).then(|| usage.counters[i]);
         let ratio = |above: Option<u64>, below: Option<u64>, factor: f64| {
             let (above, below) = (above?, below.filter(|below| *below > 0)?);
             Some(round(factor * above as f64 / below as f64, 4))
@@ -281,6 +284,7 @@ pub fn document(
         execs_per_sec: per_sec(totals.execs),
         exits_per_sec: per_sec(totals.exits),
         evicted: Some(totals.evicted),
+        counters_running_ratio: interval.counted.running_ratio().map(|ratio| round(ratio, 4)),
         total: Some(Rates::of(&interval.used, interval)),
         other: rest(ranking.others, &ranking.rest),
         other_cgroups: rest(ranking.other_cgroups, &ranking.cgroup_rest),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use perfwatch_common::counters::Reading;
 use perfwatch_common::histogram::Buckets;
 use perfwatch_common::sched::{COUNTERS, Cpu, Task};
 
@@ -17,8 +18,9 @@ pub struct Interval {
     /// What all tasks used, those included that `tasks` lacks; see [`Ledger`].
     pub used: Usage,
     pub oom_kills: Vec<OomKill>,
-    /// A bit for each counter that counts on this machine.
+    /// A bit for each counter that this machine has.
     pub counting: u32,
+    pub counted: Counted,
     /// Whether the kernel accounts for reads from and writes to storage.
     pub storage: bool,
 }
@@ -63,6 +65,38 @@ impl Usage {
 
     pub fn storage_bytes(&self) -> u64 {
         self.read_bytes.saturating_add(self.write_bytes)
+    }
+}
+
+/// For how long the counters were asked to count and did, ns, summed over CPUs. Where others make them take turns
+/// the counts are scaled up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub enabled: u64,
+    pub running: u64,
+}
+
+impl Counted {
+    /// From two readings of one CPU's; nothing for counters that were opened anew in between.
+    pub fn between(previous: &Reading, current: &Reading) -> Self {
+        let enabled = current.enabled.checked_sub(previous.enabled);
+        let running = current.running.checked_sub(previous.running);
+        enabled.zip(running).map_or_else(Self::default, |(enabled, running)| Self { enabled, running })
+    }
+
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { enabled: self.enabled + other.enabled, running: self.running + other.running }
+    }
+
+    /// Share of the time that they counted.
+    pub fn running_ratio(&self) -> Option<f64> {
+        (self.enabled > 0).then(|| self.running as f64 / self.enabled as f64)
+    }
+
+    /// Whether they never came to count, so that counts of zero say nothing.
+    pub fn starved(&self) -> bool {
+        self.enabled > 0 && self.running == 0
     }
 }
 
@@ -261,6 +295,17 @@ mod tests {
         task.read_bytes += 4096;
         let next = TaskInterval::between(Some(&before), &task).usage;
         assert_eq!((next.read_bytes, next.cpu_ns, next.switches), (4096, 0, 3));
+    }
+
+    #[test]
+    fn counters_that_were_opened_anew_tell_nothing_of_the_interval() {
+        let at = |enabled, running| Reading { counter: 0, enabled, running };
+        let counted = Counted::between(&at(100, 80), &at(300, 130));
+        assert_eq!(counted, Counted { enabled: 200, running: 50 });
+        assert_eq!(counted.running_ratio(), Some(0.25));
+        let anew = Counted::between(&at(300, 130), &at(10, 10));
+        assert_eq!((anew, anew.running_ratio()), (Counted::default(), None));
+        assert!(!anew.starved() && Counted { enabled: 5, running: 0 }.starved());
     }
 
     #[test]

@@ -109,6 +109,7 @@ mod tests {
             costs: [perfwatch_common::cost::Cost::default(); 7],
             counters: [0; 5],
             seen: [perfwatch_common::counters::Reading { counter: 0, enabled: 0, running: 0 }; 5],
+            share: perfwatch_common::sched::Share::default(),
             woken: Buckets::EMPTY,
             preempted: Buckets::EMPTY,
             off_cpu: Buckets::EMPTY,

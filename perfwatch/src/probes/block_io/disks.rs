@@ -1,6 +1,6 @@
 //! The disks of `/sys/block`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use perfwatch_common::block_io::device;
 
@@ -12,6 +12,8 @@ pub(super) struct Disk {
     /// The kernel's number of it.
     pub number: u32,
     pub name: String,
+    /// Made of other disks, or of a file on one.
+    pub stacked: bool,
 }
 
 pub(super) struct Disks {
@@ -30,7 +32,8 @@ impl Disks {
                 let text = std::fs::read_to_string(entry.path().join("dev")).ok()?;
                 let (major, minor) = text.trim().split_once(':')?;
                 let number = device(major.parse().ok()?, minor.parse().ok()?);
-                Some(Disk { number, name: entry.file_name().to_string_lossy().into_owned() })
+                let name = entry.file_name().to_string_lossy().into_owned();
+                Some(Disk { number, stacked: is_stacked(&name, &entry.path()), name })
             })
             .collect()
     }
@@ -41,6 +44,12 @@ impl Disks {
         let mut fields = text.split_whitespace().map(str::parse);
         Some(InFlight { read: fields.next()?.ok()?, write: fields.next()?.ok()? })
     }
+}
+
+fn is_stacked(name: &str, folder: &Path) -> bool {
+    name.starts_with("loop")
+        || ["dm", "md", "bcache"].iter().any(|kind| folder.join(kind).is_dir())
+        || std::fs::read_dir(folder.join("slaves")).is_ok_and(|mut slaves| slaves.next().is_some())
 }
 
 #[cfg(test)]
@@ -56,7 +65,10 @@ mod tests {
         std::fs::write(folder.join("inflight"), "       2        5\n").unwrap();
         std::fs::create_dir_all(root.path().join("block/odd")).unwrap();
         let disks = Disks::new(&Roots { sysfs: root.path().into(), ..Roots::default() });
-        assert_eq!(disks.list(), [Disk { number: 254 << 20 | 16, name: "vda".into() }]);
+        let vda = Disk { number: 254 << 20 | 16, name: "vda".into(), stacked: false };
+        assert_eq!(disks.list(), std::slice::from_ref(&vda));
+        std::fs::create_dir_all(folder.join("slaves/vdb")).unwrap();
+        assert_eq!(disks.list(), [Disk { stacked: true, ..vda }]);
         assert_eq!(disks.in_flight("vda"), Some(InFlight { read: 2, write: 5 }));
         assert_eq!(disks.in_flight("vdb"), None);
     }

@@ -1,6 +1,6 @@
 //! The performance counters that are charged to tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
 
 use aya::Ebpf;
@@ -21,6 +21,8 @@ pub(super) struct Counting {
     /// A bit for each event that counts on some CPU.
     mask: u32,
     arrays: Vec<Descriptors>,
+    /// CPUs that are online and offer nothing.
+    refused: BTreeSet<u32>,
 }
 
 impl Counting {
@@ -50,13 +52,18 @@ impl Counting {
         }
     }
 
-    /// Opens the events of a CPU that came online later.
-    pub(super) fn follow(&mut self, cpu: u32) {
-        if self.mask != 0 && !self.cpus.contains_key(&cpu) {
-            let events = open_cpu(cpu);
-            self.put(cpu, &events);
-            self.cpus.insert(cpu, events);
+    /// Sees to a CPU that has switched tasks since the last reading. Its events are opened anew if they did not
+    /// `advance`: the CPU was offline when they were opened, or since then, and the kernel has let go of them.
+    pub(super) fn follow(&mut self, cpu: u32, advance: bool) {
+        if self.mask == 0 || advance || self.refused.contains(&cpu) {
+            return;
         }
+        let events = open_cpu(cpu);
+        if events.iter().all(Option::is_none) {
+            self.refused.insert(cpu); // a core of a kind that has no such events
+        }
+        self.put(cpu, &events);
+        self.cpus.insert(cpu, events);
     }
 
     fn put(&self, cpu: u32, events: &[Option<Counter>; COUNTERS]) {

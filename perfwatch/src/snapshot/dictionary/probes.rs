@@ -386,18 +386,24 @@ pub(super) const TCP: &[Field] = &joined::<30>(&[
 ]);
 
 /// Processes and cgroups come and go without bound: Prometheus gets none of their names.
-pub(super) const PROCESSES: &[Field] = &joined::<74>(&[
+pub(super) const PROCESSES: &[Field] = &joined::<75>(&[
     &[
         field("elapsed_ms", "ms", "Time that the values cover.", None),
         field("active", "", "Processes that ran at all.", Gauge("processes_active", 1.0)),
-        field("forks_per_sec", "1/s", "Tasks made.", None),
+        field("forks_per_sec", "1/s", "Processes made.", None),
         field("execs_per_sec", "1/s", "Programs started.", Gauge("execs_per_second", 1.0)),
-        field("exits_per_sec", "1/s", "Tasks that ended.", Gauge("exits_per_second", 1.0)),
+        field("exits_per_sec", "1/s", "Processes that ended.", Gauge("exits_per_second", 1.0)),
         field(
             "evicted",
             "",
             "Threads whose place another took before it was read; their usage is part of `other`.",
             Interval("processes_evicted_threads_total", 1.0),
+        ),
+        field(
+            "counters_running_ratio",
+            "",
+            "Share of the time that the counters counted; where others made them take turns, counts are scaled up.",
+            None,
         ),
     ],
     &usage!("total"),

@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::snapshot::sched::Counted;
 
 fn task(pid: u32, tgid: u32, cpu_ns: u64) -> TaskInterval {
     TaskInterval {
@@ -66,6 +67,13 @@ fn counters_that_do_not_count_are_null() {
     assert_eq!((&row["cycles"], &row["instructions"]), (&4000.into(), &2000.into()));
     assert_eq!((&row["ipc"], &row["branch_mpki"]), (&0.5.into(), &2.0.into()));
     assert!(row["llc_mpki"].is_null() && row["dtlb_mpki"].is_null());
+
+    measured.counted = Counted { enabled: 1000, running: 250 };
+    assert_eq!(json(&measured)["counters_running_ratio"], 0.25);
+    measured.counted.running = 0; // others had the PMU all the time
+    let starved = json(&measured);
+    assert_eq!(starved["counters_running_ratio"], 0.0);
+    assert!(starved["top"][0]["cycles"].is_null() && starved["total"]["instructions"].is_null());
 
     measured.storage = false;
     assert!(json(&measured)["total"]["read_bytes_per_sec"].is_null());
