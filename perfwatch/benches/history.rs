@@ -243,13 +243,13 @@ async fn sizes(store: &Arc<dyn Store>, url: &str) -> Result<Value> {
         let tiers = ORIGINALS.into_iter().filter_map(|t| table[t.as_str()].as_object()).flatten();
         tiers.filter(|(tier, _)| (*tier == "raw_mb") == raw).filter_map(|(_, mb)| mb.as_f64()).sum()
     };
+    let (raw, downsampled) = (sum(true), sum(false));
     let extent = store.extent().await?;
     println!(
-        "the original's six types: raw {:.1} MB a day, downsampled {:.2} (the original: 102.6); all on disk {:.0} MB",
-        sum(true),
-        sum(false),
+        "the original's six types: raw {raw:.1} MB a day, downsampled {downsampled:.2} (the original: 102.6); all on disk {:.0} MB",
         extent.bytes as f64 / 1e6
     );
+    table.insert("the_originals_six".into(), json!({"raw_mb": raw, "downsampled_mb": downsampled}));
     table.insert("all_on_disk_bytes".into(), json!(extent.bytes));
     Ok(table.into())
 }

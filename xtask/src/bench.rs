@@ -1,18 +1,22 @@
 //! `cargo xtask bench`: what PerfWatch costs, measured, told in one table and kept as JSON.
 
 mod compare;
+mod document;
 mod figures;
+mod goals;
+mod measure;
+mod peers;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use crate::prerequisites::{self, Purpose};
-use crate::step::{command, npm, root, run};
-use crate::{build, build_ebpf, page};
+use crate::step::{interrupted, root};
+use crate::{build_ebpf, page};
 use figures::Report;
+use measure::{Length, Outcome};
 
 /// The one that is measured in a browser; the others are files in perfwatch/benches.
 const PAGE: &str = "page";
@@ -20,80 +24,99 @@ const PAGE: &str = "page";
 /// Measure what PerfWatch costs on this machine
 ///
 /// Every benchmark measures its floor in the same run: raw preads of the same files, an empty eBPF program, a
-/// SELECT of the same bytes. All of them run --runs times; the table has medians over the runs, the spread from the
-/// least to the greatest, and the ratio to the floor. Close other programs first.
+/// SELECT of the same bytes. The table has medians over the runs, the spread from the least to the greatest, the
+/// ratio to the floor, and the goal. Close other programs first; without names it takes about 20 minutes.
 #[derive(clap::Args)]
 pub struct Options {
     /// Benchmarks to run, all by default
     names: Vec<String>,
-    /// How often each runs
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
+    /// How often each runs [default: 3; history once]
+    #[arg(long)]
+    runs: Option<usize>,
+    /// History of 30 days at a snapshot each 5 s instead of one each 30 s: takes six times as long
+    #[arg(long)]
+    full: bool,
     /// How long `page` watches the open dashboard; 60 shows whether its memory stays flat
     #[arg(long, default_value_t = 1, value_name = "N")]
-    minutes: u32,
+    minutes: u64,
     /// Where to write the figures
     #[arg(long, value_name = "FILE", default_value = "target/bench/report.json")]
     json: PathBuf,
+    /// Keep the figures that FILE has of benchmarks which are not run now
+    #[arg(long)]
+    keep: bool,
+    /// Run nothing: show the figures that FILE has
+    #[arg(long, conflicts_with_all = ["names", "runs", "full", "minutes", "keep"])]
+    show: bool,
     /// Figures of an earlier run: fail when something has become worse than its spread explains
     #[arg(long, value_name = "OLD.json")]
     compare: Option<PathBuf>,
+    /// Write the results into the documents, and the figures beside them
+    #[arg(long)]
+    write_docs: bool,
+    /// Print every figure, not only those that goals are set for
+    #[arg(long)]
+    all: bool,
 }
 
 pub fn bench(options: &Options) -> Result<()> {
+    let old = options.compare.as_deref().map(Report::read).transpose()?;
+    let json = root().join(&options.json);
+    let report = if options.show { Report::read(&json)? } else { measured(options, &json)? };
+    if options.all {
+        println!("\n{}", document::every_figure(&report));
+    }
+    println!("\n{}", document::results(&report));
+    if options.write_docs {
+        document::write(&report)?;
+    }
+    if let Some(old) = old {
+        let changes = compare::changes(&old, &report);
+        println!("against {}:\n{changes}", old.commits().join(", "));
+        ensure!(!changes.regressed(), "something has become worse");
+    }
+    let failed: Vec<&str> = report.failed().collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Runs the benchmarks; what one measured is on disk before the next one starts, and one that fails stops none.
+fn measured(options: &Options, json: &std::path::Path) -> Result<Report> {
     let known = known()?;
     if let Some(unknown) = options.names.iter().find(|name| !known.contains(name)) {
         bail!("no benchmark {unknown}; there are: {}", known.join(", "));
     }
-    let old = options.compare.as_deref().map(Report::read).transpose()?;
     prerequisites::ensure(Purpose::Test)?;
     build_ebpf::ensure()?;
     page::build()?;
-    let folder = root().join("target/bench");
-    std::fs::create_dir_all(&folder)?;
-
-    let mut report = Report::of_this_machine(options.runs.max(1));
-    let names = if options.names.is_empty() { &known } else { &options.names };
-    for name in names {
-        for number in 1..=report.runs {
-            let file = folder.join(format!("{name}.{number}.json"));
-            let _ = std::fs::remove_file(&file);
-            run(
-                &format!("{name}, run {number} of {}", report.runs),
-                measuring(name, &file, options.minutes)?,
-            )?;
-            // A benchmark that writes no figures has printed what it has to say.
-            if let Ok(text) = std::fs::read_to_string(&file) {
-                let figures: Value =
-                    serde_json::from_str(&text).with_context(|| file.display().to_string())?;
-                report.add(name, &figures);
+    let length = Length { full: options.full, minutes: options.minutes };
+    let mut report = Report::of_this_machine();
+    if options.keep && json.exists() {
+        report.keep(Report::read(json)?)?;
+    }
+    for name in if options.names.is_empty() { &known } else { &options.names } {
+        let runs = options.runs.unwrap_or_else(|| measure::usual_runs(name)).max(1);
+        report.begin(name);
+        match measure::prepare(name) {
+            Err(error) => report.fail(name, &format!("{error:#}")),
+            Ok(()) => {
+                for number in 1..=runs {
+                    match measure::run(name, number, runs, &length) {
+                        Ok(Outcome::Figures(figures)) => report.add(name, &figures),
+                        Ok(Outcome::Skipped(why)) => report.skip(name, &why),
+                        Err(error) => report.fail(name, &format!("{error:#}")),
+                    }
+                }
             }
         }
-    }
-    println!("\n{report}");
-    let json = root().join(&options.json);
-    report.write(&json)?;
-    println!("written to {}", json.display());
-    if let Some(old) = old {
-        let changes = compare::changes(&old, &report);
-        println!("\nagainst {}:\n{changes}", old.commit);
-        if changes.regressed() {
-            bail!("something has become worse");
+        report.end(name);
+        report.write(json)?;
+        if interrupted() {
+            bail!("interrupted; the figures so far are in {}", json.display());
         }
     }
-    Ok(())
-}
-
-fn measuring(name: &str, file: &Path, minutes: u32) -> Result<Command> {
-    if name == PAGE {
-        let server = build::build()?;
-        let mut page = npm(&["run", "--silent", "bench", "--", "--json"]);
-        page.arg(file).args(["--minutes", &minutes.to_string()]).env("PERFWATCH_BINARY", server);
-        return Ok(page);
-    }
-    let mut bench = command("cargo", &["bench", "--locked", "--package", "perfwatch", "--bench", name, "--"]);
-    bench.arg("--json").arg(file);
-    Ok(bench)
+    println!("written to {}", json.display());
+    Ok(report)
 }
 
 /// The benchmarks that exist.
@@ -107,7 +130,8 @@ fn known() -> Result<Vec<String>> {
             names.push(name.to_string_lossy().into_owned());
         }
     }
-    names.sort();
+    // The shortest first: a look at the table is worth most early.
+    names.sort_by_key(|name| (name == "history", name != "tick", name.clone()));
     let package = std::fs::read_to_string(root().join("frontend/package.json"))?;
     if serde_json::from_str::<Value>(&package)?["scripts"]["bench"].is_string() {
         names.push(PAGE.to_owned());

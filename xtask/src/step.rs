@@ -149,6 +149,26 @@ pub fn run(title: &str, command: Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a step that is stopped when it takes longer than `limit`; says how long it took.
+pub fn run_within(title: &str, command: Command, limit: Duration) -> Result<()> {
+    println!("==> {title}");
+    let started = Instant::now();
+    let mut running = Running::start(command)?;
+    while !running.has_ended() {
+        if started.elapsed() > limit {
+            running.stop(Duration::from_secs(10));
+            bail!("{title}: stopped after {:.0?}", started.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let status = running.wait()?;
+    if !status.success() {
+        bail!("{title}: {status}");
+    }
+    println!("    {:.0?}", started.elapsed());
+    Ok(())
+}
+
 /// Runs a step and hands each line of its standard output to `line`, which also decides what to print.
 pub fn read_lines(title: &str, mut command: Command, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
     println!("==> {title}");
@@ -218,6 +238,15 @@ mod tests {
         assert!(quiet("true", command("true", &[])).is_ok());
         assert!(quiet("false", command("false", &[])).is_err());
         assert!(run("none", command("/no/such/program", &[])).is_err());
+    }
+
+    #[test]
+    fn a_step_that_takes_too_long_is_stopped() {
+        let patience = Duration::from_millis(100);
+        let error = run_within("sleep", command("sleep", &["1000"]), patience).unwrap_err();
+        assert!(error.to_string().contains("stopped"), "{error}");
+        assert!(run_within("true", command("true", &[]), Duration::from_secs(60)).is_ok());
+        assert!(run_within("false", command("false", &[]), Duration::from_secs(60)).is_err());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::figures::{Report, least_and_greatest, median, short};
+use super::document::shown;
+use super::figures::{Report, is_beside, least_and_greatest};
 
 /// Smaller changes of a median are not told: machines drift by as much.
 const NOTABLE: f64 = 0.10;
@@ -16,7 +17,8 @@ pub struct Changes {
 
 #[derive(Debug)]
 struct Change {
-    figure: String,
+    bench: String,
+    path: String,
     old: f64,
     new: f64,
     worse: bool,
@@ -34,19 +36,18 @@ fn more_is_worse(path: &str) -> Option<bool> {
 
 pub fn changes(old: &Report, new: &Report) -> Changes {
     let mut changes = Vec::new();
-    for ((bench, path), values) in &new.figures {
-        // A floor is the machine's, not ours.
-        let Some(more_is_worse) = more_is_worse(path).filter(|_| !path.ends_with("floor_us")) else {
-            continue;
-        };
-        let Some(before) = old.figures.get(&(bench.clone(), path.clone())) else { continue };
-        let (was, is) = (median(before), median(values));
+    let all = new.benches.iter().flat_map(|(name, bench)| bench.figures.iter().map(move |f| (name, f)));
+    // A floor is the machine's, not ours.
+    for (bench, (path, now)) in all.filter(|(_, (path, _))| !is_beside(path)) {
+        let Some(more_is_worse) = more_is_worse(path) else { continue };
+        let Some(before) = old.figure(bench, path) else { continue };
         let ((least_old, greatest_old), (least_new, greatest_new)) =
-            (least_and_greatest(before), least_and_greatest(values));
+            (least_and_greatest(&before.runs), least_and_greatest(&now.runs));
         let apart = least_new > greatest_old || greatest_new < least_old;
+        let (was, is) = (before.median, now.median);
         if apart && (is - was).abs() > NOTABLE * was.abs() {
             let worse = (is > was) == more_is_worse;
-            changes.push(Change { figure: format!("{bench} {path}"), old: was, new: is, worse });
+            changes.push(Change { bench: bench.clone(), path: path.clone(), old: was, new: is, worse });
         }
     }
     let size = |change: &Change| ((change.new - change.old) / change.old).abs();
@@ -69,10 +70,11 @@ impl fmt::Display for Changes {
         if self.changes.is_empty() {
             return writeln!(f, "no change beyond the spread");
         }
-        for Change { figure, old, new, worse } in &self.changes {
+        for Change { bench, path, old, new, worse } in &self.changes {
             let verdict = if *worse { "WORSE " } else { "better" };
             let percent = (new / old - 1.0) * 100.0;
-            writeln!(f, "{verdict} {figure}: {} -> {} ({percent:+.0}%)", short(*old), short(*new))?;
+            let (old, new) = (shown(path, *old), shown(path, *new));
+            writeln!(f, "{verdict} {bench} {path}: {old} -> {new} ({percent:+.0}%)")?;
         }
         Ok(())
     }
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     fn report(machine: &str, values: &[(f64, f64)]) -> Report {
-        let mut report = Report { machine: machine.into(), runs: values.len(), ..Report::default() };
+        let mut report = Report { machine: machine.into(), ..Report::default() };
         for (us, rows) in values {
             report.add("b", &json!({"a": {"us": us, "floor_us": us, "count": us}, "rows_per_s": rows}));
         }
@@ -99,7 +101,10 @@ mod tests {
         let worse = changes(&old, &report("m", &[(130.0, 20.0), (150.0, 20.0), (160.0, 20.0)]));
         assert!(worse.regressed());
         let text = worse.to_string();
-        assert_eq!(text, "WORSE  b a.us: 110 -> 150 (+36%)\nbetter b rows_per_s: 10.0 -> 20.0 (+100%)\n");
+        assert_eq!(
+            text,
+            "WORSE  b a.us: 110 µs -> 150 µs (+36%)\nbetter b rows_per_s: 10.0/s -> 20.0/s (+100%)\n"
+        );
     }
 
     #[test]

@@ -1,74 +1,155 @@
 //! The figures of all benchmarks and runs: every number of a benchmark's JSON by its path, with its spread.
 //!
-//! A number's unit is the end of its name (`_us`, `_ms`, `_ns`, `_kib`, `_mb`, `_bytes`, `_percent`, or `_per_s`). An
-//! object with `us`, `floor_us` and `ratio` is one figure with its floor.
+//! What a benchmark writes: one JSON object of any depth. A number's unit is the end of its name (`_us`, `_ms`, `_ns`,
+//! `_kib`, `_mb`, `_bytes`, `_percent`, or `_per_s`); its floor is its neighbour with `floor_` before the same name.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::step::output;
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub machine: String,
+    pub benches: BTreeMap<String, Bench>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bench {
     pub commit: String,
-    pub runs: usize,
-    /// By benchmark and path, one value for each run.
-    pub figures: BTreeMap<(String, String), Vec<f64>>,
+    /// When it began, seconds since the epoch.
+    pub began: u64,
+    /// Of all runs.
+    pub seconds: u64,
+    /// Of the minute before it began: what else the machine did.
+    pub load_average: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// By path.
+    pub figures: BTreeMap<String, Figure>,
+    #[serde(skip)]
+    since: Since,
+}
+
+/// When a benchmark began, by a clock that nobody sets; of no account when reports are compared.
+#[derive(Debug)]
+struct Since(Instant);
+
+impl Default for Since {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl PartialEq for Since {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    pub median: f64,
+    /// One value for each run.
+    pub runs: Vec<f64>,
 }
 
 impl Report {
-    pub fn of_this_machine(runs: usize) -> Self {
-        Self { machine: machine(), commit: commit(), runs, figures: BTreeMap::new() }
+    pub fn of_this_machine() -> Self {
+        Self { machine: machine(), benches: BTreeMap::new() }
+    }
+
+    /// Takes over the figures of an earlier report.
+    pub fn keep(&mut self, earlier: Self) -> Result<()> {
+        ensure!(
+            earlier.machine == self.machine,
+            "the figures to keep are another machine's: {}",
+            earlier.machine
+        );
+        self.benches = earlier.benches;
+        Ok(())
+    }
+
+    pub fn begin(&mut self, bench: &str) {
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let began = Bench { commit: commit(), began, load_average: load_average(), ..Bench::default() };
+        self.benches.insert(bench.to_owned(), began);
     }
 
     /// Takes the numbers of one run.
     pub fn add(&mut self, bench: &str, figures: &Value) {
+        let of_bench = &mut self.benches.entry(bench.to_owned()).or_default().figures;
         for (path, value) in leaves(figures) {
-            self.figures.entry((bench.to_owned(), path)).or_default().push(value);
+            let figure = of_bench.entry(path).or_default();
+            figure.runs.push(value);
+            figure.median = median(&figure.runs);
         }
     }
 
-    pub fn write(&self, file: &Path) -> Result<()> {
-        let mut benches = serde_json::Map::new();
-        for ((bench, path), values) in &self.figures {
-            let bench = benches.entry(bench.clone()).or_insert_with(|| json!({}));
-            bench[path] = json!({"median": median(values), "runs": values});
+    pub fn fail(&mut self, bench: &str, why: &str) {
+        eprintln!("FAILED: {bench}: {why}");
+        self.benches.entry(bench.to_owned()).or_default().failed = Some(why.to_owned());
+    }
+
+    pub fn skip(&mut self, bench: &str, why: &str) {
+        self.benches.entry(bench.to_owned()).or_default().skipped = Some(why.to_owned());
+    }
+
+    pub fn end(&mut self, bench: &str) {
+        if let Some(bench) = self.benches.get_mut(bench) {
+            bench.seconds = bench.since.0.elapsed().as_secs();
         }
-        let report =
-            json!({"machine": self.machine, "commit": self.commit, "runs": self.runs, "benches": benches});
+    }
+
+    pub fn failed(&self) -> impl Iterator<Item = &str> {
+        self.benches.iter().filter(|(_, bench)| bench.failed.is_some()).map(|(name, _)| name.as_str())
+    }
+
+    /// What the figures were measured of; more than one where some were kept.
+    pub fn commits(&self) -> Vec<&str> {
+        let mut commits: Vec<&str> = self.benches.values().map(|bench| bench.commit.as_str()).collect();
+        commits.sort_unstable();
+        commits.dedup();
+        commits
+    }
+
+    pub fn write(&self, file: &Path) -> Result<()> {
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        std::fs::write(file, format!("{report:#}\n")).with_context(|| file.display().to_string())
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        std::fs::write(file, text).with_context(|| file.display().to_string())
     }
 
     pub fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let report: Value = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
-        let mut read = Self {
-            machine: report["machine"].as_str().unwrap_or_default().to_owned(),
-            commit: report["commit"].as_str().unwrap_or_default().to_owned(),
-            runs: report["runs"].as_u64().and_then(|runs| runs.try_into().ok()).unwrap_or(0),
-            figures: BTreeMap::new(),
-        };
-        for (bench, figures) in report["benches"].as_object().into_iter().flatten() {
-            for (path, figure) in figures.as_object().into_iter().flatten() {
-                let runs =
-                    figure["runs"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
-                read.figures.insert((bench.clone(), path.clone()), runs);
-            }
-        }
-        Ok(read)
+        serde_json::from_str(&text).with_context(|| file.display().to_string())
     }
 
-    fn median_of(&self, bench: &str, path: &str) -> Option<f64> {
-        self.figures.get(&(bench.to_owned(), path.to_owned())).map(|values| median(values))
+    pub fn figure(&self, bench: &str, path: &str) -> Option<&Figure> {
+        self.benches.get(bench)?.figures.get(path)
     }
+}
+
+/// Where a figure's floor is, if its benchmark measured one.
+pub fn floor_of(path: &str) -> String {
+    match path.rsplit_once('.') {
+        Some((object, name)) => format!("{object}.floor_{name}"),
+        None => format!("floor_{path}"),
+    }
+}
+
+/// Whether a number only stands beside another one.
+pub fn is_beside(path: &str) -> bool {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    name == "ratio" || name.starts_with("floor_")
 }
 
 /// Every number by the names that lead to it, joined by dots.
@@ -107,45 +188,6 @@ pub fn least_and_greatest(values: &[f64]) -> (f64, f64) {
     })
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\ncommit {}, medians of {} runs\n", self.machine, self.commit, self.runs)?;
-        writeln!(f, "| benchmark | figure | median | spread | floor | ratio |\n|---|---|--:|--:|--:|--:|")?;
-        for ((bench, path), values) in &self.figures {
-            let (object, name) = path.rsplit_once('.').unwrap_or(("", path));
-            if matches!(name, "floor_us" | "ratio") {
-                continue; // beside the figure they belong to
-            }
-            let beside = |name: &str| {
-                let figure = self.median_of(bench, &format!("{object}.{name}"))?;
-                (path.ends_with(".us")).then(|| short(figure))
-            };
-            let (least, greatest) = least_and_greatest(values);
-            writeln!(
-                f,
-                "| {bench} | {path} | {} | {}–{} | {} | {} |",
-                short(median(values)),
-                short(least),
-                short(greatest),
-                beside("floor_us").unwrap_or_default(),
-                beside("ratio").unwrap_or_default(),
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// Three digits are more than any of this repeats.
-pub fn short(value: f64) -> String {
-    let digits = match value.abs() {
-        v if v >= 100.0 || v == 0.0 => 0,
-        v if v >= 10.0 => 1,
-        v if v >= 1.0 => 2,
-        _ => 3,
-    };
-    format!("{value:.digits$}")
-}
-
 fn machine() -> String {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let (cpus, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
@@ -164,43 +206,53 @@ fn commit() -> String {
     if changed { format!("{commit} with changes") } else { commit }
 }
 
+fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(f64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-
-    fn report(runs: &[Value]) -> Report {
-        let mut report =
-            Report { machine: "m".into(), commit: "c".into(), runs: runs.len(), ..Report::default() };
-        for figures in runs {
-            report.add("tick", figures);
-        }
-        report
-    }
-
-    #[test]
-    fn one_row_has_the_figure_its_spread_its_floor_and_the_ratio() {
-        let run = |us: f64| json!({"bench": "tick", "cold": {"cpu": {"us": us, "floor_us": 10.0, "ratio": us / 10.0}}});
-        let text = report(&[run(20.0), run(10.0), run(150.0)]).to_string();
-        assert!(text.contains("| tick | cold.cpu.us | 20.0 | 10.0–150 | 10.0 | 2.00 |"), "{text}");
-        assert_eq!(text.lines().count(), 6, "{text}");
-    }
 
     #[test]
     fn what_is_written_is_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("deep/report.json");
-        let written = report(&[
-            json!({"a": [{"name": "x", "p99_ms": 1.5}, 2]}),
-            json!({"a": [{"name": "x", "p99_ms": 2}, 2]}),
-        ]);
+        let mut written = Report::of_this_machine();
+        written.begin("tick");
+        written.add("tick", &json!({"a": [{"name": "x", "p99_ms": 1.5}, 2]}));
+        written.add("tick", &json!({"a": [{"name": "x", "p99_ms": 2}, 2]}));
+        written.begin("page");
+        written.skip("page", "no browser");
+        written.fail("ebpf", "not permitted");
         written.write(&file).unwrap();
         assert_eq!(Report::read(&file).unwrap(), written);
-        assert_eq!(written.median_of("tick", "a.x.p99_ms"), Some(1.75));
-        assert_eq!(written.median_of("tick", "a.1"), Some(2.0));
+        assert_eq!(written.figure("tick", "a.x.p99_ms").map(|figure| figure.median), Some(1.75));
+        assert_eq!(written.figure("tick", "a.1").map(|figure| figure.median), Some(2.0));
+        assert_eq!(written.failed().collect::<Vec<_>>(), ["ebpf"]);
     }
 
     #[test]
-    fn digits_follow_the_size() {
-        assert_eq!([1234.5, 12.34, 1.234, 0.1234, 0.0].map(short), ["1234", "12.3", "1.23", "0.123", "0"]);
+    fn a_failing_benchmark_keeps_what_its_other_runs_measured() {
+        let mut report = Report::default();
+        report.add("tick", &json!({"us": 1}));
+        report.fail("tick", "the second run hung");
+        assert_eq!(report.figure("tick", "us").map(|figure| figure.runs.len()), Some(1));
+    }
+
+    #[test]
+    fn another_machines_figures_are_not_kept() {
+        let earlier = Report { machine: "another".into(), ..Report::default() };
+        assert!(Report::of_this_machine().keep(earlier).is_err());
+    }
+
+    #[test]
+    fn floors_stand_beside_their_figures() {
+        assert_eq!(floor_of("cold.cpu.us"), "cold.cpu.floor_us");
+        assert_eq!(floor_of("busy_percent"), "floor_busy_percent");
+        assert!(is_beside("cold.cpu.ratio") && is_beside("floor_busy_percent") && !is_beside("cold.cpu.us"));
     }
 }

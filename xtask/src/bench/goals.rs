@@ -1,0 +1,83 @@
+//! The figures that goals are set for: what the table shows, and what it holds them against.
+
+/// What a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+    /// At most so many times its floor.
+    TimesFloor(f64),
+    /// Told for its own sake.
+    None,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub bench: &'static str,
+    pub path: &'static str,
+    pub what: &'static str,
+    pub goal: Goal,
+    /// The floor's path, where it is not the figure's own name with `floor_` before it.
+    pub floor: Option<&'static str>,
+}
+
+const fn row(bench: &'static str, path: &'static str, what: &'static str, goal: Goal) -> Row {
+    Row { bench, path, what, goal, floor: None }
+}
+
+const fn beside(row: Row, floor: &'static str) -> Row {
+    Row { floor: Some(floor), ..row }
+}
+
+use Goal::{AtLeast, AtMost, TimesFloor};
+
+/// The original's bytes a day for its six types.
+const ORIGINAL_MB: f64 = 102.6;
+
+#[rustfmt::skip] // a table
+pub const ROWS: &[Row] = &[
+    row("tick", "cold.all.us", "collectors, CPU a tick (floor: preads of the same files)", TimesFloor(2.0)),
+    row("tick", "server.sqlite.us", "server on SQLite with 200 processes and a client, CPU a tick", TimesFloor(2.0)),
+    row("tick", "server.postgresql.us", "the same on PostgreSQL", TimesFloor(2.0)),
+    row("tick", "server.sqlite.rss_kib", "memory on SQLite", AtMost(40.0 * 1024.0)),
+    row("tick", "server.postgresql.rss_kib", "memory on PostgreSQL", AtMost(30.0 * 1024.0)),
+    row("tick", "server.sqlite.cold_start_ms", "start to first snapshot, SQLite", AtMost(1000.0)),
+    row("tick", "server.postgresql.cold_start_ms", "start to first snapshot, PostgreSQL", AtMost(1000.0)),
+    beside(row("ebpf", "all probes.slower_percent", "all probes: a pipe round trip becomes slower by", AtMost(15.0)),
+        "empty sched_switch + sched_wakeup.slower_percent"),
+    row("ebpf", "programs.all_probes_of_one_cpu_percent", "all probes under that load, of one CPU", Goal::None),
+    row("stream", "fan_out.cpu_per_client_us", "CPU per client and tick (floor: writing the bytes)", AtMost(25.0)),
+    row("stream", "fan_out.behind_the_first_p99_ms", "1,000 clients: p99 behind the first one", AtMost(20.0)),
+    row("stream", "crowd.health_p99_ms", "/health p99 with 5,000 clients and 200 logins", AtMost(50.0)),
+    row("history", "sqlite.questions.1 h.p99_ms", "1 h on SQLite, p99", AtMost(50.0)),
+    row("history", "sqlite.questions.24 h.p99_ms", "24 h", AtMost(50.0)),
+    row("history", "sqlite.questions.7 d.p99_ms", "7 d", AtMost(50.0)),
+    row("history", "sqlite.questions.30 d.p99_ms", "30 d", AtMost(50.0)),
+    row("history", "sqlite.questions.compare week.p99_ms", "week against week", AtMost(50.0)),
+    row("history", "postgresql.questions.1 h.p99_ms", "1 h on PostgreSQL, p99", AtMost(50.0)),
+    row("history", "postgresql.questions.24 h.p99_ms", "24 h", AtMost(50.0)),
+    row("history", "postgresql.questions.7 d.p99_ms", "7 d", AtMost(50.0)),
+    row("history", "postgresql.questions.30 d.p99_ms", "30 d", AtMost(50.0)),
+    row("history", "postgresql.questions.compare week.p99_ms", "week against week", AtMost(50.0)),
+    row("history", "sqlite.documents_a_day.the_originals_six.raw_mb", "the original's six types a day, raw", AtMost(ORIGINAL_MB)),
+    row("history", "sqlite.documents_a_day.the_originals_six.downsampled_mb", "the same, downsampled", AtMost(ORIGINAL_MB / 3.0)),
+    row("history", "sqlite.writing_per_s", "snapshots written on SQLite", AtLeast(100_000.0 / 60.0)),
+    row("history", "postgresql.writing_per_s", "snapshots written on PostgreSQL", AtLeast(100_000.0 / 60.0)),
+    row("page", "busy_percent", "main thread busy at 1 s ticks (floor: parsing the messages)", AtMost(10.0)),
+    row("page", "heap_slope_kib_per_hour", "heap, change while watched", Goal::None),
+    row("page", "interactive_ms", "open to interactive", AtMost(1000.0)),
+    row("page", "first_load_gzip_kib", "script before charts, compressed", AtMost(250.0)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_figure_is_told_twice() {
+        let mut paths: Vec<_> = ROWS.iter().map(|row| (row.bench, row.path)).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), ROWS.len());
+    }
+}

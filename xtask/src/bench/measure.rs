@@ -1,0 +1,106 @@
+//! One run of one benchmark: compiled first, watched, and its figures read.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::PAGE;
+use crate::build;
+use crate::step::{command, npm, quiet, root, run_within};
+
+/// A run that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const PATIENCE_FULL: Duration = Duration::from_secs(90 * 60);
+
+/// How much of what takes long is asked for.
+pub struct Length {
+    /// History at a snapshot each 5 s.
+    pub full: bool,
+    /// Of watching the dashboard.
+    pub minutes: u64,
+}
+
+impl Length {
+    fn patience(&self) -> Duration {
+        let least = if self.full { PATIENCE_FULL } else { PATIENCE };
+        least + Duration::from_secs(2 * 60 * self.minutes)
+    }
+}
+
+pub enum Outcome {
+    Figures(Value),
+    /// It said why it measured nothing here.
+    Skipped(String),
+}
+
+/// History seeds a month first, and its medians come from hundreds of questions.
+pub fn usual_runs(name: &str) -> usize {
+    if name == "history" { 1 } else { 3 }
+}
+
+/// Compiles what the benchmark needs, so that no compiler runs beside it.
+pub fn prepare(name: &str) -> Result<()> {
+    if name == PAGE {
+        return build::build().map(drop);
+    }
+    let mut compile = cargo_bench(name);
+    compile.arg("--no-run");
+    quiet(&format!("Compiling bench {name}"), compile)
+}
+
+pub fn run(name: &str, number: usize, runs: usize, length: &Length) -> Result<Outcome> {
+    let folder = folder()?;
+    let (file, log) =
+        (folder.join(format!("{name}.{number}.json")), folder.join(format!("{name}.{number}.log")));
+    let _ = fs::remove_file(&file);
+    let output = File::create(&log).with_context(|| log.display().to_string())?;
+    let mut benchmark = measuring(name, &file, length)?;
+    benchmark.stdout(output.try_clone()?).stderr(output);
+    let title = format!("{name}, run {number} of {runs}");
+    let status = run_within(&title, benchmark, length.patience());
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    let skipped: Vec<&str> = said.lines().filter(|line| line.starts_with("SKIPPED: ")).collect();
+    skipped.iter().for_each(|line| println!("    {line}"));
+    if let Err(error) = status {
+        let lines: Vec<&str> = said.lines().rev().take(8).collect();
+        lines.iter().rev().for_each(|line| eprintln!("    {line}"));
+        return Err(error.context(format!("see {}", log.display())));
+    }
+    let Ok(text) = fs::read_to_string(&file) else {
+        return match skipped.first() {
+            Some(line) => Ok(Outcome::Skipped(line.trim_start_matches("SKIPPED: ").to_owned())),
+            None => bail!("it wrote no figures; see {}", log.display()),
+        };
+    };
+    Ok(Outcome::Figures(serde_json::from_str(&text).with_context(|| file.display().to_string())?))
+}
+
+fn folder() -> Result<PathBuf> {
+    let folder = root().join("target/bench");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    Ok(folder)
+}
+
+fn measuring(name: &str, file: &Path, length: &Length) -> Result<Command> {
+    if name == PAGE {
+        let mut page = npm(&["run", "--silent", "bench", "--", "--json"]);
+        page.arg(file)
+            .args(["--minutes", &length.minutes.to_string()])
+            .env("PERFWATCH_BINARY", build::build()?);
+        return Ok(page);
+    }
+    let mut bench = cargo_bench(name);
+    bench.arg("--").arg("--json").arg(file);
+    if name == "history" && !length.full {
+        bench.args(["--interval", "30"]);
+    }
+    Ok(bench)
+}
+
+fn cargo_bench(name: &str) -> Command {
+    command("cargo", &["bench", "--quiet", "--locked", "--package", "perfwatch", "--bench", name])
+}
