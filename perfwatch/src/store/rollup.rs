@@ -9,8 +9,10 @@ pub mod accumulator;
 pub mod codec;
 pub mod events;
 pub mod histogram;
+pub mod pattern;
 pub mod shape;
 pub mod template;
+mod text;
 
 /// The resolutions history is kept in. Each but `Raw` is built from the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,6 +8,7 @@ use super::plan::{Segment, plan};
 use crate::snapshot::rfc3339;
 use crate::store::rollup::accumulator::Accumulator;
 use crate::store::rollup::codec;
+use crate::store::rollup::pattern::Reader;
 use crate::store::rollup::shape::Shape;
 use crate::store::rollup::template::{Show, Template};
 use crate::store::rollup::{Tier, TierRow, floor};
@@ -15,6 +16,8 @@ use crate::store::{Result, Store, StoreError, from_micros};
 
 /// Rows read at a time: about a megabyte of raw documents.
 const PAGE: usize = 256;
+/// Shapes kept by who reads many rows.
+const SHAPES: usize = 64;
 /// Shapes whose templates are kept while a range is read.
 const TEMPLATES: usize = 8;
 
@@ -38,9 +41,12 @@ impl ShapeBook {
         let text = store.shape(key).await?;
         let shape = text
             .as_deref()
-            .and_then(Shape::from_text)
+            .and_then(|text| Shape::from_text(key, text))
             .map(Arc::new)
             .ok_or_else(|| StoreError::Database(format!("rollup shape {key} is missing")))?;
+        if self.0.len() == SHAPES {
+            self.0.clear();
+        }
         self.0.insert(key, Arc::clone(&shape));
         Ok(shape)
     }
@@ -60,10 +66,10 @@ enum Filling {
 }
 
 impl Filling {
-    fn sum(&mut self) -> &mut Accumulator {
+    fn sum(&mut self, reader: &mut Reader) -> &mut Accumulator {
         if let Self::Raw(row) = self {
             let mut sum = Accumulator::default();
-            sum.add_document(row.at, &row.data);
+            sum.read_document(reader, row.at, &row.data);
             *self = Self::Sum(Box::new(sum));
         }
         match self {
@@ -82,6 +88,7 @@ pub struct Points {
     page: VecDeque<TierRow>,
     page_tier: Tier,
     shapes: ShapeBook,
+    reader: Reader,
     templates: Vec<(Template, Template)>,
     filling: Option<(i64, Filling)>,
     given: usize,
@@ -100,6 +107,7 @@ impl Points {
             page: VecDeque::new(),
             page_tier: Tier::Raw,
             shapes: ShapeBook::default(),
+            reader: Reader::default(),
             templates: Vec::new(),
             filling: None,
             given: 0,
@@ -125,7 +133,8 @@ impl Points {
 
     /// The next bucket's sums, past any limit: for who wants numbers and not text.
     pub async fn next_sum(&mut self) -> Result<Option<(i64, Accumulator)>> {
-        Ok(self.next_bucket().await?.map(|(at, mut filling)| (at, std::mem::take(filling.sum()))))
+        let Some((at, mut filling)) = self.next_bucket().await? else { return Ok(None) };
+        Ok(Some((at, std::mem::take(filling.sum(&mut self.reader)))))
     }
 
     /// Writes sums taken by [`Self::next_sum`] as a point.
@@ -144,8 +153,10 @@ impl Points {
             };
             match &mut self.filling {
                 Some((at, filling)) if *at == bucket => match fresh {
-                    Filling::Raw(row) => filling.sum().add_document(row.at, &row.data),
-                    Filling::Sum(sum) => filling.sum().merge(*sum),
+                    Filling::Raw(row) => {
+                        filling.sum(&mut self.reader).read_document(&mut self.reader, row.at, &row.data);
+                    }
+                    Filling::Sum(sum) => filling.sum(&mut self.reader).merge(*sum),
                 },
                 _ => {
                     if let Some(full) = self.filling.replace((bucket, fresh)) {
@@ -185,7 +196,7 @@ impl Points {
                 1
             }
             _ => {
-                let sum = filling.sum();
+                let sum = filling.sum(&mut self.reader);
                 let (all, numbers) = self.template(sum.shape());
                 all.write(sum, Show::Average, &mut json);
                 for (wanted, name, show) in [(stats.min, "min", Show::Min), (stats.max, "max", Show::Max)] {

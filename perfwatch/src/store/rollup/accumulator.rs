@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::events::Events;
 use super::histogram::Histogram;
+use super::pattern::{Read, Reader, Token};
 use super::shape::{Found, Kind, Leaf, Shape, visit};
 
 /// A numeric leaf over the documents that had it.
@@ -57,6 +58,15 @@ impl Cell {
         }
     }
 
+    fn from_token(token: Token<'_>) -> Self {
+        match token {
+            Token::Null | Token::Empty => Self::Vacant,
+            Token::Number(n) => Self::Number(Stat::one(n)),
+            Token::Histogram(histogram) => Self::Histogram(histogram),
+            Token::Other(text) => Self::Other(canonical(text).into()),
+        }
+    }
+
     /// Adds a value of the same kind; of another kind, or a later one where the first stays: nothing.
     fn add(&mut self, later: Self) {
         match (self, later) {
@@ -66,6 +76,14 @@ impl Cell {
             (vacant @ Self::Vacant, later) => *vacant = later,
             _ => {}
         }
+    }
+}
+
+/// A value's text as parsing and writing it leaves it.
+fn canonical(text: &[u8]) -> Vec<u8> {
+    match serde_json::from_slice::<Value>(text) {
+        Ok(value) => value.to_string().into_bytes(),
+        Err(_) => text.to_owned(),
     }
 }
 
@@ -117,6 +135,43 @@ impl Accumulator {
         match &self.cells[self.shape.position(path)?] {
             Cell::Number(stat) => Some(stat),
             _ => None,
+        }
+    }
+
+    /// Adds a raw document, parsed only where `reader` cannot read it as it is. The result is that of
+    /// [`Self::add_document`].
+    pub fn read_document(&mut self, reader: &mut Reader, at: i64, json: &[u8]) {
+        let Some(read) = reader.read(json) else { return self.add_document(at, json) };
+        self.add_read(read);
+        self.samples += 1;
+        self.first_at = self.first_at.min(at);
+    }
+
+    fn add_read(&mut self, mut read: Read<'_, '_>) {
+        if self.is_empty() || !self.shape.has_paths_of(read.paths()) {
+            let shape = read.shape();
+            let cells = read.tokens.into_iter().map(Cell::from_token).collect();
+            return self.merge_cells(&shape, cells);
+        }
+        let mut changed: Vec<(usize, Kind)> = Vec::new();
+        let leaves = self.shape.leaves().iter();
+        for (i, ((cell, leaf), token)) in self.cells.iter_mut().zip(leaves).zip(read.tokens).enumerate() {
+            let kind = token.kind();
+            match (&mut *cell, token) {
+                (_, Token::Null) | (Cell::Other(_), _) => {}
+                (Cell::Number(stat), Token::Number(n)) => stat.merge(&Stat::one(n)),
+                (Cell::Histogram(sum), Token::Histogram(histogram)) => sum.merge(&histogram),
+                // A rollup that was read again may lack the value though its shape has it.
+                (Cell::Vacant, token) if kind == leaf.kind => *cell = Cell::from_token(token),
+                (_, token) if leaf.kind.is_vacant() => {
+                    *cell = Cell::from_token(token);
+                    changed.push((i, kind));
+                }
+                _ => {}
+            }
+        }
+        if !changed.is_empty() {
+            self.reshape(Vec::new(), &changed);
         }
     }
 

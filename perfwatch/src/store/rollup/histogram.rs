@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::text::Cursor;
+
 /// Sparse counts of a base-2 log-linear histogram with 16 sub-buckets per power of two.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
@@ -39,6 +41,67 @@ impl Histogram {
             count: number("count"),
             sum: number("sum"),
             max: number("max"),
+        }
+    }
+
+    /// Reads the text of a histogram as documents have it; `None` for anything that differs.
+    pub(super) fn from_text(text: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(text);
+        let mut histogram = Self::default();
+        let (mut scheme, mut buckets) = (false, false);
+        cursor.mark(b'{')?;
+        loop {
+            let start = cursor.at;
+            cursor.string()?;
+            let key = cursor.since(start);
+            cursor.mark(b':')?;
+            match key {
+                br#""buckets""# => {
+                    histogram.read_buckets(&mut cursor)?;
+                    buckets = true;
+                }
+                br#""count""# => histogram.count = cursor.whole()?,
+                br#""sum""# => histogram.sum = cursor.whole()?,
+                br#""max""# => histogram.max = cursor.whole()?,
+                br#""unit""# => {
+                    let start = cursor.at;
+                    cursor.string()?;
+                    histogram.unit = serde_json::from_slice(cursor.since(start)).ok()?;
+                }
+                br#""scheme""# => {
+                    cursor.literal(br#""log16""#)?;
+                    scheme = true;
+                }
+                _ => return None,
+            }
+            if cursor.mark(b'}').is_some() {
+                return (scheme && buckets && cursor.at == text.len()).then_some(histogram);
+            }
+            cursor.mark(b',')?;
+        }
+    }
+
+    fn read_buckets(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        self.buckets.clear();
+        cursor.mark(b'[')?;
+        if cursor.mark(b']').is_some() {
+            return Some(());
+        }
+        loop {
+            cursor.mark(b'[')?;
+            let index = u32::try_from(cursor.whole()?).ok()?;
+            cursor.mark(b',')?;
+            let count = cursor.whole()?;
+            cursor.mark(b']')?;
+            // They are written in ascending order.
+            if self.buckets.last().is_some_and(|before| before.0 >= index) {
+                return None;
+            }
+            self.buckets.push((index, count));
+            if cursor.mark(b']').is_some() {
+                return Some(());
+            }
+            cursor.mark(b',')?;
         }
     }
 

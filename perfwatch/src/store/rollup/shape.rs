@@ -4,7 +4,7 @@
 //! position, so lists of different lengths are different paths. Paths are sorted by bytes, which groups
 //! what belongs to one object.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -18,7 +18,7 @@ pub const KEY: char = '\u{1f}';
 pub const LIST: char = '\u{1e}';
 pub const SEPARATORS: [char; 2] = [KEY, LIST];
 /// Longer lists of numbers are kept like any other value: by their first.
-const LONGEST_LIST: usize = 4096;
+pub(super) const LONGEST_LIST: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -60,7 +60,7 @@ impl Kind {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
-    pub path: Box<str>,
+    pub path: Arc<str>,
     pub kind: Kind,
 }
 
@@ -77,8 +77,20 @@ impl Shape {
         Self { leaves, key: OnceLock::new() }
     }
 
+    /// The same paths with other kinds, one for each.
+    pub fn with_kinds(&self, kinds: impl Iterator<Item = Kind>) -> Self {
+        Self::new(
+            self.leaves.iter().zip(kinds).map(|(l, kind)| Leaf { path: Arc::clone(&l.path), kind }).collect(),
+        )
+    }
+
     pub fn leaves(&self) -> &[Leaf] {
         &self.leaves
+    }
+
+    pub fn has_paths_of(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Leaf, &Leaf)| Arc::ptr_eq(&a.path, &b.path) || a.path == b.path;
+        self.leaves.len() == other.leaves.len() && self.leaves.iter().zip(&other.leaves).all(same)
     }
 
     /// What rows refer to it by: a hash of the content, so it is the same in every database.
@@ -98,7 +110,8 @@ impl Shape {
         serde_json::to_string(&lines).expect("a list of strings always serializes")
     }
 
-    pub fn from_text(text: &str) -> Option<Self> {
+    /// Reads what was stored under `key`.
+    pub fn from_text(key: i64, text: &str) -> Option<Self> {
         let lines: Vec<String> = serde_json::from_str(text).ok()?;
         let leaves: Option<Vec<Leaf>> = lines
             .iter()
@@ -108,7 +121,8 @@ impl Shape {
             })
             .collect();
         let leaves = leaves?;
-        leaves.is_sorted_by(|a, b| a.path < b.path).then(|| Self::new(leaves))
+        let sorted = leaves.is_sorted_by(|a, b| a.path < b.path);
+        sorted.then(|| Self { leaves, key: OnceLock::from(key) })
     }
 
     pub fn position(&self, path: &str) -> Option<usize> {
@@ -181,14 +195,7 @@ pub fn visit<'a>(document: &'a Value, path: &mut String, found: &mut impl FnMut(
                     continue;
                 }
                 let length = path.len();
-                if !root {
-                    path.push(KEY);
-                }
-                // Control characters are our separators; no key of ours has any, but a device's name might.
-                if key.is_empty() {
-                    path.push('\u{fffd}');
-                }
-                path.extend(key.chars().map(|c| if c < ' ' { '\u{fffd}' } else { c }));
+                push_key(path, key);
                 visit(value, path, found);
                 path.truncate(length);
             }
@@ -208,6 +215,18 @@ pub fn visit<'a>(document: &'a Value, path: &mut String, found: &mut impl FnMut(
         }
         other => found(path, Found::Other(other)),
     }
+}
+
+/// Goes down to an object's member.
+pub(super) fn push_key(path: &mut String, key: &str) {
+    if !path.is_empty() {
+        path.push(KEY);
+    }
+    // Control characters are our separators; no key of ours has any, but a device's name might.
+    if key.is_empty() {
+        path.push('\u{fffd}');
+    }
+    path.extend(key.chars().map(|c| if c < ' ' { '\u{fffd}' } else { c }));
 }
 
 fn is_numeric(list: &[Value]) -> bool {

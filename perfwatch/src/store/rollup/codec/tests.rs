@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn round_trip(sum: &Accumulator) -> Accumulator {
-    let stored = Shape::from_text(&sum.shape().to_text()).unwrap();
+    let stored = Shape::from_text(sum.shape().key(), &sum.shape().to_text()).unwrap();
     assert_eq!(stored.key(), sum.shape().key());
     decode(&Arc::new(stored), 0, &encode(sum, 0)).unwrap()
 }
