@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Result, Store, StoreError, micros, retention, roller, writer};
+use super::roller::Roller;
+use super::{Result, Store, StoreError, micros, retention, writer};
 
 /// After the minute's end: its last batch is in the table by then, and a late one is rolled up a minute later.
 const AFTER_MINUTE: Duration = Duration::from_secs(8);
@@ -34,12 +35,13 @@ impl Maintenance {
 }
 
 async fn run(store: Arc<dyn Store>, writer: Arc<writer::Stats>, mut stopped: watch::Receiver<bool>) {
+    let mut roller = Roller::default();
     let mut failing = false;
     loop {
         let pass = tokio::select! {
             // Dropping a transaction rolls it back.
             _ = stopped.wait_for(|stop| *stop) => return,
-            pass = pass(store.as_ref(), &writer, OffsetDateTime::now_utc()) => pass,
+            pass = pass(store.as_ref(), &mut roller, &writer, OffsetDateTime::now_utc()) => pass,
         };
         match pass {
             Ok(()) if failing => tracing::info!("rollups and cleanup work again"),
@@ -47,6 +49,10 @@ async fn run(store: Arc<dyn Store>, writer: Arc<writer::Stats>, mut stopped: wat
             Err(StoreError::Unreachable(_)) => {}
             Err(ref error) if !failing => tracing::error!(%error, "rollups and cleanup have to wait"),
             _ => {}
+        }
+        if pass.is_err() {
+            // What it remembers is of a database that may have been exchanged.
+            roller = Roller::default();
         }
         failing = matches!(pass, Err(ref error) if !matches!(error, StoreError::Unreachable(_)));
         tokio::select! {
@@ -61,14 +67,19 @@ fn until_next(now: OffsetDateTime) -> Duration {
     (Duration::from_secs(60) + AFTER_MINUTE - into).min(Duration::from_secs(60))
 }
 
-async fn pass(store: &dyn Store, writer: &writer::Stats, now: OffsetDateTime) -> Result<()> {
+async fn pass(
+    store: &dyn Store,
+    roller: &mut Roller,
+    writer: &writer::Stats,
+    now: OffsetDateTime,
+) -> Result<()> {
     store.prepare(now).await?;
     // A crash may have left rows in the spool that are in the table already. They are replayed to no effect as long as
     // retention has not merged them away meanwhile.
     if writer.spool_bytes() > 0 {
         return Ok(());
     }
-    roller::roll(store, micros(now)).await?;
+    roller.roll(store, micros(now)).await?;
     let policy = store.archive_policy().await?;
     let interval = time::Duration::minutes(policy.cleanup_interval_minutes);
     // A last run in the future means that the clock was set back; it must not stop the cleanup.

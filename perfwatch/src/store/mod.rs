@@ -7,6 +7,7 @@ pub mod access;
 mod error;
 pub mod import;
 pub mod maintenance;
+mod minutes;
 pub mod policy;
 mod postgres;
 pub mod query;
@@ -28,6 +29,7 @@ pub use error::{Result, StoreError};
 use policy::{ArchivePolicy, Extent};
 use query::plan::Coverage;
 use roller::Computed;
+use rollup::accumulator::Accumulator;
 use rollup::{Stale, Tier, TierRow};
 
 use crate::snapshot::MetricType;
@@ -111,6 +113,8 @@ pub trait Store: access::Access {
     async fn put_shape(&self, key: i64, leaves: &str) -> Result<()>;
     /// The first `limit` stale buckets of a tier that start in `from..=to`.
     async fn stale(&self, tier: Tier, from: i64, to: i64, limit: usize) -> Result<Vec<Stale>>;
+    /// The sums of a minute's documents, by type, where memory has all of them: what reading the raw rows would give.
+    async fn minute(&self, bucket: i64) -> Result<Option<Vec<(MetricType, Accumulator)>>>;
     /// Writes each bucket that nothing arrived for since it was computed, and ends its staleness; returns how many.
     async fn put_rollups(&self, tier: Tier, computed: &[Computed]) -> Result<usize>;
     /// Removes a tier's rows before a time (µs), a few at a time so that no writer waits long; returns how

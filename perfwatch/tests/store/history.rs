@@ -8,8 +8,10 @@ use perfwatch::store::query::points::Points;
 use perfwatch::store::query::recent::recent;
 use perfwatch::store::query::{HistoryQuery, Interval};
 use perfwatch::store::roller::roll;
+use perfwatch::store::rollup::accumulator::Accumulator;
 use perfwatch::store::rollup::template::Fields;
-use perfwatch::store::{Row, Store};
+use perfwatch::store::rollup::{Tier, codec};
+use perfwatch::store::{self, Row, Store};
 use serde_json::{Value, json};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -24,6 +26,8 @@ on_every_engine!(
     comparison_measures_the_primary_value,
     the_last_snapshots_come_back_whole,
     replays_and_clock_steps_are_kept_once,
+    a_minute_just_written_is_rolled_up_from_memory,
+    memory_is_not_believed_where_the_table_has_more,
 );
 
 const START: OffsetDateTime = datetime!(2026-01-05 00:00:00 UTC);
@@ -217,4 +221,123 @@ async fn the_last_snapshots_come_back_whole(fresh: &Fresh) {
         let document: Value = serde_json::from_slice(&sent.json).unwrap();
         assert_eq!(message["data"][sent.metric_type.as_str()], document);
     }
+}
+
+/// The minute that is under way, or about to be.
+fn this_minute() -> OffsetDateTime {
+    let now = OffsetDateTime::now_utc();
+    now.replace_second(0).and_then(|at| at.replace_nanosecond(0)).unwrap()
+}
+
+/// Documents of a minute whose values change their kinds on the way.
+fn ticks(minute: OffsetDateTime) -> Vec<Vec<Row>> {
+    let tick = |second: i64| {
+        let at = minute + Duration::seconds(second);
+        let latency = (second > 20).then_some(f64::from(second as i32) / 7.0);
+        let top: Vec<_> = (0..second % 3).map(|n| json!({"pid": n, "comm": "a \u{0} \\ \"b\""})).collect();
+        let wait = json!({"unit": "ns", "scheme": "log16", "buckets": [[second, 1]], "count": 1, "sum": 9, "max": 9});
+        let sched =
+            json!({"_timestamp": "t", "wait": wait, "latency": latency, "top": top, "list": [second, null]});
+        let new = if second == 30 { json!({"d": second}) } else { json!(null) };
+        let cpu = json!({"_timestamp": second, "usage": 0.1 * second as f64, "new": new, "frequency": 1e21});
+        vec![row(MetricType::Cpu, at, &cpu), row(MetricType::Scheduler, at, &sched)]
+    };
+    (0..12).map(|n| tick(n * 5)).collect()
+}
+
+/// A minute's rollups by parsing what the table has of it.
+async fn parsed(store: &Arc<dyn Store>, minute: i64) -> Vec<(MetricType, i64, Vec<u8>)> {
+    let mut rollups = Vec::new();
+    for metric_type in MetricType::ALL {
+        let mut sum = Accumulator::default();
+        let end = minute + Tier::Minute.width();
+        for row in store.scan(Tier::Raw, metric_type, minute, end, 100).await.unwrap() {
+            sum.add_document(row.at, &row.data);
+        }
+        if !sum.is_empty() {
+            rollups.push((metric_type, sum.shape().key(), codec::encode(&sum, minute)));
+        }
+    }
+    rollups
+}
+
+/// A minute's rollups as they are stored.
+async fn rolled(store: &Arc<dyn Store>, minute: i64) -> Vec<(MetricType, i64, Vec<u8>)> {
+    roll(store.as_ref(), minute + Tier::Minute.width()).await.unwrap();
+    let mut rollups = Vec::new();
+    for metric_type in MetricType::ALL {
+        for row in store.scan(Tier::Minute, metric_type, minute, minute + 1, 2).await.unwrap() {
+            rollups.push((metric_type, row.shape, row.data));
+        }
+    }
+    rollups
+}
+
+async fn a_minute_just_written_is_rolled_up_from_memory(fresh: &Fresh) {
+    let store = &fresh.store;
+    let start = this_minute();
+    let minute = micros(start);
+    for tick in ticks(start) {
+        store.append(&tick).await.unwrap();
+    }
+    let expected = parsed(store, minute).await;
+    let summed = store.minute(minute).await.unwrap();
+    // A machine that took minutes for this has nothing in memory any more.
+    if this_minute() == start {
+        let summed = summed.expect("memory has all of this minute");
+        let summed: Vec<_> = summed
+            .iter()
+            .map(|(metric_type, sum)| (*metric_type, sum.shape().key(), codec::encode(sum, minute)))
+            .collect();
+        assert_eq!(summed, expected);
+    }
+    assert!(store.minute(minute).await.unwrap().is_none(), "it is given once");
+
+    // Of another minute through the roller; then late data, which makes it be read from the table.
+    let start = start + Duration::minutes(1);
+    let minute = micros(start);
+    let mut ticks = ticks(start);
+    let late = ticks.remove(7);
+    for tick in ticks {
+        store.append(&tick).await.unwrap();
+    }
+    assert_eq!(rolled(store, minute).await, parsed(store, minute).await);
+    store.append(&late).await.unwrap();
+    let expected = parsed(store, minute).await;
+    assert_eq!(rolled(store, minute).await, expected);
+    assert!(expected.len() == 2);
+}
+
+async fn memory_is_not_believed_where_the_table_has_more(fresh: &Fresh) {
+    let store = &fresh.store;
+    // A server of the same host, as after a restart within the minute.
+    let other = store::open(&fresh.url).await.unwrap();
+    let start = this_minute();
+    for (n, minute) in (0i64..3).zip([start, start + Duration::minutes(1), start + Duration::minutes(2)]) {
+        let ticks = ticks(minute);
+        let (theirs, ours) = match n {
+            0 => (&ticks[..4], &ticks[4..]), // before
+            1 => (&ticks[8..], &ticks[..8]), // after
+            _ => (&ticks[3..5], &ticks[..]), // the same ticks
+        };
+        if n == 1 {
+            for tick in ours {
+                store.append(tick).await.unwrap();
+            }
+        }
+        for tick in theirs {
+            other.append(tick).await.unwrap();
+        }
+        if n != 1 {
+            for tick in ours {
+                store.append(tick).await.unwrap();
+            }
+        }
+        let minute = micros(minute);
+        assert!(store.minute(minute).await.unwrap().is_none(), "{n}");
+        let expected = parsed(store, minute).await;
+        assert_eq!(rolled(store, minute).await, expected, "{n}");
+        assert_eq!(expected.len(), 2);
+    }
+    other.close().await;
 }

@@ -10,6 +10,7 @@ use super::{PostgresStore, partitions};
 use crate::snapshot::MetricType;
 use crate::store::query::plan::Coverage;
 use crate::store::roller::Computed;
+use crate::store::rollup::accumulator::Accumulator;
 use crate::store::rollup::{Stale, Tier, TierRow};
 use crate::store::{Result, Row, from_micros, micros};
 
@@ -32,8 +33,8 @@ pub(super) async fn append(store: &PostgresStore, rows: &[Row]) -> Result<()> {
     let mut transaction = store.ready().await?.begin().await?;
     let times: Vec<OffsetDateTime> = rows.iter().map(|r| r.timestamp).collect();
     let types: Vec<&str> = rows.iter().map(|r| r.metric_type.as_str()).collect();
-    let documents: Vec<_> = rows.iter().map(|r| jsonb_text(&r.json)).collect();
-    sqlx::query(
+    let documents: Vec<String> = rows.iter().map(|r| jsonb_text(&r.json)).collect();
+    let inserted = sqlx::query(
         "INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data)
          SELECT $1, t, m, d::jsonb FROM unnest($2::timestamptz[], $3::text[], $4::text[]) AS rows (t, m, d)
          ON CONFLICT DO NOTHING",
@@ -41,11 +42,15 @@ pub(super) async fn append(store: &PostgresStore, rows: &[Row]) -> Result<()> {
     .bind(&store.host)
     .bind(times)
     .bind(types)
-    .bind(documents)
+    .bind(&documents)
     .execute(&mut *transaction)
-    .await?;
+    .await?
+    .rows_affected();
     mark_stale(store, &mut transaction, rows).await?;
     transaction.commit().await?;
+    let stored = rows.iter().zip(&documents);
+    let stored = stored.map(|(row, text)| (micros(row.timestamp), row.metric_type, text.as_bytes()));
+    store.minutes.add(stored, inserted == rows.len() as u64);
     Ok(())
 }
 
@@ -141,6 +146,24 @@ pub(super) async fn scan(
             Ok(TierRow { at: micros(row.try_get(0)?), shape: row.try_get(1)?, data })
         })
         .collect()
+}
+
+pub(super) async fn minute(
+    store: &PostgresStore,
+    bucket: i64,
+) -> Result<Option<Vec<(MetricType, Accumulator)>>> {
+    let Some(summed) = store.minutes.take(bucket) else { return Ok(None) };
+    let stored: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM metrics_snapshots
+         WHERE host = $1 AND metric_type = ANY ($2) AND timestamp >= $3 AND timestamp < $4",
+    )
+    .bind(&store.host)
+    .bind(MetricType::ALL.map(MetricType::as_str))
+    .bind(from_micros(bucket))
+    .bind(from_micros(bucket + Tier::Minute.width()))
+    .fetch_one(store.ready().await?)
+    .await?;
+    Ok((stored.unsigned_abs() == summed.documents).then_some(summed.sums))
 }
 
 pub(super) async fn shape(store: &PostgresStore, key: i64) -> Result<Option<String>> {

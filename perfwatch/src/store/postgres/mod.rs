@@ -22,9 +22,11 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
+use super::minutes::Minutes;
 use super::policy::{ArchivePolicy, Extent};
 use super::query::plan::Coverage;
 use super::roller::Computed;
+use super::rollup::accumulator::Accumulator;
 use super::rollup::{Stale, Tier, TierRow};
 use super::{Engine, Result, Row, Store, StoreError, User, micros};
 use crate::snapshot::MetricType;
@@ -49,6 +51,7 @@ pub(super) struct PostgresStore {
     refused: Mutex<Option<(Instant, StoreError)>>,
     /// The next mark of staleness; unlike any before it, also in earlier runs.
     generation: AtomicI64,
+    minutes: Minutes,
     /// Days whose partition is known to exist.
     days: Mutex<HashSet<time::Date>>,
 }
@@ -75,6 +78,7 @@ impl PostgresStore {
             set_up: OnceCell::new(),
             refused: Mutex::default(),
             generation: AtomicI64::new(micros(OffsetDateTime::now_utc())),
+            minutes: Minutes::default(),
             days: Mutex::default(),
         };
         match store.prepare(OffsetDateTime::now_utc()).await {
@@ -212,6 +216,10 @@ impl Store for PostgresStore {
 
     async fn stale(&self, tier: Tier, from: i64, to: i64, limit: usize) -> Result<Vec<Stale>> {
         history::stale(self, tier, from, to, limit).await
+    }
+
+    async fn minute(&self, bucket: i64) -> Result<Option<Vec<(MetricType, Accumulator)>>> {
+        history::minute(self, bucket).await
     }
 
     async fn put_rollups(&self, tier: Tier, computed: &[Computed]) -> Result<usize> {

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use futures_util::StreamExt;
+use sqlx::{Either, Executor, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
 use crate::snapshot::MetricType;
 use crate::store::query::plan::Coverage;
 use crate::store::roller::Computed;
+use crate::store::rollup::accumulator::Accumulator;
 use crate::store::rollup::{Stale, Tier, TierRow};
-use crate::store::{Result, Row, micros};
+use crate::store::{Result, Row, StoreError, micros};
 
 /// Rows per INSERT: few enough that one statement's text stays small, enough to amortise the call.
 const INSERT_ROWS: usize = 64;
@@ -30,43 +32,78 @@ pub(super) async fn append(store: &SqliteStore, rows: &[Row]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut transaction = store.write.begin().await?;
-    for chunk in rows.chunks(INSERT_ROWS) {
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data) ",
-        );
-        insert.push_values(chunk, |mut values, row| {
-            values
-                .push_bind(&store.host)
-                .push_bind(micros(row.timestamp))
-                .push_bind(row.metric_type.as_str())
-                .push_bind(String::from_utf8_lossy(&row.json));
-        });
-        insert.push(" ON CONFLICT DO NOTHING");
-        insert.build().execute(&mut *transaction).await?;
-    }
-    mark_stale(store, &mut transaction, rows).await?;
-    transaction.commit().await?;
+    let generation = store.generation.fetch_add(1, Ordering::Relaxed);
+    let inserted = write(&store.write, &store.host, rows, generation).await?;
+    let stored = rows.iter().map(|row| (micros(row.timestamp), row.metric_type, &row.json[..]));
+    store.minutes.add(stored, inserted == rows.len() as u64);
     Ok(())
 }
 
-async fn mark_stale(store: &SqliteStore, connection: &mut SqliteConnection, rows: &[Row]) -> Result<()> {
-    let generation = store.generation.fetch_add(1, Ordering::Relaxed);
+/// Stores rows and marks their buckets stale, in one transaction; returns how many rows were new.
+///
+/// All of its statements go to the connection's thread as one, which saves two wake-ups for each.
+async fn write(pool: &SqlitePool, host: &str, rows: &[Row], generation: i64) -> Result<u64> {
+    let mut script = QueryBuilder::<Sqlite>::new("BEGIN IMMEDIATE; ");
+    let chunks = rows.chunks(INSERT_ROWS);
+    let inserts = chunks.len();
+    for chunk in chunks {
+        script.push("INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data) ");
+        script.push_values(chunk, |mut values, row| {
+            values
+                .push_bind(host.to_owned())
+                .push_bind(micros(row.timestamp))
+                .push_bind(row.metric_type.as_str())
+                .push_bind(String::from_utf8_lossy(&row.json).into_owned());
+        });
+        script.push(" ON CONFLICT DO NOTHING; ");
+    }
     let buckets: BTreeSet<(i64, i64)> = rows
         .iter()
         .flat_map(|row| Tier::ROLLUPS.map(|tier| (tier.seconds(), tier.floor(micros(row.timestamp)))))
         .collect();
     let buckets: Vec<_> = buckets.into_iter().collect();
     for chunk in buckets.chunks(INSERT_ROWS) {
-        let mut insert =
-            QueryBuilder::<Sqlite>::new("INSERT INTO rollup_stale (host, tier, bucket, generation) ");
-        insert.push_values(chunk, |mut values, (tier, bucket)| {
-            values.push_bind(&store.host).push_bind(tier).push_bind(bucket).push_bind(generation);
+        script.push("INSERT INTO rollup_stale (host, tier, bucket, generation) ");
+        script.push_values(chunk, |mut values, (tier, bucket)| {
+            values.push_bind(host.to_owned()).push_bind(tier).push_bind(bucket).push_bind(generation);
         });
-        insert.push(" ON CONFLICT DO UPDATE SET generation = excluded.generation");
-        insert.build().execute(&mut *connection).await?;
+        script.push(" ON CONFLICT DO UPDATE SET generation = excluded.generation; ");
     }
-    Ok(())
+    script.push("COMMIT");
+
+    // A task of its own: a caller that gives up amid the script must not leave a transaction open.
+    let mut connection = pool.acquire().await?;
+    // The script of one tick is always the same.
+    let always_the_same = rows.len() <= MetricType::ALL.len();
+    let writing = tokio::spawn(async move {
+        let outcome = run(&mut connection, script, inserts, always_the_same).await;
+        if outcome.is_err() {
+            // Nothing to roll back is an error too.
+            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+        }
+        outcome
+    });
+    writing.await.unwrap_or_else(|error| Err(StoreError::Database(error.to_string())))
+}
+
+/// Runs the script of [`write`]; returns how many rows its `inserts` inserted.
+async fn run(
+    connection: &mut SqliteConnection,
+    mut script: QueryBuilder<Sqlite>,
+    inserts: usize,
+    keep: bool,
+) -> Result<u64> {
+    // BEGIN answers first.
+    let mut answers = connection.fetch_many(script.build().persistent(keep)).enumerate();
+    let mut inserted = 0;
+    while let Some((statement, answer)) = answers.next().await {
+        if let Either::Left(done) = answer?
+            && (1..=inserts).contains(&statement)
+        {
+            inserted += done.rows_affected();
+        }
+    }
+    Ok(inserted)
 }
 
 pub(super) async fn coverage(store: &SqliteStore, from: i64, to: i64) -> Result<Coverage> {
@@ -124,6 +161,22 @@ pub(super) async fn scan(
         .collect()
 }
 
+pub(super) async fn minute(
+    store: &SqliteStore,
+    bucket: i64,
+) -> Result<Option<Vec<(MetricType, Accumulator)>>> {
+    let Some(summed) = store.minutes.take(bucket) else { return Ok(None) };
+    let stored: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM metrics_snapshots WHERE host = $1 AND timestamp >= $2 AND timestamp < $3",
+    )
+    .bind(&store.host)
+    .bind(bucket)
+    .bind(bucket + Tier::Minute.width())
+    .fetch_one(&store.read)
+    .await?;
+    Ok((stored.unsigned_abs() == summed.documents).then_some(summed.sums))
+}
+
 pub(super) async fn shape(store: &SqliteStore, key: i64) -> Result<Option<String>> {
     Ok(sqlx::query_scalar("SELECT leaves FROM rollup_shapes WHERE key = $1")
         .bind(key)
@@ -175,20 +228,21 @@ pub(super) async fn put_rollups(store: &SqliteStore, tier: Tier, computed: &[Com
             continue;
         }
         written += 1;
-        for (metric_type, row) in &bucket.rows {
-            sqlx::query(
-                "INSERT INTO metrics_rollups (host, metric_type, tier, timestamp, shape, data)
-                 VALUES ($1, $2, $3, $4, $5, $6)
-                 ON CONFLICT DO UPDATE SET shape = excluded.shape, data = excluded.data",
-            )
-            .bind(&store.host)
-            .bind(metric_type.as_str())
-            .bind(tier.seconds())
-            .bind(row.at)
-            .bind(row.shape)
-            .bind(&row.data)
-            .execute(&mut *transaction)
-            .await?;
+        for rows in bucket.rows.chunks(INSERT_ROWS) {
+            let mut insert = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO metrics_rollups (host, metric_type, tier, timestamp, shape, data) ",
+            );
+            insert.push_values(rows, |mut values, (metric_type, row)| {
+                values
+                    .push_bind(&store.host)
+                    .push_bind(metric_type.as_str())
+                    .push_bind(tier.seconds())
+                    .push_bind(row.at)
+                    .push_bind(row.shape)
+                    .push_bind(&row.data);
+            });
+            insert.push(" ON CONFLICT DO UPDATE SET shape = excluded.shape, data = excluded.data");
+            insert.build().execute(&mut *transaction).await?;
         }
         if bucket.consume {
             let end = bucket.stale.bucket + tier.width();

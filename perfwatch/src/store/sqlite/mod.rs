@@ -22,9 +22,11 @@ use sqlx::sqlite::{
 };
 use time::OffsetDateTime;
 
+use super::minutes::Minutes;
 use super::policy::{ArchivePolicy, Extent};
 use super::query::plan::Coverage;
 use super::roller::Computed;
+use super::rollup::accumulator::Accumulator;
 use super::rollup::{Stale, Tier, TierRow};
 use super::{Engine, Result, Row, Store, StoreError, User, micros};
 use crate::snapshot::MetricType;
@@ -36,6 +38,7 @@ pub(super) struct SqliteStore {
     read: SqlitePool,
     /// The next mark of staleness; unlike any before it, also in earlier runs.
     generation: AtomicI64,
+    minutes: Minutes,
 }
 
 impl SqliteStore {
@@ -62,7 +65,9 @@ impl SqliteStore {
         }
         create_private(path)?;
 
-        let write = SqlitePoolOptions::new()
+        // A file does not go away as a server does: a connection needs no test before each use.
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false);
+        let write = pool()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(None)
@@ -70,13 +75,13 @@ impl SqliteStore {
             .connect_with(options.clone())
             .await?;
         sqlx::migrate!("../migrations/sqlite").run(&write).await?;
-        let read = SqlitePoolOptions::new()
+        let read = pool()
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.pragma("query_only", "on"));
         let generation = AtomicI64::new(micros(OffsetDateTime::now_utc()));
-        Ok(Self { host: host.to_owned(), write, read, generation })
+        Ok(Self { host: host.to_owned(), write, read, generation, minutes: Minutes::default() })
     }
 }
 
@@ -168,6 +173,10 @@ impl Store for SqliteStore {
 
     async fn stale(&self, tier: Tier, from: i64, to: i64, limit: usize) -> Result<Vec<Stale>> {
         history::stale(self, tier, from, to, limit).await
+    }
+
+    async fn minute(&self, bucket: i64) -> Result<Option<Vec<(MetricType, Accumulator)>>> {
+        history::minute(self, bucket).await
     }
 
     async fn put_rollups(&self, tier: Tier, computed: &[Computed]) -> Result<usize> {
