@@ -201,6 +201,12 @@ impl Programs {
             if self.totals.load_u64(index, offset_of!(Operation, completed)) == 0 {
                 return None;
             }
+            let completed = self.totals.load_u64(index, offset_of!(Operation, completed));
+            if let Some(before) = self.before.get(&index)
+                && before.completed == completed
+            {
+                return Some(OperationInterval::between(before, before));
+            }
             let mut now = Box::new(self.totals.get(index)?);
             now.from_issue.max = self.totals.take_u64(index, offset_of!(Operation, from_issue.max));
             now.from_queue.max = self.totals.take_u64(index, offset_of!(Operation, from_queue.max));

@@ -37,7 +37,7 @@ use super::Common;
 use super::budget::Budget;
 use super::loader::Unavailable;
 use crate::config::Roots;
-use crate::snapshot::counters::{Absent, Context, CpuInterval, Pmu, derive};
+use crate::snapshot::counters::{Absent, Context, CpuInterval, Pmu, derive, slots};
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Method, Report, Source, SourceError, SourceSettings, State, Tick};
 use crate::snapshot::{Document, MetricType};
@@ -121,7 +121,11 @@ impl Counters {
             self.previous.remove(&gone);
             self.silent.remove(&gone);
         }
-        let mut busy = self.busy.since_last();
+        // For nothing else than frequencies: where no CPU counts cycles, the file is not worth its reading.
+        let cycles = slots().position(|(_, event)| event == "cycles");
+        let counts_cycles =
+            backend.pmus().iter().any(|pmu| cycles.is_some_and(|slot| pmu.absent[slot].is_none()));
+        let mut busy = if counts_cycles { self.busy.since_last() } else { BTreeMap::new() };
         let mut intervals = Vec::with_capacity(cpus.len());
         for (cpu, current) in backend.read()? {
             // Counters start from zero when they are opened, so the first reading has a whole interval too.

@@ -20,6 +20,8 @@ pub(super) struct Guarded<T> {
     name: &'static str,
     budget: Budget,
     phase: Phase<T>,
+    /// What the programs had cost by the last reading.
+    stats: Vec<ProgramStats>,
 }
 
 enum Phase<T> {
@@ -32,7 +34,7 @@ enum Phase<T> {
 
 impl<T: Loaded> Guarded<T> {
     pub(super) fn new(name: &'static str, budget: &Budget) -> Self {
-        Self { name, budget: budget.clone(), phase: Phase::Closed }
+        Self { name, budget: budget.clone(), phase: Phase::Closed, stats: Vec::new() }
     }
 
     /// Reads the programs; `None` when there is nothing to read: they were loaded only now, or may not run.
@@ -48,14 +50,18 @@ impl<T: Loaded> Guarded<T> {
         match &mut self.phase {
             Phase::Open(programs) => {
                 let reading = read(programs);
-                let total = programs.stats().iter().filter_map(|program| program.run_time_ns).sum();
+                self.stats = programs.stats();
+                let total = self.stats.iter().filter_map(|program| program.run_time_ns).sum();
                 self.budget.charge(self.name, true, total, Instant::now());
                 Some(reading)
             }
             Phase::Unavailable(_) => None,
             Phase::Closed | Phase::Shed(_) => {
                 self.phase = match load() {
-                    Ok(programs) => Phase::Open(Box::new(programs)),
+                    Ok(programs) => {
+                        self.stats = programs.stats();
+                        Phase::Open(Box::new(programs))
+                    }
                     Err(why) => Phase::Unavailable(why),
                 };
                 None
@@ -72,7 +78,7 @@ impl<T: Loaded> Guarded<T> {
                 Report {
                     reason: missing.map(|why| why.reason.clone()),
                     remedy: missing.and_then(|why| why.remedy.clone()),
-                    programs: programs.stats(),
+                    programs: self.stats.clone(),
                     ..report
                 }
             }

@@ -8,6 +8,7 @@ mod budget;
 mod cgroups;
 mod counters;
 mod guarded;
+mod kept_file;
 mod kernel;
 mod loader;
 mod mapped;

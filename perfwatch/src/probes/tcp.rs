@@ -12,7 +12,6 @@
 //! application receives data.
 
 use std::mem::offset_of;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use aya::Ebpf;
@@ -21,6 +20,7 @@ use perfwatch_common::tcp::{Offsets, PROGRAMS, Tcp as Cpu};
 
 use super::Common;
 use super::guarded::{Guarded, Loaded};
+use super::kept_file::KeptFile;
 use super::kernel::{Kernel, SharedKernel};
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
@@ -85,7 +85,7 @@ struct Programs {
     cpus: Mapped<Cpu>,
     before: Vec<Cpu>,
     missing: Vec<Unavailable>,
-    snmp: PathBuf,
+    snmp: KeptFile,
     /// Segments since boot at the last reading.
     segments: Option<Segments>,
     /// Whether `tcp_send_reset` also tells of resets that belong to no socket, which refuse a connection. Kernels
@@ -132,7 +132,8 @@ impl Programs {
         // In a container `/proc/net` is its own network's; that of the host's first process is the host's.
         let host = roots.proc("1/net/snmp");
         let snmp = if host.exists() { host } else { roots.proc("net/snmp") };
-        let segments = segments(&snmp);
+        let mut snmp = KeptFile::new(snmp);
+        let segments = snmp.read(parse_segments);
         let before = (0..possible).filter_map(|cpu| cpus.get(cpu)).collect();
         let refusals_traced = kernel.arguments("tcp_send_reset").is_some_and(|arguments| arguments.len() > 2);
         Ok(Self { ebpf, cpus, before, missing, snmp, segments, refusals_traced, read_at: Instant::now() })
@@ -148,7 +149,7 @@ impl Programs {
             interval.add(before, &now);
             *before = now;
         }
-        let segments = segments(&self.snmp);
+        let segments = self.snmp.read(parse_segments);
         interval.segments = self.segments.zip(segments).and_then(|(before, now)| {
             Some(Segments {
                 received: now.received.checked_sub(before.received)?,
@@ -162,10 +163,6 @@ impl Programs {
         self.segments = segments;
         interval
     }
-}
-
-fn segments(snmp: &std::path::Path) -> Option<Segments> {
-    parse_segments(&std::fs::read_to_string(snmp).ok()?)
 }
 
 /// `/proc/net/snmp` has a line of names and then one of values for each protocol.

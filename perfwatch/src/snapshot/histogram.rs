@@ -92,9 +92,14 @@ impl Histogram {
 
     /// The values a program recorded between two readings; `current.max` is the greatest of those.
     pub fn between(unit: Unit, previous: &Buckets, current: &Buckets) -> Self {
+        let sum = current.sum.saturating_sub(previous.sum);
+        // Most distributions stand still in most intervals.
+        if previous.counts == current.counts {
+            return Self { sum, ..Self::empty(unit) };
+        }
         let counts = (0u16..).zip(previous.counts.iter().zip(&current.counts));
         let grown = counts.map(|(index, (before, now))| (index, now.saturating_sub(*before)));
-        Self::from_counts(unit, grown, current.sum.saturating_sub(previous.sum), current.max)
+        Self::from_counts(unit, grown, sum, current.max)
     }
 
     pub fn unit(&self) -> Unit {

@@ -17,6 +17,7 @@ pub mod scheduler;
 pub mod source;
 pub mod tcp;
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -98,20 +99,26 @@ impl Document {
         timestamp: &str,
         body: &impl Serialize,
     ) -> Result<Self, serde_json::Error> {
-        let mut json = Vec::with_capacity(1024);
-        json.extend_from_slice(br#"{"_timestamp":""#);
-        json.extend_from_slice(timestamp.as_bytes());
-        json.extend_from_slice(br#"","_error":null"#);
-        let seam = json.len();
-        serde_json::to_writer(&mut json, body)?;
-        debug_assert_eq!(json[seam], b'{', "a document's body is a JSON object");
-        // `{"a":1}` becomes `,"a":1}`; an empty object only closes.
-        if json.get(seam + 1) == Some(&b'}') {
-            json.remove(seam);
-        } else {
-            json[seam] = b',';
+        thread_local! {
+            // Documents are of all sizes, and growing to them anew each time costs more than the copy.
+            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        Ok(Self { metric_type, json: json.into() })
+        BUFFER.with_borrow_mut(|json| {
+            json.clear();
+            json.extend_from_slice(br#"{"_timestamp":""#);
+            json.extend_from_slice(timestamp.as_bytes());
+            json.extend_from_slice(br#"","_error":null"#);
+            let seam = json.len();
+            serde_json::to_writer(&mut *json, body)?;
+            debug_assert_eq!(json[seam], b'{', "a document's body is a JSON object");
+            // `{"a":1}` becomes `,"a":1}`; an empty object only closes.
+            if json.get(seam + 1) == Some(&b'}') {
+                json.remove(seam);
+            } else {
+                json[seam] = b',';
+            }
+            Ok(Self { metric_type, json: Bytes::copy_from_slice(json) })
+        })
     }
 
     /// What stands in for a document whose source failed: nothing but the reason.

@@ -14,7 +14,7 @@ use crate::config::Roots;
 
 /// For the two states that only sock_diag tells apart the kernel walks its whole table of connections, which costs
 /// more than all the rest of a tick; both change slowly.
-const DUMP_REFRESH: Duration = Duration::from_secs(30);
+const DUMP_REFRESH: Duration = Duration::from_mins(1);
 
 pub(super) struct Sockets {
     sockstat: KernelFile,

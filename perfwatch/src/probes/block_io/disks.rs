@@ -1,10 +1,12 @@
 //! The disks of `/sys/block`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use perfwatch_common::block_io::device;
 
 use crate::config::Roots;
+use crate::probes::kept_file::KeptFile;
 use crate::snapshot::block_io::InFlight;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,11 +20,12 @@ pub(super) struct Disk {
 
 pub(super) struct Disks {
     folder: PathBuf,
+    in_flight: HashMap<String, KeptFile>,
 }
 
 impl Disks {
     pub(super) fn new(roots: &Roots) -> Self {
-        Self { folder: roots.sys("block") }
+        Self { folder: roots.sys("block"), in_flight: HashMap::new() }
     }
 
     pub(super) fn list(&self) -> Vec<Disk> {
@@ -39,10 +42,19 @@ impl Disks {
     }
 
     /// Requests on their way to a disk; `None` for one that has gone.
-    pub(super) fn in_flight(&self, name: &str) -> Option<InFlight> {
-        let text = std::fs::read_to_string(self.folder.join(name).join("inflight")).ok()?;
-        let mut fields = text.split_whitespace().map(str::parse);
-        Some(InFlight { read: fields.next()?.ok()?, write: fields.next()?.ok()? })
+    pub(super) fn in_flight(&mut self, name: &str) -> Option<InFlight> {
+        if !self.in_flight.contains_key(name) {
+            let file = KeptFile::new(self.folder.join(name).join("inflight"));
+            self.in_flight.insert(name.to_owned(), file);
+        }
+        let found = self.in_flight.get_mut(name)?.read(|text| {
+            let mut fields = text.split_whitespace().map(str::parse);
+            Some(InFlight { read: fields.next()?.ok()?, write: fields.next()?.ok()? })
+        });
+        if found.is_none() {
+            self.in_flight.remove(name);
+        }
+        found
     }
 }
 
@@ -64,7 +76,7 @@ mod tests {
         std::fs::write(folder.join("dev"), "254:16\n").unwrap();
         std::fs::write(folder.join("inflight"), "       2        5\n").unwrap();
         std::fs::create_dir_all(root.path().join("block/odd")).unwrap();
-        let disks = Disks::new(&Roots { sysfs: root.path().into(), ..Roots::default() });
+        let mut disks = Disks::new(&Roots { sysfs: root.path().into(), ..Roots::default() });
         let vda = Disk { number: 254 << 20 | 16, name: "vda".into(), stacked: false };
         assert_eq!(disks.list(), std::slice::from_ref(&vda));
         std::fs::create_dir_all(folder.join("slaves/vdb")).unwrap();

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::memory::Memory;
 use crate::config::Roots;
 use crate::probes::cgroups::{Hierarchy, Throttled};
+use crate::probes::kept_file::KeptFile;
 use crate::snapshot::derive::round;
 use crate::snapshot::processes::{Cgroup, Details, Event, Process};
 
@@ -19,7 +20,8 @@ pub(super) struct Names {
     users: Users,
     /// Paths by the kernel's number, which is never given twice.
     cgroups: HashMap<u64, String>,
-    throttled: HashMap<u64, Throttled>,
+    /// Of the cgroups that were listed last.
+    throttled: HashMap<u64, (KeptFile, Option<Throttled>)>,
     /// Whether the kernel's process numbers are those of our `/proc`.
     sees_host: bool,
     memory: Memory,
@@ -76,10 +78,13 @@ impl Names {
         let mut standing = HashMap::new();
         for cgroup in cgroups {
             let Some(path) = self.cgroups.get(&cgroup.id) else { continue };
-            let text = std::fs::read_to_string(self.hierarchy.cpu_stat(&self.roots, path));
-            let Some(now) = text.ok().and_then(|text| Throttled::parse(&text)) else { continue };
-            standing.insert(cgroup.id, now);
-            let Some(before) = self.throttled.get(&cgroup.id) else { continue };
+            let (mut file, before) = self
+                .throttled
+                .remove(&cgroup.id)
+                .unwrap_or_else(|| (KeptFile::new(self.hierarchy.cpu_stat(&self.roots, path)), None));
+            let now = file.read(Throttled::parse);
+            standing.insert(cgroup.id, (file, now));
+            let Some((now, before)) = now.zip(before) else { continue };
             if now.periods > before.periods {
                 events.push(Event::CgroupThrottled {
                     timestamp: timestamp.to_owned(),

@@ -137,13 +137,13 @@ pub(super) const NETWORK: &[Field] = &[
     field(
         "connections.close_wait",
         "",
-        "TCP sockets whose peer has closed, counted every 30 s.",
+        "TCP sockets whose peer has closed, counted once a minute.",
         Gauge("sockets{protocol=\"tcp\",state=\"close_wait\"}", 1.0),
     ),
     field(
         "connections.listen",
         "",
-        "TCP sockets that listen, counted every 30 s.",
+        "TCP sockets that listen, counted once a minute.",
         Gauge("sockets{protocol=\"tcp\",state=\"listen\"}", 1.0),
     ),
     field("connections.udp", "", "UDP sockets.", Gauge("sockets{protocol=\"udp\",state=\"\"}", 1.0)),
