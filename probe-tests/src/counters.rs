@@ -145,7 +145,7 @@ fn idle_and_busy_cpus_are_read() -> Result<Verdict> {
     let mut probe = loaded()?;
     let cpus = load::cpus()?;
     const TICKS: u32 = 2;
-    let _busy = Spinner::start(cpus - 1); // one task for as long as the test lasts; the others mostly idle
+    let _busy = Spinner::start(cpus - 1)?; // one task for as long as the test lasts; the others mostly idle
     for tick in 0..TICKS {
         let last = Instant::now();
         let document = probe.next()?;

@@ -106,27 +106,43 @@ pub fn in_guest() -> bool {
 
 /// A thread that never sleeps, on one CPU, until dropped.
 #[derive(Debug)]
-pub struct Spinner(Arc<AtomicBool>, Option<JoinHandle<()>>);
+pub struct Spinner {
+    stop: Arc<AtomicBool>,
+    thread: i32,
+    running: Option<JoinHandle<()>>,
+}
 
 impl Spinner {
-    pub fn start(cpu: usize) -> Self {
+    /// Returns when it spins.
+    pub fn start(cpu: usize) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            pin(cpu).expect("the CPU is online");
+        let (tell, told) = std::sync::mpsc::channel();
+        let running = std::thread::spawn(move || {
+            // SAFETY: no preconditions.
+            let pinned = pin(cpu).map(|()| unsafe { libc::gettid() });
+            if tell.send(pinned).is_err() {
+                return;
+            }
             while !stopped.load(Ordering::Relaxed) {
                 std::hint::spin_loop();
             }
         });
-        Self(stop, Some(thread))
+        let thread = told.recv()??;
+        Ok(Self { stop, thread, running: Some(running) })
+    }
+
+    /// The kernel's number of it.
+    pub fn thread(&self) -> i32 {
+        self.thread
     }
 }
 
 impl Drop for Spinner {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.1.take() {
-            thread.join().expect("the thread does not panic");
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(running) = self.running.take() {
+            running.join().expect("the thread does not panic");
         }
     }
 }

@@ -62,13 +62,23 @@ impl Archive {
         }
         fs::write(&list, sources)?;
         fs::write(self.directory.join("status"), "")?;
+        // Without the option apt-get is content when it could fetch nothing at all.
         let mut update = self.apt("apt-get");
-        quiet("Fetching Debian's package lists", {
-            update.arg("update");
-            update
-        })?;
-        File::create(stamp)?;
+        update.args(["update", "--error-on=any"]);
+        match quiet("Fetching Debian's package lists", update) {
+            Ok(()) => _ = File::create(stamp)?,
+            Err(error) if !self.has_lists() => {
+                return Err(error.context("Debian's package lists cannot be fetched"));
+            }
+            // A release that has left the mirror, or lists of earlier; they are asked for again next time.
+            Err(error) => println!("{error:#}: going on with what there is"),
+        }
         Ok(())
+    }
+
+    fn has_lists(&self) -> bool {
+        let lists = fs::read_dir(self.directory.join("state/lists")).into_iter().flatten().flatten();
+        lists.into_iter().any(|list| list.file_name().to_string_lossy().contains("_Packages"))
     }
 
     /// Names of the packages of any architecture that match a regular expression.

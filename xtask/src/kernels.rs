@@ -37,6 +37,9 @@ pub struct Options {
     /// Only this kernel, such as 6.12 or newest
     #[arg(long, value_parser = series)]
     kernel: Option<Series>,
+    /// Only guests with this many CPUs; with 2 only on arm64
+    #[arg(long)]
+    cpus: Option<u32>,
     /// Only tests whose names contain this
     #[arg(long, default_value = "")]
     test: String,
@@ -109,7 +112,7 @@ fn run(options: &Options, tools: &Tools, images: Vec<Image>) -> Result<Vec<Outco
         .collect::<Result<_>>()?;
     let folder = root().join("target/guests");
     fs::create_dir_all(&folder)?;
-    let guests = guests(images, options.kernel.is_none_or(|kernel| kernel == Series::Newest));
+    let guests = guests(images, options.cpus);
     println!("==> Booting {} guests", guests.len());
     let printing = Mutex::new(());
     let outcomes = in_parallel(guests, |guest| {
@@ -136,13 +139,16 @@ fn run(options: &Options, tools: &Tools, images: Vec<Image>) -> Result<Vec<Outco
     Ok(outcomes)
 }
 
-/// Every kernel with one CPU, where counts repeat exactly, and the newest with two: work and readings then meet on
-/// different CPUs. (Two emulated x86-64 CPUs wait for each other forever at a fixed rate of instructions.)
-fn guests(images: Vec<Image>, newest_is_wanted: bool) -> Vec<Guest> {
-    let newest_arm64 = images.iter().rfind(|image| image.architecture == Architecture::Arm64).cloned();
-    let mut guests: Vec<Guest> = images.into_iter().map(|image| Guest { image, cpus: 1 }).collect();
-    guests.extend(newest_arm64.filter(|_| newest_is_wanted).map(|image| Guest { image, cpus: 2 }));
-    guests
+/// Every kernel with one CPU, where counts repeat exactly, and with two, where work and readings meet on different
+/// CPUs. (Two emulated x86-64 CPUs wait for each other forever at a fixed rate of instructions.)
+fn guests(images: Vec<Image>, cpus: Option<u32>) -> Vec<Guest> {
+    let cpus = cpus.map_or(vec![1, 2], |only| vec![only]);
+    let guests = images.into_iter().flat_map(|image| {
+        let most = if image.architecture == Architecture::Arm64 { 2 } else { 1 };
+        let cpus = cpus.iter().copied().filter(move |&cpus| cpus <= most);
+        cpus.map(move |cpus| Guest { image: image.clone(), cpus })
+    });
+    guests.collect()
 }
 
 /// What a guest of one architecture runs.

@@ -63,7 +63,9 @@ impl Suite {
                 &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"],
             ),
             Self::Probes => Command::new(root().join("target/debug/probe-tests")),
-            Self::Guest => command("cargo", &["xtask", "kernels", "--arch", "arm64", "--kernel", "5.10"]),
+            Self::Guest => {
+                command("cargo", &["xtask", "kernels", "--arch", "arm64", "--kernel", "5.10", "--cpus", "1"])
+            }
             Self::Api => command("cargo", &["xtask", "schemathesis"]),
             Self::Unit => npm(&["run", "--silent", "test:unit"]),
             Self::E2e => {

@@ -128,8 +128,14 @@ fn whatever_is_sent_is_in_the_dictionary() {
                 leaves(place.value, "", &mut below);
                 known.extend(below.into_iter().map(|(address, _)| address));
             }
-            // Where a list is `null`, its entries' field stands for it.
+            // Where a list is `null`, its entries' field stands for it, and where a group of fields is, each of them.
             lists.push(format!("/{}", field.path.split(['[', '{', '.']).next().unwrap()));
+            if let Some((group, _)) = field.path.rsplit_once('.') {
+                let groups = Path::parse(group).unwrap().places(&document, usize::MAX);
+                known.extend(
+                    groups.iter().filter(|place| place.value.is_null()).map(|p| std::ptr::from_ref(p.value)),
+                );
+            }
         }
         let mut all = Vec::new();
         leaves(&document, "", &mut all);
