@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch::snapshot::{Document, MetricType, Snapshot};
+use perfwatch::store::access::LoginRecord;
 use perfwatch::store::maintenance::Maintenance;
 use perfwatch::store::writer::{SpoolPlace, Stats, Writer};
 use perfwatch::store::{self, StoreError};
@@ -114,4 +115,44 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     }
     admin.close().await.unwrap();
     assert_eq!(std::fs::read_dir(&place.dir).unwrap().count(), 0, "nothing is left in the spool");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_asked_first_finds_the_tables_made() {
+    let mut cluster = match Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => {
+            println!("SKIPPED: whatever_is_asked_first_finds_the_tables_made: {reason}");
+            return;
+        }
+    };
+    let mut urls = Vec::new();
+    for _ in 0..3 {
+        urls.push(cluster.database().await);
+    }
+    cluster.kill();
+    let mut stores = Vec::new();
+    for url in &urls {
+        stores.push(store::open(url).await.unwrap());
+    }
+    cluster.run().await;
+    // Each of these meets a database without a table, as the first to ask.
+    let long_ago = OffsetDateTime::UNIX_EPOCH;
+    assert_eq!(answered(async || stores[0].login_failures(long_ago).await).await.len(), 0);
+    assert_eq!(answered(async || stores[1].accounts_version().await).await, 0);
+    let failure = LoginRecord { user_hash: "u".into(), address: "::1".into(), familiar: false, at: START };
+    answered(async || stores[2].record_failure(&failure, long_ago).await).await;
+    assert_eq!(stores[2].login_failures(long_ago).await.unwrap().len(), 1);
+}
+
+/// Asks until the server is there: for a moment its absence is remembered.
+async fn answered<T>(ask: impl AsyncFn() -> store::Result<T>) -> T {
+    let since = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(StoreError::Unreachable(_)) if since.elapsed() < PATIENCE => tokio::time::sleep(TICK).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
 }

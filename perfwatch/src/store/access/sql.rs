@@ -1,7 +1,7 @@
 //! The statements, once for both engines: they differ in the type of a row and of a time only.
 
-/// Implements [`Access`](super::Access) for a store with a `$read` and a `$write` pool. `$to` turns a time into
-/// what the engine binds, `$from` back.
+/// Implements [`Access`](super::Access) for a store whose methods `$read` and `$write` give the pools when the
+/// tables are up to date. `$to` turns a time into what the engine binds, `$from` back.
 macro_rules! implement_access {
     ($store:ty, $row:ty, read: $read:ident, write: $write:ident, to: $to:expr, from: $from:expr) => {
         fn token(row: &$row) -> sqlx::Result<ApiToken> {
@@ -49,7 +49,7 @@ macro_rules! implement_access {
                     "UPDATE users SET role = $2, token_generation = token_generation + 1 WHERE id = $1
                      AND (role <> $3 OR $2 = $3 OR (SELECT count(*) FROM users WHERE role = $3) > 1)",
                 );
-                let changed = changed.bind(id).bind(role).bind(keep).execute(&self.$write).await?;
+                let changed = changed.bind(id).bind(role).bind(keep).execute(self.$write().await?).await?;
                 Ok(changed.rows_affected() == 1)
             }
 
@@ -58,7 +58,7 @@ macro_rules! implement_access {
                     "DELETE FROM users WHERE id = $1
                      AND (role <> $2 OR (SELECT count(*) FROM users WHERE role = $2) > 1)",
                 );
-                let deleted = deleted.bind(id).bind(keep).execute(&self.$write).await?;
+                let deleted = deleted.bind(id).bind(keep).execute(self.$write().await?).await?;
                 Ok(deleted.rows_affected() == 1)
             }
 
@@ -67,7 +67,7 @@ macro_rules! implement_access {
                 let version = sqlx::query_scalar(
                     "SELECT CAST(coalesce(sum(token_generation + id), 0) + count(*) AS BIGINT) FROM users",
                 );
-                Ok(version.fetch_one(&self.$read).await?)
+                Ok(version.fetch_one(self.$read().await?).await?)
             }
 
             async fn create_api_token(&self, new: &NewApiToken<'_>) -> Result<ApiToken> {
@@ -82,7 +82,7 @@ macro_rules! implement_access {
                 .bind(new.hash)
                 .bind($to(OffsetDateTime::now_utc()))
                 .bind($to(new.expires_at))
-                .fetch_one(&self.$write)
+                .fetch_one(self.$write().await?)
                 .await?;
                 Ok(token(&row)?)
             }
@@ -92,7 +92,7 @@ macro_rules! implement_access {
                     "SELECT t.*, u.username FROM api_tokens t JOIN users u ON u.id = t.user_id
                      WHERE $1 IS NULL OR user_id = $1 ORDER BY t.id",
                 );
-                all(rows.bind(user_id).fetch_all(&self.$read).await?, token)
+                all(rows.bind(user_id).fetch_all(self.$read().await?).await?, token)
             }
 
             async fn api_token_by_hash(&self, hash: &str) -> Result<Option<ApiToken>> {
@@ -100,23 +100,23 @@ macro_rules! implement_access {
                     "SELECT t.*, u.username FROM api_tokens t JOIN users u ON u.id = t.user_id
                      WHERE token_hash = $1",
                 );
-                let row = row.bind(hash).fetch_optional(&self.$read).await?;
+                let row = row.bind(hash).fetch_optional(self.$read().await?).await?;
                 Ok(row.as_ref().map(token).transpose()?)
             }
 
             async fn record_token_use(&self, id: i64, at: OffsetDateTime) -> Result<()> {
                 let used = sqlx::query("UPDATE api_tokens SET last_used = $2 WHERE id = $1");
-                used.bind(id).bind($to(at)).execute(&self.$write).await?;
+                used.bind(id).bind($to(at)).execute(self.$write().await?).await?;
                 Ok(())
             }
 
             async fn delete_api_token(&self, id: i64) -> Result<bool> {
                 let deleted = sqlx::query("DELETE FROM api_tokens WHERE id = $1");
-                Ok(deleted.bind(id).execute(&self.$write).await?.rows_affected() == 1)
+                Ok(deleted.bind(id).execute(self.$write().await?).await?.rows_affected() == 1)
             }
 
             async fn record_failure(&self, failure: &LoginRecord, since: OffsetDateTime) -> Result<()> {
-                let mut transaction = self.$write.begin().await?;
+                let mut transaction = self.$write().await?.begin().await?;
                 let old = sqlx::query("DELETE FROM login_failures WHERE at < $1");
                 old.bind($to(since)).execute(&mut *transaction).await?;
                 sqlx::query(
@@ -133,11 +133,11 @@ macro_rules! implement_access {
 
             async fn login_failures(&self, since: OffsetDateTime) -> Result<Vec<LoginRecord>> {
                 let rows = sqlx::query("SELECT * FROM login_failures WHERE at >= $1 ORDER BY at");
-                all(rows.bind($to(since)).fetch_all(&self.$read).await?, login)
+                all(rows.bind($to(since)).fetch_all(self.$read().await?).await?, login)
             }
 
             async fn record_familiar(&self, login: &LoginRecord, since: OffsetDateTime) -> Result<()> {
-                let mut transaction = self.$write.begin().await?;
+                let mut transaction = self.$write().await?.begin().await?;
                 let old = sqlx::query("DELETE FROM familiar_logins WHERE at < $1");
                 old.bind($to(since)).execute(&mut *transaction).await?;
                 sqlx::query(
@@ -157,7 +157,7 @@ macro_rules! implement_access {
                     "SELECT user_hash, address, TRUE AS familiar, at FROM familiar_logins
                      WHERE at >= $1 ORDER BY at",
                 );
-                all(rows.bind($to(since)).fetch_all(&self.$read).await?, login)
+                all(rows.bind($to(since)).fetch_all(self.$read().await?).await?, login)
             }
 
             async fn record_audit(&self, entry: &AuditEntry) -> Result<()> {
@@ -170,7 +170,7 @@ macro_rules! implement_access {
                 .bind(&entry.address)
                 .bind(&entry.action)
                 .bind(&entry.detail)
-                .fetch_one(&self.$write)
+                .fetch_one(self.$write().await?)
                 .await?;
                 if id % 64 == 0 {
                     for (refusals, kept) in [(true, AUDIT_REFUSALS), (false, AUDIT_ENTRIES)] {
@@ -182,7 +182,7 @@ macro_rules! implement_access {
                         .bind(LOGIN_REFUSED)
                         .bind(refusals)
                         .bind(kept)
-                        .execute(&self.$write)
+                        .execute(self.$write().await?)
                         .await?;
                     }
                 }
@@ -191,7 +191,8 @@ macro_rules! implement_access {
 
             async fn audit(&self, before: Option<i64>, limit: i64) -> Result<Vec<AuditEntry>> {
                 let rows = sqlx::query("SELECT * FROM audit_log WHERE id < $1 ORDER BY id DESC LIMIT $2");
-                let rows = rows.bind(before.unwrap_or(i64::MAX)).bind(limit).fetch_all(&self.$read).await?;
+                let rows =
+                    rows.bind(before.unwrap_or(i64::MAX)).bind(limit).fetch_all(self.$read().await?).await?;
                 all(rows, audit_entry)
             }
         }

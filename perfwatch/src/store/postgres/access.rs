@@ -12,4 +12,4 @@ use crate::store::access::{
     AUDIT_ENTRIES, AUDIT_REFUSALS, Access, ApiToken, AuditEntry, LOGIN_REFUSED, LoginRecord, NewApiToken,
 };
 
-implement_access!(PostgresStore, PgRow, read: pool, write: pool, to: std::convert::identity, from: std::convert::identity);
+implement_access!(PostgresStore, PgRow, read: ready, write: ready, to: std::convert::identity, from: std::convert::identity);

@@ -1,8 +1,8 @@
 //! API tokens, failed logins, the audit log.
 
 use async_trait::async_trait;
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqlitePool};
 use time::OffsetDateTime;
 
 use super::SqliteStore;
@@ -12,4 +12,15 @@ use crate::store::access::{
 };
 use crate::store::{Result, from_micros, micros};
 
-implement_access!(SqliteStore, SqliteRow, read: read, write: write, to: micros, from: from_micros);
+impl SqliteStore {
+    /// The tables are up to date since the store was opened.
+    async fn reading(&self) -> Result<&SqlitePool> {
+        Ok(&self.read)
+    }
+
+    async fn writing(&self) -> Result<&SqlitePool> {
+        Ok(&self.write)
+    }
+}
+
+implement_access!(SqliteStore, SqliteRow, read: reading, write: writing, to: micros, from: from_micros);
