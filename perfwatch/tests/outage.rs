@@ -19,11 +19,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const PASSWORD: &str = "quiet tested outage";
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// An end takes a second or two of its own; a busy machine may stretch them. Less than any time-out that something else
+/// could hold it by: a statement has 30 s, an attempt to store 10 s.
+const STOPS: Duration = Duration::from_secs(8);
 
 /// `perfwatch serve` at one tick a second.
 struct Server {
@@ -68,12 +72,31 @@ impl Server {
         answer["access_token"].as_str().map(str::to_owned).ok_or(status)
     }
 
+    /// Asks it to stop, and returns when it has.
+    async fn stop(mut self) -> Duration {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                assert!(status.success(), "{status}");
+                return asked.elapsed();
+            }
+            assert!(asked.elapsed() < PATIENCE, "it does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     async fn live(&self) -> Live {
-        let login = json!({"username": "admin", "password": PASSWORD});
-        let login =
-            reqwest::Client::new().post(format!("http://{}/api/auth/login", self.address)).json(&login);
-        let answer: Value = login.send().await.unwrap().json().await.unwrap();
-        let token = answer["access_token"].as_str().expect("a login");
+        let since = Instant::now();
+        let token = loop {
+            match self.login().await {
+                Ok(token) => break token,
+                // A busy machine's database may be slow to answer.
+                Err(503) if since.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_secs(1)).await,
+                Err(status) => panic!("{status}"),
+            }
+        };
         let url = format!("ws://{}/api/ws/metrics?token={token}", self.address);
         Live { socket: connect_async(url).await.unwrap().0, ticks: BTreeSet::new() }
     }
@@ -99,16 +122,31 @@ impl Live {
         while self.ticks.len() < enough {
             let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
             let message = message.expect("the stream goes on").expect("the stream is open").unwrap();
-            let Ok(text) = message.to_text() else { continue };
-            let Ok(message) = serde_json::from_str::<Value>(text) else { continue };
-            assert_eq!(message.get("skipped").and_then(Value::as_u64).unwrap_or(0), 0);
-            let Some(at) = message["timestamp"].as_str() else { continue };
-            let at = OffsetDateTime::parse(at, &Rfc3339).unwrap();
-            // The very first is shown before its time and not kept.
-            if at.nanosecond() == 0 {
-                self.ticks.insert(at);
-            }
+            assert_eq!(self.note(&message), 0);
         }
+    }
+
+    /// Follows the stream to its end.
+    async fn rest(mut self) -> BTreeSet<OffsetDateTime> {
+        while let Some(Ok(message)) =
+            tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the stream ends")
+        {
+            self.note(&message);
+        }
+        self.ticks
+    }
+
+    /// Notes a message's tick; returns how many were skipped before it.
+    fn note(&mut self, message: &Message) -> u64 {
+        let Ok(text) = message.to_text() else { return 0 };
+        let Ok(message) = serde_json::from_str::<Value>(text) else { return 0 };
+        let Some(at) = message["timestamp"].as_str() else { return 0 };
+        let at = OffsetDateTime::parse(at, &Rfc3339).unwrap();
+        // The very first is shown before its time and not kept.
+        if at.nanosecond() == 0 {
+            self.ticks.insert(at);
+        }
+        message.get("skipped").and_then(Value::as_u64).unwrap_or(0)
     }
 }
 
@@ -154,7 +192,11 @@ async fn live_view_and_health_go_on_and_every_tick_seen_is_stored_once() {
     cluster.resume();
     live.follow(3).await;
 
-    // Everything that was seen arrives.
+    all_arrive(&cluster, &live.ticks).await;
+}
+
+/// Waits until everything that was seen is stored, once.
+async fn all_arrive(cluster: &Cluster, seen: &BTreeSet<OffsetDateTime>) {
     let mut admin = cluster.options("postgres", "test0").connect().await.unwrap();
     let since = Instant::now();
     loop {
@@ -166,18 +208,52 @@ async fn live_view_and_health_go_on_and_every_tick_seen_is_stored_once() {
         .unwrap();
         assert!(stored.iter().all(|(_, count)| *count == 1));
         let stored: BTreeSet<_> = stored.into_iter().map(|(at, _)| at).collect();
-        let missing: Vec<_> = live.ticks.difference(&stored).collect();
+        let missing: Vec<_> = seen.difference(&stored).collect();
         if missing.is_empty() {
             break;
         }
-        assert!(
-            since.elapsed() < PATIENCE,
-            "of {} ticks these are not stored: {missing:?}",
-            live.ticks.len()
-        );
+        assert!(since.elapsed() < PATIENCE, "of {} ticks these are not stored: {missing:?}", seen.len());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     admin.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_to_stop_while_the_database_hangs_or_is_away_it_goes_and_loses_nothing() {
+    let mut cluster = match Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => {
+            println!(
+                "SKIPPED: asked_to_stop_while_the_database_hangs_or_is_away_it_goes_and_loses_nothing: {reason}"
+            );
+            return;
+        }
+    };
+    let url = cluster.database().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut seen = BTreeSet::new();
+    for away in [false, true] {
+        let server = Server::start(data.path(), Some(&url)).await;
+        let mut live = server.live().await;
+        live.follow(2).await;
+        if away {
+            cluster.kill();
+        } else {
+            cluster.hang();
+        }
+        live.follow(2).await;
+        let took = server.stop().await;
+        println!("stopped within {took:.2?} while the database {}", if away { "is away" } else { "hangs" });
+        assert!(took < STOPS, "{took:?}");
+        seen.extend(live.rest().await);
+        if away {
+            cluster.run().await;
+        } else {
+            cluster.resume();
+        }
+    }
+    let _server = Server::start(data.path(), Some(&url)).await;
+    all_arrive(&cluster, &seen).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,11 @@
 //! The server as a service manager sees it: ready, alive, asked to stop, gone, with nothing lost.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![allow(clippy::print_stdout, reason = "how long an end took is worth a line")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use perfwatch::snapshot::MetricType;
 use perfwatch::store;
 use perfwatch::store::rollup::Tier;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -21,6 +25,9 @@ type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 const PASSWORD: &str = "kx83 admin tail";
 /// For anything the server does, on a machine busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// An end takes a second or two of its own; a busy machine may stretch them. Less than any time-out that a client could
+/// hold it by: a head has 15 s, a body 10 s, an answer 30 s.
+const STOPS: Duration = Duration::from_secs(8);
 
 /// Killed when dropped, should the test fail before it ends by itself.
 struct Server(Child);
@@ -56,67 +63,116 @@ async fn next(stream: &mut Stream) -> Message {
     message.expect("an open stream").unwrap()
 }
 
+/// Starts it at a tick a second; returns its address, too.
+fn start(data: &Path, environment: &[(&str, &OsStr)]) -> (Server, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
+    command.arg("serve").env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+        .env("PERFWATCH_LISTEN", "127.0.0.1:0")
+        .env("PERFWATCH_DATA_DIR", data)
+        .env("ADMIN_PASSWORD", PASSWORD)
+        .env("SAMPLING_INTERVAL_SECONDS", "1")
+        .envs(environment.iter().copied());
+    let mut server = Server(command.spawn().unwrap());
+    let lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let address = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("PerfWatch is at http://").map(str::to_owned));
+    (server, address.expect("the server says where it is"))
+}
+
+/// Logs in and follows the stream.
+async fn watch(address: &str) -> Stream {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let login = http.post(format!("http://{address}/api/auth/login"));
+    let login = login.json(&json!({"username": "admin", "password": PASSWORD})).send().await.unwrap();
+    let token = login.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
+    connect_async(format!("ws://{address}/api/ws/metrics?token={token}")).await.unwrap().0
+}
+
+/// The timestamp of a snapshot.
+fn taken(message: &Message) -> Option<String> {
+    let message: Value = serde_json::from_str(message.to_text().ok()?).ok()?;
+    message["timestamp"].as_str().map(str::to_owned)
+}
+
+/// Asks it to stop, reads the stream to its end and waits for the process's; returns the last snapshot's timestamp.
+async fn stop(server: &mut Server, stream: &mut Stream) -> String {
+    let mut last = None;
+    // The very first is shown before its time and not kept.
+    for _ in 0..3 {
+        last = taken(&next(stream).await).or(last);
+    }
+    let pid = rustix::process::Pid::from_child(&server.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let asked = Instant::now();
+    let closed = loop {
+        match next(stream).await {
+            Message::Close(frame) => break frame.unwrap(),
+            message => last = taken(&message).or(last),
+        }
+    };
+    assert_eq!(u16::from(closed.code), 1001);
+    while server.0.try_wait().unwrap().is_none() {
+        assert!(asked.elapsed() < PATIENCE, "it does not end");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(server.0.wait().unwrap().success());
+    let took = asked.elapsed();
+    println!("stopped within {took:.2?}");
+    assert!(took < STOPS, "{took:?}");
+    last.unwrap()
+}
+
+async fn assert_stored(data: &Path, last: &str) {
+    let store = store::open(&store::sqlite_url(data)).await.unwrap();
+    let rows = store.scan(Tier::Raw, MetricType::Cpu, 0, i64::MAX, 1000).await.unwrap();
+    let newest: Value = serde_json::from_slice(&rows.last().unwrap().data).unwrap();
+    assert!(newest["_timestamp"].as_str().unwrap() >= last, "{newest} is older than {last}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_client_can_keep_it_from_stopping() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut server, address) = start(data.path(), &[]);
+    let mut stream = watch(&address).await;
+    // Neither reads nor answers the server's goodbye.
+    let _hung = watch(&address).await;
+    // Half a head, and half a body.
+    let begun = [
+        "GET /health HTTP/1.1\r\nx-slow: ",
+        "POST /api/auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-length: 60\r\n\r\n{",
+    ];
+    let mut open = Vec::new();
+    for bytes in begun {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        socket.write_all(bytes.as_bytes()).await.unwrap();
+        open.push(socket);
+    }
+    // Asks for more than any socket holds, and reads none of it.
+    let mut greedy = TcpStream::connect(&address).await.unwrap();
+    let asks = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1000);
+    greedy.write_all(asks.as_bytes()).await.unwrap();
+
+    let last = stop(&mut server, &mut stream).await;
+    assert_stored(data.path(), &last).await;
+}
+
 #[tokio::test]
 async fn a_service_is_ready_alive_and_gone_with_its_last_batch_stored() {
     let dir = tempfile::tempdir().unwrap();
     let manager = UnixDatagram::bind(dir.path().join("notify")).unwrap();
     let manager = listen(manager);
     let data = dir.path().join("data");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
-    command.arg("serve").env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
-    command
-        .env("PERFWATCH_LISTEN", "127.0.0.1:0")
-        .env("PERFWATCH_DATA_DIR", &data)
-        .env("ADMIN_PASSWORD", PASSWORD)
-        .env("SAMPLING_INTERVAL_SECONDS", "1")
-        .env("NOTIFY_SOCKET", dir.path().join("notify"))
-        .env("WATCHDOG_USEC", "200000");
-    let mut server = Server(command.spawn().unwrap());
-    let lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
-    let address = lines
-        .map_while(Result::ok)
-        .find_map(|line| line.strip_prefix("PerfWatch is at http://").map(str::to_owned));
-    let address = address.expect("the server says where it is");
+    let socket = dir.path().join("notify");
+    let environment = [("NOTIFY_SOCKET", socket.as_os_str()), ("WATCHDOG_USEC", "200000".as_ref())];
+    let (mut server, address) = start(&data, &environment);
     hear(&manager, "READY=1");
     hear(&manager, "WATCHDOG=1");
 
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let login = http.post(format!("http://{address}/api/auth/login"));
-    let login = login.json(&json!({"username": "admin", "password": PASSWORD})).send().await.unwrap();
-    let token = login.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
-    let (mut stream, _) =
-        connect_async(format!("ws://{address}/api/ws/metrics?token={token}")).await.unwrap();
-    let mut last = String::new();
-    for _ in 0..3 {
-        let Message::Text(text) = next(&mut stream).await else { continue };
-        let message: Value = serde_json::from_str(&text).unwrap();
-        last = message["timestamp"].as_str().unwrap().to_owned();
-    }
-
-    let pid = rustix::process::Pid::from_child(&server.0);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let asked = Instant::now();
-    let closed = loop {
-        match next(&mut stream).await {
-            Message::Text(text) => {
-                let message: Value = serde_json::from_str(&text).unwrap();
-                last = message["timestamp"].as_str().unwrap().to_owned();
-            }
-            Message::Close(frame) => break frame.unwrap(),
-            _ => {}
-        }
-    };
-    assert_eq!(u16::from(closed.code), 1001);
+    let mut stream = watch(&address).await;
+    let last = stop(&mut server, &mut stream).await;
     hear(&manager, "STOPPING=1");
-    while server.0.try_wait().unwrap().is_none() {
-        assert!(asked.elapsed() < PATIENCE, "it does not end");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(server.0.wait().unwrap().success());
-
-    let store = store::open(&store::sqlite_url(&data)).await.unwrap();
-    let rows = store.scan(Tier::Raw, MetricType::Cpu, 0, i64::MAX, 1000).await.unwrap();
-    let newest: Value = serde_json::from_slice(&rows.last().unwrap().data).unwrap();
-    assert!(newest["_timestamp"].as_str().unwrap() >= last.as_str(), "{newest} is older than {last}");
-    store.close().await;
+    assert_stored(&data, &last).await;
 }

@@ -4,6 +4,7 @@
 //! time, and when too many wait, the one that has waited longest goes first. So a crowd of half-open or
 //! dribbling connections never keeps a quick one out.
 
+mod arriving;
 mod connections;
 mod stall;
 mod tls;
@@ -23,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
+use arriving::Arriving;
 use connections::Connections;
 pub(super) use connections::Slot;
 use stall::Stall;
@@ -133,8 +135,7 @@ impl Connection {
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (app, slot, alive) = (app.clone(), Arc::clone(&slot), alive.clone());
             async move {
-                let mut request = request.map(Body::new);
-                slot.busy();
+                let mut request = request.map(|body| Body::new(Arriving::new(body, Arc::clone(&slot))));
                 request.extensions_mut().insert(ConnectInfo(peer));
                 request.extensions_mut().insert(Arc::clone(&slot));
                 request.extensions_mut().insert(alive);

@@ -32,6 +32,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// What shutdown allows the last batch before it goes to disk.
 const CLOSE: Duration = Duration::from_millis(600);
+/// What the disk is allowed then. It is this machine's, and takes milliseconds unless that is very busy: better late
+/// than without what was measured.
+const LAST_SAVE: Duration = Duration::from_secs(5);
 
 /// Where snapshots wait for a store that is away.
 #[derive(Debug, Clone)]
@@ -125,11 +128,11 @@ impl Writer {
         }
     }
 
-    /// Stores what is left, or puts it on disk where the store does not take it, and ends the task, within a second.
+    /// Stores what is left, or puts it on disk where the store does not take it, and ends the task.
     pub async fn close(self) {
         let Self { queue, mut task, stats: _ } = self;
         drop(queue);
-        if tokio::time::timeout(CLOSE + Duration::from_millis(400), &mut task).await.is_err() {
+        if tokio::time::timeout(CLOSE + LAST_SAVE, &mut task).await.is_err() {
             task.abort();
             tracing::error!("neither the store nor the spool took the last snapshots in time");
         }

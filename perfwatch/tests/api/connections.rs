@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{start, start_with};
-use crate::server::{Setup};
+use crate::server::Setup;
 
 #[tokio::test]
 async fn a_crowd_of_dribbling_connections_does_not_keep_a_login_out() {
@@ -24,6 +24,37 @@ async fn a_crowd_of_dribbling_connections_does_not_keep_a_login_out() {
     // Those who waited longest had to go.
     let closed = tokio::time::timeout(Duration::from_secs(5), crowd[0].read(&mut [0; 16])).await;
     assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+}
+
+/// Neither the head's end, nor the body's, nor anything at all: each stays open until it is cut off.
+#[tokio::test]
+async fn five_thousand_half_open_connections_do_not_stop_a_login() {
+    // Each takes a descriptor here and one in the server, which is this process, too.
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = rustix::process::Rlimit { current: files.maximum, maximum: files.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, most).unwrap();
+    let descriptors = files.maximum.unwrap_or(u64::MAX).saturating_sub(1000) / 2;
+    let crowd = usize::try_from(descriptors.min(5000)).unwrap();
+    // Smaller than the crowd, so that it has to make room; bodies on their way hold no place for good.
+    let limits = Limits { total: crowd / 5, idle: crowd / 10, ..Limits::default() };
+    let Some(server) = start_with(Setup { limits, ..Setup::default() }).await else { return };
+    let begun = [
+        &b""[..],
+        b"GET /health HTTP/1.1\r\nx-slow: ",
+        b"POST /api/auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 60\r\n\r\n{",
+    ];
+    let mut open = Vec::with_capacity(crowd);
+    for (n, bytes) in (0..crowd).zip(begun.into_iter().cycle()) {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        // The server may have closed it already.
+        let _ = socket.write_all(bytes).await;
+        open.push(socket);
+        if n % (crowd / 5) == 0 {
+            assert!(!server.token().await.is_empty(), "amid {n} of {crowd}");
+        }
+    }
+    assert!(!server.token().await.is_empty(), "after {crowd}");
+    assert_eq!(server.get("/health").await.status(), 200);
 }
 
 #[tokio::test]

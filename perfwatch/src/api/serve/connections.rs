@@ -88,6 +88,10 @@ impl Slot {
     pub(super) fn idle(&self) {
         let mut turn = self.turn();
         let mut table = self.connections.table();
+        // One whose last request never arrived whole has been waiting all along, but it was answered.
+        if let Some(turn) = turn.take() {
+            table.idle.remove(&turn);
+        }
         let now = table.next_turn;
         table.next_turn += 1;
         table.idle.insert(now, Arc::clone(&self.evict));
@@ -176,6 +180,16 @@ mod tests {
         assert!(connections.admit(address(3)).is_none());
         b.idle();
         assert!(connections.admit(address(3)).is_some());
+        assert!(is_evicted(&b) && !is_evicted(&a));
+    }
+
+    #[test]
+    fn one_answered_before_its_request_was_whole_waits_once() {
+        let connections = connections(10, 10, 2);
+        let (a, b) = (connections.admit(address(1)).unwrap(), connections.admit(address(2)).unwrap());
+        a.idle();
+        assert!(!is_evicted(&a) && !is_evicted(&b));
+        let _c = connections.admit(address(3)).unwrap();
         assert!(is_evicted(&b) && !is_evicted(&a));
     }
 
