@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use sqlx::{PgConnection, Row as _};
-use time::OffsetDateTime;
 
-use super::{PostgresStore, partitions};
+use super::{PostgresStore, arrivals, partitions};
 use crate::snapshot::MetricType;
 use crate::store::query::plan::Coverage;
 use crate::store::roller::Computed;
@@ -31,21 +30,8 @@ pub(super) async fn append(store: &PostgresStore, rows: &[Row]) -> Result<()> {
     }
     partitions::make_for(store, rows).await?;
     let mut transaction = store.ready().await?.begin().await?;
-    let times: Vec<OffsetDateTime> = rows.iter().map(|r| r.timestamp).collect();
-    let types: Vec<&str> = rows.iter().map(|r| r.metric_type.as_str()).collect();
     let documents: Vec<String> = rows.iter().map(|r| jsonb_text(&r.json)).collect();
-    let inserted = sqlx::query(
-        "INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data)
-         SELECT $1, t, m, d::jsonb FROM unnest($2::timestamptz[], $3::text[], $4::text[]) AS rows (t, m, d)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(&store.host)
-    .bind(times)
-    .bind(types)
-    .bind(&documents)
-    .execute(&mut *transaction)
-    .await?
-    .rows_affected();
+    let inserted = arrivals::insert(store, &mut transaction, rows, &documents).await?;
     mark_stale(store, &mut transaction, rows).await?;
     transaction.commit().await?;
     let stored = rows.iter().zip(&documents);

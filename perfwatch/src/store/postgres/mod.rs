@@ -4,6 +4,7 @@
 //! extensions accept them.
 
 mod access;
+mod arrivals;
 mod history;
 mod partitions;
 mod retention;

@@ -93,3 +93,51 @@ async fn queries_are_answered_from_indexes_of_the_days_they_need() {
     assert!(stale.contains("rollup_stale_pkey") && !stale.contains("Seq Scan"), "{stale}");
     store.close().await;
 }
+
+#[tokio::test]
+async fn short_documents_are_compressed_where_the_role_may_make_temporary_tables() {
+    let cluster = match cluster::Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => {
+            println!(
+                "SKIPPED: short_documents_are_compressed_where_the_role_may_make_temporary_tables: {reason}"
+            );
+            return;
+        }
+    };
+    // As many different keys as a document of its length has, and the same values again and again.
+    let members: Vec<String> = (0..40).map(|n| format!("\"name_{n}_per_sec\":0.0")).collect();
+    let json = format!("{{{}}}", members.join(","));
+    let row = |second| Row {
+        timestamp: datetime!(2026-01-01 00:00:00 UTC) + Duration::from_secs(second),
+        metric_type: MetricType::Memory,
+        json: json.clone().into(),
+    };
+    for permitted in [true, false] {
+        let url = cluster.database().await;
+        let database = url.split('?').next().unwrap().rsplit('/').next().unwrap();
+        if !permitted {
+            let mut admin = cluster.options("postgres", database).connect().await.unwrap();
+            let owner = database.replace("test", "owner");
+            let revoke = format!("REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, {owner}");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(revoke)).execute(&mut admin).await.unwrap();
+        }
+        let store = PostgresStore::open(&url, "test-host").await.unwrap();
+        // Twice with the same connections, and a row that is there already.
+        store.append(&[row(0), row(5)]).await.unwrap();
+        store.append(&[row(5), row(10)]).await.unwrap();
+        let (rows, compressed, ids): (i64, i64, i64) = sqlx::query_as(
+            "SELECT count(*), count(pg_column_compression(metric_data)), count(DISTINCT id) FROM metrics_snapshots
+             WHERE metric_data->>'name_7_per_sec' = '0.0'",
+        )
+        .fetch_one(store.ready().await.unwrap())
+        .await
+        .unwrap();
+        assert_eq!((rows, compressed, ids), (3, if permitted { 3 } else { 0 }, 3));
+        let read = store.scan(Tier::Raw, MetricType::Memory, 0, micros(row(60).timestamp), 9).await.unwrap();
+        let [first, again]: [serde_json::Value; 2] =
+            [&read[0].data[..], json.as_bytes()].map(|text| serde_json::from_slice(text).unwrap());
+        assert_eq!(first, again);
+        store.close().await;
+    }
+}
