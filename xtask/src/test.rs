@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, ExitStatus};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::prerequisites::{self, Purpose};
 use crate::step::{command, npm, read_lines, root, run};
@@ -40,10 +40,16 @@ enum Suite {
     Unit,
     /// The page in Chromium
     E2e,
+    /// The server while PostgreSQL is away for a minute and hangs for half of one; runs beside the others
+    Outage,
 }
 
+/// Names the tests that mostly wait.
+const LONG: &str = "through_a_long_outage";
+
 impl Suite {
-    const ALL: [Self; 6] = [Self::Rust, Self::Probes, Self::Guest, Self::Api, Self::Unit, Self::E2e];
+    const ALL: [Self; 7] =
+        [Self::Rust, Self::Probes, Self::Guest, Self::Api, Self::Unit, Self::E2e, Self::Outage];
 
     fn title(self) -> &'static str {
         match self {
@@ -53,6 +59,7 @@ impl Suite {
             Self::Api => "The API against its document",
             Self::Unit => "Unit tests of the page",
             Self::E2e => "The page in Chromium",
+            Self::Outage => "The server in a long outage",
         }
     }
 
@@ -60,7 +67,12 @@ impl Suite {
         match self {
             Self::Rust => command(
                 "cargo",
-                &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"],
+                &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output", "--skip", LONG],
+            ),
+            // Of the whole workspace, so that nothing is compiled anew for other features.
+            Self::Outage => command(
+                "cargo",
+                &["test", "--workspace", "--locked", "--test", "outage", "--", "--show-output", LONG],
             ),
             Self::Probes => Command::new(root().join("target/debug/probe-tests")),
             Self::Guest => {
@@ -97,7 +109,7 @@ impl Count {
             return;
         }
         let prefix = match suite {
-            Suite::Rust => "test result:",
+            Suite::Rust | Suite::Outage => "test result:",
             Suite::Probes => "probe-tests:",
             Suite::Guest => "kernels:",
             Suite::Api => "schemathesis:",
@@ -113,7 +125,7 @@ impl Count {
 
     /// What the suite came to, once it has ended.
     fn finish(mut self, suite: Suite, status: ExitStatus) -> Self {
-        if suite == Suite::Rust {
+        if matches!(suite, Suite::Rust | Suite::Outage) {
             // libtest knows no skipping at run time: those tests returned, and count as passed.
             self.skipped = self.reasons.len() as u64;
             self.passed = self.passed.saturating_sub(self.skipped);
@@ -170,17 +182,25 @@ pub fn test(options: &Options) -> Result<()> {
     if suites.iter().any(|suite| *suite != Suite::Unit) {
         run("Compiling tests and server", compile())?;
     }
+    let beside = suites.contains(&Suite::Outage).then(|| {
+        std::thread::spawn(|| {
+            let mut lines = Vec::new();
+            count(Suite::Outage, |line| lines.push(line.to_owned())).map(|counted| (counted, lines))
+        })
+    });
+    let mut results = Vec::new();
+    for &suite in suites.iter().filter(|suite| **suite != Suite::Outage) {
+        results.push((suite, count(suite, |line| println!("{line}"))?));
+    }
+    if let Some(beside) = beside {
+        let (counted, lines) = beside.join().map_err(|_| anyhow!("a suite's thread panicked"))??;
+        println!("==> {} (ran beside the others)\n{}", Suite::Outage.title(), lines.join("\n"));
+        results.push((Suite::Outage, counted));
+    }
     let mut total = Count::default();
     let mut table = Vec::new();
-    for &suite in suites {
-        let started = Instant::now();
-        let mut count = Count::default();
-        let status = read_lines(suite.title(), suite.command(), |line| {
-            println!("{line}");
-            count.read(suite, line);
-        })?;
-        let count = count.finish(suite, status);
-        table.push(format!("{:<30} {count} ({:.0?})", suite.title(), started.elapsed()));
+    for (suite, (count, took)) in results {
+        table.push(format!("{:<30} {count} ({took:.0?})", suite.title()));
         total.add(count);
     }
     println!("\n{}", table.join("\n"));
@@ -195,6 +215,17 @@ pub fn test(options: &Options) -> Result<()> {
         bail!("tests failed");
     }
     Ok(())
+}
+
+/// Runs a suite to its end; returns what it came to and how long it took.
+fn count(suite: Suite, mut show: impl FnMut(&str)) -> Result<(Count, Duration)> {
+    let started = Instant::now();
+    let mut count = Count::default();
+    let status = read_lines(suite.title(), suite.command(), |line| {
+        show(line);
+        count.read(suite, line);
+    })?;
+    Ok((count.finish(suite, status), started.elapsed()))
 }
 
 #[cfg(test)]
@@ -222,6 +253,7 @@ mod tests {
             "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
         ];
         assert_eq!(count(Suite::Rust, &lines, 1), (13, 3, 1));
+        assert_eq!(count(Suite::Outage, &lines, 1), (13, 3, 1));
     }
 
     #[test]
