@@ -13,6 +13,7 @@ pub use ask_health::ask_health;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +83,12 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let tls = tls.transpose().context("cannot serve over TLS")?;
 
     let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
-    let store = store::open(&url).await.context("cannot open the store")?;
+    let mut stop = pin!(stop);
+    // A file that someone else has locked is waited for.
+    let store = tokio::select! {
+        opened = store::open(&url) => opened.context("cannot open the store")?,
+        () = &mut stop => return Ok(()),
+    };
     let auth = Arc::new(accounts(&config, &store)?);
     let watching = tokio::spawn({
         let auth = Arc::clone(&auth);
@@ -164,7 +170,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = stop => {}
+        () = &mut stop => {}
         () = rest => {}
         never = systemd.keep_telling(|| !sampler.is_finished()) => match never {},
     }

@@ -11,7 +11,7 @@ use crate::store::{Result, from_micros};
 /// Rows per transaction: a few milliseconds.
 const CHUNK: i64 = 1000;
 /// Freed pages given back to the file system per transaction.
-const VACUUM_PAGES: &str = "PRAGMA incremental_vacuum(512)";
+const VACUUM_PAGES: &str = "PRAGMA incremental_vacuum(256)";
 
 pub(super) async fn remove_before(
     store: &SqliteStore,
@@ -48,7 +48,7 @@ pub(super) async fn remove_before(
             .await?;
     }
     if removed > 0 {
-        while free_pages(store).await? > 64 {
+        while free_pages(store).await? > 32 {
             sqlx::query(VACUUM_PAGES).execute(&store.write).await?;
             tokio::task::yield_now().await;
         }

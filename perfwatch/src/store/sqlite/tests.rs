@@ -51,8 +51,79 @@ async fn readers_cannot_write() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("perfwatch.db");
+    std::fs::write(&file, "this is a letter to my aunt, and no database").unwrap();
+    let error = SqliteStore::open(&sqlite_url(dir.path()), "h").await.unwrap_err().to_string();
+    assert!(error.contains(&format!("mv {0} {0}.damaged", file.display())), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap().len(), 44, "it is left as it was");
+
+    // One that was whole, and whose first table's page is not any more.
+    std::fs::remove_file(&file).unwrap();
+    open(dir.path()).await.close().await;
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[100..2000].fill(0xee);
+    std::fs::write(&file, &bytes).unwrap();
+    let error = SqliteStore::open(&sqlite_url(dir.path()), "h").await.unwrap_err().to_string();
+    assert!(error.contains("is damaged"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_named_with_what_to_do() {
+    // Not even root makes files there.
+    let error = SqliteStore::open("sqlite:/proc/perfwatch.db", "h").await.unwrap_err().to_string();
+    assert!(
+        error.contains("/proc/perfwatch.db cannot be written") && error.contains("PERFWATCH_DATA_DIR"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_locked_file_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.create_user("ann", "hash", "admin").await.unwrap();
+    store.close().await;
+    let options = SqliteConnectOptions::from_str(&sqlite_url(dir.path())).unwrap();
+    let mut other = options.pragma("locking_mode", "exclusive").connect().await.unwrap();
+    sqlx::query("UPDATE users SET role = 'viewer'").execute(&mut other).await.unwrap();
+
+    let opening = open(dir.path());
+    tokio::pin!(opening);
+    // However long it is given, it cannot be opened yet.
+    assert!(tokio::time::timeout(Duration::from_secs(1), &mut opening).await.is_err());
+    sqlx::Connection::close(other).await.unwrap();
+    let store = opening.await;
+    assert_eq!(store.user_by_name("ann").await.unwrap().unwrap().role, "viewer");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn memory_databases_are_refused() {
     assert!(SqliteStore::open("sqlite::memory:", "h").await.is_err());
+}
+
+#[tokio::test]
+async fn documents_fill_their_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let empty = store.extent().await.unwrap().bytes;
+    // As long as those of a machine with hardware counters.
+    let lengths = [585, 530, 1100, 1050, 425, 2500, 7700, 2100, 785, 10_800, 530];
+    let rows: Vec<Row> = (0..200u64)
+        .flat_map(|tick| MetricType::ALL.into_iter().zip(lengths).map(move |(t, length)| (tick, t, length)))
+        .map(|(tick, metric_type, length)| Row {
+            timestamp: datetime!(2026-01-01 00:00:00 UTC) + Duration::from_secs(5 * tick),
+            metric_type,
+            json: format!("{{\"text\":\"{}\"}}", "x".repeat(length - 11)).into(),
+        })
+        .collect();
+    store.append(&rows).await.unwrap();
+    let text: u64 = rows.iter().map(|row| row.json.len() as u64).sum();
+    let taken = store.extent().await.unwrap().bytes - empty;
+    assert!(taken < text * 5 / 4, "{taken} bytes for {text}");
+    store.close().await;
 }
 
 /// Every query of a chart walks an index and nothing else.

@@ -1,0 +1,86 @@
+//! Opening the file: what can be wrong with it, and what to do then.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteError};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::store::{Result, StoreError};
+
+/// How long another process may keep the file to itself: a backup, a `VACUUM`, a server that is ending.
+const LOCKED: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// SQLite's primary result codes.
+const BUSY: [u32; 2] = [5, 6];
+const DAMAGED: [u32; 2] = [11, 26];
+const NOT_WRITABLE: [u32; 3] = [8, 14, 23];
+const FULL: u32 = 13;
+
+/// Makes sure that the file exists, is a database and can be written, and that nobody else has locked it.
+pub(super) async fn check(options: &SqliteConnectOptions) -> Result<()> {
+    let path = options.get_filename();
+    create_private(path).map_err(|e| not_writable(path, &e.to_string()))?;
+    let since = Instant::now();
+    let mut told = false;
+    loop {
+        let Err(error) = try_out(options).await else { return Ok(()) };
+        if !BUSY.contains(&code(&error)) || since.elapsed() > LOCKED {
+            return Err(explain(path, error));
+        }
+        if !told {
+            told = true;
+            tracing::warn!(path = %path.display(), "another process has locked the database; waiting for it");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Reads and writes, and leaves everything as it was.
+async fn try_out(options: &SqliteConnectOptions) -> sqlx::Result<()> {
+    let mut connection: SqliteConnection = options.clone().busy_timeout(AGAIN).connect().await?;
+    sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await?;
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
+    let same = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"));
+    sqlx::raw_sql(same).execute(&mut connection).await?;
+    connection.close().await
+}
+
+/// Creates the file readable by its owner only (it holds password hashes); the WAL inherits the mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
+fn code(error: &sqlx::Error) -> u32 {
+    let error = error.as_database_error().and_then(|e| e.try_downcast_ref::<SqliteError>());
+    // Extended codes carry the primary code in their low byte.
+    error.and_then(|e| sqlx::error::DatabaseError::code(e)?.parse::<u32>().ok()).map_or(0, |code| code & 0xff)
+}
+
+fn not_writable(path: &Path, reason: &str) -> StoreError {
+    StoreError::Database(format!(
+        "{} cannot be written ({reason}): give the file and its directory to the user that perfwatch runs as, or name \
+         another directory in PERFWATCH_DATA_DIR",
+        path.display()
+    ))
+}
+
+fn explain(path: &Path, error: sqlx::Error) -> StoreError {
+    let file = path.display();
+    let reason = error.as_database_error().map(|e| e.message().to_owned()).unwrap_or_default();
+    match code(&error) {
+        code if DAMAGED.contains(&code) => StoreError::Database(format!(
+            "{file} is damaged or no SQLite database ({reason}): move it away (mv {file} {file}.damaged) and start again \
+             with an empty one; `sqlite3 {file}.damaged .recover` may get its content back"
+        )),
+        code if NOT_WRITABLE.contains(&code) => not_writable(path, &reason),
+        FULL => StoreError::Database(format!("{file} cannot be written: no space is left on its disk")),
+        code if BUSY.contains(&code) => StoreError::Unreachable(format!(
+            "another process has kept {file} locked for {} s; `fuser {file}` names it",
+            LOCKED.as_secs()
+        )),
+        _ => error.into(),
+    }
+}
