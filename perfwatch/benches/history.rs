@@ -2,19 +2,22 @@
 //!
 //! `cargo bench -p perfwatch --bench history [-- [--days N] [--interval SECONDS] [--rounds N] [--json FILE] [sqlite|postgresql]]`
 //!
-//! Seeds a synthetic machine through the server's writer with rollups and retention as they would have run (raw
-//! rows are kept for 7 days), then asks for random ranges of every type. A question's time is from the call to the last
-//! byte of JSON; its *floor* is fetching the same rows from the same tables and looking at nothing.
+//! Seeds a synthetic machine of 8 CPUs through the server's writer, with rollups and retention beside it as they would
+//! have run (raw rows are kept for 7 days), then asks for random ranges of every type. A question's time is from the
+//! call to the last byte of JSON; its *floor* is fetching the same rows from the same tables and looking at nothing.
+//! What a day takes on disk is measured in a database of its own: see `history/sizes.rs`.
 #![allow(clippy::print_stdout)]
 
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 #[path = "support/seeding.rs"]
 mod seeding;
+#[path = "history/sizes.rs"]
+mod sizes;
 #[path = "support/synthetic.rs"]
 mod synthetic;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,9 +28,10 @@ use perfwatch::store::query::plan::plan;
 use perfwatch::store::query::points::Points;
 use perfwatch::store::query::{HistoryQuery, Interval, Stats};
 use perfwatch::store::writer::SpoolPlace;
-use perfwatch::store::{self, Engine, Store};
+use perfwatch::store::{self, Store};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
+use tokio::signal::unix::{SignalKind, signal};
 
 struct Options {
     days: u32,
@@ -64,29 +68,41 @@ impl Options {
     }
 }
 
-#[tokio::main(worker_threads = 2)]
+#[tokio::main(worker_threads = 3)]
 async fn main() -> Result<()> {
-    let options = Options::parse()?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Leaving through here removes the databases.
+    tokio::select! {
+        done = bench(Options::parse()?) => done,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+    }
+}
+
+async fn bench(options: Options) -> Result<()> {
     let mut report = json!({ "bench": "history" });
     for engine in &options.engines {
         let dir = tempfile::tempdir()?;
-        let cluster;
-        let url = if engine == "sqlite" {
-            store::sqlite_url(dir.path())
-        } else {
+        let mut cluster = None;
+        if engine != "sqlite" {
             match postgres::Cluster::start_durable().await {
-                Ok(started) => cluster = started,
+                Ok(started) => cluster = Some(started),
                 Err(reason) => {
                     println!("SKIPPED: {engine}: {reason}");
                     continue;
                 }
             }
-            cluster.database().await
-        };
+        }
+        let since = Instant::now();
         println!("\n{engine}, {} days at {} s", options.days, options.interval);
-        let store = store::open(&url).await?;
-        report[engine] = measure(&store, &url, dir.path().join("spool"), &options).await?;
+        let place = Place { dir: dir.path(), cluster: cluster.as_ref() };
+        let (store, url) = place.database("month").await?;
+        let mut figures = measure(&store, &url, place.spool("month"), &options).await?;
         store.close().await;
+        figures["documents_a_day"]["the_originals_six"] = sizes::a_day_on_disk(&place).await?;
+        report[engine] = figures;
+        println!("took {:.0} s", since.elapsed().as_secs_f64());
     }
     if let Some(path) = &options.json {
         std::fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
@@ -94,30 +110,57 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure(store: &Arc<dyn Store>, url: &str, spool: PathBuf, options: &Options) -> Result<Value> {
+/// Where databases of an engine are made.
+struct Place<'a> {
+    dir: &'a Path,
+    /// Without one it is SQLite.
+    cluster: Option<&'a postgres::Cluster>,
+}
+
+impl Place<'_> {
+    async fn database(&self, name: &str) -> Result<(Arc<dyn Store>, String)> {
+        let url = match self.cluster {
+            Some(cluster) => cluster.database().await,
+            None => {
+                let dir = self.dir.join(name);
+                std::fs::create_dir(&dir)?;
+                store::sqlite_url(&dir)
+            }
+        };
+        Ok((store::open(&url).await?, url))
+    }
+
+    fn spool(&self, name: &str) -> SpoolPlace {
+        SpoolPlace { dir: self.dir.join(format!("{name}-spool")), max_bytes: 256 << 20 }
+    }
+}
+
+async fn measure(store: &Arc<dyn Store>, url: &str, spool: SpoolPlace, options: &Options) -> Result<Value> {
     let end = OffsetDateTime::now_utc();
     let plan = seeding::Plan {
         end,
         days: options.days,
         interval: Duration::seconds(options.interval.into()),
         cpus: 8,
+        types: MetricType::ALL.to_vec(),
     };
-    let spool = SpoolPlace { dir: spool, max_bytes: 256 << 20 };
-    let (mut writing, mut rolling_up, mut cleaning) = (0.0, 0.0, 0.0);
+    // Nothing runs beside the writing of the first day.
+    let mut alone = 0.0;
+    let since = Instant::now();
     let total = seeding::seed(store, spool, &plan, |day| {
-        writing += day.writing.as_secs_f64();
-        rolling_up += day.rolling_up.as_secs_f64();
-        cleaning += day.cleaning.as_secs_f64();
-        tracing::debug!(date = %day.date, day.snapshots, "seeded");
+        if alone == 0.0 {
+            alone = day.snapshots as f64 / day.writing.as_secs_f64();
+        }
+        tracing::debug!(date = %day.date, day.snapshots, ?day.keeping, "seeded");
     })
     .await? as f64;
+    let beside = total / since.elapsed().as_secs_f64();
     println!(
-        "ingest: {:.0} snapshots a minute; {:.0} with rollups; {:.0} with rollups and retention",
-        total * 60.0 / writing,
-        total * 60.0 / (writing + rolling_up),
-        total * 60.0 / (writing + rolling_up + cleaning),
+        "ingest: {:.0} snapshots a minute; {:.0} with rollups and retention beside it",
+        alone * 60.0,
+        beside * 60.0
     );
-    let sizes = sizes(store, url).await?;
+    let documents = sizes::documents(store, url).await?;
 
     let mut questions = Vec::new();
     println!("{:<14} {:>9} {:>9} {:>9} {:>10} {:>11}", "ms", "p50", "p99", "max", "floor p50", "bytes p50");
@@ -175,9 +218,9 @@ async fn measure(store: &Arc<dyn Store>, url: &str, spool: PathBuf, options: &Op
         }));
     }
     Ok(json!({
-        "writing_per_s": total / writing,
-        "with_rollups_and_retention_per_s": total / (writing + rolling_up + cleaning),
-        "documents_a_day": sizes,
+        "writing_per_s": alone,
+        "with_rollups_and_retention_per_s": beside,
+        "documents_a_day": documents,
         "questions": questions,
     }))
 }
@@ -197,61 +240,6 @@ async fn floor(store: &Arc<dyn Store>, query: &HistoryQuery) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Megabytes of documents a day, of each type in each tier, and what the whole takes on disk.
-async fn sizes(store: &Arc<dyn Store>, url: &str) -> Result<Value> {
-    let rows: Vec<(String, i64, f64, f64)> = match store.engine() {
-        Engine::Sqlite => {
-            let query = "SELECT metric_type, 0, avg(length(metric_data)) * 1.0, 17280.0 FROM metrics_snapshots GROUP BY 1
-                 UNION ALL SELECT metric_type, tier, avg(length(data)), 86400.0 / tier FROM metrics_rollups GROUP BY 1, 2
-                 ORDER BY 1, 2";
-            sqlx::query_as(query).fetch_all(&sqlx::SqlitePool::connect(url).await?).await?
-        }
-        Engine::Postgresql => {
-            let query = "SELECT metric_type, 0::bigint, avg(pg_column_size(metric_data))::float8, 17280::float8
-                 FROM metrics_snapshots GROUP BY 1
-                 UNION ALL SELECT metric_type, tier::bigint, avg(pg_column_size(data))::float8, (86400.0 / tier)::float8
-                 FROM metrics_rollups GROUP BY 1, 2 ORDER BY 1, 2";
-            sqlx::query_as(query).fetch_all(&sqlx::PgPool::connect(url).await?).await?
-        }
-    };
-    println!("{:<18} {:>9} {:>9} {:>9} {:>9} {:>9}", "MB a day", "raw", "1 min", "5 min", "1 h", "1 d");
-    let mut table = serde_json::Map::new();
-    for metric_type in MetricType::ALL {
-        let of_tier = |tier: i64| {
-            let row = rows.iter().find(|r| r.0 == metric_type.as_str() && r.1 == tier);
-            row.map_or(0.0, |(_, _, bytes, per_day)| bytes * per_day / 1e6)
-        };
-        let tiers = [0, 60, 300, 3600, 86_400].map(of_tier);
-        let [raw, minute, five, hour, day] = tiers;
-        println!("{:<18} {raw:>9.2} {minute:>9.3} {five:>9.3} {hour:>9.4} {day:>9.5}", metric_type.as_str());
-        let tiers = ["raw_mb", "1_min_mb", "5_min_mb", "1_h_mb", "1_d_mb"].into_iter().zip(tiers);
-        let tiers: serde_json::Map<String, Value> =
-            tiers.map(|(name, mb)| (name.into(), json!(mb))).collect();
-        table.insert(metric_type.as_str().to_owned(), tiers.into());
-    }
-    const ORIGINALS: [MetricType; 6] = [
-        MetricType::Cpu,
-        MetricType::Memory,
-        MetricType::Network,
-        MetricType::Disk,
-        MetricType::PerfEvents,
-        MetricType::MemoryBandwidth,
-    ];
-    let sum = |raw: bool| -> f64 {
-        let tiers = ORIGINALS.into_iter().filter_map(|t| table[t.as_str()].as_object()).flatten();
-        tiers.filter(|(tier, _)| (*tier == "raw_mb") == raw).filter_map(|(_, mb)| mb.as_f64()).sum()
-    };
-    let (raw, downsampled) = (sum(true), sum(false));
-    let extent = store.extent().await?;
-    println!(
-        "the original's six types: raw {raw:.1} MB a day, downsampled {downsampled:.2} (the original: 102.6); all on disk {:.0} MB",
-        extent.bytes as f64 / 1e6
-    );
-    table.insert("the_originals_six".into(), json!({"raw_mb": raw, "downsampled_mb": downsampled}));
-    table.insert("all_on_disk_bytes".into(), json!(extent.bytes));
-    Ok(table.into())
 }
 
 fn quantile(values: &mut [f64], p: f64) -> f64 {

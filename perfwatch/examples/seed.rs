@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use perfwatch::config::Config;
+use perfwatch::snapshot::MetricType;
 use perfwatch::store::{self, writer::SpoolPlace};
 use time::{Duration, OffsetDateTime};
 
@@ -45,16 +46,16 @@ async fn main() -> Result<()> {
         days: options.days,
         interval: Duration::seconds(i64::from(options.interval.max(1))),
         cpus: options.cpus.max(1),
+        types: MetricType::ALL.to_vec(),
     };
     let since = Instant::now();
     let total = seeding::seed(&store, spool, &plan, |day| {
         println!(
-            "{}: {} snapshots in {:.1} s, rolled up in {:.1} s, retention {:.1} s",
+            "{}: {} snapshots in {:.1} s; rollups and retention {:.1} s",
             day.date,
             day.snapshots,
             day.writing.as_secs_f64(),
-            day.rolling_up.as_secs_f64(),
-            day.cleaning.as_secs_f64(),
+            day.keeping.as_secs_f64(),
         );
     })
     .await?;

@@ -38,7 +38,7 @@ impl Cluster {
 
     /// With everything a server in service has.
     pub async fn start_durable() -> Result<Self, String> {
-        Self::start_with(&["max_wal_size=2GB"]).await
+        Self::start_with(&["max_wal_size=1GB"]).await
     }
 
     async fn start_with(settings: &'static [&'static str]) -> Result<Self, String> {
