@@ -94,9 +94,10 @@ fn schedstat(threads: &[i32]) -> Result<[f64; 3]> {
     Ok(sum)
 }
 
-/// One of them waits at any time. But when, and how much of it had come to the kernel's notice at a reading, is for
-/// the kernel to say: a virtual CPU that its host does not run for a while notes that time later, when it runs again.
-/// (QEMU lets two emulated CPUs take turns of up to 100 ms.) So counts are compared with the kernel's own.
+/// One of them waits at any time, so they wait for as long as the clock runs. But the clock and the counts are read
+/// one after the other, and the reader's CPU may stand still in between: QEMU lets two emulated CPUs take turns of
+/// 100 ms, and the host of a virtual machine may do so too. The kernel's own counts, read before and after, bracket
+/// the probe's whatever the clock says.
 fn two_on_one_cpu_wait_for_it() -> Result<Verdict> {
     const SLICES: f64 = 20.0;
     let mut probe = loaded()?;
