@@ -33,6 +33,7 @@ export interface CpuDocument extends DocumentBase {
   forks_per_sec?: Num;
   processes_running?: Num;
   processes_blocked?: Num;
+  events?: MachineEvent[];
 }
 
 export interface MemoryDocument extends DocumentBase {
@@ -132,6 +133,7 @@ export interface MemoryBandwidthDocument extends DocumentBase {
   swap_io_bytes_per_sec?: Num;
   pgfault_per_sec?: Num;
   pgmajfault_per_sec?: Num;
+  oom_kill_per_sec?: Num;
   [more: string]: unknown;
 }
 

@@ -2,9 +2,10 @@
 import { defineStore } from 'pinia';
 import { markRaw } from 'vue';
 import * as api from '@/api/history';
-import type { PointsQuery } from '@/api/history';
+import type { PointsQuery, Span } from '@/api/history';
 import { toApiError } from '@/api/http';
-import type { DataPoint, History } from '@/api/types';
+import type { DataPoint, Documents, History, MachineEvent } from '@/api/types';
+import { eventsIn } from '@/series/events';
 
 /** Answers kept; each is at most a few hundred kilobytes. */
 const KEPT = 24;
@@ -29,6 +30,24 @@ export const useHistoryStore = defineStore('history', () => {
     return answer;
   }
 
+  /** What happened in a range: OOM kills, throttled cgroups, restarts. */
+  async function events(span: Span, signal: AbortSignal): Promise<MachineEvent[]> {
+    const ask = async (metricType: keyof Documents, field: string): Promise<Documents[]> => {
+      const query = { metricType, ...span, fields: [field], interval: eventInterval(span) };
+      const { data_points } = await points(query, signal);
+      // The most of a point's samples: one kill among many quiet ticks.
+      return data_points.map(({ timestamp, data, max }) => ({
+        [metricType]: { ...data, ...max, _timestamp: timestamp },
+      }));
+    };
+    const [cpu, processes] = await Promise.all([ask('cpu', 'events'), ask('processes', 'events')]);
+    // Without eBPF nobody tells who was killed; the kernel's count does.
+    const counted = processes.length > 0 ? [] : await ask('memory_bandwidth', 'oom_kill_per_sec');
+    return [...cpu, ...processes, ...counted].flatMap((documents) =>
+      eventsIn(documents, documents.memory_bandwidth?._timestamp ?? ''),
+    );
+  }
+
   /** A document of the type, to see which fields there are; null where nothing was ever stored. */
   async function sample(metricType: string, from: number, to: number): Promise<DataPoint | null> {
     return await api.sample(metricType, from, to);
@@ -36,6 +55,7 @@ export const useHistoryStore = defineStore('history', () => {
 
   return {
     points,
+    events,
     sample,
     metricTypes: api.metricTypes,
     changes: api.changes,
@@ -43,6 +63,14 @@ export const useHistoryStore = defineStore('history', () => {
     explain,
   };
 });
+
+/** Points hold all events of their time, so coarse ones do; they are the cheaper ones to ask for. */
+function eventInterval({ from, to }: Span): string {
+  const hours = (to - from) / 3_600_000;
+  if (hours <= 12) return '1m';
+  if (hours <= 3 * 24) return '5m';
+  return hours <= 40 * 24 ? '1h' : '1d';
+}
 
 /** What went wrong in a sentence, or null when the reader has simply moved on. */
 function explain(error: unknown): string | null {

@@ -7,6 +7,7 @@ import { computed, markRaw, shallowRef } from 'vue';
 import { MetricStream, openMetricsSocket, type StreamState } from '@/api/stream';
 import type { Snapshot, StreamMessage } from '@/api/types';
 import { extract } from '@/series/extract';
+import { EpisodeTrack, eventsIn, type Episode } from '@/series/events';
 import { histogramsIn, HistogramTrack } from '@/series/histogram';
 import { ProcessTrack } from '@/series/processTrack';
 import { Ring } from '@/series/ring';
@@ -25,6 +26,9 @@ export const useLiveStore = defineStore('live', () => {
   const ring = markRaw(new Ring(CAPACITY));
   const histograms = markRaw(new HistogramTrack(CAPACITY));
   const processes = markRaw(new ProcessTrack(CAPACITY));
+  const happened = markRaw(new EpisodeTrack());
+  /** OOM kills, throttled cgroups, restarts. */
+  const episodes = shallowRef<readonly Episode[]>([]);
   const latest = shallowRef<Snapshot | null>(null);
   const connection = shallowRef<StreamState>({ kind: 'closed' });
   /** Changes once per drawn frame; whoever reads the ring depends on it. */
@@ -42,6 +46,7 @@ export const useLiveStore = defineStore('live', () => {
     const time = Date.parse(snapshot.timestamp);
     if (!ring.push(time, extract(snapshot.data))) return;
     newest = snapshot;
+    happened.push(eventsIn(snapshot.data, snapshot.timestamp));
     processes.push(time, snapshot.data.processes?.top ?? []);
     for (const type of ['scheduler', 'block_io', 'tcp'] as const) {
       for (const [path, one] of histogramsIn(type, snapshot.data[type])) histograms.push(time, path, one);
@@ -63,6 +68,7 @@ export const useLiveStore = defineStore('live', () => {
     measureInterval();
     if (pausedAt.value !== null) return;
     latest.value = newest;
+    episodes.value = happened.list;
     version.value += 1;
   }
 
@@ -100,6 +106,8 @@ export const useLiveStore = defineStore('live', () => {
     ring.clear();
     histograms.clear();
     processes.clear();
+    happened.clear();
+    episodes.value = [];
     newest = null;
     latest.value = null;
     receivedAt.value = null;
@@ -124,6 +132,7 @@ export const useLiveStore = defineStore('live', () => {
     ring,
     histograms,
     processes,
+    episodes,
     latest,
     connection,
     version,

@@ -1,0 +1,121 @@
+/** What happened on the machine, for charts to mark: single moments, and spells of the same thing again and again. */
+import type { Documents, MachineEvent } from '@/api/types';
+import { format } from '@/format/units';
+
+/** Repetitions no further apart are one spell: a cgroup at its limit tells of it with every tick. */
+const JOINED_WITHIN_MS = 30_000;
+
+export type EventTone = 'bad' | 'warn' | 'plain';
+
+export interface Episode {
+  /** What may join it. */
+  key: string;
+  kind: string;
+  tone: EventTone;
+  title: string;
+  /** To whom. */
+  subject: string;
+  from: number;
+  to: number;
+  count: number;
+  /** Time a cgroup was held back. */
+  throttledMs: number;
+}
+
+const kinds: Record<string, { tone: EventTone; title: string }> = {
+  oom_kill: { tone: 'bad', title: 'Killed for want of memory' },
+  cgroup_throttled: { tone: 'warn', title: 'Held back by its CPU limit' },
+  perfwatch_started: { tone: 'plain', title: 'PerfWatch started' },
+  machine_started: { tone: 'plain', title: 'The machine started' },
+};
+
+function subjectOf(event: MachineEvent): string {
+  if (typeof event.pid === 'number') return `${event.comm ?? 'a process'} (${event.pid.toString()})`;
+  return event.cgroup ?? event.comm ?? '';
+}
+
+function episodeOf(event: MachineEvent): Episode | null {
+  const time = Date.parse(event.timestamp);
+  if (!Number.isFinite(time)) return null;
+  const subject = subjectOf(event);
+  const { tone, title } = kinds[event.kind] ?? { tone: 'plain', title: event.kind.replaceAll('_', ' ') };
+  return {
+    key: `${event.kind} ${subject}`,
+    kind: event.kind,
+    tone,
+    title,
+    subject,
+    from: time,
+    to: time,
+    count: 1,
+    throttledMs: event.throttled_ms ?? 0,
+  };
+}
+
+/** Episodes as events come in, each told once or again: the same event counts once. */
+export class EpisodeTrack {
+  private found: Episode[] = [];
+  private readonly newest = new Map<string, Episode>();
+
+  constructor(private readonly most = 500) {}
+
+  get list(): readonly Episode[] {
+    return this.found;
+  }
+
+  /** Whether there was anything new; the list is a new one then. */
+  push(events: readonly MachineEvent[]): boolean {
+    const before = this.found;
+    for (const event of events) this.add(event);
+    return this.found !== before;
+  }
+
+  clear(): void {
+    this.found = [];
+    this.newest.clear();
+  }
+
+  private add(event: MachineEvent): void {
+    const one = episodeOf(event);
+    if (one === null) return;
+    const last = this.newest.get(one.key);
+    if (last !== undefined && one.to <= last.to) return;
+    let rest = this.found;
+    if (last !== undefined && one.from - last.to <= JOINED_WITHIN_MS) {
+      one.from = last.from;
+      one.count += last.count;
+      one.throttledMs += last.throttledMs;
+      rest = rest.filter((other) => other !== last);
+    }
+    this.newest.set(one.key, one);
+    this.found = [...rest, one].slice(-this.most);
+    if (this.newest.size > this.most) this.newest.clear();
+  }
+}
+
+export function episodesOf(events: readonly MachineEvent[]): readonly Episode[] {
+  const track = new EpisodeTrack();
+  track.push(events.toSorted((a, b) => Date.parse(a.timestamp) - Date.parse(b.timestamp)));
+  return track.list;
+}
+
+/** The events of one tick. Without eBPF nobody tells who was killed, but the kernel still counts that someone was. */
+export function eventsIn(data: Documents, timestamp: string): MachineEvent[] {
+  const told = [...(data.cpu?.events ?? []), ...(data.processes?.events ?? [])];
+  const kills = data.memory_bandwidth?.oom_kill_per_sec;
+  if (data.processes?.events === undefined && typeof kills === 'number' && kills > 0)
+    told.push({ kind: 'oom_kill', timestamp });
+  return told;
+}
+
+export function within(episodes: readonly Episode[], span: { from: number; to: number }): Episode[] {
+  return episodes.filter((one) => one.to >= span.from && one.from <= span.to);
+}
+
+/** `build (17)`, `/jobs/build, 53 times, 4.2 s in all`. */
+export function detailOf(episode: Episode): string {
+  const parts = episode.subject === '' ? [] : [episode.subject];
+  if (episode.count > 1) parts.push(`${episode.count.toString()} times`);
+  if (episode.throttledMs > 0) parts.push(`${format(episode.throttledMs, 'ms')} in all`);
+  return parts.join(', ');
+}
