@@ -1,5 +1,5 @@
 import { http } from './http';
-import type { Changes, DataPoint, History } from './types';
+import type { Changes, DataPoint, History, ProcessHistory } from './types';
 
 export interface PointsQuery {
   metricType: string;
@@ -57,6 +57,18 @@ export async function changes(current: Span, comparison: Span, signal: AbortSign
     limit: 100,
   };
   return (await http.get<Changes>('/api/history/changes', { params, signal })).data;
+}
+
+export interface ProcessQuery extends Span {
+  pid?: number;
+  /** Without a number: all processes of this name, added up. */
+  name?: string;
+}
+
+export async function process(query: ProcessQuery, signal: AbortSignal): Promise<ProcessHistory> {
+  const { from, to, ...whose } = query;
+  const params = { ...whose, start_time: iso(from), end_time: iso(to), limit: 10_000 };
+  return (await http.get<ProcessHistory>('/api/history/processes', { params, signal })).data;
 }
 
 /** A file of one type over a range, as the server formats it. */

@@ -6,6 +6,7 @@ import type {
   Configuration,
   ConfigurationChange,
   CreatedApiToken,
+  Findings,
   NewApiToken,
   NewUser,
   Retention,
@@ -17,6 +18,11 @@ import type {
 
 export async function sources(): Promise<Source[]> {
   return (await http.get<{ sources: Source[] }>('/api/sources')).data.sources;
+}
+
+/** What works on the server's machine, what does not, why, and what would mend it. */
+export async function doctor(): Promise<Findings> {
+  return (await http.get<Findings>('/api/doctor')).data;
 }
 
 export async function configuration(): Promise<Configuration> {

@@ -12,7 +12,7 @@ const KEPT = 24;
 /** Late samples are stored within this time. */
 const SETTLES_AFTER_MS = 120_000;
 
-export type { PointsQuery } from '@/api/history';
+export type { PointsQuery, ProcessQuery } from '@/api/history';
 
 export const useHistoryStore = defineStore('history', () => {
   const kept = markRaw(new Map<string, History>());
@@ -59,6 +59,7 @@ export const useHistoryStore = defineStore('history', () => {
     sample,
     metricTypes: api.metricTypes,
     changes: api.changes,
+    process: api.process,
     exportFile: api.exportFile,
     explain,
   };

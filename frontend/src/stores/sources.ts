@@ -2,8 +2,8 @@
 import { defineStore } from 'pinia';
 import { shallowRef } from 'vue';
 import { toApiError } from '@/api/http';
-import { sources as fetchSources } from '@/api/server';
-import type { Source } from '@/api/types';
+import * as api from '@/api/server';
+import type { Findings, Source } from '@/api/types';
 
 export const useSourcesStore = defineStore('sources', () => {
   const sources = shallowRef<Source[]>([]);
@@ -11,10 +11,22 @@ export const useSourcesStore = defineStore('sources', () => {
 
   async function load(): Promise<void> {
     try {
-      sources.value = await fetchSources();
+      sources.value = await api.sources();
       error.value = null;
     } catch (caught) {
       error.value = toApiError(caught).message;
+    }
+  }
+
+  const findings = shallowRef<Findings | null>(null);
+  const doctorError = shallowRef<string | null>(null);
+
+  async function diagnose(): Promise<void> {
+    try {
+      findings.value = await api.doctor();
+      doctorError.value = null;
+    } catch (caught) {
+      doctorError.value = toApiError(caught).message;
     }
   }
 
@@ -31,5 +43,5 @@ export const useSourcesStore = defineStore('sources', () => {
     );
   }
 
-  return { sources, error, load, of, isOff };
+  return { sources, error, load, of, isOff, findings, doctorError, diagnose };
 });

@@ -39,10 +39,10 @@ pub(super) struct Body {
     events: Vec<Event>,
 }
 
-/// For charts to mark, in the first document of a run.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+/// For charts to mark.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum Event {
+pub(super) enum Event {
     /// The machine itself, as `/proc/stat` tells.
     MachineStarted { timestamp: String },
     /// This program.
@@ -50,7 +50,7 @@ enum Event {
 }
 
 impl Event {
-    fn of_start(raw: &Raw, timestamp: &str) -> Vec<Self> {
+    pub(super) fn of_start(raw: &Raw, timestamp: &str) -> Vec<Self> {
         let booted = raw.booted.and_then(|seconds| i64::try_from(seconds).ok());
         let booted = booted.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
         let machine = booted.map(|moment| Self::MachineStarted { timestamp: rfc3339(moment) });
@@ -61,8 +61,8 @@ impl Event {
 
 /// What the document says of the moment besides `/proc/stat`.
 #[derive(Debug, Default)]
-pub(super) struct Context<'a> {
-    pub(super) timestamp: &'a str,
+pub(super) struct Context {
+    pub(super) events: Vec<Event>,
     pub(super) load_avg: Option<[f64; 3]>,
     /// By CPU number.
     pub(super) frequency_mhz: Option<Vec<Option<f64>>>,
@@ -118,7 +118,7 @@ impl Shares {
     }
 }
 
-pub(super) fn derive(context: Context<'_>, previous: Option<(&Raw, Rates)>, current: &Raw) -> Body {
+pub(super) fn derive(context: Context, previous: Option<(&Raw, Rates)>, current: &Raw) -> Body {
     let raw = previous.map(|(raw, _)| raw);
     let shares = raw.and_then(|raw| Shares::between(&raw.total, &current.total)).unwrap_or_default();
     let rate = |counter: fn(&Raw) -> Option<u64>| {
@@ -151,7 +151,7 @@ pub(super) fn derive(context: Context<'_>, previous: Option<(&Raw, Rates)>, curr
         forks_per_sec: rate(|raw| raw.forks),
         processes_running: current.running,
         processes_blocked: current.blocked,
-        events: if raw.is_none() { Event::of_start(current, context.timestamp) } else { Vec::new() },
+        events: context.events,
     }
 }
 

@@ -7,7 +7,7 @@ mod sensors;
 use std::mem;
 use std::time::Instant;
 
-use self::derive::{Context, derive};
+use self::derive::{Context, Event, derive};
 use self::raw::Raw;
 use self::sensors::{Frequencies, Thermometers};
 use super::counter::{Rates, Width};
@@ -30,7 +30,13 @@ pub(super) struct Cpu {
     physical_cores: Option<usize>,
     raw: Raw,
     previous: Option<(Raw, Instant)>,
+    started: Vec<Event>,
+    /// Documents that are yet to tell what started.
+    telling: u8,
 }
+
+/// The pipeline only shows its first snapshot; the second is the first that is kept.
+const TELLING: u8 = 2;
 
 impl Cpu {
     pub(super) fn new(roots: &Roots) -> Self {
@@ -43,8 +49,18 @@ impl Cpu {
             physical_cores: None,
             raw: Raw::default(),
             previous: None,
+            started: Vec::new(),
+            telling: TELLING,
             roots: roots.clone(),
         }
+    }
+
+    fn starts(&mut self, timestamp: &str) -> Vec<Event> {
+        if self.telling == TELLING {
+            self.started = Event::of_start(&self.raw, timestamp);
+        }
+        self.telling = self.telling.saturating_sub(1);
+        if self.telling > 0 { self.started.clone() } else { mem::take(&mut self.started) }
     }
 
     fn load_avg(&mut self) -> Option<[f64; 3]> {
@@ -74,7 +90,7 @@ impl Source for Cpu {
                 sensors::physical_cores(&self.roots, self.raw.cpus.iter().map(|(cpu, _)| *cpu));
         }
         let context = Context {
-            timestamp: &tick.timestamp,
+            events: self.starts(&tick.timestamp),
             load_avg: self.load_avg(),
             frequency_mhz: self.frequencies.read(&self.raw, !same_cpus),
             temperature_celsius: self.thermometers.read(now),

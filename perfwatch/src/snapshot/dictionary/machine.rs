@@ -97,7 +97,7 @@ pub(super) const CPU: &[Field] = &[
     field(
         "events[#n]",
         "",
-        "In the first document of a run: when the machine and when PerfWatch started.",
+        "In the first documents of a run: when the machine and when PerfWatch started.",
         None,
     ),
 ];

@@ -1,0 +1,37 @@
+/** The charts of one process, live and stored. */
+import type { Accent } from '@/charts/palette';
+import type { Unit } from '@/format/units';
+import type { Tracked } from '@/series/processTrack';
+
+export interface ProcessChart {
+  label: string;
+  unit: Unit;
+  lines: { key: Tracked; label: string; colour: Accent; dashed?: boolean }[];
+}
+
+export const processCharts: readonly ProcessChart[] = [
+  {
+    label: 'CPU, percent of one',
+    unit: 'percent',
+    lines: [{ key: 'cpu_percent', label: 'CPU', colour: 'blue' }],
+  },
+  {
+    label: 'Waited for a core, per second',
+    unit: 'ms',
+    lines: [{ key: 'runqueue_wait_ms_per_sec', label: 'Run-queue wait', colour: 'amber' }],
+  },
+  {
+    label: 'Resident memory',
+    unit: 'bytes',
+    lines: [{ key: 'rss_bytes', label: 'Memory', colour: 'purple' }],
+  },
+  {
+    label: 'Storage',
+    unit: 'bytes/s',
+    lines: [
+      { key: 'read_bytes_per_sec', label: 'Read', colour: 'cyan' },
+      { key: 'write_bytes_per_sec', label: 'Written', colour: 'amber', dashed: true },
+    ],
+  },
+  { label: 'Instructions per cycle', unit: 'none', lines: [{ key: 'ipc', label: 'IPC', colour: 'green' }] },
+];

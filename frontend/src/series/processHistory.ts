@@ -1,0 +1,32 @@
+/** What one process used, out of the lists that were stored: points that do not list it are gaps, not zeros. */
+import type { ProcessHistory } from '@/api/types';
+import type { Tracked } from './processTrack';
+import type { Slice } from './ring';
+
+export interface StoredSeries extends Slice {
+  /** Averages, as the values: a bucket's least is not known, since it may not have been listed then. */
+  low: Float64Array;
+  high: Float64Array;
+}
+
+export function storedSeries(history: ProcessHistory, key: Tracked): StoredSeries {
+  const points = history.data_points;
+  const values = Float64Array.from(points, ({ data }) => data?.[key] ?? NaN);
+  return {
+    times: Float64Array.from(points, ({ timestamp }) => Date.parse(timestamp)),
+    values,
+    low: values,
+    high: Float64Array.from(points, ({ max }) => max?.[key] ?? NaN),
+  };
+}
+
+/** In how many of the lists that were looked at it stood. */
+export function presence(history: ProcessHistory): { listed: number; snapshots: number } {
+  return history.data_points.reduce(
+    (sum, { listed, snapshots }) => ({
+      listed: sum.listed + listed,
+      snapshots: sum.snapshots + snapshots,
+    }),
+    { listed: 0, snapshots: 0 },
+  );
+}
