@@ -28,6 +28,11 @@ describe('episodes', () => {
     expect(within(found, { from: 2500, to: 9000 }).map(({ from }) => from)).toEqual([1000]);
   });
 
+  it('keeps moments apart, however near: two starts are a crash between them', () => {
+    const start = (second: number) => ({ kind: 'perfwatch_started', timestamp: at(second) });
+    expect(episodesOf([start(1), start(4)]).map(({ count }) => count)).toEqual([1, 1]);
+  });
+
   it('counts an event once that a backfill tells again, and keeps cgroups apart', () => {
     const track = new EpisodeTrack();
     expect(track.push([throttled(1), throttled(1, '/other')])).toBe(true);

@@ -1,6 +1,6 @@
 /** Real load: processes that burn a core each, ended by their own id. */
 import { spawn } from 'node:child_process';
-import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { access, copyFile, mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -52,5 +52,61 @@ export class NamedHog {
     this.#child.kill('SIGKILL');
     await gone;
     await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** A control group with little memory, in which a program is killed by the kernel. */
+export class MemoryCgroup {
+  #folder;
+
+  /** Null where none may be made. */
+  static async make() {
+    const name = `perfwatch-e2e-${process.pid}`;
+    const versions = [
+      {
+        root: '/sys/fs/cgroup',
+        limits: { 'memory.max': '32M', 'memory.swap.max': '0' },
+        needs: 'memory.max',
+      },
+      {
+        root: '/sys/fs/cgroup/memory',
+        limits: { 'memory.limit_in_bytes': '32M' },
+        needs: 'memory.limit_in_bytes',
+      },
+    ];
+    for (const { root, limits, needs } of versions) {
+      const group = new MemoryCgroup();
+      group.#folder = path.join(root, name);
+      try {
+        await mkdir(group.#folder);
+      } catch {
+        continue;
+      }
+      try {
+        await access(path.join(group.#folder, needs));
+        for (const [file, limit] of Object.entries(limits)) {
+          // Without swap there is no limit of it.
+          await writeFile(path.join(group.#folder, file), limit).catch((error) => {
+            if (file === needs) throw error;
+          });
+        }
+        return group;
+      } catch {
+        await group.remove();
+      }
+    }
+    return null;
+  }
+
+  /** Takes memory until the kernel kills it. */
+  async overflow() {
+    const script = `echo $$ > ${this.#folder}/cgroup.procs && exec ${process.execPath} -e 'const kept = []; for (;;) kept.push(Buffer.alloc(1 << 20, 1))'`;
+    const child = spawn('/bin/sh', ['-c', script], { stdio: 'ignore' });
+    const signal = await new Promise((resolve) => child.once('exit', (_, name) => resolve(name)));
+    return { pid: child.pid, signal };
+  }
+
+  async remove() {
+    await rmdir(this.#folder);
   }
 }

@@ -31,6 +31,8 @@ async function owner() {
 }
 
 export class Postgres {
+  #databases = 0;
+
   /** Null where its programs are not installed. */
   static async start() {
     const bin = await programs();
@@ -50,7 +52,19 @@ export class Postgres {
   }
 
   get url() {
-    return `postgres://perfwatch@localhost/perfwatch?host=${encodeURIComponent(this.folder)}`;
+    return this.#urlOf('perfwatch');
+  }
+
+  /** The address of a new database, for one server of several that share the cluster. */
+  async database() {
+    this.#databases += 1;
+    const name = `perfwatch_${this.#databases}`;
+    await this.#call('createdb', ['-h', this.folder, '-U', 'perfwatch', name]);
+    return this.#urlOf(name);
+  }
+
+  #urlOf(name) {
+    return `postgres://perfwatch@localhost/${name}?host=${encodeURIComponent(this.folder)}`;
   }
 
   async #call(program, args) {

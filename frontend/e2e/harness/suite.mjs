@@ -1,13 +1,24 @@
 /**
  * A small test runner: files register tests, the runner gives each a browser, a running server and a session,
  * and counts. A test that cannot run on this machine calls `skip` with the reason.
+ *
+ * Tests run in two lanes at a time, one for each store. Tests of what is stored run in both.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const tests = [];
 
-export function test(name, run) {
-  tests.push({ name, run });
+/** `alone`: nothing else runs meanwhile, because it takes the whole machine. */
+export function test(name, run, { alone = false } = {}) {
+  tests.push({ name, run, alone, onEachStore: false });
+}
+
+/**
+ * Runs once on SQLite and once on PostgreSQL. A server of its own is started with what `store.env()` gives: a new
+ * database of the same kind.
+ */
+export function testOnEachStore(name, run) {
+  tests.push({ name, run, alone: false, onEachStore: true });
 }
 
 class Skipped extends Error {}
@@ -17,7 +28,7 @@ export function skip(reason) {
 }
 
 /** Waits until `check` gives something true; its last answer is in the failure. */
-export async function eventually(what, check, { within = 15_000, every = 100 } = {}) {
+export async function eventually(what, check, { within = 30_000, every = 100 } = {}) {
   const deadline = Date.now() + within;
   let last;
   for (;;) {
@@ -28,35 +39,47 @@ export async function eventually(what, check, { within = 15_000, every = 100 } =
   }
 }
 
-const ONE_TEST_MS = 120_000;
+const ONE_TEST_MS = 180_000;
 
-export async function runAll(fixtures, only) {
-  const count = { passed: 0, failed: 0, skipped: 0 };
-  for (const { name, run } of tests.filter((one) => only === undefined || one.name.includes(only))) {
-    const started = Date.now();
-    const cleanups = [];
-    const context = { ...fixtures, cleanup: (undo) => cleanups.push(undo) };
-    let timer;
-    try {
-      const late = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`not done after ${ONE_TEST_MS / 1000} s`)), ONE_TEST_MS);
-      });
-      await Promise.race([run(context), late]);
-      count.passed += 1;
-      console.log(`ok   ${name} (${Date.now() - started} ms)`);
-    } catch (error) {
-      if (error instanceof Skipped) {
-        count.skipped += 1;
-        console.log(`SKIPPED: ${name}: ${error.message}`);
-      } else {
-        count.failed += 1;
-        console.log(`FAIL ${name} (${Date.now() - started} ms)\n${error.stack ?? error}`);
-      }
-    } finally {
-      clearTimeout(timer);
-      for (const undo of cleanups.reverse()) await undo();
-      await fixtures.browser?.closePages();
+async function runOne({ name, run }, { store, fixtures }, count) {
+  const started = Date.now();
+  const cleanups = [];
+  const context = { ...fixtures, store, cleanup: (undo) => cleanups.push(undo) };
+  const title = `${name} [${store.name}]`;
+  let timer;
+  try {
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`not done after ${ONE_TEST_MS / 1000} s`)), ONE_TEST_MS);
+    });
+    await Promise.race([run(context), late]);
+    count.passed += 1;
+    console.log(`ok   ${title} (${Date.now() - started} ms)`);
+  } catch (error) {
+    if (error instanceof Skipped) {
+      count.skipped += 1;
+      console.log(`SKIPPED: ${name}: ${error.message}`);
+    } else {
+      count.failed += 1;
+      console.log(`FAIL ${title} (${Date.now() - started} ms)\n${error.stack ?? error}`);
     }
+  } finally {
+    clearTimeout(timer);
+    for (const undo of cleanups.reverse()) await undo();
+    await fixtures.browser.closePages();
   }
+}
+
+/** Every lane runs the tests of what is stored; the others go to the lane that is free. */
+export async function runAll(lanes, only) {
+  const count = { passed: 0, failed: 0, skipped: 0 };
+  const wanted = tests.filter((one) => only === undefined || one.name.includes(only));
+  for (const one of wanted.filter(({ alone }) => alone)) await runOne(one, lanes[0], count);
+  const rest = wanted.filter(({ alone, onEachStore }) => !alone && !onEachStore);
+  await Promise.all(
+    lanes.map(async (lane) => {
+      for (const one of wanted.filter(({ onEachStore }) => onEachStore)) await runOne(one, lane, count);
+      for (let one = rest.shift(); one !== undefined; one = rest.shift()) await runOne(one, lane, count);
+    }),
+  );
   return count;
 }

@@ -48,29 +48,33 @@ async function shownRunning(page) {
   return Number(/(\d+) \//.exec(text)?.[1] ?? NaN);
 }
 
-test('CPU hogs become visible in number and picture', async ({ browser, server, session, cleanup }) => {
-  const page = await browser.page({ server, session });
-  await page.goto('/?window=1');
-  await page.locator('#cpu canvas').first().waitFor();
-  await eventually('a first number', async () => (await shownUse(page)) >= 0);
-  const count = availableParallelism() * 6;
-  const [useBefore, drawnBefore] = [await shownUse(page), await drawnUse(page)];
-  let runningBefore = Infinity;
-  await eventually('room for our load', async () => (runningBefore = await shownRunning(page)) < count, {
-    within: 30_000,
-  }).catch(() => skip(`this machine has ${runningBefore} runnable tasks without ours`));
+test(
+  'CPU hogs become visible in number and picture',
+  async ({ browser, server, session, cleanup }) => {
+    const page = await browser.page({ server, session });
+    await page.goto('/?window=1');
+    await page.locator('#cpu canvas').first().waitFor();
+    await eventually('a first number', async () => (await shownUse(page)) >= 0);
+    const count = availableParallelism() * 6;
+    const [useBefore, drawnBefore] = [await shownUse(page), await drawnUse(page)];
+    let runningBefore = Infinity;
+    await eventually('room for our load', async () => (runningBefore = await shownRunning(page)) < count, {
+      within: 30_000,
+    }).catch(() => skip(`this machine has ${runningBefore} runnable tasks without ours`));
 
-  const hogs = new CpuHogs(count);
-  cleanup(() => hogs.stop());
-  await eventually(`${count} hogs among the runnable`, async () => (await shownRunning(page)) >= count);
-  await eventually('the hogs in the headline', async () => (await shownUse(page)) > 90);
-  await eventually('the hogs in the chart', async () => (await drawnUse(page)) > 75);
-  // Where there was room to rise, both have risen.
-  if (useBefore < 70) assert.ok((await shownUse(page)) > useBefore + 15);
-  if (useBefore < 70) assert.ok((await drawnUse(page)) > drawnBefore + 10);
-  await hogs.stop();
-  await eventually('the hogs gone from the runnable', async () => (await shownRunning(page)) < count, {
-    within: 30_000,
-  });
-  assert.deepEqual(page.problems, []);
-});
+    const hogs = new CpuHogs(count);
+    cleanup(() => hogs.stop());
+    await eventually(`${count} hogs among the runnable`, async () => (await shownRunning(page)) >= count);
+    await eventually('the hogs in the headline', async () => (await shownUse(page)) > 90);
+    await eventually('the hogs in the chart', async () => (await drawnUse(page)) > 75);
+    // Where there was room to rise, both have risen.
+    if (useBefore < 70) assert.ok((await shownUse(page)) > useBefore + 15);
+    if (useBefore < 70) assert.ok((await drawnUse(page)) > drawnBefore + 10);
+    await hogs.stop();
+    await eventually('the hogs gone from the runnable', async () => (await shownRunning(page)) < count, {
+      within: 30_000,
+    });
+    assert.deepEqual(page.problems, []);
+  },
+  { alone: true },
+);

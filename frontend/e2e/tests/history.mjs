@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { eventually, test } from '../harness/suite.mjs';
+import { eventually, testOnEachStore } from '../harness/suite.mjs';
 
 /** Enough ticks that charts have lines; the server ticks once a second. */
 async function someHistory(server, session, ticks = 10) {
@@ -25,138 +25,141 @@ async function someHistory(server, session, ticks = 10) {
 
 const chart = (page, name) => page.getByRole('img', { name });
 
-test('dragging across a chart fetches that span, and the link reproduces it', async ({
-  browser,
-  server,
-  session,
-}) => {
-  await someHistory(server, session);
-  const page = await browser.page({ server, session });
-  await page.goto('/history?metric=cpu&fields=usage_percent,user');
-  const box = await chart(page, /^CPU: Usage, User/).boundingBox();
-  await page.locator('table').getByText('User').waitFor();
-  const asked = page.waitForRequest((request) => request.url().includes('/api/history/metrics?'));
-  await page.mouse.move(box.x + box.width * 0.5, box.y + 60);
-  await page.mouse.down();
-  await page.mouse.move(box.x + box.width - 2, box.y + 70, { steps: 4 });
-  await page.mouse.up();
-  await page.waitForURL((url) => url.searchParams.has('from') && url.searchParams.has('to'));
-  const query = new URL((await asked).url()).searchParams;
-  const span = (Date.parse(query.get('end_time')) - Date.parse(query.get('start_time'))) / 60_000;
-  assert.ok(span > 25 && span < 33, `half an hour of the hour was chosen, not ${span} min`);
+testOnEachStore(
+  'dragging across a chart fetches that span, and the link reproduces it',
+  async ({ browser, server, session }) => {
+    await someHistory(server, session);
+    const page = await browser.page({ server, session });
+    await page.goto('/history?metric=cpu&fields=usage_percent,user');
+    const box = await chart(page, /^CPU: Usage, User/).boundingBox();
+    await page.locator('table').getByText('User').waitFor();
+    const asked = page.waitForRequest((request) => request.url().includes('/api/history/metrics?'));
+    await page.mouse.move(box.x + box.width * 0.5, box.y + 60);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width - 2, box.y + 70, { steps: 4 });
+    await page.mouse.up();
+    await page.waitForURL((url) => url.searchParams.has('from') && url.searchParams.has('to'));
+    const query = new URL((await asked).url()).searchParams;
+    const span = (Date.parse(query.get('end_time')) - Date.parse(query.get('start_time'))) / 60_000;
+    assert.ok(span > 25 && span < 33, `half an hour of the hour was chosen, not ${span} min`);
 
-  const link = page.url();
-  const other = await browser.page({ server, session });
-  await other.goto(link);
-  await chart(other, /^CPU: Usage, User/).waitFor();
-  const ranges = await Promise.all(
-    [page, other].map((one) => one.getByRole('button', { name: /^Range: / }).innerText()),
-  );
-  assert.equal(ranges[0], ranges[1]);
-  await page.goBack();
-  await page.waitForURL((url) => !url.searchParams.has('from'));
-  assert.deepEqual([...page.problems, ...other.problems], []);
-});
+    const link = page.url();
+    const other = await browser.page({ server, session });
+    await other.goto(link);
+    await chart(other, /^CPU: Usage, User/).waitFor();
+    const ranges = await Promise.all(
+      [page, other].map((one) => one.getByRole('button', { name: /^Range: / }).innerText()),
+    );
+    assert.equal(ranges[0], ranges[1]);
+    await page.goBack();
+    await page.waitForURL((url) => !url.searchParams.has('from'));
+    assert.deepEqual([...page.problems, ...other.problems], []);
+  },
+);
 
-test('any field of any metric can be chosen, and events of the counters', async ({
-  browser,
-  server,
-  session,
-}) => {
-  await someHistory(server, session);
-  const page = await browser.page({ server, session });
-  await page.goto('/history');
-  await page.getByRole('button', { name: 'Fields…' }).click();
-  await page.getByLabel('Search fields').fill('steal');
-  await page.getByRole('checkbox').first().check();
-  await page.getByRole('button', { name: 'Done' }).click();
-  await chart(page, /^CPU: Usage, Steal/).waitFor();
-  await page.getByLabel('Metric').selectOption({ label: 'Hardware counters' });
-  await page.getByLabel('Event').selectOption({ label: 'page-faults' });
-  await page.waitForURL((url) => url.searchParams.get('fields') === 'events.page-faults.value');
-  await chart(page, /page-faults/).waitFor();
-  await page.locator('table').getByText('page-faults').waitFor();
-  assert.deepEqual(page.problems, []);
-});
+testOnEachStore(
+  'any field of any metric can be chosen, and events of the counters',
+  async ({ browser, server, session }) => {
+    await someHistory(server, session);
+    const page = await browser.page({ server, session });
+    await page.goto('/history');
+    await page.getByRole('button', { name: 'Fields…' }).click();
+    await page.getByLabel('Search fields').fill('steal');
+    await page.getByRole('checkbox').first().check();
+    await page.getByRole('button', { name: 'Done' }).click();
+    await chart(page, /^CPU: Usage, Steal/).waitFor();
+    await page.getByLabel('Metric').selectOption({ label: 'Hardware counters' });
+    await page.getByLabel('Event').selectOption({ label: 'page-faults' });
+    await page.waitForURL((url) => url.searchParams.get('fields') === 'events.page-faults.value');
+    await chart(page, /page-faults/).waitFor();
+    await page.locator('table').getByText('page-faults').waitFor();
+    assert.deepEqual(page.problems, []);
+  },
+);
 
-test('two ranges are laid over each other with their difference', async ({ browser, server, session }) => {
-  await someHistory(server, session);
-  const [from, to] = [Date.now() - 4000, Date.now()];
-  const query = new URLSearchParams({
-    mode: 'compare',
-    metric: 'cpu',
-    from: new Date(from - 10_000).toISOString(),
-    to: new Date(to).toISOString(),
-    with: new Date(from - 20_000).toISOString(),
-  });
-  const page = await browser.page({ server, session });
-  await page.goto(`/history?${query}`);
-  await chart(page, /in both ranges/).waitFor();
-  await chart(page, /this range less the compared one/).waitFor();
-  await page.getByRole('row', { name: /^Usage [\d.]+ % from [\d.]+ %/ }).waitFor();
-  await page.getByRole('button', { name: 'Relative' }).click();
-  await page.getByText('Nothing was stored in the range it is compared with.').waitFor();
-  await page.waitForURL((url) => url.searchParams.get('period') === 'hour');
-  assert.deepEqual(page.problems, []);
-});
+testOnEachStore(
+  'two ranges are laid over each other with their difference',
+  async ({ browser, server, session }) => {
+    await someHistory(server, session);
+    const [from, to] = [Date.now() - 4000, Date.now()];
+    const query = new URLSearchParams({
+      mode: 'compare',
+      metric: 'cpu',
+      from: new Date(from - 10_000).toISOString(),
+      to: new Date(to).toISOString(),
+      with: new Date(from - 20_000).toISOString(),
+    });
+    const page = await browser.page({ server, session });
+    await page.goto(`/history?${query}`);
+    await chart(page, /in both ranges/).waitFor();
+    await chart(page, /this range less the compared one/).waitFor();
+    await page.getByRole('row', { name: /^Usage [\d.]+ % from [\d.]+ %/ }).waitFor();
+    await page.getByRole('button', { name: 'Relative' }).click();
+    await page.getByText('Nothing was stored in the range it is compared with.').waitFor();
+    await page.waitForURL((url) => url.searchParams.get('period') === 'hour');
+    assert.deepEqual(page.problems, []);
+  },
+);
 
-test('a range without data says so, and the arrows move the crosshair of all charts', async ({
-  browser,
-  server,
-  session,
-}) => {
-  await someHistory(server, session);
-  const page = await browser.page({ server, session });
-  await page.goto('/history?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z');
-  await page.getByText('Nothing was stored in this range').waitFor();
-  await page.goto('/history?fields=usage_percent,context_switches_per_sec');
-  const first = chart(page, /^CPU: Usage/);
-  await first.focus();
-  await page.keyboard.press('End');
-  await page.keyboard.press('ArrowLeft');
-  // One line per chart, at one moment.
-  const lines = page.locator('[role=img] > div.border-l > span');
-  await eventually('two crosshairs', async () => (await lines.count()) === 2);
-  const [one, two] = await lines.allInnerTexts();
-  assert.equal(one, two);
-  await page.keyboard.press('+');
-  await page.waitForURL((url) => url.searchParams.has('from'));
-  assert.deepEqual(page.problems, []);
-});
+testOnEachStore(
+  'a range without data says so, and the arrows move the crosshair of all charts',
+  async ({ browser, server, session }) => {
+    await someHistory(server, session);
+    const page = await browser.page({ server, session });
+    await page.goto('/history?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z');
+    await page.getByText('Nothing was stored in this range').waitFor();
+    await page.goto('/history?fields=usage_percent,context_switches_per_sec');
+    const first = chart(page, /^CPU: Usage/);
+    await first.focus();
+    await page.keyboard.press('End');
+    await page.keyboard.press('ArrowLeft');
+    // One line per chart, at one moment.
+    const lines = page.locator('[role=img] > div.border-l > span');
+    await eventually('two crosshairs', async () => (await lines.count()) === 2);
+    const [one, two] = await lines.allInnerTexts();
+    assert.equal(one, two);
+    await page.keyboard.press('+');
+    await page.waitForURL((url) => url.searchParams.has('from'));
+    assert.deepEqual(page.problems, []);
+  },
+);
 
-test('what changed is ranked, and a row opens both distributions', async ({ browser, server, session }) => {
-  await someHistory(server, session, 50);
-  const end = Date.now() - 2000;
-  const at = (ms) => new Date(ms).toISOString();
-  const [from, to, before] = [at(end - 20_000), at(end), at(end - 40_000)];
-  const asked = new URLSearchParams({
-    start_time_1: from,
-    end_time_1: to,
-    start_time_2: before,
-    end_time_2: from,
-  });
-  // Seconds on a machine that does anything differ in something.
-  const { changes } = await server.call(session, 'GET', `/api/history/changes?${asked}`);
-  assert.ok(changes.length > 0);
+testOnEachStore(
+  'what changed is ranked, and a row opens both distributions',
+  async ({ browser, server, session }) => {
+    await someHistory(server, session, 50);
+    const end = Date.now() - 2000;
+    const at = (ms) => new Date(ms).toISOString();
+    const [from, to, before] = [at(end - 20_000), at(end), at(end - 40_000)];
+    const asked = new URLSearchParams({
+      start_time_1: from,
+      end_time_1: to,
+      start_time_2: before,
+      end_time_2: from,
+    });
+    // Seconds on a machine that does anything differ in something.
+    const { changes } = await server.call(session, 'GET', `/api/history/changes?${asked}`);
+    assert.ok(changes.length > 0);
 
-  const page = await browser.page({ server, session });
-  await page.goto(`/history?${new URLSearchParams({ mode: 'changes', from, to, with: before })}`);
-  const rows = page.getByRole('list').getByRole('listitem');
-  await rows.first().waitFor();
-  const told = { up: 'rose', down: 'fell', mixed: 'spread differently' };
-  const shown = await rows.allInnerTexts();
-  shown.slice(0, 5).forEach((text, i) => assert.match(text, new RegExp(told[changes[i].direction])));
-  const place = changes.findIndex(({ kind }) => kind !== 'histogram');
-  const row = rows.nth(place);
-  await row.getByRole('button').first().click();
-  await row.getByRole('figure', { name: /Distribution of/ }).waitFor();
-  await row.getByRole('button', { name: 'Compare over time' }).click();
-  await page.waitForURL((url) => url.searchParams.get('fields') === changes[place].field);
-  await chart(page, /in both ranges/).waitFor();
-  assert.deepEqual(page.problems, []);
-});
+    const page = await browser.page({ server, session });
+    await page.goto(`/history?${new URLSearchParams({ mode: 'changes', from, to, with: before })}`);
+    const rows = page.getByRole('list').getByRole('listitem');
+    await rows.first().waitFor();
+    const told = { up: 'rose', down: 'fell', mixed: 'spread differently' };
+    const shown = await rows.allInnerTexts();
+    shown.slice(0, 5).forEach((text, i) => assert.match(text, new RegExp(told[changes[i].direction])));
+    const place = changes.findIndex(({ kind }) => kind !== 'histogram');
+    const row = rows.nth(place);
+    await row.getByRole('button').first().click();
+    await row.getByRole('figure', { name: /Distribution of/ }).waitFor();
+    await row.getByRole('button', { name: 'Compare over time' }).click();
+    await page.waitForURL((url) => url.searchParams.get('fields') === changes[place].field);
+    await chart(page, /in both ranges/).waitFor();
+    assert.deepEqual(page.problems, []);
+  },
+);
 
-test('a range is saved as CSV', async ({ browser, server, session }) => {
+testOnEachStore('a range is saved as CSV', async ({ browser, server, session }) => {
   await someHistory(server, session);
   const page = await browser.page({ server, session });
   await page.goto('/history?metric=memory');

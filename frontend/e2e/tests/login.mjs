@@ -1,29 +1,31 @@
 import assert from 'node:assert/strict';
-import { test } from '../harness/suite.mjs';
+import { testOnEachStore } from '../harness/suite.mjs';
 
-test('a wrong password is refused with the server’s sentence, the right one opens the dashboard', async ({
-  browser,
-  server,
-}) => {
-  const page = await browser.page({ server });
-  await page.goto('/?window=15');
-  await page.waitForURL((url) => url.pathname === '/login' && url.searchParams.get('next') === '/?window=15');
-  await page.fill('[name=username]', server.username);
-  await page.fill('[name=password]', 'wrong');
-  await page.click('[type=submit]');
-  await page.getByText('Invalid username or password').waitFor();
-  await page.fill('[name=password]', server.password);
-  await page.click('[type=submit]');
-  await page.waitForURL((url) => url.pathname === '/' && url.searchParams.get('window') === '15');
-  await page.getByRole('navigation', { name: 'Pages' }).waitFor();
-  // The browser itself reports the refused request.
-  assert.deepEqual(
-    page.problems.filter((text) => !text.includes('401')),
-    [],
-  );
-});
+testOnEachStore(
+  'a wrong password is refused with the server’s sentence, the right one opens the dashboard',
+  async ({ browser, server }) => {
+    const page = await browser.page({ server });
+    await page.goto('/?window=15');
+    await page.waitForURL(
+      (url) => url.pathname === '/login' && url.searchParams.get('next') === '/?window=15',
+    );
+    await page.fill('[name=username]', server.username);
+    await page.fill('[name=password]', 'wrong');
+    await page.click('[type=submit]');
+    await page.getByText('Invalid username or password').waitFor();
+    await page.fill('[name=password]', server.password);
+    await page.click('[type=submit]');
+    await page.waitForURL((url) => url.pathname === '/' && url.searchParams.get('window') === '15');
+    await page.getByRole('navigation', { name: 'Pages' }).waitFor();
+    // The browser itself reports the refused request.
+    assert.deepEqual(
+      page.problems.filter((text) => !text.includes('401')),
+      [],
+    );
+  },
+);
 
-test('signing out ends the session on the server too', async ({ browser, server }) => {
+testOnEachStore('signing out ends the session on the server too', async ({ browser, server }) => {
   const session = await server.login();
   const page = await browser.page({ server, session });
   await page.goto('/');

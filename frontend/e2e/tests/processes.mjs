@@ -1,45 +1,65 @@
 import assert from 'node:assert/strict';
 import { NamedHog } from '../harness/load.mjs';
-import { eventually, test } from '../harness/suite.mjs';
+import { eventually, testOnEachStore } from '../harness/suite.mjs';
 
 async function measured(server, session) {
   const { sources } = await server.call(session, 'GET', '/api/sources');
   return sources.some((source) => source.metric_type === 'processes' && source.state === 'active');
 }
 
-test('a hog is found by name, sorted to the top and opens its charts', async ({
-  browser,
-  server,
-  session,
-  cleanup,
-}) => {
-  const page = await browser.page({ server, session });
-  if (!(await measured(server, session))) {
-    await page.goto('/processes');
-    await page.getByText(/^Not measured/).waitFor();
-    assert.deepEqual(page.problems, []);
-    return;
-  }
-  const hog = await NamedHog.start('pw-e2e-hog');
-  cleanup(() => hog.stop());
-  await page.goto('/processes?q=pw-e2e-hog');
-  const row = page.getByRole('row', { name: /pw-e2e-hog/ });
-  await row.waitFor();
-  await eventually('a tick of its own CPU time', async () => {
-    const use = Number(/([\d.]+) %/.exec(await row.innerText())?.[1]);
-    return use > 2 && use < 110;
-  });
-  await row.getByRole('button', { name: 'pw-e2e-hog' }).click();
-  await page.waitForURL((url) => url.searchParams.get('pid') === String(hog.pid));
-  const detail = page.getByRole('complementary');
-  await detail.getByRole('img', { name: /CPU, percent of one/ }).waitFor();
+testOnEachStore(
+  'a hog is found by name, sorted to the top and opens its charts',
+  async ({ browser, server, session, cleanup }) => {
+    const page = await browser.page({ server, session });
+    if (!(await measured(server, session))) {
+      await page.goto('/processes');
+      await page.getByText(/^Not measured/).waitFor();
+      assert.deepEqual(page.problems, []);
+      return;
+    }
+    const hog = await NamedHog.start('pw-e2e-hog');
+    cleanup(() => hog.stop());
+    await page.goto('/processes?q=pw-e2e-hog');
+    const row = page.getByRole('row', { name: /pw-e2e-hog/ });
+    await row.waitFor();
+    await eventually('a tick of its own CPU time', async () => {
+      const use = Number(/([\d.]+) %/.exec(await row.innerText())?.[1]);
+      return use > 2 && use < 110;
+    });
+    await row.getByRole('button', { name: 'pw-e2e-hog' }).click();
+    await page.waitForURL((url) => url.searchParams.get('pid') === String(hog.pid));
+    const detail = page.getByRole('complementary');
+    await detail.getByRole('img', { name: /CPU, percent of one/ }).waitFor();
 
-  await page.getByLabel('Search processes').fill('');
-  await page.getByLabel('Group by cgroup').check();
-  await page.waitForURL((url) => url.searchParams.get('group') === 'cgroup');
-  await page.getByRole('row').getByRole('button', { expanded: true }).first().click();
-  await page.getByRole('row').getByRole('button', { expanded: false }).first().waitFor();
-  await page.getByRole('columnheader', { name: 'Memory' }).getByRole('button').click();
-  await page.locator('[aria-sort=descending]', { hasText: 'Memory' }).waitFor();
-  assert.deepEqual(page.problems, []);
-});
+    // What is stored of it, and of all that are called the same.
+    await detail.getByRole('button', { name: '1 h', exact: true }).click();
+    await page.waitForURL((url) => url.searchParams.get('range') === '1h');
+    const lists = detail.getByText(/\d+ of \d+ lists of the busiest name it/);
+    await lists.waitFor();
+    await eventually(
+      'it in a stored list',
+      async () => {
+        const [, listed, of] = /(\d+) of (\d+) lists/.exec(await lists.innerText()) ?? [];
+        if (Number(listed) > 0 && Number(listed) <= Number(of)) return true;
+        await page.reload();
+        await lists.waitFor();
+        return false;
+      },
+      { within: 60_000, every: 500 },
+    );
+    await detail.getByRole('img', { name: /CPU, percent of one/ }).waitFor();
+    await detail.getByRole('button', { name: 'All named pw-e2e-hog' }).click();
+    await page.waitForURL((url) => url.searchParams.get('name') === 'pw-e2e-hog');
+    await detail.getByRole('img', { name: /CPU, percent of one/ }).waitFor();
+    await detail.getByRole('button', { name: 'Live' }).click();
+
+    await page.getByLabel('Search processes').fill('');
+    await page.getByLabel('Group by cgroup').check();
+    await page.waitForURL((url) => url.searchParams.get('group') === 'cgroup');
+    await page.getByRole('row').getByRole('button', { expanded: true }).first().click();
+    await page.getByRole('row').getByRole('button', { expanded: false }).first().waitFor();
+    await page.getByRole('columnheader', { name: 'Memory' }).getByRole('button').click();
+    await page.locator('[aria-sort=descending]', { hasText: 'Memory' }).waitFor();
+    assert.deepEqual(page.problems, []);
+  },
+);

@@ -1,103 +1,115 @@
 import assert from 'node:assert/strict';
 import { Server } from '../harness/server.mjs';
-import { eventually, test } from '../harness/suite.mjs';
+import { eventually, testOnEachStore } from '../harness/suite.mjs';
 
-test('the sampling interval changes live and survives a reload', async ({ browser, cleanup }) => {
-  const server = await Server.start();
-  cleanup(() => server.stop());
-  const session = await server.login();
-  const page = await browser.page({ server, session });
-  await page.goto('/settings');
-  await page.getByLabel(/^Interval/).fill('2');
-  await page.locator('#sampling').getByRole('button', { name: 'Save' }).click();
-  await page.getByText('it holds from the next tick on').waitFor();
-  await page.reload();
-  await eventually(
-    'the stored interval',
-    async () => (await page.getByLabel(/^Interval/).inputValue()) === '2',
-  );
-  await page.getByRole('link', { name: 'Dashboard' }).click();
-  await page.getByText('Live, every 2 s').waitFor({ timeout: 20_000 });
-  assert.deepEqual(page.problems, []);
-});
+testOnEachStore(
+  'the sampling interval changes live and survives a reload',
+  async ({ browser, store, cleanup }) => {
+    const server = await Server.start(await store.env());
+    cleanup(() => server.stop());
+    const session = await server.login();
+    const page = await browser.page({ server, session });
+    await page.goto('/settings');
+    await page.getByLabel(/^Interval/).fill('2');
+    await page.locator('#sampling').getByRole('button', { name: 'Save' }).click();
+    await page.getByText('it holds from the next tick on').waitFor();
+    await page.reload();
+    await eventually(
+      'the stored interval',
+      async () => (await page.getByLabel(/^Interval/).inputValue()) === '2',
+    );
+    await page.getByRole('link', { name: 'Dashboard' }).click();
+    await page.getByText('Live, every 2 s').waitFor({ timeout: 20_000 });
+    assert.deepEqual(page.problems, []);
+  },
+);
 
-test('a cleanup says truly what it did, and a wrong policy changes nothing', async ({
-  browser,
-  server,
-  session,
-}) => {
-  const page = await browser.page({ server, session });
-  await page.goto('/settings');
-  const card = page.locator('#retention');
-  await card.getByRole('button', { name: 'Clean up now' }).click();
-  await card.getByText(/^Deleted \d+, downsampled \d+\.$/).waitFor();
-  await card.getByLabel(/^Downsample after/).fill('30');
-  await card.getByRole('button', { name: 'Save' }).click();
-  await card.getByText('Saved.').waitFor();
-  const { downsample_after_days } = await server.call(session, 'GET', '/api/retention');
-  assert.equal(downsample_after_days, 30);
-  assert.deepEqual(page.problems, []);
-});
+testOnEachStore(
+  'a cleanup says truly what it did, and a wrong policy changes nothing',
+  async ({ browser, server, session }) => {
+    const page = await browser.page({ server, session });
+    await page.goto('/settings');
+    const card = page.locator('#retention');
+    await card.getByRole('button', { name: 'Clean up now' }).click();
+    await card.getByText(/^Deleted \d+, downsampled \d+\.$/).waitFor();
+    await card.getByLabel(/^Downsample after/).fill('30');
+    await card.getByRole('button', { name: 'Save' }).click();
+    await card.getByText('Saved.').waitFor();
+    const { downsample_after_days } = await server.call(session, 'GET', '/api/retention');
+    assert.equal(downsample_after_days, 30);
+    assert.deepEqual(page.problems, []);
+  },
+);
 
-test('an administrator adds a viewer, who sees but may not change', async ({ browser, server, session }) => {
-  const page = await browser.page({ server, session });
-  await page.goto('/settings');
-  const users = page.locator('#users');
-  await users.getByLabel('New user').fill('onlooker');
-  await users.getByLabel('Password').fill('only looking around');
-  await users.getByRole('button', { name: 'Add user' }).click();
-  await users.getByText('onlooker may sign in now.').waitFor();
+testOnEachStore(
+  'an administrator adds a viewer, who sees but may not change',
+  async ({ browser, server, session }) => {
+    const page = await browser.page({ server, session });
+    await page.goto('/settings');
+    const users = page.locator('#users');
+    await users.getByLabel('New user').fill('onlooker');
+    await users.getByLabel('Password').fill('only looking around');
+    await users.getByRole('button', { name: 'Add user' }).click();
+    await users.getByText('onlooker may sign in now.').waitFor();
 
-  const viewer = await server.login('onlooker', 'only looking around');
-  const theirs = await browser.page({ server, session: viewer });
-  await theirs.goto('/settings');
-  await theirs.getByText('You may look, not change').waitFor();
-  assert.equal(await theirs.getByLabel(/^Interval/).isDisabled(), true);
-  assert.equal(await theirs.locator('#users').count(), 0);
+    const viewer = await server.login('onlooker', 'only looking around');
+    const theirs = await browser.page({ server, session: viewer });
+    await theirs.goto('/settings');
+    await theirs.getByText('You may look, not change').waitFor();
+    assert.equal(await theirs.getByLabel(/^Interval/).isDisabled(), true);
+    assert.equal(await theirs.locator('#users').count(), 0);
 
-  await users.getByRole('button', { name: 'Delete onlooker' }).click();
-  await users.getByRole('button', { name: 'Delete onlooker' }).click();
-  await users.getByText('onlooker is deleted.').waitFor();
-  await theirs.waitForURL((url) => url.pathname === '/login');
-  assert.deepEqual(page.problems, []);
-});
+    await users.getByRole('button', { name: 'Delete onlooker' }).click();
+    await users.getByRole('button', { name: 'Delete onlooker' }).click();
+    await users.getByText('onlooker is deleted.').waitFor();
+    await theirs.waitForURL((url) => url.pathname === '/login');
+    assert.deepEqual(page.problems, []);
+  },
+);
 
-test('an API token is shown once, reads, and ends when revoked', async ({ browser, server, session }) => {
-  const page = await browser.page({ server, session });
-  await page.goto('/settings');
-  const card = page.locator('#tokens');
-  await card.getByLabel('Name').fill('script');
-  await card.getByRole('button', { name: 'Make token' }).click();
-  await card.getByText('Copy it now').waitFor();
-  const token = { token: await card.locator('code').last().innerText() };
-  await server.call(token, 'GET', '/api/sources');
-  await assert.rejects(server.call(token, 'PUT', '/api/config', {}), /40[13]/);
-  await card.getByRole('button', { name: 'Revoke script' }).click();
-  await card.getByText('Token script is revoked.').waitFor();
-  await assert.rejects(server.call(token, 'GET', '/api/sources'), /401/);
-  assert.deepEqual(page.problems, []);
-});
+testOnEachStore(
+  'an API token is shown once, reads, and ends when revoked',
+  async ({ browser, server, session }) => {
+    const page = await browser.page({ server, session });
+    await page.goto('/settings');
+    const card = page.locator('#tokens');
+    await card.getByLabel('Name').fill('script');
+    await card.getByRole('button', { name: 'Make token' }).click();
+    await card.getByText('Copy it now').waitFor();
+    const token = { token: await card.locator('code').last().innerText() };
+    await server.call(token, 'GET', '/api/sources');
+    await assert.rejects(server.call(token, 'PUT', '/api/config', {}), /40[13]/);
+    await card.getByRole('button', { name: 'Revoke script' }).click();
+    await card.getByText('Token script is revoked.').waitFor();
+    await assert.rejects(server.call(token, 'GET', '/api/sources'), /401/);
+    assert.deepEqual(page.problems, []);
+  },
+);
 
-test('a changed password ends other sessions, not this one', async ({ browser, cleanup }) => {
-  const server = await Server.start();
-  cleanup(() => server.stop());
-  const [mine, other] = [await server.login(), await server.login()];
-  const page = await browser.page({ server, session: mine });
-  await page.goto('/settings');
-  const card = page.locator('#account');
-  await card.getByLabel('Current password').fill('not this one');
-  await card.getByLabel(/^New password At least/).fill('a new and longer one');
-  await card.getByLabel('New password again').fill('a new and longer one');
-  await card.getByRole('button', { name: 'Change password' }).click();
-  await card.getByText('Current password is incorrect').waitFor();
-  await card.getByLabel('Current password').fill(server.password);
-  await card.getByRole('button', { name: 'Change password' }).click();
-  await card.getByText('The password is changed').waitFor();
-  await assert.rejects(server.call(other, 'GET', '/api/auth/me'), /401/);
-  await page.reload();
-  await page.getByRole('heading', { name: 'Settings' }).waitFor();
-  assert.deepEqual(
-    page.problems.filter((text) => !/40[01]/.test(text)),
-    [],
-  );
-});
+testOnEachStore(
+  'a changed password ends other sessions, not this one',
+  async ({ browser, store, cleanup }) => {
+    const server = await Server.start(await store.env());
+    cleanup(() => server.stop());
+    const [mine, other] = [await server.login(), await server.login()];
+    const page = await browser.page({ server, session: mine });
+    await page.goto('/settings');
+    const card = page.locator('#account');
+    await card.getByLabel('Current password').fill('not this one');
+    await card.getByLabel(/^New password At least/).fill('a new and longer one');
+    await card.getByLabel('New password again').fill('a new and longer one');
+    await card.getByRole('button', { name: 'Change password' }).click();
+    await card.getByText('Current password is incorrect').waitFor();
+    await card.getByLabel('Current password').fill(server.password);
+    await card.getByRole('button', { name: 'Change password' }).click();
+    await card.getByText('The password is changed').waitFor();
+    await assert.rejects(server.call(other, 'GET', '/api/auth/me'), /401/);
+    await page.reload();
+    await page.getByRole('heading', { name: 'Settings' }).waitFor();
+    assert.deepEqual(
+      // The stream of the old token may try again before the new one is there.
+      page.problems.filter((text) => !/40[01]|Authentication failed/.test(text)),
+      [],
+    );
+  },
+);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { Postgres } from '../harness/postgres.mjs';
 import { Server } from '../harness/server.mjs';
-import { eventually, skip, test } from '../harness/suite.mjs';
+import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
 const live = (page) => page.getByText('Live, every').first();
 
@@ -81,20 +81,23 @@ test('state stale: a server that stands still is told by the age of its numbers'
   await live(page).waitFor();
 });
 
-test('state signed out: a revoked session returns to where it was', async ({ browser, cleanup }) => {
-  const { server, session } = await own(cleanup);
-  const page = await browser.page({ server, session });
-  await page.goto('/history?metric=memory&range=6h');
-  await page.getByRole('heading', { name: 'History' }).waitFor();
-  await server.call(session, 'POST', '/api/auth/logout');
-  // The server closes the stream of a dead token; nobody needs to click first.
-  await page.waitForURL((url) => url.pathname === '/login');
-  await page.getByText('Your session has ended').waitFor();
-  await page.fill('[name=username]', server.username);
-  await page.fill('[name=password]', server.password);
-  await page.click('[type=submit]');
-  await page.waitForURL((url) => url.pathname === '/history' && url.searchParams.get('range') === '6h');
-});
+testOnEachStore(
+  'state signed out: a revoked session returns to where it was',
+  async ({ browser, store, cleanup }) => {
+    const { server, session } = await own(cleanup, await store.env());
+    const page = await browser.page({ server, session });
+    await page.goto('/history?metric=memory&range=6h');
+    await page.getByRole('heading', { name: 'History' }).waitFor();
+    await server.call(session, 'POST', '/api/auth/logout');
+    // The server closes the stream of a dead token; nobody needs to click first.
+    await page.waitForURL((url) => url.pathname === '/login');
+    await page.getByText('Your session has ended').waitFor();
+    await page.fill('[name=username]', server.username);
+    await page.fill('[name=password]', server.password);
+    await page.click('[type=submit]');
+    await page.waitForURL((url) => url.pathname === '/history' && url.searchParams.get('range') === '6h');
+  },
+);
 
 test('state refused: the attempt limit is shown with its end', async ({ browser, cleanup }) => {
   const { server } = await own(cleanup, { LOGIN_ATTEMPTS_PER_MINUTE: '2' });
@@ -113,8 +116,9 @@ test('state refused: the attempt limit is shown with its end', async ({ browser,
   assert.equal(await button.isDisabled(), true);
 });
 
-test('state empty: a store that holds nothing says so', async ({ browser, cleanup }) => {
-  const { server, session } = await own(cleanup, { BACKGROUND_COLLECTION_ENABLED: 'false' });
+testOnEachStore('state empty: a store that holds nothing says so', async ({ browser, store, cleanup }) => {
+  const env = { ...(await store.env()), BACKGROUND_COLLECTION_ENABLED: 'false' };
+  const { server, session } = await own(cleanup, env);
   const page = await browser.page({ server, session });
   await page.goto('/history');
   await page.getByText('Nothing was stored in this range').waitFor();
@@ -159,10 +163,18 @@ test('state unavailable: without eBPF the page goes on and says what would bring
     .waitFor();
   await page.locator('#scheduler').getByRole('button', { name: 'Copy' }).waitFor();
   await page.goto('/settings');
-  await page
-    .locator('#sources')
-    .getByText(/: unavailable$/)
-    .first()
+  // The doctor tells the same, with each finding's reason, and a command to copy.
+  const doctor = page.locator('#doctor');
+  await doctor.getByText(/[1-9]\d*\s+to mend/).waitFor();
+  const remedy = doctor.locator('.border-amber', { hasText: 'runqueue' });
+  await remedy.getByText(/unavailable: /).waitFor();
+  await remedy.locator('code').waitFor();
+  await remedy.getByRole('button', { name: 'Copy' }).waitFor();
+  await doctor.getByText('Sources').click();
+  await doctor
+    .getByRole('listitem')
+    .filter({ hasText: 'runqueue' })
+    .getByText(/unavailable/)
     .waitFor();
   assert.deepEqual(page.problems, []);
 });

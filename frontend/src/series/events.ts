@@ -2,7 +2,8 @@
 import type { Documents, MachineEvent } from '@/api/types';
 import { format } from '@/format/units';
 
-/** Repetitions no further apart are one spell: a cgroup at its limit tells of it with every tick. */
+/** A cgroup at its limit tells of it with every tick: repetitions no further apart are one spell. */
+const SPELL = 'cgroup_throttled';
 const JOINED_WITHIN_MS = 30_000;
 
 export type EventTone = 'bad' | 'warn' | 'plain';
@@ -81,7 +82,7 @@ export class EpisodeTrack {
     const last = this.newest.get(one.key);
     if (last !== undefined && one.to <= last.to) return;
     let rest = this.found;
-    if (last !== undefined && one.from - last.to <= JOINED_WITHIN_MS) {
+    if (one.kind === SPELL && last !== undefined && one.from - last.to <= JOINED_WITHIN_MS) {
       one.from = last.from;
       one.count += last.count;
       one.throttledMs += last.throttledMs;

@@ -1,0 +1,81 @@
+/** What happens to the machine is marked where it is looked at. */
+import assert from 'node:assert/strict';
+import { MemoryCgroup } from '../harness/load.mjs';
+import { Server } from '../harness/server.mjs';
+import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
+
+const events = (page) => page.locator('details', { hasText: /events? in this time/ });
+
+testOnEachStore('a restart is marked live and in history', async ({ browser, store, cleanup }) => {
+  const server = await Server.start(await store.env());
+  cleanup(() => server.stop());
+  const session = await server.login();
+  const page = await browser.page({ server, session });
+  await page.goto('/?window=1');
+  await events(page).getByText('PerfWatch started').first().waitFor();
+  await server.halt('SIGTERM');
+  await server.launch();
+  await page.reload();
+  // Both starts: the page's own memory ended with the reload, the store kept the first.
+  await events(page)
+    .getByText(/2 events/)
+    .waitFor();
+  await events(page).locator('summary').click();
+  const rows = events(page).getByRole('listitem');
+  await eventually('a row for each start', async () => (await rows.count()) === 2);
+  assert.match(await rows.first().innerText(), /PerfWatch started/);
+
+  // Choosing one moves the crosshair of every chart there, whose marks are then told in words.
+  await rows.first().getByRole('button').click();
+  await page.locator('#cpu [role=img] > div.border-l > span').first().waitFor();
+  await page.goto('/history');
+  await eventually(
+    'both starts in history',
+    async () => {
+      await page.getByRole('button', { name: 'Refresh' }).click();
+      return (
+        (await events(page)
+          .getByText(/2 events/)
+          .count()) === 1
+      );
+    },
+    { within: 60_000, every: 500 },
+  );
+  await page
+    .getByRole('img', { name: /^CPU: Usage/ })
+    .locator('svg path')
+    .first()
+    .waitFor();
+  // While the server was away the browser itself reported what it could not reach.
+  assert.deepEqual(
+    page.problems.filter((text) => !/ERR_|WebSocket/.test(text)),
+    [],
+  );
+});
+
+test('a process that is killed for want of memory is named', async ({
+  browser,
+  server,
+  session,
+  cleanup,
+}) => {
+  const { sources } = await server.call(session, 'GET', '/api/sources');
+  if (!sources.some(({ metric_type, state }) => metric_type === 'processes' && state === 'active'))
+    skip('processes are not measured on this machine');
+  const group = await MemoryCgroup.make();
+  if (group === null) skip('no memory cgroup can be made on this machine');
+  cleanup(() => group.remove());
+  const page = await browser.page({ server, session });
+  await page.goto('/?window=5');
+  await page.locator('#cpu canvas').first().waitFor();
+  const killed = await group.overflow();
+  assert.equal(killed.signal, 'SIGKILL');
+  const summary = events(page).locator('summary');
+  await eventually(
+    'the kill',
+    async () => (await summary.count()) === 1 && /Killed for want of memory/.test(await summary.innerText()),
+  );
+  await summary.click();
+  await events(page).getByText(`(${killed.pid})`).last().waitFor();
+  assert.deepEqual(page.problems, []);
+});
