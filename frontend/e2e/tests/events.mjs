@@ -13,6 +13,18 @@ testOnEachStore('a restart is marked live and in history', async ({ browser, sto
   const page = await browser.page({ server, session });
   await page.goto('/?window=1');
   await events(page).getByText('PerfWatch started').first().waitFor();
+  await eventually('the start in the store', async () => {
+    const end_time = new Date().toISOString();
+    const query = new URLSearchParams({
+      metric_type: 'cpu',
+      fields: 'events',
+      interval: '1m',
+      start_time: new Date(Date.now() - 600_000).toISOString(),
+      end_time,
+    });
+    const { data_points } = await server.call(session, 'GET', `/api/history/metrics?${query}`);
+    return data_points.some(({ data }) => data.events.some(({ kind }) => kind === 'perfwatch_started'));
+  });
   await server.halt('SIGTERM');
   await server.launch();
   await page.reload();

@@ -63,6 +63,7 @@ impl Cell {
             Token::Null | Token::Empty => Self::Vacant,
             Token::Number(n) => Self::Number(Stat::one(n)),
             Token::Histogram(histogram) => Self::Histogram(histogram),
+            Token::Events(list) => Self::Events(Events::of_json(list)),
             Token::Other(text) => Self::Other(canonical(text).into()),
         }
     }
@@ -161,6 +162,7 @@ impl Accumulator {
                 (_, Token::Null) | (Cell::Other(_), _) => {}
                 (Cell::Number(stat), Token::Number(n)) => stat.merge(&Stat::one(n)),
                 (Cell::Histogram(sum), Token::Histogram(histogram)) => sum.merge(&histogram),
+                (Cell::Events(all), Token::Events(list)) => all.merge(Events::of_json(list)),
                 // A rollup that was read again may lack the value though its shape has it.
                 (Cell::Vacant, token) if kind == leaf.kind => *cell = Cell::from_token(token),
                 (_, token) if leaf.kind.is_vacant() => {

@@ -19,6 +19,14 @@ impl Events {
         Self(Value::Array(list).to_string().into_bytes().into())
     }
 
+    /// A list as a document has it; what is none is nothing.
+    pub fn of_json(text: &[u8]) -> Self {
+        match text {
+            b"[]" => Self(Box::from(text)),
+            _ => Self::of(&serde_json::from_slice::<Vec<Value>>(text).unwrap_or_default()),
+        }
+    }
+
     /// What a rollup stored.
     pub fn from_text(text: Box<[u8]>) -> Self {
         Self(text)

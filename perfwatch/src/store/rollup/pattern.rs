@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::events;
 use super::histogram::Histogram;
 use super::shape::{KEY, Kind, LIST, LONGEST_LIST, Leaf, Shape, push_key};
 use super::text::Cursor;
@@ -20,17 +21,28 @@ pub(super) enum Token<'a> {
     Empty,
     Number(f64),
     Histogram(Box<Histogram>),
+    /// As the list stands in the text.
+    Events(&'a [u8]),
     /// As it stands in the text.
     Other(&'a [u8]),
 }
 
 impl Token<'_> {
+    /// What stands at the path of the events, if it is a list, is those.
+    fn at(self, path: &str) -> Self {
+        match self {
+            Self::Other(text) if path == events::NAME && text.starts_with(b"[") => Self::Events(text),
+            other => other,
+        }
+    }
+
     pub(super) const fn kind(&self) -> Kind {
         match self {
             Self::Null => Kind::Null,
             Self::Empty => Kind::Empty,
             Self::Number(_) => Kind::Number,
             Self::Histogram(_) => Kind::Histogram,
+            Self::Events(_) => Kind::Events,
             Self::Other(_) => Kind::Other,
         }
     }
@@ -151,7 +163,7 @@ impl Pattern {
                 return None;
             }
             if let Some(leaf) = slot.leaf {
-                tokens[leaf] = token;
+                tokens[leaf] = token.at(&self.shape.leaves()[leaf].path);
             }
         }
         cursor.literal(&self.literals[begin..])?;
@@ -268,7 +280,8 @@ impl Survey<'_> {
     fn value(&mut self) -> Option<()> {
         let start = self.cursor.at;
         if let Some(token) = value(&mut self.cursor) {
-            self.leaf(start, token.kind(), false);
+            let kind = token.at(&self.path).kind();
+            self.leaf(start, kind, false);
             return Some(());
         }
         self.cursor.at = start;

@@ -200,7 +200,7 @@ pub fn visit<'a>(document: &'a Value, path: &mut String, found: &mut impl FnMut(
                 path.truncate(length);
             }
         }
-        Value::Array(list) if path == events::NAME => found(path, Found::Events(list)),
+        Value::Array(list) if path == events::NAME && !is_numeric(list) => found(path, Found::Events(list)),
         Value::Array(list) if is_numeric(list) => {
             use std::fmt::Write;
             let length = path.len();

@@ -1,4 +1,4 @@
-use super::super::accumulator::Accumulator;
+use super::super::accumulator::{Accumulator, Cell};
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -48,6 +48,19 @@ fn assert_same((read, parsed): &(Accumulator, Accumulator)) {
     assert_eq!(read.shape().leaves(), parsed.shape().leaves());
     assert_eq!(read.cells(), parsed.cells());
     assert_eq!((read.samples(), read.first_at()), (parsed.samples(), parsed.first_at()));
+}
+
+#[test]
+fn events_of_every_document_are_read() {
+    let at = |n: u32| json!({"a": n, "events": [{"kind": "oom_kill", "pid": n}], "z": "text"}).to_string();
+    let quiet = json!({"a": 0, "events": [], "z": "text"}).to_string();
+    let texts = [quiet.clone(), at(1), quiet.clone(), at(3), r#"{"events": [1, 2]}"#.into(), quiet];
+    let sums = both(&texts);
+    assert_same(&sums);
+    let position = sums.0.shape().position("events").unwrap();
+    let Cell::Events(events) = &sums.0.cells()[position] else { panic!("events are not kept as such") };
+    let text = std::str::from_utf8(events.text()).unwrap();
+    assert_eq!(text.matches("oom_kill").count(), 2, "{text}");
 }
 
 /// Any value, also the awkward ones.
