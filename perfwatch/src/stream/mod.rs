@@ -14,10 +14,11 @@ use tokio::sync::watch;
 use crate::snapshot::Snapshot;
 use ring::Ring;
 
-/// Snapshots kept for a backfill: one hour at the default interval of 5 s.
+/// Snapshots kept for a backfill at most.
 pub const BACKFILL_MESSAGES: usize = 720;
-/// Bytes kept for a backfill, whatever their number: snapshots grow with CPUs, disks and processes.
-pub const BACKFILL_BYTES: usize = 16 << 20;
+/// Bytes kept for a backfill, whatever their number: snapshots grow with CPUs, disks and processes, and all that the
+/// server idles in is 40 MB. A quarter of an hour at the default interval on a machine that is not large.
+pub const BACKFILL_BYTES: usize = 5 << 20;
 
 /// Hands every published snapshot to all subscribers. Clones share one hub.
 #[derive(Debug, Clone)]
