@@ -1,14 +1,15 @@
 //! What a tick costs, beside the floor: raw preads of the same files, in the same run.
 //!
-//! `cargo bench -p perfwatch --bench tick [-- [--ticks N] [--server-ticks N] [--processes N] [--json FILE]]`
+//! `cargo bench -p perfwatch --bench tick [-- [--ticks N] [--interval S] [--minutes N] [--processes N] [--json FILE]]`
 //!
 //! First the procfs collectors alone: CPU time (user and system) of the calling thread; medians over ticks, floor and
 //! collectors taking turns. *Warm* is a tight loop. *Cold* sleeps 100 ms between ticks, so that caches are lost as
 //! they are between real ticks. The floor reads with kept descriptors into a kept buffer and looks at nothing.
 //!
 //! Then the whole server, started as users start it, with every source this machine offers: CPU time of all its
-//! threads while it stores each tick and serves it to one client, and the memory it has taken by then. 200 idle
-//! processes run meanwhile, and the floor reads the `stat` of all there are, too.
+//! threads while it stores each tick and serves it to one client, over whole minutes, each of which has its rollup, and
+//! the memory it has taken by then. 200 idle processes run meanwhile. The floor reads the files that this server holds
+//! open, and the `stat` of every process: what telling processes apart costs without programs in the kernel.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "tick/floor.rs"]
@@ -66,17 +67,21 @@ async fn main() -> Result<()> {
 async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<Figures>> {
     let processes = floor::Processes::start(options.processes)?;
     println!("{} processes, {} of them idle ones of this benchmark", processes.count(), options.processes);
+    let mountpoints: Vec<PathBuf> = subjects.iter().flat_map(|subject| subject.mountpoints.clone()).collect();
     let mut buffer = vec![0; floor::BUFFER];
-    let mut floor = || {
-        let files_us = subjects.iter().map(|subject| subject.floor(&mut buffer)).sum::<Result<f64>>()?;
-        Ok(Floor { files_us, processes_us: processes.floor(&mut buffer) })
+    let mut floor = |files: &floor::Files| {
+        Ok(Floor {
+            files_us: files.floor(&mountpoints, &mut buffer)?,
+            processes_us: processes.floor(&mut buffer),
+        })
     };
-    let mut servers = vec![server::measure("sqlite", None, options.server_ticks, &mut floor).await?];
+    let (interval, minutes) = (options.interval, options.minutes);
+    let mut servers = vec![server::measure("sqlite", None, interval, minutes, &mut floor).await?];
     match postgres::Cluster::start().await {
         Err(reason) => println!("SKIPPED: the server on postgresql: {reason}"),
         Ok(cluster) => {
             let url = cluster.database().await;
-            servers.push(server::measure("postgresql", Some(&url), options.server_ticks, &mut floor).await?);
+            servers.push(server::measure("postgresql", Some(&url), interval, minutes, &mut floor).await?);
         }
     }
     Ok(servers)
@@ -85,8 +90,10 @@ async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<Figures>
 struct Options {
     /// Cold ticks; warm ones are ten times as many.
     ticks: usize,
-    /// Ticks of each server, of one second.
-    server_ticks: usize,
+    /// Seconds between the ticks of the servers.
+    interval: usize,
+    /// How long each server is measured.
+    minutes: usize,
     /// Idle ones to start.
     processes: usize,
     json: Option<PathBuf>,
@@ -94,7 +101,7 @@ struct Options {
 
 impl Options {
     fn parse() -> Result<Self> {
-        let mut options = Self { ticks: 100, server_ticks: 30, processes: 200, json: None };
+        let mut options = Self { ticks: 100, interval: 1, minutes: 1, processes: 200, json: None };
         let mut arguments = std::env::args_os().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.to_str() {
@@ -102,9 +109,11 @@ impl Options {
                 Some("--ticks") => {
                     options.ticks = number(arguments.next()).context("--ticks needs a number")?;
                 }
-                Some("--server-ticks") => {
-                    options.server_ticks =
-                        number(arguments.next()).context("--server-ticks needs a number")?;
+                Some("--interval") => {
+                    options.interval = number(arguments.next()).context("--interval needs seconds")?;
+                }
+                Some("--minutes") => {
+                    options.minutes = number(arguments.next()).context("--minutes needs a number")?;
                 }
                 Some("--processes") => {
                     options.processes = number(arguments.next()).context("--processes needs a number")?;
@@ -113,7 +122,7 @@ impl Options {
                     options.json = Some(arguments.next().context("--json needs a file")?.into());
                 }
                 _ => bail!(
-                    "unknown argument {}; known are --ticks N, --server-ticks N, --processes N and --json FILE",
+                    "unknown argument {}; known are --ticks N, --interval S, --minutes N, --processes N and --json FILE",
                     argument.display()
                 ),
             }

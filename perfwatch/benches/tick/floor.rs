@@ -22,7 +22,7 @@ pub(crate) const BUFFER: usize = 256 * 1024;
 pub(crate) struct Subject {
     pub(crate) source: Box<dyn Source>,
     files: Vec<File>,
-    mountpoints: Vec<PathBuf>,
+    pub(crate) mountpoints: Vec<PathBuf>,
 }
 
 /// Kept open, but not read at every tick: the mount table is polled for changes, link speeds are asked for once a minute.
@@ -36,7 +36,7 @@ pub(crate) fn tick() -> Tick {
 pub(crate) fn subjects() -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     for mut source in collectors::all(&Roots::default()) {
-        let before = open_files()?;
+        let before = open_files("self")?;
         source.sample(&tick())?;
         let document: Value = serde_json::from_slice(&source.sample(&tick())?.json)?;
         let has_swap = document["swap_total_bytes"].as_u64() > Some(0);
@@ -45,7 +45,7 @@ pub(crate) fn subjects() -> Result<Vec<Subject>> {
             let idle_swap = source.name() == "memory" && name == "vmstat" && !has_swap;
             !NOT_EVERY_TICK.contains(&&*name) && !idle_swap
         };
-        let files = open_files()?
+        let files = open_files("self")?
             .into_iter()
             .filter(|(descriptor, path)| !before.contains_key(descriptor) && read_each_tick(path))
             .map(|(_, path)| File::open(&path).with_context(|| path.display().to_string()))
@@ -58,10 +58,10 @@ pub(crate) fn subjects() -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// The kernel files that this process has open, by descriptor.
-fn open_files() -> Result<BTreeMap<OsString, PathBuf>> {
+/// The kernel files that a process has open, by descriptor.
+fn open_files(process: &str) -> Result<BTreeMap<OsString, PathBuf>> {
     let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir("/proc/self/fd")? {
+    for entry in std::fs::read_dir(format!("/proc/{process}/fd"))? {
         let entry = entry?;
         let path = std::fs::read_link(entry.path()).unwrap_or_default();
         if path.is_file() && (path.starts_with("/proc") || path.starts_with("/sys")) {
@@ -88,6 +88,36 @@ impl Subject {
         let cost = thread_cpu_us() - begun;
         drop(document);
         Ok(cost)
+    }
+}
+
+/// The kernel files that a running server reads at its ticks, each once.
+pub(crate) struct Files(Vec<File>);
+
+impl Files {
+    pub(crate) fn of_server(id: u32) -> Result<Self> {
+        let mut paths: Vec<PathBuf> = open_files(&id.to_string())?.into_values().collect();
+        paths.retain(|path| {
+            !NOT_EVERY_TICK.contains(&&*path.file_name().unwrap_or_default().to_string_lossy())
+        });
+        paths.sort();
+        paths.dedup();
+        // What belongs to a process that has just ended is not there any more.
+        Ok(Self(paths.iter().filter_map(|path| File::open(path).ok()).collect()))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// CPU µs of reading them, and of asking file systems for their space.
+    pub(crate) fn floor(&self, mountpoints: &[PathBuf], buffer: &mut [u8]) -> Result<f64> {
+        let begun = thread_cpu_us();
+        read_all(&self.0, buffer);
+        for path in mountpoints {
+            rustix::fs::statvfs(path)?;
+        }
+        Ok(thread_cpu_us() - begun)
     }
 }
 

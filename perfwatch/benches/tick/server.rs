@@ -18,14 +18,19 @@ type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const PASSWORD: &str = "a password of this benchmark";
 /// Caches have found their sizes by then, and what the start took has been given back.
-const SETTLING_TICKS: usize = 15;
+const SETTLING: Duration = Duration::from_secs(15);
+/// A minute is rolled up 8 s after its end; this is well behind it.
+const AFTER_ROLLUP: i64 = 12;
 /// A machine busy with other work may need it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) engine: &'static str,
+    interval: usize,
     ticks: usize,
+    /// Kernel files that the server holds open.
+    files: usize,
     /// CPU µs per tick of the whole process, by the name of the thread that took it.
     threads: BTreeMap<String, f64>,
     /// What the server's own sources say of their cost at the last tick.
@@ -40,7 +45,7 @@ pub(crate) struct Figures {
 /// CPU µs of raw preads, in the same seconds as the server's ticks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Floor {
-    /// Of the files that the collectors read.
+    /// Of the files that the server reads.
     pub(crate) files_us: f64,
     /// Of every process's `stat`, which the document of processes stands for.
     pub(crate) processes_us: f64,
@@ -57,18 +62,28 @@ impl Figures {
         self.threads.values().sum()
     }
 
+    /// What the tick itself takes: reading, deriving, writing the documents.
+    fn sampler_us(&self) -> f64 {
+        self.threads.get("sampler").copied().unwrap_or(f64::NAN)
+    }
+
     pub(crate) fn print(&self) {
         let Floor { files_us, processes_us } = self.floor;
-        println!("server on {}: storing and serving one client, {} ticks of 1 s", self.engine, self.ticks);
-        let cpu = self.cpu_us();
-        println!("  CPU per tick       {cpu:>8.0} µs   {:.2} times the floor", cpu / self.floor.us());
-        println!(
-            "  floor              {:>8.0} µs   files {files_us:.0}, processes {processes_us:.0}",
-            self.floor.us()
-        );
+        let Self { engine, interval, ticks, files, .. } = self;
+        println!("server on {engine}: storing and serving one client, {ticks} ticks of {interval} s");
+        let (cpu, sampler, floor) = (self.cpu_us(), self.sampler_us(), self.floor.us());
+        println!("  CPU per tick       {cpu:>8.0} µs   {:.2} times the floor", cpu / floor);
         for (thread, us) in &self.threads {
             println!("    {thread:<17}{us:>8.0} µs");
         }
+        println!(
+            "  the sampler is       {:>8.2} times the floor, {:.2} times that of its files alone",
+            sampler / floor,
+            sampler / files_us
+        );
+        println!(
+            "  floor              {floor:>8.0} µs   its {files} files {files_us:.0}, every process's stat {processes_us:.0}"
+        );
         let sources: Vec<_> = self.sources.iter().map(|(name, us)| format!("{name} {us:.0}")).collect();
         println!("  of which sources     {}", sources.join(", "));
         println!("  RSS                {:>8} KiB  {} anonymous", self.rss_kib, self.anonymous_kib);
@@ -80,6 +95,8 @@ impl Figures {
             "us": self.cpu_us(),
             "floor_us": self.floor.us(),
             "ratio": self.cpu_us() / self.floor.us(),
+            "sampler": {"us": self.sampler_us(), "floor_us": self.floor.us()},
+            "sampler_and_its_files": {"us": self.sampler_us(), "floor_us": self.floor.files_us},
             "threads_us": self.threads,
             "sources_us": self.sources,
             "rss_kib": self.rss_kib,
@@ -93,29 +110,35 @@ impl Figures {
 pub(crate) async fn measure(
     engine: &'static str,
     database_url: Option<&str>,
-    ticks: usize,
-    mut floor: impl FnMut() -> Result<Floor>,
+    interval: usize,
+    minutes: usize,
+    mut floor: impl FnMut(&floor::Files) -> Result<Floor>,
 ) -> Result<Figures> {
     let data_dir = tempfile::tempdir()?;
     // The first start makes tables and account.
-    let mut server = Server::start(data_dir.path(), database_url)?;
+    let mut server = Server::start(data_dir.path(), database_url, interval)?;
     let token = server.log_in().await?;
     server.first_snapshot(&token).await?;
     server.stop()?;
 
     let begun = Instant::now();
-    let mut server = Server::start(data_dir.path(), database_url)?;
+    let began = time::OffsetDateTime::now_utc().unix_timestamp();
+    let mut server = Server::start(data_dir.path(), database_url, interval)?;
     let mut stream = server.first_snapshot(&token).await?;
     let cold_start_ms = begun.elapsed().as_secs_f64() * 1e3;
 
-    for _ in 0..SETTLING_TICKS {
+    // From here on each minute has one rollup, of a minute that the server saw the beginning of.
+    while begun.elapsed() < SETTLING || !has_settled(began, time::OffsetDateTime::now_utc().unix_timestamp())
+    {
         next_tick(&mut stream).await?;
     }
+    let files = floor::Files::of_server(server.child.id())?;
+    let ticks = (60 * minutes).div_ceil(interval);
     let before = server.thread_times()?;
     let mut floors = Vec::new();
     for _ in 0..ticks {
         next_tick(&mut stream).await?;
-        floors.push(floor()?);
+        floors.push(floor(&files)?);
     }
     let after = server.thread_times()?;
     let mut threads: BTreeMap<String, f64> = BTreeMap::new();
@@ -126,7 +149,9 @@ pub(crate) async fn measure(
     let median = |part: fn(&Floor) -> f64| floor::median(&floors.iter().map(part).collect::<Vec<_>>());
     let figures = Figures {
         engine,
+        interval,
         ticks,
+        files: files.count(),
         threads,
         sources: server.sources(&token).await?,
         rss_kib: server.memory_kib("VmRSS:")?,
@@ -141,7 +166,12 @@ pub(crate) async fn measure(
     Ok(figures)
 }
 
-/// Waits for the next snapshot, and half an interval more: by then it is stored.
+/// Whether the minute that is under way began after the server did, and the one before has been rolled up.
+fn has_settled(began: i64, now: i64) -> bool {
+    now / 60 > began / 60 && now % 60 >= AFTER_ROLLUP
+}
+
+/// Waits for the next snapshot, and half a second more: by then it is stored.
 async fn next_tick(stream: &mut Stream) -> Result<()> {
     next_message(stream).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -163,12 +193,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(data_dir: &Path, database_url: Option<&str>) -> Result<Self> {
+    fn start(data_dir: &Path, database_url: Option<&str>, interval: usize) -> Result<Self> {
         // Free a moment ago, and nobody else is likely to take it in this one.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
         command
-            .args(["serve", "--listen", &address, "--sampling-interval-seconds", "1"])
+            .args(["serve", "--listen", &address, "--sampling-interval-seconds", &interval.to_string()])
             .env("PERFWATCH_DATA_DIR", data_dir)
             .env("ADMIN_PASSWORD", PASSWORD)
             .env("PERFWATCH_LOG", "warn")
