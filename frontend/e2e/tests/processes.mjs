@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { NamedHog } from '../harness/load.mjs';
-import { eventually, testOnEachStore } from '../harness/suite.mjs';
+import { manyProcesses } from '../harness/rows.mjs';
+import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
 async function measured(server, session) {
   const { sources } = await server.call(session, 'GET', '/api/sources');
@@ -63,3 +64,31 @@ testOnEachStore(
     assert.deepEqual(page.problems, []);
   },
 );
+
+test('ten thousand processes are one table of which only what is in sight is drawn', async ({
+  browser,
+  server,
+  session,
+}) => {
+  if (!(await measured(server, session))) skip('processes are not measured on this machine');
+  const count = 10_000;
+  const page = await browser.page({ server, session });
+  await page.addInitScript(manyProcesses, count);
+  await page.goto('/processes?sort=pid&order=up');
+  const table = page.getByRole('table', { name: 'Processes' });
+  await page.locator(`[role=table][aria-rowcount="${count + 1}"]`).waitFor();
+  await table.getByRole('row', { name: /many-0 / }).waitFor();
+  assert.ok((await table.getByRole('row').count()) < 100);
+
+  await table.evaluate((element) => element.scrollTo({ top: element.scrollHeight }));
+  await table.locator(`[role=row][aria-rowindex="${count + 1}"]`).waitFor();
+  await table.getByRole('row', { name: /many-9999 / }).waitFor();
+  assert.ok((await table.getByRole('row').count()) < 100);
+
+  await page.getByLabel('Search processes').fill('many-4321');
+  await page.locator('[role=table][aria-rowcount="2"]').waitFor();
+  await page.getByLabel('Search processes').fill('');
+  await page.getByLabel('Group by cgroup').check();
+  await page.locator(`[role=table][aria-rowcount="${count + 100 + 1}"]`).waitFor();
+  assert.deepEqual(page.problems, []);
+});

@@ -12,6 +12,9 @@ export const tracked = [
 ] as const satisfies readonly (keyof ProcessRow)[];
 export type Tracked = (typeof tracked)[number];
 
+/** Rows kept of a tick, the busiest first: a list of thousands would fill the memory within the hour. */
+const MOST_ROWS = 100;
+
 interface Tick {
   time: number;
   pids: Int32Array;
@@ -26,7 +29,8 @@ export class ProcessTrack {
 
   constructor(private readonly capacity: number) {}
 
-  push(time: number, rows: readonly ProcessRow[]): void {
+  push(time: number, listed: readonly ProcessRow[]): void {
+    const rows = listed.slice(0, MOST_ROWS);
     const values = new Float64Array(rows.length * tracked.length);
     rows.forEach((row, i) => {
       tracked.forEach((key, k) => (values[i * tracked.length + k] = finite(row[key])));

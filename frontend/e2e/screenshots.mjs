@@ -1,0 +1,99 @@
+/**
+ * The pictures of the README, of the real server under load that this script makes: `npm run screenshots`.
+ * A quiet minute and a half, then as long with hogs and a writer, so that the comparison has something to compare.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Browser } from './harness/browser.mjs';
+import { NamedHog } from './harness/load.mjs';
+import { Server } from './harness/server.mjs';
+
+const PHASE_MS = 90_000;
+const MOST_BYTES = 300_000;
+const out = path.resolve(import.meta.dirname, '../../docs/images');
+
+/** Writes through to the disk until it is ended. */
+class Writer {
+  static async start() {
+    const writer = new Writer();
+    // Not in /tmp, which may be memory.
+    writer.folder = await mkdtemp(path.resolve(import.meta.dirname, '../../target/writer-'));
+    const file = path.join(writer.folder, 'data');
+    const loop = `while :; do dd if=/dev/zero of=${file} bs=256k count=40 oflag=dsync status=none; sleep 0.7; done`;
+    writer.child = spawn('/bin/sh', ['-c', loop], { stdio: 'ignore', detached: true });
+    return writer;
+  }
+
+  async stop() {
+    const gone = new Promise((resolve) => this.child.once('exit', resolve));
+    process.kill(-this.child.pid, 'SIGKILL');
+    await gone;
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+const at = (ms) => new Date(Math.round(ms / 1000) * 1000).toISOString();
+
+const server = await Server.start();
+const browser = await Browser.launch();
+const load = [];
+try {
+  const session = await server.login();
+  await sleep(PHASE_MS);
+  const loaded = Date.now();
+  load.push(await NamedHog.start('encode'), await NamedHog.start('compress'), await Writer.start());
+  await sleep(PHASE_MS);
+
+  const ranges = { from: at(loaded + 5000), to: at(Date.now() - 5000) };
+  ranges.with = at(loaded - (Date.parse(ranges.to) - Date.parse(ranges.from)) - 5000);
+  const compared = (query) => `/history?${new URLSearchParams({ ...query, ...ranges })}`;
+  const cpu = { metric: 'cpu', fields: 'usage_percent,context_switches_per_sec' };
+  const { top } = await lastProcesses(session);
+  const busiest = top.find(({ comm }) => comm === 'encode') ?? top[0];
+  const pages = [
+    { name: 'dashboard', address: '/?window=5', ready: '#cpu canvas', height: 1010 },
+    { name: 'processes', address: `/processes?pid=${busiest.pid}`, ready: 'aside canvas', height: 820 },
+    {
+      name: 'compare',
+      address: compared({ mode: 'compare', ...cpu }),
+      ready: '[role=img] canvas',
+      height: 880,
+    },
+    { name: 'changes', address: compared({ mode: 'changes' }), ready: 'ol li', height: 820 },
+    { name: 'settings', address: '/settings', ready: '#sources tbody tr', height: 1010 },
+  ];
+  for (const { name, address, ready, height } of pages) {
+    const page = await browser.page({ server, session, width: 1440, height, reducedMotion: 'reduce' });
+    await page.goto(address);
+    await page.locator(ready).first().waitFor();
+    // Charts of the whole page, and the first answers of the API.
+    await page.waitForFunction(() => document.querySelector('.skeleton') === null);
+    if (name === 'changes') await page.locator('ol li button').first().click();
+    if (name === 'changes') await page.locator('figure').first().waitFor();
+    const file = path.join(out, `${name}.png`);
+    await page.screenshot({ path: file });
+    await page.close();
+    const { size } = await stat(file);
+    console.log(`${file}: ${Math.round(size / 1000)} kB`);
+    if (size > MOST_BYTES) process.exitCode = 1;
+  }
+} finally {
+  await Promise.all(load.map((one) => one.stop()));
+  await browser.close();
+  await server.stop();
+}
+
+async function lastProcesses(session) {
+  const now = Date.now();
+  const query = new URLSearchParams({
+    metric_type: 'processes',
+    fields: 'top',
+    interval: '5s',
+    start_time: at(now - 30_000),
+    end_time: at(now),
+  });
+  const { data_points } = await server.call(session, 'GET', `/api/history/metrics?${query}`);
+  return data_points.at(-1).data;
+}
