@@ -51,6 +51,9 @@ pub fn compose_test(options: &Options) -> Result<()> {
         passed += checks::least_privilege(&stack)?;
     }
     passed += checks::timescaledb(&engine)?;
+    if engine.is_private() {
+        images::prune(&engine)?;
+    }
     println!("compose-test: {passed} passed, 0 failed, 0 skipped ({:.0?})", started.elapsed());
     Ok(())
 }

@@ -125,6 +125,15 @@ const ARM64: Need = Need {
     arch: &[],
 };
 
+/// Without it `dist` tries less, and says so: installed where that may be done, never insisted on.
+const EMULATION: Need = Need {
+    what: "qemu's user emulation for arm64",
+    found: || ["qemu-aarch64-static", "qemu-aarch64"].into_iter().any(on_path),
+    debian: &["qemu-user-static"],
+    fedora: &["qemu-user-static"],
+    arch: &["qemu-user-static"],
+};
+
 /// What Debian's unpacked engine calls, and what makes base images for it.
 const COMPOSE: &[Need] = &[
     Need {
@@ -255,7 +264,7 @@ impl Distribution {
 /// Makes sure that `purpose` can be served: as root on Debian or Ubuntu by installing what is missing,
 /// elsewhere by naming the command that does, before any work is done.
 pub fn ensure(purpose: Purpose) -> Result<()> {
-    let needs: Vec<&Need> = match purpose {
+    let mut needs: Vec<&Need> = match purpose {
         Purpose::Build => BUILD.iter().collect(),
         Purpose::Test => BUILD.iter().chain(TEST).collect(),
         Purpose::Ebpf => BUILD.iter().chain(EBPF).collect(),
@@ -266,6 +275,9 @@ pub fn ensure(purpose: Purpose) -> Result<()> {
     };
     let distribution = Distribution::here();
     let may_install = distribution == Distribution::Debian && rustix::process::geteuid().is_root();
+    if purpose == Purpose::Dist && may_install {
+        needs.push(&EMULATION);
+    }
     if matches!(purpose, Purpose::Build | Purpose::Test | Purpose::Dist) {
         node(may_install)?;
     }
@@ -377,7 +389,7 @@ mod tests {
 
     #[test]
     fn every_need_has_a_debian_package() {
-        for need in BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS).chain(COMPOSE) {
+        for need in BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS).chain(COMPOSE).chain([&EMULATION]) {
             assert!(!need.debian.is_empty(), "{}", need.what);
         }
     }

@@ -12,6 +12,8 @@ use crate::debian;
 use crate::step::{command, output, quiet, root};
 
 const BASE: &str = "perfwatch-debootstrap:bookworm";
+/// Of builds, kept between runs.
+const CACHE: &str = "2GB";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// An image, the file beside this one that makes it, and folders of this machine that it copies from.
@@ -37,6 +39,13 @@ pub fn make_stand_ins(engine: &Engine) -> Result<()> {
         build.arg(&empty);
         quiet(&format!("Making a stand-in for {}", stand_in.image), build)?;
     }
+    Ok(())
+}
+
+/// What builds left behind, down to what makes the next one quick: the disk is not the engine's.
+pub fn prune(engine: &Engine) -> Result<()> {
+    engine.ask(&["builder", "prune", "--force", "--keep-storage", CACHE])?;
+    engine.ask(&["image", "prune", "--force"])?;
     Ok(())
 }
 
