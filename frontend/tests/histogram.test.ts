@@ -76,6 +76,17 @@ describe('columns', () => {
     expect(times.length).toBeLessThanOrEqual(10 + 256);
     expect(track.slice('a', 990, 995).times).toEqual([991, 992, 993, 994, 995]);
   });
+
+  it('are forgotten with what they belong to', () => {
+    const track = new HistogramTrack(10);
+    for (const time of [1, 2, 3, 9]) track.push(time, 'stays', histogram([[1, 1]]));
+    track.push(2, 'goes', histogram([[1, 1]]));
+    track.forgetBefore(3);
+    expect(track.names('')).toEqual(['stays']);
+    expect(track.slice('stays', 0, 10).times).toEqual([3, 9]);
+    track.forgetBefore(3);
+    expect(track.slice('stays', 0, 10).times).toEqual([3, 9]);
+  });
 });
 
 describe('the heatmap', () => {

@@ -23,6 +23,17 @@ describe('Ring', () => {
     expect([...ring.slice('a', 0).values]).toEqual([1, 2, 3, 4]);
   });
 
+  it('forgets a series once none of its numbers is left, not before', () => {
+    const ring = filled(3, 3);
+    ring.push(40, [['b', 1]]);
+    ring.push(50, [['b', 2]]);
+    ring.forgetAbsent();
+    expect(ring.names()).toEqual(['a', 'b']);
+    ring.push(60, [['b', 3]]);
+    ring.forgetAbsent();
+    expect(ring.names()).toEqual(['b']);
+  });
+
   it('visits the numbers of a series in order and leaves absent ones out', () => {
     const ring = filled(3, 4);
     ring.push(50, [['b', 1]]);

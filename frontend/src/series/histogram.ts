@@ -79,6 +79,16 @@ export class HistogramTrack {
     }
   }
 
+  /** Drops what is older than `time`, and names that had nothing since: devices come and go. */
+  forgetBefore(time: number): void {
+    for (const [name, { times, columns }] of this.tracks) {
+      const first = times.findIndex((one) => one >= time);
+      if (first < 0) this.tracks.delete(name);
+      times.splice(0, first);
+      columns.splice(0, first);
+    }
+  }
+
   clear(): void {
     this.tracks.clear();
   }

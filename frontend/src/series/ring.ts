@@ -53,6 +53,13 @@ export class Ring {
     return true;
   }
 
+  /** Drops series of which nothing is left: interfaces and devices come and go, and each would stay for good. */
+  forgetAbsent(): void {
+    for (const [name, column] of this.columns) {
+      if (column.every(Number.isNaN)) this.columns.delete(name);
+    }
+  }
+
   clear(): void {
     this.columns.clear();
     this.head = 0;

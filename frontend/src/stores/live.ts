@@ -18,6 +18,8 @@ const CAPACITY = 3600;
 /** The most the server keeps in memory. */
 const BACKFILL = 720;
 const DEFAULT_INTERVAL_MS = 5000;
+/** Ticks between two looks for what has gone. */
+const FORGET_EVERY = 300;
 /** Two missed ticks and a bit: then what is shown is old. */
 const STALE_AFTER = 2.5;
 
@@ -38,6 +40,7 @@ export const useLiveStore = defineStore('live', () => {
   const skipped = shallowRef(0);
   const pausedAt = shallowRef<number | null>(null);
 
+  let taken = 0;
   let newest: Snapshot | null = null;
   let frame: number | null = null;
   let stream: MetricStream | null = null;
@@ -46,11 +49,19 @@ export const useLiveStore = defineStore('live', () => {
     const time = Date.parse(snapshot.timestamp);
     if (!ring.push(time, extract(snapshot.data))) return;
     newest = snapshot;
+    taken += 1;
+    if (taken % FORGET_EVERY === 0) forget();
     happened.push(eventsIn(snapshot.data, snapshot.timestamp));
     processes.push(time, snapshot.data.processes?.top ?? []);
     for (const type of ['scheduler', 'block_io', 'tcp'] as const) {
       for (const [path, one] of histogramsIn(type, snapshot.data[type])) histograms.push(time, path, one);
     }
+  }
+
+  /** Names that are gone for as long as the ring reaches take no more memory. */
+  function forget(): void {
+    ring.forgetAbsent();
+    histograms.forgetBefore(ring.timeAt(0));
   }
 
   /** The interval is what lies between the last two ticks; a hole of skipped ones does not count. */
