@@ -6,20 +6,28 @@
 //! 2. 5,000 clients and 200 logins at once: how long `/health` takes meanwhile.
 //!
 //! `cargo bench -p perfwatch --bench stream [-- <clients> <crowd> <logins>] [--json <file>]`
+//!
+//! All clients are one thread here, and when a message reached one is the kernel's word: otherwise the clients' own reading,
+//! on the same CPUs, would be most of what is measured.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+#[allow(clippy::unwrap_used)]
+#[path = "stream/listeners.rs"]
+mod listeners;
+
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use listeners::Listeners;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 const PASSWORD: &str = "kx83 admin tail";
 const TICKS: usize = 30;
@@ -52,7 +60,7 @@ async fn fan_out(count: usize) -> Value {
     clients.ticks(3).await;
     clients.forget();
     let with = server.cpu_of(TICKS).await;
-    let (ticks, size) = clients.arrivals();
+    let (ticks, size) = clients.whole();
     let rss = server.rss();
     let floor = floor(count, size).await;
     let extra = with.saturating_sub(alone);
@@ -65,7 +73,7 @@ async fn fan_out(count: usize) -> Value {
         micros(floor) / count as f64,
         micros(extra) / micros(floor)
     );
-    let late = lateness(&ticks);
+    let late: Vec<f64> = ticks.concat();
     println!(
         "  first to last client   {:8.2} ms median of {} ticks; behind the first: p50 {:.2}, p99 {:.2}, max {:.2} ms",
         spread(&ticks),
@@ -94,12 +102,10 @@ async fn fan_out(count: usize) -> Value {
 async fn crowd(count: usize, logins: usize) -> Value {
     let server = Server::start().await;
     let _clients = Clients::connect(&server, count).await;
-    let quiet = health(&server, Duration::from_secs(5), &watch::Sender::new(false)).await;
-    let done = watch::Sender::new(false);
-    let meanwhile = tokio::spawn({
-        let (address, done) = (server.address, done.clone());
-        async move { health_of(address, Duration::from_secs(600), &done).await }
-    });
+    let quiet = Prober::start(server.address);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let quiet = quiet.finish();
+    let meanwhile = Prober::start(server.address);
     let started = Instant::now();
     let attempts: Vec<_> = (0..logins)
         .map(|_| {
@@ -112,8 +118,7 @@ async fn crowd(count: usize, logins: usize) -> Value {
         accepted += usize::from(attempt.await.unwrap());
     }
     let took = started.elapsed();
-    done.send_replace(true);
-    let busy = meanwhile.await.unwrap();
+    let busy = meanwhile.finish();
     println!("{count} clients and {logins} logins at once");
     println!("  logins                 {accepted} accepted in {:.1} s", took.as_secs_f64());
     for (what, times) in [("with the clients", &quiet), ("and the logins", &busy)] {
@@ -195,58 +200,54 @@ impl Drop for Server {
     }
 }
 
-/// Arrivals of each tick's message, by the timestamp in it, and the size of the last one.
-type Arrivals = Arc<Mutex<(BTreeMap<String, Vec<Instant>>, usize)>>;
-
 struct Clients {
-    arrivals: Arrivals,
+    listeners: Listeners,
     count: usize,
 }
 
 impl Clients {
     async fn connect(server: &Server, count: usize) -> Self {
         let token = Arc::new(login(server.address).await.unwrap());
-        let arrivals = Arrivals::default();
-        let mut left = count;
-        while left > 0 {
-            let joining: Vec<_> = (0..left.min(AT_ONCE))
+        let mut sockets = Vec::with_capacity(count);
+        while sockets.len() < count {
+            let joining: Vec<_> = (0..(count - sockets.len()).min(AT_ONCE))
                 .map(|_| {
                     let (address, token) = (server.address, Arc::clone(&token));
                     tokio::spawn(async move { upgrade(address, &token).await })
                 })
                 .collect();
-            left -= joining.len();
             for joined in joining {
-                let stream = joined.await.unwrap();
-                let arrivals = Arc::clone(&arrivals);
-                tokio::spawn(async move { receive(stream, &arrivals).await });
+                sockets.push(joined.await.unwrap());
             }
         }
-        Self { arrivals, count }
+        Self { listeners: Listeners::start(sockets), count }
     }
 
     /// Waits until `wanted` ticks have reached everyone.
     async fn ticks(&self, wanted: usize) {
-        let whole = || self.arrivals.lock().unwrap().0.values().filter(|a| a.len() == self.count).count();
-        while whole() < wanted {
+        while self.whole().0.len() < wanted {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     fn forget(&self) {
-        self.arrivals.lock().unwrap().0.clear();
+        self.listeners.arrivals.lock().unwrap().ticks.clear();
     }
 
-    /// Each tick that reached everyone, and the size of a message.
-    fn arrivals(&self) -> (Vec<Vec<Instant>>, usize) {
-        let (ticks, size) = &*self.arrivals.lock().unwrap();
-        (ticks.values().filter(|arrivals| arrivals.len() == self.count).cloned().collect(), *size)
+    /// Each tick that reached everyone, as the clients' delays behind the first in ms; and the size of a message.
+    fn whole(&self) -> (Vec<Vec<f64>>, usize) {
+        let arrivals = self.listeners.arrivals.lock().unwrap();
+        let whole = arrivals.ticks.values().filter(|tick| tick.len() == self.count);
+        let delays = whole.map(|tick| {
+            let first = tick.iter().min().unwrap();
+            tick.iter().map(|at| (at - first) as f64 / 1e6).collect()
+        });
+        (delays.collect(), arrivals.size)
     }
 }
 
-async fn upgrade(address: SocketAddr, token: &str) -> AsyncBufReader<TcpStream> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let mut stream = AsyncBufReader::with_capacity(2048, stream);
+async fn upgrade(address: SocketAddr, token: &str) -> std::net::TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "GET /api/ws/metrics HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -259,35 +260,7 @@ async fn upgrade(address: SocketAddr, token: &str) -> AsyncBufReader<TcpStream> 
         head.push(stream.read_u8().await.unwrap());
     }
     assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-    stream
-}
-
-/// Reads messages until the server ends.
-async fn receive(mut stream: AsyncBufReader<TcpStream>, arrivals: &Arrivals) {
-    let mut payload = Vec::new();
-    loop {
-        let Ok(first) = stream.read_u16().await else { return };
-        let [opcode, length] = first.to_be_bytes();
-        let length = match length {
-            126 => usize::from(stream.read_u16().await.unwrap()),
-            127 => usize::try_from(stream.read_u64().await.unwrap()).unwrap(),
-            short => usize::from(short),
-        };
-        payload.resize(length, 0);
-        if stream.read_exact(&mut payload).await.is_err() {
-            return;
-        }
-        let now = Instant::now();
-        if opcode != 0x81 {
-            continue; // a ping; the run is shorter than the server's patience
-        }
-        let head = String::from_utf8_lossy(&payload[..payload.len().min(120)]);
-        let Some((_, rest)) = head.split_once(r#""timestamp":""#) else { continue };
-        let timestamp = rest.split('"').next().unwrap_or_default().to_owned();
-        let mut arrivals = arrivals.lock().unwrap();
-        arrivals.0.entry(timestamp).or_default().push(now);
-        arrivals.1 = length;
-    }
+    stream.into_std().unwrap()
 }
 
 /// CPU time of one thread that writes `size` bytes to each of `count` sockets, with readers at their ends.
@@ -311,7 +284,7 @@ async fn floor(count: usize, size: usize) -> Duration {
         for _ in 0..ROUNDS {
             let before = cpu();
             for socket in &mut sockets {
-                std::io::Write::write_all(socket, &bytes).unwrap();
+                socket.write_all(&bytes).unwrap();
             }
             took += cpu() - before;
             // As a tick would find them: everything read.
@@ -329,40 +302,50 @@ async fn login(address: SocketAddr) -> Option<String> {
     Some(answer.json::<Value>().await.ok()?["access_token"].as_str()?.to_owned())
 }
 
-async fn health(server: &Server, length: Duration, stop: &watch::Sender<bool>) -> Vec<f64> {
-    health_of(server.address, length, stop).await
+/// Asks for `/health` twenty times a second, on a new connection each time, from a thread of its own.
+struct Prober {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Vec<f64>>,
 }
 
-/// Milliseconds of each call, on a new connection each time, twenty a second.
-async fn health_of(address: SocketAddr, length: Duration, stop: &watch::Sender<bool>) -> Vec<f64> {
-    let mut times = Vec::new();
-    let started = Instant::now();
-    while started.elapsed() < length && !*stop.borrow() {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let asked = Instant::now();
-        let answer = http.get(format!("http://{address}/health")).send().await.unwrap();
-        assert!(answer.status().is_success());
-        answer.bytes().await.unwrap();
-        times.push(millis(asked.elapsed()));
-        tokio::time::sleep(Duration::from_millis(50)).await;
+impl Prober {
+    fn start(address: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                let mut times = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let asked = Instant::now();
+                    ask_for_health(address);
+                    times.push(millis(asked.elapsed()));
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                times
+            }
+        });
+        Self { stop, thread }
     }
-    times
+
+    /// Milliseconds of each call.
+    fn finish(self) -> Vec<f64> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
 }
 
-/// How long after the first client each was served, ms.
-fn lateness(ticks: &[Vec<Instant>]) -> Vec<f64> {
-    let of = |tick: &Vec<Instant>| -> Vec<f64> {
-        let first = tick.iter().min().unwrap();
-        tick.iter().map(|at| millis(*at - *first)).collect()
-    };
-    ticks.iter().flat_map(of).collect()
+fn ask_for_health(address: SocketAddr) {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 /// Median over the ticks of the time from the first to the last client, ms.
-fn spread(ticks: &[Vec<Instant>]) -> f64 {
-    let whole: Vec<f64> =
-        ticks.iter().map(|tick| millis(*tick.iter().max().unwrap() - *tick.iter().min().unwrap())).collect();
-    percentile(&whole, 0.5)
+fn spread(ticks: &[Vec<f64>]) -> f64 {
+    let last: Vec<f64> = ticks.iter().map(|delays| delays.iter().copied().fold(0.0, f64::max)).collect();
+    percentile(&last, 0.5)
 }
 
 fn percentile(values: &[f64], share: f64) -> f64 {

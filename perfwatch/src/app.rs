@@ -6,6 +6,7 @@ mod first_start;
 pub mod import;
 mod memory;
 mod privileges;
+mod streams;
 mod systemd;
 pub mod users;
 
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use first_start::FirstStart;
+use streams::Streams;
 
 use crate::api::serve::{self, Limits, Tls};
 use crate::api::{self, AppState, Options, Parts};
@@ -47,7 +49,8 @@ use crate::stream::Hub;
 const BCRYPT_COST: u32 = 12;
 /// How far live charts reach back over a restart.
 const RESTORED: Duration = Duration::from_secs(15 * 60);
-/// Passwords hashed at the same time; the other CPUs stay with the machine's own work.
+/// Passwords hashed at the same time, and never on more than half of the CPUs; the others stay with the machine's own
+/// work.
 const PARALLEL_HASHES: usize = 2;
 
 /// How soon open streams notice what the command line did to their accounts.
@@ -134,6 +137,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let restoring = tokio::spawn(restore(Arc::clone(&store), hub.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
+    let streams = Streams::start().context("cannot start the threads of the streams")?;
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,
@@ -150,6 +154,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             https: tls.is_some(),
             roots: config.roots.clone(),
         },
+        streams: streams.handle(),
         shutdown: stopping.clone(),
     });
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -255,7 +260,8 @@ fn private_directory(path: &Path) -> std::io::Result<()> {
 fn accounts(config: &Config, store: &Arc<dyn Store>) -> Result<Auth> {
     let data_dir = config.storage.data_dir.clone();
     let accounts = &config.accounts;
-    let passwords = Passwords::new(BCRYPT_COST, PARALLEL_HASHES);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let passwords = Passwords::new(BCRYPT_COST, PARALLEL_HASHES.min(cpus / 2).max(1));
     let secret = match &accounts.jwt_secret {
         Some(secret) => secret.clone().into_bytes(),
         None => tokens::load_or_create_secret(&data_dir).context("cannot keep the key for login tokens")?,

@@ -29,6 +29,7 @@ mod ws;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::auth::Auth;
@@ -73,6 +74,8 @@ pub struct Parts {
     pub settings: watch::Sender<Settings>,
     pub diagnose: Diagnose,
     pub options: Options,
+    /// Where streams run, apart from requests.
+    pub streams: Handle,
     /// Turns true when the server stops: streams say goodbye.
     pub shutdown: watch::Receiver<bool>,
 }

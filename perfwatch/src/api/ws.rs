@@ -7,6 +7,7 @@
 
 mod frame;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,14 +96,16 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
     };
     let accept = accept_key(&request)?;
 
+    let streams = state.streams.clone();
     let upgrading = hyper::upgrade::on(&mut request);
     let slot = request.extensions_mut().remove::<Arc<Slot>>();
     let alive = request.extensions_mut().remove::<Alive>();
-    tokio::spawn(async move {
+    // On threads of their own: a tick wakes every stream at once, and no request shall queue behind thousands.
+    streams.spawn(async move {
         // Both count this stream among the connections until it ends.
         let _held = (slot, alive);
         if let Ok(upgraded) = upgrading.await {
-            Stream::open(state, upgraded, identity).await.run(backfill).await;
+            Stream::open(state, upgraded).await.run(identity, backfill).await;
         }
     });
 
@@ -150,10 +153,32 @@ fn accept_key(request: &Request) -> Result<HeaderValue, Error> {
         })
 }
 
+/// Completes when the token has expired or was ended, or the server stops.
+fn ended(state: AppState, identity: Identity) -> impl Future<Output = End> {
+    let mut shutdown = state.shutdown.clone();
+    let mut revocations = state.auth.revocations();
+    let lifetime = (identity.expires_at() - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
+    let revoked = async move {
+        while revocations.changed().await.is_ok() {
+            if let Err(AuthError::Refused) = state.auth.still_valid(&identity.credential).await {
+                return;
+            }
+        }
+        // Nobody is left who could revoke.
+        std::future::pending::<()>().await;
+    };
+    async move {
+        tokio::select! {
+            () = revoked => End::Close(TOKEN_ENDED, "token ended"),
+            () = tokio::time::sleep(lifetime.unsigned_abs()) => End::Close(TOKEN_ENDED, "token expired"),
+            () = stopped(&mut shutdown) => End::Close(CloseCode::Away.into(), "server stopping"),
+        }
+    }
+}
+
 struct Stream {
     state: AppState,
     socket: Socket,
-    identity: Identity,
 }
 
 /// Why a stream ends.
@@ -172,7 +197,7 @@ impl From<std::io::Error> for End {
 }
 
 impl Stream {
-    async fn open(state: AppState, upgraded: Upgraded, identity: Identity) -> Self {
+    async fn open(state: AppState, upgraded: Upgraded) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(2048)
             .write_buffer_size(0)
@@ -180,15 +205,16 @@ impl Stream {
             .max_frame_size(Some(MAX_MESSAGE))
             .max_message_size(Some(MAX_MESSAGE));
         let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-        Self { state, socket, identity }
+        Self { state, socket }
     }
 
-    async fn run(mut self, backfill: usize) {
+    async fn run(mut self, identity: Identity, backfill: usize) {
+        let ended = ended(self.state.clone(), identity);
         let (past, updates) = self.state.hub.subscribe_with_backfill(backfill);
         let end = match self.send_history(backfill > 0, &past).await {
             Ok(()) => {
                 drop(past);
-                self.follow(updates).await
+                self.follow(updates, ended).await
             }
             Err(end) => end,
         };
@@ -200,20 +226,22 @@ impl Stream {
     }
 
     /// Sends every update until there is a reason to end.
-    async fn follow(&mut self, mut updates: Subscription) -> End {
-        let mut shutdown = self.state.shutdown.clone();
-        let mut revocations = self.state.auth.revocations();
-        let lifetime = (self.identity.expires_at() - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
-        let expiry = Instant::now() + lifetime.unsigned_abs();
+    async fn follow(&mut self, mut updates: Subscription, ended: impl Future<Output = End>) -> End {
+        // One future for as long as the stream lasts: what a loop makes anew costs every client a little at every tick.
+        let mut ended = pin!(ended);
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         let mut unanswered = 0;
         loop {
             let sent = tokio::select! {
-                update = updates.next() => self.send_update(&update).await,
-                frame = self.socket.next() => {
-                    unanswered = 0;
-                    self.receive(frame).await
-                }
+                // What is rare comes first: it starves nothing, and a client that never stops talking starves none of it.
+                biased;
+                update = updates.next() => tokio::select! {
+                    biased;
+                    sent = self.send_update(&update) => sent,
+                    // Amid a frame nothing can be said any more.
+                    _ = &mut ended => Err(End::Gone),
+                },
+                end = &mut ended => Err(end),
                 _ = ping.tick() => {
                     unanswered += 1;
                     if unanswered > 2 {
@@ -221,12 +249,10 @@ impl Stream {
                     }
                     self.send(Message::Ping(Bytes::new())).await
                 }
-                _ = revocations.changed() => match self.state.auth.still_valid(&self.identity.credential).await {
-                    Err(AuthError::Refused) => Err(End::Close(TOKEN_ENDED, "token ended")),
-                    _ => Ok(()),
-                },
-                () = tokio::time::sleep_until(expiry) => Err(End::Close(TOKEN_ENDED, "token expired")),
-                () = stopped(&mut shutdown) => Err(End::Close(CloseCode::Away.into(), "server stopping")),
+                frame = self.socket.next() => {
+                    unanswered = 0;
+                    self.receive(frame).await
+                }
             };
             if let Err(end) = sent {
                 return end;

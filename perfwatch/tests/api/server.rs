@@ -121,6 +121,7 @@ impl Server {
             settings: settings.clone(),
             diagnose: perfwatch::doctor::diagnose,
             options: setup.options,
+            streams: tokio::runtime::Handle::current(),
             shutdown: shutdown.clone(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

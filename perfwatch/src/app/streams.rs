@@ -1,0 +1,33 @@
+//! The threads that live streams run on.
+//!
+//! A tick makes every stream ready at once: with thousands of clients that is a tenth of a second of writing. Requests
+//! have threads of their own, so that none of them waits for it.
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// As many as it takes to use the CPUs that a crowd's own reading leaves, and no more stacks than that.
+const THREADS: usize = 2;
+
+/// Ends its threads when dropped, without waiting for them.
+#[derive(Debug)]
+pub(super) struct Streams(Option<Runtime>);
+
+impl Streams {
+    pub(super) fn start() -> std::io::Result<Self> {
+        let mut threads = Builder::new_multi_thread();
+        Ok(Self(Some(threads.worker_threads(THREADS).thread_name("stream").enable_all().build()?)))
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.0.as_ref().expect("taken by drop alone").handle().clone()
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        if let Some(threads) = self.0.take() {
+            // The wait that dropping means is not allowed where this is dropped.
+            threads.shutdown_background();
+        }
+    }
+}
