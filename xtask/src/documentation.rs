@@ -79,6 +79,35 @@ fn every_link_leads_somewhere() {
     assert_eq!(broken, Vec::<String>::new());
 }
 
+/// Files that `code` names by their path in the repository. Those of an example, which are to be made, are not among them.
+#[test]
+fn every_path_that_documents_name_is_there() {
+    const EXAMPLE: &str = "perfwatch/src/collectors/handles/";
+    const MADE: [&str; 3] = ["target/", "frontend/dist", "docs/benchmarks.json"];
+    let top = output("git", &["-C", &root().to_string_lossy(), "ls-files", "--full-name"]).unwrap();
+    let top: BTreeSet<&str> = top.lines().filter_map(|file| Some(file.split_once('/')?.0)).collect();
+    let (mut named, mut missing) = (0, Vec::new());
+    // A changelog tells of what was.
+    for (path, text) in documents().into_iter().filter(|(path, _)| !path.ends_with("CHANGELOG.md")) {
+        for code in commands(&text) {
+            for word in code.split_whitespace() {
+                let word = word.trim_matches(|c: char| matches!(c, '(' | ')' | ',' | ';'));
+                let is_path = word.split_once('/').is_some_and(|(first, _)| top.contains(first))
+                    && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+                if !is_path || word == EXAMPLE || MADE.iter().any(|made| word.starts_with(made)) {
+                    continue;
+                }
+                named += 1;
+                if !root().join(word).exists() {
+                    missing.push(format!("{}: {word}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(named > 20, "only {named} paths are recognised");
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 #[test]
 fn every_xtask_command_is_one() {
     let known: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
