@@ -30,7 +30,7 @@ const PAGE: &str = "page";
 pub struct Options {
     /// Benchmarks to run, all by default
     names: Vec<String>,
-    /// How often each runs [default: 3; history once]
+    /// How often each runs [default: tick 3, history 1, the others 2]
     #[arg(long)]
     runs: Option<usize>,
     /// History of 30 days at a snapshot each 5 s instead of one each 30 s: takes six times as long
