@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { Browser, missingBrowser } from './harness/browser.mjs';
-import { manyProcesses } from './harness/rows.mjs';
+import { manyProcesses } from './harness/larger.mjs';
 import { Server } from './harness/server.mjs';
 
 const { values: options } = parseArgs({

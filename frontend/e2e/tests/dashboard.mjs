@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { CpuHogs } from '../harness/load.mjs';
+import { manyCores } from '../harness/larger.mjs';
 import { eventually, skip, test } from '../harness/suite.mjs';
 
 /** The CPU use that the card's headline shows, percent. */
@@ -40,6 +41,29 @@ test('every document of a tick is on the dashboard, full at first paint', async 
     /[\d.]+ ?k?\/s/.test(await switches.innerText()),
   );
   assert.deepEqual(page.problems, []);
+});
+
+test('every core of a large machine has its row in the heat strip', async ({ browser, server, session }) => {
+  for (const cores of [4, 256]) {
+    const page = await browser.page({ server, session });
+    await page.addInitScript(manyCores, cores);
+    await page.goto('/?window=1');
+    const strip = page.getByRole('img', { name: new RegExp(`^Use of ${cores} cores`) });
+    await strip.waitFor();
+    await page.getByText(`busiest: core ${cores - 1}, 100 %`).waitFor();
+    // Each row has a colour of its own, hotter from the first to the last.
+    const red = await eventually('a drawn column', async () => {
+      const column = await strip.evaluate((canvas) => {
+        const { data } = canvas.getContext('2d').getImageData(canvas.width - 1, 0, 1, canvas.height);
+        return Array.from({ length: canvas.height }, (_, row) => [data[row * 4], data[row * 4 + 3]]);
+      });
+      return column.every(([, alpha]) => alpha === 255) && column.map(([value]) => value);
+    });
+    assert.equal(red.length, cores);
+    assert.ok(red[cores - 1] > red[0] + 100, red.join());
+    assert.deepEqual(page.problems, []);
+    await page.close();
+  }
 });
 
 /** Tasks on or waiting for a core, as the card's fact says. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { NamedHog } from '../harness/load.mjs';
-import { manyProcesses } from '../harness/rows.mjs';
+import { manyProcesses } from '../harness/larger.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
 async function measured(server, session) {

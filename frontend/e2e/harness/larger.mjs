@@ -1,5 +1,26 @@
+/** Documents of a larger machine than a test may use, made of the real ones as they come in. Each runs in the page. */
+
+/** The CPU has `count` cores, in the order of their number from idle to busy. */
+export function manyCores(count) {
+  const Native = window.WebSocket;
+  const spread = ({ data }) => {
+    if (data?.cpu?.per_core)
+      data.cpu.per_core = Array.from({ length: count }, (_, core) => (100 * core) / (count - 1));
+  };
+  const multiply = (text) => {
+    const message = JSON.parse(text);
+    for (const snapshot of message.snapshots ?? [message]) spread(snapshot);
+    return JSON.stringify(message);
+  };
+  window.WebSocket = class extends Native {
+    set onmessage(handler) {
+      super.onmessage = handler && ((event) => handler({ data: multiply(event.data) }));
+    }
+  };
+}
+
 /**
- * Runs in the page: each tick lists `count` processes, made of those that the server lists. So many are not on any
+ * Each tick lists `count` processes, made of those that the server lists. So many are not on any
  * machine a test may use, and the server sends only the busiest; the table must bear them all the same.
  */
 export function manyProcesses(count) {
