@@ -1,7 +1,7 @@
 /** What happens to the machine is marked where it is looked at. */
 import assert from 'node:assert/strict';
 import { MemoryCgroup } from '../harness/load.mjs';
-import { Server } from '../harness/server.mjs';
+import { Server, settledState } from '../harness/server.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
 const events = (page) => page.locator('details', { hasText: /events? in this time/ });
@@ -71,8 +71,7 @@ test('a process that is killed for want of memory is named', async ({
   session,
   cleanup,
 }) => {
-  const { sources } = await server.call(session, 'GET', '/api/sources');
-  if (!sources.some(({ metric_type, state }) => metric_type === 'processes' && state === 'active'))
+  if ((await settledState(server, session, 'processes')) !== 'active')
     skip('processes are not measured on this machine');
   const group = await MemoryCgroup.make();
   if (group === null) skip('no memory cgroup can be made on this machine');

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { NamedHog } from '../harness/load.mjs';
 import { manyProcesses } from '../harness/larger.mjs';
+import { settledState } from '../harness/server.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
 async function measured(server, session) {
-  const { sources } = await server.call(session, 'GET', '/api/sources');
-  return sources.some((source) => source.metric_type === 'processes' && source.state === 'active');
+  return (await settledState(server, session, 'processes')) === 'active';
 }
 
 testOnEachStore(
