@@ -1,7 +1,7 @@
 //! Probe `block_io`: what the programs on the block layer's tracepoints keep, and where in the running kernel's
 //! structs they find it. The arrays are mapped into user space.
 
-use crate::cost::Cost;
+use crate::cost;
 use crate::histogram::Buckets;
 
 /// The programs, by their place in the array of costs.
@@ -10,7 +10,7 @@ pub const ISSUE: usize = 0;
 pub const COMPLETE: usize = 1;
 
 /// One CPU's.
-pub type Costs = [Cost; PROGRAMS.len()];
+pub type Costs = cost::Costs<{ PROGRAMS.len() }>;
 
 /// Kinds of requests, by their place among a device's.
 pub const OPERATIONS: [&str; 4] = ["read", "write", "flush", "discard"];

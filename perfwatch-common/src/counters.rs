@@ -1,6 +1,6 @@
 //! Probe `counters`: what the program on each CPU hands to user space.
 
-use crate::cost::Cost;
+use crate::cost::Costs;
 
 /// Descriptors per CPU. There are more of them than events, because an event that several ratios need is
 /// opened in the group of each; user space decides which slot holds what.
@@ -60,7 +60,7 @@ pub struct CpuCounters {
     pub schedule: Schedule,
     /// When the next reading is due, ns.
     pub due_ns: u64,
-    pub cost: Cost,
+    pub costs: Costs<1>,
     pub buffers: [Readings; 2],
 }
 

@@ -3,7 +3,9 @@
 //!
 //! Times are in ns of the run queue's clock (`struct rq.clock`): every value is a difference of two readings.
 
-use crate::cost::Cost;
+use core::mem::offset_of;
+
+use crate::cost::Costs;
 use crate::counters::Reading;
 use crate::histogram::Buckets;
 
@@ -73,22 +75,19 @@ pub const LEFT_RUNNABLE: u8 = 2;
 /// leave sleepers on the queue for a while (`sched_delayed`, 6.12) do so when they move one to another CPU.
 pub const LEFT_MISQUEUED: u8 = 3;
 
-/// One task. Entry `pid & mask` of the table; totals only grow while `pid` and `born` stay the same. What a switch
-/// touches comes first.
-#[repr(C)]
+/// One task. Entry `pid & mask` of the table; totals only grow while `pid` and `born` stay the same. What every
+/// switch touches fills the first cache line.
+#[repr(C, align(64))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Task {
     pub pid: u32,
-    /// Start time in µs, its low 32 bits: tells tasks with one pid apart.
-    pub born: u32,
-    pub tgid: u32,
     /// The epoch in which it last went to the list of touched tasks.
     pub epoch: u32,
     /// Times it left a CPU; wraps.
     pub switches: u32,
     pub last_cpu: u16,
     pub left: u8,
-    /// 1 after its last switch.
+    /// 1 after its last switch: who comes with this pid then is another.
     pub dead: u8,
     pub left_at: u64,
     /// `run_delay` when it last left.
@@ -97,20 +96,25 @@ pub struct Task {
     pub exec_seen: u64,
     pub cpu_ns: u64,
     pub wait_ns: u64,
+    /// `read_bytes` plus `write_bytes`: shows whether one of them has changed.
+    pub storage_seen: u64,
     /// Bytes it caused to be read from and written to storage since it began, as the kernel accounts for them.
     pub read_bytes: u64,
     pub write_bytes: u64,
     /// The same when this entry was made.
     pub read_base: u64,
     pub write_base: u64,
-    /// The name of its process.
-    pub comm: [u8; 16],
+    pub counters: [u64; COUNTERS],
+    /// Start time in µs, its low 32 bits: tells tasks with one pid apart.
+    pub born: u32,
+    pub tgid: u32,
     /// The kernel's number of its cgroup.
     pub cgroup: u64,
+    /// The name of its process.
+    pub comm: [u8; 16],
     /// Effective user.
     pub uid: u32,
-    pub padding: u32,
-    pub counters: [u64; COUNTERS],
+    pub padding: [u32; 5],
 }
 
 /// One CPU: the totals of everything that ran there, and its histograms.
@@ -123,7 +127,6 @@ pub struct Cpu {
     pub current: u32,
     /// Entries ever written to this CPU's list of touched tasks.
     pub touched: u64,
-    pub switches: u64,
     pub migrations: u64,
     pub cpu_ns: u64,
     pub wait_ns: u64,
@@ -131,13 +134,14 @@ pub struct Cpu {
     pub unknown_waits: u64,
     /// Entries of the table taken over from a task that had been active since the last reading.
     pub evicted: u64,
+    /// Processes (not threads) that were made here.
     pub forks: u64,
-    pub execs: u64,
-    /// Processes (not threads) that exited.
+    /// Processes that exited.
     pub exits: u64,
+    /// Also how many switches and execs there were.
+    pub costs: Costs<{ PROGRAMS.len() }>,
     pub read_bytes: u64,
     pub write_bytes: u64,
-    pub costs: [Cost; PROGRAMS.len()],
     pub counters: [u64; COUNTERS],
     /// The counters' last raw readings.
     pub seen: [Reading; COUNTERS],
@@ -219,10 +223,11 @@ pub struct OomKill {
 }
 
 const _: () = {
-    assert!(size_of::<Task>() == 168);
+    assert!(size_of::<Task>() == 3 * 64 && offset_of!(Task, read_bytes) == 64);
     assert!(size_of::<Touched>() == 8);
     assert!(size_of::<OomKill>() == 32);
-    assert!(size_of::<Cpu>().is_multiple_of(64));
+    // What every switch counts, and the counts of runs, fill two cache lines.
+    assert!(size_of::<Cpu>().is_multiple_of(64) && offset_of!(Cpu, exits) == 64);
 };
 
 #[cfg(test)]

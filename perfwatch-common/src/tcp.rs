@@ -1,7 +1,7 @@
 //! Probe `tcp`: what the programs on TCP's tracepoints keep, and where in the running kernel's structs they find
 //! it. The array is mapped into user space.
 
-use crate::cost::Cost;
+use crate::cost::Costs;
 use crate::histogram::Buckets;
 
 /// The programs, by their place in [`Tcp::costs`].
@@ -42,7 +42,7 @@ pub struct Tcp {
     pub connect_failures: u64,
     /// Connections that others opened to here.
     pub accepts: u64,
-    pub costs: [Cost; PROGRAMS.len()],
+    pub costs: Costs<{ PROGRAMS.len() }>,
     /// From the first SYN until the connection stood, ns.
     pub connect_latency: Buckets,
     /// The kernel's smoothed round-trip time when an application received data and when a connection ended, ns.

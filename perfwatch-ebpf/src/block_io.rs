@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::BtfTracePointContext;
@@ -13,8 +13,7 @@ use perfwatch_common::block_io::{
     COMPLETE, Costs, DISCARD, FLUSH, IN_FLIGHT, ISSUE, Issued, OPERATIONS, Offsets, Operation, READ,
     UNKNOWN_DEVICE, WRITE, device,
 };
-use perfwatch_common::cost::Cost;
-use perfwatch_ebpf::{MAPPED, accounted, add, constant, member, record_shared};
+use perfwatch_ebpf::{MAPPED, accounted, add, constant, member, now, record_shared};
 
 perfwatch_ebpf::license!();
 
@@ -57,33 +56,30 @@ static OFFSETS: Offsets = Offsets {
 };
 
 #[inline(always)]
-fn cost(program: usize) -> Option<*mut Cost> {
-    let number = unsafe { bpf_get_smp_processor_id() } as u32;
-    COSTS.get_ptr_mut(number).map(|costs| unsafe { &raw mut (*costs)[program] })
+fn costs() -> Option<*mut Costs> {
+    COSTS.get_ptr_mut(unsafe { bpf_get_smp_processor_id() } as u32)
 }
 
 #[btf_tracepoint(function = "block_rq_issue")]
 pub fn issue(ctx: BtfTracePointContext) -> i32 {
-    let Some(cost) = cost(ISSUE) else { return 0 };
+    let Some(costs) = costs() else { return 0 };
     let request: *const u8 = if constant!(OFFSETS.issued_argument) == 1 { ctx.arg(1) } else { ctx.arg(0) };
-    unsafe {
-        accounted(cost, || {
-            let bytes: u32 = member(request, constant!(OFFSETS.request_data_len));
-            let issued = Issued { at_ns: bpf_ktime_get_ns(), bytes: bytes as u64 };
-            // Without room its latency will be unknown, which `complete` counts.
-            let _ = ISSUED.insert(request as u64, issued, 0);
-        });
-    }
+    accounted!(costs, ISSUE, {
+        let bytes: u32 = unsafe { member(request, constant!(OFFSETS.request_data_len)) };
+        let issued = Issued { at_ns: now(), bytes: bytes as u64 };
+        // Without room its latency will be unknown, which `complete` counts.
+        let _ = ISSUED.insert(request as u64, issued, 0);
+    });
     0
 }
 
 #[btf_tracepoint(function = "block_rq_complete")]
 pub fn complete(ctx: BtfTracePointContext) -> i32 {
-    let Some(cost) = cost(COMPLETE) else { return 0 };
+    let Some(costs) = costs() else { return 0 };
     let request: *const u8 = ctx.arg(0);
     let error: u64 = ctx.arg(1);
     let bytes: u64 = ctx.arg(2);
-    unsafe { accounted(cost, || finish(request, error as u8, bytes as u32)) };
+    accounted!(costs, COMPLETE, unsafe { finish(request, error as u8, bytes as u32) });
     0
 }
 
@@ -91,7 +87,7 @@ pub fn complete(ctx: BtfTracePointContext) -> i32 {
 unsafe fn finish(request: *const u8, error: u8, bytes: u32) {
     let left: u32 = unsafe { member(request, constant!(OFFSETS.request_data_len)) };
     let is_last = bytes >= left; // of the parts that a driver may complete one by one
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = now();
     let key = request as u64;
     let issued = unsafe { ISSUED.get(key) }.copied();
     if is_last {

@@ -5,13 +5,12 @@
 use core::ffi::c_void;
 
 use aya_ebpf::bindings::BPF_F_CURRENT_CPU;
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_perf_event_read_value;
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, PerCpuArray, PerfEventArray};
 use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
-use perfwatch_ebpf::{accounted, debug};
+use perfwatch_ebpf::{accounted, debug, now};
 
 perfwatch_ebpf::license!();
 
@@ -71,14 +70,13 @@ pub fn read_counters(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the element belongs to this CPU. A timer that expires in an interrupt inside another's soft
     // expiry would make this program meet itself; both then write the same moment's counts.
     let counters = unsafe { &mut *counters };
-    unsafe { accounted(&raw mut counters.cost, || read_if_due(&ctx, schedule, counters)) };
+    accounted!(&raw mut counters.costs, 0, read_if_due(&ctx, schedule, counters));
     0
 }
 
 #[inline(always)]
 fn read_if_due(ctx: &BtfTracePointContext, schedule: &Schedule, counters: &mut CpuCounters) {
-    // SAFETY: no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = now();
     if counters.schedule == *schedule && now < counters.due_ns {
         return;
     }

@@ -3,12 +3,12 @@
 #![feature(core_intrinsics)]
 #![allow(internal_features)] // for `add`
 
+use core::hint::black_box;
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use perfwatch_common::cost::Cost;
 use perfwatch_common::histogram::{BUCKETS, Buckets, index};
 
 /// Programs call helpers reserved to GPL-compatible ones; the sources are MIT.
@@ -101,12 +101,29 @@ impl Access for Address {
     }
 }
 
+/// The bucket of `value`, if the verifier asks: it cannot follow the arithmetic, so it needs the comparison that
+/// the compiler can prove needless.
+///
+/// It would follow each way through the comparisons to the end of the program, since what is known of the bucket
+/// differs among them. Of what lies on the stack it forgets all that does not begin at a multiple of 8.
+#[inline(always)]
+fn bucket(value: u64) -> Option<usize> {
+    #[repr(C, align(8))]
+    struct Forgotten([u16; 2]);
+    let mut forgotten = Forgotten([0; 2]);
+    // The compiler shall not know either, or it would move the value.
+    let place = black_box(&raw mut forgotten).cast::<u16>();
+    let bucket = unsafe {
+        place.add(1).write_volatile(index(value));
+        place.add(1).read_volatile() as usize
+    };
+    (bucket < BUCKETS).then_some(bucket)
+}
+
 /// Adds `value` to a histogram that only this CPU writes.
 #[inline(always)]
 pub fn record(histogram: &mut Buckets, value: u64) {
-    // The verifier cannot follow the arithmetic, so it needs the comparison that the compiler can prove needless.
-    let bucket = core::hint::black_box(index(value)) as usize;
-    if bucket < BUCKETS {
+    if let Some(bucket) = bucket(value) {
         histogram.counts[bucket] += 1;
         histogram.sum += value;
         if value > histogram.max {
@@ -132,8 +149,7 @@ pub unsafe fn add(counter: *mut u64, value: u64) {
 /// `histogram` lies in a map.
 #[inline(always)]
 pub unsafe fn record_shared(histogram: *mut Buckets, value: u64) {
-    let bucket = core::hint::black_box(index(value)) as usize;
-    if bucket < BUCKETS {
+    if let Some(bucket) = bucket(value) {
         unsafe {
             add(&raw mut (*histogram).counts[bucket], 1);
             add(&raw mut (*histogram).sum, value);
@@ -144,17 +160,26 @@ pub unsafe fn record_shared(histogram: *mut Buckets, value: u64) {
     }
 }
 
-/// Runs `program` and accounts for it. `cost` is a pointer because the program may use what it lies in.
-///
-/// # Safety
-/// `cost` belongs to this program and this CPU.
+/// Runs a program's work and accounts for it. `$costs` points to the costs of this object on this CPU. A macro,
+/// because a closure would become a function of its own, called with everything it uses on the stack.
+#[macro_export]
+macro_rules! accounted {
+    ($costs:expr, $program:expr, $work:expr) => {{
+        let costs = $costs;
+        // SAFETY: it lies in a map, and no other run of this program uses what belongs to it meanwhile.
+        let timed = unsafe { (*costs).count($program) };
+        // The compiler shall not know, or it would make two copies of the work.
+        let began = core::hint::black_box(if timed { $crate::now() } else { 0 });
+        $work;
+        if began != 0 {
+            unsafe { (*costs).add_time($program, $crate::now() - began) };
+        }
+    }};
+}
+
+/// `CLOCK_MONOTONIC`, ns.
 #[inline(always)]
-pub unsafe fn accounted(cost: *mut Cost, program: impl FnOnce()) {
-    // The program stands here once, not in two branches: it is inlined.
-    let timed = unsafe { (*cost).count() };
-    let began = if timed { unsafe { bpf_ktime_get_ns() } } else { 0 };
-    program();
-    if timed {
-        unsafe { (*cost).add_time(bpf_ktime_get_ns() - began) };
-    }
+pub fn now() -> u64 {
+    // SAFETY: no preconditions.
+    unsafe { bpf_ktime_get_ns() }
 }

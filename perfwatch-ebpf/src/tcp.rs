@@ -43,7 +43,7 @@ fn this_cpu() -> Option<*mut Tcp> {
 pub fn received(ctx: BtfTracePointContext) -> i32 {
     let Some(tcp) = this_cpu() else { return 0 };
     let sock: u64 = ctx.arg(0);
-    unsafe { accounted(&raw mut (*tcp).costs[RECEIVED], || record_rtt(tcp, sock)) };
+    accounted!(unsafe { &raw mut (*tcp).costs }, RECEIVED, unsafe { record_rtt(tcp, sock) });
     0
 }
 
@@ -66,7 +66,7 @@ pub fn state(ctx: BtfTracePointContext) -> i32 {
     let sock: *const u8 = ctx.arg(0);
     let old: i32 = ctx.arg(1);
     let new: i32 = ctx.arg(2);
-    unsafe { accounted(&raw mut (*tcp).costs[STATE], || change(tcp, sock, old, new)) };
+    accounted!(unsafe { &raw mut (*tcp).costs }, STATE, unsafe { change(tcp, sock, old, new) });
     0
 }
 
@@ -105,12 +105,10 @@ unsafe fn change(tcp: *mut Tcp, sock: *const u8, old: i32, new: i32) {
 pub fn retransmit(ctx: BtfTracePointContext) -> i32 {
     let Some(tcp) = this_cpu() else { return 0 };
     let buffer: *const u8 = ctx.arg(1);
-    unsafe {
-        accounted(&raw mut (*tcp).costs[RETRANSMIT], || {
-            let segments: u16 = member(buffer, constant!(OFFSETS.skb_cb) + constant!(OFFSETS.cb_gso_segs));
-            add(&raw mut (*tcp).retransmits, if segments == 0 { 1 } else { segments as u64 });
-        });
-    }
+    accounted!(unsafe { &raw mut (*tcp).costs }, RETRANSMIT, unsafe {
+        let segments: u16 = member(buffer, constant!(OFFSETS.skb_cb) + constant!(OFFSETS.cb_gso_segs));
+        add(&raw mut (*tcp).retransmits, if segments == 0 { 1 } else { segments as u64 });
+    });
     0
 }
 
@@ -118,20 +116,20 @@ pub fn retransmit(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 pub fn synack(_ctx: BtfTracePointContext) -> i32 {
     let Some(tcp) = this_cpu() else { return 0 };
-    unsafe { accounted(&raw mut (*tcp).costs[SYNACK], || add(&raw mut (*tcp).retransmits, 1)) };
+    accounted!(unsafe { &raw mut (*tcp).costs }, SYNACK, unsafe { add(&raw mut (*tcp).retransmits, 1) });
     0
 }
 
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn reset_sent(_ctx: BtfTracePointContext) -> i32 {
     let Some(tcp) = this_cpu() else { return 0 };
-    unsafe { accounted(&raw mut (*tcp).costs[RESET_SENT], || add(&raw mut (*tcp).resets_sent, 1)) };
+    accounted!(unsafe { &raw mut (*tcp).costs }, RESET_SENT, unsafe { add(&raw mut (*tcp).resets_sent, 1) });
     0
 }
 
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub fn reset_received(_ctx: BtfTracePointContext) -> i32 {
     let Some(tcp) = this_cpu() else { return 0 };
-    unsafe { accounted(&raw mut (*tcp).costs[RESET_RECEIVED], || add(&raw mut (*tcp).resets_received, 1)) };
+    accounted!(unsafe { &raw mut (*tcp).costs }, RESET_RECEIVED, unsafe { add(&raw mut (*tcp).resets_received, 1) });
     0
 }

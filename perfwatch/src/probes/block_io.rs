@@ -20,7 +20,6 @@ use std::time::Instant;
 use aya::Ebpf;
 use aya::maps::MapData;
 use perfwatch_common::block_io::{Costs, OPERATIONS, Offsets, Operation, PROGRAMS, UNKNOWN_DEVICE};
-use perfwatch_common::cost::Cost;
 
 use self::disks::{Disk, Disks};
 use super::Common;
@@ -95,10 +94,8 @@ struct Programs {
 impl Loaded for Programs {
     fn stats(&self) -> Vec<ProgramStats> {
         let costs = (0..self.costs.len()).filter_map(|cpu| self.costs.get(cpu));
-        let sum = costs.fold([Cost::default(); PROGRAMS.len()], |sum, cpu| {
-            std::array::from_fn(|program| sum[program].plus(&cpu[program]))
-        });
-        loader::stats(&self.ebpf, PROGRAMS.into_iter().zip(sum))
+        let sum = costs.fold(Costs::default(), |sum, cpu| sum.plus(&cpu));
+        loader::stats(&self.ebpf, PROGRAMS, &sum)
     }
 
     fn missing(&self) -> &[Unavailable] {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use aya::maps::{Map, MapData};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
-use perfwatch_common::cost::Cost;
+use perfwatch_common::cost::Costs;
 
 use crate::snapshot::source::ProgramStats;
 
@@ -160,19 +160,19 @@ pub(super) fn possible_cpus() -> Result<u32, Unavailable> {
 
 /// What an object's programs have cost: by the kernel's own accounting where that is on
 /// (`kernel.bpf_stats_enabled`), by the programs' own otherwise.
-pub(super) fn stats<'a>(ebpf: &Ebpf, costs: impl Iterator<Item = (&'a str, Cost)>) -> Vec<ProgramStats> {
+pub(super) fn stats<const N: usize>(ebpf: &Ebpf, names: [&str; N], costs: &Costs<N>) -> Vec<ProgramStats> {
     let kernels = |name: &str| {
         let info = ebpf.program(name)?.info().ok()?;
         let time = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
         (info.run_count() > 0).then(|| (info.run_count(), time))
     };
-    let mut asked = true;
-    costs
-        .map(|(name, cost)| {
-            // The first is the one that runs most: if the kernel has not counted it, it counts none.
-            let counted = if asked { kernels(name) } else { None };
-            asked &= counted.is_some();
-            let (runs, time) = counted.unwrap_or((cost.runs, cost.total_ns()));
+    // The first is the one that runs most: if the kernel has not counted it, it counts none.
+    let by_kernel = names.first().is_some_and(|name| kernels(name).is_some());
+    (0..N)
+        .map(|program| {
+            let name = names[program];
+            let counted = if by_kernel { kernels(name) } else { None };
+            let (runs, time) = counted.unwrap_or((costs.runs(program), costs.total_ns(program)));
             ProgramStats { name: name.to_owned(), run_count: Some(runs), run_time_ns: Some(time) }
         })
         .collect()

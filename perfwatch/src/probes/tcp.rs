@@ -15,7 +15,7 @@ use std::mem::offset_of;
 use std::time::Instant;
 
 use aya::Ebpf;
-use perfwatch_common::cost::Cost;
+use perfwatch_common::cost::Costs;
 use perfwatch_common::tcp::{Offsets, PROGRAMS, Tcp as Cpu};
 
 use super::Common;
@@ -96,10 +96,8 @@ struct Programs {
 
 impl Loaded for Programs {
     fn stats(&self) -> Vec<ProgramStats> {
-        let sum = self.before.iter().fold([Cost::default(); PROGRAMS.len()], |sum, cpu| {
-            std::array::from_fn(|program| sum[program].plus(&cpu.costs[program]))
-        });
-        loader::stats(&self.ebpf, PROGRAMS.into_iter().zip(sum))
+        let sum = self.before.iter().fold(Costs::default(), |sum, cpu| sum.plus(&cpu.costs));
+        loader::stats(&self.ebpf, PROGRAMS, &sum)
     }
 
     fn missing(&self) -> &[Unavailable] {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perfwatch_common::counters::Reading;
 use perfwatch_common::histogram::Buckets;
-use perfwatch_common::sched::{COUNTERS, Cpu, Task};
+use perfwatch_common::sched::{COUNTERS, Cpu, EXEC, SWITCH, Task};
 
 use super::histogram::{Histogram, Unit};
 
@@ -173,7 +173,7 @@ impl Totals {
             unknown_waits: grown(|cpu| cpu.unknown_waits),
             evicted: grown(|cpu| cpu.evicted),
             forks: grown(|cpu| cpu.forks),
-            execs: grown(|cpu| cpu.execs),
+            execs: grown(|cpu| cpu.costs.runs(EXEC)),
             exits: grown(|cpu| cpu.exits),
         }
     }
@@ -214,7 +214,7 @@ impl Usage {
         Self {
             cpu_ns: cpu.cpu_ns,
             wait_ns: cpu.wait_ns,
-            switches: cpu.switches,
+            switches: cpu.costs.runs(SWITCH),
             read_bytes: cpu.read_bytes,
             write_bytes: cpu.write_bytes,
             counters: cpu.counters,

@@ -87,7 +87,7 @@ fn per_cpu(cpu: &CpuInterval, interval: &Interval) -> PerCpu {
 mod tests {
     use super::*;
     use perfwatch_common::histogram::{Buckets, index};
-    use perfwatch_common::sched::Cpu;
+    use perfwatch_common::sched::{Cpu, SWITCH};
     use std::time::Duration;
 
     fn idle() -> Cpu {
@@ -95,24 +95,28 @@ mod tests {
             epoch: 0,
             current: 0,
             touched: 0,
-            switches: 0,
             migrations: 0,
             cpu_ns: 0,
             wait_ns: 0,
             unknown_waits: 0,
             evicted: 0,
             forks: 0,
-            execs: 0,
             exits: 0,
             read_bytes: 0,
             write_bytes: 0,
-            costs: [perfwatch_common::cost::Cost::default(); 7],
+            costs: perfwatch_common::cost::Costs::default(),
             counters: [0; 5],
             seen: [perfwatch_common::counters::Reading { counter: 0, enabled: 0, running: 0 }; 5],
             share: perfwatch_common::sched::Share::default(),
             woken: Buckets::EMPTY,
             preempted: Buckets::EMPTY,
             off_cpu: Buckets::EMPTY,
+        }
+    }
+
+    fn switch(cpu: &mut Cpu, times: u32) {
+        for _ in 0..times {
+            cpu.costs.count(SWITCH);
         }
     }
 
@@ -131,11 +135,11 @@ mod tests {
     #[test]
     fn only_what_the_interval_added_is_shown() {
         let mut before = idle();
-        before.switches = 100;
+        switch(&mut before, 100);
         before.cpu_ns = 5_000;
         record(&mut before.woken, 1 << 40);
         let mut after = before;
-        after.switches = 150;
+        switch(&mut after, 50);
         after.cpu_ns += 500_000_000;
         after.wait_ns += 12_000;
         after.woken.max = 0; // taken at the last reading

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray};
 use perf_event::Counter;
-use perfwatch_common::cost::Cost;
+use perfwatch_common::cost::Costs;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
 
 use super::super::loader::{self, Descriptors, Unavailable};
@@ -156,7 +156,7 @@ impl Backend {
     /// Time the program has taken on all CPUs, ns.
     pub(super) fn program_ns(&self) -> u64 {
         match &self.reader {
-            Reader::Ebpf(program) => program.cost.total_ns(),
+            Reader::Ebpf(program) => program.costs.total_ns(0),
             Reader::Groups(_) => 0,
         }
     }
@@ -205,7 +205,7 @@ struct Program {
     /// `CLOCK_MONOTONIC` ns at which a CPU's events were opened; older readings are of earlier descriptors.
     opened: BTreeMap<u32, u64>,
     /// What the program has cost on all CPUs, by the last reading.
-    cost: Cost,
+    costs: Costs<1>,
 }
 
 /// A timer per CPU that makes sure that one expires there when a reading is due.
@@ -241,7 +241,7 @@ impl Program {
             schedule,
             metronome: None,
             opened: BTreeMap::new(),
-            cost: Cost::default(),
+            costs: Costs::default(),
         })
     }
 
@@ -300,7 +300,7 @@ impl Program {
             .counters
             .get(&0, 0)
             .map_err(|error| SourceError::Malformed(format!("reading the counters map: {error}")))?;
-        self.cost = all.iter().fold(Cost::default(), |sum, counters| sum.plus(&counters.cost));
+        self.costs = all.iter().fold(Costs::default(), |sum, counters| sum.plus(&counters.costs));
         let mut newest = 0;
         let readings = cpus
             .keys()
@@ -319,7 +319,7 @@ impl Program {
     }
 
     fn stats(&self) -> Vec<ProgramStats> {
-        loader::stats(&self.ebpf, std::iter::once((PROGRAM, self.cost)))
+        loader::stats(&self.ebpf, [PROGRAM], &self.costs)
     }
 }
 

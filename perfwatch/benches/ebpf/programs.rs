@@ -1,0 +1,198 @@
+//! Each program beside its floor.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use aya::maps::PerfEventArray;
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::{Btf, Ebpf, EbpfLoader};
+use perfwatch::snapshot::source::Source;
+use serde_json::{Map, Value, json};
+
+use crate::trips::Trips;
+use crate::workload::Workload;
+use crate::{median, probes, tick};
+
+/// Committed beside the probes, built from `perfwatch-ebpf/src/floor.rs`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../perfwatch-ebpf/prebuilt/floor.o");
+
+/// The programs that have a floor, each with its tracepoint. `oom_kill` and `flush` have none: they run once in a
+/// machine's bad hour, and once a tick on each busy CPU.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("switch", "sched_switch"),
+    ("migrate", "sched_migrate_task"),
+    ("fork", "sched_process_fork"),
+    ("exec", "sched_process_exec"),
+    ("exit", "sched_process_exit"),
+    ("read_counters", "hrtimer_expire_entry"),
+    ("issue", "block_rq_issue"),
+    ("complete", "block_rq_complete"),
+    ("received", "tcp_rcv_space_adjust"),
+    ("state", "inet_sock_set_state"),
+    ("retransmit", "tcp_retransmit_skb"),
+    ("reset_sent", "tcp_send_reset"),
+    ("reset_received", "tcp_receive_reset"),
+    ("synack", "tcp_retransmit_synack"),
+];
+
+/// Slices of time of a round, of some ten milliseconds each.
+const SLICES: usize = 20;
+/// Runs of a program in a slice below which its figure would be chance.
+const ENOUGH: u64 = 10;
+
+/// Programs of the object `floor`, attached until dropped.
+pub struct Floor {
+    ebpf: Ebpf,
+    _events: PerfEventArray<aya::maps::MapData>,
+}
+
+impl Floor {
+    /// Attaches programs, each to its tracepoint; those without one on this kernel are left out.
+    pub fn attach(programs: &[(&str, &str)]) -> Self {
+        let btf = Btf::from_sys_fs().unwrap();
+        let cpus = u32::try_from(aya::util::nr_cpus().unwrap()).unwrap();
+        let counting = counting();
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("CPUS", cpus)
+            .override_global("COUNTING", &counting, true)
+            .load(OBJECT)
+            .unwrap();
+        let mut events = PerfEventArray::try_from(ebpf.take_map("EVENTS").unwrap()).unwrap();
+        for cpu in aya::util::online_cpus().unwrap() {
+            // The buffer goes at once, the event stays in the array.
+            drop(events.open(cpu, None).unwrap());
+        }
+        for (program, tracepoint) in programs {
+            let hook: &mut BtfTracePoint = ebpf.program_mut(program).unwrap().try_into().unwrap();
+            match hook.load(tracepoint, &btf) {
+                Ok(()) => drop(hook.attach().unwrap()),
+                Err(ProgramError::Btf(_)) => {} // there is no such tracepoint
+                Err(error) => panic!("the floor of {program}: {error}"),
+            }
+        }
+        Self { ebpf, _events: events }
+    }
+
+    fn costs(&self) -> Costs {
+        let cost = |(name, program): (&str, &aya::programs::Program)| {
+            let info = program.info().ok()?;
+            let time = u64::try_from(info.run_time().as_nanos()).unwrap();
+            Some((name.to_owned(), (info.run_count(), time)))
+        };
+        self.ebpf.programs().filter_map(cost).collect()
+    }
+}
+
+/// As many bits as counters are charged to tasks here, by what the probe says of itself.
+fn counting() -> u32 {
+    let mut sources = probes(&["processes"]);
+    let document = sources[0].sample(&tick("a first look")).unwrap();
+    let document: Value = serde_json::from_slice(&document.json).unwrap();
+    let counted = ["cycles", "instructions", "llc_mpki", "branch_mpki", "dtlb_mpki"]
+        .iter()
+        .filter(|field| !document["total"][field].is_null())
+        .count();
+    (1 << counted) - 1
+}
+
+/// Runs and their time in ns, by program.
+type Costs = BTreeMap<String, (u64, u64)>;
+
+fn costs_of(sources: &[Box<dyn Source>]) -> Costs {
+    let programs = sources.iter().flat_map(|source| source.report().programs);
+    programs.filter_map(|program| Some((program.name, (program.run_count?, program.run_time_ns?)))).collect()
+}
+
+/// ns per run in each slice of time in which there were enough runs.
+#[derive(Default)]
+struct Measured {
+    ours: Vec<f64>,
+    floor: Vec<f64>,
+    runs: u64,
+}
+
+/// Notes what some programs and their floors took between two readings.
+fn note(
+    measured: &mut BTreeMap<String, Measured>,
+    before: &(Costs, Costs),
+    after: &(Costs, Costs),
+    wanted: impl Fn(&str) -> bool,
+) {
+    for (name, ours) in after.0.iter().filter(|(name, _)| wanted(name)) {
+        let runs = ours.0 - before.0[name].0;
+        let program = measured.entry(name.clone()).or_default();
+        program.runs += runs;
+        let Some(floor) = after.1.get(name) else { continue };
+        let floor_runs = floor.0 - before.1[name].0;
+        if runs.min(floor_runs) >= ENOUGH {
+            program.ours.push((ours.1 - before.0[name].1) as f64 / runs as f64);
+            program.floor.push((floor.1 - before.1[name].1) as f64 / floor_runs as f64);
+        }
+    }
+}
+
+/// By the kernel's own accounting, which adds the reading of two clocks to each run of either. Every event runs both,
+/// so neither has the quieter moments; who is first, and warms the caches for the other, changes from round to round.
+pub fn beside_their_floors(trips: &mut Trips, rounds: usize) -> Value {
+    let Ok(stats) = aya::sys::enable_stats(aya::sys::Stats::RunTime) else {
+        println!("no figures per event: BPF_ENABLE_STATS is not permitted here");
+        return Value::Null;
+    };
+    let workload = Workload::new();
+    let mut measured: BTreeMap<String, Measured> = BTreeMap::new();
+    let mut percents = Vec::new();
+    for round in 0..rounds {
+        let (floor, sources);
+        if round % 2 == 0 {
+            floor = Floor::attach(PROGRAMS);
+            sources = probes(&[]);
+        } else {
+            sources = probes(&[]);
+            floor = Floor::attach(PROGRAMS);
+        }
+        for _ in 0..SLICES {
+            let start = (costs_of(&sources), floor.costs());
+            let began = Instant::now();
+            trips.batch();
+            let elapsed = began.elapsed().as_nanos() as f64;
+            let middle = (costs_of(&sources), floor.costs());
+            let all = |costs: &Costs| costs.values().map(|(_, ns)| ns).sum::<u64>();
+            percents.push((all(&middle.0) - all(&start.0)) as f64 / elapsed * 100.0);
+            workload.run();
+            let end = (costs_of(&sources), floor.costs());
+            // Switches between the two of the pipes, and all others of what the workload causes.
+            note(&mut measured, &start, &middle, |name| name == "switch");
+            note(&mut measured, &middle, &end, |name| name != "switch");
+        }
+    }
+    drop(stats);
+    let percent = median(&percents);
+    let mut figures = print(&measured);
+    println!("all of them while nothing but round trips goes on: {percent:.2}% of one CPU");
+    figures.insert("all_probes_of_one_cpu_percent".into(), percent.into());
+    Value::Object(figures)
+}
+
+/// The slices in which the machine did little else: other work only adds.
+fn lowest_quarter(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    median(&sorted[..sorted.len().div_ceil(4)])
+}
+
+fn print(measured: &BTreeMap<String, Measured>) -> Map<String, Value> {
+    println!("\nby the kernel's own accounting, median of the lowest quarter of slices of time");
+    println!("{:16} {:>9} {:>9} {:>6} {:>10}", "program", "ns/event", "floor ns", "ratio", "events");
+    let mut figures = Map::new();
+    for (name, program) in measured {
+        if program.ours.is_empty() {
+            println!("{name:16} {:>9} {:>9} {:>6} {:>10}", "-", "-", "-", program.runs);
+            continue;
+        }
+        let (ours, floor) = (lowest_quarter(&program.ours), lowest_quarter(&program.floor));
+        println!("{name:16} {ours:9.0} {floor:9.0} {:6.2} {:>10}", ours / floor, program.runs);
+        let figure = json!({"event_ns": ours, "floor_event_ns": floor});
+        figures.insert(name.clone(), figure);
+    }
+    figures
+}
