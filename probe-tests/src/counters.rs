@@ -1,6 +1,7 @@
 //! Probe `counters`: counts against `/proc/stat` and against a `perf_event` group read in user space.
 
 pub mod hardware;
+pub mod live;
 
 use std::time::Instant;
 

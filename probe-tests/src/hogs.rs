@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +21,12 @@ pub const CPU: &str = "pw-cpu-hog";
 pub const IO: &str = "pw-io-hog";
 /// Wakes up a hundred times a second and does nothing.
 pub const SLEEPER: &str = "pw-sleeper";
+
+/// Joins cgroups (directories, separated by commas), spins, and once told to takes ever more memory.
+pub const MEMORY: &str = "pw-memory-hog";
+
+/// What it takes at most, should nobody stop it.
+const MEMORY_AT_MOST: usize = 128 << 20;
 
 /// A running child; ends when dropped.
 #[derive(Debug)]
@@ -44,6 +52,16 @@ impl Hog {
         self.0.id()
     }
 
+    /// Tells one that waits for it to go on.
+    pub fn go(&mut self) -> Result<()> {
+        Ok(self.0.stdin.take().context("told already")?.write_all(b"!")?)
+    }
+
+    /// Waits for it to end by itself, or to be killed.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        Ok(self.0.wait()?)
+    }
+
     /// Ends it and waits until it is gone.
     pub fn stop(&mut self) -> Result<()> {
         self.0.kill()?;
@@ -64,6 +82,7 @@ pub fn run(kind: &str, argument: &str) -> ExitCode {
         CPU => spin(argument),
         IO => write(Path::new(argument)),
         SLEEPER => sleep(),
+        MEMORY => take_memory(argument),
         other => Err(anyhow::anyhow!("no hog is called {other}")),
     };
     match result {
@@ -120,6 +139,25 @@ fn sleep() -> Result<()> {
     loop {
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn take_memory(cgroups: &str) -> Result<()> {
+    // Should anybody have to go, it is this one.
+    std::fs::write("/proc/self/oom_score_adj", "1000")?;
+    for cgroup in cgroups.split(',') {
+        std::fs::write(Path::new(cgroup).join("cgroup.procs"), "0")?;
+    }
+    begin(MEMORY)?;
+    let told = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&told);
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        tell.store(true, Ordering::Relaxed);
+    });
+    while !told.load(Ordering::Relaxed) {
+        std::hint::spin_loop();
+    }
+    load::fault(MEMORY_AT_MOST / 4096)
 }
 
 /// Runs for `time` on `cpu` and exits: a process that is gone before it can be looked at.

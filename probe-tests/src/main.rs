@@ -7,6 +7,8 @@
 #![allow(unsafe_code)] // tests cause events with system calls
 
 mod block_io;
+mod budget;
+mod cgroups;
 mod counters;
 mod hogs;
 mod lifetime;
@@ -57,10 +59,13 @@ fn main() -> ExitCode {
     let tests = [
         counters::TESTS,
         counters::hardware::TESTS,
+        counters::live::TESTS,
         scheduler::TESTS,
         processes::TESTS,
+        cgroups::TESTS,
         block_io::TESTS,
         tcp::TESTS,
+        budget::TESTS,
         privileges::TESTS,
         lifetime::TESTS,
     ];

@@ -20,6 +20,14 @@ impl Probe {
         Ok(Self(probe.with_context(|| format!("no probe is named {name}"))?))
     }
 
+    /// The same with a budget of its own, and the pause after which what it switches off is tried again.
+    pub fn within(name: &str, budget_percent: f64, pause: Duration) -> Result<Self> {
+        let mut probes =
+            perfwatch::probes::retrying_after(&Roots::default(), budget_percent, pause).into_iter();
+        let probe = probes.find(|probe| probe.name() == name);
+        Ok(Self(probe.with_context(|| format!("no probe is named {name}"))?))
+    }
+
     pub fn apply(&mut self, settings: &SourceSettings) {
         self.0.apply(settings);
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// A burst shorter than this is let pass.
 const PATIENCE: Duration = Duration::from_secs(3);
-const FIRST_PAUSE: Duration = Duration::from_mins(1);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_mins(1);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 #[derive(Debug, Clone)]
@@ -18,6 +18,7 @@ pub(super) struct Budget(Arc<Mutex<Accounts>>);
 #[derive(Debug)]
 struct Accounts {
     percent: f64,
+    first_pause: Duration,
     /// ns per second, all CPUs together.
     limit: f64,
     loads: BTreeMap<&'static str, Load>,
@@ -43,10 +44,11 @@ struct Shed {
 }
 
 impl Budget {
-    /// `percent` of each of `cpus`.
-    pub(super) fn new(percent: f64, cpus: usize) -> Self {
+    /// `percent` of each of `cpus`; what is shed is tried again after `first_pause`, then ever later.
+    pub(super) fn new(percent: f64, cpus: usize, first_pause: Duration) -> Self {
         Self(Arc::new(Mutex::new(Accounts {
             percent,
+            first_pause,
             limit: percent / 100.0 * 1e9 * cpus.max(1) as f64,
             loads: BTreeMap::new(),
             over_since: None,
@@ -106,17 +108,24 @@ impl Accounts {
     fn shed(&mut self, name: &'static str, ns_per_sec: f64, total: f64, now: Instant) {
         self.loads.remove(name);
         let earlier = self.shed.get(name).filter(|earlier| now < earlier.until + LONGEST_PAUSE);
-        let pause = earlier.map_or(FIRST_PAUSE, |earlier| (earlier.pause * 2).min(LONGEST_PAUSE));
+        let pause = earlier.map_or(self.first_pause, |earlier| (earlier.pause * 2).min(LONGEST_PAUSE));
         let percent = |ns: f64| ns / 1e7;
         let reason = format!(
             "switched off by the overhead budget: its programs took {:.2}% of a CPU, all together {:.2}% of the {:.2}% \
-             allowed; tried again after {} min",
+             allowed; tried again after {}",
             percent(ns_per_sec),
             percent(total),
             percent(self.limit),
-            pause.as_secs() / 60
+            spoken(pause)
         );
         self.shed.insert(name, Shed { until: now + pause, pause, reason });
+    }
+}
+
+fn spoken(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
     }
 }
 
@@ -139,7 +148,7 @@ mod tests {
     #[test]
     fn the_dearest_optional_one_is_shed_when_all_together_take_too_much() {
         let start = Instant::now();
-        let budget = Budget::new(1.0, 2); // 20 ms per second
+        let budget = Budget::new(1.0, 2, FIRST_PAUSE); // 20 ms per second
         let end = run(
             &budget,
             start,
@@ -155,10 +164,10 @@ mod tests {
     #[test]
     fn within_the_budget_and_in_bursts_nothing_is_shed() {
         let start = Instant::now();
-        let budget = Budget::new(1.0, 1);
+        let budget = Budget::new(1.0, 1, FIRST_PAUSE);
         let end = run(&budget, start, 10, &[("a", true, 9_000_000)]);
         assert_eq!(budget.refusal("a", end), None);
-        let burst = Budget::new(1.0, 1);
+        let burst = Budget::new(1.0, 1, FIRST_PAUSE);
         run(&burst, start, 2, &[("a", true, 90_000_000)]);
         burst.charge("a", true, 180_000_000, start + 4 * SECOND); // quiet again
         run(&burst, start + 5 * SECOND, 2, &[("a", true, 90_000_000)]);
@@ -167,7 +176,7 @@ mod tests {
 
     #[test]
     fn it_is_tried_again_after_ever_longer_pauses() {
-        let budget = Budget::new(1.0, 1);
+        let budget = Budget::new(1.0, 1, FIRST_PAUSE);
         let mut now = Instant::now();
         for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
             now = run(&budget, now, 5, &[("a", true, 50_000_000)]);

@@ -101,6 +101,7 @@ impl<T: Loaded> Guarded<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probes::budget::FIRST_PAUSE;
     use crate::snapshot::MetricType;
     use crate::snapshot::source::Method;
 
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_first_reading_loads_and_the_next_reads() {
-        let mut guarded = Guarded::new("costly", &Budget::new(100.0, 1));
+        let mut guarded = Guarded::new("costly", &Budget::new(100.0, 1, FIRST_PAUSE));
         assert_eq!(guarded.read(|| Ok(Costly::default()), |_| 1), None);
         assert_eq!(guarded.read(|| unreachable!("it is loaded"), |_| 2), Some(2));
         assert_eq!(report(&guarded).state, State::Active);
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_not_tried_again_and_says_why() {
-        let mut guarded: Guarded<Costly> = Guarded::new("costly", &Budget::new(100.0, 1));
+        let mut guarded: Guarded<Costly> = Guarded::new("costly", &Budget::new(100.0, 1, FIRST_PAUSE));
         let why = Unavailable { reason: "no".into(), remedy: Some("yes".into()) };
         guarded.read(|| Err(why), |_| ());
         assert_eq!(guarded.read(|| unreachable!("it was refused"), |_| ()), None);
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn beyond_the_budget_it_is_unloaded_and_says_so() {
-        let budget = Budget::new(1.0, 1);
+        let budget = Budget::new(1.0, 1, FIRST_PAUSE);
         let mut guarded = Guarded::new("costly", &budget);
         guarded.read(|| Ok(Costly::default()), |_| ());
         // As if it had been read for some seconds, each of which it took whole.

@@ -20,6 +20,8 @@ mod runqueue;
 mod sched;
 mod tcp;
 
+use std::time::Duration;
+
 use crate::config::Roots;
 use crate::snapshot::source::Source;
 
@@ -47,9 +49,14 @@ pub const REGISTRY: &[(&str, New)] = &[
 /// All probes, not yet loaded: that happens in their first sample. Their programs may take `budget_percent` of
 /// each CPU.
 pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
+    retrying_after(roots, budget_percent, budget::FIRST_PAUSE)
+}
+
+/// The same with another pause before what the budget has switched off is tried again for the first time.
+pub fn retrying_after(roots: &Roots, budget_percent: f64, pause: Duration) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let budget = budget::Budget::new(budget_percent, cpus);
+    let budget = budget::Budget::new(budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
     let common = Common { roots, kernel, budget, sched };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()

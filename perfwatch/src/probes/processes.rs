@@ -42,7 +42,10 @@ impl Source for Processes {
         let details = ranking.top.iter().map(|process| self.names.details(process)).collect();
         let cgroups: Vec<Option<String>> =
             ranking.cgroups.iter().map(|cgroup| self.names.cgroup(cgroup.id, cgroup.member)).collect();
-        let mut events: Vec<_> = interval.oom_kills.iter().cloned().map(Into::into).collect();
+        let oom_kill = |kill| {
+            processes::Event::oom_kill(kill, &interval.tasks, |id, member| self.names.cgroup(id, member))
+        };
+        let mut events: Vec<_> = interval.oom_kills.iter().map(oom_kill).collect();
         events.extend(self.names.throttled(&ranking.cgroups, &tick.timestamp));
         let body = processes::document(&interval, ranking, details, cgroups, events);
         Ok(Document::new(MetricType::Processes, &tick.timestamp, &body)?)

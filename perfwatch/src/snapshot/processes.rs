@@ -68,6 +68,7 @@ pub enum Event {
         timestamp: String,
         pid: u32,
         comm: Option<String>,
+        cgroup: Option<String>,
     },
     /// A cgroup was held back by its CPU limit during the interval that ended then.
     CgroupThrottled {
@@ -78,9 +79,22 @@ pub enum Event {
     },
 }
 
-impl From<OomKill> for Event {
-    fn from(kill: OomKill) -> Self {
-        Self::OomKill { timestamp: kill.timestamp, pid: kill.pid, comm: kill.comm }
+impl Event {
+    /// `tasks` are those of the same interval: one that is killed runs a last time. `path` looks a cgroup up by its
+    /// number and a process in it.
+    pub fn oom_kill(
+        kill: &OomKill,
+        tasks: &[TaskInterval],
+        path: impl FnOnce(u64, u32) -> Option<String>,
+    ) -> Self {
+        let victim = tasks.iter().find(|task| task.tgid == kill.pid);
+        Self::OomKill {
+            timestamp: kill.timestamp.clone(),
+            pid: kill.pid,
+            // Kernels before 6.8 tell the number only.
+            comm: kill.comm.clone().or_else(|| Some(comm(&victim?.comm))),
+            cgroup: victim.and_then(|task| path(task.cgroup, task.tgid)),
+        }
     }
 }
 

@@ -82,8 +82,17 @@ fn counters_that_do_not_count_are_null() {
 #[test]
 fn events_say_what_they_are() {
     let kill = OomKill { timestamp: "t".into(), pid: 3, comm: Some("hog".into()) };
-    let json = serde_json::to_value(Event::from(kill)).unwrap();
-    assert_eq!(json, serde_json::json!({"kind": "oom_kill", "timestamp": "t", "pid": 3, "comm": "hog"}));
+    let path = |id: u64, member: u32| Some(format!("/{id}/{member}"));
+    let json = |kill: &OomKill, tasks: &[TaskInterval]| {
+        serde_json::to_value(Event::oom_kill(kill, tasks, path)).unwrap()
+    };
+    assert_eq!(
+        json(&kill, &[task(4, 3, 1)]),
+        serde_json::json!({"kind": "oom_kill", "timestamp": "t", "pid": 3, "comm": "hog", "cgroup": "/0/3"})
+    );
+    assert!(json(&kill, &[task(3, 4, 1)])["cgroup"].is_null(), "another process");
+    let unnamed = OomKill { comm: None, ..kill };
+    assert_eq!(json(&unnamed, &[task(3, 3, 1)])["comm"], "a-process");
 }
 
 proptest! {
