@@ -17,6 +17,7 @@ pub mod rollup;
 pub mod settings;
 pub mod spool;
 mod sqlite;
+mod users;
 pub mod writer;
 
 use std::path::Path;
