@@ -16,6 +16,8 @@ use crate::test::compile;
 
 const VERSION: &str = "4.32.5";
 const PASSWORD: &str = "kx83 admin tail";
+/// A password takes a quarter of a second, in a debug build on a busy machine many times that.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Operations that may end the login they are asked with, or the account itself; each gets a server of its own.
 const ENDS_LOGINS: [&str; 3] = ["logout", "change_user", "delete_user"];
 /// Requests that satisfy the document may still be refused (ranges that depend on each other, passwords that
@@ -118,8 +120,8 @@ impl Server {
             .args(["--exclude-checks", NOT_CHECKED, "--max-examples", &options.examples.to_string()])
             // The same requests in each run, so that a failure is one of the change under test.
             .args(["--generation-deterministic", "--continue-on-failure"])
-            // A password takes a quarter of a second, in a debug build on a busy machine many times that.
-            .args(["--warnings=off", "--no-color", "--request-timeout=120"])
+            .args(["--warnings=off", "--no-color"])
+            .arg(format!("--request-timeout={}", REQUEST_TIMEOUT.as_secs()))
             .args(selection);
         let mut tally = Tally::default();
         let status = read_lines(&format!("schemathesis: {title}"), run, |line| {
@@ -136,7 +138,7 @@ impl Server {
     fn token(&self) -> Result<String> {
         let body = serde_json::json!({"username": "admin", "password": PASSWORD}).to_string();
         let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
         write!(
             stream,
             "POST /api/auth/login HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
