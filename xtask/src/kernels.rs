@@ -125,6 +125,11 @@ fn run(options: &Options, tools: &Tools, images: Vec<Image>) -> Result<Vec<Outco
             Ok(console) => Outcome::of(guest.to_string(), console),
             Err(error) => Outcome::failed(guest.to_string(), format!("{error:#}")),
         };
+        println!(
+            "{guest}: {} in {:.0} s",
+            if outcome.is_good() { "good" } else { "FAILED" },
+            outcome.seconds()
+        );
         if let Ok(console) = &console
             && (options.console || !outcome.is_good())
         {

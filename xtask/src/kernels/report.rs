@@ -63,6 +63,11 @@ impl Outcome {
         Self { guest, verdicts: Vec::new(), problems: vec![problem], seconds: 0.0 }
     }
 
+    /// What the guest took from start to end.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
     pub fn is_good(&self) -> bool {
         self.problems.is_empty() && self.count().failed == 0
     }
