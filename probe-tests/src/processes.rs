@@ -111,13 +111,16 @@ fn a_hog_matches_its_schedstat() -> Result<Verdict> {
     if schedstat(hog.pid()).is_err() {
         return Ok(Verdict::Skipped("this kernel has no /proc/<pid>/schedstat".into()));
     }
-    let before = schedstat(hog.pid())?;
     std::thread::sleep(Duration::from_millis(100));
+    // The reader's own CPU may stand still at any point: the kernel's counts bracket the probe's.
+    let before_start = schedstat(hog.pid())?;
     probe.now()?;
-    let start = schedstat(hog.pid())?;
+    let after_start = schedstat(hog.pid())?;
     std::thread::sleep(Duration::from_millis(600));
+    let before_end = schedstat(hog.pid())?;
     let document = probe.now()?;
-    let got = schedstat(hog.pid())?[0] - start[0];
+    let after_end = schedstat(hog.pid())?;
+    let got = before_end[0] - after_start[0];
     if got < 50e6 && row(&document, hog.pid()).is_err() {
         return Ok(Verdict::Skipped(format!("others left the hog {:.0} ms of 600 ms", got / 1e6)));
     }
@@ -127,18 +130,14 @@ fn a_hog_matches_its_schedstat() -> Result<Verdict> {
         number(row, "cpu_percent")? * 1e7 * seconds,
         number(row, "runqueue_wait_ms_per_sec")? * 1e6 * seconds,
     ];
-    let end = schedstat(hog.pid())?;
-    ensure!(start[0] > before[0], "the hog does not run");
     let mut words = Vec::new();
     for (i, what) in ["on-CPU time", "run-queue wait"].into_iter().enumerate() {
-        let independent = end[i] - start[i];
-        words.push(format!("{what} {:.1} ms of {:.1} ms", counted[i] / 1e6, independent / 1e6));
-        // A time slice that began before or is not over at a reading falls into another interval.
-        ensure!(
-            (counted[i] - independent).abs() <= 0.05 * independent + 30e6,
-            "{what}: {} ns counted, {independent} ns by schedstat",
-            counted[i]
-        );
+        let (least, most) = (before_end[i] - after_start[i], after_end[i] - before_start[i]);
+        let [counted, least, most] = [counted[i], least, most].map(|ns| ns / 1e6);
+        let text = format!("{what} {counted:.1} ms, {least:.1} to {most:.1} ms by schedstat");
+        // A time is charged up to the last tick of the scheduler, and one slice may be waited for at a reading.
+        ensure!(counted >= 0.99 * least - 15.0 && counted <= 1.01 * most + 15.0, "{text}");
+        words.push(text);
     }
     Ok(Verdict::Passed(words.join(", ")))
 }
