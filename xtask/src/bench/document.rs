@@ -256,7 +256,13 @@ mod tests {
         };
         for (document, section) in written {
             let text = fs::read_to_string(&document).unwrap();
-            assert_eq!(replaced(&text, &section).unwrap(), text, "{}", document.display());
+            let expected = replaced(&text, &section).unwrap();
+            assert_eq!(
+                expected,
+                text,
+                "{}: cargo xtask bench --show --json docs/benchmarks.json --write-docs",
+                document.display()
+            );
         }
     }
 
