@@ -55,6 +55,8 @@ export class Browser {
       ...context,
     });
     this.#contexts.push(opened);
+    // A disk that others keep busy makes a server wait for its store.
+    opened.setDefaultTimeout(60_000);
     const page = await opened.newPage();
     page.problems = [];
     page.on('console', (message) => {
