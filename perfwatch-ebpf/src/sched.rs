@@ -28,6 +28,9 @@ use perfwatch_ebpf::{Access, Address, Known, MAPPED, accounted, constant, member
 
 perfwatch_ebpf::license!();
 
+/// ns. Longer times are held against when the task came to its CPU.
+const LONG_SLICE: u64 = 1 << 24;
+
 /// A task that has left for good (`TASK_DEAD`).
 const TASK_DEAD: u32 = 0x80;
 
@@ -183,8 +186,13 @@ unsafe fn charge<A: Access>(
             task.exec_seen = exec.saturating_sub(clock.saturating_sub(arrived));
         }
         if exec > task.exec_seen {
-            let time = exec - task.exec_seen;
+            let mut time = exec - task.exec_seen;
             task.exec_seen = exec;
+            if time > LONG_SLICE {
+                // It may be another task's that has just taken over this one's number (see `exec`).
+                let arrived: u64 = A::member(running, constant!(OFFSETS.task_last_arrival));
+                time = time.min(clock.saturating_sub(arrived));
+            }
             task.cpu_ns += time;
             cpu.cpu_ns += time;
         }
@@ -316,9 +324,11 @@ unsafe fn entry<A: Access>(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option
     if task.pid != 0 && task.epoch == cpu.epoch {
         cpu.evicted += 1;
     }
-    task.pid = pid;
     let started: u64 = unsafe { A::member(kernel, constant!(OFFSETS.task_start_time)) };
-    task.born = (started >> 10) as u32;
+    let born = (started >> 10) as u32;
+    // A thread that takes over the first one's number takes over its start time too.
+    task.born = if task.pid == pid && task.born == born { born ^ 1 } else { born };
+    task.pid = pid;
     task.tgid = unsafe { A::member(kernel, constant!(OFFSETS.task_tgid)) };
     task.epoch = cpu.epoch.wrapping_sub(1);
     task.switches = 0;
@@ -433,10 +443,28 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[btf_tracepoint(function = "sched_process_exec")]
-pub fn exec(_ctx: BtfTracePointContext) -> i32 {
+pub fn exec(ctx: BtfTracePointContext) -> i32 {
+    let task: *const u8 = ctx.arg(0);
+    let before: u32 = ctx.arg(1);
     let Some(cpu) = this_cpu() else { return 0 };
-    accounted!(&raw mut cpu.costs, EXEC, ());
+    accounted!(&raw mut cpu.costs, EXEC, unsafe { end_first_thread(task, before) });
     0
+}
+
+/// A thread that is not the first takes over the number of the first one, which is gone by now: what stands at that
+/// number is of that one. The kernel's first argument is the task, its second the number that it had.
+#[inline(always)]
+unsafe fn end_first_thread(task: *const u8, before: u32) {
+    let pid: u32 = unsafe { member(task, constant!(OFFSETS.task_pid)) };
+    if pid == before {
+        return;
+    }
+    // SAFETY: the task of this number runs here, so nobody else writes its entry.
+    if let Some(entry) = TASKS.get_ptr_mut(pid & constant!(MASK))
+        && unsafe { (*entry).pid } == pid
+    {
+        unsafe { (*entry).dead = 1 };
+    }
 }
 
 #[btf_tracepoint(function = "sched_process_exit")]

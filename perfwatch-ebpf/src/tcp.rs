@@ -130,6 +130,8 @@ pub fn reset_sent(_ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub fn reset_received(_ctx: BtfTracePointContext) -> i32 {
     let Some(tcp) = this_cpu() else { return 0 };
-    accounted!(unsafe { &raw mut (*tcp).costs }, RESET_RECEIVED, unsafe { add(&raw mut (*tcp).resets_received, 1) });
+    accounted!(unsafe { &raw mut (*tcp).costs }, RESET_RECEIVED, unsafe {
+        add(&raw mut (*tcp).resets_received, 1)
+    });
     0
 }

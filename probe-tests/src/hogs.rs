@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -187,6 +188,45 @@ pub fn spin_for(cpu: &str, millis: &str) -> ExitCode {
 pub fn storage() -> Option<PathBuf> {
     let disk = Path::new("/dev/vda");
     storage_directory().or_else(|| (load::in_guest() && disk.exists()).then(|| disk.into()))
+}
+
+/// Spins on a thread that is not the first for `time`, and then runs another program from it, which takes over the
+/// number of the first thread and spins as long. Returns the process and the CPU time that the kernel says it used.
+pub fn run_another_from_a_thread(cpu: usize, time: Duration) -> Result<(u32, Duration)> {
+    let used = || {
+        // SAFETY: an all-zero rusage is valid, and the call only fills it in.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+            usage
+        };
+        [usage.ru_utime, usage.ru_stime]
+            .into_iter()
+            .map(|time| Duration::from_micros(time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64))
+            .sum::<Duration>()
+    };
+    let before = used();
+    let millis = time.as_millis().to_string();
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut child = command.args([EXEC_FROM_THREAD, &cpu.to_string(), &millis]).spawn()?;
+    let pid = child.id();
+    ensure!(child.wait()?.success(), "the process failed");
+    Ok((pid, used() - before))
+}
+
+/// The first argument of the child of [`run_another_from_a_thread`].
+pub const EXEC_FROM_THREAD: &str = "--exec-from-thread";
+
+/// The side of that child.
+pub fn exec_from_thread(cpu: &str, millis: &str) -> ExitCode {
+    let (cpu, millis) = (cpu.to_owned(), millis.to_owned());
+    let thread = std::thread::spawn(move || {
+        spin_for(&cpu, &millis);
+        let Ok(program) = std::env::current_exe() else { return };
+        let _error = Command::new(program).args(["--spin", &cpu, &millis]).exec();
+    });
+    let _ = thread.join();
+    ExitCode::FAILURE // the other program never came to run
 }
 
 /// A directory whose files lie on storage, not in memory; `PROBE_TESTS_DIR` may name one.

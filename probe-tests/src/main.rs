@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         [hogs::FLAG, kind, argument] => return hogs::run(kind, argument),
         [lifetime::FLAG] => return lifetime::hold(),
         ["--spin", cpu, millis] => return hogs::spin_for(cpu, millis),
+        [hogs::EXEC_FROM_THREAD, cpu, millis] => return hogs::exec_from_thread(cpu, millis),
         _ => {}
     }
     let only = arguments.first().map_or("", String::as_str);

@@ -17,6 +17,10 @@ pub const TESTS: &[Test] = &[
     Test { name: "processes::hogs_are_told_apart_in_one_tick", run: hogs_are_told_apart },
     Test { name: "processes::a_hog_matches_its_schedstat", run: a_hog_matches_its_schedstat },
     Test { name: "processes::an_exited_process_is_not_lost", run: an_exited_process_is_not_lost },
+    Test {
+        name: "processes::a_thread_that_becomes_the_first_keeps_its_time",
+        run: a_thread_becomes_the_first,
+    },
     Test { name: "processes::parts_add_up_to_totals", run: parts_add_up_to_totals },
     Test { name: "processes::forks_and_exits_are_counted", run: forks_and_exits_are_counted },
     Test { name: "processes::hardware_instructions_of_a_known_loop", run: instructions_of_a_known_loop },
@@ -155,6 +159,21 @@ fn an_exited_process_is_not_lost() -> Result<Verdict> {
     let document = probe.next()?;
     ensure!(self::row(&document, pid).is_err(), "it is still listed a tick later");
     Ok(Verdict::Passed(format!("{used:.0} ms of a process that had exited")))
+}
+
+/// A thread that runs another program takes over the number of its process's first thread, but not the time that
+/// that one used.
+fn a_thread_becomes_the_first() -> Result<Verdict> {
+    const TIME: Duration = Duration::from_millis(300);
+    let mut probe = loaded()?;
+    let (pid, used) = hogs::run_another_from_a_thread(load::cpus()? - 1, TIME)?;
+    let document = probe.now()?;
+    let row = row(&document, pid)?;
+    let counted = number(row, "cpu_percent")? * number(&document, "elapsed_ms")? / 100.0;
+    let used = used.as_secs_f64() * 1e3;
+    let words = format!("{counted:.1} ms counted, {used:.1} ms by the kernel");
+    ensure!((counted - used).abs() <= 0.05 * used + 15.0, "{words}");
+    Ok(Verdict::Passed(words))
 }
 
 fn parts_add_up_to_totals() -> Result<Verdict> {
