@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use sqlx::{Either, Executor, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
@@ -16,6 +18,8 @@ use crate::store::{Result, Row, StoreError, micros};
 
 /// Rows per INSERT: few enough that one statement's text stays small, enough to amortise the call.
 const INSERT_ROWS: usize = 64;
+/// What storing one tick takes at most, usually.
+const OF_ONE_TICK: Duration = Duration::from_millis(3);
 
 /// Rows of raw documents, as `scan` reads them.
 pub(super) const SCAN_RAW: &str = "SELECT timestamp, 0, metric_data FROM metrics_snapshots
@@ -95,8 +99,18 @@ async fn run(
 ) -> Result<u64> {
     // BEGIN answers first.
     let mut answers = connection.fetch_many(script.build().persistent(keep)).enumerate();
+    let mut next = answers.poll_next_unpin(&mut Context::from_waker(Waker::noop()));
+    if keep && next.is_pending() {
+        // Each statement's answer would wake us, and none is waited for. After this there is mostly nothing to wait for.
+        tokio::time::sleep(OF_ONE_TICK).await;
+    }
     let mut inserted = 0;
-    while let Some((statement, answer)) = answers.next().await {
+    loop {
+        let answer = match std::mem::replace(&mut next, Poll::Pending) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => answers.next().await,
+        };
+        let Some((statement, answer)) = answer else { break };
         if let Either::Left(done) = answer?
             && (1..=inserts).contains(&statement)
         {
