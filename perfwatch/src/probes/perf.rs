@@ -2,8 +2,6 @@
 
 mod event;
 
-pub(super) use event::generic as builder;
-
 use std::io;
 use std::os::fd::AsRawFd;
 
@@ -33,6 +31,19 @@ pub(super) enum Core<'a> {
     Only(&'a CorePmu),
     /// One kind of several.
     Hybrid(&'a CorePmu),
+}
+
+impl<'a> Core<'a> {
+    /// Of a CPU, with the place of its kind among `cores`; one past them if none counts on it.
+    pub(super) fn of(cores: &'a [CorePmu], cpu: u32) -> (usize, Self) {
+        let kind = cores.iter().position(|core| core.counts_on(cpu)).unwrap_or(cores.len());
+        let core = match (cores, cores.get(kind)) {
+            (_, None) => Self::Unknown,
+            ([only], Some(_)) => Self::Only(only),
+            (_, Some(core)) => Self::Hybrid(core),
+        };
+        (kind, core)
+    }
 }
 
 impl CpuEvents {
@@ -116,7 +127,8 @@ impl CpuEvents {
 }
 
 /// Opens one event, in a group if there is a leader: the kernel's generic one, or else the CPU's own with its name.
-fn open(
+/// A leader waits to be enabled.
+pub(super) fn open(
     cpu: u32,
     core: Core<'_>,
     event: &str,
@@ -184,6 +196,19 @@ fn classify(event: &str, error: &io::Error) -> Absent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_cpu_is_of_the_kind_that_counts_on_it() {
+        let cores = crate::probes::pmu::tests::machine("alder-lake");
+        let name = |cpu| match Core::of(&cores, cpu) {
+            (kind, Core::Hybrid(pmu)) => (kind, pmu.name.clone()),
+            other => panic!("CPU {cpu}: {other:?}"),
+        };
+        assert_eq!(name(15), (1, "cpu_core".to_owned()));
+        assert_eq!(name(16), (0, "cpu_atom".to_owned()));
+        assert!(matches!(Core::of(&cores, 24), (2, Core::Unknown)));
+        assert!(matches!(Core::of(&cores[1..], 3), (0, Core::Only(_))));
+    }
 
     #[test]
     fn what_is_missing_differs_from_what_is_forbidden() {

@@ -35,6 +35,7 @@ use super::guarded::Loaded;
 use super::kernel::Kernel;
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
+use super::pmu::CorePmu;
 use crate::snapshot::rfc3339;
 use crate::snapshot::sched::{
     Counted, CpuInterval, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
@@ -83,10 +84,15 @@ pub(super) struct Sched {
 
 impl Sched {
     /// Loads and attaches the programs; counting begins at once.
-    pub(super) fn load(kernel: &Kernel, hierarchy: Hierarchy, pid_max: u32) -> Result<Self, Unavailable> {
+    pub(super) fn load(
+        kernel: &Kernel,
+        hierarchy: Hierarchy,
+        pid_max: u32,
+        cores: Vec<CorePmu>,
+    ) -> Result<Self, Unavailable> {
         let possible = loader::possible_cpus()?;
         let offsets = layout::offsets(kernel, hierarchy)?;
-        let mut counting = Counting::open(0..possible);
+        let mut counting = Counting::open(0..possible, cores);
         let counting_mask = counting.mask();
         let entries = pid_max.clamp(1024, MOST_TASKS).next_power_of_two();
         let mask = entries - 1;

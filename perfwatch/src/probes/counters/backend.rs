@@ -88,16 +88,11 @@ impl Backend {
 
     /// The index of a CPU's PMU in `pmus`.
     pub(super) fn kind_of(&self, cpu: u32) -> usize {
-        self.cores.iter().position(|core| core.counts_on(cpu)).unwrap_or(self.cores.len())
+        Core::of(&self.cores, cpu).0
     }
 
     fn open_cpu(&mut self, cpu: u32) -> io::Result<()> {
-        let kind = self.kind_of(cpu);
-        let core = match (&self.cores[..], self.cores.get(kind)) {
-            (_, None) => Core::Unknown,
-            ([only], Some(_)) => Core::Only(only),
-            (_, Some(core)) => Core::Hybrid(core),
-        };
+        let (kind, core) = Core::of(&self.cores, cpu);
         let Some(pmu) = self.pmus.get_mut(kind) else {
             return Err(io::Error::other(format!("no PMU of this machine counts on CPU {cpu}")));
         };

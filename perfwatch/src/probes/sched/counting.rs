@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
 
 use aya::Ebpf;
-use perf_event::{Counter, ReadFormat};
+use perf_event::Counter;
 use perfwatch_common::sched::COUNTERS;
 
 use crate::probes::loader::Descriptors;
-use crate::probes::perf;
+use crate::probes::perf::{self, Core};
+use crate::probes::pmu::CorePmu;
 
 /// In the order of `Task::counters`. One group per CPU, so that all of them cover the same moments.
 const EVENTS: [&str; COUNTERS] =
@@ -23,14 +24,16 @@ pub(super) struct Counting {
     arrays: Vec<Descriptors>,
     /// CPUs that are online and offer nothing.
     refused: BTreeSet<u32>,
+    /// The kinds of cores: on hybrid machines a generic event counts on one kind only.
+    cores: Vec<CorePmu>,
 }
 
 impl Counting {
     /// Opens what these CPUs offer; nothing on a machine without a PMU, or without the right to use it.
-    pub(super) fn open(cpus: impl Iterator<Item = u32>) -> Self {
-        let mut counting = Self::default();
+    pub(super) fn open(cpus: impl Iterator<Item = u32>, cores: Vec<CorePmu>) -> Self {
+        let mut counting = Self { cores, ..Self::default() };
         for cpu in cpus {
-            let events = open_cpu(cpu);
+            let events = open_cpu(cpu, Core::of(&counting.cores, cpu).1);
             for (i, event) in events.iter().enumerate() {
                 counting.mask |= u32::from(event.is_some()) << i;
             }
@@ -58,7 +61,7 @@ impl Counting {
         if self.mask == 0 || advance || self.refused.contains(&cpu) {
             return;
         }
-        let events = open_cpu(cpu);
+        let events = open_cpu(cpu, Core::of(&self.cores, cpu).1);
         if events.iter().all(Option::is_none) {
             self.refused.insert(cpu); // a core of a kind that has no such events
         }
@@ -78,20 +81,14 @@ impl Counting {
 }
 
 /// An event that cannot be counted together with the others is left out: ratios need the same moments.
-fn open_cpu(cpu: u32) -> [Option<Counter>; COUNTERS] {
+fn open_cpu(cpu: u32, core: Core<'_>) -> [Option<Counter>; COUNTERS] {
     let mut events: [Option<Counter>; COUNTERS] = std::array::from_fn(|_| None);
-    let times = ReadFormat::TOTAL_TIME_ENABLED | ReadFormat::TOTAL_TIME_RUNNING;
-    let (first, others) = events.split_at_mut(1);
-    let mut builder = perf::builder(EVENTS[0]);
-    builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv().enabled(false);
-    let Ok(mut leader) = builder.read_format(times | ReadFormat::GROUP).build() else { return events };
-    for (event, slot) in EVENTS[1..].iter().zip(others) {
-        let mut builder = perf::builder(event);
-        builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv().enabled(true);
-        *slot = builder.read_format(times).build_with_group(&mut leader).ok();
+    let Ok((mut leader, _)) = perf::open(cpu, core, EVENTS[0], None) else { return events };
+    for (event, slot) in EVENTS.iter().zip(&mut events).skip(1) {
+        *slot = perf::open(cpu, core, event, Some(&mut leader)).ok().map(|(counter, _)| counter);
     }
     if leader.enable().is_ok() {
-        first[0] = Some(leader);
+        events[0] = Some(leader);
         events
     } else {
         std::array::from_fn(|_| None)

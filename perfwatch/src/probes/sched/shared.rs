@@ -1,6 +1,5 @@
 //! One set of programs for two documents: loaded by the first to ask, read once per tick.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Sched;
@@ -9,6 +8,7 @@ use crate::probes::budget::Budget;
 use crate::probes::cgroups::Hierarchy;
 use crate::probes::guarded::Guarded;
 use crate::probes::kernel::SharedKernel;
+use crate::probes::pmu;
 use crate::snapshot::sched::Interval;
 use crate::snapshot::source::{Report, Tick};
 
@@ -19,7 +19,7 @@ pub(in crate::probes) struct SharedSched {
 }
 
 struct Inner {
-    pid_max: PathBuf,
+    roots: Roots,
     hierarchy: Hierarchy,
     kernel: SharedKernel,
     programs: Guarded<Sched>,
@@ -38,7 +38,7 @@ impl std::fmt::Debug for SharedSched {
 impl SharedSched {
     pub(in crate::probes) fn new(roots: &Roots, kernel: &SharedKernel, budget: &Budget) -> Self {
         let inner = Inner {
-            pid_max: roots.proc("sys/kernel/pid_max"),
+            roots: roots.clone(),
             hierarchy: Hierarchy::of_machine(roots),
             kernel: kernel.clone(),
             programs: Guarded::new("sched", budget),
@@ -81,9 +81,9 @@ impl Inner {
     fn read(&mut self) -> Option<Arc<Interval>> {
         let load = || {
             // Without the file the kernel's own default stands in: it only sizes a table.
-            let pid_max = std::fs::read_to_string(&self.pid_max).ok();
+            let pid_max = std::fs::read_to_string(self.roots.proc("sys/kernel/pid_max")).ok();
             let pid_max = pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
-            Sched::load(self.kernel.get()?, self.hierarchy, pid_max)
+            Sched::load(self.kernel.get()?, self.hierarchy, pid_max, pmu::core_pmus(&self.roots))
         };
         let interval = self.programs.read(load, |sched| Arc::new(sched.read()));
         self.kernel.release();
