@@ -172,7 +172,8 @@ fn a_thread_becomes_the_first() -> Result<Verdict> {
     let counted = number(row, "cpu_percent")? * number(&document, "elapsed_ms")? / 100.0;
     let used = used.as_secs_f64() * 1e3;
     let words = format!("{counted:.1} ms counted, {used:.1} ms by the kernel");
-    ensure!((counted - used).abs() <= 0.05 * used + 15.0, "{words}");
+    // What the first thread used before it was replaced is part of `other`; starting a program is dear in a guest.
+    ensure!(counted <= 1.05 * used + 15.0 && counted >= 0.8 * used - 15.0, "{words}");
     Ok(Verdict::Passed(words))
 }
 
