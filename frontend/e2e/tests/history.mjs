@@ -31,17 +31,29 @@ testOnEachStore(
     await someHistory(server, session);
     const page = await browser.page({ server, session });
     await page.goto('/history?metric=cpu&fields=usage_percent,user');
-    const box = await chart(page, /^CPU: Usage, User/).boundingBox();
     await page.locator('table').getByText('User').waitFor();
-    const asked = page.waitForRequest((request) => request.url().includes('/api/history/metrics?'));
-    await page.mouse.move(box.x + box.width * 0.5, box.y + 60);
-    await page.mouse.down();
-    await page.mouse.move(box.x + box.width - 2, box.y + 70, { steps: 4 });
-    await page.mouse.up();
-    await page.waitForURL((url) => url.searchParams.has('from') && url.searchParams.has('to'));
-    const query = new URL((await asked).url()).searchParams;
-    const span = (Date.parse(query.get('end_time')) - Date.parse(query.get('start_time'))) / 60_000;
+    const asked = [];
+    page.on('request', (request) => {
+      const { pathname, searchParams } = new URL(request.url());
+      if (pathname === '/api/history/metrics') asked.push(searchParams);
+    });
+    // What is above the chart may still come in and move it: drag until a drag has met it.
+    const chosen = await eventually('a chosen span', async () => {
+      const box = await chart(page, /^CPU: Usage, User/).boundingBox();
+      await page.mouse.move(box.x + box.width * 0.5, box.y + 60);
+      await page.mouse.down();
+      await page.mouse.move(box.x + box.width - 2, box.y + 70, { steps: 4 });
+      await page.mouse.up();
+      await page.waitForURL((url) => url.searchParams.has('from'), { timeout: 3000 }).catch(() => {});
+      const { searchParams } = new URL(page.url());
+      return searchParams.has('to') && searchParams;
+    });
+    const [from, to] = ['from', 'to'].map((end) => Date.parse(chosen.get(end)));
+    const span = (to - from) / 60_000;
     assert.ok(span > 25 && span < 33, `half an hour of the hour was chosen, not ${span} min`);
+    await eventually('a request of that span', () =>
+      asked.some((query) => Math.abs(Date.parse(query.get('start_time')) - from) < 1000),
+    );
 
     const link = page.url();
     const other = await browser.page({ server, session });
