@@ -98,8 +98,12 @@ fn counting() -> u32 {
 /// Runs and their time in ns, by program.
 type Costs = BTreeMap<String, (u64, u64)>;
 
-fn costs_of(sources: &[Box<dyn Source>]) -> Costs {
-    let programs = sources.iter().flat_map(|source| source.report().programs);
+/// Probes ask the kernel what their programs took once per sample.
+fn costs_of(sources: &mut [Box<dyn Source>]) -> Costs {
+    let programs = sources.iter_mut().flat_map(|source| {
+        source.sample(&tick("a reading of costs")).unwrap();
+        source.report().programs
+    });
     programs.filter_map(|program| Some((program.name, (program.run_count?, program.run_time_ns?)))).collect()
 }
 
@@ -142,7 +146,7 @@ pub fn beside_their_floors(trips: &mut Trips, rounds: usize) -> Value {
     let mut measured: BTreeMap<String, Measured> = BTreeMap::new();
     let mut percents = Vec::new();
     for round in 0..rounds {
-        let (floor, sources);
+        let (floor, mut sources);
         if round % 2 == 0 {
             floor = Floor::attach(PROGRAMS);
             sources = probes(&[]);
@@ -151,15 +155,15 @@ pub fn beside_their_floors(trips: &mut Trips, rounds: usize) -> Value {
             floor = Floor::attach(PROGRAMS);
         }
         for _ in 0..SLICES {
-            let start = (costs_of(&sources), floor.costs());
+            let start = (costs_of(&mut sources), floor.costs());
             let began = Instant::now();
             trips.batch();
             let elapsed = began.elapsed().as_nanos() as f64;
-            let middle = (costs_of(&sources), floor.costs());
+            let middle = (costs_of(&mut sources), floor.costs());
             let all = |costs: &Costs| costs.values().map(|(_, ns)| ns).sum::<u64>();
             percents.push((all(&middle.0) - all(&start.0)) as f64 / elapsed * 100.0);
             workload.run();
-            let end = (costs_of(&sources), floor.costs());
+            let end = (costs_of(&mut sources), floor.costs());
             // Switches between the two of the pipes, and all others of what the workload causes.
             note(&mut measured, &start, &middle, |name| name == "switch");
             note(&mut measured, &middle, &end, |name| name != "switch");

@@ -237,12 +237,7 @@ mod tests {
     use crate::config::Problems;
 
     fn load(env: &[(&str, &str)]) -> Result<Config, Problems> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("perfwatch.toml");
-        std::fs::write(&file, "").unwrap();
-        let find =
-            |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::load(|_| None, find, Some(&file))
+        loaded_from(b"", env)
     }
 
     #[test]
@@ -299,5 +294,34 @@ mod tests {
         assert_eq!(default_data_dir(&none, true), PathBuf::from("/var/lib/perfwatch"));
         assert_eq!(default_data_dir(&home, false), PathBuf::from("/home/u/.local/state/perfwatch"));
         assert_eq!(default_data_dir(&xdg, false), PathBuf::from("/x/perfwatch"));
+    }
+
+    fn loaded_from(text: &[u8], env: &[(&str, &str)]) -> Result<Config, Problems> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("perfwatch.toml");
+        std::fs::write(&file, text).unwrap();
+        let find =
+            |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::load(|_| None, find, Some(&file))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_panics(text in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            if let Err(Problems(problems)) = loaded_from(&text, &[]) {
+                proptest::prop_assert!(problems.iter().all(|problem| !problem.is_empty()));
+            }
+        }
+
+        #[test]
+        fn no_value_of_any_setting_panics(
+            which in 0..SETTINGS.len(),
+            value in "[-+]?[0-9]{0,40}([.eE:/,-][0-9a-f]{0,20}){0,3}|[a-z]{0,12}://.{0,40}|.{0,60}",
+        ) {
+            let setting = &SETTINGS[which];
+            if let Err(Problems(problems)) = loaded_from(b"", &[(setting.env, &value)]) {
+                proptest::prop_assert!(!problems.is_empty());
+            }
+        }
     }
 }
