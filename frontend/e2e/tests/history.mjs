@@ -44,7 +44,7 @@ testOnEachStore(
       await page.mouse.down();
       await page.mouse.move(box.x + box.width - 2, box.y + 70, { steps: 4 });
       await page.mouse.up();
-      await page.waitForURL((url) => url.searchParams.has('from'), { timeout: 3000 }).catch(() => {});
+      await page.waitForURL((url) => url.searchParams.has('from'), { timeout: 3000 }).catch(() => null);
       const { searchParams } = new URL(page.url());
       return searchParams.has('to') && searchParams;
     });
