@@ -1,5 +1,6 @@
 /** The charts of one process, live and stored. */
 import type { Accent } from '@/charts/palette';
+import type { SeriesData } from '@/charts/timeline';
 import type { Unit } from '@/format/units';
 import type { Tracked } from '@/series/processTrack';
 
@@ -9,7 +10,7 @@ export interface ProcessChart {
   lines: { key: Tracked; label: string; colour: Accent; dashed?: boolean }[];
 }
 
-export const processCharts: readonly ProcessChart[] = [
+const processCharts: readonly ProcessChart[] = [
   {
     label: 'CPU, percent of one',
     unit: 'percent',
@@ -35,3 +36,22 @@ export const processCharts: readonly ProcessChart[] = [
   },
   { label: 'Instructions per cycle', unit: 'none', lines: [{ key: 'ipc', label: 'IPC', colour: 'green' }] },
 ];
+
+type Read = Omit<SeriesData, 'name' | 'colour' | 'dashed'>;
+
+/** The charts that have anything to show, each with its lines as `read` finds them. */
+export function chartsWith(
+  read: (key: Tracked, chart: ProcessChart) => Read,
+): { chart: ProcessChart; series: SeriesData[] }[] {
+  return processCharts
+    .map((chart) => ({
+      chart,
+      series: chart.lines.map(({ key, label, colour, dashed }): SeriesData => ({
+        name: label,
+        colour,
+        dashed: dashed ?? false,
+        ...read(key, chart),
+      })),
+    }))
+    .filter(({ series }) => series.some(({ values }) => !Array.from(values).every(Number.isNaN)));
+}
