@@ -6,6 +6,14 @@ export interface Span {
   to: number;
 }
 
+/** Whether a picture of this width looks different once it shows the other span. */
+export function movesPixel(shown: Span, next: Span, width: number): boolean {
+  const length = next.to - next.from;
+  if (shown.to - shown.from !== length) return true;
+  const moved = Math.abs(next.to - shown.to);
+  return moved > 0 && moved * width >= length;
+}
+
 export function timeToX(time: number, span: Span, width: number): number {
   const inner = width - plot.left - plot.right;
   return plot.left + ((time - span.from) / (span.to - span.from)) * inner;

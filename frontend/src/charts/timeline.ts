@@ -156,7 +156,8 @@ export function timelineOption(input: TimelineInput): EChartsCoreOption {
   return {
     animation: false,
     backgroundColor: 'transparent',
-    grid: { ...plot, containLabel: false },
+    // The plot's place is fixed, so labels need not be measured for it.
+    grid: { ...plot, outerBoundsMode: 'none' },
     textStyle: { fontFamily: 'inherit' },
     xAxis: {
       type: 'time',

@@ -30,6 +30,8 @@ export function useChart(
     const el = element.value;
     if (el === null) return; // the reader left meanwhile
     chart = init(el, null, { renderer: 'canvas' });
+    // Drawn at once by setOption: nothing waits for the ten frames that the renderer stays awake for otherwise.
+    chart.getZr().setSleepAfterStill(1);
     sizes.observe(el);
     sights.observe(el);
     ready.value = true;

@@ -1,11 +1,12 @@
 /** Live series cut to the chosen window, as charts take them. */
-import { computed, type ComputedRef } from 'vue';
+import { computed, type ComputedRef, type Ref } from 'vue';
 import type { Span } from '@/charts/geometry';
 import type { SeriesSpec } from '@/charts/spec';
 import type { SeriesData } from '@/charts/timeline';
 import { useCursorStore } from '@/stores/cursor';
 import { useLiveStore } from '@/stores/live';
 import { usePreferencesStore } from '@/stores/preferences';
+import { useDrawnSpan } from './useDrawnSpan';
 
 /** The time that live charts show: the chosen minutes up to the newest (or the paused) sample. */
 export function useLiveSpan(): ComputedRef<Span> {
@@ -18,10 +19,12 @@ export function useLiveSpan(): ComputedRef<Span> {
   });
 }
 
-export function useLiveSeries(specs: () => readonly SeriesSpec[]) {
+/** Series for the picture in `element`, and their readings, which follow every tick. */
+export function useLiveSeries(element: Readonly<Ref<Element | null>>, specs: () => readonly SeriesSpec[]) {
   const live = useLiveStore();
   const cursor = useCursorStore();
-  const span = useLiveSpan();
+  const newest = useLiveSpan();
+  const span = useDrawnSpan(element);
 
   const data = computed<SeriesData[]>(() => {
     const { from, to } = span.value;
@@ -36,7 +39,7 @@ export function useLiveSeries(specs: () => readonly SeriesSpec[]) {
 
   /** The value of each series under the crosshair, or the newest. */
   const readings = computed<number[]>(() => {
-    const { from, to } = span.value;
+    const { from, to } = newest.value;
     const wanted = cursor.time === null || cursor.time < from || cursor.time > to ? to : cursor.time;
     const index = live.ring.nearest(wanted);
     return specs().map((spec) => live.ring.at(spec.key, index));

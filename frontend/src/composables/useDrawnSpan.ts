@@ -1,0 +1,48 @@
+/**
+ * The live window as one picture shows it. It moves on by whole pixels, since less would draw the same picture again
+ * (15 minutes on 450 pixels move every other second), and not at all while nobody can see the picture.
+ */
+import { onScopeDispose, readonly, shallowRef, watch, type Ref } from 'vue';
+import { movesPixel, type Span } from '@/charts/geometry';
+import { useLiveSpan } from './useLiveSeries';
+
+/** How far beyond the edge of what is seen a picture is kept current, so that scrolling meets no old one. */
+const MARGIN = '200px';
+
+export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Span>> {
+  const live = useLiveSpan();
+  const drawn = shallowRef(live.value);
+  const width = shallowRef(0);
+  const visible = shallowRef(true);
+
+  const sizes = new ResizeObserver(([entry]) => {
+    width.value = entry?.contentRect.width ?? 0;
+  });
+  const sights = new IntersectionObserver(
+    (entries) => {
+      visible.value = entries.at(-1)?.isIntersecting ?? true;
+    },
+    { rootMargin: MARGIN },
+  );
+  watch(
+    element,
+    (now) => {
+      sizes.disconnect();
+      sights.disconnect();
+      if (now === null) return;
+      sizes.observe(now);
+      sights.observe(now);
+    },
+    { immediate: true, flush: 'post' },
+  );
+  onScopeDispose(() => {
+    sizes.disconnect();
+    sights.disconnect();
+  });
+
+  watch([live, width, visible], () => {
+    if (visible.value && movesPixel(drawn.value, live.value, width.value)) drawn.value = live.value;
+  });
+
+  return readonly(drawn) as Readonly<Ref<Span>>;
+}

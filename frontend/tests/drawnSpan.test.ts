@@ -1,0 +1,133 @@
+import { createPinia, setActivePinia } from 'pinia';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { effectScope, nextTick, shallowRef, type EffectScope } from 'vue';
+import { movesPixel } from '@/charts/geometry';
+import { useDrawnSpan } from '@/composables/useDrawnSpan';
+import { useLiveStore } from '@/stores/live';
+import { usePreferencesStore } from '@/stores/preferences';
+
+const MINUTE = 60_000;
+
+describe('movesPixel', () => {
+  const quarter = { from: 0, to: 15 * MINUTE };
+  const later = (ms: number) => ({ from: ms, to: 15 * MINUTE + ms });
+
+  it('waits until the time has moved on by a pixel, in either direction', () => {
+    expect(movesPixel(quarter, later(1000), 450)).toBe(false);
+    expect(movesPixel(quarter, later(2000), 450)).toBe(true);
+    expect(movesPixel(later(2000), quarter, 450)).toBe(true);
+  });
+
+  it('takes another length at once, and nothing for a move', () => {
+    expect(movesPixel(quarter, { from: 0, to: 15 * MINUTE + 1 }, 450)).toBe(true);
+    expect(movesPixel(quarter, quarter, 100_000)).toBe(false);
+    expect(movesPixel(quarter, later(5000), 0)).toBe(false);
+  });
+});
+
+describe('useDrawnSpan', () => {
+  let resize: (width: number) => void;
+  let see: (visible: boolean) => void;
+  let scope: EffectScope;
+  let watched = 0;
+
+  beforeEach(() => {
+    vi.stubGlobal(
+      'ResizeObserver',
+      class {
+        constructor(callback: (entries: object[]) => void) {
+          resize = (width) => {
+            callback([{ contentRect: { width } }]);
+          };
+        }
+        observe() {
+          watched += 1;
+        }
+        disconnect() {
+          watched = 0;
+        }
+      },
+    );
+    vi.stubGlobal(
+      'IntersectionObserver',
+      class {
+        constructor(callback: (entries: object[]) => void) {
+          // Several changes may come at once: the last one holds.
+          see = (visible) => {
+            callback([{ isIntersecting: !visible }, { isIntersecting: visible }]);
+          };
+        }
+        observe() {
+          watched += 1;
+        }
+        disconnect() {
+          watched = 0;
+        }
+      },
+    );
+    setActivePinia(createPinia());
+    scope = effectScope();
+  });
+  afterEach(() => {
+    scope.stop();
+    vi.unstubAllGlobals();
+  });
+
+  async function started() {
+    const live = useLiveStore();
+    usePreferencesStore().visitWindow = 15;
+    const tick = async (second: number) => {
+      live.ring.push(second * 1000, [['a', second]]);
+      live.version += 1;
+      await nextTick();
+    };
+    await tick(1000);
+    const element = shallowRef<Element | null>(document.createElement('div'));
+    const span = scope.run(() => useDrawnSpan(element))!;
+    await nextTick();
+    resize(450);
+    await nextTick();
+    return { tick, span, element };
+  }
+
+  it('moves on by whole pixels', async () => {
+    const { tick, span } = await started();
+    const seen: number[] = [];
+    for (let second = 1001; second <= 1006; second += 1) {
+      await tick(second);
+      seen.push(span.value.to / 1000);
+    }
+    expect(seen).toEqual([1000, 1002, 1002, 1004, 1004, 1006]);
+    expect(span.value.from).toBe(1006_000 - 15 * MINUTE);
+  });
+
+  it('stands still out of sight, and is current as soon as it can be seen', async () => {
+    const { tick, span } = await started();
+    see(false);
+    for (let second = 1001; second <= 1030; second += 1) await tick(second);
+    expect(span.value.to).toBe(1000_000);
+    see(true);
+    await nextTick();
+    expect(span.value.to).toBe(1030_000);
+  });
+
+  it('follows another window and another width at once', async () => {
+    const { tick, span } = await started();
+    await tick(1001);
+    expect(span.value.to).toBe(1000_000);
+    resize(900);
+    await nextTick();
+    expect(span.value.to).toBe(1001_000);
+    usePreferencesStore().visitWindow = 1;
+    await nextTick();
+    expect(span.value).toEqual({ from: 1001_000 - MINUTE, to: 1001_000 });
+  });
+
+  it('leaves an element that is gone', async () => {
+    const { element } = await started();
+    expect(watched).toBe(2);
+    element.value = null;
+    await nextTick();
+    expect(watched).toBe(0);
+  });
+});
