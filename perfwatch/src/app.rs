@@ -37,6 +37,7 @@ use crate::config::Config;
 use crate::doctor::{self, Diagnosis};
 use crate::pipeline::{self, Outputs};
 use crate::probes;
+use crate::snapshot::processes::listing::Newest;
 use crate::snapshot::source::{Board, Settings, Source};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::maintenance::Maintenance;
@@ -56,10 +57,10 @@ const PARALLEL_HASHES: usize = 2;
 /// How soon open streams notice what the command line did to their accounts.
 const ACCOUNTS_WATCHED: Duration = Duration::from_secs(10);
 
-/// Every source, in the order of the documents in a message.
-pub fn sources(config: &Config) -> Vec<Box<dyn Source>> {
+/// Every source, in the order of the documents in a message; `newest` gets what each tick measured of processes.
+fn sources(config: &Config, newest: &Newest) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
-    sources.extend(probes::all(&config.roots, config.sampling.ebpf_budget_percent));
+    sources.extend(probes::leaving(&config.roots, config.sampling.ebpf_budget_percent, newest));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources
@@ -100,6 +101,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let hub = Hub::default();
     let board = Board::default();
+    let newest = Newest::default();
     let (stop_sender, stopping) = watch::channel(false);
     let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
     let first_start = FirstStart {
@@ -119,7 +121,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let sampling = tokio::spawn({
         let (sources, board, hub, stopping) =
-            (sources(&config), board.clone(), hub.clone(), stopping.clone());
+            (sources(&config, &newest), board.clone(), hub.clone(), stopping.clone());
         async move {
             let outputs = Outputs {
                 live: |snapshot: &_| hub.publish(snapshot),
@@ -146,6 +148,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         auth,
         settings,
         diagnose: doctor::diagnose,
+        processes: probes::lister(&config.roots, newest),
         options: Options {
             allowed_hosts: config.server.allowed_hosts.clone(),
             cors_origins: config.server.cors_origins.clone(),
@@ -235,7 +238,7 @@ async fn measure_once(config: &Config, settings: Settings) -> Result<(Arc<Snapsh
             stop.send_replace(true);
         },
     };
-    pipeline::run(sources(config), board.clone(), settings, outputs, stopping).await;
+    pipeline::run(sources(config, &Newest::default()), board.clone(), settings, outputs, stopping).await;
     Ok((last.context("sampling ended without a snapshot")?, board))
 }
 

@@ -18,6 +18,7 @@ mod moment;
 mod openapi;
 mod page;
 mod parameters;
+mod processes;
 mod prometheus;
 mod retention;
 mod router;
@@ -36,6 +37,7 @@ use crate::auth::Auth;
 use crate::config::Roots;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
+use crate::snapshot::processes::listing::Lister;
 use crate::snapshot::source::{Board, Report, Settings};
 use crate::store::{Store, writer};
 use crate::stream::Hub;
@@ -56,6 +58,7 @@ struct Shared {
     frames: ws::Frames,
     intervals: prometheus::Intervals,
     changing: Mutex<()>,
+    listing: Mutex<()>,
 }
 
 /// The doctor, asked with the sources' reports and the newest snapshot. It reads /proc and /sys.
@@ -73,6 +76,7 @@ pub struct Parts {
     /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
     pub settings: watch::Sender<Settings>,
     pub diagnose: Diagnose,
+    pub processes: Arc<dyn Lister>,
     pub options: Options,
     /// Where streams run, apart from requests.
     pub streams: Handle,
@@ -107,6 +111,7 @@ impl AppState {
             frames: ws::Frames::default(),
             intervals: prometheus::Intervals::default(),
             changing: Mutex::default(),
+            listing: Mutex::default(),
         }))
     }
 
@@ -117,6 +122,11 @@ impl AppState {
     /// One change of the stored configuration at a time: each reads what it writes back.
     async fn changing(&self) -> MutexGuard<'_, ()> {
         self.0.changing.lock().await
+    }
+
+    /// One list of all processes at a time, however many ask: those behind get what the first was made for.
+    async fn listing(&self) -> MutexGuard<'_, ()> {
+        self.0.listing.lock().await
     }
 }
 

@@ -17,6 +17,7 @@ use super::router;
         (name = "users", description = "Accounts and the audit log, for administrators"),
         (name = "tokens", description = "Tokens for scripts and Prometheus"),
         (name = "stream", description = "What is, at each tick"),
+        (name = "processes", description = "All of them"),
         (name = "history", description = "What was, over any range"),
         (name = "retention", description = "How long history is kept"),
         (name = "config", description = "What is measured and how often"),

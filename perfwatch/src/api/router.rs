@@ -14,7 +14,7 @@ use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
     AppState, account, api_tokens, audit, configuration, docs, doctor, error, guard, health, history,
-    openapi, page, prometheus, retention, sources, users, ws,
+    openapi, page, processes, prometheus, retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -24,6 +24,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(account::routes())
         .merge(sources::routes())
         .merge(doctor::routes())
+        .merge(processes::routes())
         .merge(history::routes())
         .merge(retention::routes())
         .merge(configuration::routes())

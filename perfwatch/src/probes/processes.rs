@@ -1,12 +1,15 @@
 //! Probe `processes`, document `processes`: what each process and cgroup used, from the programs of
 //! [`super::sched`].
 
+mod census;
 mod memory;
 mod names;
 
+pub(super) use self::census::Census;
 use self::names::Names;
 use super::Common;
 use super::sched::SharedSched;
+use crate::snapshot::processes::listing::Newest;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
 use crate::snapshot::{Document, MetricType, processes};
 
@@ -15,11 +18,12 @@ pub(super) const NAME: &str = "processes";
 pub(super) struct Processes {
     sched: SharedSched,
     names: Names,
+    newest: Newest,
 }
 
 impl Processes {
     pub(super) fn new(common: &Common<'_>) -> Self {
-        Self { sched: common.sched.share(), names: Names::new(common.roots) }
+        Self { sched: common.sched.share(), names: Names::new(common.roots), newest: common.newest.clone() }
     }
 }
 
@@ -33,7 +37,9 @@ impl Source for Processes {
     }
 
     fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
-        let Some(interval) = self.sched.interval(tick) else {
+        let interval = self.sched.interval(tick);
+        self.newest.put(&tick.timestamp, interval.as_ref());
+        let Some(interval) = interval else {
             let nothing = processes::Processes::default();
             return Ok(Document::new(MetricType::Processes, &tick.timestamp, &nothing)?);
         };

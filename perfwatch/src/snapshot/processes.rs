@@ -2,6 +2,9 @@
 //!
 //! Rates are per second; percent are of one CPU, so a process with two busy threads has 200.
 
+pub mod listing;
+pub mod order;
+
 use std::collections::HashMap;
 
 use perfwatch_common::sched::COUNTERS;
@@ -53,7 +56,7 @@ pub struct Cgroup {
 }
 
 /// What user space knows of a listed process.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Details {
     pub user: Option<String>,
     pub cgroup: Option<String>,
@@ -98,10 +101,10 @@ impl Event {
     }
 }
 
-/// Adds threads up to processes and cgroups and picks those to list.
-pub fn rank(interval: &Interval) -> Ranking {
+/// The processes that were active, in no order.
+fn add_up(tasks: &[TaskInterval]) -> impl Iterator<Item = Process> {
     let mut processes: HashMap<u32, (Process, u64)> = HashMap::new();
-    for task in &interval.tasks {
+    for task in tasks {
         let (process, busiest) = processes.entry(task.tgid).or_insert_with(|| (Process::of(task), 0));
         process.threads += 1;
         process.exited |= task.exited && task.pid == task.tgid;
@@ -111,7 +114,12 @@ pub fn rank(interval: &Interval) -> Ranking {
             process.cgroup = task.cgroup;
         }
     }
-    let mut processes: Vec<Process> = processes.into_values().map(|(process, _)| process).collect();
+    processes.into_values().map(|(process, _)| process)
+}
+
+/// Adds threads up to processes and cgroups and picks those to list.
+pub fn rank(interval: &Interval) -> Ranking {
+    let mut processes: Vec<Process> = add_up(&interval.tasks).collect();
     processes.sort_unstable_by_key(|process| (std::cmp::Reverse(process.usage.cpu_ns), process.pid));
     let mut remaining = processes.split_off(TOP.min(processes.len()));
     let mut top = processes;
@@ -198,18 +206,35 @@ pub struct Processes {
     events: Vec<Event>,
 }
 
-#[derive(Debug, Serialize)]
-struct ProcessRow {
-    pid: u32,
-    comm: String,
-    user: Option<String>,
-    uid: u32,
-    cgroup: Option<String>,
-    threads: usize,
-    exited: bool,
-    rss_bytes: Option<u64>,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProcessRow {
+    pub pid: u32,
+    pub comm: String,
+    pub user: Option<String>,
+    pub uid: u32,
+    pub cgroup: Option<String>,
+    /// Threads that were active.
+    pub threads: usize,
+    pub exited: bool,
+    pub rss_bytes: Option<u64>,
     #[serde(flatten)]
-    rates: Rates,
+    pub rates: Rates,
+}
+
+impl ProcessRow {
+    fn new(process: Process, details: Details, interval: &Interval) -> Self {
+        Self {
+            rates: Rates::of(&process.usage, interval),
+            pid: process.pid,
+            comm: process.comm,
+            user: details.user,
+            uid: process.uid,
+            cgroup: details.cgroup,
+            threads: process.threads,
+            exited: process.exited,
+            rss_bytes: details.rss_bytes,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -229,21 +254,21 @@ struct Rest {
 }
 
 /// What a process, a cgroup or all of them used.
-#[derive(Debug, Serialize)]
-struct Rates {
-    cpu_percent: Option<f64>,
-    runqueue_wait_ms_per_sec: Option<f64>,
-    context_switches_per_sec: Option<f64>,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Rates {
+    pub cpu_percent: Option<f64>,
+    pub runqueue_wait_ms_per_sec: Option<f64>,
+    pub context_switches_per_sec: Option<f64>,
     /// From and to storage; writes when they dirty the page cache.
-    read_bytes_per_sec: Option<f64>,
-    write_bytes_per_sec: Option<f64>,
+    pub read_bytes_per_sec: Option<f64>,
+    pub write_bytes_per_sec: Option<f64>,
     /// Counts in the interval; `null` where the CPU counts no such event.
-    cycles: Option<u64>,
-    instructions: Option<u64>,
-    ipc: Option<f64>,
-    llc_mpki: Option<f64>,
-    branch_mpki: Option<f64>,
-    dtlb_mpki: Option<f64>,
+    pub cycles: Option<u64>,
+    pub instructions: Option<u64>,
+    pub ipc: Option<f64>,
+    pub llc_mpki: Option<f64>,
+    pub branch_mpki: Option<f64>,
+    pub dtlb_mpki: Option<f64>,
 }
 
 impl Rates {
@@ -306,17 +331,7 @@ pub fn document(
             .top
             .into_iter()
             .zip(details)
-            .map(|(process, details)| ProcessRow {
-                rates: Rates::of(&process.usage, interval),
-                pid: process.pid,
-                comm: process.comm,
-                user: details.user,
-                uid: process.uid,
-                cgroup: details.cgroup,
-                threads: process.threads,
-                exited: process.exited,
-                rss_bytes: details.rss_bytes,
-            })
+            .map(|(process, details)| ProcessRow::new(process, details, interval))
             .collect(),
         cgroups: ranking
             .cgroups

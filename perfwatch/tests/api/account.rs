@@ -91,7 +91,7 @@ async fn guessing_is_slowed_down_and_the_right_password_counts_as_none() {
 #[tokio::test]
 async fn without_a_valid_token_nothing_is_told() {
     let Some(server) = start().await else { return };
-    for path in ["/api/auth/me", "/api/sources", "/api/doctor"] {
+    for path in ["/api/auth/me", "/api/sources", "/api/doctor", "/api/processes"] {
         let missing = server.get(path).await;
         assert_eq!(missing.headers()["www-authenticate"], "Bearer");
         assert_eq!(detail(missing, 401).await, "Not authenticated");

@@ -13,6 +13,7 @@ macro_rules! contract {
         #[path = "."]
         mod $engine {
             mod account;
+            mod all_processes;
             mod browser;
             mod configuration;
             mod connections;

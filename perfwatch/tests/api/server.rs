@@ -11,6 +11,7 @@ use perfwatch::auth::first::{self, First};
 use perfwatch::auth::passwords::Passwords;
 use perfwatch::auth::tokens::Tokens;
 use perfwatch::auth::{ADMIN, Auth};
+use perfwatch::snapshot::processes::listing::Newest;
 use perfwatch::snapshot::source::{Board, Settings, SourceSettings};
 use perfwatch::snapshot::{Document, MetricType, Snapshot};
 use perfwatch::store::{self, Store};
@@ -37,6 +38,8 @@ pub struct Server {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub board: Board,
+    /// What a tick measured of processes.
+    pub newest: Newest,
     pub settings: watch::Sender<Settings>,
     pub data: Arc<tempfile::TempDir>,
     pub stop: watch::Sender<bool>,
@@ -112,6 +115,7 @@ impl Server {
         });
         let hub = Hub::with_limits(720, setup.backfill_bytes);
         let board = Board::default();
+        let newest = Newest::default();
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             hub: hub.clone(),
@@ -120,6 +124,7 @@ impl Server {
             auth: Arc::new(auth),
             settings: settings.clone(),
             diagnose: perfwatch::doctor::diagnose,
+            processes: perfwatch::probes::lister(&setup.options.roots, newest.clone()),
             options: setup.options,
             streams: tokio::runtime::Handle::current(),
             shutdown: shutdown.clone(),
@@ -128,7 +133,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, setup.tls, app(state), setup.limits, shutdown));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, store, hub, board, settings, data, stop, serving, http }
+        Self { address, store, hub, board, newest, settings, data, stop, serving, http }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

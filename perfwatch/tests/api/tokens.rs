@@ -31,6 +31,7 @@ async fn a_read_token_reads_and_changes_nothing() {
         "/api/auth/me",
         "/api/sources",
         "/api/doctor",
+        "/api/processes",
         "/api/config",
         "/api/retention",
         "/api/history/metrics/types",

@@ -46,13 +46,32 @@ impl Names {
     }
 
     pub(super) fn details(&mut self, process: &Process) -> Details {
+        let resident = |process: &Process| self.memory.resident(process.pid);
+        let rss_bytes = Some(process).filter(|process| self.sees_host && !process.exited).and_then(resident);
+        Details { rss_bytes, ..self.named(process) }
+    }
+
+    /// User and cgroup.
+    pub(super) fn named(&mut self, process: &Process) -> Details {
         Details {
             user: self.users.name(process.uid),
             cgroup: self.cgroup(process.cgroup, process.pid),
-            rss_bytes: (self.sees_host && !process.exited)
-                .then(|| self.memory.resident(process.pid))
-                .flatten(),
+            rss_bytes: None,
         }
+    }
+
+    pub(super) fn user(&mut self, uid: u32) -> Option<String> {
+        self.users.name(uid)
+    }
+
+    /// Whether the numbers in our `/proc` are the kernel's.
+    pub(super) fn sees_host(&self) -> bool {
+        self.sees_host
+    }
+
+    /// The path in a process's `cgroup` file.
+    pub(super) fn path(&self, text: &str) -> Option<String> {
+        self.hierarchy.path(text).map(str::to_owned)
     }
 
     /// The path of a cgroup. The first time one of its processes is asked; `None` if that has exited.
