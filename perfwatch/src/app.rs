@@ -2,6 +2,7 @@
 //! down in the order that loses nothing.
 
 mod ask_health;
+mod backfill;
 mod first_start;
 pub mod import;
 mod memory;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -41,15 +41,12 @@ use crate::snapshot::processes::listing::Newest;
 use crate::snapshot::source::{Board, Settings, Source};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::maintenance::Maintenance;
-use crate::store::query::recent::recent;
 use crate::store::writer::{SpoolPlace, Writer};
 use crate::store::{self, Store};
 use crate::stream::Hub;
 
 /// bcrypt's work factor: about 250 ms a password.
 const BCRYPT_COST: u32 = 12;
-/// How far live charts reach back over a restart.
-const RESTORED: Duration = Duration::from_secs(15 * 60);
 /// Passwords hashed at the same time, and never on more than half of the CPUs; the others stay with the machine's own
 /// work.
 const PARALLEL_HASHES: usize = 2;
@@ -136,7 +133,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         }
     });
 
-    let restoring = tokio::spawn(restore(Arc::clone(&store), hub.clone()));
+    let restoring = tokio::spawn(backfill::restore(Arc::clone(&store), hub.clone(), writer_stats.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
     let streams = Streams::start().context("cannot start the threads of the streams")?;
@@ -201,15 +198,6 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
     store.close().await;
     served.context("the serving task panicked")
-}
-
-/// Puts the last minutes before the restart into the live charts' backfill.
-async fn restore(store: Arc<dyn Store>, hub: Hub) {
-    let now = OffsetDateTime::now_utc();
-    match recent(store.as_ref(), now - RESTORED, now).await {
-        Ok(snapshots) => hub.restore(snapshots.iter().map(Snapshot::message).collect()),
-        Err(error) => tracing::warn!(%error, "live charts start empty"),
-    }
 }
 
 /// Measures for one interval and returns the snapshot as the stream would send it.

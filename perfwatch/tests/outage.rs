@@ -94,6 +94,11 @@ impl Server {
     }
 
     async fn live(&self) -> Live {
+        self.live_with("").await
+    }
+
+    /// The stream with so many snapshots from before it, if `backfill` asks for them.
+    async fn live_with(&self, backfill: &str) -> Live {
         let since = Instant::now();
         let token = loop {
             match self.login().await {
@@ -103,7 +108,7 @@ impl Server {
                 Err(status) => panic!("{status}"),
             }
         };
-        let url = format!("ws://{}/api/ws/metrics?token={token}", self.address);
+        let url = format!("ws://{}/api/ws/metrics?token={token}{backfill}", self.address);
         Live { socket: connect_async(url).await.unwrap().0, ticks: BTreeSet::new() }
     }
 }
@@ -160,6 +165,26 @@ impl Live {
         };
         let ((), last) = tokio::join!(stream, health);
         assert_eq!(last["status"], "degraded");
+    }
+
+    /// Follows the stream until what it began with, or was sent once the store had it, holds all of these ticks.
+    async fn follow_until_filled(mut self, ticks: &BTreeSet<OffsetDateTime>) {
+        let since = Instant::now();
+        let mut missing = ticks.clone();
+        while !missing.is_empty() {
+            assert!(since.elapsed() < PATIENCE, "not in the backfill: {missing:?}");
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            let message = message.expect("the stream goes on").expect("the stream is open").unwrap();
+            let Ok(message) = serde_json::from_str::<Value>(message.to_text().unwrap()) else { continue };
+            let Some(past) = message["snapshots"].as_array() else { continue };
+            let past: BTreeSet<_> = past
+                .iter()
+                .map(|snapshot| {
+                    OffsetDateTime::parse(snapshot["timestamp"].as_str().unwrap(), &Rfc3339).unwrap()
+                })
+                .collect();
+            missing = ticks.difference(&past).copied().collect();
+        }
     }
 
     /// Follows the stream to its end.
@@ -280,13 +305,14 @@ async fn asked_to_stop_while_the_database_hangs_or_is_away_it_goes_and_loses_not
         println!("stopped within {took:.2?} while the database {}", if away { "is away" } else { "hangs" });
         assert!(took < STOPS, "{took:?}");
         seen.extend(live.rest().await);
-        if away {
-            cluster.run().await;
-        } else {
+        if !away {
             cluster.resume();
         }
     }
-    let _server = Server::start(data.path(), Some(&url)).await;
+    // The next run is there before its database, and in the end shows what the others measured, too.
+    let server = Server::start(data.path(), Some(&url)).await;
+    cluster.run().await;
+    server.live_with("&backfill=720").await.follow_until_filled(&seen).await;
     all_arrive(&cluster, &seen).await;
 }
 

@@ -83,9 +83,26 @@ export const useLiveStore = defineStore('live', () => {
     version.value += 1;
   }
 
+  function forgetAll(): void {
+    ring.clear();
+    histograms.clear();
+    processes.clear();
+    happened.clear();
+  }
+
+  /**
+   * What came before. A server that was started again reads the run before from its store, which may take longer than
+   * the first ticks: then all is sent once more, and begins before what is here.
+   */
+  function takePast(snapshots: readonly Snapshot[]): void {
+    const first = snapshots[0];
+    if (first !== undefined && Date.parse(first.timestamp) < ring.timeAt(0)) forgetAll();
+    snapshots.forEach(take);
+  }
+
   function onMessage(message: StreamMessage): void {
     if (message.type === 'pong') return;
-    if (message.type === 'history') message.snapshots.forEach(take);
+    if (message.type === 'history') takePast(message.snapshots);
     if (message.type === 'metrics') {
       take(message);
       skipped.value += message.skipped ?? 0;
@@ -114,10 +131,7 @@ export const useLiveStore = defineStore('live', () => {
     stream = null;
     if (frame !== null) cancelAnimationFrame(frame);
     frame = null;
-    ring.clear();
-    histograms.clear();
-    processes.clear();
-    happened.clear();
+    forgetAll();
     episodes.value = [];
     newest = null;
     latest.value = null;

@@ -214,7 +214,7 @@ impl Stream {
         let end = match self.send_history(backfill > 0, &past).await {
             Ok(()) => {
                 drop(past);
-                self.follow(updates, ended).await
+                self.follow(updates, backfill, ended).await
             }
             Err(end) => end,
         };
@@ -226,7 +226,12 @@ impl Stream {
     }
 
     /// Sends every update until there is a reason to end.
-    async fn follow(&mut self, mut updates: Subscription, ended: impl Future<Output = End>) -> End {
+    async fn follow(
+        &mut self,
+        mut updates: Subscription,
+        backfill: usize,
+        ended: impl Future<Output = End>,
+    ) -> End {
         // One future for as long as the stream lasts: what a loop makes anew costs every client a little at every tick.
         let mut ended = pin!(ended);
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -235,12 +240,21 @@ impl Stream {
             let sent = tokio::select! {
                 // What is rare comes first: it starves nothing, and a client that never stops talking starves none of it.
                 biased;
-                update = updates.next() => tokio::select! {
-                    biased;
-                    sent = self.send_update(&update) => sent,
-                    // Amid a frame nothing can be said any more.
-                    _ = &mut ended => Err(End::Gone),
-                },
+                update = updates.next() => {
+                    // The run before was read only after this stream began. Its backfill is sent once more, and the
+                    // update is the first of the new subscription again.
+                    let past = (backfill > 0 && updates.missed_past()).then(|| {
+                        let past;
+                        (past, updates) = self.state.hub.subscribe_with_backfill(backfill);
+                        past
+                    });
+                    tokio::select! {
+                        biased;
+                        sent = self.send_update(&update, past) => sent,
+                        // Amid a frame nothing can be said any more.
+                        _ = &mut ended => Err(End::Gone),
+                    }
+                }
                 end = &mut ended => Err(end),
                 _ = ping.tick() => {
                     unanswered += 1;
@@ -282,10 +296,13 @@ impl Stream {
         self.socket.send(message).await.map_err(|_| End::Gone)
     }
 
-    async fn send_update(&mut self, update: &Update) -> Result<(), End> {
+    /// The update, or in its stead a backfill that it comes after.
+    async fn send_update(&mut self, update: &Update, past: Option<Vec<Bytes>>) -> Result<(), End> {
         self.socket.flush().await.map_err(|_| End::Gone)?;
         let io = self.socket.get_mut();
-        if update.skipped == 0 {
+        if let Some(past) = past {
+            frame::write_history(io, &past).await?;
+        } else if update.skipped == 0 {
             let frame = self.state.0.frames.of(&update.snapshot);
             frame::write_whole(io, &frame).await?;
         } else {

@@ -51,6 +51,7 @@ pub struct Stats {
     waiting: AtomicU64,
     spool_bytes: AtomicU64,
     failing: AtomicBool,
+    caught_up: AtomicBool,
 }
 
 impl Stats {
@@ -77,6 +78,11 @@ impl Stats {
     /// True while the store does not take what it is given.
     pub fn failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store has everything that an earlier run left in the spool.
+    pub fn caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed)
     }
 }
 

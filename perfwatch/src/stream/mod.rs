@@ -28,6 +28,8 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     newest: watch::Sender<Option<Published>>,
     ring: Mutex<Ring>,
+    /// How often an earlier run was put before what is in the ring; changed with the ring locked.
+    restored: AtomicUsize,
     subscribers: AtomicUsize,
 }
 
@@ -50,6 +52,7 @@ impl Hub {
         Self(Arc::new(Shared {
             newest: watch::Sender::new(None),
             ring: Mutex::new(Ring::new(messages, bytes)),
+            restored: AtomicUsize::new(0),
             subscribers: AtomicUsize::new(0),
         }))
     }
@@ -67,10 +70,15 @@ impl Hub {
         });
     }
 
-    /// Puts messages of an earlier run before everything published, so that backfills reach over a restart.
-    /// Nobody who already watches gets them.
+    /// Puts messages of an earlier run before everything published, so that backfills reach over a restart. Those who
+    /// began to watch before learn of it by [`Subscription::missed_past`].
     pub fn restore(&self, past: Vec<Bytes>) {
-        self.ring().prepend(past);
+        if past.is_empty() {
+            return;
+        }
+        let mut ring = self.ring();
+        ring.prepend(past);
+        self.0.restored.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn latest(&self) -> Option<Arc<Snapshot>> {
@@ -102,9 +110,10 @@ impl Hub {
         updates.mark_changed();
         let seen = updates.borrow().as_ref().map_or(0, |published| published.sequence - 1);
         let past = ring.before_newest(count);
+        let restored = self.0.restored.load(Ordering::Relaxed);
         drop(ring);
         self.0.subscribers.fetch_add(1, Ordering::Relaxed);
-        (past, Subscription { hub: self.clone(), updates, seen })
+        (past, Subscription { hub: self.clone(), updates, seen, restored })
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -119,6 +128,7 @@ pub struct Subscription {
     updates: watch::Receiver<Option<Published>>,
     /// Sequence number of the last update returned.
     seen: u64,
+    restored: usize,
 }
 
 /// What a subscriber gets next.
@@ -130,6 +140,11 @@ pub struct Update {
 }
 
 impl Subscription {
+    /// Whether the backfill that this subscription began with would reach further back by now.
+    pub fn missed_past(&self) -> bool {
+        self.hub.0.restored.load(Ordering::Relaxed) != self.restored
+    }
+
     /// Waits for a snapshot not seen yet and returns the newest. Cancel-safe.
     pub async fn next(&mut self) -> Update {
         loop {

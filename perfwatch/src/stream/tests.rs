@@ -83,4 +83,20 @@ async fn an_earlier_run_is_in_the_backfill_and_never_live() {
     let (past, mut subscription) = hub.subscribe_with_backfill(9);
     assert_eq!(past, [snapshot(1).message(), snapshot(2).message()]);
     assert_eq!(second(&subscription.next().await), 3);
+    assert!(!subscription.missed_past());
+}
+
+#[tokio::test]
+async fn who_watched_before_an_earlier_run_was_read_learns_that_there_is_more() {
+    let hub = Hub::default();
+    hub.publish(&snapshot(3));
+    let (past, early) = hub.subscribe_with_backfill(9);
+    assert!(past.is_empty() && !early.missed_past());
+    hub.restore(Vec::new());
+    assert!(!early.missed_past(), "nothing came");
+    hub.restore(vec![snapshot(1).message()]);
+    assert!(early.missed_past());
+    let (past, again) = hub.subscribe_with_backfill(9);
+    assert_eq!(past, [snapshot(1).message()]);
+    assert!(!again.missed_past());
 }

@@ -94,6 +94,29 @@ async fn a_backfill_comes_first_and_live_goes_on_from_it() {
 }
 
 #[tokio::test]
+async fn what_the_run_before_left_reaches_those_who_came_before_it_was_read() {
+    let Some(server) = start().await else { return };
+    server.publish(3);
+    let mut plain = open(&server, "").await;
+    let mut socket = open(&server, "&backfill=9").await;
+    assert_eq!(next_json(&mut socket).await, json!({"type": "history", "snapshots": []}));
+    assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 3);
+    assert_eq!(next_json(&mut plain).await["data"]["cpu"]["usage_percent"], 3);
+
+    server.hub.restore([1, 2].map(|n| snapshot(n, "").message()).into());
+    server.publish(4);
+    let history = next_json(&mut socket).await;
+    let seconds: Vec<_> =
+        history["snapshots"].as_array().unwrap().iter().map(|s| &s["data"]["cpu"]["usage_percent"]).collect();
+    assert_eq!(seconds, [1, 2, 3]);
+    // Then it goes on where that ends, and for who asked for no past there is none.
+    assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 4);
+    assert_eq!(next_json(&mut plain).await["data"]["cpu"]["usage_percent"], 4);
+    server.publish(5);
+    assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 5);
+}
+
+#[tokio::test]
 async fn refusals_come_as_http_before_the_upgrade() {
     let Some(server) = start().await else { return };
     assert_eq!(refusal(url(&server, "")).await, (401, json!({"detail": "Not authenticated"})));

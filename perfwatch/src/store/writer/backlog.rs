@@ -153,6 +153,9 @@ impl Backlog {
     fn count(&self) {
         self.stats.waiting.store(self.waiting(), Ordering::Relaxed);
         self.stats.spool_bytes.store(self.spool.as_ref().map_or(0, Spool::bytes), Ordering::Relaxed);
+        if self.spool_is_empty() {
+            self.stats.caught_up.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Runs `work` where waiting for the disk is allowed.
