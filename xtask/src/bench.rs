@@ -73,7 +73,8 @@ pub fn bench(options: &Options) -> Result<()> {
     if let Some(old) = old {
         let changes = compare::changes(&old, &report);
         println!("against {}:\n{changes}", old.commits().join(", "));
-        ensure!(!changes.regressed(), "something has become worse");
+        let worse = changes.regressions();
+        ensure!(worse.is_empty(), "become worse: {}", worse.join(", "));
     }
     let failed: Vec<&str> = report.failed().collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
@@ -94,10 +95,14 @@ fn measured(options: &Options, json: &std::path::Path) -> Result<Report> {
     if options.keep && json.exists() {
         report.keep(Report::read(json)?)?;
     }
-    for name in if options.names.is_empty() { &known } else { &options.names } {
+    let names = if options.names.is_empty() { known } else { options.names.clone() };
+    // One that does not compile keeps the others from being compiled with it, not from being compiled.
+    let compiled = measure::prepare(&names).is_ok();
+    for name in &names {
         let runs = options.runs.unwrap_or_else(|| measure::usual_runs(name)).max(1);
+        let prepared = if compiled { Ok(()) } else { measure::prepare(std::slice::from_ref(name)) };
         report.begin(name);
-        match measure::prepare(name) {
+        match prepared {
             Err(error) => report.fail(name, &format!("{error:#}")),
             Ok(()) => {
                 for number in 1..=runs {

@@ -3,25 +3,48 @@
 use std::fmt;
 
 use super::document::shown;
-use super::figures::{Report, is_beside, least_and_greatest};
+use super::figures::{Figure, Report, is_beside, least_and_greatest};
 
 /// Smaller changes of a median are not told: machines drift by as much.
 const NOTABLE: f64 = 0.10;
+/// The same where a single run says nothing of how far runs are apart.
+const NOTABLE_ONCE: f64 = 0.25;
+/// Of each CPU: with more to do than this before it began, a benchmark measured the others too.
+const BUSY: f64 = 0.5;
 
 #[derive(Debug, Default)]
 pub struct Changes {
+    compared: usize,
     /// Worse ones first, the largest change first.
     changes: Vec<Change>,
+    /// What hampers the comparison, a sentence each.
+    caveats: Vec<String>,
     other_machine: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Worse,
+    /// As much as what the machine itself takes for it: told, not put down to us.
+    AsItsFloor,
+    Better,
 }
 
 #[derive(Debug)]
 struct Change {
+    verdict: Verdict,
     bench: String,
     path: String,
-    old: f64,
-    new: f64,
-    worse: bool,
+    old: Figure,
+    new: Figure,
+    /// Of the floor, where both reports have one.
+    floor: Option<f64>,
+}
+
+impl Change {
+    fn relative(&self) -> f64 {
+        relative(self.old.median, self.new.median)
+    }
 }
 
 /// Which way is better, by the unit at the end of a figure's name; counts and settings have no better.
@@ -34,49 +57,137 @@ fn more_is_worse(path: &str) -> Option<bool> {
     matches!(unit, "us" | "ms" | "ns" | "kib" | "mib" | "mb" | "bytes" | "percent").then_some(true)
 }
 
+/// A floor is the machine's, not ours; so is an arm of a benchmark in which nothing of ours runs.
+fn is_ours(path: &str) -> bool {
+    let of_the_machine =
+        |part: &str| part == "nothing" || part.starts_with("empty ") || part.starts_with("floor of ");
+    !is_beside(path) && !path.split('.').any(of_the_machine)
+}
+
+fn relative(old: f64, new: f64) -> f64 {
+    if old == new { 0.0 } else { new / old - 1.0 }
+}
+
+/// Whether every run was above all earlier ones, or below, by more than runs differ.
+fn differ(old: &Figure, new: &Figure) -> bool {
+    let ((least_old, greatest_old), (least_new, greatest_new)) =
+        (least_and_greatest(&old.runs), least_and_greatest(&new.runs));
+    let spread = (greatest_old - least_old).max(greatest_new - least_new);
+    let once = old.runs.len().min(new.runs.len()) < 2;
+    let notable = if once { NOTABLE_ONCE } else { NOTABLE } * old.median.abs();
+    let apart = least_new > greatest_old || greatest_new < least_old;
+    apart && (new.median - old.median).abs() > notable.max(spread)
+}
+
 pub fn changes(old: &Report, new: &Report) -> Changes {
-    let mut changes = Vec::new();
+    let mut told = Changes {
+        caveats: caveats(old, new),
+        other_machine: old.machine != new.machine,
+        ..Changes::default()
+    };
     let all = new.benches.iter().flat_map(|(name, bench)| bench.figures.iter().map(move |f| (name, f)));
-    // A floor is the machine's, not ours.
-    for (bench, (path, now)) in all.filter(|(_, (path, _))| !is_beside(path)) {
+    for (bench, (path, now)) in all.filter(|(_, (path, _))| is_ours(path)) {
         let Some(more_is_worse) = more_is_worse(path) else { continue };
         let Some(before) = old.figure(bench, path) else { continue };
-        let ((least_old, greatest_old), (least_new, greatest_new)) =
-            (least_and_greatest(&before.runs), least_and_greatest(&now.runs));
-        let apart = least_new > greatest_old || greatest_new < least_old;
-        let (was, is) = (before.median, now.median);
-        if apart && (is - was).abs() > NOTABLE * was.abs() {
-            let worse = (is > was) == more_is_worse;
-            changes.push(Change { bench: bench.clone(), path: path.clone(), old: was, new: is, worse });
+        told.compared += 1;
+        if !differ(before, now) {
+            continue;
+        }
+        let floors = old.floor(bench, path).zip(new.floor(bench, path));
+        let floor =
+            floors.filter(|(was, _)| was.median > 0.0).map(|(was, is)| relative(was.median, is.median));
+        let change = relative(before.median, now.median);
+        let beside_floor = floor.map_or(change, |floor| (1.0 + change) / (1.0 + floor) - 1.0);
+        let verdict = match beside_floor {
+            beside if beside.abs() < NOTABLE || beside.signum() != change.signum() => Verdict::AsItsFloor,
+            beside if (beside > 0.0) == more_is_worse => Verdict::Worse,
+            _ => Verdict::Better,
+        };
+        let (bench, path, old, new) = (bench.clone(), path.clone(), before.clone(), now.clone());
+        told.changes.push(Change { verdict, bench, path, old, new, floor });
+    }
+    let size = |change: &Change| change.relative().abs();
+    told.changes.sort_by(|a, b| a.verdict.cmp(&b.verdict).then(size(b).total_cmp(&size(a))));
+    told
+}
+
+fn caveats(old: &Report, new: &Report) -> Vec<String> {
+    let mut caveats = Vec::new();
+    if old.machine != new.machine {
+        caveats.push(format!("measured on another machine, so not held against this one: {}", old.machine));
+    }
+    let cpus = std::thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64);
+    for (name, now) in &new.benches {
+        let Some(before) = old.benches.get(name) else {
+            caveats.push(format!("{name}: not measured before"));
+            continue;
+        };
+        for (when, load) in [("before", before.load_average), ("now", now.load_average)] {
+            if load > BUSY * cpus {
+                caveats.push(format!("{name}: the machine was busy {when}, load average {load}"));
+            }
+        }
+        if let Some(why) = &now.skipped {
+            caveats.push(format!("{name}: skipped now: {why}"));
+        }
+        // A benchmark that failed or was skipped altogether says so itself.
+        let gone = before.figures.keys().filter(|path| is_ours(path) && !now.figures.contains_key(*path));
+        let gone: Vec<&str> = gone.map(String::as_str).collect();
+        if !gone.is_empty() && !now.figures.is_empty() {
+            caveats.push(format!("{name}: measured before and not now: {}", gone.join(", ")));
         }
     }
-    let size = |change: &Change| ((change.new - change.old) / change.old).abs();
-    changes.sort_by(|a, b| b.worse.cmp(&a.worse).then(size(b).total_cmp(&size(a))));
-    Changes { changes, other_machine: old.machine != new.machine }
+    caveats
 }
 
 impl Changes {
-    /// Whether something became worse on the same machine; another machine's figures only inform.
-    pub fn regressed(&self) -> bool {
-        !self.other_machine && self.changes.iter().any(|change| change.worse)
+    /// What became worse on the same machine; another machine's figures only inform.
+    pub fn regressions(&self) -> Vec<String> {
+        let worse = |change: &&Change| !self.other_machine && change.verdict == Verdict::Worse;
+        let name = |change: &Change| format!("{} {}", change.bench, change.path);
+        self.changes.iter().filter(worse).map(name).collect()
+    }
+
+    fn count(&self, verdict: Verdict) -> usize {
+        self.changes.iter().filter(|change| change.verdict == verdict).count()
     }
 }
 
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.other_machine {
-            writeln!(f, "(measured on another machine: not held against this one)")?;
+        for caveat in &self.caveats {
+            writeln!(f, "note: {caveat}")?;
         }
-        if self.changes.is_empty() {
-            return writeln!(f, "no change beyond the spread");
+        for change in &self.changes {
+            let Change { verdict, bench, path, old, new, floor } = change;
+            let verdict = match verdict {
+                Verdict::Worse => "WORSE ",
+                Verdict::AsItsFloor => "drift ",
+                Verdict::Better => "better",
+            };
+            let percent = change.relative() * 100.0;
+            let (old, new) = (with_spread(path, old), with_spread(path, new));
+            write!(f, "{verdict} {bench} {path}: {old} -> {new} ({percent:+.0}%")?;
+            match floor {
+                Some(floor) => writeln!(f, ", its floor {:+.0}%)", floor * 100.0)?,
+                None => writeln!(f, ")")?,
+            }
         }
-        for Change { bench, path, old, new, worse } in &self.changes {
-            let verdict = if *worse { "WORSE " } else { "better" };
-            let percent = (new / old - 1.0) * 100.0;
-            let (old, new) = (shown(path, *old), shown(path, *new));
-            writeln!(f, "{verdict} {bench} {path}: {old} -> {new} ({percent:+.0}%)")?;
-        }
-        Ok(())
+        let [worse, drift, better] =
+            [Verdict::Worse, Verdict::AsItsFloor, Verdict::Better].map(|verdict| self.count(verdict));
+        writeln!(
+            f,
+            "{} figures compared: {worse} worse, {better} better, {drift} as their floors",
+            self.compared
+        )
+    }
+}
+
+fn with_spread(path: &str, figure: &Figure) -> String {
+    let (least, greatest) = least_and_greatest(&figure.runs);
+    match figure.runs.len() {
+        0 | 1 => shown(path, figure.median),
+        _ => format!("{} [{} – {}]", shown(path, figure.median), shown(path, least), shown(path, greatest)),
     }
 }
 
@@ -86,32 +197,113 @@ mod tests {
 
     use super::*;
 
-    fn report(machine: &str, values: &[(f64, f64)]) -> Report {
+    /// One benchmark of which each run measured `us`, beside a floor, and `rows` a second.
+    fn report(machine: &str, runs: &[(f64, f64, f64)]) -> Report {
         let mut report = Report { machine: machine.into(), ..Report::default() };
-        for (us, rows) in values {
-            report.add("b", &json!({"a": {"us": us, "floor_us": us, "count": us}, "rows_per_s": rows}));
+        for (us, floor_us, rows) in runs {
+            report.add("b", &json!({"a": {"us": us, "floor_us": floor_us, "count": us}, "rows_per_s": rows}));
         }
         report
     }
 
+    fn runs(us: [f64; 3]) -> Report {
+        report("m", &us.map(|us| (us, 50.0, 10.0)))
+    }
+
     #[test]
     fn only_what_the_spread_does_not_explain_is_told() {
-        let old = report("m", &[(100.0, 10.0), (110.0, 10.0), (120.0, 10.0)]);
-        assert!(!changes(&old, &report("m", &[(119.0, 10.0), (150.0, 10.0), (160.0, 10.0)])).regressed());
-        let worse = changes(&old, &report("m", &[(130.0, 20.0), (150.0, 20.0), (160.0, 20.0)]));
-        assert!(worse.regressed());
-        let text = worse.to_string();
+        let old = runs([100.0, 110.0, 120.0]);
+        assert_eq!(changes(&old, &runs([119.0, 150.0, 160.0])).regressions().len(), 0, "ranges meet");
+        assert_eq!(changes(&old, &runs([121.0, 135.0, 170.0])).regressions().len(), 0, "runs differ by more");
+        assert_eq!(changes(&runs([100.0; 3]), &runs([109.0; 3])).regressions().len(), 0, "less than a tenth");
+        let worse = changes(&old, &runs([140.0, 150.0, 160.0]));
+        assert_eq!(worse.regressions().len(), 1);
         assert_eq!(
-            text,
-            "WORSE  b a.us: 110 µs -> 150 µs (+36%)\nbetter b rows_per_s: 10.0/s -> 20.0/s (+100%)\n"
+            worse.to_string(),
+            "WORSE  b a.us: 110 µs [100 µs – 120 µs] -> 150 µs [140 µs – 160 µs] (+36%, its floor +0%)\n\
+             2 figures compared: 1 worse, 0 better, 0 as their floors\n"
         );
     }
 
     #[test]
+    fn a_single_run_knows_no_spread_and_has_to_differ_by_more() {
+        let single = |us| report("m", &[(us, 50.0, 10.0)]);
+        assert_eq!(changes(&single(100.0), &single(124.0)).regressions().len(), 0);
+        assert_eq!(changes(&single(100.0), &single(126.0)).regressions().len(), 1);
+        assert_eq!(changes(&runs([100.0; 3]), &single(124.0)).regressions().len(), 0);
+        assert_eq!(changes(&runs([100.0; 3]), &runs([124.0; 3])).regressions().len(), 1);
+    }
+
+    #[test]
     fn fewer_rows_a_second_are_worse_and_other_machines_only_inform() {
-        let old = report("m", &[(1.0, 10.0)]);
-        assert!(changes(&old, &report("m", &[(1.0, 5.0)])).regressed());
-        assert!(!changes(&old, &report("n", &[(1.0, 5.0)])).regressed());
-        assert_eq!(changes(&old, &old).to_string(), "no change beyond the spread\n");
+        let old = report("m", &[(1.0, 1.0, 10.0)]);
+        assert_eq!(changes(&old, &report("m", &[(1.0, 1.0, 5.0)])).regressions().len(), 1);
+        let faster = changes(&old, &report("m", &[(1.0, 1.0, 20.0)]));
+        assert_eq!(
+            (faster.regressions().len(), faster.to_string()),
+            (
+                0,
+                "better b rows_per_s: 10.0/s -> 20.0/s (+100%)\n2 figures compared: 0 worse, 1 better, 0 as their floors\n"
+                    .into()
+            )
+        );
+        let elsewhere = changes(&old, &report("n", &[(1.0, 1.0, 5.0)]));
+        assert_eq!(elsewhere.regressions().len(), 0);
+        assert!(elsewhere.to_string().starts_with("note: measured on another machine"), "{elsewhere}");
+        assert_eq!(
+            changes(&old, &old).to_string(),
+            "2 figures compared: 0 worse, 0 better, 0 as their floors\n"
+        );
+    }
+
+    #[test]
+    fn a_machine_that_became_slower_raises_the_floor_too() {
+        let old = report("m", &[(100.0, 50.0, 10.0)]);
+        let drifted = changes(&old, &report("m", &[(150.0, 74.0, 10.0)]));
+        assert_eq!(drifted.regressions().len(), 0);
+        assert!(drifted.to_string().contains("drift  b a.us: 100 µs -> 150 µs (+50%, its floor +48%)"));
+        assert_eq!(changes(&old, &report("m", &[(150.0, 60.0, 10.0)])).regressions().len(), 1);
+        let faster = changes(&old, &report("m", &[(60.0, 30.0, 10.0)])).to_string();
+        assert!(faster.contains("drift  b a.us") && faster.contains("0 worse, 0 better"), "{faster}");
+        assert_eq!(
+            changes(&old, &report("m", &[(100.0, 90.0, 10.0)])).regressions().len(),
+            0,
+            "a floor alone"
+        );
+    }
+
+    #[test]
+    fn what_runs_without_us_is_not_ours() {
+        let measured = |ns: f64| {
+            let mut report = Report::default();
+            let arm = json!({"slower_ns": ns});
+            report.add(
+                "ebpf",
+                &json!({"nothing": arm, "empty sched_switch": arm, "floor of x": arm, "y": arm}),
+            );
+            report
+        };
+        let told = changes(&measured(100.0), &measured(200.0));
+        assert_eq!((told.compared, told.regressions()), (1, vec!["ebpf y.slower_ns".to_owned()]), "{told}");
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_told() {
+        let old = runs([100.0; 3]);
+        let mut new = Report { machine: "m".into(), ..Report::default() };
+        new.add("b", &json!({"rows_per_s": 10}));
+        new.add("c", &json!({"us": 1}));
+        new.skip("b", "no database");
+        let Some(bench) = new.benches.get_mut("b") else { panic!("b was added") };
+        bench.load_average = 1e6;
+        let told = changes(&old, &new).to_string();
+        for note in [
+            "b: the machine was busy now, load average 1000000",
+            "b: skipped now: no database",
+            "b: measured before and not now: a.count, a.us",
+            "c: not measured before",
+        ] {
+            assert!(told.contains(&format!("note: {note}\n")), "{told}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use super::figures::{Bench, Figure, Report, floor_of, is_beside, least_and_greatest};
+use super::figures::{Bench, Figure, Report, is_beside, least_and_greatest};
 use super::goals::{Goal, ROWS, Row};
 use super::peers;
 use crate::step::root;
@@ -83,7 +83,7 @@ pub fn every_figure(report: &Report) -> String {
     let mut rows = Vec::new();
     for (name, bench) in &report.benches {
         for (path, figure) in bench.figures.iter().filter(|(path, _)| !is_beside(path)) {
-            let floor = report.figure(name, &floor_of(path));
+            let floor = report.floor(name, path);
             let [median, spread, floor, ratio] = cells(path, figure, floor);
             rows.push(vec![name.clone(), path.clone(), median, spread, floor, ratio]);
         }
@@ -93,7 +93,7 @@ pub fn every_figure(report: &Report) -> String {
 
 fn told(report: &Report, row: &Row) -> Option<Vec<String>> {
     let figure = report.figure(row.bench, row.path)?;
-    let floor = report.figure(row.bench, &row.floor.map_or_else(|| floor_of(row.path), str::to_owned));
+    let floor = report.floor(row.bench, row.path);
     let [median, spread, floor_cell, ratio] = cells(row.path, figure, floor);
     let (goal, met) = match row.goal {
         Goal::AtMost(most) => (format!("≤ {}", shown(row.path, most)), Some(figure.median <= most)),

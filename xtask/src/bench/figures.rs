@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::goals::ROWS;
 use crate::step::output;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ impl PartialEq for Since {
     }
 }
 
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     pub median: f64,
     /// One value for each run.
@@ -136,10 +137,16 @@ impl Report {
     pub fn figure(&self, bench: &str, path: &str) -> Option<&Figure> {
         self.benches.get(bench)?.figures.get(path)
     }
+
+    /// What stands for the least that `path` could be, measured in the same run.
+    pub fn floor(&self, bench: &str, path: &str) -> Option<&Figure> {
+        let named = ROWS.iter().find(|row| (row.bench, row.path) == (bench, path)).and_then(|row| row.floor);
+        self.figure(bench, &named.map_or_else(|| floor_of(path), str::to_owned))
+    }
 }
 
 /// Where a figure's floor is, if its benchmark measured one.
-pub fn floor_of(path: &str) -> String {
+fn floor_of(path: &str) -> String {
     match path.rsplit_once('.') {
         Some((object, name)) => format!("{object}.floor_{name}"),
         None => format!("floor_{path}"),

@@ -47,14 +47,16 @@ pub fn usual_runs(name: &str) -> usize {
     }
 }
 
-/// Compiles what the benchmark needs, so that no compiler runs beside it.
-pub fn prepare(name: &str) -> Result<()> {
-    if name == PAGE {
+/// Compiles what benchmarks need, so that no compiler runs beside one. All at once: they share nearly everything, and
+/// the server, which the page is served by, comes with them.
+pub fn prepare(names: &[String]) -> Result<()> {
+    let in_rust: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != PAGE).collect();
+    if in_rust.is_empty() {
         return build::build().map(drop);
     }
-    let mut compile = cargo_bench(name);
+    let mut compile = cargo_bench(&in_rust);
     compile.arg("--no-run");
-    quiet(&format!("Compiling bench {name}"), compile)
+    quiet(&format!("Compiling bench {}", in_rust.join(", ")), compile)
 }
 
 pub fn run(name: &str, number: usize, runs: usize, length: &Length) -> Result<Outcome> {
@@ -63,7 +65,7 @@ pub fn run(name: &str, number: usize, runs: usize, length: &Length) -> Result<Ou
         (folder.join(format!("{name}.{number}.json")), folder.join(format!("{name}.{number}.log")));
     let _ = fs::remove_file(&file);
     let output = File::create(&log).with_context(|| log.display().to_string())?;
-    let mut benchmark = measuring(name, &file, length)?;
+    let mut benchmark = measuring(name, &file, length);
     benchmark.stdout(output.try_clone()?).stderr(output);
     let title = format!("{name}, run {number} of {runs}");
     let status = run_within(&title, benchmark, length.patience());
@@ -90,22 +92,26 @@ fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn measuring(name: &str, file: &Path, length: &Length) -> Result<Command> {
+fn measuring(name: &str, file: &Path, length: &Length) -> Command {
     if name == PAGE {
         let mut page = npm(&["run", "--silent", "bench", "--", "--json"]);
         page.arg(file)
             .args(["--minutes", &length.minutes.to_string()])
-            .env("PERFWATCH_BINARY", build::build()?);
-        return Ok(page);
+            .env("PERFWATCH_BINARY", root().join("target/release/perfwatch"));
+        return page;
     }
-    let mut bench = cargo_bench(name);
+    let mut bench = cargo_bench(&[name]);
     bench.arg("--").arg("--json").arg(file);
     if name == "history" && !length.full {
         bench.args(["--interval", "30"]);
     }
-    Ok(bench)
+    bench
 }
 
-fn cargo_bench(name: &str) -> Command {
-    command("cargo", &["bench", "--quiet", "--locked", "--package", "perfwatch", "--bench", name])
+fn cargo_bench(names: &[&str]) -> Command {
+    let mut bench = command("cargo", &["bench", "--quiet", "--locked", "--package", "perfwatch"]);
+    for name in names {
+        bench.args(["--bench", name]);
+    }
+    bench
 }
