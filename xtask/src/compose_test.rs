@@ -18,7 +18,7 @@ use stack::Stack;
 /// Start docker-compose.yml for real, kill its database and look for losses
 ///
 /// Builds the images, starts the services, logs in through nginx, looks for the host's numbers, and kills the
-/// database: every tick must be in it afterwards. Then again with docker-compose.least-privilege.yml. Uses the
+/// database: every tick must be in it afterwards. Backs up and restores as docs/deployment.md says. Then again with docker-compose.least-privilege.yml. Uses the
 /// Docker that runs here. Where none does, root on Debian gets one of its own for the time of the
 /// test: Debian's docker.io unpacked in the cache directory ($XDG_CACHE_HOME/perfwatch), with base images made
 /// from Debian's packages and this machine's compilers in place of the ones that would be pulled.
@@ -45,6 +45,7 @@ pub fn compose_test(options: &Options) -> Result<()> {
         passed += checks::images(&stack)?;
         passed += checks::front_end(&stack)?;
         passed += checks::outage(&stack, Duration::from_secs(options.outage))?;
+        passed += checks::backup(&stack)?;
     }
     {
         let stack = Stack::start(&engine, &["docker-compose.least-privilege.yml"])?;

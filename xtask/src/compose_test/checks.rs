@@ -1,14 +1,16 @@
 //! What must hold of the running containers, told one line each.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::client::Client;
 use super::engine::Engine;
 use super::stack::Stack;
+use crate::step::root;
 
 const LARGEST_BACKEND: u64 = 40_000_000;
 
@@ -56,13 +58,13 @@ pub fn front_end(stack: &Stack<'_>) -> Result<u32> {
 }
 
 fn of_the_host(documents: &Value) -> Result<String> {
-    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    let memory = fs::read_to_string("/proc/meminfo")?;
     let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).context("no MemTotal")?;
     let total: u64 = total.trim().trim_end_matches(" kB").trim().parse()?;
     let seen = documents["memory"]["total_bytes"].as_u64();
     ensure!(seen == Some(total * 1024), "memory: {seen:?} instead of {total} KiB");
 
-    let text = std::fs::read_to_string("/proc/net/dev")?;
+    let text = fs::read_to_string("/proc/net/dev")?;
     let names = text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()));
     // Those of containers come and go.
     let here: BTreeSet<String> = names.filter(|n| !n.starts_with("veth") && !n.starts_with("br-")).collect();
@@ -137,6 +139,42 @@ pub fn outage(stack: &Stack<'_>, away: Duration) -> Result<u32> {
     Ok(3)
 }
 
+/// What docs/deployment.md tells to type brings back every snapshot and account.
+pub fn backup(stack: &Stack<'_>) -> Result<u32> {
+    let document = fs::read_to_string(root().join("docs/deployment.md"))?;
+    let lines = backup_lines(&document);
+    let [dump, restore @ ..] = &lines[..] else { bail!("docs/deployment.md has no backup") };
+    let folder = root().join("target/compose-backup");
+    fs::create_dir_all(&folder)?;
+    let newest = stack.sql("select max(timestamp) from metrics_snapshots")?;
+    let stored =
+        || stack.sql(&format!("select count(*) from metrics_snapshots where timestamp <= '{newest}'"));
+    let (kept, accounts) = (stored()?, stack.sql("select count(*) from users")?);
+    stack.type_in(&folder, dump)?;
+    stack.sql("truncate metrics_snapshots")?;
+    for line in restore {
+        stack.type_in(&folder, line)?;
+    }
+    let again = stored()?;
+    ensure!(again == kept && kept != "0", "{kept} snapshots before, {again} after it was restored");
+    ensure!(stack.sql("select count(*) from users")? == accounts, "accounts are missing");
+    let client = stack.client();
+    stack.wait("/health after restoring", Duration::from_secs(60), || {
+        client.json("/health").ok().filter(|health| health["status"] == "healthy")
+    })?;
+    let bytes = fs::metadata(folder.join("perfwatch.dump"))?.len();
+    fs::remove_dir_all(folder)?;
+    passed("a backup is restored as the document says", format_args!("{again} rows of {bytes} bytes"));
+    Ok(1)
+}
+
+/// The lines for compose under the heading on backups: first the backup, then how it is restored.
+fn backup_lines(document: &str) -> Vec<&str> {
+    let (_, section) = document.split_once("\n## Backup").unwrap_or_default();
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    section.lines().filter(|line| line.starts_with("docker compose ")).collect()
+}
+
 /// Seconds from one RFC 3339 time to a later one, less than a day apart.
 fn between(from: &str, to: &str) -> i64 {
     let second_of_day = |timestamp: &str| {
@@ -174,6 +212,17 @@ pub fn timescaledb(engine: &Engine) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_document_on_deployment_tells_how_to_back_up_and_restore() {
+        let document = fs::read_to_string(root().join("docs/deployment.md")).unwrap();
+        let lines = backup_lines(&document);
+        assert!(
+            lines.len() >= 4 && lines[0].contains("pg_dump") && lines[2].contains("pg_restore"),
+            "{lines:?}"
+        );
+        assert!(backup_lines("# Nothing").is_empty());
+    }
 
     #[test]
     fn midnight_is_passed() {

@@ -1,6 +1,7 @@
 //! The containers of docker-compose.yml, built, started, and taken away again.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::client::Client;
 use super::engine::{Engine, answer};
-use crate::step::run;
+use crate::step::{root, run};
 
 /// Not the name an installation uses: its volumes are not ours to remove.
 const PROJECT: &str = "perfwatch-test";
@@ -66,6 +67,24 @@ impl<'a> Stack<'a> {
             // A developer's .env must not change what is tested.
             .env("COMPOSE_DISABLE_ENV_FILE", "1");
         compose
+    }
+
+    /// Types a command line of a document, in a folder of its own.
+    pub fn type_in(&self, folder: &Path, line: &str) -> Result<()> {
+        let compose = self.compose(&[]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(folder);
+        for (name, value) in compose.get_envs() {
+            shell.env(name, value.unwrap_or_default());
+        }
+        let files: Vec<_> = self.files.iter().map(|file| root().join(file).display().to_string()).collect();
+        shell.env("COMPOSE_PROJECT_NAME", PROJECT).env("COMPOSE_FILE", files.join(":"));
+        // The engine may be one that was only unpacked.
+        if let Some(folder) = Path::new(compose.get_program()).parent() {
+            let path = std::env::var("PATH").unwrap_or_default();
+            shell.env("PATH", format!("{}:{path}", folder.display()));
+        }
+        answer(shell).map(drop).with_context(|| line.to_owned())
     }
 
     pub fn ask(&self, arguments: &[&str]) -> Result<String> {
