@@ -44,8 +44,10 @@ describe('extract', () => {
   it('finds numbers of the other types at any depth, but not inside histograms', () => {
     const out = series({
       scheduler: { run_queue: { p99_us: 12, histogram: { scheme: 'log16', buckets: [[1, 2]], count: 2 } } },
+      handles: { open: 3 },
     } as unknown as Documents);
     expect(out['scheduler.run_queue.p99_us']).toBe(12);
+    expect(out['handles.open']).toBe(3);
     expect(Object.keys(out).some((key) => key.includes('buckets'))).toBe(false);
   });
 });

@@ -39,6 +39,9 @@ function* perfEvents(document: Documents['perf_events']): Generator<Pair> {
   for (const cpu of document.per_cpu ?? []) yield [`perf_events.ipc.${cpu.cpu.toString()}`, cpu.ipc];
 }
 
+/** Documents whose series get their names here; the numbers of all others go by their paths. */
+const named = new Set(['cpu', 'memory', 'network', 'disk', 'perf_events', 'memory_bandwidth', 'processes']);
+
 /** `block_io.devices.vda.read.from_queue.p99_us` is the deepest. */
 const DEPTH = 6;
 
@@ -60,8 +63,9 @@ export function* extract(data: Documents): Generator<Pair> {
   for (const [name, device] of Object.entries(disk?.devices ?? {})) yield* fields(`disk.${name}`, device);
   yield* perfEvents(data.perf_events);
   yield* memoryBandwidth(data.memory_bandwidth);
-  for (const type of ['scheduler', 'tcp', 'pressure', 'block_io'] as const)
-    yield* nested(type, data[type], DEPTH);
+  for (const [type, document] of Object.entries(data)) {
+    if (!named.has(type)) yield* nested(type, document, DEPTH);
+  }
 }
 
 function* memoryBandwidth(document: Documents['memory_bandwidth']): Generator<Pair> {
