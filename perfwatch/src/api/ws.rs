@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
@@ -84,6 +85,8 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
     })?;
     let protocol_token = token_of_protocol(request.headers());
     let token = parameters.token.as_deref().or(protocol_token.as_deref()).ok_or(Error::NotAuthenticated)?;
+    // From before the token is looked at: one that dies while the stream begins must end it, too.
+    let revocations = state.auth.revocations();
     let identity = state.auth.authenticate(token).await?;
     if !may_read(&identity) {
         return Err(Error::Forbidden(NO_SCOPE));
@@ -105,7 +108,8 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         // Both count this stream among the connections until it ends.
         let _held = (slot, alive);
         if let Ok(upgraded) = upgrading.await {
-            Stream::open(state, upgraded).await.run(identity, backfill).await;
+            let ended = ended(&state, identity, revocations);
+            Stream::open(state, upgraded).await.run(ended, backfill).await;
         }
     });
 
@@ -154,9 +158,13 @@ fn accept_key(request: &Request) -> Result<HeaderValue, Error> {
 }
 
 /// Completes when the token has expired or was ended, or the server stops.
-fn ended(state: AppState, identity: Identity) -> impl Future<Output = End> {
+fn ended(
+    state: &AppState,
+    identity: Identity,
+    mut revocations: watch::Receiver<u64>,
+) -> impl Future<Output = End> + use<> {
+    let state = state.clone();
     let mut shutdown = state.shutdown.clone();
-    let mut revocations = state.auth.revocations();
     let lifetime = (identity.expires_at() - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
     let revoked = async move {
         while revocations.changed().await.is_ok() {
@@ -208,8 +216,7 @@ impl Stream {
         Self { state, socket }
     }
 
-    async fn run(mut self, identity: Identity, backfill: usize) {
-        let ended = ended(self.state.clone(), identity);
+    async fn run(mut self, ended: impl Future<Output = End>, backfill: usize) {
         let (past, updates) = self.state.hub.subscribe_with_backfill(backfill);
         let end = match self.send_history(backfill > 0, &past).await {
             Ok(()) => {

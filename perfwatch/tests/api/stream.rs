@@ -241,6 +241,24 @@ async fn an_expired_token_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn a_token_that_dies_while_streams_begin_leaves_none_open() {
+    let Some(server) = start().await else { return };
+    for _ in 0..5 {
+        let token = server.token().await;
+        let url = url(&server, &format!("?token={token}"));
+        let begun = futures_util::future::join_all((0..8).map(|_| connect_async(&url)));
+        let logout = server.send_as(&token, reqwest::Method::POST, "/api/auth/logout", &Value::Null);
+        for begun in tokio::join!(begun, logout).0 {
+            match begun {
+                Ok((mut socket, _)) => assert_eq!(close_code(&mut socket).await, 4001),
+                Err(Error::Http(refusal)) => assert_eq!(refusal.status(), 401),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn logout_and_a_new_password_end_streams_of_that_token_only() {
     let Some(server) = start().await else { return };
     let (token, other) = (server.token().await, server.token().await);
