@@ -52,6 +52,17 @@ describe('timelineOption', () => {
     expect(drawn({ series: [] }).yAxis.max).toBeGreaterThan(0);
   });
 
+  it('leaves out what a stack has nothing of, but for its ground', () => {
+    const kinds = [
+      { ...input.series[0]!, name: 'a', values: [0, 0] },
+      { ...input.series[0]!, name: 'b', values: [0, 0.1] },
+      { ...input.series[0]!, name: 'c', values: [0, NaN] },
+    ];
+    const names = (stacked: boolean) => drawn({ series: kinds, stacked }).series.map(({ id }) => id);
+    expect(names(true)).toEqual(['line:a', 'line:b']);
+    expect(names(false)).toEqual(['line:a', 'line:b', 'line:c']);
+  });
+
   it('makes room for the sum of stacked series', () => {
     const two = [
       { ...input.series[0]!, name: 'a' },

@@ -143,6 +143,15 @@ function bandSeries(series: SeriesData, input: TimelineInput) {
   ];
 }
 
+/** Kinds of a stack that there was nothing of: their line would only hide the one below. The first is the ground. */
+function isBare(series: SeriesData, input: TimelineInput, order: number): boolean {
+  if (input.stacked !== true || order === 0) return false;
+  const { values } = series;
+  let i = 0;
+  while (i < values.length && finite(values[i]) === 0) i += 1;
+  return i === values.length;
+}
+
 /** Fewer labels where there is little room for them. */
 function splits(span: Span): number {
   return span.to - span.from > 26 * 3_600_000 ? 4 : 5;
@@ -189,9 +198,8 @@ export function timelineOption(input: TimelineInput): EChartsCoreOption {
       },
       splitLine: { lineStyle: { color: palette.line, opacity: 0.6 } },
     },
-    series: input.series.flatMap((series, order) => [
-      ...bandSeries(series, input),
-      lineSeries(series, input, order),
-    ]),
+    series: input.series.flatMap((series, order) =>
+      isBare(series, input, order) ? [] : [...bandSeries(series, input), lineSeries(series, input, order)],
+    ),
   };
 }
