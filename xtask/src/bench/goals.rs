@@ -81,7 +81,7 @@ pub const ROWS: &[Row] = &[
     row("history", "sqlite.writing_per_s", "snapshots written on SQLite", AtLeast(100_000.0 / 60.0)),
     row("history", "postgresql.writing_per_s", "snapshots written on PostgreSQL", AtLeast(100_000.0 / 60.0)),
     row("page", "busy_percent", "main thread busy at 1 s ticks (floor: parsing the messages)", AtMost(10.0)),
-    row("page", "heap_slope_kib_per_hour", "heap, change while watched", Goal::None),
+    row("page", "heap_slope_kib_per_hour", "heap, change over an hour of ticks", Goal::None),
     row("page", "interactive_ms", "open to interactive", AtMost(1000.0)),
     row("page", "first_load_gzip_kib", "script before charts, compressed", AtMost(250.0)),
 ];
