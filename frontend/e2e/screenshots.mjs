@@ -3,7 +3,8 @@
  * A quiet minute and a half, then as long with hogs and a writer, so that the comparison has something to compare.
  */
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Browser } from './harness/browser.mjs';
@@ -34,16 +35,43 @@ class Writer {
   }
 }
 
+/** A control group with a name worth a picture, where one may be made. */
+class Slice {
+  static async make(name) {
+    const slice = new Slice();
+    const root = ['/sys/fs/cgroup', '/sys/fs/cgroup/memory'].find((one) =>
+      existsSync(path.join(one, 'cgroup.procs')),
+    );
+    slice.folder = path.join(root ?? '/nonexistent', name);
+    slice.made = await mkdir(slice.folder).then(
+      () => true,
+      () => false,
+    );
+    return slice;
+  }
+
+  async add({ pid }) {
+    if (this.made) await writeFile(path.join(this.folder, 'cgroup.procs'), String(pid));
+  }
+
+  async stop() {
+    if (this.made) await rmdir(this.folder);
+  }
+}
+
 const at = (ms) => new Date(Math.round(ms / 1000) * 1000).toISOString();
 
 const server = await Server.start();
 const browser = await Browser.launch();
 const load = [];
+const slice = await Slice.make('media.slice');
 try {
   const session = await server.login();
   await sleep(PHASE_MS);
   const loaded = Date.now();
-  load.push(await NamedHog.start('encode'), await NamedHog.start('compress'), await Writer.start());
+  load.push(await NamedHog.start('encode'), await NamedHog.start('compress'));
+  for (const hog of load) await slice.add(hog);
+  load.push(await Writer.start());
   await sleep(PHASE_MS);
 
   const ranges = { from: at(loaded + 5000), to: at(Date.now() - 5000) };
@@ -81,6 +109,7 @@ try {
   }
 } finally {
   await Promise.all(load.map((one) => one.stop()));
+  await slice.stop();
   await browser.close();
   await server.stop();
 }
