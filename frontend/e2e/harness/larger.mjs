@@ -1,6 +1,6 @@
-/** Documents of a larger machine than a test may use, made of the real ones as they come in. Each runs in the page. */
+/** A larger machine than a test may use, made of what the real one says. */
 
-/** The CPU has `count` cores, in the order of their number from idle to busy. */
+/** Runs in the page: the CPU has `count` cores, in the order of their number from idle to busy. */
 export function manyCores(count) {
   const Native = window.WebSocket;
   const spread = ({ data }) => {
@@ -20,31 +20,24 @@ export function manyCores(count) {
 }
 
 /**
- * Each tick lists `count` processes, made of those that the server lists. So many are not on any
- * machine a test may use, and the server sends only the busiest; the table must bear them all the same.
+ * The list of all processes has `count`, made of those that the server lists: so many are not on any machine that a
+ * test may use. For a page that is not open yet.
  */
-export function manyProcesses(count) {
-  const Native = window.WebSocket;
-  const multiply = (text) => {
-    const message = JSON.parse(text);
-    const listed = message.data?.processes?.top ?? [];
-    if (listed.length === 0) return text;
-    message.data.processes.top = Array.from({ length: count }, (_, i) => {
-      const row = listed[i % listed.length];
-      const share = (count - i) / count;
+export async function manyProcesses(page, count) {
+  const multiply = async (route) => {
+    const list = await (await route.fetch()).json();
+    const processes = Array.from({ length: count }, (_, i) => {
+      const row = list.processes[i % list.processes.length];
       return {
         ...row,
         pid: 100_000 + i,
         comm: `many-${i}`,
-        cpu_percent: (row.cpu_percent ?? 0) * share,
+        cpu_percent: ((row.cpu_percent ?? 0) * (count - i)) / count,
         cgroup: `/many/${i % 100}`,
       };
     });
-    return JSON.stringify(message);
+    await route.fulfill({ json: { ...list, count, processes } });
   };
-  window.WebSocket = class extends Native {
-    set onmessage(handler) {
-      super.onmessage = handler && ((event) => handler({ data: multiply(event.data) }));
-    }
-  };
+  // One under way when its page is left cannot be answered.
+  await page.route('**/api/processes', (route) => multiply(route).catch(() => undefined));
 }

@@ -55,6 +55,34 @@ export class NamedHog {
   }
 }
 
+/** A process with a name of its own that does nothing at all. */
+export class NamedSleeper {
+  #child;
+  #folder;
+
+  static async start(name) {
+    const sleeper = new NamedSleeper();
+    sleeper.#folder = await mkdtemp(path.join(tmpdir(), 'perfwatch-sleeper-'));
+    const program = path.join(sleeper.#folder, name);
+    await copyFile('/bin/sleep', program);
+    sleeper.#child = spawn(program, ['1d'], { stdio: 'ignore' });
+    return sleeper;
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  async stop() {
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      this.#child.kill('SIGKILL');
+      await gone;
+    }
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
 /** A control group with little memory, in which a program is killed by the kernel. */
 export class MemoryCgroup {
   #folder;

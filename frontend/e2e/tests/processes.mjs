@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { NamedHog } from '../harness/load.mjs';
+import { NamedHog, NamedSleeper } from '../harness/load.mjs';
 import { manyProcesses } from '../harness/larger.mjs';
 import { settledState } from '../harness/server.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
@@ -67,6 +67,96 @@ testOnEachStore(
   },
 );
 
+test('a process that sleeps is found by its name, until it is gone', async ({
+  browser,
+  server,
+  session,
+  cleanup,
+}) => {
+  const name = `sleeper-${process.pid % 1e6}`;
+  const sleeper = await NamedSleeper.start(name);
+  cleanup(() => sleeper.stop());
+  // What it did to start is over: the busiest of a tick no longer have it.
+  await eventually('a list in which it does nothing', async () => {
+    const { processes } = await server.call(session, 'GET', `/api/processes?search=${name}`);
+    return processes[0]?.pid === sleeper.pid && (processes[0].context_switches_per_sec ?? 0) === 0;
+  });
+  const page = await browser.page({ server, session });
+  await page.goto('/processes?sort=rss_bytes');
+  await page.getByText(/^[\d,]+ processes/).waitFor();
+  await page.getByLabel('Search processes').fill(name);
+  const row = page.getByRole('row', { name });
+  await row.waitFor();
+  assert.match(await row.innerText(), /[KM]iB/);
+  await page.locator('[role=table][aria-rowcount="2"]').waitFor();
+  await row.getByRole('button', { name }).click();
+  const detail = page.getByRole('complementary');
+  await detail.getByText(String(sleeper.pid)).waitFor();
+  await sleeper.stop();
+  await detail.getByText('It is gone').waitFor();
+  await page.getByText('No listed process matches').waitFor();
+  assert.deepEqual(page.problems, []);
+});
+
+test('all processes are asked for while the page is looked at, one answer at a time', async ({
+  browser,
+  server,
+  session,
+}) => {
+  const page = await browser.page({ server, session });
+  let [asked, underWay, most] = [0, 0, 0];
+  let answer = () => undefined;
+  await page.route('**/api/processes', async (route) => {
+    asked += 1;
+    underWay += 1;
+    most = Math.max(most, underWay);
+    if (asked === 1) await new Promise((resolve) => (answer = resolve));
+    underWay -= 1;
+    await route.continue().catch(() => undefined);
+  });
+  await page.goto('/processes');
+  await eventually('a first question', () => asked === 1);
+  // Ticks go on, and while the server thinks it is asked nothing more.
+  const detail = page.getByText(/^last update/);
+  const before = await detail.innerText();
+  await eventually('a later tick', async () => (await detail.innerText()) !== before);
+  assert.equal(asked, 1);
+  answer();
+  await eventually('a question per tick', () => asked > 3);
+  assert.equal(most, 1);
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByText(/^[\d,]+ processes/).waitFor();
+  await page.getByRole('link', { name: 'Dashboard' }).click();
+  await page.getByRole('button', { name: 'Resume' }).click();
+  await page.locator('#cpu canvas').first().waitFor();
+  const left = asked;
+  const shown = await detail.innerText();
+  await eventually('a later tick', async () => (await detail.innerText()) !== shown);
+  assert.equal(asked, left);
+  assert.deepEqual(page.problems, []);
+});
+
+test('state busiest only: without the list of all processes the table has those of the stream', async ({
+  browser,
+  server,
+  session,
+}) => {
+  if (!(await measured(server, session))) skip('processes are not measured on this machine');
+  const page = await browser.page({ server, session });
+  await page.route('**/api/processes', (route) =>
+    route.fulfill({ status: 500, json: { detail: 'The list broke.' } }),
+  );
+  await page.goto('/processes');
+  await page
+    .getByText('Only the busiest are listed, the others could not be read: The list broke.')
+    .waitFor();
+  const table = page.getByRole('table', { name: 'Processes' });
+  await eventually('rows of the stream', async () => {
+    const rows = Number(await table.getAttribute('aria-rowcount')) - 1;
+    return rows > 0 && rows <= 25;
+  });
+});
+
 test('ten thousand processes are one table of which only what is in sight is drawn', async ({
   browser,
   server,
@@ -75,7 +165,7 @@ test('ten thousand processes are one table of which only what is in sight is dra
   if (!(await measured(server, session))) skip('processes are not measured on this machine');
   const count = 10_000;
   const page = await browser.page({ server, session });
-  await page.addInitScript(manyProcesses, count);
+  await manyProcesses(page, count);
   await page.goto('/processes?sort=pid&order=up');
   const table = page.getByRole('table', { name: 'Processes' });
   await page.locator(`[role=table][aria-rowcount="${count + 1}"]`).waitFor();
@@ -92,5 +182,8 @@ test('ten thousand processes are one table of which only what is in sight is dra
   await page.getByLabel('Search processes').fill('');
   await page.getByLabel('Group by cgroup').check();
   await page.locator(`[role=table][aria-rowcount="${count + 100 + 1}"]`).waitFor();
+  await page.setViewportSize({ width: 390, height: 844 });
+  await eventually('a table that fits a phone', async () => (await table.getByRole('row').count()) < 100);
+  assert.ok((await table.boundingBox()).height < 844);
   assert.deepEqual(page.problems, []);
 });

@@ -235,6 +235,7 @@ export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
 export type Changes = Schemas['Changes'];
 export type Change = Schemas['ChangeDto'];
+export type ProcessList = Schemas['ProcessList'];
 export type ProcessHistory = Schemas['ProcessAnswer'];
 export type Findings = Schemas['Findings'];
 export type Finding = Schemas['FindingDto'];

@@ -1,0 +1,18 @@
+/** Asks for every process at each tick that is shown: not while the page is hidden or paused, and not after it was left. */
+import { onScopeDispose, watch } from 'vue';
+import { useLiveStore } from '@/stores/live';
+import { useProcessesStore } from '@/stores/processes';
+
+export function useAllProcesses() {
+  const live = useLiveStore();
+  const processes = useProcessesStore();
+  watch(
+    () => live.latest?.timestamp,
+    (tick) => {
+      if (tick !== undefined && document.visibilityState === 'visible') void processes.load();
+    },
+    { immediate: true },
+  );
+  onScopeDispose(processes.leave);
+  return processes;
+}
