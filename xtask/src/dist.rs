@@ -63,7 +63,7 @@ pub fn dist(options: &Options) -> Result<()> {
         let machine = architecture.target().split('-').next().unwrap_or_default();
         smoke::check(binary, machine, &version)?;
         made.push(archive(&version, architecture.debian(), binary)?);
-        made.push(package::build(*architecture)?);
+        made.push(package::build(*architecture, &version)?);
     }
     if options.architecture.is_none() {
         println!("SKIPPED: 32-bit ARM: {NO_32_BIT_ARM}");

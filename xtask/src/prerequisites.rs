@@ -134,6 +134,15 @@ const EMULATION: Need = Need {
     arch: &["qemu-user-static"],
 };
 
+/// The same.
+const LINTIAN: Need = Need {
+    what: "Debian's checks of packages",
+    found: || on_path("lintian"),
+    debian: &["lintian"],
+    fedora: &[],
+    arch: &[],
+};
+
 /// What Debian's unpacked engine calls, and what makes base images for it.
 const COMPOSE: &[Need] = &[
     Need {
@@ -276,7 +285,7 @@ pub fn ensure(purpose: Purpose) -> Result<()> {
     let distribution = Distribution::here();
     let may_install = distribution == Distribution::Debian && rustix::process::geteuid().is_root();
     if purpose == Purpose::Dist && may_install {
-        needs.push(&EMULATION);
+        needs.extend([&EMULATION, &LINTIAN]);
     }
     if matches!(purpose, Purpose::Build | Purpose::Test | Purpose::Dist) {
         node(may_install)?;
@@ -389,7 +398,9 @@ mod tests {
 
     #[test]
     fn every_need_has_a_debian_package() {
-        for need in BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS).chain(COMPOSE).chain([&EMULATION]) {
+        for need in
+            BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS).chain(COMPOSE).chain([&EMULATION, &LINTIAN])
+        {
             assert!(!need.debian.is_empty(), "{}", need.what);
         }
     }

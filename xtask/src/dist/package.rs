@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::folder;
+use super::{NAME, folder};
 use crate::cross::Architecture;
 use crate::debian;
 use crate::prerequisites::{self, Purpose};
@@ -15,14 +15,43 @@ use crate::step::{command, output, quiet, root};
 const CARGO_DEB: &str = "3.8.0";
 
 /// Packages the binary that was compiled for `architecture`; the file's name in the folder of downloads.
-pub fn build(architecture: Architecture) -> Result<String> {
+pub fn build(architecture: Architecture, version: &str) -> Result<String> {
     let tool = cargo_deb()?;
+    // Named in perfwatch/Cargo.toml.
+    fs::write(root().join("target/debian-changelog"), changelog(version)?)?;
     let before = packages()?;
     let mut deb = command(&tool.to_string_lossy(), &["--no-build", "--no-strip", "--package", "perfwatch"]);
     deb.args(["--target", architecture.target(), "--output"]).arg(folder());
     quiet(&format!("Packaging for {architecture}"), deb)?;
     let made = packages()?.into_iter().find(|package| !before.contains(package));
-    made.with_context(|| format!("cargo-deb made no package for {architecture}"))
+    let made = made.with_context(|| format!("cargo-deb made no package for {architecture}"))?;
+    lint(&made)?;
+    Ok(made)
+}
+
+/// The package's own history, in Debian's form: that of the program stands beside it.
+fn changelog(version: &str) -> Result<String> {
+    let manifest: toml::Table = fs::read_to_string(root().join("perfwatch/Cargo.toml"))?.parse()?;
+    let maintainer = manifest["package"]["metadata"]["deb"]["maintainer"].as_str();
+    let maintainer = maintainer.context("the package has no maintainer")?;
+    let made = output("git", &["log", "-1", "--format=%cD"]);
+    let made = made.unwrap_or_else(|| "Thu, 01 Jan 1970 00:00:00 +0000".to_owned());
+    Ok(format!(
+        "{NAME} ({version}-1) unstable; urgency=medium\n\n  * What changed is in changelog.gz.\n\n -- {maintainer}  {made}\n"
+    ))
+}
+
+/// Debian's own checks of packages.
+fn lint(package: &str) -> Result<()> {
+    if output("lintian", &["--version"]).is_none() {
+        println!("SKIPPED: lintian on {package}: it is not installed");
+        return Ok(());
+    }
+    let mut lintian = command("lintian", &["--allow-root", "--fail-on", "error"]);
+    lintian.arg(folder().join(package));
+    quiet(&format!("lintian on {package}"), lintian)?;
+    println!("PASS lintian has nothing against {package}");
+    Ok(())
 }
 
 fn packages() -> Result<Vec<String>> {
