@@ -25,12 +25,12 @@ const PAGE: &str = "page";
 ///
 /// Every benchmark measures its floor in the same run: raw preads of the same files, an empty eBPF program, a
 /// SELECT of the same bytes. The table has medians over the runs, the spread from the least to the greatest, the
-/// ratio to the floor, and the goal. Close other programs first; without names it takes about 20 minutes.
+/// ratio to the floor, and the goal. Close other programs first; without names it takes about 25 minutes.
 #[derive(clap::Args)]
 pub struct Options {
     /// Benchmarks to run, all by default
     names: Vec<String>,
-    /// How often each runs [default: tick 3, history 1, the others 2]
+    /// How often each runs [default: history 1, the others 2]
     #[arg(long)]
     runs: Option<usize>,
     /// History of 30 days at a snapshot each 5 s instead of one each 30 s: takes six times as long

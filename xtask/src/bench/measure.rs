@@ -40,11 +40,7 @@ pub enum Outcome {
 /// By how long one takes, so that all of them end within half an hour. Each run has medians of its own; history's
 /// seeds a month first and asks hundreds of questions.
 pub fn usual_runs(name: &str) -> usize {
-    match name {
-        "tick" => 3,
-        "history" => 1,
-        _ => 2,
-    }
+    if name == "history" { 1 } else { 2 }
 }
 
 /// Compiles what benchmarks need, so that no compiler runs beside one. All at once: they share nearly everything, and
