@@ -257,10 +257,10 @@ mod tests {
         for (document, section) in written {
             let text = fs::read_to_string(&document).unwrap();
             let expected = replaced(&text, &section).unwrap();
-            assert_eq!(
-                expected,
-                text,
-                "{}: cargo xtask bench --show --json docs/benchmarks.json --write-docs",
+            // Both are pages long: the command shows the difference better than an assertion does.
+            assert!(
+                expected == text,
+                "{} is old: cargo xtask bench --show --json docs/benchmarks.json --write-docs",
                 document.display()
             );
         }
