@@ -12,14 +12,15 @@ use crate::step::{output, root};
 
 /// Writes the file; its name.
 pub fn write(folder: &Path, version: &str) -> Result<String> {
-    let metadata = output(
-        "cargo",
-        &["metadata", "--format-version=1", "--locked", "--filter-platform=x86_64-unknown-linux-gnu"],
-    );
-    let metadata: Value = serde_json::from_str(&metadata.context("cargo metadata failed")?)?;
+    let server = metadata("Cargo.toml", "x86_64-unknown-linux-gnu")?;
+    let programs = metadata("perfwatch-ebpf/Cargo.toml", "bpfel-unknown-none")?;
     let lock: Value = serde_json::from_str(&fs::read_to_string(root().join("frontend/package-lock.json"))?)?;
-    let mut components = crates(&metadata)?;
+    let mut components = crates(&server, NAME)?;
+    // What is linked into the eBPF objects, which the server carries.
+    components.extend(crates(&programs, "perfwatch-ebpf")?);
     components.extend(npm_packages(&lock)?);
+    let mut named = BTreeSet::new();
+    components.retain(|component| named.insert(component["purl"].to_string()));
     let bill = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -37,16 +38,25 @@ pub fn write(folder: &Path, version: &str) -> Result<String> {
     Ok(file)
 }
 
-/// The crates that are linked into the server: what it needs and what those need, without tests and builds.
-fn crates(metadata: &Value) -> Result<Vec<Value>> {
+/// What cargo knows of the packages of a workspace, for one target.
+fn metadata(manifest: &str, target: &str) -> Result<Value> {
+    let (manifest, platform) = (root().join(manifest), format!("--filter-platform={target}"));
+    let manifest = manifest.display().to_string();
+    let options = ["metadata", "--format-version=1", "--locked", &platform, "--manifest-path", &manifest];
+    let metadata = output("cargo", &options).with_context(|| format!("cargo metadata of {manifest}"))?;
+    Ok(serde_json::from_str(&metadata)?)
+}
+
+/// The crates that are linked into `program`: what it needs and what those need, without tests and builds.
+fn crates(metadata: &Value, program: &str) -> Result<Vec<Value>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let packages = metadata["packages"].as_array().context("no packages")?;
     let packages: BTreeMap<String, &Value> =
         packages.iter().map(|package| (text(&package["id"]), package)).collect();
     let nodes = metadata["resolve"]["nodes"].as_array().context("no resolved packages")?;
     let nodes: BTreeMap<String, &Value> = nodes.iter().map(|node| (text(&node["id"]), node)).collect();
-    let server = packages.iter().find(|(_, package)| package["name"] == NAME && package["source"].is_null());
-    let mut waiting = vec![server.context("the workspace has no server")?.0.clone()];
+    let ours = packages.iter().find(|(_, package)| package["name"] == program && package["source"].is_null());
+    let mut waiting = vec![ours.with_context(|| format!("the workspace has no {program}"))?.0.clone()];
     let mut linked = BTreeSet::new();
     while let Some(id) = waiting.pop() {
         let dependencies = nodes.get(&id).and_then(|node| node["deps"].as_array());
@@ -116,9 +126,10 @@ mod tests {
                 {"id": "used", "deps": [{"pkg": "deep", "dep_kinds": [{"kind": "build"}, {"kind": null}]}]},
             ]},
         });
-        let crates = crates(&metadata).unwrap();
+        let crates = crates(&metadata, NAME).unwrap();
         let names: Vec<&Value> = crates.iter().map(|component| &component["name"]).collect();
         assert_eq!(names, ["deep", "used"]);
+        assert!(super::crates(&metadata, "another").is_err());
         assert_eq!(crates[0]["purl"], "pkg:cargo/deep@1.0.0");
         assert_eq!(crates[0]["licenses"][0]["expression"], "MIT OR Apache-2.0");
     }
