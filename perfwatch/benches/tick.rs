@@ -7,8 +7,9 @@
 //! they are between real ticks. The floor reads with kept descriptors into a kept buffer and looks at nothing.
 //!
 //! Then the whole server, started as users start it, with every source this machine offers: CPU time of all its
-//! threads while it stores each tick and serves it to one client, over whole minutes, each of which has its rollup, and
-//! the memory it has taken by then. 200 idle processes run meanwhile. The floor reads the files that this server holds
+//! threads while it stores each tick and serves it to one client, over whole minutes, each of which has its rollup and
+//! its batches, and the memory it has taken by then. 200 idle processes run meanwhile; on SQLite it is also measured
+//! without them, on the machine as it is. The floor reads the files that this server holds
 //! open, and the `stat` of every process: what telling processes apart costs without programs in the kernel.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -24,10 +25,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use floor::{Subject, median};
+use floor::{Processes, Subject, median};
 use perfwatch::snapshot::source::Tick;
 use serde_json::{Value, json};
-use server::{Figures, Floor};
+use server::{Figures, Running};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -44,7 +45,7 @@ async fn main() -> Result<()> {
     println!("memory of the collectors after two ticks: {rss} KiB RSS");
 
     let servers = servers(&options, &subjects).await?;
-    servers.iter().for_each(Figures::print);
+    servers.iter().for_each(|(_, figures)| figures.print());
 
     if let Some(path) = &options.json {
         let report = json!({
@@ -55,7 +56,7 @@ async fn main() -> Result<()> {
             "collectors_rss_kib": rss,
             "server": servers
                 .iter()
-                .map(|figures| (figures.engine.to_owned(), figures.to_json()))
+                .map(|(name, figures)| ((*name).to_owned(), figures.to_json()))
                 .collect::<serde_json::Map<_, _>>(),
         });
         std::fs::write(path, format!("{report:#}\n")).with_context(|| path.display().to_string())?;
@@ -63,28 +64,34 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The server on each engine that this machine has, with the floor of the same seconds.
-async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<Figures>> {
-    let processes = floor::Processes::start(options.processes)?;
-    println!("{} processes, {} of them idle ones of this benchmark", processes.count(), options.processes);
+/// The figures of the server on each engine that this machine has, by the name they have in the report.
+async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<(&'static str, Figures)>> {
     let mountpoints: Vec<PathBuf> = subjects.iter().flat_map(|subject| subject.mountpoints.clone()).collect();
-    let mut buffer = vec![0; floor::BUFFER];
-    let mut floor = |files: &floor::Files| {
-        Ok(Floor {
-            files_us: files.floor(&mountpoints, &mut buffer)?,
-            processes_us: processes.floor(&mut buffer),
-        })
-    };
-    let (interval, minutes) = (options.interval, options.minutes);
-    let mut servers = vec![server::measure("sqlite", None, interval, minutes, &mut floor).await?];
+    let Options { interval, minutes, .. } = *options;
+    let mut measured = Vec::new();
+
+    let processes = Processes::start(options.processes)?;
+    let data_dir = tempfile::tempdir()?;
+    let mut sqlite = Running::start("sqlite", None, data_dir.path(), interval).await?;
+    measured.push(("sqlite", sqlite.figures(minutes, &processes, &mountpoints).await?));
+    drop(processes);
+    sqlite.settle().await?;
+    let processes = Processes::start(0)?;
+    measured.push(("sqlite_idle", sqlite.figures(minutes, &processes, &mountpoints).await?));
+    sqlite.stop()?;
+
     match postgres::Cluster::start().await {
         Err(reason) => println!("SKIPPED: the server on postgresql: {reason}"),
         Ok(cluster) => {
             let url = cluster.database().await;
-            servers.push(server::measure("postgresql", Some(&url), interval, minutes, &mut floor).await?);
+            let processes = Processes::start(options.processes)?;
+            let data_dir = tempfile::tempdir()?;
+            let mut server = Running::start("postgresql", Some(&url), data_dir.path(), interval).await?;
+            measured.push(("postgresql", server.figures(minutes, &processes, &mountpoints).await?));
+            server.stop()?;
         }
     }
-    Ok(servers)
+    Ok(measured)
 }
 
 struct Options {

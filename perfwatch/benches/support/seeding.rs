@@ -39,7 +39,7 @@ pub async fn seed(
     mut done: impl FnMut(&Day),
 ) -> Result<u64> {
     let mut machine = Machine::new(plan.cpus);
-    let writer = Writer::spawn(Arc::clone(store), spool);
+    let writer = Writer::spawn(Arc::clone(store), spool)?;
     let mut total = 0;
     let mut before: Option<(Day, JoinHandle<Result<std::time::Duration>>)> = None;
     for day in (0..plan.days).rev() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const PASSWORD: &str = "a password of this benchmark";
 /// Caches have found their sizes by then, and what the start took has been given back.
-const SETTLING: Duration = Duration::from_secs(15);
+const SETTLING: Duration = Duration::from_secs(10);
 /// A minute is rolled up 8 s after its end; this is well behind it.
 const AFTER_ROLLUP: i64 = 12;
 /// A machine busy with other work may need it.
@@ -26,7 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Figures {
-    pub(crate) engine: &'static str,
+    engine: &'static str,
+    /// In all, while this was measured.
+    processes: usize,
     interval: usize,
     ticks: usize,
     /// Kernel files that the server holds open.
@@ -69,8 +71,10 @@ impl Figures {
 
     pub(crate) fn print(&self) {
         let Floor { files_us, processes_us } = self.floor;
-        let Self { engine, interval, ticks, files, .. } = self;
-        println!("server on {engine}: storing and serving one client, {ticks} ticks of {interval} s");
+        let Self { engine, processes, interval, ticks, files, .. } = self;
+        println!(
+            "server on {engine}: storing and serving one client, {ticks} ticks of {interval} s, {processes} processes"
+        );
         let (cpu, sampler, floor) = (self.cpu_us(), self.sampler_us(), self.floor.us());
         println!("  CPU per tick       {cpu:>8.0} µs   {:.2} times the floor", cpu / floor);
         for (thread, us) in &self.threads {
@@ -106,64 +110,100 @@ impl Figures {
     }
 }
 
-/// `floor` takes turns with the server's ticks, so that both see the same machine.
-pub(crate) async fn measure(
+/// A server that stores and has one client.
+pub(crate) struct Running {
     engine: &'static str,
-    database_url: Option<&str>,
     interval: usize,
-    minutes: usize,
-    mut floor: impl FnMut(&floor::Files) -> Result<Floor>,
-) -> Result<Figures> {
-    let data_dir = tempfile::tempdir()?;
-    // The first start makes tables and account.
-    let mut server = Server::start(data_dir.path(), database_url, interval)?;
-    let token = server.log_in().await?;
-    server.first_snapshot(&token).await?;
-    server.stop()?;
+    server: Server,
+    token: String,
+    stream: Stream,
+    cold_start_ms: f64,
+}
 
-    let begun = Instant::now();
-    let began = time::OffsetDateTime::now_utc().unix_timestamp();
-    let mut server = Server::start(data_dir.path(), database_url, interval)?;
-    let mut stream = server.first_snapshot(&token).await?;
-    let cold_start_ms = begun.elapsed().as_secs_f64() * 1e3;
+impl Running {
+    pub(crate) async fn start(
+        engine: &'static str,
+        database_url: Option<&str>,
+        data_dir: &Path,
+        interval: usize,
+    ) -> Result<Self> {
+        // The first start makes tables and account.
+        let mut server = Server::start(data_dir, database_url, interval)?;
+        let token = server.log_in().await?;
+        server.first_snapshot(&token).await?;
+        server.stop()?;
 
-    // From here on each minute has one rollup, of a minute that the server saw the beginning of.
-    while begun.elapsed() < SETTLING || !has_settled(began, time::OffsetDateTime::now_utc().unix_timestamp())
-    {
-        next_tick(&mut stream).await?;
+        let begun = Instant::now();
+        let began = time::OffsetDateTime::now_utc().unix_timestamp();
+        let mut server = Server::start(data_dir, database_url, interval)?;
+        let stream = server.first_snapshot(&token).await?;
+        let cold_start_ms = begun.elapsed().as_secs_f64() * 1e3;
+        let mut running = Self { engine, interval, server, token, stream, cold_start_ms };
+        // From then on each minute has one rollup, of a minute that the server saw the beginning of.
+        while !has_settled(began, time::OffsetDateTime::now_utc().unix_timestamp()) {
+            next_tick(&mut running.stream).await?;
+        }
+        running.settle().await?;
+        Ok(running)
     }
-    let files = floor::Files::of_server(server.child.id())?;
-    let ticks = (60 * minutes).div_ceil(interval);
-    let before = server.thread_times()?;
-    let mut floors = Vec::new();
-    for _ in 0..ticks {
-        next_tick(&mut stream).await?;
-        floors.push(floor(&files)?);
+
+    /// Waits until what has just changed does not cost more than it will.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < SETTLING {
+            next_tick(&mut self.stream).await?;
+        }
+        Ok(())
     }
-    let after = server.thread_times()?;
-    let mut threads: BTreeMap<String, f64> = BTreeMap::new();
-    for (id, (name, us)) in after {
-        let earlier = before.get(&id).map_or(0.0, |(_, us)| *us);
-        *threads.entry(name).or_default() += (us - earlier) / ticks as f64;
+
+    /// Measures whole minutes; the floor takes turns with the server's ticks, so that both see the same machine.
+    pub(crate) async fn figures(
+        &mut self,
+        minutes: usize,
+        processes: &floor::Processes,
+        mountpoints: &[PathBuf],
+    ) -> Result<Figures> {
+        let Self { engine, interval, server, token, stream, cold_start_ms } = self;
+        let files = floor::Files::of_server(server.child.id())?;
+        let ticks = (60 * minutes).div_ceil(*interval);
+        let mut buffer = vec![0; floor::BUFFER];
+        let before = server.thread_times()?;
+        let mut floors = Vec::new();
+        for _ in 0..ticks {
+            next_tick(stream).await?;
+            floors.push(Floor {
+                files_us: files.floor(mountpoints, &mut buffer)?,
+                processes_us: processes.floor(&mut buffer),
+            });
+        }
+        let after = server.thread_times()?;
+        let mut threads: BTreeMap<String, f64> = BTreeMap::new();
+        for (id, (name, us)) in after {
+            let earlier = before.get(&id).map_or(0.0, |(_, us)| *us);
+            *threads.entry(name).or_default() += (us - earlier) / ticks as f64;
+        }
+        let median = |part: fn(&Floor) -> f64| floor::median(&floors.iter().map(part).collect::<Vec<_>>());
+        Ok(Figures {
+            engine,
+            processes: processes.count(),
+            interval: *interval,
+            ticks,
+            files: files.count(),
+            threads,
+            sources: server.sources(token).await?,
+            rss_kib: server.memory_kib("VmRSS:")?,
+            anonymous_kib: server.memory_kib("RssAnon:")?,
+            cold_start_ms: *cold_start_ms,
+            floor: Floor {
+                files_us: median(|floor| floor.files_us),
+                processes_us: median(|floor| floor.processes_us),
+            },
+        })
     }
-    let median = |part: fn(&Floor) -> f64| floor::median(&floors.iter().map(part).collect::<Vec<_>>());
-    let figures = Figures {
-        engine,
-        interval,
-        ticks,
-        files: files.count(),
-        threads,
-        sources: server.sources(&token).await?,
-        rss_kib: server.memory_kib("VmRSS:")?,
-        anonymous_kib: server.memory_kib("RssAnon:")?,
-        cold_start_ms,
-        floor: Floor {
-            files_us: median(|floor| floor.files_us),
-            processes_us: median(|floor| floor.processes_us),
-        },
-    };
-    server.stop()?;
-    Ok(figures)
+
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.server.stop()
+    }
 }
 
 /// Whether the minute that is under way began after the server did, and the one before has been rolled up.
@@ -171,7 +211,7 @@ fn has_settled(began: i64, now: i64) -> bool {
     now / 60 > began / 60 && now % 60 >= AFTER_ROLLUP
 }
 
-/// Waits for the next snapshot, and half a second more: by then it is stored.
+/// Waits for the next snapshot, and half a second more: by then everything is done with it, or it waits for its batch.
 async fn next_tick(stream: &mut Stream) -> Result<()> {
     next_message(stream).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -40,6 +40,7 @@ pub const ROWS: &[Row] = &[
     row("tick", "server.sqlite.us", "server on SQLite with 200 processes and a client, CPU a tick", AtMost(1500.0)),
     row("tick", "server.sqlite.sampler.us", "its sampler (floor: preads of its files and of every process's stat)", TimesFloor(2.0)),
     row("tick", "server.sqlite.sampler_and_its_files.us", "the same (floor: preads of its files alone)", Goal::None),
+    row("tick", "server.sqlite_idle.us", "server on SQLite without those processes: the machine as it is", AtMost(1500.0)),
     row("tick", "server.postgresql.us", "server on PostgreSQL", AtMost(1500.0)),
     row("tick", "server.postgresql.sampler.us", "its sampler", TimesFloor(2.0)),
     row("tick", "server.sqlite.rss_kib", "memory on SQLite", AtMost(40.0 * 1024.0)),
