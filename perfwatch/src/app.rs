@@ -7,6 +7,7 @@ mod first_start;
 pub mod import;
 mod memory;
 mod privileges;
+mod sampling;
 mod streams;
 mod systemd;
 pub mod users;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use first_start::FirstStart;
+use sampling::Sampling;
 use streams::Streams;
 
 use crate::api::serve::{self, Limits, Tls};
@@ -113,10 +115,11 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let started = first_start.attempt().await?;
     let spool = SpoolPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
     let writer = config.storage.background_collection.then(|| Writer::spawn(Arc::clone(&store), spool));
-    let writer_stats = writer.as_ref().map(Writer::stats);
-    let maintenance = Maintenance::spawn(Arc::clone(&store), writer_stats.clone());
+    let writer = writer.transpose().context("cannot start the thread that stores")?;
+    let writing = writer.as_ref().map(Writer::handle);
+    let maintenance = Maintenance::spawn(Arc::clone(&store), writing.clone());
 
-    let sampling = tokio::spawn({
+    let sampling = Sampling::start({
         let (sources, board, hub, stopping) =
             (sources(&config, &newest), board.clone(), hub.clone(), stopping.clone());
         async move {
@@ -132,8 +135,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             writer
         }
     });
+    let sampling = sampling.context("cannot start the thread of the pipeline")?;
 
-    let restoring = tokio::spawn(backfill::restore(Arc::clone(&store), hub.clone(), writer_stats.clone()));
+    let restoring = tokio::spawn(backfill::restore(Arc::clone(&store), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
     let streams = Streams::start().context("cannot start the threads of the streams")?;
@@ -141,7 +145,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         store: Arc::clone(&store),
         hub,
         board,
-        writer: writer_stats,
+        writer: writing,
         auth,
         settings,
         diagnose: doctor::diagnose,
@@ -164,7 +168,6 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let systemd = systemd::Manager::of_this_process();
     systemd.ready();
-    let sampler = sampling.abort_handle();
     let rest = async {
         if !started && let Err(error) = first_start.complete().await {
             tracing::error!(
@@ -177,12 +180,12 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     tokio::select! {
         () = &mut stop => {}
         () = rest => {}
-        never = systemd.keep_telling(|| !sampler.is_finished()) => match never {},
+        never = systemd.keep_telling(|| sampling.goes_on()) => match never {},
     }
     systemd.stopping();
     tracing::info!("stopping");
     stop_sender.send_replace(true);
-    let writer = sampling.await.context("the sampling task panicked")?;
+    let writer = sampling.ended().await.context("the pipeline panicked")?;
     // The last batch is stored while the last answers are sent.
     let stored = async {
         if let Some(writer) = writer {

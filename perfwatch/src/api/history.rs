@@ -122,7 +122,8 @@ async fn metrics(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let points = Points::open(Arc::clone(&state.store), query).await?;
+    let store = Arc::clone(state.stored_until(query.end).await);
+    let points = Points::open(store, query).await?;
     streamed(Answer::new(head, points), "application/json").await
 }
 

@@ -30,6 +30,7 @@ mod ws;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -70,8 +71,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub board: Board,
-    /// What becomes of snapshots on their way to the store; `None` when none go there.
-    pub writer: Option<Arc<writer::Stats>>,
+    /// Brings snapshots to the store; `None` when none go there.
+    pub writer: Option<writer::Handle>,
     pub auth: Arc<Auth>,
     /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
     pub settings: watch::Sender<Settings>,
@@ -113,6 +114,14 @@ impl AppState {
             changing: Mutex::default(),
             listing: Mutex::default(),
         }))
+    }
+
+    /// The store, once it has what was measured until `end`.
+    async fn stored_until(&self, end: OffsetDateTime) -> &Arc<dyn Store> {
+        if let Some(writer) = &self.writer {
+            writer.flush(end).await;
+        }
+        &self.store
     }
 
     fn intervals(&self) -> &prometheus::Intervals {

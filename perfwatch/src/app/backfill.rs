@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::snapshot::Snapshot;
 use crate::store::query::recent::recent;
-use crate::store::writer::Stats;
+use crate::store::writer::Handle;
 use crate::store::{Store, StoreError};
 use crate::stream::Hub;
 
@@ -20,9 +20,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Puts the last minutes before the start into the live charts' backfill as soon as the store has them: it may come
 /// later than the server, and the run before may have left its last snapshots on disk because it was away then, too.
-pub(super) async fn restore(store: Arc<dyn Store>, hub: Hub, writer: Option<Arc<Stats>>) {
+pub(super) async fn restore(store: Arc<dyn Store>, hub: Hub, writer: Option<Handle>) {
     let start = OffsetDateTime::now_utc();
-    while writer.as_ref().is_some_and(|stats| !stats.caught_up()) {
+    while writer.as_ref().is_some_and(|writer| writer.stats().catching_up()) {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     loop {

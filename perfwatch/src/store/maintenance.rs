@@ -21,9 +21,9 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// Starts on the current runtime; rests while the writer replays its spool.
-    pub fn spawn(store: Arc<dyn Store>, writer: Option<Arc<writer::Stats>>) -> Self {
+    pub fn spawn(store: Arc<dyn Store>, writer: Option<writer::Handle>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(run(store, writer.unwrap_or_default(), stopped)) }
+        Self { stop, task: tokio::spawn(run(store, writer, stopped)) }
     }
 
     /// Ends at the next transaction boundary; whatever was under way is taken up again at the next start.
@@ -34,14 +34,14 @@ impl Maintenance {
     }
 }
 
-async fn run(store: Arc<dyn Store>, writer: Arc<writer::Stats>, mut stopped: watch::Receiver<bool>) {
+async fn run(store: Arc<dyn Store>, writer: Option<writer::Handle>, mut stopped: watch::Receiver<bool>) {
     let mut roller = Roller::default();
     let mut failing = false;
     loop {
         let pass = tokio::select! {
             // Dropping a transaction rolls it back.
             _ = stopped.wait_for(|stop| *stop) => return,
-            pass = pass(store.as_ref(), &mut roller, &writer, OffsetDateTime::now_utc()) => pass,
+            pass = pass(store.as_ref(), &mut roller, writer.as_ref(), OffsetDateTime::now_utc()) => pass,
         };
         match pass {
             Ok(()) if failing => tracing::info!("rollups and cleanup work again"),
@@ -70,14 +70,18 @@ fn until_next(now: OffsetDateTime) -> Duration {
 async fn pass(
     store: &dyn Store,
     roller: &mut Roller,
-    writer: &writer::Stats,
+    writer: Option<&writer::Handle>,
     now: OffsetDateTime,
 ) -> Result<()> {
     store.prepare(now).await?;
-    // A crash may have left rows in the spool that are in the table already. They are replayed to no effect as long as
-    // retention has not merged them away meanwhile.
-    if writer.spool_bytes() > 0 {
-        return Ok(());
+    if let Some(writer) = writer {
+        // A minute is rolled up once it is whole.
+        writer.flush(now).await;
+        // A crash may have left rows in the spool that are in the table already. They are replayed to no effect as long
+        // as retention has not merged them away meanwhile.
+        if writer.stats().catching_up() {
+            return Ok(());
+        }
     }
     roller.roll(store, micros(now)).await?;
     let policy = store.archive_policy().await?;

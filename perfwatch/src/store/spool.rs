@@ -1,9 +1,12 @@
-//! Snapshots kept on disk while the store is away: a bounded queue of files, oldest dropped first.
+//! Snapshots kept on disk until they are in the store: a bounded queue of files, oldest dropped first.
 //!
 //! A file holds records, one per snapshot: length, CRC-32, deflated rows. Records are appended to the newest
 //! file and read from the oldest, which is deleted once all of it is stored. A crash can cut only the last
 //! record short; it is left out when the files are read again. What was replayed but not yet deleted is
 //! replayed again, which changes nothing, because the store keeps a row once.
+//!
+//! What waits some seconds for its batch is only noted, which is enough should the process be killed; what waits for a
+//! store that is away is compressed and synced.
 //!
 //! Everything here waits for the disk: call it where waiting is allowed.
 
@@ -103,26 +106,46 @@ impl Spool {
         let mut dropped = 0;
         for snapshot in snapshots {
             let record = record::encode(snapshot);
-            dropped += self.append(&record)?;
+            self.have_room(record.len())?;
+            // The newest file is never dropped: it takes what is written now.
+            while self.bytes() + record.len() as u64 > self.max_bytes && self.files.len() > 1 {
+                dropped += self.drop_oldest()?;
+            }
+            self.append(&record)?;
             *written += 1;
         }
-        if let Some(tail) = &self.tail {
-            tail.sync_data()?;
-        }
+        self.sync()?;
         Ok(dropped)
     }
 
-    fn append(&mut self, record: &[u8]) -> io::Result<u64> {
-        let length = record.len() as u64;
+    /// Appends snapshots so that they outlive this process, though not a power cut, at the least cost. Drops nothing:
+    /// for the few that memory holds as well.
+    pub fn note(&mut self, snapshots: &[Vec<Row>], written: &mut usize) -> io::Result<()> {
+        for snapshot in snapshots {
+            let record = record::encode_plain(snapshot);
+            self.have_room(record.len())?;
+            self.append(&record)?;
+            *written += 1;
+        }
+        Ok(())
+    }
+
+    /// Waits until what was appended would outlive a power cut.
+    pub fn sync(&self) -> io::Result<()> {
+        self.tail.as_ref().map_or(Ok(()), File::sync_data)
+    }
+
+    /// Makes sure that there is a file to append so many bytes to.
+    fn have_room(&mut self, length: usize) -> io::Result<()> {
+        let length = length as u64;
         let full = (self.max_bytes / FILES).max(length);
         if self.tail.is_none() || self.files.back().is_none_or(|f| f.bytes + length > full) {
             self.start_file()?;
         }
-        let mut dropped = 0;
-        // The newest file is never dropped: it takes what is written now.
-        while self.bytes() + length > self.max_bytes && self.files.len() > 1 {
-            dropped += self.drop_oldest()?;
-        }
+        Ok(())
+    }
+
+    fn append(&mut self, record: &[u8]) -> io::Result<()> {
         let (Some(tail), Some(file)) = (&mut self.tail, self.files.back_mut()) else {
             return Err(io::Error::other("the spool has no file to write to"));
         };
@@ -133,9 +156,9 @@ impl Spool {
             }
             return Err(error);
         }
-        file.bytes += length;
+        file.bytes += record.len() as u64;
         file.records += 1;
-        Ok(dropped)
+        Ok(())
     }
 
     fn start_file(&mut self) -> io::Result<()> {
@@ -143,6 +166,8 @@ impl Spool {
         if self.tail.is_some() && self.files.back().is_some_and(|f| f.bytes == 0) {
             return Ok(());
         }
+        // What was only noted in it, too: nothing looks at it again.
+        self.sync()?;
         let number = self.next_number;
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(self.path(number))?;
         self.next_number += 1;
@@ -152,18 +177,20 @@ impl Spool {
     }
 
     fn drop_oldest(&mut self) -> io::Result<u64> {
-        let Some(oldest) = self.files.front() else { return Ok(0) };
-        std::fs::remove_file(self.path(oldest.number))?;
+        let Some(oldest) = self.files.pop_front() else { return Ok(0) };
         self.taken = None;
-        Ok(self.files.pop_front().map_or(0, |f| f.records))
+        // One that cannot be removed is replayed at the next start, to no effect.
+        std::fs::remove_file(self.path(oldest.number))?;
+        Ok(oldest.records)
     }
 
     /// The oldest snapshots, in order; they stay until [`Self::advance`]. Empty when nothing waits.
     pub fn oldest(&mut self) -> io::Result<Vec<Row>> {
         while let Some(file) = self.files.front() {
-            let mut bytes =
-                vec![0; CHUNK.max(self.longest_record(file)?).min(usize_of(file.bytes - file.start))];
-            File::open(self.path(file.number))?.read_exact_at(&mut bytes, file.start)?;
+            let opened = File::open(self.path(file.number))?;
+            let longest = CHUNK.max(usize_of(record_length(&opened, file, file.start)?));
+            let mut bytes = vec![0; longest.min(usize_of(file.bytes - file.start))];
+            opened.read_exact_at(&mut bytes, file.start)?;
             let chunk = record::decode(&bytes, CHUNK_SNAPSHOTS);
             if chunk.records > 0 {
                 self.taken = Some((file.start + chunk.bytes as u64, chunk.records));
@@ -175,16 +202,6 @@ impl Spool {
             self.finish_oldest()?;
         }
         Ok(Vec::new())
-    }
-
-    /// Room for the record that begins where the file is read next.
-    fn longest_record(&self, file: &Segment) -> io::Result<usize> {
-        if file.start + 4 > file.bytes {
-            return Ok(0);
-        }
-        let mut length = [0; 4];
-        File::open(self.path(file.number))?.read_exact_at(&mut length, file.start)?;
-        Ok(record::HEAD + usize_of(u64::from(u32::from_le_bytes(length))))
     }
 
     /// Forgets what [`Self::oldest`] returned last: it is stored.
@@ -199,6 +216,28 @@ impl Spool {
         Ok(())
     }
 
+    /// Forgets the oldest `count` snapshots: they are stored.
+    pub fn forget(&mut self, mut count: u64) -> io::Result<()> {
+        self.taken = None;
+        while let Some(file) = self.files.front()
+            && count > 0
+        {
+            if file.records <= count {
+                count -= file.records;
+                self.finish_oldest()?;
+                continue;
+            }
+            let opened = File::open(self.path(file.number))?;
+            let mut end = file.start;
+            for _ in 0..count {
+                end += record_length(&opened, file, end)?;
+            }
+            self.taken = Some((end, count));
+            return self.advance();
+        }
+        Ok(())
+    }
+
     fn finish_oldest(&mut self) -> io::Result<()> {
         if self.files.len() == 1 {
             self.tail = None;
@@ -209,6 +248,16 @@ impl Spool {
     fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number:012}.{EXTENSION}"))
     }
+}
+
+/// Bytes of the record that begins at `start`.
+fn record_length(opened: &File, file: &Segment, start: u64) -> io::Result<u64> {
+    if start + 4 > file.bytes {
+        return Ok(0);
+    }
+    let mut length = [0; 4];
+    opened.read_exact_at(&mut length, start)?;
+    Ok(record::HEAD as u64 + u64::from(u32::from_le_bytes(length)))
 }
 
 fn usize_of(n: u64) -> usize {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use super::start;
-use crate::server::{Server, body, detail, places};
+use crate::server::{Server, body, detail, places, snapshot};
 
 /// 2026-01-02T00:00:00Z
 const START: i64 = 1_767_312_000;
@@ -47,6 +47,42 @@ async fn points_come_in_order_with_both_ends_and_say_how_many() {
     assert_eq!(times, ["2026-01-02T00:00:05Z", "2026-01-02T00:00:10Z", "2026-01-02T00:00:15Z"]);
     assert_eq!(points[0]["data"]["usage_percent"], 1.0);
     assert_eq!(points[0].as_object().unwrap().len(), 2, "no statistics unless asked for");
+}
+
+#[tokio::test]
+async fn every_question_sees_what_was_measured_last() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let mut second = START;
+    // What was handed to the writer a moment ago waits there for more.
+    let mut measure = || {
+        second += 100;
+        server.writer.submit(&snapshot(second, ""));
+        second
+    };
+    let range = |second| format!("metric_type=cpu&start_time={}&end_time={}", second - 1, second + 1);
+
+    let now = measure();
+    let answer = metrics(&server, &token, &format!("start_time={}&end_time={now}", now - 1)).await;
+    assert_eq!(answer["data_points"][0]["data"]["usage_percent"], now);
+    let export = range(measure());
+    let answer = server.get_as(&token, &format!("/api/history/export?format=ndjson&{export}")).await;
+    assert_eq!(answer.text().await.unwrap().lines().count(), 1);
+    let now = measure();
+    let ranges = format!(
+        "start_time_1={}&end_time_1={}&start_time_2={}&end_time_2={}",
+        now - 1,
+        now + 1,
+        now - 9,
+        now - 7
+    );
+    let path = format!("/api/history/compare?metric_type=cpu&{ranges}");
+    let answer = body(server.get_as(&token, &path).await, 200).await;
+    assert_eq!(answer["current"]["data_points"].as_array().unwrap().len(), 1, "{answer}");
+    let now = measure();
+    let answer = body(server.get_as(&token, "/api/config/retention").await, 200).await;
+    assert_eq!(answer["newest_record"], perfwatch::snapshot::rfc3339(at(now - START)));
+    assert_eq!(server.writer.stats().waiting(), 0);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use perfwatch::auth::{ADMIN, Auth};
 use perfwatch::snapshot::processes::listing::Newest;
 use perfwatch::snapshot::source::{Board, Settings, SourceSettings};
 use perfwatch::snapshot::{Document, MetricType, Snapshot};
+use perfwatch::store::writer::{SpoolPlace, Writer};
 use perfwatch::store::{self, Store};
 use perfwatch::stream::Hub;
 use reqwest::{Method, RequestBuilder, Response};
@@ -44,6 +45,7 @@ pub struct Server {
     pub data: Arc<tempfile::TempDir>,
     pub stop: watch::Sender<bool>,
     pub serving: JoinHandle<()>,
+    pub writer: Writer,
     http: reqwest::Client,
 }
 
@@ -116,11 +118,13 @@ impl Server {
         let hub = Hub::with_limits(720, setup.backfill_bytes);
         let board = Board::default();
         let newest = Newest::default();
+        let spool = SpoolPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
+        let writer = Writer::spawn(Arc::clone(&store), spool).unwrap();
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             hub: hub.clone(),
             board: board.clone(),
-            writer: Some(Arc::new(store::writer::Stats::default())),
+            writer: Some(writer.handle()),
             auth: Arc::new(auth),
             settings: settings.clone(),
             diagnose: perfwatch::doctor::diagnose,
@@ -133,7 +137,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, setup.tls, app(state), setup.limits, shutdown));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, store, hub, board, newest, settings, data, stop, serving, http }
+        Self { address, store, hub, board, newest, settings, data, stop, serving, writer, http }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

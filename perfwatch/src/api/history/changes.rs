@@ -124,7 +124,8 @@ async fn what_changed(
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
-    let (interval, found) = changes(&state.store, (current, comparison), limit).await?;
+    let store = state.stored_until(current.end.max(comparison.end)).await;
+    let (interval, found) = changes(store, (current, comparison), limit).await?;
     Ok(Json(Changes {
         period,
         compare_to,

@@ -79,7 +79,7 @@ async fn export(
         Format::Ndjson => ("application/x-ndjson", "ndjson"),
     };
     let name = file_name(query.metric_type, query.start, extension);
-    let file = Export::open(&state.store, query, format).await?;
+    let file = Export::open(state.stored_until(query.end).await, query, format).await?;
     let mut answer = streamed(File(file), content_type).await?;
     let disposition = format!("attachment; filename=\"{name}\"");
     if let Ok(value) = HeaderValue::from_str(&disposition) {

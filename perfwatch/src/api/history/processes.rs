@@ -135,7 +135,8 @@ async fn processes(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let history = ProcessHistory::open(Arc::clone(&state.store), query).await?;
+    let store = Arc::clone(state.stored_until(query.end).await);
+    let history = ProcessHistory::open(store, query).await?;
     streamed(Answer::new(head, history), "application/json").await
 }
 

@@ -3,6 +3,7 @@
 use super::exposition::{Exposition, Kind, Label};
 use crate::api::{AppState, VERSION};
 use crate::snapshot::source::{Report, State};
+use crate::store::writer;
 
 pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     let mut add =
@@ -10,7 +11,7 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     add("build_info", Kind::Gauge, "The version that runs.", &[("version", VERSION.to_owned())], 1.0);
     let clients = state.hub.subscribers() as f64;
     add("stream_clients", Kind::Gauge, "Clients of the live stream.", &[], clients);
-    if let Some(writer) = &state.writer {
+    if let Some(writer) = state.writer.as_ref().map(writer::Handle::stats) {
         let stored = writer.written() as f64;
         add("snapshots_stored_total", Kind::Counter, "Snapshots in the store, since the start.", &[], stored);
         let lost = writer.dropped() as f64;

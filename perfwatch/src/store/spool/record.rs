@@ -15,9 +15,36 @@ pub(super) const HEAD: usize = 8;
 /// A record that claims more is damaged.
 const LONGEST: u32 = 64 << 20;
 
+/// Bytes in a block of DEFLATE that is stored as it is, at most.
+const LONGEST_BLOCK: usize = u16::MAX as usize;
+
 pub(super) fn encode(rows: &[Row]) -> Vec<u8> {
     let mut out = DeflateEncoder::new(vec![0; HEAD], Compression::fast());
-    let written: io::Result<()> = rows.iter().try_for_each(|row| {
+    let written = write_rows(rows, &mut out);
+    finish(written.and_then(|()| out.finish()).expect("writing to memory does not fail"))
+}
+
+/// Likewise, without the time that compressing takes: for what is soon removed again.
+pub(super) fn encode_plain(rows: &[Row]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(rows.iter().map(|row| row.json.len() + 64).sum());
+    write_rows(rows, &mut plain).expect("writing to memory does not fail");
+    let blocks = plain.len().div_ceil(LONGEST_BLOCK).max(1);
+    let mut record = Vec::with_capacity(HEAD + plain.len() + blocks * 5);
+    record.resize(HEAD, 0);
+    // RFC 1951, 3.2.4: whether it is the last, the length, and its complement.
+    for n in 0..blocks {
+        let block = &plain[n * LONGEST_BLOCK..plain.len().min((n + 1) * LONGEST_BLOCK)];
+        let length = u16::try_from(block.len()).expect("cut to fit");
+        record.push(u8::from(n + 1 == blocks));
+        record.extend_from_slice(&length.to_le_bytes());
+        record.extend_from_slice(&(!length).to_le_bytes());
+        record.extend_from_slice(block);
+    }
+    finish(record)
+}
+
+fn write_rows(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    rows.iter().try_for_each(|row| {
         let name = row.metric_type.as_str().as_bytes();
         out.write_all(&micros(row.timestamp).to_le_bytes())?;
         for part in [name, &row.json[..]] {
@@ -25,8 +52,11 @@ pub(super) fn encode(rows: &[Row]) -> Vec<u8> {
             out.write_all(part)?;
         }
         Ok(())
-    });
-    let mut record = written.and_then(|()| out.finish()).expect("writing to memory does not fail");
+    })
+}
+
+/// Fills in the head.
+fn finish(mut record: Vec<u8>) -> Vec<u8> {
     let body = &record[HEAD..];
     let length = u32::try_from(body.len()).expect("a snapshot is far below 4 GB");
     let checksum = crc(body);

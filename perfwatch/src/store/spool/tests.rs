@@ -140,3 +140,46 @@ fn a_failed_write_leaves_no_half_record() {
     push(&mut spool, 6..8);
     assert_eq!(drain(&mut spool), [0, 1, 2, 3, 4, 6, 7]);
 }
+
+#[test]
+fn what_was_noted_comes_back_like_what_was_pushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(dir.path(), 16 << 10).unwrap();
+    push(&mut spool, 0..20);
+    let snapshots: Vec<_> = (20..60).map(snapshot).collect();
+    let mut written = 0;
+    spool.note(&snapshots, &mut written).unwrap();
+    assert_eq!(written, 40);
+    let mut spool = Spool::open(dir.path(), 16 << 10).unwrap();
+    assert_eq!(drain(&mut spool), (0..60).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_stored_is_forgotten_record_by_record_and_file_by_file() {
+    for forgotten in [0, 1, 7, 30, 59, 60] {
+        let dir = tempfile::tempdir().unwrap();
+        // Files of 1 KiB.
+        let mut spool = Spool::open(dir.path(), 16 << 10).unwrap();
+        let mut written = 0;
+        spool.note(&(0..60).map(snapshot).collect::<Vec<_>>(), &mut written).unwrap();
+        assert!(spool.files.len() > 2);
+        spool.forget(forgotten).unwrap();
+        assert_eq!(spool.len(), 60 - forgotten);
+        push(&mut spool, 60..62);
+        assert_eq!(drain(&mut spool), (forgotten..62).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_long_snapshot_is_noted_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(dir.path(), 1 << 20).unwrap();
+    for length in [65_000, 65_535, 65_536, 200_000] {
+        let json: bytes::Bytes = format!("\"{}\"", "x".repeat(length)).into();
+        let row = Row { json: json.clone(), ..snapshot(1).swap_remove(0) };
+        spool.note(&[vec![row]], &mut 0).unwrap();
+        let rows = spool.oldest().unwrap();
+        assert_eq!((rows.len(), &rows[0].json), (1, &json));
+        spool.advance().unwrap();
+    }
+}

@@ -1,9 +1,12 @@
-//! What is not in the table yet, oldest first: the spool on disk, then memory.
+//! What is not in the table yet, oldest first: what only the spool on disk has, then memory. What memory holds is noted
+//! in the spool as well, so that a killed process loses none of it.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use time::OffsetDateTime;
 
 use super::{QUEUE, SpoolPlace, Stats};
 use crate::snapshot::Snapshot;
@@ -13,11 +16,14 @@ use crate::store::spool::Spool;
 /// Snapshots held in memory while not even the disk takes them.
 const HELD: usize = 4 * QUEUE;
 
+/// Waits for the disk: belongs on a thread that may.
 pub(super) struct Backlog {
     place: SpoolPlace,
     /// `None` until it could be opened.
     spool: Option<Spool>,
     held: VecDeque<Arc<Snapshot>>,
+    /// So many of the first of `held` are in the spool too. While there are any, the spool has nothing else.
+    noted: usize,
     /// What the attempt under way would store.
     offered: Offered,
     /// The disk refused what it was given last.
@@ -40,6 +46,7 @@ impl Backlog {
             place,
             spool: None,
             held: VecDeque::new(),
+            noted: 0,
             offered: Offered::Nothing,
             disk_failing: false,
             stats,
@@ -47,9 +54,9 @@ impl Backlog {
     }
 
     /// Opens the spool of an earlier run, if there is one.
-    pub(super) async fn look_for_leftovers(&mut self) {
+    pub(super) fn look_for_leftovers(&mut self) {
         if self.place.dir.is_dir()
-            && let Ok(spool) = self.with_spool(|spool| Ok(spool.len())).await
+            && let Ok(spool) = self.spool().map(|spool| spool.len())
             && spool > 0
         {
             tracing::info!(snapshots = spool, "storing what an earlier run left in the spool");
@@ -57,8 +64,18 @@ impl Backlog {
         self.count();
     }
 
+    /// Takes over what arrived and puts it on disk.
     pub(super) fn extend(&mut self, arrived: impl Iterator<Item = Arc<Snapshot>>) {
         self.held.extend(arrived);
+        if self.only_spooled() {
+            self.save();
+        } else {
+            let outcome = self.note();
+            self.tell_disk(outcome);
+        }
+        if self.held.len() > HELD {
+            self.let_go(self.noted);
+        }
         while self.held.len() > HELD {
             self.held.pop_front();
             if let Offered::Held(n) = &mut self.offered {
@@ -75,14 +92,33 @@ impl Backlog {
         self.disk_failing || self.held.len() + QUEUE <= HELD
     }
 
-    pub(super) fn spool_is_empty(&self) -> bool {
-        self.spool.as_ref().is_none_or(Spool::is_empty)
+    pub(super) fn disk_failing(&self) -> bool {
+        self.disk_failing
+    }
+
+    /// Whether there is something on disk that memory does not hold.
+    pub(super) fn only_spooled(&self) -> bool {
+        self.noted == 0 && self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
+    }
+
+    /// Snapshots in memory.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether something until then waits, and not so much else before it that nobody would wait for it.
+    pub(super) fn is_near(&self, until: OffsetDateTime) -> bool {
+        if self.only_spooled() {
+            self.waiting() <= QUEUE as u64
+        } else {
+            self.held.front().is_some_and(|oldest| oldest.timestamp <= until)
+        }
     }
 
     /// The rows to store next; empty when nothing waits.
-    pub(super) async fn oldest(&mut self) -> io::Result<Vec<Row>> {
-        if !self.spool_is_empty() {
-            let rows = self.with_spool(Spool::oldest).await?;
+    pub(super) fn oldest(&mut self) -> io::Result<Vec<Row>> {
+        if self.only_spooled() {
+            let rows = self.spool()?.oldest()?;
             if !rows.is_empty() {
                 self.offered = Offered::Spooled;
                 return Ok(rows);
@@ -94,95 +130,91 @@ impl Backlog {
     }
 
     /// What [`Self::oldest`] gave is in the table.
-    pub(super) async fn stored(&mut self) {
+    pub(super) fn stored(&mut self) {
         let before = self.waiting();
-        match std::mem::replace(&mut self.offered, Offered::Nothing) {
-            // It went to disk meanwhile and is stored from there, to no effect.
+        let forgotten = match std::mem::replace(&mut self.offered, Offered::Nothing) {
+            // It is only spooled meanwhile and is stored from there, to no effect.
             Offered::Nothing => return,
-            Offered::Held(count) => drop(self.held.drain(..count)),
-            Offered::Spooled => {
-                if let Err(error) = self.with_spool(Spool::advance).await {
-                    // Replayed once more after a restart, to no effect.
-                    tracing::warn!(%error, "cannot remove a file of the spool");
-                }
+            Offered::Held(count) => {
+                self.held.drain(..count);
+                let noted = self.noted.min(count);
+                self.noted -= noted;
+                self.spool.as_mut().map_or(Ok(()), |spool| spool.forget(noted as u64))
             }
+            Offered::Spooled => self.spool().and_then(Spool::advance),
+        };
+        if let Err(error) = forgotten {
+            // Replayed once more after a restart, to no effect.
+            tracing::warn!(%error, "cannot remove a file of the spool");
+            self.let_go(self.noted);
         }
         self.stats.written.fetch_add(before.saturating_sub(self.waiting()), Ordering::Relaxed);
         self.count();
     }
 
-    /// Puts on disk what is only in memory.
-    pub(super) async fn save(&mut self) {
+    /// Leaves to the disk what memory holds.
+    pub(super) fn save(&mut self) {
         if self.held.is_empty() {
             return;
         }
-        let snapshots: Vec<Vec<Row>> = self.held.iter().map(|s| rows(s).collect()).collect();
-        let outcome = self
-            .with_spool(move |spool| {
-                let mut written = 0;
-                let pushed = spool.push(&snapshots, &mut written);
-                Ok((written, pushed))
-            })
-            .await;
-        let (written, pushed) = match outcome {
-            Ok(done) => done,
-            Err(error) => (0, Err(error)),
-        };
-        self.held.drain(..written);
-        if written > 0 && matches!(self.offered, Offered::Held(_)) {
+        let snapshots = self.not_noted();
+        let mut written = 0;
+        let pushed = self.spool().and_then(|spool| spool.push(&snapshots, &mut written));
+        self.let_go(self.noted + written);
+        let outcome = pushed.map(|dropped| {
+            self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
+        });
+        self.tell_disk(outcome);
+        self.count();
+    }
+
+    /// Puts on disk what is only in memory, and keeps it in memory too.
+    fn note(&mut self) -> io::Result<()> {
+        let snapshots = self.not_noted();
+        let mut written = 0;
+        let noted = self.spool().and_then(|spool| spool.note(&snapshots, &mut written));
+        self.noted += written;
+        noted
+    }
+
+    fn not_noted(&self) -> Vec<Vec<Row>> {
+        self.held.iter().skip(self.noted).map(|snapshot| rows(snapshot).collect()).collect()
+    }
+
+    /// Holds the first `count` no more: they are on disk.
+    fn let_go(&mut self, count: usize) {
+        self.held.drain(..count);
+        self.noted = 0;
+        if count > 0 && matches!(self.offered, Offered::Held(_)) {
             self.offered = Offered::Nothing;
         }
-        match pushed {
-            Ok(dropped) => {
-                self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
-                self.disk_failing = false;
-            }
+    }
+
+    fn tell_disk(&mut self, outcome: io::Result<()>) {
+        match outcome {
+            Ok(()) => self.disk_failing = false,
             Err(error) if !self.disk_failing => {
-                tracing::error!(%error, "the spool does not take snapshots either; holding them in memory");
+                tracing::error!(%error, "the spool does not take snapshots; those that are not stored are only in memory");
                 self.disk_failing = true;
             }
             Err(_) => {}
         }
-        self.count();
     }
 
     fn waiting(&self) -> u64 {
-        self.spool.as_ref().map_or(0, Spool::len) + self.held.len() as u64
+        self.spool.as_ref().map_or(0, Spool::len) + (self.held.len() - self.noted) as u64
     }
 
     fn count(&self) {
         self.stats.waiting.store(self.waiting(), Ordering::Relaxed);
         self.stats.spool_bytes.store(self.spool.as_ref().map_or(0, Spool::bytes), Ordering::Relaxed);
-        if self.spool_is_empty() {
-            self.stats.caught_up.store(true, Ordering::Relaxed);
-        }
+        self.stats.catching_up.store(self.only_spooled(), Ordering::Relaxed);
     }
 
-    /// Runs `work` where waiting for the disk is allowed.
-    async fn with_spool<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Spool) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        let spool = self.spool.take();
-        let place = self.place.clone();
-        let worked = tokio::task::spawn_blocking(move || {
-            let mut spool = match spool {
-                Some(spool) => spool,
-                None => match Spool::open(&place.dir, place.max_bytes) {
-                    Ok(spool) => spool,
-                    Err(error) => return (None, Err(error)),
-                },
-            };
-            let done = work(&mut spool);
-            (Some(spool), done)
-        });
-        match worked.await {
-            Ok((spool, done)) => {
-                self.spool = spool;
-                done
-            }
-            // Reopened from what is on disk at the next use.
-            Err(panicked) => Err(io::Error::other(panicked)),
+    fn spool(&mut self) -> io::Result<&mut Spool> {
+        match &mut self.spool {
+            Some(spool) => Ok(spool),
+            closed => Ok(closed.insert(Spool::open(&self.place.dir, self.place.max_bytes)?)),
         }
     }
 }

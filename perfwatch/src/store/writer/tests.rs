@@ -25,7 +25,7 @@ async fn rows_in(dir: &std::path::Path) -> i64 {
 async fn what_was_submitted_before_close_is_in_the_table() {
     let dir = tempfile::tempdir().unwrap();
     let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
-    let writer = Writer::spawn(Arc::clone(&store), spool_in(dir.path()));
+    let writer = Writer::spawn(Arc::clone(&store), spool_in(dir.path())).unwrap();
     let stats = writer.stats();
     for second in 0..40 {
         writer.submit(&snapshot(second));
@@ -34,7 +34,110 @@ async fn what_was_submitted_before_close_is_in_the_table() {
     store.close().await;
     assert_eq!((stats.written(), stats.dropped(), stats.failing()), (40, 0, false));
     assert_eq!(rows_in(dir.path()).await, 80);
-    assert!(!dir.path().join("spool").exists(), "a store that answers needs no spool");
+    assert_eq!(files_in_spool(dir.path()), 0, "what is stored is not kept twice");
+}
+
+fn files_in_spool(dir: &std::path::Path) -> usize {
+    std::fs::read_dir(dir.join("spool")).unwrap().count()
+}
+
+/// Waits for it, however busy the machine is.
+async fn until(stats: &Stats, condition: impl Fn(&Stats) -> bool) {
+    let since = Instant::now();
+    while !condition(stats) {
+        assert!(since.elapsed() < Duration::from_secs(60), "{stats:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// A writer whose batches never come by themselves, and three snapshots with it.
+async fn waiting(dir: &std::path::Path) -> (Arc<dyn Store>, Writer) {
+    let store = store::open(&store::sqlite_url(dir)).await.unwrap();
+    let writer = Writer::batching(Arc::clone(&store), spool_in(dir), Duration::from_secs(86_400)).unwrap();
+    for second in 0..3 {
+        writer.submit(&snapshot(second));
+    }
+    until(&writer.stats, |stats| stats.waiting() == 3).await;
+    (store, writer)
+}
+
+#[tokio::test]
+async fn a_reader_gets_what_waits_for_its_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, writer) = waiting(dir.path()).await;
+    let stats = writer.stats();
+    assert_eq!((stats.written(), stats.failing(), stats.catching_up()), (0, false, false));
+    assert_eq!(rows_in(dir.path()).await, 0);
+
+    // Nothing was measured until then.
+    assert!(!writer.handle().flush(snapshot(0).timestamp - Duration::from_secs(1)).await);
+    assert_eq!(rows_in(dir.path()).await, 0);
+    assert!(writer.handle().flush(snapshot(1).timestamp).await);
+    assert_eq!(rows_in(dir.path()).await, 6);
+    assert_eq!((stats.written(), stats.waiting(), stats.spool_bytes()), (3, 0, 0));
+    assert_eq!(files_in_spool(dir.path()), 0);
+
+    let handle = writer.handle();
+    writer.close().await;
+    assert!(handle.flush(snapshot(1).timestamp).await, "a writer that has ended keeps nobody");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_its_batch_outlives_a_kill() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, writer) = waiting(dir.path()).await;
+    // What a kill would leave behind now.
+    std::fs::create_dir(other.path().join("spool")).unwrap();
+    for file in std::fs::read_dir(dir.path().join("spool")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), other.path().join("spool").join(file.file_name())).unwrap();
+    }
+    writer.close().await;
+    store.close().await;
+
+    let store = store::open(&store::sqlite_url(other.path())).await.unwrap();
+    let writer = Writer::spawn(Arc::clone(&store), spool_in(other.path())).unwrap();
+    assert!(writer.handle().flush(snapshot(2).timestamp).await);
+    assert_eq!(rows_in(other.path()).await, 6);
+    assert_eq!(files_in_spool(other.path()), 0);
+    writer.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn many_do_not_wait_for_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, writer) = waiting(dir.path()).await;
+    for second in 3..BATCH as u64 {
+        writer.submit_waiting(snapshot(second)).await;
+    }
+    until(&writer.stats, |stats| stats.waiting() == 0).await;
+    assert_eq!(rows_in(dir.path()).await, 2 * i64::try_from(BATCH).unwrap());
+    writer.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_the_store_refuses_is_left_to_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, writer) = waiting(dir.path()).await;
+    store.close().await;
+    let stats = writer.stats();
+    assert!(!writer.handle().flush(snapshot(2).timestamp).await);
+    assert!(stats.failing() && stats.catching_up());
+    // From now on at once.
+    writer.submit(&snapshot(3));
+    until(&stats, |stats| stats.waiting() == 4).await;
+    writer.close().await;
+
+    let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
+    let writer = Writer::spawn(Arc::clone(&store), spool_in(dir.path())).unwrap();
+    writer.drained().await;
+    assert_eq!(rows_in(dir.path()).await, 8);
+    assert_eq!((writer.stats().written(), writer.stats().catching_up()), (4, false));
+    writer.close().await;
+    store.close().await;
 }
 
 #[tokio::test]
@@ -43,7 +146,7 @@ async fn what_a_store_does_not_take_waits_on_disk_for_the_next_run() {
     let url = store::sqlite_url(dir.path());
     let store = store::open(&url).await.unwrap();
     store.close().await;
-    let writer = Writer::spawn(store, spool_in(dir.path()));
+    let writer = Writer::spawn(store, spool_in(dir.path())).unwrap();
     let stats = writer.stats();
     for second in 0..64 {
         writer.submit(&snapshot(second));
@@ -53,7 +156,7 @@ async fn what_a_store_does_not_take_waits_on_disk_for_the_next_run() {
     assert_eq!((stats.written(), stats.dropped(), stats.waiting()), (0, 0, 64));
 
     let store = store::open(&url).await.unwrap();
-    let writer = Writer::spawn(Arc::clone(&store), spool_in(dir.path()));
+    let writer = Writer::spawn(Arc::clone(&store), spool_in(dir.path())).unwrap();
     writer.submit(&snapshot(64));
     writer.drained().await;
     let stats = writer.stats();
@@ -70,7 +173,7 @@ async fn with_neither_store_nor_disk_the_newest_stay_in_memory_and_the_rest_is_c
     std::fs::write(dir.path().join("spool"), "").unwrap();
     let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
     store.close().await;
-    let writer = Writer::spawn(store, spool_in(dir.path()));
+    let writer = Writer::spawn(store, spool_in(dir.path())).unwrap();
     let stats = writer.stats();
     for second in 0..400 {
         writer.submit(&snapshot(second));

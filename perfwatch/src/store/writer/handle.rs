@@ -1,0 +1,47 @@
+//! What readers of the store have of its writer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Flush, Message, Stats};
+
+/// What a reader waits for a store that is slow to take what it is given; then the answer lacks the last seconds.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Does not keep the writer from ending. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    queue: mpsc::WeakSender<Message>,
+    stats: Arc<Stats>,
+}
+
+impl Handle {
+    pub(super) fn new(queue: mpsc::WeakSender<Message>, stats: Arc<Stats>) -> Self {
+        Self { queue, stats }
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Has everything that was measured until then stored, if the store takes it and it does not take long. True where
+    /// nothing waits any more.
+    pub async fn flush(&self, until: OffsetDateTime) -> bool {
+        // A writer that has ended left what it could.
+        let _ = tokio::time::timeout(FLUSHED_WITHIN, self.asked(until)).await;
+        self.stats.waiting() == 0
+    }
+
+    async fn asked(&self, until: OffsetDateTime) {
+        let Some(queue) = self.queue.upgrade() else { return };
+        let (done, answered) = oneshot::channel();
+        if queue.send(Message::Flush(Flush { until, done })).await.is_ok() {
+            drop(queue);
+            // An error is the answer: there is nothing to wait for any more.
+            let _ = answered.await;
+        }
+    }
+}
