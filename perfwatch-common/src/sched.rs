@@ -136,12 +136,15 @@ pub struct Cpu {
     pub evicted: u64,
     /// Processes (not threads) that were made here.
     pub forks: u64,
-    /// Processes that exited.
+    /// First threads that exited.
     pub exits: u64,
     /// Also how many switches and execs there were.
     pub costs: Costs<{ PROGRAMS.len() }>,
     pub read_bytes: u64,
     pub write_bytes: u64,
+    /// Of `exits` on any CPU, those whose process went on: another thread took over the first one's number when it
+    /// ran another program.
+    pub replaced: u64,
     pub counters: [u64; COUNTERS],
     /// The counters' last raw readings.
     pub seen: [Reading; COUNTERS],

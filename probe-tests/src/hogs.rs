@@ -18,7 +18,8 @@ pub const FLAG: &str = "--hog";
 
 /// Spins.
 pub const CPU: &str = "pw-cpu-hog";
-/// Writes to storage and waits until it is there.
+/// Writes to storage and waits until it is there, and then some more: on a disk that takes no time, as guests have, it
+/// would want as much of a CPU as [`CPU`].
 pub const IO: &str = "pw-io-hog";
 /// Wakes up a hundred times a second and does nothing.
 pub const SLEEPER: &str = "pw-sleeper";
@@ -131,6 +132,7 @@ fn write(directory: &Path) -> Result<()> {
         std::io::Seek::rewind(&mut file)?;
         for _ in 0..64 {
             file.write_all(&block)?;
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

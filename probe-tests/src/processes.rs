@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
 use perfwatch::snapshot::source::State;
+use perfwatch_common::sched::TOUCHED;
 use serde_json::Value;
 
 use crate::hogs::{self, Hog};
@@ -18,8 +19,16 @@ pub const TESTS: &[Test] = &[
     Test { name: "processes::a_hog_matches_its_schedstat", run: a_hog_matches_its_schedstat },
     Test { name: "processes::an_exited_process_is_not_lost", run: an_exited_process_is_not_lost },
     Test {
+        name: "processes::an_overrun_list_counts_nothing_twice",
+        run: an_overrun_list_counts_nothing_twice,
+    },
+    Test {
         name: "processes::a_thread_that_becomes_the_first_keeps_its_time",
         run: a_thread_becomes_the_first,
+    },
+    Test {
+        name: "processes::a_thread_that_becomes_the_first_is_no_process_that_exited",
+        run: who_becomes_the_first_has_not_exited,
     },
     Test { name: "processes::parts_add_up_to_totals", run: parts_add_up_to_totals },
     Test { name: "processes::forks_and_exits_are_counted", run: forks_and_exits_are_counted },
@@ -161,6 +170,31 @@ fn an_exited_process_is_not_lost() -> Result<Verdict> {
     Ok(Verdict::Passed(format!("{used:.0} ms of a process that had exited")))
 }
 
+/// More tasks in one interval than a CPU's list holds: the whole table is looked at, but who exited before is in it too.
+fn an_overrun_list_counts_nothing_twice() -> Result<Verdict> {
+    const TIME: Duration = Duration::from_millis(200);
+    const THREADS: u64 = TOUCHED + 200;
+    let mut probe = loaded()?;
+    let cpu = load::cpus()? - 1;
+    let pid = hogs::run_and_exit(cpu, TIME)?;
+    let document = probe.now()?;
+    row(&document, pid)?;
+    probe.now()?;
+    let threads = std::thread::spawn(move || -> Result<()> {
+        load::pin(cpu)?;
+        for _ in 0..THREADS {
+            std::thread::spawn(|| ()).join().expect("the thread does not panic");
+        }
+        Ok(())
+    });
+    threads.join().expect("the thread does not panic")?;
+    let document = probe.now()?;
+    let counted = number(row(&document, std::process::id())?, "threads")?;
+    ensure!(counted >= THREADS as f64, "{counted} of {THREADS} threads counted");
+    ensure!(row(&document, pid).is_err(), "who exited two readings ago is counted again");
+    Ok(Verdict::Passed(format!("{counted} threads in one interval")))
+}
+
 /// A thread that runs another program takes over the number of its process's first thread, but not the time that
 /// that one used.
 fn a_thread_becomes_the_first() -> Result<Verdict> {
@@ -174,6 +208,29 @@ fn a_thread_becomes_the_first() -> Result<Verdict> {
     let words = format!("{counted:.1} ms counted, {used:.1} ms by the kernel");
     // What the first thread used before it was replaced is part of `other`; starting a program is dear in a guest.
     ensure!(counted <= 1.05 * used + 15.0 && counted >= 0.8 * used - 15.0, "{words}");
+    Ok(Verdict::Passed(words))
+}
+
+/// Processes forked and exited since the last document.
+fn forked_and_exited(document: &Value) -> Result<[f64; 2]> {
+    let seconds = number(document, "elapsed_ms")? / 1e3;
+    let count = |what| Ok::<_, anyhow::Error>((number(document, what)? * seconds).round());
+    Ok([count("forks_per_sec")?, count("exits_per_sec")?])
+}
+
+/// The first thread's end is not its process's, which must not be counted twice.
+fn who_becomes_the_first_has_not_exited() -> Result<Verdict> {
+    const CHILDREN: usize = 20;
+    if !load::in_guest() {
+        return Ok(Verdict::Skipped("other programs fork and exit here".into()));
+    }
+    let mut probe = loaded()?;
+    for _ in 0..CHILDREN {
+        hogs::run_another_from_a_thread(load::cpus()? - 1, Duration::ZERO)?;
+    }
+    let [forks, exits] = forked_and_exited(&probe.now()?)?;
+    let words = format!("{CHILDREN} children: {forks} forks, {exits} exits");
+    ensure!(forks == CHILDREN as f64 && exits == CHILDREN as f64, "{words}");
     Ok(Verdict::Passed(words))
 }
 

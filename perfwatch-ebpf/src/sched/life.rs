@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::BtfTracePointContext;
-use perfwatch_common::sched::{EXEC, EXIT, FORK, OOM_KILL, OOM_KILLS, OomKills};
+use perfwatch_common::sched::{Cpu, EXEC, EXIT, FORK, OOM_KILL, OOM_KILLS, OomKills};
 use perfwatch_ebpf::{MAPPED, accounted, constant, member};
 
 use super::{MASK, OFFSETS, TASKS, this_cpu};
@@ -29,18 +29,20 @@ pub fn exec(ctx: BtfTracePointContext) -> i32 {
     let task: *const u8 = ctx.arg(0);
     let before: u32 = ctx.arg(1);
     let Some(cpu) = this_cpu() else { return 0 };
-    accounted!(&raw mut cpu.costs, EXEC, unsafe { end_first_thread(task, before) });
+    accounted!(&raw mut cpu.costs, EXEC, unsafe { end_first_thread(cpu, task, before) });
     0
 }
 
 /// A thread that is not the first takes over the number of the first one, which is gone by now: what stands at that
 /// number is of that one. The kernel's first argument is the task, its second the number that it had.
 #[inline(always)]
-unsafe fn end_first_thread(task: *const u8, before: u32) {
+unsafe fn end_first_thread(cpu: &mut Cpu, task: *const u8, before: u32) {
     let pid: u32 = unsafe { member(task, constant!(OFFSETS.task_pid)) };
     if pid == before {
         return;
     }
+    // The first thread's end was counted as its process's by `exit`.
+    cpu.replaced += 1;
     // SAFETY: the task of this number runs here, so nobody else writes its entry.
     if let Some(entry) = TASKS.get_ptr_mut(pid & constant!(MASK))
         && unsafe { (*entry).pid } == pid

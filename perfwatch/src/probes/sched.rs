@@ -38,7 +38,7 @@ use super::mapped::Mapped;
 use super::pmu::CorePmu;
 use crate::snapshot::rfc3339;
 use crate::snapshot::sched::{
-    Counted, CpuInterval, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
+    Counted, CpuInterval, Exits, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
 };
 use crate::snapshot::source::ProgramStats;
 
@@ -73,11 +73,14 @@ pub(super) struct Sched {
     heads: Vec<u64>,
     /// What each active task had used by the last reading, by its index in the table.
     seen: HashMap<u32, Task>,
+    /// Those of them that the last reading found dead, by index, pid and `born`.
+    dead: Vec<(u32, u32, u32)>,
     oom_seen: u64,
     counting: Counting,
     /// Whether the kernel accounts for storage traffic.
     storage: bool,
     ledger: Ledger,
+    exits: Exits,
     epoch: u32,
     read_at: Instant,
 }
@@ -151,10 +154,12 @@ impl Sched {
             before,
             heads: vec![0; possible as usize],
             seen: HashMap::new(),
+            dead: Vec::new(),
             oom_seen: 0,
             counting,
             storage: offsets.task_read_bytes != 0,
             ledger: Ledger::default(),
+            exits: Exits::default(),
             epoch,
             read_at: Instant::now(),
         })
@@ -197,6 +202,7 @@ impl Sched {
             cpus,
             tasks,
             used: self.ledger.close(&totals.usage, &known),
+            exits: self.exits.close(&totals),
             oom_kills: self.read_oom_kills(),
             counting: self.counting.mask(),
             counted,
@@ -226,10 +232,10 @@ impl Sched {
     fn read_tasks(&mut self, ends: &[u64]) -> Vec<TaskInterval> {
         let mask = self.tasks.len() - 1;
         let mut indices = BTreeSet::new();
+        let mut overrun = false;
         for ((cpu, end), head) in (0u32..).zip(ends).zip(&mut self.heads) {
             if end.wrapping_sub(*head) > TOUCHED {
-                // The list went round: every task may have been in it.
-                indices.extend(0..self.tasks.len());
+                overrun = true;
             } else {
                 indices.extend((*head..*end).filter_map(|at| {
                     let slot = cpu * TOUCHED as u32 + (at % TOUCHED) as u32;
@@ -238,12 +244,29 @@ impl Sched {
             }
             *head = *end;
         }
-        indices.into_iter().filter_map(|index| self.read_task(index)).collect()
+        if overrun {
+            // Any task may have been in a list that went round. Who was active has the epoch that has just ended, or
+            // this one; others were read when they were, and those that are dead since then would be read anew.
+            let epoch = |index| self.tasks.load_u32(index, offset_of!(Task, epoch));
+            indices.extend((0..self.tasks.len()).filter(|&index| self.epoch.wrapping_sub(epoch(index)) <= 1));
+        }
+        let dead = std::mem::take(&mut self.dead);
+        let tasks = indices.into_iter().filter_map(|index| self.read_task(index)).collect();
+        // Who was active while the last reading went on may have been in a list again.
+        for (index, pid, born) in dead {
+            if self.seen.get(&index).is_some_and(|task| (task.pid, task.born) == (pid, born)) {
+                self.seen.remove(&index);
+            }
+        }
+        tasks
     }
 
     fn read_task(&mut self, index: u32) -> Option<TaskInterval> {
         let now = self.tasks.get(index).filter(|task| task.pid != 0)?;
-        let before = if now.dead == 0 { self.seen.insert(index, now) } else { self.seen.remove(&index) };
+        if now.dead != 0 {
+            self.dead.push((index, now.pid, now.born));
+        }
+        let before = self.seen.insert(index, now);
         let before = before.filter(|before| (before.pid, before.born) == (now.pid, now.born));
         let used = TaskInterval::between(before.as_ref(), &now);
         (used.usage != Usage::default()).then_some(used)

@@ -321,7 +321,7 @@ pub fn document(
         active: Some(ranking.top.len() + ranking.others),
         forks_per_sec: per_sec(totals.forks),
         execs_per_sec: per_sec(totals.execs),
-        exits_per_sec: per_sec(totals.exits),
+        exits_per_sec: per_sec(interval.exits),
         evicted: Some(totals.evicted),
         counters_running_ratio: interval.counted.running_ratio().map(|ratio| round(ratio, 4)),
         total: Some(Rates::of(&interval.used, interval)),

@@ -17,6 +17,8 @@ pub struct Interval {
     pub tasks: Vec<TaskInterval>,
     /// What all tasks used, those included that `tasks` lacks; see [`Ledger`].
     pub used: Usage,
+    /// Processes that exited; see [`Exits`].
+    pub exits: u64,
     pub oom_kills: Vec<OomKill>,
     /// A bit for each counter that this machine has.
     pub counting: u32,
@@ -121,6 +123,25 @@ impl Ledger {
     }
 }
 
+/// Tells how many processes exited. When a thread that is not the first runs another program, the first one has
+/// exited some time before, in this interval or another; what was told too much is left out as soon as possible.
+#[derive(Debug, Default)]
+pub struct Exits {
+    /// Since the beginning.
+    ended: u64,
+    reported: u64,
+}
+
+impl Exits {
+    /// What to report for an interval with these totals.
+    pub fn close(&mut self, totals: &Totals) -> u64 {
+        self.ended = (self.ended + totals.exits).saturating_sub(totals.replaced);
+        let interval = self.ended.saturating_sub(self.reported);
+        self.reported += interval;
+        interval
+    }
+}
+
 /// What one CPU, or all together, did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -130,7 +151,10 @@ pub struct Totals {
     pub evicted: u64,
     pub forks: u64,
     pub execs: u64,
+    /// First threads that exited.
     pub exits: u64,
+    /// First threads, of any interval, whose process went on as another thread.
+    pub replaced: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -175,6 +199,7 @@ impl Totals {
             forks: grown(|cpu| cpu.forks),
             execs: grown(|cpu| cpu.costs.runs(EXEC)),
             exits: grown(|cpu| cpu.exits),
+            replaced: grown(|cpu| cpu.replaced),
         }
     }
 
@@ -187,6 +212,7 @@ impl Totals {
         self.forks += other.forks;
         self.execs += other.execs;
         self.exits += other.exits;
+        self.replaced += other.replaced;
         self
     }
 }
@@ -314,6 +340,22 @@ mod tests {
         assert_eq!(ledger.close(&cpu(100), &cpu(103)).cpu_ns, 103);
         assert_eq!(ledger.close(&cpu(100), &cpu(90)).cpu_ns, 97);
         assert_eq!(ledger.close(&cpu(5), &cpu(5)).cpu_ns, 5);
+    }
+
+    #[test]
+    fn a_first_thread_that_is_replaced_is_no_process_that_exited() {
+        let close = |exits: &mut Exits, first_threads, replaced| {
+            exits.close(&Totals { exits: first_threads, replaced, ..Totals::default() })
+        };
+        let mut exits = Exits::default();
+        assert_eq!(close(&mut exits, 3, 1), 2, "in one interval");
+        assert_eq!(close(&mut exits, 1, 0), 1, "not known yet");
+        assert_eq!(close(&mut exits, 0, 1), 0);
+        assert_eq!(close(&mut exits, 5, 0), 4, "one of them had been told");
+        assert_eq!(close(&mut exits, 2, 0), 2);
+        let mut began_in_between = Exits::default();
+        assert_eq!(close(&mut began_in_between, 0, 1), 0);
+        assert_eq!(close(&mut began_in_between, 1, 0), 1);
     }
 
     proptest! {
