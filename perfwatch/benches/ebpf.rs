@@ -3,13 +3,18 @@
 //! First what a workload feels: one round trip through two pipes between two processes pinned to one CPU (two context
 //! switches and two wake-ups), without programs, with programs that do nothing, with ones that only call the helpers
 //! that ours must call, and with the probes, in turns. Then each program beside its floor, both attached to the same
-//! tracepoint, so that the same events run both. Needs the rights to load programs.
+//! tracepoint, so that the same events run both. Before these, all probes while
+//! nothing goes on, and what reading the table of tasks takes with ten thousand processes. Needs the rights to load programs.
 //!
 //! `cargo bench -p perfwatch --bench ebpf [-- <rounds> [--json <file>]]`
 #![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "ebpf/idle.rs"]
+mod idle;
 #[path = "ebpf/programs.rs"]
 mod programs;
+#[path = "ebpf/table.rs"]
+mod table;
 #[path = "ebpf/trips.rs"]
 mod trips;
 #[path = "ebpf/workload.rs"]
@@ -44,16 +49,22 @@ const ARMS: &[(&str, Arm)] = &[
 ];
 
 fn main() {
-    match std::env::args().nth(1).as_deref() {
-        Some("--echo") => return trips::echo(),
-        Some("--exit") => return,
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--echo"] => return trips::echo(),
+        ["--exit"] => return,
+        [table::FLAG_CROWD, processes, what] => return table::crowd(processes, what),
+        [table::FLAG_TICKS, count] => return table::ticks(count),
         _ => {}
     }
     let rounds = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(10usize);
     let cpu = std::thread::available_parallelism().map_or(0, |n| n.get() - 1);
+    // Before anything is kept on one CPU.
+    let (idle, table) = (idle::measure(), table::measure());
     let mut trips = Trips::start(cpu);
     trips.measure();
     let mut figures = round_trips(&mut trips, rounds, cpu);
+    figures.extend([("idle".into(), idle), ("table".into(), table)]);
     figures.insert("programs".into(), programs::beside_their_floors(&mut trips, rounds));
     if let Some(file) = json_file() {
         std::fs::write(file, Value::Object(figures).to_string()).unwrap();

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         counters::live::TESTS,
         scheduler::TESTS,
         processes::TESTS,
+        processes::table::TESTS,
         cgroups::TESTS,
         block_io::TESTS,
         tcp::TESTS,

@@ -1,4 +1,6 @@
-//! Probe `processes`: hogs told apart, totals that add up, and a process against its own `schedstat`.
+//! Probe `processes`: hogs told apart, a process against its own `schedstat`, and counters charged to processes.
+
+pub mod table;
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
 use perfwatch::snapshot::source::State;
-use perfwatch_common::sched::TOUCHED;
 use serde_json::Value;
 
 use crate::hogs::{self, Hog};
@@ -18,19 +19,6 @@ pub const TESTS: &[Test] = &[
     Test { name: "processes::hogs_are_told_apart_in_one_tick", run: hogs_are_told_apart },
     Test { name: "processes::a_hog_matches_its_schedstat", run: a_hog_matches_its_schedstat },
     Test { name: "processes::an_exited_process_is_not_lost", run: an_exited_process_is_not_lost },
-    Test {
-        name: "processes::an_overrun_list_counts_nothing_twice",
-        run: an_overrun_list_counts_nothing_twice,
-    },
-    Test {
-        name: "processes::a_thread_that_becomes_the_first_keeps_its_time",
-        run: a_thread_becomes_the_first,
-    },
-    Test {
-        name: "processes::a_thread_that_becomes_the_first_is_no_process_that_exited",
-        run: who_becomes_the_first_has_not_exited,
-    },
-    Test { name: "processes::parts_add_up_to_totals", run: parts_add_up_to_totals },
     Test { name: "processes::forks_and_exits_are_counted", run: forks_and_exits_are_counted },
     Test { name: "processes::hardware_instructions_of_a_known_loop", run: instructions_of_a_known_loop },
     Test {
@@ -168,112 +156,6 @@ fn an_exited_process_is_not_lost() -> Result<Verdict> {
     let document = probe.next()?;
     ensure!(self::row(&document, pid).is_err(), "it is still listed a tick later");
     Ok(Verdict::Passed(format!("{used:.0} ms of a process that had exited")))
-}
-
-/// More tasks in one interval than a CPU's list holds: the whole table is looked at, but who exited before is in it too.
-fn an_overrun_list_counts_nothing_twice() -> Result<Verdict> {
-    const TIME: Duration = Duration::from_millis(200);
-    const THREADS: u64 = TOUCHED + 200;
-    let mut probe = loaded()?;
-    let cpu = load::cpus()? - 1;
-    let pid = hogs::run_and_exit(cpu, TIME)?;
-    let document = probe.now()?;
-    row(&document, pid)?;
-    probe.now()?;
-    let threads = std::thread::spawn(move || -> Result<()> {
-        load::pin(cpu)?;
-        for _ in 0..THREADS {
-            std::thread::spawn(|| ()).join().expect("the thread does not panic");
-        }
-        Ok(())
-    });
-    threads.join().expect("the thread does not panic")?;
-    let document = probe.now()?;
-    let counted = number(row(&document, std::process::id())?, "threads")?;
-    ensure!(counted >= THREADS as f64, "{counted} of {THREADS} threads counted");
-    ensure!(row(&document, pid).is_err(), "who exited two readings ago is counted again");
-    Ok(Verdict::Passed(format!("{counted} threads in one interval")))
-}
-
-/// A thread that runs another program takes over the number of its process's first thread, but not the time that
-/// that one used.
-fn a_thread_becomes_the_first() -> Result<Verdict> {
-    const TIME: Duration = Duration::from_millis(300);
-    let mut probe = loaded()?;
-    let (pid, used) = hogs::run_another_from_a_thread(load::cpus()? - 1, TIME)?;
-    let document = probe.now()?;
-    let row = row(&document, pid)?;
-    let counted = number(row, "cpu_percent")? * number(&document, "elapsed_ms")? / 100.0;
-    let used = used.as_secs_f64() * 1e3;
-    let words = format!("{counted:.1} ms counted, {used:.1} ms by the kernel");
-    // What the first thread used before it was replaced is part of `other`; starting a program is dear in a guest.
-    ensure!(counted <= 1.05 * used + 15.0 && counted >= 0.8 * used - 15.0, "{words}");
-    Ok(Verdict::Passed(words))
-}
-
-/// Processes forked and exited since the last document.
-fn forked_and_exited(document: &Value) -> Result<[f64; 2]> {
-    let seconds = number(document, "elapsed_ms")? / 1e3;
-    let count = |what| Ok::<_, anyhow::Error>((number(document, what)? * seconds).round());
-    Ok([count("forks_per_sec")?, count("exits_per_sec")?])
-}
-
-/// The first thread's end is not its process's, which must not be counted twice.
-fn who_becomes_the_first_has_not_exited() -> Result<Verdict> {
-    const CHILDREN: usize = 20;
-    if !load::in_guest() {
-        return Ok(Verdict::Skipped("other programs fork and exit here".into()));
-    }
-    let mut probe = loaded()?;
-    for _ in 0..CHILDREN {
-        hogs::run_another_from_a_thread(load::cpus()? - 1, Duration::ZERO)?;
-    }
-    let [forks, exits] = forked_and_exited(&probe.now()?)?;
-    let words = format!("{CHILDREN} children: {forks} forks, {exits} exits");
-    ensure!(forks == CHILDREN as f64 && exits == CHILDREN as f64, "{words}");
-    Ok(Verdict::Passed(words))
-}
-
-fn parts_add_up_to_totals() -> Result<Verdict> {
-    let mut probe = loaded()?;
-    let _hog = Hog::start(hogs::CPU, "0")?;
-    load::ping_pong(load::cpus()? - 1, 100)?;
-    std::thread::sleep(Duration::from_millis(400));
-    let document = probe.now()?;
-    let sum = |list: &str, rest: &str, field: &str| -> Result<f64> {
-        let rows = document[list].as_array().context("no list")?;
-        let parts = rows.iter().map(|row| number(row, field)).sum::<Result<f64>>()?;
-        Ok(parts + number(&document[rest], field)?)
-    };
-    // In the kernel's integers parts and total are equal (the unit tests of the document prove it); a document has each
-    // rounded for itself, so that every number in the comparison may be off by half a unit of its last place.
-    const FLOATING_POINT: f64 = 1e-6;
-    for (field, unit) in
-        [("cpu_percent", 0.001), ("runqueue_wait_ms_per_sec", 0.001), ("context_switches_per_sec", 0.1)]
-    {
-        let total = number(&document["total"], field)?;
-        for (list, rest) in [("top", "other"), ("cgroups", "other_cgroups")] {
-            let sum = sum(list, rest, field)?;
-            let numbers = document[list].as_array().map_or(0, Vec::len) + 2;
-            let off = (sum - total).abs();
-            ensure!(
-                off <= unit / 2.0 * numbers as f64 + FLOATING_POINT,
-                "{field} of {list}: {sum} is not {total}"
-            );
-        }
-    }
-    // Counts are not rounded.
-    if document["total"]["instructions"].is_u64() {
-        for (list, rest) in [("top", "other"), ("cgroups", "other_cgroups")] {
-            let sum = sum(list, rest, "instructions")?;
-            ensure!(sum == number(&document["total"], "instructions")?, "{sum} of {list}: {document}");
-        }
-    }
-    let total = number(&document["total"], "cpu_percent")?;
-    let most = 100.0 * load::cpus()? as f64;
-    // What runs at a reading is charged up to the last tick of the scheduler.
-    ensure!(total > 0.0 && total <= most * 1.04, "{total}% of {most}% of CPUs");
-    Ok(Verdict::Passed(format!("{total:.1}% CPU in all")))
 }
 
 fn forks_and_exits_are_counted() -> Result<Verdict> {

@@ -19,8 +19,6 @@ use crate::debian::{self, Archive};
 use crate::prerequisites::{self, Purpose};
 use crate::step::root;
 
-/// Guests and downloads handled at the same time.
-const JOBS: usize = 2;
 const INIT: &str = include_str!("kernels/init.sh");
 
 /// Load every probe in guests with other kernels, cause events and check the counts
@@ -43,6 +41,9 @@ pub struct Options {
     /// Only tests whose names contain this
     #[arg(long, default_value = "")]
     test: String,
+    /// Guests that run at the same time
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
     /// Print what the guests print
     #[arg(long)]
     console: bool,
@@ -115,7 +116,7 @@ fn run(options: &Options, tools: &Tools, images: Vec<Image>) -> Result<Vec<Outco
     let guests = guests(images, options.cpus);
     println!("==> Booting {} guests", guests.len());
     let printing = Mutex::new(());
-    let outcomes = in_parallel(guests, |guest| {
+    let outcomes = in_parallel(options.jobs, guests, |guest| {
         let programs = programs.iter().find(|programs| programs.architecture == guest.image.architecture);
         let console = programs
             .context("no programs for this architecture")
@@ -222,12 +223,12 @@ fn busybox(architecture: Architecture) -> Result<PathBuf> {
 }
 
 /// Does something with each item, a few at a time, and returns what came of them in the same order.
-fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+fn in_parallel<T: Send, R: Send>(jobs: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let queue = Mutex::new(items.into_iter().enumerate());
     let results = Mutex::new(Vec::new());
     let next = || queue.lock().ok()?.next();
     std::thread::scope(|scope| {
-        for _ in 0..JOBS {
+        for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some((at, item)) = next() {
                     let result = work(item);

@@ -96,10 +96,10 @@ fn counting() -> u32 {
 }
 
 /// Runs and their time in ns, by program.
-type Costs = BTreeMap<String, (u64, u64)>;
+pub type Costs = BTreeMap<String, (u64, u64)>;
 
 /// Probes ask the kernel what their programs took once per sample.
-fn costs_of(sources: &mut [Box<dyn Source>]) -> Costs {
+pub fn costs_of(sources: &mut [Box<dyn Source>]) -> Costs {
     let programs = sources.iter_mut().flat_map(|source| {
         source.sample(&tick("a reading of costs")).unwrap();
         source.report().programs

@@ -18,6 +18,8 @@ use crate::step::output;
 /// Modules of the virtio disk and what they depend on, in the order they are inserted; built in where missing.
 const MODULES: &[&str] =
     &["virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk"];
+/// Downloads at the same time.
+const DOWNLOADS: usize = 2;
 /// How many versions of a series are tried before it is given up.
 const ATTEMPTS: usize = 4;
 
@@ -227,7 +229,7 @@ fn download(
     println!("==> Downloading {} kernels", packages.len());
     let names: Vec<String> = packages.iter().flat_map(|(_, _, packages)| packages).cloned().collect();
     let files: BTreeMap<String, PathBuf> = archive.download(&names)?.into_iter().collect();
-    let unpacked = in_parallel(packages, |(architecture, version, packages)| {
+    let unpacked = in_parallel(DOWNLOADS, packages, |(architecture, version, packages)| {
         let files: Vec<&PathBuf> = packages.iter().filter_map(|package| files.get(package)).collect();
         if files.len() < packages.len() {
             return Ok(()); // the mirror lists it and does not have it
