@@ -40,7 +40,7 @@ use crate::doctor::{self, Diagnosis};
 use crate::pipeline::{self, Outputs};
 use crate::probes;
 use crate::snapshot::processes::listing::Newest;
-use crate::snapshot::source::{Board, Settings, Source};
+use crate::snapshot::source::{Board, Report, Settings, Source, State};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::maintenance::Maintenance;
 use crate::store::writer::{SpoolPlace, Writer};
@@ -205,19 +205,38 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
 /// Measures for one interval and returns the snapshot as the stream would send it.
 pub async fn snapshot(config: &Config) -> Result<String> {
-    let (snapshot, _) = measure_once(config, config.sampling.settings.clone()).await?;
+    let settings = config.sampling.settings.clone();
+    let (snapshot, _) = measure(config, settings, |_, _| true).await?;
     Ok(String::from_utf8_lossy(&snapshot.message()).into_owned())
 }
 
-/// Measures for a second and tells how every source stands.
+/// Measures for a second and tells how every source stands; for some seconds more while a busy machine is late with
+/// answers, or with the first readings of what it has.
 pub async fn diagnose(config: Config) -> Result<Diagnosis> {
+    const MOST_TICKS: usize = 5;
     let settings = Settings { interval: Duration::from_secs(1), ..config.sampling.settings.clone() };
-    let (snapshot, board) = measure_once(&config, settings).await?;
-    Ok(doctor::diagnose(&config.roots, &board.reports(), Some(&snapshot)))
+    let diagnose =
+        |snapshot: &Snapshot, reports: &[Report]| doctor::diagnose(&config.roots, reports, Some(snapshot));
+    let mut ticks = 0;
+    let mut before = None;
+    let (snapshot, board) = measure(&config, settings, |snapshot, board| {
+        let reports = board.reports();
+        let now = diagnose(snapshot, &reports);
+        ticks += 1;
+        let answered = reports.iter().all(|report| report.state != State::Failed);
+        let settled = answered && before.replace(now.statuses()) == Some(now.statuses());
+        now.healthy() || settled || ticks == MOST_TICKS
+    })
+    .await?;
+    Ok(diagnose(&snapshot, &board.reports()))
 }
 
-/// The first snapshot primes the rates; the one at the next tick has them and is returned.
-async fn measure_once(config: &Config, settings: Settings) -> Result<(Arc<Snapshot>, Board)> {
+/// The first snapshot primes the rates; of those at the next ticks, which have them, the one that is `enough` is returned.
+async fn measure(
+    config: &Config,
+    settings: Settings,
+    mut enough: impl FnMut(&Snapshot, &Board) -> bool,
+) -> Result<(Arc<Snapshot>, Board)> {
     let (_settings, settings) = watch::channel(settings);
     let (stop, stopping) = watch::channel(false);
     let board = Board::default();
@@ -226,7 +245,9 @@ async fn measure_once(config: &Config, settings: Settings) -> Result<(Arc<Snapsh
         live: |_: &_| {},
         store: |snapshot: &Arc<Snapshot>| {
             last = Some(Arc::clone(snapshot));
-            stop.send_replace(true);
+            if enough(snapshot, &board) {
+                stop.send_replace(true);
+            }
         },
     };
     pipeline::run(sources(config, &Newest::default()), board.clone(), settings, outputs, stopping).await;

@@ -159,6 +159,28 @@ async fn no_client_can_keep_it_from_stopping() {
     assert_stored(data.path(), &last).await;
 }
 
+/// Only the roots are this test's own: what the machine lacks is the machine's.
+#[test]
+fn the_doctor_ends_well_only_where_nothing_is_to_fix() {
+    let nothing = tempfile::tempdir().unwrap();
+    let doctor = |environment: &[(&str, &OsStr)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
+        command.args(["doctor", "--json"]).env("PERFWATCH_DATA_DIR", nothing.path());
+        let output = command.envs(environment.iter().copied()).output().unwrap();
+        let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = ["machine", "sources", "events"].map(|list| findings[list].as_array().unwrap().clone());
+        let problems = all.iter().flatten().filter(|finding| finding["status"] == "problem").count();
+        (output.status.code().unwrap(), problems, findings)
+    };
+    let (code, problems, findings) = doctor(&[]);
+    assert_eq!(code, i32::from(problems > 0), "{findings:#}");
+    let (code, problems, findings) = doctor(&[("PERFWATCH_SYSFS", nothing.path().as_os_str())]);
+    assert!(code == 1 && problems > 0, "{findings:#}");
+    let sources = findings["sources"].as_array().unwrap();
+    let runqueue = sources.iter().find(|source| source["name"] == "runqueue").unwrap();
+    assert_eq!(runqueue["status"], "problem", "there is no type information of the kernel: {runqueue}");
+}
+
 #[tokio::test]
 async fn a_service_is_ready_alive_and_gone_with_its_last_batch_stored() {
     let dir = tempfile::tempdir().unwrap();

@@ -84,6 +84,11 @@ impl Diagnosis {
         self.machine.iter().chain(&self.sources).chain(&self.events)
     }
 
+    /// How each finding stands, without its words.
+    pub fn statuses(&self) -> Vec<Status> {
+        self.all().map(|finding| finding.status).collect()
+    }
+
     /// True when everything that this machine offers is in use.
     pub fn healthy(&self) -> bool {
         self.all().all(|finding| finding.status != Status::Problem)
