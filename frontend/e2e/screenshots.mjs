@@ -89,7 +89,12 @@ try {
       ready: '[role=img] canvas',
       height: 880,
     },
-    { name: 'changes', address: compared({ mode: 'changes' }), ready: 'ol li', height: 820 },
+    {
+      name: 'changes',
+      address: compared({ mode: 'changes' }),
+      ready: '[aria-label="What changed"] li',
+      height: 820,
+    },
     { name: 'settings', address: '/settings', ready: '#sources tbody tr', height: 1010 },
   ];
   for (const { name, address, ready, height } of pages) {
@@ -98,7 +103,7 @@ try {
     await page.locator(ready).first().waitFor();
     // Charts of the whole page, and the first answers of the API.
     await page.waitForFunction(() => document.querySelector('.skeleton') === null);
-    if (name === 'changes') await page.locator('ol li button').first().click();
+    if (name === 'changes') await page.locator(ready).first().getByRole('button').click();
     if (name === 'changes') await page.locator('figure').first().waitFor();
     const file = path.join(out, `${name}.png`);
     await page.screenshot({ path: file });

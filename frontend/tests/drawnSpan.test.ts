@@ -111,6 +111,16 @@ describe('useDrawnSpan', () => {
     expect(span.value.to).toBe(1030_000);
   });
 
+  it('shows a past as soon as it has come, however little time has passed', async () => {
+    const { tick, span } = await started();
+    await tick(1001);
+    expect(span.value.to).toBe(1000_000);
+    useLiveStore().filled += 1;
+    await nextTick();
+    await tick(1001.2);
+    expect(span.value.to).toBe(1001_200);
+  });
+
   it('follows another window and another width at once', async () => {
     const { tick, span } = await started();
     await tick(1001);

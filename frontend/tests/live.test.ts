@@ -44,13 +44,25 @@ describe('the live store', () => {
     };
   }
 
-  it('takes what a server just started finds of its earlier run, though ticks came before it', () => {
+  it('takes what a server just started finds of its earlier run, though ticks came before it', async () => {
     const { live, seconds, history } = started();
+    const drawn: number[] = [];
+    const frame = async () => {
+      await new Promise(requestAnimationFrame);
+      drawn.push(live.filled);
+    };
     receive(history());
+    await frame();
     receive(snapshot(8));
+    await frame();
     receive(snapshot(9));
+    await frame();
     receive(history(1, 2, 3, 8, 9));
+    await frame();
     receive(snapshot(10));
+    await frame();
+    // What is drawn is drawn anew when the first of all has come, and when a past has.
+    expect(drawn).toEqual([0, 1, 1, 2, 2]);
     expect(seconds()).toEqual([1, 2, 3, 8, 9, 10]);
     const columns = live.histograms.slice('scheduler.runqueue_wait.histogram', 0, Infinity);
     expect(columns.times).toEqual([1, 2, 3, 8, 9, 10].map((second) => second * 1000));

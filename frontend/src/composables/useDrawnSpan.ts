@@ -4,14 +4,17 @@
  */
 import { onScopeDispose, readonly, shallowRef, watch, type Ref } from 'vue';
 import { movesPixel, type Span } from '@/charts/geometry';
+import { useLiveStore } from '@/stores/live';
 import { useLiveSpan } from './useLiveSeries';
 
 /** How far beyond the edge of what is seen a picture is kept current, so that scrolling meets no old one. */
 const MARGIN = '200px';
 
 export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Span>> {
+  const store = useLiveStore();
   const live = useLiveSpan();
   const drawn = shallowRef(live.value);
+  let drawnOf = store.filled;
   const width = shallowRef(0);
   const visible = shallowRef(true);
 
@@ -41,7 +44,11 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
   });
 
   watch([live, width, visible], () => {
-    if (visible.value && movesPixel(drawn.value, live.value, width.value)) drawn.value = live.value;
+    if (!visible.value) return;
+    // A past that has just come is drawn whatever the time.
+    if (drawnOf === store.filled && !movesPixel(drawn.value, live.value, width.value)) return;
+    drawnOf = store.filled;
+    drawn.value = live.value;
   });
 
   return readonly(drawn) as Readonly<Ref<Span>>;

@@ -35,6 +35,8 @@ export const useLiveStore = defineStore('live', () => {
   const connection = shallowRef<StreamState>({ kind: 'closed' });
   /** Changes once per drawn frame; whoever reads the ring depends on it. */
   const version = shallowRef(0);
+  /** Changes with `version` where there is more than another tick: the first of all, or a past. */
+  const filled = shallowRef(0);
   const receivedAt = shallowRef<number | null>(null);
   const intervalMs = shallowRef(DEFAULT_INTERVAL_MS);
   const skipped = shallowRef(0);
@@ -42,6 +44,7 @@ export const useLiveStore = defineStore('live', () => {
 
   let taken = 0;
   let newest: Snapshot | null = null;
+  let pastCame = false;
   let frame: number | null = null;
   let stream: MetricStream | null = null;
 
@@ -49,6 +52,7 @@ export const useLiveStore = defineStore('live', () => {
     const time = Date.parse(snapshot.timestamp);
     if (!ring.push(time, extract(snapshot.data))) return;
     newest = snapshot;
+    pastCame ||= ring.size === 1;
     taken += 1;
     if (taken % FORGET_EVERY === 0) forget();
     happened.push(eventsIn(snapshot.data, snapshot.timestamp));
@@ -80,6 +84,8 @@ export const useLiveStore = defineStore('live', () => {
     if (pausedAt.value !== null) return;
     latest.value = newest;
     episodes.value = happened.list;
+    if (pastCame) filled.value += 1;
+    pastCame = false;
     version.value += 1;
   }
 
@@ -98,6 +104,7 @@ export const useLiveStore = defineStore('live', () => {
     const first = snapshots[0];
     if (first !== undefined && Date.parse(first.timestamp) < ring.timeAt(0)) forgetAll();
     snapshots.forEach(take);
+    pastCame ||= first !== undefined;
   }
 
   function onMessage(message: StreamMessage): void {
@@ -161,6 +168,7 @@ export const useLiveStore = defineStore('live', () => {
     latest,
     connection,
     version,
+    filled,
     receivedAt,
     intervalMs,
     skipped,
