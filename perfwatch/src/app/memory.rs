@@ -46,18 +46,18 @@ fn release_unused(program: &[Part]) {
     release(program);
 }
 
-/// The program's own code and constants.
+/// The code and constants of the program and the C library, neither of which is ever unmapped.
 fn program() -> Vec<Part> {
     let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
-    unwritten_parts(&smaps, release as *const () as usize)
+    unwritten_parts(&smaps, &[release as *const () as usize, libc::getpid as *const () as usize])
 }
 
 /// Lets go of code and constants. Most of them served the start; what still runs is mapped again from the page cache as
 /// it is used.
 fn release(program: &[Part]) {
     for part in program {
-        // SAFETY: the part is a private mapping of the executable that nothing was ever written to, so what is read
-        // from it next is the same as before. The file cannot change while it is executed.
+        // SAFETY: the part is a private mapping of a file, for as long as this process lasts, that nothing was ever
+        // written to. What is read from it next is the file's content, as if the kernel had needed the memory.
         let _ = unsafe { madvise(part.start as *mut _, part.end - part.start, Advice::LinuxDontNeed) };
     }
 }
@@ -69,20 +69,20 @@ struct Part {
     resident_kib: usize,
 }
 
-/// The mappings of the file that `address` lies in which cannot be written and never were: relocated constants are
-/// not among them.
-fn unwritten_parts(smaps: &str, address: usize) -> Vec<Part> {
-    let mut file = None;
+/// The mappings of the files that have something at these addresses, as far as they cannot be written and never were:
+/// relocated constants are not among them.
+fn unwritten_parts(smaps: &str, addresses: &[usize]) -> Vec<Part> {
+    let mut files = Vec::new();
     let mut parts: Vec<(Part, &str)> = Vec::new();
     let mut read_only = false;
     for line in smaps.lines() {
-        if let Some((range, access, inode)) = mapping(line) {
-            read_only = matches!(access, "r--p" | "r-xp") && !inode.ends_with(" 0");
-            if range.contains(&address) {
-                file = Some(inode);
+        if let Some((start, end, access, inode)) = mapping(line) {
+            if addresses.iter().any(|address| (start..end).contains(address)) {
+                files.push(inode);
             }
+            read_only = matches!(access, "r--p" | "r-xp") && inode != "0";
             if read_only {
-                parts.push((Part { start: range.start, end: range.end, resident_kib: 0 }, inode));
+                parts.push((Part { start, end, resident_kib: 0 }, inode));
             }
         } else if read_only
             && let Some((name, kib)) = line.split_once(':')
@@ -102,18 +102,18 @@ fn unwritten_parts(smaps: &str, address: usize) -> Vec<Part> {
             }
         }
     }
-    parts.into_iter().filter(|(_, inode)| Some(*inode) == file).map(|(part, _)| part).collect()
+    parts.into_iter().filter(|(_, inode)| files.contains(inode)).map(|(part, _)| part).collect()
 }
 
-/// `start-end access offset device inode path`: the addresses, the access, and the device with the inode.
-fn mapping(line: &str) -> Option<(std::ops::Range<usize>, &str, &str)> {
-    let (range, rest) = line.split_once(' ')?;
-    let (start, end) = range.split_once('-')?;
+/// `start-end access offset device inode path`: the addresses, the access and the inode, 0 where there is no file.
+fn mapping(line: &str) -> Option<(usize, usize, &str, &str)> {
+    let mut words = line.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
     let number = |text| usize::from_str_radix(text, 16).ok();
-    let (access, rest) = rest.split_once(' ')?;
-    let (_offset, rest) = rest.split_once(' ')?;
-    let inode = rest.match_indices(' ').nth(1).map_or(rest, |(end, _)| &rest[..end]);
-    Some((number(start)?..number(end)?, access, inode))
+    let (start, end) = (number(start)?, number(end)?);
+    let access = words.next()?;
+    let inode = words.nth(2)?;
+    Some((start, end, access, inode))
 }
 
 #[cfg(test)]
@@ -143,13 +143,16 @@ Anonymous:             0 kB
 
     #[test]
     fn only_what_was_never_written_is_let_go() {
-        let found = |address| {
-            let parts = unwritten_parts(SMAPS, address);
-            parts.iter().map(|part| (part.start, part.resident_kib)).collect::<Vec<_>>()
+        let found = |addresses: &[usize]| {
+            let parts = unwritten_parts(SMAPS, addresses);
+            parts.iter().map(|part| (part.start, part.end, part.resident_kib)).collect::<Vec<_>>()
         };
-        assert_eq!(found(0x55d0_c010_0010), [(0x55d0_c000_0000, 512), (0x55d0_c010_0000, 7168)]);
-        assert_eq!(found(0x7f00_0000_0000), [(0x7f00_0000_0000, 1000)]);
-        assert_eq!(found(0x1000), []);
+        let constants = (0x55d0_c000_0000, 0x55d0_c010_0000, 512);
+        let code = (0x55d0_c010_0000, 0x55d0_c080_0000, 7168);
+        let library = (0x7f00_0000_0000, 0x7f00_0010_0000, 1000);
+        assert_eq!(found(&[0x55d0_c010_0010]), [constants, code]);
+        assert_eq!(found(&[0x7f00_0000_0000, 0x55d0_c090_0000]), [constants, code, library]);
+        assert_eq!(found(&[0x1000]), []);
     }
 
     #[test]
