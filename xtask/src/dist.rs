@@ -160,6 +160,8 @@ fn archive(version: &str, architecture: &str, binary: &Path) -> Result<String> {
     let file = format!("{name}.tar.gz");
     let mut tar = command("tar", &["--create", "--gzip", "--owner=0", "--group=0", "--sort=name", "--file"]);
     tar.arg(folder().join(&file)).arg("--directory").arg(folder()).arg(&name).arg("share");
+    // Man pages and completions are made once, and lie in each archive's own folder.
+    tar.arg(format!("--transform=s,^share,{name}/share,"));
     quiet(&format!("Packing {file}"), tar)?;
     fs::remove_dir_all(stage)?;
     Ok(file)
