@@ -25,7 +25,7 @@ const PAGE: &str = "page";
 ///
 /// Every benchmark measures its floor in the same run: raw preads of the same files, an empty eBPF program, a
 /// SELECT of the same bytes. The table has medians over the runs, the spread from the least to the greatest, the
-/// ratio to the floor, and the goal. Close other programs first; without names it takes about 25 minutes.
+/// ratio to the floor, and the goal. Close other programs first; without names it takes about half an hour.
 #[derive(clap::Args)]
 pub struct Options {
     /// Benchmarks to run, all by default
