@@ -63,7 +63,7 @@ fn micros(at: OffsetDateTime) -> Result<i64> {
 pub async fn documents(store: &Arc<dyn Store>, url: &str) -> Result<Value> {
     let rows: Vec<(String, i64, f64, f64)> = match store.engine() {
         Engine::Sqlite => {
-            let query = "SELECT metric_type, 0, avg(octet_length(metric_data)) * 1.0, 17280.0 FROM metrics_snapshots GROUP BY 1
+            let query = "SELECT metric_type, 0, avg(octet_length(metric_data)) * 1.0, 17280.0 FROM packed_snapshots GROUP BY 1
                  UNION ALL SELECT metric_type, tier, avg(length(data)), 86400.0 / tier FROM metrics_rollups GROUP BY 1, 2
                  ORDER BY 1, 2";
             sqlx::query_as(query).fetch_all(&sqlx::SqlitePool::connect(url).await?).await?

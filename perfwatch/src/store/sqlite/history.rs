@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use sqlx::{Either, Executor, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
+use super::packing::{pack, unpack};
 use crate::snapshot::MetricType;
 use crate::store::query::plan::Coverage;
 use crate::store::roller::Computed;
@@ -22,7 +23,7 @@ const INSERT_ROWS: usize = 64;
 const OF_ONE_TICK: Duration = Duration::from_millis(3);
 
 /// Rows of raw documents, as `scan` reads them.
-pub(super) const SCAN_RAW: &str = "SELECT timestamp, 0, metric_data FROM metrics_snapshots
+pub(super) const SCAN_RAW: &str = "SELECT timestamp, 0, metric_data FROM packed_snapshots
      WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4
      ORDER BY timestamp LIMIT $5";
 /// Likewise, of a rollup tier.
@@ -51,13 +52,13 @@ async fn write(pool: &SqlitePool, host: &str, rows: &[Row], generation: i64) -> 
     let chunks = rows.chunks(INSERT_ROWS);
     let inserts = chunks.len();
     for chunk in chunks {
-        script.push("INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data) ");
+        script.push("INSERT INTO packed_snapshots (host, timestamp, metric_type, metric_data) ");
         script.push_values(chunk, |mut values, row| {
             values
                 .push_bind(host.to_owned())
                 .push_bind(micros(row.timestamp))
                 .push_bind(row.metric_type.as_str())
-                .push_bind(String::from_utf8_lossy(&row.json).into_owned());
+                .push_bind(pack(row.metric_type, &row.json));
         });
         script.push(" ON CONFLICT DO NOTHING; ");
     }
@@ -167,7 +168,7 @@ pub(super) async fn scan(
         .map(|row| {
             let data = match tier {
                 // TEXT and BLOB are the same bytes; sqlx wants to know which it is.
-                Tier::Raw => row.try_get::<String, _>(2)?.into_bytes(),
+                Tier::Raw => unpack(metric_type, row.try_get::<&str, _>(2)?.as_bytes()),
                 _ => row.try_get(2)?,
             };
             Ok(TierRow { at: row.try_get(0)?, shape: row.try_get(1)?, data })
@@ -181,7 +182,7 @@ pub(super) async fn minute(
 ) -> Result<Option<Vec<(MetricType, Accumulator)>>> {
     let Some(summed) = store.minutes.take(bucket) else { return Ok(None) };
     let stored: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM metrics_snapshots WHERE host = $1 AND timestamp >= $2 AND timestamp < $3",
+        "SELECT count(*) FROM packed_snapshots WHERE host = $1 AND timestamp >= $2 AND timestamp < $3",
     )
     .bind(&store.host)
     .bind(bucket)

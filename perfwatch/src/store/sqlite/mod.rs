@@ -6,6 +6,7 @@
 mod access;
 mod history;
 mod opening;
+mod packing;
 mod retention;
 mod settings;
 mod users;

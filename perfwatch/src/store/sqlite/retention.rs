@@ -100,8 +100,8 @@ async fn remove_chunk(
     let next = tier.coarser().filter(|_| replaced);
     let query = if tier == Tier::Raw {
         sqlx::query(
-            "DELETE FROM metrics_snapshots WHERE id IN (
-                 SELECT id FROM metrics_snapshots WHERE host = $1 AND $2 IS NOT NULL AND timestamp < $3
+            "DELETE FROM packed_snapshots WHERE id IN (
+                 SELECT id FROM packed_snapshots WHERE host = $1 AND $2 IS NOT NULL AND timestamp < $3
                  AND timestamp / $6 * $6 NOT IN (SELECT bucket FROM rollup_stale WHERE host = $1 AND tier = $7)
                  ORDER BY timestamp LIMIT $4)",
         )
@@ -134,7 +134,7 @@ pub(super) async fn remove_range(
     to: i64,
 ) -> Result<()> {
     if tier == Tier::Raw {
-        sqlx::query("DELETE FROM metrics_snapshots WHERE host = $1 AND timestamp >= $2 AND timestamp < $3")
+        sqlx::query("DELETE FROM packed_snapshots WHERE host = $1 AND timestamp >= $2 AND timestamp < $3")
             .bind(&store.host)
             .bind(from)
             .bind(to)
@@ -165,8 +165,8 @@ pub(super) async fn extent(store: &SqliteStore) -> Result<Extent> {
             .await?;
     // Each subquery is one step down an index.
     let (mut oldest, mut newest): (Option<i64>, Option<i64>) = sqlx::query_as(
-        "SELECT (SELECT min(timestamp) FROM metrics_snapshots WHERE host = $1),
-                (SELECT max(timestamp) FROM metrics_snapshots WHERE host = $1)",
+        "SELECT (SELECT min(timestamp) FROM packed_snapshots WHERE host = $1),
+                (SELECT max(timestamp) FROM packed_snapshots WHERE host = $1)",
     )
     .bind(&store.host)
     .fetch_one(&store.read)

@@ -134,7 +134,7 @@ async fn queries_are_answered_from_indexes() {
     for (query, index) in [
         (
             history::SCAN_RAW,
-            "SEARCH metrics_snapshots USING INDEX idx_metrics_timestamp (host=? AND timestamp>? AND timestamp<?)",
+            "SEARCH packed_snapshots USING INDEX idx_metrics_timestamp (host=? AND timestamp>? AND timestamp<?)",
         ),
         (
             history::SCAN_ROLLUPS,
