@@ -1,6 +1,7 @@
 //! What a month of history costs and how fast it answers, on both engines.
 //!
-//! `cargo bench -p perfwatch --bench history [-- [--days N] [--interval SECONDS] [--rounds N] [--json FILE] [sqlite|postgresql]]`
+//! `cargo bench -p perfwatch --bench history [-- [--days N] [--interval SECONDS] [--rounds N] [--sizes] [--json FILE]
+//! [sqlite|postgresql]]`; with `--sizes` nothing but what a day takes.
 //!
 //! Seeds a synthetic machine of 8 CPUs through the server's writer, with rollups and retention beside it as they would
 //! have run (raw rows are kept for 7 days), then asks for random ranges of every type. A question's time is from the
@@ -24,7 +25,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use perfwatch::snapshot::MetricType;
 use perfwatch::store::query::compare::{Range, compare};
-use perfwatch::store::query::plan::plan;
+use perfwatch::store::query::pages::Pages;
 use perfwatch::store::query::points::Points;
 use perfwatch::store::query::{HistoryQuery, Interval, Stats};
 use perfwatch::store::writer::SpoolPlace;
@@ -39,13 +40,16 @@ struct Options {
     interval: u32,
     /// Questions of each kind.
     rounds: usize,
+    /// Nothing but what a day takes.
+    sizes: bool,
     json: Option<PathBuf>,
     engines: Vec<String>,
 }
 
 impl Options {
     fn parse() -> Result<Self> {
-        let mut options = Self { days: 30, interval: 5, rounds: 220, json: None, engines: Vec::new() };
+        let mut options =
+            Self { days: 30, interval: 5, rounds: 220, sizes: false, json: None, engines: Vec::new() };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|n| n.parse::<u32>().ok());
@@ -54,10 +58,11 @@ impl Options {
                 "--days" => options.days = number().context("--days needs a number")?,
                 "--interval" => options.interval = number().context("--interval needs a number")?.max(1),
                 "--rounds" => options.rounds = number().context("--rounds needs a number")? as usize,
+                "--sizes" => options.sizes = true,
                 "--json" => options.json = Some(arguments.next().context("--json needs a file")?.into()),
                 "sqlite" | "postgresql" => options.engines.push(argument),
                 _ => bail!(
-                    "unknown argument {argument}; known are --days N, --interval SECONDS, --rounds N, --json FILE and engines"
+                    "unknown argument {argument}; known are --days N, --interval SECONDS, --rounds N, --sizes, --json FILE and engines"
                 ),
             }
         }
@@ -95,8 +100,13 @@ async fn bench(options: Options) -> Result<()> {
             }
         }
         let since = Instant::now();
-        println!("\n{engine}, {} days at {} s", options.days, options.interval);
         let place = Place { dir: dir.path(), cluster: cluster.as_ref() };
+        if options.sizes {
+            println!("\n{engine}");
+            report[engine]["documents_a_day"]["the_originals_six"] = sizes::a_day_on_disk(&place).await?;
+            continue;
+        }
+        println!("\n{engine}, {} days at {} s", options.days, options.interval);
         let (store, url) = place.database("month").await?;
         let mut figures = measure(&store, &url, place.spool("month"), &options).await?;
         store.close().await;
@@ -185,14 +195,19 @@ async fn measure(store: &Arc<dyn Store>, url: &str, spool: SpoolPlace, options: 
                 stats: Stats { min: true, max: true, count: true },
                 ..HistoryQuery::new(metric_type, to - span, to)
             };
+            let comparison = name.starts_with("compare").then(|| HistoryQuery {
+                start: query.start - Duration::WEEK,
+                end: query.end - Duration::WEEK,
+                ..query.clone()
+            });
             let since = Instant::now();
-            floor(store, &query).await?;
+            for query in [&query].into_iter().chain(&comparison) {
+                floor(store, query).await?;
+            }
             floors.push(since.elapsed().as_secs_f64() * 1e3);
             let since = Instant::now();
-            bytes.push(if name.starts_with("compare") {
-                let current = Range { start: to - span, end: to };
-                let before =
-                    Range { start: current.start - Duration::WEEK, end: current.end - Duration::WEEK };
+            bytes.push(if let Some(before) = comparison {
+                let [current, before] = [&query, &before].map(|q| Range { start: q.start, end: q.end });
                 let both = compare(store, metric_type, (current, before), query.interval, 1000).await?;
                 both.current.points.iter().chain(&both.comparison.points).map(|p| p.json.len()).sum::<usize>()
             } else {
@@ -227,18 +242,8 @@ async fn measure(store: &Arc<dyn Store>, url: &str, spool: SpoolPlace, options: 
 
 /// Fetches the rows that answer a query, and nothing else.
 async fn floor(store: &Arc<dyn Store>, query: &HistoryQuery) -> Result<()> {
-    let micros = |at: OffsetDateTime| i64::try_from(at.unix_timestamp_nanos() / 1000);
-    let (from, to) = (micros(query.start)?, micros(query.end)?);
-    for segment in plan(&store.coverage(from, to).await?, from, to, query.interval.width()) {
-        let mut from = segment.from;
-        loop {
-            let rows = store.scan(segment.tier, query.metric_type, from, segment.to, 256).await?;
-            match rows.last() {
-                Some(last) if rows.len() == 256 => from = last.at + 1,
-                _ => break,
-            }
-        }
-    }
+    let mut pages = Pages::open(Arc::clone(store), query.question()).await?;
+    while pages.next().await?.is_some() {}
     Ok(())
 }
 

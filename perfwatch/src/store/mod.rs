@@ -15,6 +15,7 @@ pub mod retention;
 pub mod roller;
 pub mod rollup;
 pub mod settings;
+mod shapes;
 pub mod spool;
 mod sqlite;
 mod users;
@@ -28,10 +29,12 @@ use time::OffsetDateTime;
 
 pub use error::{Result, StoreError};
 use policy::{ArchivePolicy, Extent};
-use query::plan::Coverage;
+use query::pages::page_length;
+use query::plan::{Coverage, Question, Segment};
 use roller::Computed;
 use rollup::accumulator::Accumulator;
 use rollup::{Stale, Tier, TierRow};
+use shapes::Shapes;
 
 use crate::snapshot::MetricType;
 
@@ -110,6 +113,32 @@ pub trait Store: access::Access {
         to: i64,
         limit: usize,
     ) -> Result<Vec<TierRow>>;
+    /// Plans what answers a question, and reads its first rows.
+    async fn ask(&self, question: &Question) -> Result<(Vec<Segment>, Vec<(usize, TierRow)>)> {
+        let segments = question.plan(&self.coverage(question.from, question.to).await?);
+        let rows = self.read(question.metric_type, &segments, page_length(&segments)).await?;
+        Ok((segments, rows))
+    }
+    /// The first `limit` rows of segments, one segment after the other, each with its segment's place among them.
+    async fn read(
+        &self,
+        metric_type: MetricType,
+        segments: &[Segment],
+        limit: usize,
+    ) -> Result<Vec<(usize, TierRow)>> {
+        let mut read = Vec::new();
+        for (place, segment) in segments.iter().enumerate() {
+            let left = limit - read.len();
+            let rows = self.scan(segment.tier, metric_type, segment.from, segment.to, left).await?;
+            read.extend(rows.into_iter().map(|row| (place, row)));
+            if read.len() >= limit {
+                break;
+            }
+        }
+        Ok(read)
+    }
+    /// Shapes that were read before.
+    fn shapes(&self) -> &Shapes;
     async fn shape(&self, key: i64) -> Result<Option<String>>;
     async fn put_shape(&self, key: i64, leaves: &str) -> Result<()>;
     /// The first `limit` stale buckets of a tier that start in `from..=to`.

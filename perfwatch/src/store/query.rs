@@ -1,10 +1,11 @@
-//! Questions about history: what to read ([`plan`]), how it becomes points ([`points`]), two ranges side by
+//! Questions about history: what to read ([`plan`]) and reading it ([`pages`]), how it becomes points ([`points`]), two ranges side by
 //! side ([`compare`]), what is different between them ([`changes`]), any range as a file ([`export`]), one process
 //! of the busiest ([`process`]), and what was stored last ([`recent`]).
 
 pub mod changes;
 pub mod compare;
 pub mod export;
+pub mod pages;
 pub mod plan;
 pub mod points;
 pub mod process;
@@ -12,6 +13,7 @@ pub mod recent;
 
 use time::OffsetDateTime;
 
+use self::plan::Question;
 use super::micros;
 use super::rollup::template::Fields;
 use crate::snapshot::MetricType;
@@ -118,9 +120,13 @@ impl HistoryQuery {
         }
     }
 
-    /// Half-open, µs.
-    fn range(&self) -> (i64, i64) {
-        (micros(self.start), micros(self.end).saturating_add(1))
+    pub fn question(&self) -> Question {
+        Question {
+            metric_type: self.metric_type,
+            from: micros(self.start),
+            to: micros(self.end).saturating_add(1),
+            interval: self.interval.width(),
+        }
     }
 }
 

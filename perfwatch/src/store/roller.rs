@@ -9,12 +9,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::query::points::ShapeBook;
 use super::rollup::accumulator::Accumulator;
 use super::rollup::pattern::Reader;
 use super::rollup::shape::Shape;
 use super::rollup::{Stale, Tier, TierRow, codec};
-use super::{Result, Store};
+use super::{Result, Store, shapes};
 use crate::snapshot::MetricType;
 
 /// Buckets taken up at a time.
@@ -42,7 +41,6 @@ pub async fn roll(store: &dyn Store, now: i64) -> Result<usize> {
 /// Rolls up one store, pass after pass, and remembers what all passes need.
 #[derive(Debug, Default)]
 pub struct Roller {
-    shapes: ShapeBook,
     readers: [Reader; MetricType::ALL.len()],
     /// Of the rollup written last of each type.
     last_shapes: [Arc<Shape>; MetricType::ALL.len()],
@@ -140,7 +138,7 @@ impl Roller {
             if bucket.consume {
                 let at = bucket.stale.bucket;
                 for row in store.scan(tier, metric_type, at, at + 1, 1).await? {
-                    sum = self.shapes.decode(store, &row).await?;
+                    sum = shapes::decode(store, &row).await?;
                 }
             }
             sums.push(sum);
@@ -153,7 +151,7 @@ impl Roller {
                 if tier.finer() == Tier::Raw {
                     sum.read_document(&mut self.readers[metric_type as usize], row.at, &row.data);
                 } else {
-                    sum.merge(self.shapes.decode(store, row).await?);
+                    sum.merge(shapes::decode(store, row).await?);
                 }
             }
             match rows.last() {

@@ -33,7 +33,7 @@ const KEEP_AS_IT_IS: &str = "INSERT INTO metrics_snapshots (host, timestamp, met
 pub(super) async fn insert(
     store: &PostgresStore,
     transaction: &mut PgConnection,
-    rows: &[Row],
+    rows: &[&Row],
     documents: &[String],
 ) -> Result<u64> {
     let (made, permitted): (bool, bool) = sqlx::query_as(LOOK).fetch_one(&mut *transaction).await?;

@@ -3,15 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::join_all;
 use sqlx::{PgConnection, Row as _};
 
 use super::{PostgresStore, arrivals, partitions};
 use crate::snapshot::MetricType;
-use crate::store::query::plan::Coverage;
+use crate::store::query::pages::page_length;
+use crate::store::query::plan::{Coverage, Question, Segment};
 use crate::store::roller::Computed;
 use crate::store::rollup::accumulator::Accumulator;
 use crate::store::rollup::{Stale, Tier, TierRow};
 use crate::store::{Result, Row, from_micros, micros};
+
+/// Rows that one connection stores as fast as several would.
+const OF_ONE_PART: usize = 256;
+/// What more rows are divided into, at most.
+const PARTS: usize = 3;
 
 /// Rows of raw documents, as `scan` reads them.
 pub(super) const SCAN_RAW: &str = "SELECT timestamp, 0::bigint, metric_data::text FROM metrics_snapshots
@@ -21,6 +28,33 @@ pub(super) const SCAN_RAW: &str = "SELECT timestamp, 0::bigint, metric_data::tex
 pub(super) const SCAN_ROLLUPS: &str = "SELECT timestamp, shape, data FROM metrics_rollups
      WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4 AND tier = $6
      ORDER BY timestamp LIMIT $5";
+/// Rows of segments of all tiers. Each subquery walks one index; times that are a segment's leave out the partitions they
+/// are not in when the statement runs.
+pub(super) const READ: &str = "SELECT s.place, r.timestamp, r.shape, r.data, r.document
+     FROM unnest($3::int[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY AS s (tier, since, until, place)
+     CROSS JOIN LATERAL (
+         (SELECT timestamp, shape, data, NULL::text AS document FROM metrics_rollups
+          WHERE host = $1 AND metric_type = $2 AND tier = s.tier AND timestamp >= s.since AND timestamp < s.until
+          ORDER BY timestamp LIMIT $6)
+         UNION ALL
+         (SELECT timestamp, 0::bigint, NULL::bytea, metric_data::text FROM metrics_snapshots
+          WHERE s.tier = 0 AND host = $1 AND metric_type = $2 AND timestamp >= s.since AND timestamp < s.until
+          ORDER BY timestamp LIMIT $6)
+     ) AS r
+     ORDER BY s.place, r.timestamp LIMIT $6";
+/// Likewise, where none is raw.
+pub(super) const READ_ROLLUPS: &str = "SELECT s.place, r.timestamp, r.shape, r.data
+     FROM unnest($3::int[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY AS s (tier, since, until, place)
+     CROSS JOIN LATERAL (
+         SELECT timestamp, shape, data FROM metrics_rollups
+         WHERE host = $1 AND metric_type = $2 AND tier = s.tier AND timestamp >= s.since AND timestamp < s.until
+         ORDER BY timestamp LIMIT $6
+     ) AS r
+     ORDER BY s.place, r.timestamp LIMIT $6";
+pub(super) const COVERAGE: &str = "SELECT false, tier, before FROM rollup_removed WHERE host = $1
+     UNION ALL
+     SELECT true, tier, bucket FROM rollup_stale
+     WHERE host = $1 AND tier = ANY ($4) AND bucket >= $2 AND bucket < $3";
 pub(super) const STALE: &str = "SELECT bucket, generation FROM rollup_stale
      WHERE host = $1 AND tier = $2 AND bucket >= $3 AND bucket <= $4 ORDER BY bucket LIMIT $5";
 
@@ -29,15 +63,63 @@ pub(super) async fn append(store: &PostgresStore, rows: &[Row]) -> Result<()> {
         return Ok(());
     }
     partitions::make_for(store, rows).await?;
-    let mut transaction = store.ready().await?.begin().await?;
-    let documents: Vec<String> = rows.iter().map(|r| jsonb_text(&r.json)).collect();
-    let inserted = arrivals::insert(store, &mut transaction, rows, &documents).await?;
-    mark_stale(store, &mut transaction, rows).await?;
-    transaction.commit().await?;
-    let stored = rows.iter().zip(&documents);
+    let parts = parts(rows);
+    // Each in a transaction of its own. Should one fail, all rows are offered again, and are stored once.
+    let stored = join_all(parts.iter().map(|part| append_part(store, part))).await;
+    let inserted = stored.into_iter().sum::<Result<u64>>()?;
+    let stored = parts.iter().flat_map(|part| part.rows.iter().zip(&part.documents));
     let stored = stored.map(|(row, text)| (micros(row.timestamp), row.metric_type, text.as_bytes()));
     store.minutes.add(stored, inserted == rows.len() as u64);
     Ok(())
+}
+
+async fn append_part(store: &PostgresStore, part: &Part<'_>) -> Result<u64> {
+    let mut transaction = store.ready().await?.begin().await?;
+    let inserted = arrivals::insert(store, &mut transaction, &part.rows, &part.documents).await?;
+    mark_stale(store, &mut transaction, &part.rows).await?;
+    transaction.commit().await?;
+    Ok(inserted)
+}
+
+/// What one transaction stores.
+#[derive(Default)]
+struct Part<'a> {
+    rows: Vec<&'a Row>,
+    /// Of the rows.
+    documents: Vec<String>,
+    bytes: usize,
+}
+
+/// One part, or for many rows (an import, a spool that is replayed) a few about as large, each with all rows of its
+/// types: one process of the server would parse the documents one after the other.
+fn parts(rows: &[Row]) -> Vec<Part<'_>> {
+    let mut types = MetricType::ALL.map(|_| Part::default());
+    for row in rows {
+        let part = &mut types[row.metric_type as usize];
+        let text = jsonb_text(&row.json);
+        part.bytes += text.len();
+        part.rows.push(row);
+        part.documents.push(text);
+    }
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    let most = if rows.len() > OF_ONE_PART { PARTS } else { 1 };
+    types.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+    for of_type in types.into_iter().filter(|part| !part.rows.is_empty()) {
+        let full = parts.len() >= most;
+        match parts.iter_mut().filter(|_| full).min_by_key(|part| part.bytes) {
+            Some(least) => least.extend(of_type),
+            None => parts.push(of_type),
+        }
+    }
+    parts
+}
+
+impl Part<'_> {
+    fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.documents.extend(other.documents);
+        self.bytes += other.bytes;
+    }
 }
 
 /// A document as JSONB accepts it: it holds no NUL character, which JSON may spell `\u0000`.
@@ -52,7 +134,7 @@ fn jsonb_text(json: &[u8]) -> String {
     }
 }
 
-async fn mark_stale(store: &PostgresStore, connection: &mut PgConnection, rows: &[Row]) -> Result<()> {
+async fn mark_stale(store: &PostgresStore, connection: &mut PgConnection, rows: &[&Row]) -> Result<()> {
     // In one order everywhere, so that two servers of one host cannot wait for each other.
     let buckets: BTreeSet<(i32, i64)> = rows
         .iter()
@@ -78,32 +160,72 @@ pub(super) fn column(tier: Tier) -> i32 {
     i32::try_from(tier.seconds()).expect("a day has 86400 seconds")
 }
 
-pub(super) async fn coverage(store: &PostgresStore, from: i64, to: i64) -> Result<Coverage> {
-    let mut coverage = Coverage::default();
-    let removed: Vec<(i32, i64)> = sqlx::query_as("SELECT tier, before FROM rollup_removed WHERE host = $1")
-        .bind(&store.host)
-        .fetch_all(store.ready().await?)
+pub(super) async fn coverage(
+    connection: &mut PgConnection,
+    host: &str,
+    from: i64,
+    to: i64,
+) -> Result<Coverage> {
+    let rows: Vec<(bool, i32, i64)> = sqlx::query_as(COVERAGE)
+        .bind(host)
+        // Bucket starts of the coarsest tier may lie a day before the range.
+        .bind(Tier::Day.floor(from))
+        .bind(to)
+        .bind(Tier::ROLLUPS.map(column))
+        .fetch_all(connection)
         .await?;
-    for (seconds, before) in removed {
+    let mut coverage = Coverage::default();
+    for (stale, seconds, at) in rows {
         if let Some(tier) = [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|t| column(*t) == seconds) {
-            coverage.removed_before[tier as usize] = before;
-        }
-    }
-    // Bucket starts of the coarsest tier may lie a day before the range.
-    let stale: Vec<(i32, i64)> = sqlx::query_as(
-        "SELECT tier, bucket FROM rollup_stale WHERE host = $1 AND bucket >= $2 AND bucket < $3",
-    )
-    .bind(&store.host)
-    .bind(Tier::Day.floor(from))
-    .bind(to)
-    .fetch_all(store.ready().await?)
-    .await?;
-    for (seconds, bucket) in stale {
-        if let Some(tier) = Tier::ROLLUPS.into_iter().find(|t| column(*t) == seconds) {
-            coverage.stale[tier as usize - 1].insert(bucket);
+            coverage.note(stale, tier, at);
         }
     }
     Ok(coverage)
+}
+
+/// Both on one connection, which keeps the two statements prepared.
+pub(super) async fn ask(
+    store: &PostgresStore,
+    question: &Question,
+) -> Result<(Vec<Segment>, Vec<(usize, TierRow)>)> {
+    let mut connection = store.ready().await?.acquire().await?;
+    let coverage = coverage(&mut connection, &store.host, question.from, question.to).await?;
+    let segments = question.plan(&coverage);
+    let rows =
+        read(&mut connection, &store.host, question.metric_type, &segments, page_length(&segments)).await?;
+    Ok((segments, rows))
+}
+
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    host: &str,
+    metric_type: MetricType,
+    segments: &[Segment],
+    limit: usize,
+) -> Result<Vec<(usize, TierRow)>> {
+    if segments.is_empty() {
+        return Ok(Vec::new());
+    }
+    let has_raw = segments.iter().any(|segment| segment.tier == Tier::Raw);
+    let rows = sqlx::query(if has_raw { READ } else { READ_ROLLUPS })
+        .bind(host)
+        .bind(metric_type.as_str())
+        .bind(segments.iter().map(|s| column(s.tier)).collect::<Vec<_>>())
+        .bind(segments.iter().map(|s| from_micros(s.from)).collect::<Vec<_>>())
+        .bind(segments.iter().map(|s| from_micros(s.to)).collect::<Vec<_>>())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or_default();
+            let data = match segments.get(place).map(|segment| segment.tier) {
+                Some(Tier::Raw) => row.try_get::<String, _>(4)?.into_bytes(),
+                _ => row.try_get(3)?,
+            };
+            Ok((place, TierRow { at: micros(row.try_get(1)?), shape: row.try_get(2)?, data }))
+        })
+        .collect()
 }
 
 pub(super) async fn scan(

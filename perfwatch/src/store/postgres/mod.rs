@@ -18,17 +18,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
 use super::minutes::Minutes;
 use super::policy::{ArchivePolicy, Extent};
-use super::query::plan::Coverage;
+use super::query::plan::{Coverage, Question, Segment};
 use super::roller::Computed;
 use super::rollup::accumulator::Accumulator;
 use super::rollup::{Stale, Tier, TierRow};
+use super::shapes::Shapes;
 use super::{Engine, Result, Row, Store, StoreError, User, micros};
 use crate::snapshot::MetricType;
 
@@ -38,6 +39,8 @@ const STATEMENT_TIMEOUT: &str = "30s";
 const PING: Duration = Duration::from_millis(1500);
 /// What a caller waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
+/// A connection that was used within this time is used again without a test.
+const UNTESTED: Duration = Duration::from_secs(1);
 /// Pause between two attempts to reach a server that was not there at the start.
 const SET_UP_AGAIN: Duration = Duration::from_millis(500);
 
@@ -53,6 +56,7 @@ pub(super) struct PostgresStore {
     /// The next mark of staleness; unlike any before it, also in earlier runs.
     generation: AtomicI64,
     minutes: Minutes,
+    shapes: Shapes,
     /// Days whose partition is known to exist.
     days: Mutex<HashSet<time::Date>>,
 }
@@ -70,6 +74,17 @@ impl PostgresStore {
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(8)
+            // Asking first whether a connection works would double what each statement waits: only one that has been
+            // out of use may have been closed unnoticed.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > UNTESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .acquire_timeout(ACQUIRE)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options);
@@ -80,6 +95,7 @@ impl PostgresStore {
             refused: Mutex::default(),
             generation: AtomicI64::new(micros(OffsetDateTime::now_utc())),
             minutes: Minutes::default(),
+            shapes: Shapes::default(),
             days: Mutex::default(),
         };
         match store.prepare(OffsetDateTime::now_utc()).await {
@@ -193,7 +209,22 @@ impl Store for PostgresStore {
     }
 
     async fn coverage(&self, from: i64, to: i64) -> Result<Coverage> {
-        history::coverage(self, from, to).await
+        let mut connection = self.ready().await?.acquire().await?;
+        history::coverage(&mut connection, &self.host, from, to).await
+    }
+
+    async fn ask(&self, question: &Question) -> Result<(Vec<Segment>, Vec<(usize, TierRow)>)> {
+        history::ask(self, question).await
+    }
+
+    async fn read(
+        &self,
+        metric_type: MetricType,
+        segments: &[Segment],
+        limit: usize,
+    ) -> Result<Vec<(usize, TierRow)>> {
+        let mut connection = self.ready().await?.acquire().await?;
+        history::read(&mut connection, &self.host, metric_type, segments, limit).await
     }
 
     async fn scan(
@@ -205,6 +236,10 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<Vec<TierRow>> {
         history::scan(self, tier, metric_type, from, to, limit).await
+    }
+
+    fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     async fn shape(&self, key: i64) -> Result<Option<String>> {

@@ -33,6 +33,23 @@ async fn explain(
     lines.join("\n")
 }
 
+/// Likewise with one that reads segments of several tiers.
+async fn explain_read(store: &PostgresStore, query: &str, segments: &[(i32, (i64, i64))]) -> String {
+    let mut connection = store.ready().await.unwrap().acquire().await.unwrap();
+    let explain = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {query}");
+    let lines: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(explain))
+        .bind(&store.host)
+        .bind(MetricType::Cpu.as_str())
+        .bind(segments.iter().map(|(tier, _)| *tier).collect::<Vec<_>>())
+        .bind(segments.iter().map(|(_, (from, _))| from_micros(*from)).collect::<Vec<_>>())
+        .bind(segments.iter().map(|(_, (_, to))| from_micros(*to)).collect::<Vec<_>>())
+        .bind(512i64)
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    lines.join("\n")
+}
+
 #[tokio::test]
 async fn queries_are_answered_from_indexes_of_the_days_they_need() {
     let cluster = match cluster::Cluster::start().await {
@@ -88,6 +105,18 @@ async fn queries_are_answered_from_indexes_of_the_days_they_need() {
     let rollups = explain(&store, history::SCAN_ROLLUPS, hour, Some(60), false).await;
     assert!(rollups.contains("metrics_rollups_pkey") && !rollups.contains("Seq Scan"), "{rollups}");
     assert!(rollups.contains("actual rows=60"), "{rollups}");
+
+    // One question that needs both, as most do.
+    let both = explain_read(&store, history::READ, &[(0, hour), (60, hour)]).await;
+    let executed: Vec<&str> = both.lines().filter(|line| !line.contains("never executed")).collect();
+    assert!(executed.iter().all(|line| !line.contains("Seq Scan")), "{both}");
+    assert!(executed.iter().any(|line| line.contains("metrics_rollups_pkey")), "{both}");
+    let days: Vec<_> = executed.iter().filter(|line| line.contains("metrics_snapshots_2")).collect();
+    assert!(!days.is_empty(), "{both}");
+    assert!(days.iter().all(|line| line.contains("metrics_snapshots_20260103")), "one day is needed: {both}");
+    assert!(days.iter().any(|line| line.contains("actual rows=180")), "{both}");
+    let rollups = explain_read(&store, history::READ_ROLLUPS, &[(60, hour), (300, hour)]).await;
+    assert!(rollups.contains("metrics_rollups_pkey") && !rollups.contains("Seq Scan"), "{rollups}");
 
     let stale = explain(&store, history::STALE, (1000, 2000), Some(60), true).await;
     assert!(stale.contains("rollup_stale_pkey") && !stale.contains("Seq Scan"), "{stale}");

@@ -100,8 +100,10 @@ pub async fn compare(
     interval: Interval,
     limit: usize,
 ) -> Result<Comparison> {
-    let current = side(store, metric_type, current, interval, limit).await?;
-    let comparison = side(store, metric_type, comparison, interval, limit).await?;
+    // While one waits for the store, the other one works.
+    let current = side(store, metric_type, current, interval, limit);
+    let comparison = side(store, metric_type, comparison, interval, limit);
+    let (current, comparison) = tokio::try_join!(current, comparison)?;
     let change_percent = match (current.average, comparison.average) {
         (Some(now), Some(base)) if base != 0.0 => Some((now - base) / base * 100.0),
         _ => None,

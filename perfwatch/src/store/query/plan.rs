@@ -7,6 +7,23 @@
 use std::collections::BTreeSet;
 
 use super::super::rollup::Tier;
+use crate::snapshot::MetricType;
+
+/// One type over a range. Half-open, µs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    pub metric_type: MetricType,
+    pub from: i64,
+    pub to: i64,
+    /// The width of a point, µs.
+    pub interval: i64,
+}
+
+impl Question {
+    pub fn plan(&self, coverage: &Coverage) -> Vec<Segment> {
+        plan(coverage, self.from, self.to, self.interval)
+    }
+}
 
 /// Part of a range, answered by one tier. Half-open, µs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +43,15 @@ pub struct Coverage {
 }
 
 impl Coverage {
+    /// Adds that a bucket of a tier is stale, or else that the tier was removed before a time.
+    pub fn note(&mut self, stale: bool, tier: Tier, at: i64) {
+        match (stale, tier) {
+            (false, tier) => self.removed_before[tier as usize] = at,
+            (true, Tier::Raw) => {}
+            (true, tier) => drop(self.stale[tier as usize - 1].insert(at)),
+        }
+    }
+
     pub fn removed_before(&self, tier: Tier) -> i64 {
         self.removed_before[tier as usize]
     }

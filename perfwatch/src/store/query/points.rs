@@ -1,23 +1,17 @@
 //! Points of a range, one after another: pages of rows in, JSON out, never more than a page in memory.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::HistoryQuery;
-use super::plan::{Segment, plan};
+use super::pages::Pages;
 use crate::snapshot::rfc3339;
 use crate::store::rollup::accumulator::Accumulator;
-use crate::store::rollup::codec;
 use crate::store::rollup::pattern::Reader;
 use crate::store::rollup::shape::Shape;
 use crate::store::rollup::template::{Show, Template};
 use crate::store::rollup::{Tier, TierRow, floor};
-use crate::store::{Result, Store, StoreError, from_micros};
+use crate::store::{Result, Store, from_micros, shapes};
 
-/// Rows read at a time: about a megabyte of raw documents.
-const PAGE: usize = 256;
-/// Shapes kept by who reads many rows.
-const SHAPES: usize = 64;
 /// Shapes whose templates are kept while a range is read.
 const TEMPLATES: usize = 8;
 
@@ -27,35 +21,6 @@ pub struct Point {
     /// Start of the bucket, µs since the epoch.
     pub at: i64,
     pub json: Vec<u8>,
-}
-
-/// Shapes by key, read from the store once each.
-#[derive(Debug, Default)]
-pub struct ShapeBook(HashMap<i64, Arc<Shape>>);
-
-impl ShapeBook {
-    pub async fn get(&mut self, store: &dyn Store, key: i64) -> Result<Arc<Shape>> {
-        if let Some(shape) = self.0.get(&key) {
-            return Ok(Arc::clone(shape));
-        }
-        let text = store.shape(key).await?;
-        let shape = text
-            .as_deref()
-            .and_then(|text| Shape::from_text(key, text))
-            .map(Arc::new)
-            .ok_or_else(|| StoreError::Database(format!("rollup shape {key} is missing")))?;
-        if self.0.len() == SHAPES {
-            self.0.clear();
-        }
-        self.0.insert(key, Arc::clone(&shape));
-        Ok(shape)
-    }
-
-    /// Decodes a row of a rollup tier.
-    pub async fn decode(&mut self, store: &dyn Store, row: &TierRow) -> Result<Accumulator> {
-        let shape = self.get(store, row.shape).await?;
-        codec::decode(&shape, row.at, &row.data).map_err(|e| StoreError::Database(e.to_string()))
-    }
 }
 
 /// A bucket being filled. A single raw document stays as it is until a second one comes.
@@ -84,10 +49,7 @@ impl Filling {
 pub struct Points {
     store: Arc<dyn Store>,
     query: HistoryQuery,
-    segments: VecDeque<Segment>,
-    page: VecDeque<TierRow>,
-    page_tier: Tier,
-    shapes: ShapeBook,
+    pages: Pages,
     reader: Reader,
     templates: Vec<(Template, Template)>,
     filling: Option<(i64, Filling)>,
@@ -97,16 +59,11 @@ pub struct Points {
 
 impl Points {
     pub async fn open(store: Arc<dyn Store>, query: HistoryQuery) -> Result<Self> {
-        let (from, to) = query.range();
-        let coverage = store.coverage(from, to).await?;
-        let segments = plan(&coverage, from, to, query.interval.width()).into();
+        let pages = Pages::open(Arc::clone(&store), query.question()).await?;
         Ok(Self {
             store,
             query,
-            segments,
-            page: VecDeque::new(),
-            page_tier: Tier::Raw,
-            shapes: ShapeBook::default(),
+            pages,
             reader: Reader::default(),
             templates: Vec::new(),
             filling: None,
@@ -144,12 +101,12 @@ impl Points {
 
     async fn next_bucket(&mut self) -> Result<Option<(i64, Filling)>> {
         loop {
-            let Some(row) = self.next_row().await? else { return Ok(self.filling.take()) };
+            let Some((tier, row)) = self.pages.next().await? else { return Ok(self.filling.take()) };
             let bucket = floor(row.at, self.query.interval.width());
-            let fresh = if self.page_tier == Tier::Raw {
+            let fresh = if tier == Tier::Raw {
                 Filling::Raw(row)
             } else {
-                Filling::Sum(Box::new(self.shapes.decode(self.store.as_ref(), &row).await?))
+                Filling::Sum(Box::new(shapes::decode(self.store.as_ref(), &row).await?))
             };
             match &mut self.filling {
                 Some((at, filling)) if *at == bucket => match fresh {
@@ -164,23 +121,6 @@ impl Points {
                     }
                 }
             }
-        }
-    }
-
-    async fn next_row(&mut self) -> Result<Option<TierRow>> {
-        loop {
-            if let Some(row) = self.page.pop_front() {
-                return Ok(Some(row));
-            }
-            let Some(segment) = self.segments.front_mut() else { return Ok(None) };
-            let rows =
-                self.store.scan(segment.tier, self.query.metric_type, segment.from, segment.to, PAGE).await?;
-            self.page_tier = segment.tier;
-            match rows.last() {
-                Some(last) if rows.len() == PAGE => segment.from = last.at + 1,
-                _ => drop(self.segments.pop_front()),
-            }
-            self.page = rows.into();
         }
     }
 

@@ -4,22 +4,20 @@
 //! every snapshot and long ones a sample of them, and each point tells how many lists it was made from and how
 //! many of them had the process.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::Interval;
-use super::plan::{Segment, plan};
-use super::points::ShapeBook;
+use super::pages::Pages;
+use super::plan::Question;
 use crate::snapshot::MetricType;
 use crate::store::rollup::accumulator::{Cell, Stat};
 use crate::store::rollup::{Tier, TierRow, floor};
-use crate::store::{Result, Store, from_micros, micros};
+use crate::store::{Result, Store, from_micros, micros, shapes};
 
-/// Rows read at a time.
-const PAGE: usize = 256;
 /// Lists read for one answer, where a coarser tier can answer with fewer: 6 h at 5 s.
 const LISTS: i64 = 4320;
 /// Raw rows are about this far apart, s.
@@ -82,10 +80,7 @@ pub struct ProcessPoint {
 pub struct ProcessHistory {
     store: Arc<dyn Store>,
     query: ProcessQuery,
-    segments: VecDeque<Segment>,
-    page: VecDeque<TierRow>,
-    page_tier: Tier,
-    shapes: ShapeBook,
+    pages: Pages,
     filling: Option<Bucket>,
     names: BTreeSet<String>,
     given: usize,
@@ -95,21 +90,10 @@ pub struct ProcessHistory {
 impl ProcessHistory {
     pub async fn open(store: Arc<dyn Store>, query: ProcessQuery) -> Result<Self> {
         let (from, to) = (micros(query.start), micros(query.end).saturating_add(1));
-        let coverage = store.coverage(from, to).await?;
-        let spacing = spacing(to - from, query.interval.width());
-        let segments = plan(&coverage, from, to, spacing).into();
-        Ok(Self {
-            store,
-            query,
-            segments,
-            page: VecDeque::new(),
-            page_tier: Tier::Raw,
-            shapes: ShapeBook::default(),
-            filling: None,
-            names: BTreeSet::new(),
-            given: 0,
-            truncated: false,
-        })
+        let interval = spacing(to - from, query.interval.width());
+        let question = Question { metric_type: MetricType::Processes, from, to, interval };
+        let pages = Pages::open(Arc::clone(&store), question).await?;
+        Ok(Self { store, query, pages, filling: None, names: BTreeSet::new(), given: 0, truncated: false })
     }
 
     /// True once there turned out to be more points than the limit.
@@ -135,8 +119,8 @@ impl ProcessHistory {
 
     async fn next_bucket(&mut self) -> Result<Option<Bucket>> {
         loop {
-            let Some(row) = self.next_row().await? else { return Ok(self.filling.take()) };
-            let Some(used) = self.used(&row).await? else { continue };
+            let Some((tier, row)) = self.pages.next().await? else { return Ok(self.filling.take()) };
+            let Some(used) = self.used(tier, &row).await? else { continue };
             let at = floor(row.at, self.query.interval.width());
             let full = match &self.filling {
                 Some(bucket) if bucket.at == at => None,
@@ -151,29 +135,12 @@ impl ProcessHistory {
         }
     }
 
-    async fn next_row(&mut self) -> Result<Option<TierRow>> {
-        loop {
-            if let Some(row) = self.page.pop_front() {
-                return Ok(Some(row));
-            }
-            let Some(segment) = self.segments.front_mut() else { return Ok(None) };
-            let of = MetricType::Processes;
-            let rows = self.store.scan(segment.tier, of, segment.from, segment.to, PAGE).await?;
-            self.page_tier = segment.tier;
-            match rows.last() {
-                Some(last) if rows.len() == PAGE => segment.from = last.at + 1,
-                _ => drop(self.segments.pop_front()),
-            }
-            self.page = rows.into();
-        }
-    }
-
     /// What a row's list says; `None` if it has no list, as when the source failed.
-    async fn used(&mut self, row: &TierRow) -> Result<Option<Option<Added>>> {
-        let list = if self.page_tier == Tier::Raw {
+    async fn used(&mut self, tier: Tier, row: &TierRow) -> Result<Option<Option<Added>>> {
+        let list = if tier == Tier::Raw {
             serde_json::from_slice::<Document>(&row.data).ok().and_then(|document| document.top)
         } else {
-            let sum = self.shapes.decode(self.store.as_ref(), row).await?;
+            let sum = shapes::decode(self.store.as_ref(), row).await?;
             sum.shape().position("top").and_then(|i| match &sum.cells()[i] {
                 Cell::Other(json) => serde_json::from_slice(json).ok(),
                 _ => None,

@@ -30,6 +30,10 @@ pub(super) const SCAN_RAW: &str = "SELECT timestamp, 0, metric_data FROM packed_
 pub(super) const SCAN_ROLLUPS: &str = "SELECT timestamp, shape, data FROM metrics_rollups
      WHERE host = $1 AND metric_type = $2 AND timestamp >= $3 AND timestamp < $4 AND tier = $6
      ORDER BY timestamp LIMIT $5";
+pub(super) const COVERAGE: &str = "SELECT 0, tier, before FROM rollup_removed WHERE host = $1
+     UNION ALL
+     SELECT 1, tier, bucket FROM rollup_stale
+     WHERE host = $1 AND tier IN (60, 300, 3600, 86400) AND bucket >= $2 AND bucket < $3";
 pub(super) const STALE: &str = "SELECT bucket, generation FROM rollup_stale
      WHERE host = $1 AND tier = $2 AND bucket >= $3 AND bucket <= $4 ORDER BY bucket LIMIT $5";
 
@@ -122,27 +126,18 @@ async fn run(
 }
 
 pub(super) async fn coverage(store: &SqliteStore, from: i64, to: i64) -> Result<Coverage> {
-    let mut coverage = Coverage::default();
-    let removed: Vec<(i64, i64)> = sqlx::query_as("SELECT tier, before FROM rollup_removed WHERE host = $1")
+    let rows: Vec<(bool, i64, i64)> = sqlx::query_as(COVERAGE)
         .bind(&store.host)
-        .fetch_all(&store.read)
-        .await?;
-    for (seconds, before) in removed {
-        if let Some(tier) = [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|t| t.seconds() == seconds) {
-            coverage.removed_before[tier as usize] = before;
-        }
-    }
-    for tier in Tier::ROLLUPS {
-        let stale: Vec<i64> = sqlx::query_scalar(
-            "SELECT bucket FROM rollup_stale WHERE host = $1 AND tier = $2 AND bucket >= $3 AND bucket < $4",
-        )
-        .bind(&store.host)
-        .bind(tier.seconds())
-        .bind(tier.floor(from))
+        // Bucket starts of the coarsest tier may lie a day before the range.
+        .bind(Tier::Day.floor(from))
         .bind(to)
         .fetch_all(&store.read)
         .await?;
-        coverage.stale[tier as usize - 1] = stale.into_iter().collect();
+    let mut coverage = Coverage::default();
+    for (stale, seconds, at) in rows {
+        if let Some(tier) = [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|t| t.seconds() == seconds) {
+            coverage.note(stale, tier, at);
+        }
     }
     Ok(coverage)
 }

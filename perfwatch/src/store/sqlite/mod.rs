@@ -29,6 +29,7 @@ use super::query::plan::Coverage;
 use super::roller::Computed;
 use super::rollup::accumulator::Accumulator;
 use super::rollup::{Stale, Tier, TierRow};
+use super::shapes::Shapes;
 use super::{Engine, Result, Row, Store, StoreError, User, micros};
 use crate::snapshot::MetricType;
 
@@ -40,6 +41,7 @@ pub(super) struct SqliteStore {
     /// The next mark of staleness; unlike any before it, also in earlier runs.
     generation: AtomicI64,
     minutes: Minutes,
+    shapes: Shapes,
 }
 
 impl SqliteStore {
@@ -83,7 +85,14 @@ impl SqliteStore {
             .idle_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.pragma("query_only", "on"));
         let generation = AtomicI64::new(micros(OffsetDateTime::now_utc()));
-        Ok(Self { host: host.to_owned(), write, read, generation, minutes: Minutes::default() })
+        Ok(Self {
+            host: host.to_owned(),
+            write,
+            read,
+            generation,
+            minutes: Minutes::default(),
+            shapes: Shapes::default(),
+        })
     }
 }
 
@@ -152,6 +161,10 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<TierRow>> {
         history::scan(self, tier, metric_type, from, to, limit).await
+    }
+
+    fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     async fn shape(&self, key: i64) -> Result<Option<String>> {

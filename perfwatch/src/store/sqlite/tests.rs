@@ -151,5 +151,17 @@ async fn queries_are_answered_from_indexes() {
         let steps: Vec<&str> = rows.iter().map(|r| r.3.as_str()).collect();
         assert_eq!(steps, [index]);
     }
+    let explain = format!("EXPLAIN QUERY PLAN {}", history::COVERAGE);
+    let rows: Vec<(i64, i64, i64, String)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(explain)).fetch_all(&store.read).await.unwrap();
+    assert!(rows.iter().all(|row| !row.3.contains("SCAN")), "{rows:?}");
+    // Others ask the view.
+    let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+        "EXPLAIN QUERY PLAN SELECT usage_percent FROM perfwatch_cpu WHERE host = 'h' AND timestamp > 1",
+    )
+    .fetch_all(&store.read)
+    .await
+    .unwrap();
+    assert!(plan[0].3.contains("USING INDEX idx_metrics_timestamp (host=? AND timestamp>?"), "{plan:?}");
     store.close().await;
 }
