@@ -38,8 +38,7 @@ use crate::collectors;
 use crate::config::Config;
 use crate::doctor::{self, Diagnosis};
 use crate::pipeline::{self, Outputs};
-use crate::probes;
-use crate::snapshot::processes::listing::Newest;
+use crate::probes::{self, Census};
 use crate::snapshot::source::{Board, Report, Settings, Source, State};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::maintenance::Maintenance;
@@ -56,10 +55,10 @@ const PARALLEL_HASHES: usize = 2;
 /// How soon open streams notice what the command line did to their accounts.
 const ACCOUNTS_WATCHED: Duration = Duration::from_secs(10);
 
-/// Every source, in the order of the documents in a message; `newest` gets what each tick measured of processes.
-fn sources(config: &Config, newest: &Newest) -> Vec<Box<dyn Source>> {
+/// Every source, in the order of the documents in a message; the census is told what each tick measured of processes.
+fn sources(config: &Config, census: &Arc<Census>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
-    sources.extend(probes::leaving(&config.roots, config.sampling.ebpf_budget_percent, newest));
+    sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, census));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources
@@ -100,7 +99,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let hub = Hub::default();
     let board = Board::default();
-    let newest = Newest::default();
+    let census = Arc::new(Census::new(&config.roots));
     let (stop_sender, stopping) = watch::channel(false);
     let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
     let first_start = FirstStart {
@@ -121,7 +120,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let sampling = Sampling::start({
         let (sources, board, hub, stopping) =
-            (sources(&config, &newest), board.clone(), hub.clone(), stopping.clone());
+            (sources(&config, &census), board.clone(), hub.clone(), stopping.clone());
         async move {
             let outputs = Outputs {
                 live: |snapshot: &_| hub.publish(snapshot),
@@ -149,7 +148,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         auth,
         settings,
         diagnose: doctor::diagnose,
-        processes: probes::lister(&config.roots, newest),
+        processes: census,
         options: Options {
             allowed_hosts: config.server.allowed_hosts.clone(),
             cors_origins: config.server.cors_origins.clone(),
@@ -250,7 +249,8 @@ async fn measure(
             }
         },
     };
-    pipeline::run(sources(config, &Newest::default()), board.clone(), settings, outputs, stopping).await;
+    let sources = sources(config, &Arc::new(Census::new(&config.roots)));
+    pipeline::run(sources, board.clone(), settings, outputs, stopping).await;
     Ok((last.context("sampling ended without a snapshot")?, board))
 }
 

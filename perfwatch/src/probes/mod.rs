@@ -20,11 +20,12 @@ mod runqueue;
 mod sched;
 mod tcp;
 
+pub use processes::Census;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Roots;
-use crate::snapshot::processes::listing::{Lister, Newest};
 use crate::snapshot::source::Source;
 
 /// What probes are made from.
@@ -34,7 +35,7 @@ pub struct Common<'a> {
     kernel: kernel::SharedKernel,
     budget: budget::Budget,
     sched: sched::SharedSched,
-    newest: Newest,
+    census: Arc<Census>,
 }
 
 /// Makes a probe that is not loaded yet.
@@ -55,26 +56,21 @@ pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
     retrying_after(roots, budget_percent, budget::FIRST_PAUSE)
 }
 
-/// The same, which leave for a [`lister`] what each tick measured of processes.
-pub fn leaving(roots: &Roots, budget_percent: f64, newest: &Newest) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, budget::FIRST_PAUSE, newest)
-}
-
-/// Lists all processes by what the newest tick measured of them.
-pub fn lister(roots: &Roots, newest: Newest) -> Arc<dyn Lister> {
-    Arc::new(processes::Census::new(roots, newest))
+/// The same, which tell the census what each tick measured of processes.
+pub fn telling(roots: &Roots, budget_percent: f64, census: &Arc<Census>) -> Vec<Box<dyn Source>> {
+    make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(census))
 }
 
 /// The same with another pause before what the budget has switched off is tried again for the first time.
 pub fn retrying_after(roots: &Roots, budget_percent: f64, pause: Duration) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, pause, &Newest::default())
+    make(roots, budget_percent, pause, Arc::new(Census::new(roots)))
 }
 
-fn make(roots: &Roots, budget_percent: f64, pause: Duration, newest: &Newest) -> Vec<Box<dyn Source>> {
+fn make(roots: &Roots, budget_percent: f64, pause: Duration, census: Arc<Census>) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let budget = budget::Budget::new(budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
-    let common = Common { roots, kernel, budget, sched, newest: newest.clone() };
+    let common = Common { roots, kernel, budget, sched, census };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }

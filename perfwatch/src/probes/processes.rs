@@ -5,11 +5,12 @@ mod census;
 mod memory;
 mod names;
 
-pub(super) use self::census::Census;
+use std::sync::Arc;
+
+pub use self::census::Census;
 use self::names::Names;
 use super::Common;
 use super::sched::SharedSched;
-use crate::snapshot::processes::listing::Newest;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
 use crate::snapshot::{Document, MetricType, processes};
 
@@ -18,12 +19,16 @@ pub(super) const NAME: &str = "processes";
 pub(super) struct Processes {
     sched: SharedSched,
     names: Names,
-    newest: Newest,
+    census: Arc<Census>,
 }
 
 impl Processes {
     pub(super) fn new(common: &Common<'_>) -> Self {
-        Self { sched: common.sched.share(), names: Names::new(common.roots), newest: common.newest.clone() }
+        Self {
+            sched: common.sched.share(),
+            names: Names::new(common.roots),
+            census: Arc::clone(&common.census),
+        }
     }
 }
 
@@ -38,7 +43,7 @@ impl Source for Processes {
 
     fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
         let interval = self.sched.interval(tick);
-        self.newest.put(&tick.timestamp, interval.as_ref());
+        self.census.ticked(&tick.timestamp, interval.as_ref());
         let Some(interval) = interval else {
             let nothing = processes::Processes::default();
             return Ok(Document::new(MetricType::Processes, &tick.timestamp, &nothing)?);

@@ -11,7 +11,7 @@ use perfwatch::auth::first::{self, First};
 use perfwatch::auth::passwords::Passwords;
 use perfwatch::auth::tokens::Tokens;
 use perfwatch::auth::{ADMIN, Auth};
-use perfwatch::snapshot::processes::listing::Newest;
+use perfwatch::probes::Census;
 use perfwatch::snapshot::source::{Board, Settings, SourceSettings};
 use perfwatch::snapshot::{Document, MetricType, Snapshot};
 use perfwatch::store::writer::{SpoolPlace, Writer};
@@ -39,8 +39,7 @@ pub struct Server {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub board: Board,
-    /// What a tick measured of processes.
-    pub newest: Newest,
+    pub census: Arc<Census>,
     pub settings: watch::Sender<Settings>,
     pub data: Arc<tempfile::TempDir>,
     pub stop: watch::Sender<bool>,
@@ -117,7 +116,7 @@ impl Server {
         });
         let hub = Hub::with_limits(720, setup.backfill_bytes);
         let board = Board::default();
-        let newest = Newest::default();
+        let census = Arc::new(Census::new(&setup.options.roots));
         let spool = SpoolPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
         let writer = Writer::spawn(Arc::clone(&store), spool).unwrap();
         let state = AppState::new(Parts {
@@ -128,7 +127,7 @@ impl Server {
             auth: Arc::new(auth),
             settings: settings.clone(),
             diagnose: perfwatch::doctor::diagnose,
-            processes: perfwatch::probes::lister(&setup.options.roots, newest.clone()),
+            processes: census.clone(),
             options: setup.options,
             streams: tokio::runtime::Handle::current(),
             shutdown: shutdown.clone(),
@@ -137,7 +136,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, setup.tls, app(state), setup.limits, shutdown));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, store, hub, board, newest, settings, data, stop, serving, writer, http }
+        Self { address, store, hub, board, census, settings, data, stop, serving, writer, http }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

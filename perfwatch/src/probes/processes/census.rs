@@ -1,13 +1,12 @@
 //! All processes of the machine, for whoever asks: see [`crate::snapshot::processes::listing`].
 //!
-//! Not part of a tick, and nothing is done while nobody asks. Of each process `/proc` is asked for its `stat` and its
+//! Not part of a tick: that only leaves its interval here, and nothing else is done while nobody asks. Of each process `/proc` is asked for its `stat` and its
 //! owner; its cgroup is kept for a while, because that takes as long as the two together.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -17,24 +16,33 @@ use super::names::Names;
 use crate::config::Roots;
 use crate::snapshot::derive::round;
 use crate::snapshot::processes::Details;
-use crate::snapshot::processes::listing::{Lister, Listing, Measured, Newest, Present};
+use crate::snapshot::processes::listing::{Lister, Listing, Measured, Present};
 use crate::snapshot::rfc3339;
+use crate::snapshot::sched::Interval;
 
 /// Within a tick a list is made once, unless the tick is longer than this: processes come and go meanwhile.
 const FRESH: Duration = Duration::from_secs(5);
 /// A process seldom changes its cgroup, and one that was active tells its own.
 const CGROUP_KEPT: Duration = Duration::from_secs(30);
 
+/// What is remembered from list to list is forgotten when nobody asks for this long.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// A `stat` takes some hundred bytes, a `cgroup` the names of its groups in each hierarchy.
+type Buffer = [u8; 16 * 1024];
+
 /// `PF_KTHREAD` of the flags in `stat`.
 const KERNEL_THREAD: u32 = 0x0020_0000;
 /// `TASK_COMM_LEN` less the NUL.
 const COMM: usize = 15;
 
-pub(in crate::probes) struct Census(Mutex<Inner>);
+pub struct Census {
+    newest: Mutex<Option<Measured>>,
+    inner: Mutex<Inner>,
+}
 
 struct Inner {
     roots: Roots,
-    newest: Newest,
     names: Names,
     page_bytes: u64,
     ticks_per_second: f64,
@@ -60,31 +68,56 @@ impl std::fmt::Debug for Census {
 }
 
 impl Census {
-    pub(in crate::probes) fn new(roots: &Roots, newest: Newest) -> Self {
-        Self(Mutex::new(Inner {
+    pub fn new(roots: &Roots) -> Self {
+        let inner = Inner {
             roots: roots.clone(),
-            newest,
             names: Names::new(roots),
             page_bytes: rustix::param::page_size() as u64,
             ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
             known: HashMap::new(),
             last: None,
-        }))
+        };
+        Self { newest: Mutex::new(None), inner: Mutex::new(inner) }
     }
+
+    /// What a tick measured; `None` where tasks are not accounted for, or not yet. Waits for no list.
+    pub fn ticked(&self, timestamp: &str, interval: Option<&Arc<Interval>>) {
+        let measured = Measured { timestamp: timestamp.to_owned(), interval: interval.map(Arc::clone) };
+        *lock(&self.newest) = Some(measured);
+        if let Ok(mut inner) = self.inner.try_lock() {
+            inner.forget();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lister for Census {
     fn list(&self) -> Arc<Listing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).list()
+        let mut inner = lock(&self.inner);
+        let newest = lock(&self.newest).clone();
+        inner.list(
+            newest.unwrap_or_else(|| Measured {
+                timestamp: rfc3339(OffsetDateTime::now_utc()),
+                interval: None,
+            }),
+        )
     }
 }
 
 impl Inner {
-    fn list(&mut self) -> Arc<Listing> {
-        let measured = self
-            .newest
-            .get()
-            .unwrap_or_else(|| Measured { timestamp: rfc3339(OffsetDateTime::now_utc()), interval: None });
+    /// Drops what is as good as never asked for again.
+    fn forget(&mut self) {
+        let asked_lately = self.last.as_ref().is_some_and(|(made, _)| made.elapsed() < REMEMBERED);
+        if !asked_lately && self.last.is_some() {
+            self.last = None;
+            self.known = HashMap::new();
+        }
+    }
+
+    fn list(&mut self, measured: Measured) -> Arc<Listing> {
         if let Some((made, listing)) = &self.last
             && listing.timestamp == measured.timestamp
             && made.elapsed() < FRESH
@@ -103,7 +136,7 @@ impl Inner {
         let Ok(directory) = std::fs::read_dir(&self.roots.procfs) else { return Vec::new() };
         let Ok(procfs) = File::open(&self.roots.procfs).map(OwnedFd::from) else { return Vec::new() };
         let pids = directory.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let mut buffer = Vec::new();
+        let mut buffer = [0; size_of::<Buffer>()];
         pids.filter_map(|pid: u32| self.one(&procfs, pid, before.remove(&pid), &mut buffer)).collect()
     }
 
@@ -113,7 +146,7 @@ impl Inner {
         procfs: &OwnedFd,
         pid: u32,
         before: Option<Known>,
-        buffer: &mut Vec<u8>,
+        buffer: &mut Buffer,
     ) -> Option<Present> {
         let stat = Stat::parse(read(procfs, &format!("{pid}/stat"), buffer)?)?;
         // The directory belongs to the effective user, whatever else in it does not.
@@ -150,12 +183,12 @@ impl Inner {
     }
 }
 
-/// The whole of a file below `procfs`; opened by its directory's descriptor, which spares the kernel half of the path.
-fn read<'a>(procfs: &OwnedFd, path: &str, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+/// A file below `procfs`, by as few system calls as there can be: of a process the kernel gives either file whole at
+/// the first reading.
+fn read<'a>(procfs: &OwnedFd, path: &str, buffer: &'a mut Buffer) -> Option<&'a [u8]> {
     let file = rustix::fs::openat(procfs, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    buffer.clear();
-    File::from(file).read_to_end(buffer).ok()?;
-    Some(buffer)
+    let length = rustix::io::read(&file, &mut buffer[..]).ok()?;
+    Some(&buffer[..length])
 }
 
 /// What is used of a process's `stat`; see proc_pid_stat(5).

@@ -3,34 +3,19 @@
 //! Made when someone asks, from what the last tick measured and from what `/proc` says by then.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use super::super::derive::round;
 use super::super::sched::{Interval, Usage};
 use super::{Details, Process, ProcessRow, Rates, add_up};
 
-/// What the newest tick measured of processes: put here at each tick, whether anyone asks or not.
-#[derive(Debug, Clone, Default)]
-pub struct Newest(Arc<RwLock<Option<Measured>>>);
-
+/// What a tick measured of processes.
 #[derive(Debug, Clone)]
 pub struct Measured {
     /// The tick's, as it stands in the documents.
     pub timestamp: String,
     /// `None` where tasks are not accounted for, or not yet.
     pub interval: Option<Arc<Interval>>,
-}
-
-impl Newest {
-    pub fn put(&self, timestamp: &str, interval: Option<&Arc<Interval>>) {
-        let measured = Measured { timestamp: timestamp.to_owned(), interval: interval.map(Arc::clone) };
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(measured);
-    }
-
-    /// `None` before the first tick.
-    pub fn get(&self) -> Option<Measured> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// Makes [`Listing`]s. Reads several files for each process, so it is nothing for an async worker.

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::snapshot::processes::ProcessRow;
-use crate::snapshot::sched::{Interval, TaskInterval, Usage};
+use crate::snapshot::sched::{TaskInterval, Usage};
 
 fn stat(pid: u32, name: &str, flags: u32, ticks: (u64, u64), started: u64, rss: i64) -> String {
     let (user, system) = ticks;
@@ -67,10 +67,10 @@ impl Machine {
         self.put(&format!("proc/{pid}/cgroup"), &format!("0::{cgroup}\n"));
     }
 
-    fn census(&self, newest: &Newest) -> Census {
+    fn census(&self) -> Census {
         let at = |path: &str| self.0.path().join(path);
         let roots = Roots { procfs: at("proc"), sysfs: at("sys"), rootfs: at("") };
-        Census::new(&roots, newest.clone())
+        Census::new(&roots)
     }
 }
 
@@ -91,9 +91,8 @@ fn idle_processes_stand_beside_active_ones_and_a_tick_s_list_is_made_once() {
     let machine = Machine::new();
     machine.process(1, "init", 5, 1, "/");
     machine.process(42, "busy", 5, 2, "/jobs");
-    let newest = Newest::default();
-    newest.put("one", Some(&one_busy(42)));
-    let census = machine.census(&newest);
+    let census = machine.census();
+    census.ticked("one", Some(&one_busy(42)));
     let first = census.list();
     assert_eq!((first.timestamp.as_str(), first.rows.len()), ("one", 2));
     let page = rustix::param::page_size() as u64;
@@ -108,30 +107,48 @@ fn idle_processes_stand_beside_active_ones_and_a_tick_s_list_is_made_once() {
     assert_eq!((busy.rss_bytes, busy.rates.cpu_percent), (Some(10 * page), Some(50.0)));
 
     machine.process(7, "new", 0, 3, "/");
-    newest.put("two", Some(&one_busy(42)));
+    census.ticked("two", Some(&one_busy(42)));
     assert_eq!(row(&census.list(), 7).comm, "new");
     std::fs::remove_dir_all(machine.0.path().join("proc/7")).unwrap();
-    let inner = census.0.lock().unwrap();
+    let inner = census.inner.lock().unwrap();
     assert_eq!(inner.known.len(), 3);
     drop(inner);
-    newest.put("three", Some(&one_busy(42)));
+    census.ticked("three", Some(&one_busy(42)));
     assert_eq!(census.list().rows.len(), 2);
-    assert_eq!(census.0.lock().unwrap().known.len(), 2, "who has gone is forgotten");
+    assert_eq!(census.inner.lock().unwrap().known.len(), 2, "who has gone is forgotten");
 }
 
 #[test]
 fn between_two_ticks_everyone_gets_the_same_list() {
     let machine = Machine::new();
-    let newest = Newest::default();
-    newest.put("one", None);
-    let census = machine.census(&newest);
+    let census = machine.census();
+    census.ticked("one", None);
     let first = census.list();
     let second = census.list();
     // A machine may stand still for longer than a list is fresh: then it is rightly made anew.
-    let stood_still = census.0.lock().unwrap().last.as_ref().unwrap().0.elapsed() >= FRESH;
+    let stood_still = census.inner.lock().unwrap().last.as_ref().unwrap().0.elapsed() >= FRESH;
     assert!(Arc::ptr_eq(&first, &second) || stood_still);
-    newest.put("two", None);
+    census.ticked("two", None);
     assert_eq!(census.list().timestamp, "two");
+}
+
+#[test]
+fn nothing_is_remembered_when_nobody_asks_any_more() {
+    let machine = Machine::new();
+    machine.process(1, "init", 5, 1, "/");
+    let census = machine.census();
+    census.list();
+    let mut inner = census.inner.lock().unwrap();
+    let (made, listing) = inner.last.take().unwrap();
+    // A machine that was started within the last minute has no such moment.
+    let Some(long_ago) = made.checked_sub(REMEMBERED) else { return };
+    inner.last = Some((long_ago, listing));
+    census.ticked("while a list is made", None);
+    assert_eq!(inner.known.len(), 1);
+    drop(inner);
+    census.ticked("later", None);
+    let inner = census.inner.lock().unwrap();
+    assert!(inner.last.is_none() && inner.known.is_empty());
 }
 
 #[test]
@@ -139,14 +156,13 @@ fn where_tasks_are_not_accounted_for_cpu_time_comes_from_stat() {
     let machine = Machine::new();
     machine.process(1, "init", 100, 1, "/");
     machine.process(2, "other", 100, 1, "/");
-    let newest = Newest::default();
-    let census = machine.census(&newest);
+    let census = machine.census();
     let first = census.list();
     assert_eq!(row(&first, 1).rates.cpu_percent, None, "there is nothing to compare with yet");
     assert!(first.timestamp.ends_with('Z'), "no tick yet: {}", first.timestamp);
     machine.process(1, "init", 100_000, 1, "/moved");
     machine.process(2, "another", 100_000, 9, "/");
-    newest.put("one", None);
+    census.ticked("one", None);
     let second = census.list();
     assert!(row(&second, 1).rates.cpu_percent > Some(0.0));
     assert_eq!(row(&second, 1).cgroup.as_deref(), Some("/"), "kept for a while");
@@ -163,7 +179,7 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
         return;
     }
     let mut child = std::process::Command::new("sleep").arg("infinity").spawn().unwrap();
-    let census = Census::new(&Roots::default(), Newest::default());
+    let census = Census::new(&Roots::default());
     // The child is this program until it has become the other.
     let started = Instant::now();
     let listing = loop {
@@ -171,7 +187,7 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
         if row(&listing, child.id()).comm == "sleep" || started.elapsed() > Duration::from_secs(60) {
             break listing;
         }
-        census.0.lock().unwrap().last = None;
+        census.inner.lock().unwrap().last = None;
     };
     let sleeping = row(&listing, child.id());
     let own = row(&listing, std::process::id());
