@@ -65,7 +65,7 @@ fn loaded() -> Result<Probe> {
 
 fn loads() -> Result<Verdict> {
     let report = loaded()?.report();
-    let names: Vec<&str> = report.programs.iter().map(|program| program.name.as_str()).collect();
+    let names: Vec<&str> = report.programs.iter().map(|program| program.name).collect();
     ensure!(names == ["issue", "complete"], "programs: {names:?}");
     Ok(Verdict::Passed(names.join(" and ")))
 }

@@ -104,7 +104,9 @@ pub fn costs_of(sources: &mut [Box<dyn Source>]) -> Costs {
         source.sample(&tick("a reading of costs")).unwrap();
         source.report().programs
     });
-    programs.filter_map(|program| Some((program.name, (program.run_count?, program.run_time_ns?)))).collect()
+    programs
+        .filter_map(|program| Some((program.name.to_owned(), (program.run_count?, program.run_time_ns?))))
+        .collect()
 }
 
 /// ns per run in each slice of time in which there were enough runs.

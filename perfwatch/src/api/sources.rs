@@ -64,7 +64,7 @@ struct CostDto {
 /// The kernel's accounting of one BPF program; `null` where `kernel.bpf_stats_enabled` is off.
 #[derive(Serialize, ToSchema)]
 struct ProgramDto {
-    name: String,
+    name: &'static str,
     run_count: Option<u64>,
     run_time_ns: Option<u64>,
 }

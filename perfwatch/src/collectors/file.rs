@@ -13,6 +13,10 @@ use crate::snapshot::source::SourceError;
 /// Enough for most files; longer ones double it once.
 const FIRST_CAPACITY: usize = 4096;
 
+/// The kernel fills a page, or what is asked for if that is less, with as many records as fit. When this much is left
+/// free, which is more than any record takes, there were no more: another call would only be told so.
+const LEFT_FREE: usize = 2048;
+
 /// A file of `/proc` or `/sys` that is read again and again from its start.
 #[derive(Debug)]
 pub(super) struct KernelFile {
@@ -104,7 +108,8 @@ impl Attribute {
 
 /// Reads `file` from its start into `buffer`, which only grows; returns the text's length.
 ///
-/// Files of several records give at most a page per call, so only an empty answer tells the end.
+/// Files of several records give at most a page per call, so only an empty answer tells the end, or one that leaves
+/// [`LEFT_FREE`].
 fn read_whole(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let mut length = 0;
     loop {
@@ -114,7 +119,12 @@ fn read_whole(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
         }
         match file.read_at(&mut buffer[length..], length as u64) {
             Ok(0) => return Ok(length),
-            Ok(read) => length += read,
+            Ok(read) => {
+                length += read;
+                if read <= LEFT_FREE && buffer.len() - length >= LEFT_FREE {
+                    return Ok(length);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

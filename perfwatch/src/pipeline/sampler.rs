@@ -130,6 +130,8 @@ fn spawn(slots: Arc<[Mutex<Slot>]>) -> mpsc::Sender<Job> {
     let (jobs, inbox) = mpsc::channel::<Job>();
     let thread = std::thread::Builder::new().name("sampler".into()).spawn(move || {
         while let Ok(job) = inbox.recv() {
+            // Asking for the thread's own time is a system call: once between two sources is enough.
+            let mut begun = thread_cpu_us();
             for (index, slot) in slots.iter().enumerate() {
                 let mut slot = match slot.try_lock() {
                     Ok(slot) => slot,
@@ -137,7 +139,7 @@ fn spawn(slots: Arc<[Mutex<Slot>]>) -> mpsc::Sender<Job> {
                     // An abandoned thread still hangs in it.
                     Err(TryLockError::WouldBlock) => continue,
                 };
-                let answer = slot.sample(&job.tick, &job.settings);
+                let answer = slot.sample(&job.tick, &job.settings, &mut begun);
                 if job.outcome.abandoned.load(Ordering::Relaxed) {
                     return;
                 }
@@ -155,8 +157,8 @@ fn spawn(slots: Arc<[Mutex<Slot>]>) -> mpsc::Sender<Job> {
 }
 
 impl Slot {
-    fn sample(&mut self, tick: &Tick, settings: &SourceSettings) -> (Document, Report) {
-        let begun = thread_cpu_us();
+    /// `begun` is the thread's time when the source before was done, and then when this one is.
+    fn sample(&mut self, tick: &Tick, settings: &SourceSettings, begun: &mut f64) -> (Document, Report) {
         let sampled = catch_unwind(AssertUnwindSafe(|| {
             if self.settings.as_ref() != Some(settings) {
                 self.source.apply(settings);
@@ -164,8 +166,10 @@ impl Slot {
             }
             self.source.sample(tick)
         }));
-        let cost = self.meter.add(thread_cpu_us() - begun);
-        let report = Report { cost, ..self.source.report() };
+        let report = self.source.report();
+        let done = thread_cpu_us();
+        let cost = self.meter.add(done - std::mem::replace(begun, done));
+        let report = Report { cost, ..report };
         let error = match sampled {
             Ok(Ok(document)) => return (document, report),
             Ok(Err(error)) => error.to_string(),

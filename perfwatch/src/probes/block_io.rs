@@ -29,6 +29,7 @@ use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
 use crate::config::Roots;
 use crate::snapshot::block_io::{Device, Interval, OperationInterval, derive};
+use crate::snapshot::histogram::Unit;
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
 use crate::snapshot::{Document, MetricType};
 
@@ -195,23 +196,28 @@ impl Programs {
         std::array::from_fn(|operation| {
             let index = place * OPERATIONS.len() as u32 + operation as u32;
             // Looked at first: an entry is 23 KB, and most have never been used.
-            if self.totals.load_u64(index, offset_of!(Operation, completed)) == 0 {
+            let completed = self.totals.load_u64(index, offset_of!(Operation, completed));
+            if completed == 0 {
                 return None;
             }
-            let completed = self.totals.load_u64(index, offset_of!(Operation, completed));
-            if let Some(before) = self.before.get(&index)
-                && before.completed == completed
-            {
-                return Some(OperationInterval::between(before, before));
+            let before = self.before.entry(index).or_insert_with(|| Box::new(Operation::EMPTY));
+            if before.completed == completed {
+                return Some(OperationInterval::nothing());
             }
-            let mut now = Box::new(self.totals.get(index)?);
-            now.from_issue.max = self.totals.take_u64(index, offset_of!(Operation, from_issue.max));
-            now.from_queue.max = self.totals.take_u64(index, offset_of!(Operation, from_queue.max));
-            now.size.max = self.totals.take_u64(index, offset_of!(Operation, size.max));
-            let before = self.before.remove(&index).unwrap_or_else(|| Box::new(Operation::EMPTY));
-            let interval = OperationInterval::between(&before, &now);
-            self.before.insert(index, now);
-            Some(interval)
+            let Operation { completed, bytes, errors, unseen, .. } = **before;
+            self.totals.refresh(index, before, offset_of!(Operation, from_issue));
+            let grown = |offset, unit, copy| self.totals.grown(index, offset, unit, copy);
+            let (from_issue, from_queue) =
+                (offset_of!(Operation, from_issue), offset_of!(Operation, from_queue));
+            Some(OperationInterval {
+                completed: before.completed.saturating_sub(completed),
+                bytes: before.bytes.saturating_sub(bytes),
+                errors: before.errors.saturating_sub(errors),
+                unseen: before.unseen.saturating_sub(unseen),
+                from_issue: grown(from_issue, Unit::Nanoseconds, &mut before.from_issue),
+                from_queue: grown(from_queue, Unit::Nanoseconds, &mut before.from_queue),
+                size: grown(offset_of!(Operation, size), Unit::Bytes, &mut before.size),
+            })
         })
     }
 }

@@ -111,7 +111,7 @@ mod tests {
 
     impl Loaded for Costly {
         fn stats(&self) -> Vec<ProgramStats> {
-            vec![ProgramStats { name: "p".into(), run_count: Some(1), run_time_ns: Some(self.0) }]
+            vec![ProgramStats { name: "p", run_count: Some(1), run_time_ns: Some(self.0) }]
         }
 
         fn missing(&self) -> &[Unavailable] {

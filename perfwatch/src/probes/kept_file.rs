@@ -5,6 +5,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+/// A file of several records is given up to a page at a time, as many as fit. When this much of the page is left free,
+/// which is more than any record takes, there were no more.
+const LEFT_FREE: usize = 2048;
+
 /// Longer than any of the files that are read this way by far.
 const CAPACITY: usize = 8192;
 
@@ -40,7 +44,12 @@ fn read_whole(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match file.read_at(&mut buffer[length..], length as u64)? {
             0 => return Ok(length),
-            read => length += read,
+            read => {
+                length += read;
+                if read <= LEFT_FREE && buffer.len() - length >= LEFT_FREE {
+                    return Ok(length);
+                }
+            }
         }
     }
 }

@@ -160,7 +160,11 @@ pub(super) fn possible_cpus() -> Result<u32, Unavailable> {
 
 /// What an object's programs have cost: by the kernel's own accounting where that is on
 /// (`kernel.bpf_stats_enabled`), by the programs' own otherwise.
-pub(super) fn stats<const N: usize>(ebpf: &Ebpf, names: [&str; N], costs: &Costs<N>) -> Vec<ProgramStats> {
+pub(super) fn stats<const N: usize>(
+    ebpf: &Ebpf,
+    names: [&'static str; N],
+    costs: &Costs<N>,
+) -> Vec<ProgramStats> {
     let kernels = |name: &str| {
         let info = ebpf.program(name)?.info().ok()?;
         let time = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
@@ -173,7 +177,7 @@ pub(super) fn stats<const N: usize>(ebpf: &Ebpf, names: [&str; N], costs: &Costs
             let name = names[program];
             let counted = if by_kernel { kernels(name) } else { None };
             let (runs, time) = counted.unwrap_or((costs.runs(program), costs.total_ns(program)));
-            ProgramStats { name: name.to_owned(), run_count: Some(runs), run_time_ns: Some(time) }
+            ProgramStats { name, run_count: Some(runs), run_time_ns: Some(time) }
         })
         .collect()
 }

@@ -2,14 +2,22 @@
 #![allow(unsafe_code)] // mmap(2), and reading what the kernel writes
 
 use std::marker::PhantomData;
+use std::mem::offset_of;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::Map;
 use aya::{Ebpf, Pod};
+use perfwatch_common::histogram::{BUCKETS, Buckets};
 
 use super::loader::Unavailable;
+use crate::snapshot::histogram::{Histogram, Unit};
+
+/// Counts of a distribution that are compared at once: a cache line of them.
+const LINE: usize = 8;
+type Line = [u64; LINE];
+const _: () = assert!(BUCKETS.is_multiple_of(LINE));
 
 /// A `BPF_MAP_TYPE_ARRAY` made with `BPF_F_MMAPABLE`.
 #[derive(Debug)]
@@ -72,6 +80,50 @@ impl<T: Pod> Mapped<T> {
         self.at(index).map(|value| unsafe { value.read_volatile() })
     }
 
+    /// Brings the first `length` bytes of a copy up to date; false if there is no such value.
+    pub(super) fn refresh(&self, index: u32, copy: &mut T, length: usize) -> bool {
+        let Some(value) = self.at(index).map(NonNull::cast::<u64>) else { return false };
+        let copy = NonNull::from(copy).cast::<u64>();
+        for word in 0..length.min(size_of::<T>()) / size_of::<u64>() {
+            // SAFETY: both are whole values of a size that is a multiple of 8 (`STRIDE`), of which this is one word,
+            // the copy is ours alone, and every bit pattern is a valid `T` (`Pod`). `T` is aligned to 8: it has
+            // 64-bit fields, as everything that programs count.
+            unsafe { copy.add(word).write(value.add(word).read_volatile()) };
+        }
+        true
+    }
+
+    /// What was added to the distribution at `offset` (of `offset_of!`) since `copy`, which is brought up to date: in
+    /// one pass over both, of which only the few lines that differ are written. Takes the maximum if values were added.
+    pub(super) fn grown(&self, index: u32, offset: usize, unit: Unit, copy: &mut Buckets) -> Histogram {
+        let mut grown = Vec::new();
+        let lines = copy.counts.chunks_exact_mut(LINE);
+        for ((first, before), at) in (0u16..).step_by(LINE).zip(lines).zip((0..).step_by(size_of::<Line>())) {
+            let Some(line) =
+                self.field::<[AtomicU64; LINE]>(index, offset + offset_of!(Buckets, counts) + at)
+            else {
+                break;
+            };
+            // SAFETY: a valid reference to as many plain 64-bit words, read at once: each of them is whole.
+            let now = unsafe { std::ptr::from_ref(line).cast::<Line>().read_volatile() };
+            if now == *before {
+                continue;
+            }
+            let counts = (first..).zip(before.iter().zip(now));
+            grown.extend(
+                counts
+                    .filter(|(_, (before, now))| now > *before)
+                    .map(|(bucket, (before, now))| (bucket, now - before)),
+            );
+            before.copy_from_slice(&now);
+        }
+        let sum = self.load_u64(index, offset + offset_of!(Buckets, sum));
+        let added = sum.saturating_sub(std::mem::replace(&mut copy.sum, sum));
+        let max_at = offset + offset_of!(Buckets, max);
+        let max = if grown.is_empty() { 0 } else { self.take_u64(index, max_at) };
+        Histogram::from_counts(unit, grown, added, max)
+    }
+
     /// Writes the 32-bit field at `offset` (of `offset_of!`), which programs only read.
     pub(super) fn set_u32(&self, index: u32, offset: usize, value: u32) {
         if let Some(field) = self.field::<AtomicU32>(index, offset) {
@@ -105,5 +157,114 @@ impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
         // SAFETY: exactly the mapping made in `new`; nothing borrows from it.
         unsafe { libc::munmap(self.base.as_ptr().cast(), size_of::<T>() * self.entries as usize) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// As an object's array holds it: a head, and two distributions behind it.
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Entry {
+        head: [u64; 3],
+        first: Buckets,
+        second: Buckets,
+    }
+
+    // SAFETY: `repr(C)` and 64-bit integers only, so every bit pattern is valid.
+    unsafe impl Pod for Entry {}
+
+    const EMPTY: Entry = Entry { head: [0; 3], first: Buckets::EMPTY, second: Buckets::EMPTY };
+
+    /// Memory of our own in place of a kernel's map.
+    fn array(entries: u32) -> Mapped<Entry> {
+        let (flags, access) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
+        let size = size_of::<Entry>() * entries as usize;
+        // SAFETY: a new mapping at an address the kernel chooses; the result is checked.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), size, access, flags, -1, 0) };
+        assert_ne!(base, libc::MAP_FAILED);
+        Mapped { base: NonNull::new(base.cast()).unwrap(), entries, of: PhantomData }
+    }
+
+    impl Mapped<Entry> {
+        /// What a program does.
+        fn update(&self, index: u32, update: impl FnOnce(&mut Entry)) {
+            let mut entry = self.get(index).unwrap();
+            update(&mut entry);
+            // SAFETY: an entry of the mapping, which nothing else accesses meanwhile.
+            unsafe { self.at(index).unwrap().write_volatile(entry) };
+        }
+    }
+
+    fn record(buckets: &mut Buckets, bucket: u16, value: u64) {
+        buckets.counts[usize::from(bucket)] += 1;
+        buckets.sum += value;
+        buckets.max = buckets.max.max(value);
+    }
+
+    #[test]
+    fn a_head_is_refreshed_and_nothing_behind_it() {
+        let array = array(2);
+        array.update(1, |entry| {
+            entry.head = [1, 2, 3];
+            entry.first.sum = 4;
+        });
+        let mut copy = EMPTY;
+        assert!(array.refresh(1, &mut copy, offset_of!(Entry, first)));
+        assert_eq!((copy.head, copy.first.sum), ([1, 2, 3], 0));
+        assert!(array.refresh(1, &mut copy, usize::MAX));
+        assert_eq!(copy.first.sum, 4);
+        assert!(!array.refresh(2, &mut copy, 8), "there is no such entry");
+    }
+
+    #[test]
+    fn a_maximum_is_taken_with_the_values_it_belongs_to() {
+        let array = array(1);
+        let mut copy = EMPTY;
+        let mut grown = || array.grown(0, offset_of!(Entry, second), Unit::Bytes, &mut copy.second);
+        assert_eq!(grown(), Histogram::empty(Unit::Bytes));
+        array.update(0, |entry| record(&mut entry.second, 975, 31 << 59));
+        let histogram = grown();
+        assert_eq!((histogram.buckets(), histogram.max()), (&[(975, 1)][..], 31 << 59));
+        // Noted by a program whose count is yet to come.
+        array.update(0, |entry| entry.second.max = 7);
+        assert_eq!(grown(), Histogram::empty(Unit::Bytes));
+        array.update(0, |entry| record(&mut entry.second, 7, 7));
+        let histogram = grown();
+        assert_eq!((histogram.buckets(), histogram.max(), histogram.sum()), (&[(7, 1)][..], 7, 7));
+        assert_eq!(array.load_u64(0, offset_of!(Entry, second.max)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_found_in_one_interval(
+            intervals in proptest::collection::vec(proptest::collection::vec((0u16..976, any::<bool>()), 0..40), 1..6),
+        ) {
+            let array = array(1);
+            let mut copy = EMPTY;
+            for values in intervals {
+                let of = |second: bool| {
+                    let values = values.iter().filter(|value| value.1 == second);
+                    let (sum, max) = values.clone().fold((0, 0), |(sum, max), (bucket, _)| {
+                        (sum + u64::from(*bucket), max.max(u64::from(*bucket)))
+                    });
+                    Histogram::from_counts(Unit::Nanoseconds, values.map(|(bucket, _)| (*bucket, 1)), sum, max)
+                };
+                array.update(0, |entry| {
+                    for (bucket, second) in &values {
+                        let buckets = if *second { &mut entry.second } else { &mut entry.first };
+                        record(buckets, *bucket, u64::from(*bucket));
+                    }
+                });
+                let unit = Unit::Nanoseconds;
+                prop_assert_eq!(array.grown(0, offset_of!(Entry, first), unit, &mut copy.first), of(false));
+                prop_assert_eq!(array.grown(0, offset_of!(Entry, second), unit, &mut copy.second), of(true));
+            }
+            prop_assert_eq!(copy.first.counts, array.get(0).unwrap().first.counts);
+            prop_assert_eq!(copy.second.sum, array.get(0).unwrap().second.sum);
+        }
     }
 }

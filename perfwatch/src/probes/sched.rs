@@ -36,6 +36,7 @@ use super::kernel::Kernel;
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
 use super::pmu::CorePmu;
+use crate::snapshot::histogram::Unit;
 use crate::snapshot::rfc3339;
 use crate::snapshot::sched::{
     Counted, CpuInterval, Exits, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
@@ -179,21 +180,28 @@ impl Sched {
         let mut cpus = Vec::with_capacity(self.before.len());
         let mut counted = Counted::default();
         for (number, before) in (0u32..).zip(&mut self.before) {
-            let Some(mut now) = self.cpus.get(number) else { continue };
-            now.woken.max = self.cpus.take_u64(number, offset_of!(Cpu, woken.max));
-            now.preempted.max = self.cpus.take_u64(number, offset_of!(Cpu, preempted.max));
-            now.off_cpu.max = self.cpus.take_u64(number, offset_of!(Cpu, off_cpu.max));
+            let (earlier, seen) = (Totals::of(before), before.seen[LEADER]);
+            self.cpus.refresh(number, before, offset_of!(Cpu, woken));
             // A CPU that never switched is not there, or has nothing to tell.
-            if now.costs.runs(SWITCH) > 0 {
-                cpus.push(CpuInterval::between(number, before, &now));
-                let times = Counted::between(&before.seen[LEADER], &now.seen[LEADER]);
-                // The few switches of a moment may all lie before the counters' first reading.
-                if now.costs.runs(SWITCH) - before.costs.runs(SWITCH) > 1 {
-                    self.counting.follow(number, times.enabled > 0);
-                }
-                counted = counted.plus(times);
+            if before.costs.runs(SWITCH) == 0 {
+                continue;
             }
-            *before = now;
+            let now = Totals::of(before);
+            let cpu = |offset, copy| self.cpus.grown(number, offset, Unit::Nanoseconds, copy);
+            let interval = CpuInterval {
+                cpu: number,
+                totals: now.since(&earlier),
+                woken: cpu(offset_of!(Cpu, woken), &mut before.woken),
+                preempted: cpu(offset_of!(Cpu, preempted), &mut before.preempted),
+                off_cpu: cpu(offset_of!(Cpu, off_cpu), &mut before.off_cpu),
+            };
+            let times = Counted::between(&seen, &before.seen[LEADER]);
+            // The few switches of a moment may all lie before the counters' first reading.
+            if interval.totals.usage.switches > 1 {
+                self.counting.follow(number, times.enabled > 0);
+            }
+            counted = counted.plus(times);
+            cpus.push(interval);
         }
         let totals = cpus.iter().fold(Totals::default(), |sum, cpu| sum.plus(&cpu.totals));
         let known = tasks.iter().fold(Usage::default(), |sum, task| sum.plus(&task.usage));

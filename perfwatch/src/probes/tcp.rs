@@ -25,8 +25,9 @@ use super::kernel::{Kernel, SharedKernel};
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
 use crate::config::Roots;
+use crate::snapshot::histogram::Unit;
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
-use crate::snapshot::tcp::{Interval, Segments, derive};
+use crate::snapshot::tcp::{Counts, Interval, Segments, derive};
 use crate::snapshot::{Document, MetricType};
 
 pub(super) const NAME: &str = "tcp";
@@ -84,6 +85,8 @@ struct Programs {
     ebpf: Ebpf,
     cpus: Mapped<Cpu>,
     before: Vec<Cpu>,
+    /// The CPUs on which a program ran in the last interval.
+    ran: Vec<bool>,
     missing: Vec<Unavailable>,
     snmp: KeptFile,
     /// Segments since boot at the last reading.
@@ -132,20 +135,39 @@ impl Programs {
         let snmp = if host.exists() { host } else { roots.proc("net/snmp") };
         let mut snmp = KeptFile::new(snmp);
         let segments = snmp.read(parse_segments);
-        let before = (0..possible).filter_map(|cpu| cpus.get(cpu)).collect();
+        let before: Vec<Cpu> = (0..possible).filter_map(|cpu| cpus.get(cpu)).collect();
+        // Programs have been running since they were attached.
+        let ran = vec![true; before.len()];
         let refusals_traced = kernel.arguments("tcp_send_reset").is_some_and(|arguments| arguments.len() > 2);
-        Ok(Self { ebpf, cpus, before, missing, snmp, segments, refusals_traced, read_at: Instant::now() })
+        Ok(Self {
+            ebpf,
+            cpus,
+            before,
+            ran,
+            missing,
+            snmp,
+            segments,
+            refusals_traced,
+            read_at: Instant::now(),
+        })
     }
 
     fn read(&mut self) -> Interval {
         let mut interval = Interval::new(self.read_at.elapsed());
         self.read_at = Instant::now();
         for (number, before) in (0u32..).zip(&mut self.before) {
-            let Some(mut now) = self.cpus.get(number) else { continue };
-            now.connect_latency.max = self.cpus.take_u64(number, offset_of!(Cpu, connect_latency.max));
-            now.smoothed_rtt.max = self.cpus.take_u64(number, offset_of!(Cpu, smoothed_rtt.max));
-            interval.add(before, &now);
-            *before = now;
+            let (earlier, ran) = (Counts::of(before), before.costs);
+            self.cpus.refresh(number, before, offset_of!(Cpu, connect_latency));
+            interval.add(&earlier, &Counts::of(before));
+            // A run is counted when it begins, so what it records may come after the reading that has it.
+            let runs = before.costs != ran;
+            let ran_before = std::mem::replace(&mut self.ran[number as usize], runs);
+            if runs || ran_before {
+                let cpu = |offset, copy| self.cpus.grown(number, offset, Unit::Nanoseconds, copy);
+                let connect_latency = cpu(offset_of!(Cpu, connect_latency), &mut before.connect_latency);
+                let smoothed_rtt = cpu(offset_of!(Cpu, smoothed_rtt), &mut before.smoothed_rtt);
+                interval.add_times(&connect_latency, &smoothed_rtt);
+            }
         }
         let segments = self.snmp.read(parse_segments);
         interval.segments = self.segments.zip(segments).and_then(|(before, now)| {

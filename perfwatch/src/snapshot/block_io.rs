@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use perfwatch_common::block_io::{OPERATIONS, Operation, READ, WRITE};
+use perfwatch_common::block_io::{OPERATIONS, READ, WRITE};
 use serde::Serialize;
 
 use super::derive::round;
@@ -47,17 +47,16 @@ pub struct OperationInterval {
 }
 
 impl OperationInterval {
-    /// From two readings; the maxima of `current` are those since the last reading.
-    pub fn between(previous: &Operation, current: &Operation) -> Self {
-        let ns = Unit::Nanoseconds;
+    /// One in which nothing completed.
+    pub fn nothing() -> Self {
         Self {
-            completed: current.completed.saturating_sub(previous.completed),
-            bytes: current.bytes.saturating_sub(previous.bytes),
-            errors: current.errors.saturating_sub(previous.errors),
-            unseen: current.unseen.saturating_sub(previous.unseen),
-            from_issue: Histogram::between(ns, &previous.from_issue, &current.from_issue),
-            from_queue: Histogram::between(ns, &previous.from_queue, &current.from_queue),
-            size: Histogram::between(Unit::Bytes, &previous.size, &current.size),
+            completed: 0,
+            bytes: 0,
+            errors: 0,
+            unseen: 0,
+            from_issue: Histogram::empty(Unit::Nanoseconds),
+            from_queue: Histogram::empty(Unit::Nanoseconds),
+            size: Histogram::empty(Unit::Bytes),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Latency and size distributions: what documents carry, history merges and charts draw.
 
-use perfwatch_common::histogram::{BUCKETS, Buckets, bounds};
+use perfwatch_common::histogram::{BUCKETS, bounds};
 use serde::{Deserialize, Serialize};
 
 /// What the values of a histogram measure.
@@ -88,18 +88,6 @@ impl Histogram {
             None => 0,
         };
         Self { unit, scheme: Scheme::Log16, buckets, count, sum, max }
-    }
-
-    /// The values a program recorded between two readings; `current.max` is the greatest of those.
-    pub fn between(unit: Unit, previous: &Buckets, current: &Buckets) -> Self {
-        let sum = current.sum.saturating_sub(previous.sum);
-        // Most distributions stand still in most intervals.
-        if previous.counts == current.counts {
-            return Self { sum, ..Self::empty(unit) };
-        }
-        let counts = (0u16..).zip(previous.counts.iter().zip(&current.counts));
-        let grown = counts.map(|(index, (before, now))| (index, now.saturating_sub(*before)));
-        Self::from_counts(unit, grown, sum, current.max)
     }
 
     pub fn unit(&self) -> Unit {

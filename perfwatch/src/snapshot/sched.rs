@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use perfwatch_common::counters::Reading;
-use perfwatch_common::histogram::Buckets;
 use perfwatch_common::sched::{COUNTERS, Cpu, EXEC, SWITCH, Task};
 
 use super::histogram::{Histogram, Unit};
@@ -189,17 +188,32 @@ pub struct OomKill {
 }
 
 impl Totals {
-    pub fn between(previous: &Cpu, current: &Cpu) -> Self {
-        let grown = |field: fn(&Cpu) -> u64| field(current).saturating_sub(field(previous));
+    /// Everything that was ever counted on a CPU.
+    pub fn of(cpu: &Cpu) -> Self {
         Self {
-            usage: Usage::of_cpu(current).minus(&Usage::of_cpu(previous)),
-            migrations: grown(|cpu| cpu.migrations),
-            unknown_waits: grown(|cpu| cpu.unknown_waits),
-            evicted: grown(|cpu| cpu.evicted),
-            forks: grown(|cpu| cpu.forks),
-            execs: grown(|cpu| cpu.costs.runs(EXEC)),
-            exits: grown(|cpu| cpu.exits),
-            replaced: grown(|cpu| cpu.replaced),
+            usage: Usage::of_cpu(cpu),
+            migrations: cpu.migrations,
+            unknown_waits: cpu.unknown_waits,
+            evicted: cpu.evicted,
+            forks: cpu.forks,
+            execs: cpu.costs.runs(EXEC),
+            exits: cpu.exits,
+            replaced: cpu.replaced,
+        }
+    }
+
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: &Self) -> Self {
+        Self {
+            usage: self.usage.minus(&earlier.usage),
+            migrations: self.migrations.saturating_sub(earlier.migrations),
+            unknown_waits: self.unknown_waits.saturating_sub(earlier.unknown_waits),
+            evicted: self.evicted.saturating_sub(earlier.evicted),
+            forks: self.forks.saturating_sub(earlier.forks),
+            execs: self.execs.saturating_sub(earlier.execs),
+            exits: self.exits.saturating_sub(earlier.exits),
+            replaced: self.replaced.saturating_sub(earlier.replaced),
         }
     }
 
@@ -215,24 +229,6 @@ impl Totals {
         self.replaced += other.replaced;
         self
     }
-}
-
-impl CpuInterval {
-    /// From two readings of one CPU. The maxima of `current` are those since the last reading.
-    pub fn between(cpu: u32, previous: &Cpu, current: &Cpu) -> Self {
-        Self {
-            cpu,
-            totals: Totals::between(previous, current),
-            woken: histogram(&previous.woken, &current.woken),
-            preempted: histogram(&previous.preempted, &current.preempted),
-            off_cpu: histogram(&previous.off_cpu, &current.off_cpu),
-        }
-    }
-}
-
-/// The values recorded between two readings of one distribution of times.
-fn histogram(previous: &Buckets, current: &Buckets) -> Histogram {
-    Histogram::between(Unit::Nanoseconds, previous, current)
 }
 
 impl Usage {

@@ -85,6 +85,8 @@ fn per_cpu(cpu: &CpuInterval, interval: &Interval) -> PerCpu {
 
 #[cfg(test)]
 mod tests {
+    use super::super::histogram::{Histogram, Unit};
+    use super::super::sched::Totals;
     use super::*;
     use perfwatch_common::histogram::{Buckets, index};
     use perfwatch_common::sched::{Cpu, SWITCH};
@@ -121,6 +123,12 @@ mod tests {
         }
     }
 
+    fn added(before: &Buckets, after: &Buckets) -> Histogram {
+        let counts = (0..).zip(before.counts.iter().zip(&after.counts));
+        let grown = counts.map(|(bucket, (before, after))| (bucket, after - before));
+        Histogram::from_counts(Unit::Nanoseconds, grown, after.sum - before.sum, after.max)
+    }
+
     fn record(buckets: &mut Buckets, value: u64) {
         buckets.counts[usize::from(index(value))] += 1;
         buckets.sum += value;
@@ -150,7 +158,13 @@ mod tests {
 
         let interval = Interval {
             elapsed: Duration::from_secs(1),
-            cpus: vec![CpuInterval::between(3, &before, &after)],
+            cpus: vec![CpuInterval {
+                cpu: 3,
+                totals: Totals::of(&after).since(&Totals::of(&before)),
+                woken: added(&before.woken, &after.woken),
+                preempted: added(&before.preempted, &after.preempted),
+                off_cpu: added(&before.off_cpu, &after.off_cpu),
+            }],
             ..Interval::default()
         };
         let document = derive(Some(&interval));

@@ -110,7 +110,7 @@ pub struct Cost {
 /// The kernel's own accounting of one loaded BPF program; `None` where `kernel.bpf_stats_enabled` is off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProgramStats {
-    pub name: String,
+    pub name: &'static str,
     pub run_count: Option<u64>,
     pub run_time_ns: Option<u64>,
 }

@@ -50,20 +50,45 @@ impl Interval {
         }
     }
 
-    /// Adds what one CPU counted between two readings; the maxima of `current` are those since the last.
-    pub fn add(&mut self, previous: &Cpu, current: &Cpu) {
-        let grown = |field: fn(&Cpu) -> u64| field(current).saturating_sub(field(previous));
-        self.retransmits += grown(|cpu| cpu.retransmits);
-        self.resets_sent += grown(|cpu| cpu.resets_sent);
-        self.resets_received += grown(|cpu| cpu.resets_received);
-        self.connects += grown(|cpu| cpu.connects);
-        self.connect_failures += grown(|cpu| cpu.connect_failures);
-        self.accepts += grown(|cpu| cpu.accepts);
-        let ns = Unit::Nanoseconds;
-        let connect = Histogram::between(ns, &previous.connect_latency, &current.connect_latency);
-        let rtt = Histogram::between(ns, &previous.smoothed_rtt, &current.smoothed_rtt);
-        let same_unit = self.connect_latency.merge(&connect) && self.smoothed_rtt.merge(&rtt);
+    /// Adds what one CPU counted between two readings.
+    pub fn add(&mut self, previous: &Counts, current: &Counts) {
+        let grown = |field: fn(&Counts) -> u64| field(current).saturating_sub(field(previous));
+        self.retransmits += grown(|counts| counts.retransmits);
+        self.resets_sent += grown(|counts| counts.resets_sent);
+        self.resets_received += grown(|counts| counts.resets_received);
+        self.connects += grown(|counts| counts.connects);
+        self.connect_failures += grown(|counts| counts.connect_failures);
+        self.accepts += grown(|counts| counts.accepts);
+    }
+
+    /// Adds the times that one CPU recorded in the interval.
+    pub fn add_times(&mut self, connect_latency: &Histogram, smoothed_rtt: &Histogram) {
+        let same_unit = self.connect_latency.merge(connect_latency) && self.smoothed_rtt.merge(smoothed_rtt);
         debug_assert!(same_unit, "all are of times");
+    }
+}
+
+/// What one CPU ever counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    retransmits: u64,
+    resets_sent: u64,
+    resets_received: u64,
+    connects: u64,
+    connect_failures: u64,
+    accepts: u64,
+}
+
+impl Counts {
+    pub fn of(cpu: &Cpu) -> Self {
+        Self {
+            retransmits: cpu.retransmits,
+            resets_sent: cpu.resets_sent,
+            resets_received: cpu.resets_received,
+            connects: cpu.connects,
+            connect_failures: cpu.connect_failures,
+            accepts: cpu.accepts,
+        }
     }
 }
 

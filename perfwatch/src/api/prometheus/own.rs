@@ -44,7 +44,7 @@ fn source(report: &Report, add: &mut impl FnMut(&'static str, Kind, &'static str
     let cost = report.cost.last_us / 1e6;
     add("source_cpu_seconds", Kind::Gauge, "CPU time of a source at the newest tick.", &name, cost);
     for program in &report.programs {
-        let labels = [name[0].clone(), ("program", program.name.clone())];
+        let labels = [name[0].clone(), ("program", program.name.to_owned())];
         let counts = program.run_count.zip(program.run_time_ns);
         if let Some((runs, ns)) = counts {
             let help = "Runs of a BPF program; known while kernel.bpf_stats_enabled is on.";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::memory::Memory;
 use crate::config::Roots;
@@ -10,6 +10,9 @@ use crate::probes::cgroups::{Hierarchy, Throttled};
 use crate::probes::kept_file::KeptFile;
 use crate::snapshot::derive::round;
 use crate::snapshot::processes::{Cgroup, Details, Event, Process};
+
+/// A group that has no CPU controller may be given one: it is looked for again after this.
+const CONTROLLER_LOOKED_FOR: Duration = Duration::from_secs(30);
 
 /// Names kept of cgroups; machines that make a group per job would fill the memory otherwise.
 const MOST_CGROUPS: usize = 4096;
@@ -21,7 +24,7 @@ pub(super) struct Names {
     /// Paths by the kernel's number, which is never given twice.
     cgroups: HashMap<u64, String>,
     /// Of the cgroups that were listed last.
-    throttled: HashMap<u64, (KeptFile, Option<Throttled>)>,
+    throttled: HashMap<u64, Limit>,
     /// Whether the kernel's process numbers are those of our `/proc`.
     sees_host: bool,
     memory: Memory,
@@ -97,12 +100,10 @@ impl Names {
         let mut standing = HashMap::new();
         for cgroup in cgroups {
             let Some(path) = self.cgroups.get(&cgroup.id) else { continue };
-            let (mut file, before) = self
-                .throttled
-                .remove(&cgroup.id)
-                .unwrap_or_else(|| (KeptFile::new(self.hierarchy.cpu_stat(&self.roots, path)), None));
-            let now = file.read(Throttled::parse);
-            standing.insert(cgroup.id, (file, now));
+            let kept = self.throttled.remove(&cgroup.id);
+            let mut limit = kept.unwrap_or_else(|| Limit::new(self.hierarchy.cpu_stat(&self.roots, path)));
+            let (before, now) = limit.read();
+            standing.insert(cgroup.id, limit);
             let Some((now, before)) = now.zip(before) else { continue };
             if now.periods > before.periods {
                 events.push(Event::CgroupThrottled {
@@ -115,6 +116,31 @@ impl Names {
         }
         self.throttled = standing;
         events
+    }
+}
+
+/// How a cgroup was held back by its limit.
+struct Limit {
+    file: KeptFile,
+    last: Option<Throttled>,
+    /// Since when there is no such file.
+    missing: Option<Instant>,
+}
+
+impl Limit {
+    fn new(path: PathBuf) -> Self {
+        Self { file: KeptFile::new(path), last: None, missing: None }
+    }
+
+    /// The last reading and the one of now. Where there is none, nearly every tick would pay for a path that leads
+    /// nowhere.
+    fn read(&mut self) -> (Option<Throttled>, Option<Throttled>) {
+        if self.missing.is_some_and(|since| since.elapsed() < CONTROLLER_LOOKED_FOR) {
+            return (None, None);
+        }
+        let now = self.file.read(Throttled::parse);
+        self.missing = now.is_none().then(Instant::now);
+        (std::mem::replace(&mut self.last, now), now)
     }
 }
 
@@ -131,7 +157,7 @@ struct Users {
     path: PathBuf,
     modified: Option<SystemTime>,
     names: HashMap<u32, String>,
-    checked: Option<std::time::Instant>,
+    checked: Option<Instant>,
 }
 
 impl Users {
@@ -145,11 +171,11 @@ impl Users {
     }
 
     fn refresh(&mut self) {
-        const OFTEN_ENOUGH: std::time::Duration = std::time::Duration::from_secs(30);
+        const OFTEN_ENOUGH: Duration = Duration::from_secs(30);
         if self.checked.is_some_and(|at| at.elapsed() < OFTEN_ENOUGH) {
             return;
         }
-        self.checked = Some(std::time::Instant::now());
+        self.checked = Some(Instant::now());
         let modified = std::fs::metadata(&self.path).and_then(|file| file.modified()).ok();
         if modified.is_some() && modified == self.modified {
             return;
@@ -244,5 +270,23 @@ mod tests {
         };
         assert_eq!(names.throttled(&groups, "t1"), [event]);
         assert_eq!(names.throttled(&groups, "t2"), []);
+    }
+
+    #[test]
+    fn a_missing_controller_is_looked_for_again_after_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cpu.stat");
+        let mut limit = Limit::new(path.clone());
+        assert_eq!(limit.read(), (None, None));
+        let looked = limit.missing.unwrap();
+        std::fs::write(&path, "nr_throttled 3\nthrottled_usec 1500\n").unwrap();
+        // A machine may stand still for as long: then it is rightly found at once.
+        let soon = limit.read();
+        assert!(soon == (None, None) || looked.elapsed() >= CONTROLLER_LOOKED_FOR);
+        limit.missing = looked.checked_sub(CONTROLLER_LOOKED_FOR);
+        limit.last = None;
+        let found = Some(Throttled { periods: 3, micros: 1500 });
+        assert_eq!(limit.read(), (None, found));
+        assert_eq!((limit.read(), limit.missing), ((found, found), None));
     }
 }
