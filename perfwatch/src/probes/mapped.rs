@@ -1,9 +1,11 @@
 //! BPF arrays mapped into our memory: programs write, we read, and no system call is made for it.
 #![allow(unsafe_code)] // mmap(2), and reading what the kernel writes
 
+mod parts;
+
 use std::marker::PhantomData;
 use std::mem::offset_of;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -11,6 +13,7 @@ use aya::maps::Map;
 use aya::{Ebpf, Pod};
 use perfwatch_common::histogram::{BUCKETS, Buckets};
 
+use self::parts::Parts;
 use super::loader::Unavailable;
 use crate::snapshot::histogram::{Histogram, Unit};
 
@@ -24,6 +27,8 @@ const _: () = assert!(BUCKETS.is_multiple_of(LINE));
 pub(super) struct Mapped<T> {
     base: NonNull<u8>,
     entries: u32,
+    /// Of an array that is mapped where it is read.
+    parts: Option<Parts>,
     of: PhantomData<T>,
 }
 
@@ -39,20 +44,11 @@ impl<T: Pod> Mapped<T> {
 
     /// Maps the array `name` of `entries` values.
     pub(super) fn new(ebpf: &Ebpf, name: &str, entries: u32) -> Result<Self, Unavailable> {
-        let Some(Map::Array(map)) = ebpf.map(name) else {
-            return Err(Unavailable { reason: format!("the object has no array {name}"), remedy: None });
-        };
+        let size = Self::STRIDE * entries as usize;
+        let map = descriptor(ebpf, name)?.as_raw_fd();
+        let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address the kernel chooses; the result is checked.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                Self::STRIDE * entries as usize,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.fd().as_fd().as_raw_fd(),
-                0,
-            )
-        };
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), size, access, libc::MAP_SHARED, map, 0) };
         if base == libc::MAP_FAILED {
             let error = std::io::Error::last_os_error();
             return Err(Unavailable::from_error(&format!("mapping the array {name}"), &error));
@@ -61,7 +57,22 @@ impl<T: Pod> Mapped<T> {
             reason: format!("the array {name} was mapped at 0"),
             remedy: None,
         })?;
-        Ok(Self { base, entries, of: PhantomData })
+        Ok(Self { base, entries, parts: None, of: PhantomData })
+    }
+
+    /// The same for a large array of which little is read: only that is mapped.
+    pub(super) fn in_parts(ebpf: &Ebpf, name: &str, entries: u32) -> Result<Self, Unavailable> {
+        let parts = Parts::reserve(descriptor(ebpf, name)?, Self::STRIDE * entries as usize);
+        let parts =
+            parts.map_err(|error| Unavailable::from_error(&format!("mapping the array {name}"), &error))?;
+        Ok(Self { base: parts.base(), entries, parts: Some(parts), of: PhantomData })
+    }
+
+    /// Lets go of the parts that were not read since the last time.
+    pub(super) fn release_idle(&mut self) {
+        if let Some(parts) = &mut self.parts {
+            parts.release_idle();
+        }
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -69,8 +80,11 @@ impl<T: Pod> Mapped<T> {
     }
 
     fn at(&self, index: u32) -> Option<NonNull<T>> {
+        let start = index as usize * Self::STRIDE;
+        let there =
+            index < self.entries && self.parts.as_ref().is_none_or(|parts| parts.need(start, Self::STRIDE));
         // SAFETY: the offset of an existing entry stays within the mapping.
-        (index < self.entries).then(|| unsafe { self.base.add(index as usize * Self::STRIDE).cast() })
+        there.then(|| unsafe { self.base.add(start).cast() })
     }
 
     /// A copy of one value. Its 64-bit fields are each whole, but may be of slightly different moments.
@@ -155,8 +169,17 @@ impl<T: Pod> Mapped<T> {
 
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
-        // SAFETY: exactly the mapping made in `new`; nothing borrows from it.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), size_of::<T>() * self.entries as usize) };
+        if self.parts.is_none() {
+            // SAFETY: exactly the mapping made in `new`; nothing borrows from it.
+            unsafe { libc::munmap(self.base.as_ptr().cast(), size_of::<T>() * self.entries as usize) };
+        }
+    }
+}
+
+fn descriptor<'a>(ebpf: &'a Ebpf, name: &str) -> Result<BorrowedFd<'a>, Unavailable> {
+    match ebpf.map(name) {
+        Some(Map::Array(map)) => Ok(map.fd().as_fd()),
+        _ => Err(Unavailable { reason: format!("the object has no array {name}"), remedy: None }),
     }
 }
 
@@ -186,7 +209,7 @@ mod tests {
         // SAFETY: a new mapping at an address the kernel chooses; the result is checked.
         let base = unsafe { libc::mmap(std::ptr::null_mut(), size, access, flags, -1, 0) };
         assert_ne!(base, libc::MAP_FAILED);
-        Mapped { base: NonNull::new(base.cast()).unwrap(), entries, of: PhantomData }
+        Mapped { base: NonNull::new(base.cast()).unwrap(), entries, parts: None, of: PhantomData }
     }
 
     impl Mapped<Entry> {
