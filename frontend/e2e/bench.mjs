@@ -172,9 +172,10 @@ async function watch(page, length) {
   const first = await collected(cdp);
   const readings = [first];
   const spent = { at: 0, busy: 0, script: 0, layout: 0 };
-  const every = Math.max(5, length / READINGS);
+  // Time is taken between collections: those are ours, not the page's. They also throw compiled code away, which then
+  // runs slowly for a while, so a short run has none in between.
+  const every = length >= TELLING_S ? length / READINGS : length;
   while (readings.at(-1).at < first.at + length) {
-    // Time is taken between collections: those are ours, not the page's.
     const before = await metrics(cdp);
     await sleep(every * 1000);
     const after = await metrics(cdp);
