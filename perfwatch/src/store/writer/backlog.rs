@@ -170,6 +170,9 @@ impl Backlog {
 
     /// Puts on disk what is only in memory, and keeps it in memory too.
     fn note(&mut self) -> io::Result<()> {
+        if self.noted == self.held.len() {
+            return Ok(());
+        }
         let snapshots = self.not_noted();
         let mut written = 0;
         let noted = self.spool().and_then(|spool| spool.note(&snapshots, &mut written));

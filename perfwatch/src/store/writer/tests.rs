@@ -62,6 +62,17 @@ async fn waiting(dir: &std::path::Path) -> (Arc<dyn Store>, Writer) {
 }
 
 #[tokio::test]
+async fn one_that_gets_nothing_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
+    let writer = Writer::spawn(Arc::clone(&store), spool_in(dir.path())).unwrap();
+    assert!(writer.handle().flush(snapshot(0).timestamp).await);
+    writer.close().await;
+    store.close().await;
+    assert!(!dir.path().join("spool").exists());
+}
+
+#[tokio::test]
 async fn a_reader_gets_what_waits_for_its_batch() {
     let dir = tempfile::tempdir().unwrap();
     let (store, writer) = waiting(dir.path()).await;
