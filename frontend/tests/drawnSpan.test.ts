@@ -40,11 +40,14 @@ describe('useDrawnSpan', () => {
             callback([{ contentRect: { width } }]);
           };
         }
+        private watching = 0;
         observe() {
+          this.watching += 1;
           watched += 1;
         }
         disconnect() {
-          watched = 0;
+          watched -= this.watching;
+          this.watching = 0;
         }
       },
     );
@@ -57,11 +60,14 @@ describe('useDrawnSpan', () => {
             callback([{ isIntersecting: !visible }, { isIntersecting: visible }]);
           };
         }
+        private watching = 0;
         observe() {
+          this.watching += 1;
           watched += 1;
         }
         disconnect() {
-          watched = 0;
+          watched -= this.watching;
+          this.watching = 0;
         }
       },
     );

@@ -39,7 +39,7 @@ use crate::config::Config;
 use crate::doctor::{self, Diagnosis};
 use crate::pipeline::{self, Outputs};
 use crate::probes::{self, Census};
-use crate::snapshot::source::{Board, Report, Settings, Source, State};
+use crate::snapshot::source::{Board, Settings, Source, State};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::maintenance::Maintenance;
 use crate::store::writer::{SpoolPlace, Writer};
@@ -205,7 +205,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 /// Measures for one interval and returns the snapshot as the stream would send it.
 pub async fn snapshot(config: &Config) -> Result<String> {
     let settings = config.sampling.settings.clone();
-    let (snapshot, _) = measure(config, settings, |_, _| true).await?;
+    let snapshot = measure(config, settings, |_, _| true).await?;
     Ok(String::from_utf8_lossy(&snapshot.message()).into_owned())
 }
 
@@ -214,20 +214,21 @@ pub async fn snapshot(config: &Config) -> Result<String> {
 pub async fn diagnose(config: Config) -> Result<Diagnosis> {
     const MOST_TICKS: usize = 5;
     let settings = Settings { interval: Duration::from_secs(1), ..config.sampling.settings.clone() };
-    let diagnose =
-        |snapshot: &Snapshot, reports: &[Report]| doctor::diagnose(&config.roots, reports, Some(snapshot));
     let mut ticks = 0;
     let mut before = None;
-    let (snapshot, board) = measure(&config, settings, |snapshot, board| {
+    let mut newest = None;
+    measure(&config, settings, |snapshot, board| {
         let reports = board.reports();
-        let now = diagnose(snapshot, &reports);
+        let now = doctor::diagnose(&config.roots, &reports, Some(snapshot));
         ticks += 1;
         let answered = reports.iter().all(|report| report.state != State::Failed);
         let settled = answered && before.replace(now.statuses()) == Some(now.statuses());
-        now.healthy() || settled || ticks == MOST_TICKS
+        let enough = now.healthy() || settled || ticks == MOST_TICKS;
+        newest = Some(now);
+        enough
     })
     .await?;
-    Ok(diagnose(&snapshot, &board.reports()))
+    newest.context("sampling ended without a snapshot")
 }
 
 /// The first snapshot primes the rates; of those at the next ticks, which have them, the one that is `enough` is returned.
@@ -235,7 +236,7 @@ async fn measure(
     config: &Config,
     settings: Settings,
     mut enough: impl FnMut(&Snapshot, &Board) -> bool,
-) -> Result<(Arc<Snapshot>, Board)> {
+) -> Result<Arc<Snapshot>> {
     let (_settings, settings) = watch::channel(settings);
     let (stop, stopping) = watch::channel(false);
     let board = Board::default();
@@ -251,7 +252,7 @@ async fn measure(
     };
     let sources = sources(config, &Arc::new(Census::new(&config.roots)));
     pipeline::run(sources, board.clone(), settings, outputs, stopping).await;
-    Ok((last.context("sampling ended without a snapshot")?, board))
+    last.context("sampling ended without a snapshot")
 }
 
 /// What a process that measures needs before any thread starts, and what it gives away.

@@ -2,6 +2,7 @@
 import { onBeforeUnmount, onMounted, shallowRef, watch, type Ref } from 'vue';
 import type { EChartsCoreOption } from 'echarts/core';
 import type { EChartsType } from '@/charts/echarts';
+import { useInSight } from './useInSight';
 
 export function useChart(
   element: Readonly<Ref<HTMLElement | null>>,
@@ -9,7 +10,7 @@ export function useChart(
 ) {
   const ready = shallowRef(false);
   const width = shallowRef(0);
-  const visible = shallowRef(true);
+  const visible = useInSight(element);
   let chart: EChartsType | null = null;
 
   const sizes = new ResizeObserver(() => {
@@ -18,12 +19,6 @@ export function useChart(
     width.value = el.clientWidth;
     chart?.resize({ width: el.clientWidth, height: el.clientHeight });
   });
-  const sights = new IntersectionObserver(
-    ([entry]) => {
-      visible.value = entry?.isIntersecting ?? true;
-    },
-    { rootMargin: '200px' },
-  );
 
   onMounted(async () => {
     const { init } = await import('@/charts/echarts');
@@ -33,7 +28,6 @@ export function useChart(
     // Drawn at once by setOption: nothing waits for the ten frames that the renderer stays awake for otherwise.
     chart.getZr().setSleepAfterStill(1);
     sizes.observe(el);
-    sights.observe(el);
     ready.value = true;
   });
 
@@ -48,7 +42,6 @@ export function useChart(
 
   onBeforeUnmount(() => {
     sizes.disconnect();
-    sights.disconnect();
     chart?.dispose();
     chart = null;
   });

@@ -5,10 +5,8 @@
 import { onScopeDispose, readonly, shallowRef, watch, type Ref } from 'vue';
 import { movesPixel, type Span } from '@/charts/geometry';
 import { useLiveStore } from '@/stores/live';
+import { useInSight } from './useInSight';
 import { useLiveSpan } from './useLiveSeries';
-
-/** How far beyond the edge of what is seen a picture is kept current, so that scrolling meets no old one. */
-const MARGIN = '200px';
 
 export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Span>> {
   const store = useLiveStore();
@@ -16,31 +14,21 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
   const drawn = shallowRef(live.value);
   let drawnOf = store.filled;
   const width = shallowRef(0);
-  const visible = shallowRef(true);
+  const visible = useInSight(element);
 
   const sizes = new ResizeObserver(([entry]) => {
     width.value = entry?.contentRect.width ?? 0;
   });
-  const sights = new IntersectionObserver(
-    (entries) => {
-      visible.value = entries.at(-1)?.isIntersecting ?? true;
-    },
-    { rootMargin: MARGIN },
-  );
   watch(
     element,
     (now) => {
       sizes.disconnect();
-      sights.disconnect();
-      if (now === null) return;
-      sizes.observe(now);
-      sights.observe(now);
+      if (now !== null) sizes.observe(now);
     },
     { immediate: true, flush: 'post' },
   );
   onScopeDispose(() => {
     sizes.disconnect();
-    sights.disconnect();
   });
 
   watch([live, width, visible], () => {

@@ -1,6 +1,6 @@
-//! Questions about history: what to read ([`plan`]) and reading it ([`pages`]), how it becomes points ([`points`]), two ranges side by
-//! side ([`compare`]), what is different between them ([`changes`]), any range as a file ([`export`]), one process
-//! of the busiest ([`process`]), and what was stored last ([`recent`]).
+//! Questions about history: what to read ([`plan`]) and reading it ([`pages`]), how it becomes points ([`points`]),
+//! two ranges side by side ([`compare`]), what is different between them ([`changes`]), any range as a file
+//! ([`export`]), one process of the busiest ([`process`]), and what was stored last ([`recent`]).
 
 pub mod changes;
 pub mod compare;

@@ -29,6 +29,11 @@ impl Tier {
     pub const ROLLUPS: [Self; 4] = [Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
 
     /// Seconds a bucket covers; this is also how tables name the tier. 0 for raw.
+    /// The tier whose buckets have this width.
+    pub fn of_seconds(seconds: i64) -> Option<Self> {
+        [Self::Raw].into_iter().chain(Self::ROLLUPS).find(|tier| tier.seconds() == seconds)
+    }
+
     pub const fn seconds(self) -> i64 {
         match self {
             Self::Raw => 0,

@@ -95,8 +95,12 @@ fn a_cpu_comes_back() -> Result<Verdict> {
     Ok(Verdict::Passed(words.join("; ")))
 }
 
-/// Nothing is negative, and no more than the time that went by.
+/// Nothing is negative, and no more than the time that went by. Where a guest is so slow that its timers expire
+/// after the tick, no CPU has read by then, and what was counted is in the next document.
 fn check(document: &Value) -> Result<()> {
+    if cpus_read(document) == 0 {
+        return Ok(());
+    }
     let events = document["events"].as_object().context("no events")?;
     for (name, event) in events {
         ensure!(event["value"].is_null() || event["value"].as_f64() >= Some(0.0), "{name}: {event}");

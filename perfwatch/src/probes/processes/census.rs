@@ -1,7 +1,8 @@
 //! All processes of the machine, for whoever asks: see [`crate::snapshot::processes::listing`].
 //!
-//! Not part of a tick: that only leaves its interval here, and nothing else is done while nobody asks. Of each process `/proc` is asked for its `stat` and its
-//! owner; its cgroup is kept for a while, because that takes as long as the two together.
+//! Not part of a tick: that only leaves its interval here, and nothing else is done while nobody asks. Of each process
+//! `/proc` is asked for its `stat` and its owner; its cgroup is kept for a while, because that takes as long as the two
+//! together.
 
 use std::collections::HashMap;
 use std::fs::File;

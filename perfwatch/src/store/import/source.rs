@@ -179,9 +179,7 @@ impl Source {
             }
             Self::Original { .. } => Vec::new(),
         };
-        let tier_of = |seconds: i64| {
-            [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|tier| tier.seconds() == seconds)
-        };
+        let tier_of = |seconds: i64| Tier::of_seconds(seconds);
         Ok(removed.into_iter().filter_map(|(seconds, before)| Some((tier_of(seconds)?, before))).collect())
     }
 

@@ -176,9 +176,7 @@ pub(super) async fn coverage(
         .await?;
     let mut coverage = Coverage::default();
     for (stale, seconds, at) in rows {
-        if let Some(tier) = [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|t| column(*t) == seconds) {
-            coverage.note(stale, tier, at);
-        }
+        coverage.note(stale, seconds.into(), at);
     }
     Ok(coverage)
 }

@@ -43,12 +43,12 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Adds that a bucket of a tier is stale, or else that the tier was removed before a time.
-    pub fn note(&mut self, stale: bool, tier: Tier, at: i64) {
-        match (stale, tier) {
-            (false, tier) => self.removed_before[tier as usize] = at,
-            (true, Tier::Raw) => {}
-            (true, tier) => drop(self.stale[tier as usize - 1].insert(at)),
+    /// Adds that a bucket of the tier of so many seconds is stale, or else that the tier was removed before a time.
+    pub fn note(&mut self, stale: bool, seconds: i64, at: i64) {
+        match (stale, Tier::of_seconds(seconds)) {
+            (false, Some(tier)) => self.removed_before[tier as usize] = at,
+            (true, None | Some(Tier::Raw)) | (false, None) => {}
+            (true, Some(tier)) => drop(self.stale[tier as usize - 1].insert(at)),
         }
     }
 

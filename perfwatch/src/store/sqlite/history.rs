@@ -135,9 +135,7 @@ pub(super) async fn coverage(store: &SqliteStore, from: i64, to: i64) -> Result<
         .await?;
     let mut coverage = Coverage::default();
     for (stale, seconds, at) in rows {
-        if let Some(tier) = [Tier::Raw].into_iter().chain(Tier::ROLLUPS).find(|t| t.seconds() == seconds) {
-            coverage.note(stale, tier, at);
-        }
+        coverage.note(stale, seconds, at);
     }
     Ok(coverage)
 }

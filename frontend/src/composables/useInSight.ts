@@ -1,0 +1,27 @@
+/** Whether an element can be seen, or soon: true until that is known. */
+import { onScopeDispose, shallowRef, watch, type Ref } from 'vue';
+
+/** How far beyond the edge of what is seen a picture is kept current, so that scrolling meets no old one. */
+const MARGIN = '200px';
+
+export function useInSight(element: Readonly<Ref<Element | null>>): Readonly<Ref<boolean>> {
+  const visible = shallowRef(true);
+  const sights = new IntersectionObserver(
+    (entries) => {
+      visible.value = entries.at(-1)?.isIntersecting ?? true;
+    },
+    { rootMargin: MARGIN },
+  );
+  watch(
+    element,
+    (now) => {
+      sights.disconnect();
+      if (now !== null) sights.observe(now);
+    },
+    { immediate: true, flush: 'post' },
+  );
+  onScopeDispose(() => {
+    sights.disconnect();
+  });
+  return visible;
+}
