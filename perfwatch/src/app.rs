@@ -7,7 +7,6 @@ mod first_start;
 pub mod import;
 mod memory;
 mod privileges;
-mod sampling;
 mod streams;
 mod systemd;
 pub mod users;
@@ -22,10 +21,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use first_start::FirstStart;
-use sampling::Sampling;
 use streams::Streams;
 
 use crate::api::serve::{self, Limits, Tls};
@@ -37,7 +35,7 @@ use crate::auth::tokens::{self, Tokens};
 use crate::collectors;
 use crate::config::Config;
 use crate::doctor::{self, Diagnosis};
-use crate::pipeline::{self, Outputs};
+use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::{self, Census};
 use crate::snapshot::source::{Board, Settings, Source, State};
 use crate::snapshot::{MetricType, Snapshot};
@@ -118,23 +116,21 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let writing = writer.as_ref().map(Writer::handle);
     let maintenance = Maintenance::spawn(Arc::clone(&store), writing.clone());
 
-    let sampling = Sampling::start({
-        let (sources, board, hub, stopping) =
-            (sources(&config, &census), board.clone(), hub.clone(), stopping.clone());
-        async move {
-            let outputs = Outputs {
-                live: |snapshot: &_| hub.publish(snapshot),
-                store: |snapshot: &_| {
-                    if let Some(writer) = &writer {
-                        writer.submit(snapshot);
-                    }
-                },
-            };
-            pipeline::run(sources, board, settings_receiver, outputs, stopping).await;
-            writer
-        }
-    });
-    let sampling = sampling.context("cannot start the thread of the pipeline")?;
+    let storing = writing.clone();
+    let outputs = Outputs {
+        live: Box::new({
+            let hub = hub.clone();
+            move |snapshot| hub.publish(snapshot)
+        }),
+        store: Box::new(move |snapshot| {
+            if let Some(writer) = &storing {
+                writer.submit(snapshot);
+            }
+        }),
+    };
+    let sources = sources(&config, &census);
+    let pipeline = Pipeline::new(sources, board.clone(), settings_receiver, outputs);
+    let sampling = tokio::spawn(pipeline.context("cannot sample")?.run(stopping.clone()));
 
     let restoring = tokio::spawn(backfill::restore(Arc::clone(&store), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
@@ -179,12 +175,12 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     tokio::select! {
         () = &mut stop => {}
         () = rest => {}
-        never = systemd.keep_telling(|| sampling.goes_on()) => match never {},
+        never = systemd.keep_telling(|| !sampling.is_finished()) => match never {},
     }
     systemd.stopping();
     tracing::info!("stopping");
     stop_sender.send_replace(true);
-    let writer = sampling.ended().await.context("the pipeline panicked")?;
+    sampling.await.context("the pipeline panicked")?;
     // The last batch is stored while the last answers are sent.
     let stored = async {
         if let Some(writer) = writer {
@@ -240,19 +236,26 @@ async fn measure(
     let (_settings, settings) = watch::channel(settings);
     let (stop, stopping) = watch::channel(false);
     let board = Board::default();
-    let mut last = None;
+    let (send, mut snapshots) = mpsc::unbounded_channel();
     let outputs = Outputs {
-        live: |_: &_| {},
-        store: |snapshot: &Arc<Snapshot>| {
-            last = Some(Arc::clone(snapshot));
-            if enough(snapshot, &board) {
-                stop.send_replace(true);
-            }
-        },
+        live: Box::new(|_| {}),
+        store: Box::new(move |snapshot| {
+            // Whoever measures may have enough.
+            let _ = send.send(Arc::clone(snapshot));
+        }),
     };
     let sources = sources(config, &Arc::new(Census::new(&config.roots)));
-    pipeline::run(sources, board.clone(), settings, outputs, stopping).await;
-    last.context("sampling ended without a snapshot")
+    let pipeline = Pipeline::new(sources, board.clone(), settings, outputs).context("cannot sample")?;
+    let until_enough = async {
+        loop {
+            let snapshot = snapshots.recv().await.context("sampling ended without a snapshot")?;
+            if enough(&snapshot, &board) {
+                stop.send_replace(true);
+                return Ok(snapshot);
+            }
+        }
+    };
+    tokio::join!(until_enough, pipeline.run(stopping)).0
 }
 
 /// What a process that measures needs before any thread starts, and what it gives away.

@@ -11,36 +11,44 @@ const FIRST_GAP: Duration = Duration::from_millis(250);
 pub(super) struct Schedule {
     started: OffsetDateTime,
     last: Option<OffsetDateTime>,
+    /// The tick that is waited for, and the interval that it is a multiple of.
+    awaited: Option<(OffsetDateTime, Duration)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Now(OffsetDateTime),
+    After(Duration),
 }
 
 impl Schedule {
     pub(super) fn new(started: OffsetDateTime) -> Self {
-        Self { started, last: None }
+        Self { started, last: None, awaited: None }
     }
 
-    /// Sleeps to the next multiple of `interval` and returns it. Cancel-safe.
+    /// The tick that is due, or how long to wait before asking again; asking earlier does no harm.
     ///
-    /// Each sleep is computed from the wall clock anew, so ticks don't drift. After a suspend or a step of the
+    /// Each wait is computed from the wall clock anew, so ticks don't drift. After a suspend or a step of the
     /// clock the grid of the new time holds; a small step back never yields the same tick twice in a row.
-    pub(super) async fn next(&mut self, interval: Duration) -> OffsetDateTime {
-        let mut target = self.target(OffsetDateTime::now_utc(), interval);
-        loop {
-            let now = OffsetDateTime::now_utc();
-            if now >= target {
-                // Woken late, by suspend or a step forward: the newest multiple that has passed.
-                target = target.max(floor(now, interval));
-                self.last = Some(target);
-                return target;
-            }
-            let wait = (target - now).unsigned_abs();
-            if wait > interval * 2 {
-                // The clock was set back while we slept.
+    pub(super) fn next(&mut self, now: OffsetDateTime, interval: Duration) -> Next {
+        let target = match self.awaited {
+            // The clock was set back while we waited.
+            Some((target, of)) if of == interval && target - now > interval * 2 => {
                 self.last = None;
-                target = self.target(now, interval);
-                continue;
+                self.target(now, interval)
             }
-            tokio::time::sleep(wait).await;
+            Some((target, of)) if of == interval => target,
+            _ => self.target(now, interval),
+        };
+        if now < target {
+            self.awaited = Some((target, interval));
+            return Next::After((target - now).unsigned_abs());
         }
+        // Woken late, by suspend or a step forward: the newest multiple that has passed.
+        let tick = target.max(floor(now, interval));
+        self.last = Some(tick);
+        self.awaited = None;
+        Next::Now(tick)
     }
 
     fn target(&self, now: OffsetDateTime, interval: Duration) -> OffsetDateTime {
@@ -95,19 +103,36 @@ mod tests {
         assert_eq!(target, datetime!(2026-01-01 00:00:15 UTC));
     }
 
-    #[tokio::test]
-    async fn ticks_come_one_interval_apart() {
-        let mut schedule = Schedule::new(OffsetDateTime::now_utc());
-        let interval = Duration::from_millis(100);
-        let first = schedule.next(interval).await;
-        let mut previous = first;
-        for _ in 0..5 {
-            let tick = schedule.next(interval).await;
-            assert!(tick > previous);
-            assert_eq!((tick - first).whole_milliseconds() % 100, 0);
-            assert!(OffsetDateTime::now_utc() >= tick, "a tick never comes early");
-            previous = tick;
-        }
+    #[test]
+    fn a_tick_is_due_when_its_time_has_come() {
+        let mut schedule = Schedule::new(datetime!(2026-01-01 00:00:01 UTC));
+        let wait = Next::After(Duration::from_millis(1300));
+        assert_eq!(schedule.next(datetime!(2026-01-01 00:00:03.7 UTC), FIVE), wait);
+        let due = datetime!(2026-01-01 00:00:05 UTC);
+        assert_eq!(schedule.next(due, FIVE), Next::Now(due));
+        assert_eq!(schedule.next(due, FIVE), Next::After(FIVE));
+        // Another interval has another grid.
+        let three = Duration::from_secs(3);
+        let wait = Next::After(Duration::from_secs(1));
+        assert_eq!(schedule.next(datetime!(2026-01-01 00:00:05 UTC), three), wait);
+    }
+
+    #[test]
+    fn whoever_comes_late_gets_the_newest_tick_that_has_passed() {
+        let mut schedule = Schedule::new(datetime!(2026-01-01 00:00:01 UTC));
+        schedule.next(datetime!(2026-01-01 00:00:02 UTC), FIVE);
+        let newest = Next::Now(datetime!(2026-01-01 09:00:05 UTC));
+        assert_eq!(schedule.next(datetime!(2026-01-01 09:00:09 UTC), FIVE), newest);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_has_a_grid_of_its_own() {
+        let mut schedule = Schedule::new(datetime!(2026-01-01 09:00:01 UTC));
+        schedule.next(datetime!(2026-01-01 09:00:02 UTC), FIVE);
+        let wait = Next::After(Duration::from_secs(3));
+        assert_eq!(schedule.next(datetime!(2026-01-01 00:00:02 UTC), FIVE), wait);
+        let due = datetime!(2026-01-01 00:00:05 UTC);
+        assert_eq!(schedule.next(due, FIVE), Next::Now(due));
     }
 
     proptest! {

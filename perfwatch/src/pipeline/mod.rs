@@ -2,69 +2,91 @@
 //! to whoever consumes it. Nothing flows back, and no consumer or source can make a tick wait.
 
 mod clock;
+mod deadline;
+mod rounds;
 mod sampler;
 
+use std::io;
 use std::sync::Arc;
-use time::OffsetDateTime;
+
 use tokio::sync::watch;
 
+use crate::snapshot::Snapshot;
 use crate::snapshot::source::{Board, Settings, Source};
-use crate::snapshot::{Snapshot, rfc3339};
+use sampler::Sampler;
+
+/// Where a snapshot goes. Called from the thread that samples: it must not wait.
+pub type Output = Box<dyn FnMut(&Arc<Snapshot>) + Send>;
 
 /// Where snapshots go.
-pub struct Outputs<S, G> {
+pub struct Outputs {
     /// Every snapshot, for whoever is watching.
-    pub live: S,
+    pub live: Output,
     /// The snapshots on the grid, for history.
-    pub store: G,
+    pub store: Output,
 }
 
-impl<S, G> std::fmt::Debug for Outputs<S, G> {
+impl std::fmt::Debug for Outputs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Outputs")
     }
 }
 
-/// Samples until `shutdown` turns true.
-///
-/// The first snapshot is taken at once and only shown, so that nobody waits an interval for a first sight;
-/// it also primes the rates. All others fall on multiples of the interval and are stored too.
-pub async fn run<S, G>(
-    sources: Vec<Box<dyn Source>>,
-    board: Board,
-    mut settings: watch::Receiver<Settings>,
-    mut outputs: Outputs<S, G>,
-    mut shutdown: watch::Receiver<bool>,
-) where
-    S: FnMut(&Arc<Snapshot>),
-    G: FnMut(&Arc<Snapshot>),
-{
-    let mut sampler = sampler::Sampler::new(sources, board);
-    let mut current = settings.borrow_and_update().clone();
+/// All sources, ready to be sampled.
+pub struct Pipeline {
+    sampler: Sampler,
+    settings: watch::Receiver<Settings>,
+}
 
-    let started = OffsetDateTime::now_utc();
-    let first = sampler.sample(started, &current).await;
-    (outputs.live)(&Arc::new(first));
-
-    let mut schedule = clock::Schedule::new(started);
-    loop {
-        let tick = tokio::select! {
-            tick = schedule.next(current.interval) => tick,
-            changed = settings.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                current = settings.borrow_and_update().clone();
-                tracing::info!(interval = ?current.interval, "settings changed");
-                continue;
-            }
-            _ = shutdown.wait_for(|stop| *stop) => return,
-        };
-        let snapshot = Arc::new(sampler.sample(tick, &current).await);
-        tracing::trace!(timestamp = rfc3339(tick), "tick");
-        (outputs.live)(&snapshot);
-        (outputs.store)(&snapshot);
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pipeline")
     }
+}
+
+impl Pipeline {
+    /// Belongs to the current runtime.
+    pub fn new(
+        sources: Vec<Box<dyn Source>>,
+        board: Board,
+        mut settings: watch::Receiver<Settings>,
+        outputs: Outputs,
+    ) -> io::Result<Self> {
+        let sampler = Sampler::new(sources, board, outputs, settings.borrow_and_update().clone())?;
+        Ok(Self { sampler, settings })
+    }
+
+    /// Samples until `shutdown` turns true; what is being sampled then still goes out.
+    ///
+    /// The first snapshot is taken at once and only shown, so that nobody waits an interval for a first sight;
+    /// it also primes the rates. All others fall on multiples of the interval and are stored too.
+    ///
+    /// A thread of its own does all that a tick needs, because waking others costs more than most sources do. What
+    /// runs here only looks after it, and sleeps while all is well.
+    pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
+        let Self { mut sampler, mut settings } = self;
+        sampler.start().await;
+        loop {
+            tokio::select! {
+                () = sampler.overdue() => sampler.replace().await,
+                changed = settings.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let current = settings.borrow_and_update().clone();
+                    tracing::info!(interval = ?current.interval, "settings changed");
+                    sampler.apply(current);
+                }
+                () = stopping(&mut shutdown) => break,
+            }
+        }
+        sampler.stop().await;
+    }
+}
+
+async fn stopping(shutdown: &mut watch::Receiver<bool>) {
+    // Whoever could say so is gone, which is as good.
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]

@@ -1,29 +1,50 @@
-//! Runs every source once per tick on one plain thread and survives whatever a source does.
+//! Samples every source at each tick on one plain thread and survives whatever a source does.
 //!
 //! All sources share the thread, because waking one costs more than most of them do. A source that hangs
 //! (a dead device, a stuck kernel lock) is found out by the deadline: its thread is abandoned with it, a new
 //! one takes the other sources over, and the lost source rejoins when it returns.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
+use super::Outputs;
+use super::clock::{Next, Schedule};
+use super::rounds::{Round, Rounds};
 use crate::snapshot::source::{Board, Cost, Report, Settings, Source, SourceSettings, State, Tick};
 use crate::snapshot::{Document, Snapshot, rfc3339};
 
 const LONGEST_DEADLINE: Duration = Duration::from_secs(2);
+/// Pause before another attempt to start a thread where the machine has none left.
+const NO_THREAD: Duration = Duration::from_secs(1);
 
+/// Oversees the thread that samples.
 pub(super) struct Sampler {
-    slots: Arc<[Mutex<Slot>]>,
-    /// The newest report of each source, which stands while the source hangs.
-    reports: Vec<Report>,
-    jobs: mpsc::Sender<Job>,
-    board: Board,
+    shared: Arc<Shared>,
+    /// Of the newest thread.
+    ended: oneshot::Receiver<()>,
+}
+
+/// What the threads have in common: one at a time, and those that were abandoned.
+struct Shared {
+    slots: Vec<Mutex<Slot>>,
+    control: Mutex<Control>,
+    /// Wakes the thread that waits for its tick.
+    changed: Condvar,
+    rounds: Rounds,
+    publisher: Mutex<Publisher>,
+}
+
+struct Control {
+    settings: Settings,
+    /// `None` until the first round, which does not wait.
+    schedule: Option<Schedule>,
+    stop: bool,
 }
 
 struct Slot {
@@ -39,79 +60,187 @@ struct Meter {
     samples: u64,
 }
 
-struct Job {
-    tick: Tick,
-    settings: SourceSettings,
-    outcome: Arc<Outcome>,
-    done: oneshot::Sender<()>,
-}
-
-struct Outcome {
-    /// One entry per slot; `None` until that source has answered.
-    answers: Mutex<Vec<Option<(Document, Report)>>>,
-    abandoned: AtomicBool,
+/// Makes rounds into snapshots.
+struct Publisher {
+    board: Board,
+    outputs: Outputs,
 }
 
 impl Sampler {
-    pub(super) fn new(sources: Vec<Box<dyn Source>>, board: Board) -> Self {
-        let reports: Vec<Report> = sources.iter().map(|source| source.report()).collect();
-        board.publish(reports.clone());
-        let slots: Arc<[Mutex<Slot>]> = sources
-            .into_iter()
-            .map(|source| Mutex::new(Slot { source, settings: None, meter: Meter::default() }))
-            .collect();
-        Self { jobs: spawn(Arc::clone(&slots)), slots, reports, board }
-    }
-
-    /// Samples every source for `timestamp`, waiting at most until the deadline.
-    pub(super) async fn sample(&mut self, timestamp: OffsetDateTime, settings: &Settings) -> Snapshot {
-        let tick = Tick { timestamp: rfc3339(timestamp), interval: settings.interval };
-        let outcome = Arc::new(Outcome {
-            answers: Mutex::new((0..self.slots.len()).map(|_| None).collect()),
-            abandoned: AtomicBool::new(false),
+    pub(super) fn new(
+        sources: Vec<Box<dyn Source>>,
+        board: Board,
+        outputs: Outputs,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        board.publish(sources.iter().map(|source| source.report()).collect());
+        let slot = |source| Mutex::new(Slot { source, settings: None, meter: Meter::default() });
+        let shared = Arc::new(Shared {
+            slots: sources.into_iter().map(slot).collect(),
+            control: Mutex::new(Control { settings, schedule: None, stop: false }),
+            changed: Condvar::new(),
+            rounds: Rounds::new()?,
+            publisher: Mutex::new(Publisher { board, outputs }),
         });
-        let (done, answered) = oneshot::channel();
-        let job = Job {
-            tick: tick.clone(),
-            settings: settings.sources.clone(),
-            outcome: Arc::clone(&outcome),
-            done,
-        };
-        let deadline = settings.interval.mul_f64(0.8).min(LONGEST_DEADLINE);
-        let in_time = self.jobs.send(job).is_ok() && tokio::time::timeout(deadline, answered).await.is_ok();
-        if !in_time {
-            outcome.abandoned.store(true, Ordering::Relaxed);
-            self.jobs = spawn(Arc::clone(&self.slots));
-        }
-
-        let mut answers = lock(&outcome.answers);
-        let documents = answers
-            .iter_mut()
-            .zip(&mut self.reports)
-            .map(|(answer, standing)| match answer.take() {
-                Some((document, report)) => {
-                    note_transition(standing, &report);
-                    *standing = report;
-                    document
-                }
-                None => {
-                    let error =
-                        format!("no answer within {} ms; left alone until it returns", deadline.as_millis());
-                    let hung = Report {
-                        state: State::Failed,
-                        reason: Some(error.clone()),
-                        remedy: None,
-                        ..standing.clone()
-                    };
-                    note_transition(standing, &hung);
-                    *standing = hung;
-                    Document::failed(standing.metric_type, &tick.timestamp, &error)
-                }
-            })
-            .collect();
-        self.board.publish(self.reports.clone());
-        Snapshot::new(timestamp, documents)
+        Ok(Self { shared, ended: oneshot::channel().1 })
     }
+
+    /// Starts a thread that goes on where the last one stopped.
+    pub(super) async fn start(&mut self) {
+        loop {
+            let (end, ended) = oneshot::channel();
+            let shared = Arc::clone(&self.shared);
+            let thread = std::thread::Builder::new().name("sampler".into()).spawn(move || {
+                shared.sample_until_stopped();
+                // Nobody waits for an abandoned one.
+                let _ = end.send(());
+            });
+            match thread {
+                Ok(_) => {
+                    self.ended = ended;
+                    return;
+                }
+                Err(error) => tracing::error!(%error, "cannot start the sampler thread"),
+            }
+            tokio::time::sleep(NO_THREAD).await;
+        }
+    }
+
+    /// Waits until a round has taken too long, or its thread has died. Cancel-safe.
+    pub(super) async fn overdue(&mut self) {
+        tokio::select! {
+            () = self.shared.rounds.overdue() => {}
+            _ = &mut self.ended => tracing::error!("the sampler thread died; another one goes on"),
+        }
+    }
+
+    /// Publishes what an overdue round has and has another thread go on.
+    pub(super) async fn replace(&mut self) {
+        if self.shared.publish_overdue() || self.ended.is_terminated() {
+            self.start().await;
+        }
+    }
+
+    pub(super) fn apply(&self, settings: Settings) {
+        lock(&self.shared.control).settings = settings;
+        self.shared.changed.notify_all();
+    }
+
+    /// Ends the thread; what it is sampling still goes out.
+    pub(super) async fn stop(mut self) {
+        lock(&self.shared.control).stop = true;
+        self.shared.changed.notify_all();
+        loop {
+            tokio::select! {
+                _ = &mut self.ended => return,
+                () = self.shared.rounds.overdue() => {
+                    if self.shared.publish_overdue() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn sample_until_stopped(&self) {
+        while let Some((at, on_grid, settings)) = self.next_tick() {
+            let patience = settings.interval.mul_f64(0.8).min(LONGEST_DEADLINE);
+            let answers = self.slots.iter().map(|_| None).collect();
+            let round = self.rounds.begin(Round { at, on_grid, patience, answers });
+            if !self.sample(
+                round,
+                &Tick { timestamp: rfc3339(at), interval: settings.interval },
+                &settings.sources,
+            ) {
+                return;
+            }
+            let Some(round) = self.rounds.finish(round) else { return };
+            lock(&self.publisher).publish(round);
+        }
+    }
+
+    /// Waits for the next tick, which the first never does; `None` when there shall be no more. Tells whether the tick
+    /// is on the grid.
+    fn next_tick(&self) -> Option<(OffsetDateTime, bool, Settings)> {
+        let mut control = lock(&self.control);
+        loop {
+            let Control { settings, schedule, stop } = &mut *control;
+            let now = OffsetDateTime::now_utc();
+            let Some(schedule) = schedule else {
+                *schedule = Some(Schedule::new(now));
+                return Some((now, false, settings.clone()));
+            };
+            if *stop {
+                return None;
+            }
+            match schedule.next(now, settings.interval) {
+                Next::Now(tick) => return Some((tick, true, settings.clone())),
+                Next::After(wait) => {
+                    let woken = self.changed.wait_timeout(control, wait);
+                    control = woken.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    /// Has every source answer that no abandoned thread hangs in. False where this thread has been abandoned.
+    fn sample(&self, round: u64, tick: &Tick, settings: &SourceSettings) -> bool {
+        // Asking for the thread's own time is a system call: once between two sources is enough.
+        let mut begun = thread_cpu_us();
+        for (index, slot) in self.slots.iter().enumerate() {
+            let mut slot = match slot.try_lock() {
+                Ok(slot) => slot,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => continue,
+            };
+            let answer = slot.sample(tick, settings, &mut begun);
+            if !self.rounds.answer(round, index, answer) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether there was a round to publish.
+    fn publish_overdue(&self) -> bool {
+        let overdue = self.rounds.take_overdue();
+        let found = overdue.is_some();
+        if let Some(round) = overdue {
+            lock(&self.publisher).publish(round);
+        }
+        found
+    }
+}
+
+impl Publisher {
+    fn publish(&mut self, round: Round) {
+        let Round { at, on_grid, patience, answers } = round;
+        let mut documents = Vec::with_capacity(answers.len());
+        self.board.update(|reports| {
+            for (answer, standing) in answers.into_iter().zip(reports) {
+                let (document, report) = answer.unwrap_or_else(|| hung(standing, at, patience));
+                note_transition(standing, &report);
+                *standing = report;
+                documents.push(document);
+            }
+        });
+        let snapshot = Arc::new(Snapshot::new(at, documents));
+        tracing::trace!(timestamp = rfc3339(at), "tick");
+        (self.outputs.live)(&snapshot);
+        if on_grid {
+            (self.outputs.store)(&snapshot);
+        }
+    }
+}
+
+/// What stands in for the answer of a source that did not give one.
+fn hung(standing: &Report, at: OffsetDateTime, patience: Duration) -> (Document, Report) {
+    let error = format!("no answer within {} ms; left alone until it returns", patience.as_millis());
+    let document = Document::failed(standing.metric_type, &rfc3339(at), &error);
+    let failed = Report { state: State::Failed, reason: Some(error), remedy: None, ..standing.clone() };
+    (document, failed)
 }
 
 /// One log line when a source changes state, not one per tick.
@@ -124,36 +253,6 @@ fn note_transition(before: &Report, after: &Report) {
         State::Failed => tracing::warn!(source = after.name, reason, "source failed"),
         state => tracing::info!(source = after.name, ?state, reason, "source changed"),
     }
-}
-
-fn spawn(slots: Arc<[Mutex<Slot>]>) -> mpsc::Sender<Job> {
-    let (jobs, inbox) = mpsc::channel::<Job>();
-    let thread = std::thread::Builder::new().name("sampler".into()).spawn(move || {
-        while let Ok(job) = inbox.recv() {
-            // Asking for the thread's own time is a system call: once between two sources is enough.
-            let mut begun = thread_cpu_us();
-            for (index, slot) in slots.iter().enumerate() {
-                let mut slot = match slot.try_lock() {
-                    Ok(slot) => slot,
-                    Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                    // An abandoned thread still hangs in it.
-                    Err(TryLockError::WouldBlock) => continue,
-                };
-                let answer = slot.sample(&job.tick, &job.settings, &mut begun);
-                if job.outcome.abandoned.load(Ordering::Relaxed) {
-                    return;
-                }
-                lock(&job.outcome.answers)[index] = Some(answer);
-            }
-            // The receiver is gone only when the deadline has passed in this instant.
-            let _ = job.done.send(());
-        }
-    });
-    if let Err(error) = thread {
-        // Without a thread every source is reported as not answering, and each tick tries again.
-        tracing::error!(%error, "cannot start the sampler thread");
-    }
-    jobs
 }
 
 impl Slot {

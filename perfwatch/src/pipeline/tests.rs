@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::*;
 use crate::snapshot::source::{Method, Report, SourceError, SourceSettings, State, Tick};
@@ -71,10 +72,11 @@ fn start(sources: Vec<Box<dyn Source>>, initial: Settings) -> Running {
     let (stop, stop_rx) = watch::channel(false);
     let board = Board::default();
     let outputs = Outputs {
-        live: move |s: &Arc<Snapshot>| drop(live.send(serde_json::from_slice(&s.message()).unwrap())),
-        store: move |s: &Arc<Snapshot>| store.send(s.timestamp).unwrap(),
+        live: Box::new(move |s| drop(live.send(serde_json::from_slice(&s.message()).unwrap()))),
+        store: Box::new(move |s| store.send(s.timestamp).unwrap()),
     };
-    let task = tokio::spawn(run(sources, board.clone(), settings_rx, outputs, stop_rx));
+    let pipeline = Pipeline::new(sources, board.clone(), settings_rx, outputs).unwrap();
+    let task = tokio::spawn(pipeline.run(stop_rx));
     Running { snapshots, stored, settings, stop, board, task }
 }
 

@@ -157,6 +157,11 @@ impl Board {
         *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reports;
     }
 
+    /// Changes the reports in place: each tick has new ones, and hardly anyone looks.
+    pub fn update(&self, change: impl FnOnce(&mut [Report])) {
+        change(&mut self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
     pub fn any_failed(&self) -> bool {
         self.0
             .read()

@@ -148,13 +148,6 @@ impl Writer {
         Ok(Self { queue, ended, stats })
     }
 
-    /// Hands a snapshot over; returns at once, whatever the store does.
-    pub fn submit(&self, snapshot: &Arc<Snapshot>) {
-        if self.queue.try_send(Message::Snapshot(Arc::clone(snapshot))).is_err() {
-            self.stats.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     /// Hands a snapshot over as soon as there is room: for those who have many and may wait.
     pub async fn submit_waiting(&self, snapshot: Arc<Snapshot>) {
         // The thread ends only after this sender is gone.
@@ -165,7 +158,7 @@ impl Writer {
         Arc::clone(&self.stats)
     }
 
-    /// For those who read what is written.
+    /// For those who measure, and those who read what is written.
     pub fn handle(&self) -> Handle {
         Handle::new(self.queue.downgrade(), Arc::clone(&self.stats))
     }

@@ -57,7 +57,7 @@ async fn every_question_sees_what_was_measured_last() {
     // What was handed to the writer a moment ago waits there for more.
     let mut measure = || {
         second += 100;
-        server.writer.submit(&snapshot(second, ""));
+        server.writer.handle().submit(&snapshot(second, ""));
         second
     };
     let range = |second| format!("metric_type=cpu&start_time={}&end_time={}", second - 1, second + 1);

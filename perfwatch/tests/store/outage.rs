@@ -37,7 +37,7 @@ impl Ticking {
             let at = START + Duration::from_secs(self.ticks);
             let documents = [MetricType::Cpu, MetricType::Disk]
                 .map(|t| Document::new(t, "t", &json!({ "tick": self.ticks })).unwrap());
-            self.writer.submit(&Arc::new(Snapshot::new(at, documents.into())));
+            self.writer.handle().submit(&Arc::new(Snapshot::new(at, documents.into())));
             self.ticks += 1;
             tokio::time::sleep(TICK).await;
             if enough(&stats) {

@@ -1,12 +1,14 @@
-//! What readers of the store have of its writer.
+//! What others have of the writer: those who measure, and readers of the store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Flush, Message, Stats};
+use crate::snapshot::Snapshot;
 
 /// What a reader waits for a store that is slow to take what it is given; then the answer lacks the last seconds.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
@@ -25,6 +27,15 @@ impl Handle {
 
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Hands a snapshot over; returns at once, whatever the store does.
+    pub fn submit(&self, snapshot: &Arc<Snapshot>) {
+        let message = Message::Snapshot(Arc::clone(snapshot));
+        let taken = self.queue.upgrade().is_some_and(|queue| queue.try_send(message).is_ok());
+        if !taken {
+            self.stats.dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Has everything that was measured until then stored, if the store takes it and it does not take long. True where

@@ -28,7 +28,7 @@ async fn what_was_submitted_before_close_is_in_the_table() {
     let writer = Writer::spawn(Arc::clone(&store), spool_in(dir.path())).unwrap();
     let stats = writer.stats();
     for second in 0..40 {
-        writer.submit(&snapshot(second));
+        writer.handle().submit(&snapshot(second));
     }
     writer.close().await;
     store.close().await;
@@ -55,7 +55,7 @@ async fn waiting(dir: &std::path::Path) -> (Arc<dyn Store>, Writer) {
     let store = store::open(&store::sqlite_url(dir)).await.unwrap();
     let writer = Writer::batching(Arc::clone(&store), spool_in(dir), Duration::from_secs(86_400)).unwrap();
     for second in 0..3 {
-        writer.submit(&snapshot(second));
+        writer.handle().submit(&snapshot(second));
     }
     until(&writer.stats, |stats| stats.waiting() == 3).await;
     (store, writer)
@@ -138,7 +138,7 @@ async fn a_batch_that_the_store_refuses_is_left_to_the_disk() {
     assert!(!writer.handle().flush(snapshot(2).timestamp).await);
     assert!(stats.failing() && stats.catching_up());
     // From now on at once.
-    writer.submit(&snapshot(3));
+    writer.handle().submit(&snapshot(3));
     until(&stats, |stats| stats.waiting() == 4).await;
     writer.close().await;
 
@@ -160,7 +160,7 @@ async fn what_a_store_does_not_take_waits_on_disk_for_the_next_run() {
     let writer = Writer::spawn(store, spool_in(dir.path())).unwrap();
     let stats = writer.stats();
     for second in 0..64 {
-        writer.submit(&snapshot(second));
+        writer.handle().submit(&snapshot(second));
     }
     writer.close().await;
     assert!(stats.failing());
@@ -168,7 +168,7 @@ async fn what_a_store_does_not_take_waits_on_disk_for_the_next_run() {
 
     let store = store::open(&url).await.unwrap();
     let writer = Writer::spawn(Arc::clone(&store), spool_in(dir.path())).unwrap();
-    writer.submit(&snapshot(64));
+    writer.handle().submit(&snapshot(64));
     writer.drained().await;
     let stats = writer.stats();
     assert_eq!((stats.written(), stats.dropped(), stats.waiting()), (65, 0, 0));
@@ -187,7 +187,7 @@ async fn with_neither_store_nor_disk_the_newest_stay_in_memory_and_the_rest_is_c
     let writer = Writer::spawn(store, spool_in(dir.path())).unwrap();
     let stats = writer.stats();
     for second in 0..400 {
-        writer.submit(&snapshot(second));
+        writer.handle().submit(&snapshot(second));
         while writer.queue.capacity() < QUEUE / 2 {
             tokio::task::yield_now().await;
         }

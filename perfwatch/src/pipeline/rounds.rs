@@ -1,0 +1,137 @@
+//! One tick's answers. The thread that samples gathers them; whoever takes the round away, that thread when it is done
+//! or its overseer when the deadline has passed, is the only one who has it.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+
+use super::deadline::Deadline;
+use crate::snapshot::Document;
+use crate::snapshot::source::Report;
+
+#[derive(Debug)]
+pub(super) struct Round {
+    pub at: OffsetDateTime,
+    /// False for the one that primes the rates.
+    pub on_grid: bool,
+    /// What the sources were given to answer.
+    pub patience: Duration,
+    /// One entry per source; `None` until it has answered.
+    pub answers: Vec<Option<(Document, Report)>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Rounds {
+    state: Mutex<State>,
+    deadline: Deadline,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Of the round begun last.
+    number: u64,
+    /// With the moment at which it is overdue.
+    current: Option<(Round, Instant)>,
+}
+
+impl Rounds {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { state: Mutex::new(State { number: 0, current: None }), deadline: Deadline::new()? })
+    }
+
+    /// Begins a round, which ends the one before; returns its number.
+    pub(super) fn begin(&self, round: Round) -> u64 {
+        // Not after the moment at which the overseer is woken.
+        let overdue = Instant::now() + round.patience;
+        self.deadline.set(round.patience);
+        let mut state = self.state();
+        state.number += 1;
+        state.current = Some((round, overdue));
+        state.number
+    }
+
+    /// False where that round is not under way any more.
+    pub(super) fn answer(&self, number: u64, source: usize, answer: (Document, Report)) -> bool {
+        let mut state = self.state();
+        if state.number != number {
+            return false;
+        }
+        let Some((round, _)) = &mut state.current else { return false };
+        round.answers[source] = Some(answer);
+        true
+    }
+
+    /// The round with all its answers, unless it was taken away meanwhile.
+    pub(super) fn finish(&self, number: u64) -> Option<Round> {
+        let mut state = self.state();
+        if state.number != number {
+            return None;
+        }
+        let (round, _) = state.current.take()?;
+        self.deadline.call_off();
+        Some(round)
+    }
+
+    /// Waits until a round is overdue. Cancel-safe.
+    pub(super) async fn overdue(&self) {
+        self.deadline.passed().await;
+    }
+
+    /// Takes the round away that is overdue, if there still is one.
+    pub(super) fn take_overdue(&self) -> Option<Round> {
+        let mut state = self.state();
+        state.current.take_if(|(_, overdue)| *overdue <= Instant::now()).map(|(round, _)| round)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::MetricType;
+    use crate::snapshot::source::Method;
+
+    fn round(patience: Duration) -> Round {
+        Round { at: OffsetDateTime::UNIX_EPOCH, on_grid: true, patience, answers: vec![None, None] }
+    }
+
+    fn answer() -> (Document, Report) {
+        let report = Report::active("cpu", MetricType::Cpu, Method::Procfs);
+        (Document::failed(MetricType::Cpu, "t", "of this test"), report)
+    }
+
+    #[tokio::test]
+    async fn a_finished_round_is_never_overdue() {
+        let rounds = Rounds::new().unwrap();
+        let number = rounds.begin(round(Duration::from_millis(20)));
+        assert!(rounds.answer(number, 1, answer()));
+        let finished = rounds.finish(number).unwrap();
+        assert!(finished.answers[0].is_none() && finished.answers[1].is_some());
+        let waited = tokio::time::timeout(Duration::from_millis(100), rounds.overdue()).await;
+        assert!(waited.is_err(), "the deadline was called off");
+        assert!(rounds.take_overdue().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_overdue_round_is_taken_with_what_it_has_and_its_thread_learns_of_it() {
+        let rounds = Rounds::new().unwrap();
+        let number = rounds.begin(round(Duration::from_millis(20)));
+        assert!(rounds.answer(number, 0, answer()));
+        assert!(rounds.take_overdue().is_none(), "it has time left");
+        rounds.overdue().await;
+        let taken = rounds.take_overdue().unwrap();
+        assert!(taken.answers[0].is_some() && taken.answers[1].is_none());
+
+        assert!(!rounds.answer(number, 1, answer()));
+        assert!(rounds.finish(number).is_none());
+        let next = rounds.begin(round(Duration::from_secs(60)));
+        assert!(!rounds.answer(number, 1, answer()), "the next round is another thread's");
+        assert!(rounds.finish(number).is_none());
+        assert!(rounds.finish(next).is_some_and(|round| round.answers[1].is_none()));
+    }
+}
