@@ -39,6 +39,8 @@ pub struct Spool {
     next_number: u64,
     /// Where the chunk that was read last ends in the oldest file, and how many records it has.
     taken: Option<(u64, u64)>,
+    /// What is noted, at every tick about as much.
+    buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Spool {
             tail: None,
             next_number,
             taken: None,
+            buffer: Vec::new(),
         };
         for number in numbers {
             let (records, bytes) = record::measure(&File::open(spool.path(number))?)?;
@@ -122,9 +125,11 @@ impl Spool {
     /// for the few that memory holds as well.
     pub fn note(&mut self, snapshots: &[Vec<Row>], written: &mut usize) -> io::Result<()> {
         for snapshot in snapshots {
-            let record = record::encode_plain(snapshot);
-            self.have_room(record.len())?;
-            self.append(&record)?;
+            let mut record = std::mem::take(&mut self.buffer);
+            record::encode_plain(snapshot, &mut record);
+            let appended = self.have_room(record.len()).and_then(|()| self.append(&record));
+            self.buffer = record;
+            appended?;
             *written += 1;
         }
         Ok(())

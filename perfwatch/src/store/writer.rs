@@ -26,7 +26,7 @@ use backlog::Backlog;
 pub use handle::Handle;
 
 /// How long a snapshot waits for others, unless someone reads what it belongs to.
-const BATCH_EVERY: Duration = Duration::from_secs(10);
+const BATCH_EVERY: Duration = Duration::from_secs(30);
 /// So many do not wait for others.
 const BATCH: usize = 32;
 

@@ -21,26 +21,62 @@ const LONGEST_BLOCK: usize = u16::MAX as usize;
 pub(super) fn encode(rows: &[Row]) -> Vec<u8> {
     let mut out = DeflateEncoder::new(vec![0; HEAD], Compression::fast());
     let written = write_rows(rows, &mut out);
-    finish(written.and_then(|()| out.finish()).expect("writing to memory does not fail"))
+    let mut record = written.and_then(|()| out.finish()).expect("writing to memory does not fail");
+    finish(&mut record);
+    record
 }
 
-/// Likewise, without the time that compressing takes: for what is soon removed again.
-pub(super) fn encode_plain(rows: &[Row]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(rows.iter().map(|row| row.json.len() + 64).sum());
-    write_rows(rows, &mut plain).expect("writing to memory does not fail");
-    let blocks = plain.len().div_ceil(LONGEST_BLOCK).max(1);
-    let mut record = Vec::with_capacity(HEAD + plain.len() + blocks * 5);
+/// Likewise, without the time that compressing takes: for what is soon removed again. Replaces what is in `record`.
+pub(super) fn encode_plain(rows: &[Row], record: &mut Vec<u8>) {
+    record.clear();
     record.resize(HEAD, 0);
-    // RFC 1951, 3.2.4: whether it is the last, the length, and its complement.
-    for n in 0..blocks {
-        let block = &plain[n * LONGEST_BLOCK..plain.len().min((n + 1) * LONGEST_BLOCK)];
-        let length = u16::try_from(block.len()).expect("cut to fit");
-        record.push(u8::from(n + 1 == blocks));
-        record.extend_from_slice(&length.to_le_bytes());
-        record.extend_from_slice(&(!length).to_le_bytes());
-        record.extend_from_slice(block);
+    let mut blocks = Blocks::open(record);
+    write_rows(rows, &mut blocks).expect("writing to memory does not fail");
+    blocks.close(true);
+    finish(record);
+}
+
+/// DEFLATE that compresses nothing: blocks behind what is in the record. RFC 1951, 3.2.4.
+struct Blocks<'a> {
+    record: &'a mut Vec<u8>,
+    /// Where the open block's content begins.
+    start: usize,
+}
+
+impl<'a> Blocks<'a> {
+    /// Whether it is the last, the length, and its complement.
+    const HEAD: usize = 5;
+
+    fn open(record: &'a mut Vec<u8>) -> Self {
+        record.extend_from_slice(&[0; Self::HEAD]);
+        Self { start: record.len(), record }
     }
-    finish(record)
+
+    fn close(&mut self, last: bool) {
+        let length = u16::try_from(self.record.len() - self.start).expect("none is written longer");
+        let [low, high] = length.to_le_bytes();
+        let head = [u8::from(last), low, high, !low, !high];
+        self.record[self.start - Self::HEAD..self.start].copy_from_slice(&head);
+    }
+}
+
+impl Write for Blocks<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut room = LONGEST_BLOCK - (self.record.len() - self.start);
+        if room == 0 {
+            self.close(false);
+            self.record.extend_from_slice(&[0; Self::HEAD]);
+            self.start = self.record.len();
+            room = LONGEST_BLOCK;
+        }
+        let fitting = &bytes[..bytes.len().min(room)];
+        self.record.extend_from_slice(fitting);
+        Ok(fitting.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn write_rows(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
@@ -56,13 +92,12 @@ fn write_rows(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Fills in the head.
-fn finish(mut record: Vec<u8>) -> Vec<u8> {
+fn finish(record: &mut [u8]) {
     let body = &record[HEAD..];
     let length = u32::try_from(body.len()).expect("a snapshot is far below 4 GB");
     let checksum = crc(body);
     record[..4].copy_from_slice(&length.to_le_bytes());
     record[4..HEAD].copy_from_slice(&checksum.to_le_bytes());
-    record
 }
 
 #[derive(Debug, Default)]
