@@ -1,5 +1,5 @@
-//! How much memory the listed processes hold. Mostly the same ones are listed from tick to tick, so their files stay
-//! open: opening one costs more than reading it.
+//! How much memory the listed processes hold. Mostly the same ones are listed again and again, so their files stay
+//! open for a while: opening one costs more than reading it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,42 +9,69 @@ use std::path::PathBuf;
 pub(super) struct Memory {
     procfs: PathBuf,
     page_bytes: u64,
-    /// `/proc/[pid]/statm` of the processes asked for in this tick, and of those in the tick before.
-    asked: HashMap<u32, File>,
-    before: HashMap<u32, File>,
+    tick: u32,
+    known: HashMap<u32, Known>,
 }
+
+struct Known {
+    /// `/proc/[pid]/statm`. Threads of the kernel have no memory of their own, and none is kept open for them.
+    file: Option<File>,
+    /// The tick that it was opened at, and the last one that it was asked for.
+    opened: u32,
+    asked: u32,
+}
+
+/// Ticks that a file is kept for, and after which the number of a kernel thread may be that of another process.
+const KEPT: u32 = 8;
 
 impl Memory {
     pub(super) fn new(procfs: PathBuf) -> Self {
         let page_bytes = rustix::param::page_size() as u64;
-        Self { procfs, page_bytes, asked: HashMap::new(), before: HashMap::new() }
+        Self { procfs, page_bytes, tick: 0, known: HashMap::new() }
     }
 
-    /// Closes the files of processes that were not asked for since the last call.
+    /// Closes the files of processes that have not been asked for of late.
     pub(super) fn begin_tick(&mut self) {
-        self.before = std::mem::take(&mut self.asked);
+        self.tick = self.tick.wrapping_add(1);
+        let tick = self.tick;
+        self.known.retain(|_, known| {
+            let since = if known.file.is_some() { known.asked } else { known.opened };
+            tick.wrapping_sub(since) <= KEPT
+        });
     }
 
     /// Resident bytes; `None` if there is no such process.
     pub(super) fn resident(&mut self, pid: u32) -> Option<u64> {
-        // A file of a process that has ended fails, also when its number has been given to another.
-        let kept = self.before.remove(&pid).and_then(|file| Some((pages(&file)?, file)));
-        let (pages, file) = kept.or_else(|| {
-            let file = File::open(self.procfs.join(format!("{pid}/statm"))).ok()?;
-            Some((pages(&file)?, file))
-        })?;
-        self.asked.insert(pid, file);
-        Some(pages.saturating_mul(self.page_bytes))
+        if let Some(known) = self.known.get_mut(&pid) {
+            known.asked = self.tick;
+            let Some(file) = &known.file else { return Some(0) };
+            // A file of a process that has ended fails, also when its number has been given to another.
+            if let Some(Pages { resident, .. }) = pages(file) {
+                return Some(resident.saturating_mul(self.page_bytes));
+            }
+            self.known.remove(&pid);
+        }
+        let file = File::open(self.procfs.join(format!("{pid}/statm"))).ok()?;
+        let Pages { size, resident } = pages(&file)?;
+        let file = Some(file).filter(|_| size > 0);
+        self.known.insert(pid, Known { file, opened: self.tick, asked: self.tick });
+        Some(resident.saturating_mul(self.page_bytes))
     }
 }
 
-/// The second field, in pages.
-fn pages(file: &File) -> Option<u64> {
+struct Pages {
+    size: u64,
+    resident: u64,
+}
+
+/// The first two fields.
+fn pages(file: &File) -> Option<Pages> {
     // Seven numbers of at most twenty digits.
     let mut buffer = [0; 160];
     let length = file.read_at(&mut buffer, 0).ok()?;
     let text = std::str::from_utf8(&buffer[..length]).ok()?;
-    text.split_whitespace().nth(1)?.parse().ok()
+    let mut fields = text.split_whitespace().map_while(|field| field.parse().ok());
+    Some(Pages { size: fields.next()?, resident: fields.next()? })
 }
 
 #[cfg(test)]
@@ -67,8 +94,28 @@ mod tests {
         put(1, "100 11 0\n");
         memory.begin_tick();
         assert_eq!((memory.resident(1), memory.resident(3)), (Some(11 * page), None));
+        (0..KEPT).for_each(|_| memory.begin_tick());
+        assert_eq!(memory.known.keys().collect::<Vec<_>>(), [&1]);
         memory.begin_tick();
-        assert_eq!((memory.asked.len(), memory.before.len()), (0, 1));
+        assert!(memory.known.is_empty());
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_is_not_asked_at_every_tick() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("9")).unwrap();
+        let put = |text: &str| std::fs::write(root.path().join("9/statm"), text).unwrap();
+        let mut memory = Memory::new(root.path().to_owned());
+        let mut next = || {
+            memory.begin_tick();
+            memory.resident(9)
+        };
+        put("0 0 0\n");
+        assert_eq!(next(), Some(0));
+        put("100 10 0\n");
+        assert_eq!(next(), Some(0));
+        let asked_again = (0..=KEPT).filter_map(|_| next()).find(|bytes| *bytes > 0);
+        assert_eq!(asked_again, Some(10 * rustix::param::page_size() as u64));
     }
 
     #[test]
