@@ -51,7 +51,7 @@ const BCRYPT_COST: u32 = 12;
 const PARALLEL_HASHES: usize = 2;
 
 /// How soon open streams notice what the command line did to their accounts.
-const ACCOUNTS_WATCHED: Duration = Duration::from_secs(10);
+const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 
 /// Every source, in the order of the documents in a message; the census is told what each tick measured of processes.
 fn sources(config: &Config, census: &Arc<Census>) -> Vec<Box<dyn Source>> {

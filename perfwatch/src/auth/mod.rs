@@ -208,11 +208,14 @@ impl Auth {
         self.revocations.subscribe()
     }
 
-    /// Notices accounts that the command line changed, so that open streams do too. Ends never.
+    /// Notices accounts that the command line changed, so that open streams do too; nobody else needs it. Ends never.
     pub async fn watch_accounts(&self, every: Duration) {
         let mut known = None;
         loop {
             tokio::time::sleep(every).await;
+            if self.revocations.receiver_count() == 0 {
+                continue;
+            }
             // While the store is away, what was valid stays so.
             if let Ok(version) = self.store.accounts_version().await
                 && known.replace(version).is_some_and(|before| before != version)
