@@ -216,9 +216,9 @@ impl Auth {
             if self.revocations.receiver_count() == 0 {
                 continue;
             }
-            // While the store is away, what was valid stays so.
+            // While the store is away, what was valid stays so. The first look may come after a change.
             if let Ok(version) = self.store.accounts_version().await
-                && known.replace(version).is_some_and(|before| before != version)
+                && known.replace(version) != Some(version)
             {
                 self.tokens_died();
             }

@@ -65,28 +65,29 @@ impl Pipeline {
     /// runs here only looks after it, and sleeps while all is well.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let Self { mut sampler, mut settings } = self;
-        sampler.start().await;
-        loop {
-            tokio::select! {
-                () = sampler.overdue() => sampler.replace().await,
-                changed = settings.changed() => {
-                    if changed.is_err() {
-                        break;
+        let overseeing = async {
+            sampler.start().await;
+            loop {
+                tokio::select! {
+                    () = sampler.overdue() => sampler.replace().await,
+                    changed = settings.changed() => {
+                        if changed.is_err() {
+                            break;
+                        }
+                        let current = settings.borrow_and_update().clone();
+                        tracing::info!(interval = ?current.interval, "settings changed");
+                        sampler.apply(current);
                     }
-                    let current = settings.borrow_and_update().clone();
-                    tracing::info!(interval = ?current.interval, "settings changed");
-                    sampler.apply(current);
                 }
-                () = stopping(&mut shutdown) => break,
             }
+        };
+        tokio::select! {
+            () = overseeing => {}
+            // An error is that whoever could say so is gone, which is as good.
+            _ = async { shutdown.wait_for(|stop| *stop).await.map(drop) } => {}
         }
         sampler.stop().await;
     }
-}
-
-async fn stopping(shutdown: &mut watch::Receiver<bool>) {
-    // Whoever could say so is gone, which is as good.
-    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]

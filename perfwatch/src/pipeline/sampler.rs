@@ -130,9 +130,9 @@ impl Sampler {
     pub(super) async fn stop(mut self) {
         lock(&self.shared.control).stop = true;
         self.shared.changed.notify_all();
-        loop {
+        while !self.ended.is_terminated() {
             tokio::select! {
-                _ = &mut self.ended => return,
+                _ = &mut self.ended => {}
                 () = self.shared.rounds.overdue() => {
                     if self.shared.publish_overdue() {
                         return;
@@ -149,11 +149,8 @@ impl Shared {
             let patience = settings.interval.mul_f64(0.8).min(LONGEST_DEADLINE);
             let answers = self.slots.iter().map(|_| None).collect();
             let round = self.rounds.begin(Round { at, on_grid, patience, answers });
-            if !self.sample(
-                round,
-                &Tick { timestamp: rfc3339(at), interval: settings.interval },
-                &settings.sources,
-            ) {
+            let tick = Tick { timestamp: rfc3339(at), interval: settings.interval };
+            if !self.sample(round, &tick, &settings.sources) {
                 return;
             }
             let Some(round) = self.rounds.finish(round) else { return };

@@ -37,6 +37,7 @@ pub enum Engine {
 pub struct Server {
     pub address: SocketAddr,
     pub store: Arc<dyn Store>,
+    pub auth: Arc<Auth>,
     pub hub: Hub,
     pub board: Board,
     pub census: Arc<Census>,
@@ -107,7 +108,8 @@ impl Server {
         assert!(matches!(made, First::Configured { weak: false } | First::Exists));
         let tokens = Tokens::new(SECRET, setup.token_lifetime);
         let attempts = Attempts::new(setup.attempts_per_minute);
-        let auth = Auth::new(Arc::clone(&store), passwords, tokens, attempts, data.path().to_owned());
+        let auth =
+            Arc::new(Auth::new(Arc::clone(&store), passwords, tokens, attempts, data.path().to_owned()));
         auth.restore_attempts().await.unwrap();
         let (stop, shutdown) = watch::channel(false);
         let settings = watch::Sender::new(Settings {
@@ -124,7 +126,7 @@ impl Server {
             hub: hub.clone(),
             board: board.clone(),
             writer: Some(writer.handle()),
-            auth: Arc::new(auth),
+            auth: auth.clone(),
             settings: settings.clone(),
             diagnose: perfwatch::doctor::diagnose,
             processes: census.clone(),
@@ -136,7 +138,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, setup.tls, app(state), setup.limits, shutdown));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, store, hub, board, census, settings, data, stop, serving, writer, http }
+        Self { address, store, auth, hub, board, census, settings, data, stop, serving, writer, http }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
