@@ -1,5 +1,5 @@
 /** One ECharts instance bound to an element: loaded lazily, drawn only while visible, resized with its element. */
-import { onBeforeUnmount, onMounted, shallowRef, watch, type Ref } from 'vue';
+import { computed, onBeforeUnmount, onMounted, shallowRef, watch, type Ref } from 'vue';
 import type { EChartsCoreOption } from 'echarts/core';
 import type { EChartsType } from '@/charts/echarts';
 import { useInSight } from './useInSight';
@@ -8,9 +8,11 @@ export function useChart(
   element: Readonly<Ref<HTMLElement | null>>,
   option: Readonly<Ref<EChartsCoreOption>>,
 ) {
-  const ready = shallowRef(false);
+  // The element once it has a chart: only from then on sight matters, so that each chart is full at first paint.
+  const drawnIn = shallowRef<HTMLElement | null>(null);
+  const ready = computed(() => drawnIn.value !== null);
   const width = shallowRef(0);
-  const visible = useInSight(element);
+  const visible = useInSight(drawnIn);
   let chart: EChartsType | null = null;
 
   const sizes = new ResizeObserver(() => {
@@ -28,7 +30,7 @@ export function useChart(
     // Drawn at once by setOption: nothing waits for the ten frames that the renderer stays awake for otherwise.
     chart.getZr().setSleepAfterStill(1);
     sizes.observe(el);
-    ready.value = true;
+    drawnIn.value = el;
   });
 
   // Off screen the option is not even computed.
