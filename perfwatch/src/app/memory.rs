@@ -20,7 +20,8 @@ pub(super) fn keep_small() {
 }
 
 /// By then most sources are set up and the live charts filled, which takes many times what running does. On a busy
-/// machine it takes longer, so the next releases follow at growing distances.
+/// machine it takes longer, so the next releases follow at growing distances: each
+/// costs as much as a tick, and again as much when what was let go is used after all.
 const FIRST: Duration = Duration::from_secs(10);
 /// Long queries and exports leave holes behind that the allocator would keep.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -33,7 +34,7 @@ pub(super) async fn keep_releasing() {
     loop {
         tokio::time::sleep(pause).await;
         release_unused(&program);
-        pause = (pause * 2).min(LONGEST);
+        pause = (pause * 6).min(LONGEST);
     }
 }
 

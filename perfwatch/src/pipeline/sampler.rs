@@ -20,6 +20,9 @@ use crate::snapshot::source::{Board, Cost, Report, Settings, Source, SourceSetti
 use crate::snapshot::{Document, Snapshot, rfc3339};
 
 const LONGEST_DEADLINE: Duration = Duration::from_secs(2);
+/// Asking for the thread's own time is a system call for each source. After the first ticks, so many pass between two
+/// that are measured.
+const MEASURED_EVERY: u64 = 8;
 /// Pause before another attempt to start a thread where the machine has none left.
 const NO_THREAD: Duration = Duration::from_secs(1);
 
@@ -53,11 +56,12 @@ struct Slot {
     meter: Meter,
 }
 
-/// Mean and last user+system CPU time of a source's samples.
+/// Mean and last user+system CPU time of a source's samples, of those that were measured.
 #[derive(Default)]
 struct Meter {
     total_us: f64,
     samples: u64,
+    cost: Cost,
 }
 
 /// Makes rounds into snapshots.
@@ -184,8 +188,9 @@ impl Shared {
 
     /// Has every source answer that no abandoned thread hangs in. False where this thread has been abandoned.
     fn sample(&self, round: u64, tick: &Tick, settings: &SourceSettings) -> bool {
-        // Asking for the thread's own time is a system call: once between two sources is enough.
-        let mut begun = thread_cpu_us();
+        let measured = round <= MEASURED_EVERY || round.is_multiple_of(MEASURED_EVERY);
+        // Once between two sources is enough.
+        let mut begun = measured.then(thread_cpu_us);
         for (index, slot) in self.slots.iter().enumerate() {
             let mut slot = match slot.try_lock() {
                 Ok(slot) => slot,
@@ -253,8 +258,14 @@ fn note_transition(before: &Report, after: &Report) {
 }
 
 impl Slot {
-    /// `begun` is the thread's time when the source before was done, and then when this one is.
-    fn sample(&mut self, tick: &Tick, settings: &SourceSettings, begun: &mut f64) -> (Document, Report) {
+    /// `begun` is the thread's time when the source before was done, and then when this one is; `None` where nothing is
+    /// measured.
+    fn sample(
+        &mut self,
+        tick: &Tick,
+        settings: &SourceSettings,
+        begun: &mut Option<f64>,
+    ) -> (Document, Report) {
         let sampled = catch_unwind(AssertUnwindSafe(|| {
             if self.settings.as_ref() != Some(settings) {
                 self.source.apply(settings);
@@ -263,9 +274,11 @@ impl Slot {
             self.source.sample(tick)
         }));
         let report = self.source.report();
-        let done = thread_cpu_us();
-        let cost = self.meter.add(done - std::mem::replace(begun, done));
-        let report = Report { cost, ..report };
+        if let Some(begun) = begun {
+            let done = thread_cpu_us();
+            self.meter.add(done - std::mem::replace(begun, done));
+        }
+        let report = Report { cost: self.meter.cost, ..report };
         let error = match sampled {
             Ok(Ok(document)) => return (document, report),
             Ok(Err(error)) => error.to_string(),
@@ -277,10 +290,10 @@ impl Slot {
 }
 
 impl Meter {
-    fn add(&mut self, last_us: f64) -> Cost {
+    fn add(&mut self, last_us: f64) {
         self.total_us += last_us;
         self.samples += 1;
-        Cost { last_us, avg_us: self.total_us / self.samples as f64 }
+        self.cost = Cost { last_us, avg_us: self.total_us / self.samples as f64 };
     }
 }
 

@@ -25,7 +25,13 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     }
     let reports = state.board.reports();
     let tick: f64 = reports.iter().map(|report| report.cost.last_us / 1e6).sum();
-    add("tick_cpu_seconds", Kind::Gauge, "CPU time of all sources at the newest tick.", &[], tick);
+    add(
+        "tick_cpu_seconds",
+        Kind::Gauge,
+        "CPU time of all sources at the tick measured last, one in eight.",
+        &[],
+        tick,
+    );
     for report in &reports {
         source(report, &mut add);
     }
@@ -42,7 +48,7 @@ fn source(report: &Report, add: &mut impl FnMut(&'static str, Kind, &'static str
     let active = f64::from(u8::from(report.state == State::Active));
     add("source_active", Kind::Gauge, "Whether a source measures.", &name, active);
     let cost = report.cost.last_us / 1e6;
-    add("source_cpu_seconds", Kind::Gauge, "CPU time of a source at the newest tick.", &name, cost);
+    add("source_cpu_seconds", Kind::Gauge, "CPU time of a source at the tick measured last.", &name, cost);
     for program in &report.programs {
         let labels = [name[0].clone(), ("program", program.name.to_owned())];
         let counts = program.run_count.zip(program.run_time_ns);
