@@ -6,6 +6,10 @@ use crate::cost::Costs;
 /// opened in the group of each; user space decides which slot holds what.
 pub const SLOTS: usize = 22;
 
+/// CPUs look at the schedule this often, ns, and when a reading is due. Timers expire far more often, and the line of
+/// the cache that it lies in is seldom at hand.
+pub const LOOK_EVERY_NS: u64 = 50_000_000;
+
 /// The layout of the kernel's `struct bpf_perf_event_value`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,11 +60,13 @@ impl Schedule {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CpuCounters {
-    /// The schedule that `due_ns` was computed from.
-    pub schedule: Schedule,
+    /// When to look at the schedule next, ns. Most runs need this and the count of runs, so they lie together.
+    pub look_ns: u64,
+    pub costs: Costs<1>,
     /// When the next reading is due, ns.
     pub due_ns: u64,
-    pub costs: Costs<1>,
+    /// The schedule that `due_ns` was computed from.
+    pub schedule: Schedule,
     pub buffers: [Readings; 2],
 }
 
@@ -77,7 +83,7 @@ const _: () = {
     assert!(size_of::<Reading>() == 24);
     assert!(size_of::<Readings>() == 16 + 24 * SLOTS);
     assert!(size_of::<Schedule>() == 16);
-    assert!(size_of::<CpuCounters>() == 48 + 2 * size_of::<Readings>());
+    assert!(size_of::<CpuCounters>() == 56 + 2 * size_of::<Readings>());
     assert!(align_of::<CpuCounters>() == 8);
 };
 

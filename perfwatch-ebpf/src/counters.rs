@@ -9,7 +9,7 @@ use aya_ebpf::helpers::generated::bpf_perf_event_read_value;
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, PerCpuArray, PerfEventArray};
 use aya_ebpf::programs::BtfTracePointContext;
-use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
+use perfwatch_common::counters::{CpuCounters, LOOK_EVERY_NS, Reading, SLOTS, Schedule};
 use perfwatch_ebpf::{accounted, debug, now};
 
 perfwatch_ebpf::license!();
@@ -66,23 +66,28 @@ static SCHEDULE: Array<Schedule> = Array::with_max_entries(1, 0);
 /// Runs at every expiry of a high-resolution timer; most find nothing due.
 #[btf_tracepoint(function = "hrtimer_expire_entry")]
 pub fn read_counters(ctx: BtfTracePointContext) -> i32 {
-    let (Some(schedule), Some(counters)) = (SCHEDULE.get(0), COUNTERS.get_ptr_mut(0)) else { return 0 };
+    let Some(counters) = COUNTERS.get_ptr_mut(0) else { return 0 };
     // SAFETY: the element belongs to this CPU. A timer that expires in an interrupt inside another's soft
     // expiry would make this program meet itself; both then write the same moment's counts.
     let counters = unsafe { &mut *counters };
-    accounted!(&raw mut counters.costs, 0, read_if_due(&ctx, schedule, counters));
+    accounted!(&raw mut counters.costs, 0, read_if_due(&ctx, counters));
     0
 }
 
 #[inline(always)]
-fn read_if_due(ctx: &BtfTracePointContext, schedule: &Schedule, counters: &mut CpuCounters) {
+fn read_if_due(ctx: &BtfTracePointContext, counters: &mut CpuCounters) {
     let now = now();
-    if counters.schedule == *schedule && now < counters.due_ns {
+    if now < counters.look_ns {
         return;
     }
-    counters.schedule = *schedule;
-    counters.due_ns = schedule.next(now);
-    if schedule.period_ns == 0 {
+    let Some(schedule) = SCHEDULE.get(0) else { return };
+    let due = now >= counters.due_ns || counters.schedule != *schedule;
+    if due {
+        counters.schedule = *schedule;
+        counters.due_ns = schedule.next(now);
+    }
+    counters.look_ns = counters.due_ns.min(now + LOOK_EVERY_NS);
+    if !due || schedule.period_ns == 0 {
         return;
     }
 
