@@ -3,6 +3,7 @@ import { computed, onBeforeUnmount, onMounted, shallowRef, watch, type Ref } fro
 import type { EChartsCoreOption } from 'echarts/core';
 import type { EChartsType } from '@/charts/echarts';
 import { useInSight } from './useInSight';
+import { useObserver } from './useObserver';
 
 export function useChart(
   element: Readonly<Ref<HTMLElement | null>>,
@@ -21,6 +22,7 @@ export function useChart(
     width.value = el.clientWidth;
     chart?.resize({ width: el.clientWidth, height: el.clientHeight });
   });
+  useObserver(drawnIn, sizes);
 
   onMounted(async () => {
     const { init } = await import('@/charts/echarts');
@@ -29,7 +31,6 @@ export function useChart(
     chart = init(el, null, { renderer: 'canvas' });
     // Drawn at once by setOption: nothing waits for the ten frames that the renderer stays awake for otherwise.
     chart.getZr().setSleepAfterStill(1);
-    sizes.observe(el);
     drawnIn.value = el;
   });
 
@@ -43,7 +44,6 @@ export function useChart(
   );
 
   onBeforeUnmount(() => {
-    sizes.disconnect();
     chart?.dispose();
     chart = null;
   });

@@ -2,11 +2,12 @@
  * The live window as one picture shows it. It moves on by whole pixels, since less would draw the same picture again
  * (15 minutes on 450 pixels move every other second), and not at all while nobody can see the picture.
  */
-import { onScopeDispose, readonly, shallowRef, watch, type Ref } from 'vue';
+import { readonly, shallowRef, watch, type Ref } from 'vue';
 import { movesPixel, type Span } from '@/charts/geometry';
 import { useLiveStore } from '@/stores/live';
 import { useInSight } from './useInSight';
 import { useLiveSpan } from './useLiveSeries';
+import { useObserver } from './useObserver';
 
 export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Span>> {
   const store = useLiveStore();
@@ -19,17 +20,7 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
   const sizes = new ResizeObserver(([entry]) => {
     width.value = entry?.contentRect.width ?? 0;
   });
-  watch(
-    element,
-    (now) => {
-      sizes.disconnect();
-      if (now !== null) sizes.observe(now);
-    },
-    { immediate: true, flush: 'post' },
-  );
-  onScopeDispose(() => {
-    sizes.disconnect();
-  });
+  useObserver(element, sizes);
 
   watch([live, width, visible], () => {
     if (!visible.value) return;

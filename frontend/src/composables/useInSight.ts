@@ -1,5 +1,6 @@
 /** Whether an element can be seen, or soon: true until that is known. */
-import { onScopeDispose, shallowRef, watch, type Ref } from 'vue';
+import { shallowRef, type Ref } from 'vue';
+import { useObserver } from './useObserver';
 
 /** How far beyond the edge of what is seen a picture is kept current, so that scrolling meets no old one. */
 const MARGIN = '200px';
@@ -12,16 +13,6 @@ export function useInSight(element: Readonly<Ref<Element | null>>): Readonly<Ref
     },
     { rootMargin: MARGIN },
   );
-  watch(
-    element,
-    (now) => {
-      sights.disconnect();
-      if (now !== null) sights.observe(now);
-    },
-    { immediate: true, flush: 'post' },
-  );
-  onScopeDispose(() => {
-    sights.disconnect();
-  });
+  useObserver(element, sights);
   return visible;
 }

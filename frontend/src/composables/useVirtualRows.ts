@@ -1,5 +1,6 @@
 /** The few rows of a long list that are in sight, all of one height. */
-import { computed, onBeforeUnmount, onMounted, shallowRef, type Ref } from 'vue';
+import { computed, onMounted, shallowRef, type Ref } from 'vue';
+import { useObserver } from './useObserver';
 
 /** Rows drawn beyond both edges, so that fast scrolling shows no holes. */
 const SPARE = 8;
@@ -16,15 +17,12 @@ export function useVirtualRows<T>(
     height.value = scroller.value?.clientHeight ?? 600;
     width.value = scroller.value?.clientWidth ?? 0;
   });
+  useObserver(scroller, sizes);
   function onScroll(): void {
     top.value = scroller.value?.scrollTop ?? 0;
   }
   onMounted(() => {
-    if (scroller.value !== null) sizes.observe(scroller.value);
     scroller.value?.addEventListener('scroll', onScroll, { passive: true });
-  });
-  onBeforeUnmount(() => {
-    sizes.disconnect();
   });
 
   const first = computed(() => {

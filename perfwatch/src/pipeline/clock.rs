@@ -31,14 +31,14 @@ impl Schedule {
     /// Each wait is computed from the wall clock anew, so ticks don't drift. After a suspend or a step of the
     /// clock the grid of the new time holds; a small step back never yields the same tick twice in a row.
     pub(super) fn next(&mut self, now: OffsetDateTime, interval: Duration) -> Next {
-        let target = match self.awaited {
-            // The clock was set back while we waited.
-            Some((target, of)) if of == interval && target - now > interval * 2 => {
-                self.last = None;
+        let awaited = self.awaited.filter(|(_, of)| *of == interval).map(|(target, _)| target);
+        let target = match awaited {
+            Some(target) if target - now <= interval * 2 => target,
+            Some(_) => {
+                self.last = None; // the clock was set back while we waited
                 self.target(now, interval)
             }
-            Some((target, of)) if of == interval => target,
-            _ => self.target(now, interval),
+            None => self.target(now, interval),
         };
         if now < target {
             self.awaited = Some((target, interval));
