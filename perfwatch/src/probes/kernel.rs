@@ -3,19 +3,22 @@
 //! Members move, are renamed and tracepoints change their arguments between kernels; programs get what they
 //! need as constants before they are loaded.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use aya::{Btf, Ebpf, Endianness};
-use btf_rs::{BtfType, Type};
+use btfparse::{Enum, Integer32Value, Offset, Readable, TypeInformation, TypeVariant};
 
 use super::loader::{self, Unavailable};
 use crate::config::Roots;
 
 /// The kernel's BTF: megabytes, so it is parsed once and dropped when the last probe is loaded.
 pub(super) struct Kernel {
-    types: btf_rs::Btf,
-    /// The same, as aya wants it for attaching.
+    types: TypeInformation,
+    /// Structs, enumerations and typedefs by name: the library itself finds one type of a name, of any kind.
+    named: HashMap<String, Vec<u32>>,
+    /// The kernel's types once more, as aya wants them for attaching.
     btf: Btf,
 }
 
@@ -50,7 +53,7 @@ impl SharedKernel {
 }
 
 impl Kernel {
-    fn read(path: &std::path::Path) -> Result<Self, Unavailable> {
+    fn read(path: &Path) -> Result<Self, Unavailable> {
         if !path.exists() {
             return Err(Unavailable {
                 reason: format!("this kernel has no type information ({} is missing)", path.display()),
@@ -58,11 +61,24 @@ impl Kernel {
             });
         }
         let what = format!("reading {}", path.display());
-        Ok(Self {
-            types: btf_rs::Btf::from_file(path).map_err(|error| Unavailable::from_error(&what, &error))?,
-            btf: Btf::parse_file(path, Endianness::default())
-                .map_err(|error| Unavailable::from_error(&what, &error))?,
-        })
+        let bytes = std::fs::read(path).map_err(|error| Unavailable::from_error(&what, &error))?;
+        let btf = Btf::parse(&bytes, Endianness::default())
+            .map_err(|error| Unavailable::from_error(&what, &error))?;
+        let types = TypeInformation::new(&Bytes(bytes))
+            .map_err(|error| Unavailable { reason: format!("{what}: {}", error.message()), remedy: None })?;
+        let mut named: HashMap<String, Vec<u32>> = HashMap::new();
+        for (id, of) in types.get() {
+            let name = match of {
+                TypeVariant::Struct(of) => of.name(),
+                TypeVariant::Enum(of) => of.name(),
+                TypeVariant::Typedef(of) => of.name(),
+                _ => continue,
+            };
+            if let Some(name) = name {
+                named.entry(name.clone()).or_default().push(*id);
+            }
+        }
+        Ok(Self { types, named, btf })
     }
 
     /// Loads `program` and attaches it to `tracepoint`.
@@ -70,90 +86,88 @@ impl Kernel {
         loader::attach_btf_tracepoint(ebpf, program, tracepoint, &self.btf)
     }
 
-    /// The byte offset of a member such as `se.cfs_rq`; the first of `paths` that this kernel has.
+    /// The byte offset of a member such as `se.cfs_rq`, anonymous structs and unions passed over; the first of `paths`
+    /// that this kernel has.
     pub(super) fn offset(&self, structure: &str, paths: &[&str]) -> Result<u32, Unavailable> {
-        let candidates = self.types.resolve_types_by_name(structure).unwrap_or_default();
-        paths
-            .iter()
-            .find_map(|path| candidates.iter().find_map(|candidate| self.walk(candidate, path)))
-            .map(|bits| bits / 8)
-            .ok_or_else(|| Unavailable {
+        let offset_in = |id: u32, path: &str| match self.types.offset_of(id, path).ok()?.1 {
+            Offset::ByteOffset(bytes) => Some(bytes),
+            Offset::BitOffsetAndSize(bits, _) => Some(bits / 8),
+        };
+        paths.iter().find_map(|path| self.ids(structure).find_map(|id| offset_in(id, path))).ok_or_else(
+            || Unavailable {
                 reason: format!("this kernel's struct {structure} has no {}", paths.join(" or ")),
                 remedy: None,
-            })
-    }
-
-    fn walk(&self, structure: &Type, path: &str) -> Option<u32> {
-        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
-        let (bits, member) = self.member(structure, first)?;
-        match rest {
-            None => Some(bits),
-            Some(rest) => Some(bits + self.walk(&member, rest)?),
-        }
-    }
-
-    /// A member's offset in bits and its type, looked for in anonymous structs and unions too.
-    fn member(&self, structure: &Type, name: &str) -> Option<(u32, Type)> {
-        let (Type::Struct(structure) | Type::Union(structure)) = structure else { return None };
-        structure.members.iter().find_map(|member| {
-            let found = self.types.resolve_name(member).unwrap_or_default();
-            let of = self.bare(self.types.resolve_chained_type(member).ok()?)?;
-            if found == name {
-                Some((member.bit_offset(), of))
-            } else if found.is_empty() {
-                let (bits, of) = self.member(&of, name)?;
-                Some((member.bit_offset() + bits, of))
-            } else {
-                None
-            }
-        })
+            },
+        )
     }
 
     /// The value of a member of an enumeration.
     pub(super) fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
-        self.types.resolve_types_by_name(enumeration).ok()?.iter().find_map(|of| {
-            let Type::Enum(of) = of else { return None };
-            let named =
-                |member: &&btf_rs::EnumMember| self.types.resolve_name(*member).is_ok_and(|n| n == name);
-            of.members.iter().find(named).map(btf_rs::EnumMember::val)
+        let value_in = |of: &Enum| {
+            let member = of.named_value_list().iter().find(|member| member.name == name)?;
+            match member.value {
+                Integer32Value::Signed(value) => u32::try_from(value).ok(),
+                Integer32Value::Unsigned(value) => Some(value),
+            }
+        };
+        self.ids(enumeration).find_map(|id| match self.types.get().get(&id) {
+            Some(TypeVariant::Enum(of)) => value_in(of),
+            _ => None,
         })
-    }
-
-    /// The type behind typedefs and qualifiers.
-    fn bare(&self, mut of: Type) -> Option<Type> {
-        loop {
-            let outer: &dyn BtfType = match &of {
-                Type::Typedef(outer) => outer,
-                Type::Const(outer) | Type::Volatile(outer) | Type::Restrict(outer) => outer,
-                Type::TypeTag(outer) => outer,
-                _ => return Some(of),
-            };
-            of = self.types.resolve_chained_type(outer).ok()?;
-        }
     }
 
     /// A tracepoint's arguments: the struct that each points to, if it does. `None` if there is no such tracepoint.
     pub(super) fn arguments(&self, tracepoint: &str) -> Option<Vec<Option<String>>> {
-        let name = format!("btf_trace_{tracepoint}");
-        let prototype = self.types.resolve_types_by_name(&name).ok()?.into_iter().find_map(|of| {
-            let Type::Ptr(pointer) = self.bare(of)? else { return None };
-            match self.types.resolve_chained_type(&pointer).ok()? {
-                Type::FuncProto(prototype) => Some(prototype),
+        let prototype =
+            self.ids(&format!("btf_trace_{tracepoint}")).find_map(|id| match self.pointee(id)? {
+                TypeVariant::FuncProto(prototype) => Some(prototype),
                 _ => None,
-            }
-        })?;
+            })?;
+        let structure = |id: u32| match self.pointee(id)? {
+            TypeVariant::Struct(structure) => structure.name().clone(),
+            _ => None,
+        };
         // The first parameter is the kernel's own; programs do not see it.
-        Some(prototype.parameters.iter().skip(1).map(|parameter| self.pointee(parameter)).collect())
+        Some(prototype.parameter_list().iter().skip(1).map(|parameter| structure(parameter.tid())).collect())
     }
 
-    fn pointee(&self, parameter: &btf_rs::Parameter) -> Option<String> {
-        let Type::Ptr(pointer) = self.bare(self.types.resolve_chained_type(parameter).ok()?)? else {
-            return None;
-        };
-        match self.bare(self.types.resolve_chained_type(&pointer).ok()?)? {
-            Type::Struct(structure) => self.types.resolve_name(&structure).ok(),
+    fn ids(&self, name: &str) -> impl Iterator<Item = u32> {
+        self.named.get(name).into_iter().flatten().copied()
+    }
+
+    /// What a pointer points to.
+    fn pointee(&self, pointer: u32) -> Option<&TypeVariant> {
+        match self.bare(pointer)? {
+            TypeVariant::Ptr(pointer) => self.bare(*pointer.tid()),
             _ => None,
         }
+    }
+
+    /// The type behind typedefs and qualifiers.
+    fn bare(&self, mut id: u32) -> Option<&TypeVariant> {
+        loop {
+            id = match self.types.get().get(&id)? {
+                TypeVariant::Typedef(outer) => *outer.tid(),
+                TypeVariant::Const(outer) => *outer.tid(),
+                TypeVariant::Volatile(outer) => *outer.tid(),
+                TypeVariant::Restrict(outer) => *outer.tid(),
+                TypeVariant::TypeTag(outer) => *outer.tid(),
+                of => return Some(of),
+            };
+        }
+    }
+}
+
+/// A file's content, as the library reads it.
+struct Bytes(Vec<u8>);
+
+impl Readable for Bytes {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
+        let wanted = usize::try_from(offset).ok().and_then(|from| self.0.get(from..)?.get(..buffer.len()));
+        let wanted =
+            wanted.ok_or_else(|| btfparse::Error::new(btfparse::ErrorKind::EOF, "it ends too early"))?;
+        buffer.copy_from_slice(wanted);
+        Ok(())
     }
 }
 
