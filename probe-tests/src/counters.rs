@@ -247,7 +247,7 @@ fn cost_per_run() -> Result<Verdict> {
     }
     let report = probe.report();
     let program = report.programs.first().context("no program in the report")?;
-    let (runs, time) = program.run_count.zip(program.run_time_ns).context("the kernel counted no runs")?;
+    let (runs, time) = (program.run_count, program.run_time_ns);
     ensure!(runs > 0, "the program never ran");
     Ok(Verdict::Passed(format!("{} ns per event over {runs} events", time / runs)))
 }

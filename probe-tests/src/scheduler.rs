@@ -142,8 +142,8 @@ fn cost_per_run() -> Result<Verdict> {
         .programs
         .iter()
         .filter_map(|program| {
-            let (runs, time) = (program.run_count?, program.run_time_ns?);
-            Some(format!("{} {} ns × {runs}", program.name, time.checked_div(runs)?))
+            let per_run = program.run_time_ns.checked_div(program.run_count)?;
+            Some(format!("{} {per_run} ns × {}", program.name, program.run_count))
         })
         .collect();
     ensure!(

@@ -104,9 +104,7 @@ pub fn costs_of(sources: &mut [Box<dyn Source>]) -> Costs {
         source.sample(&tick("a reading of costs")).unwrap();
         source.report().programs
     });
-    programs
-        .filter_map(|program| Some((program.name.to_owned(), (program.run_count?, program.run_time_ns?))))
-        .collect()
+    programs.map(|program| (program.name.to_owned(), (program.run_count, program.run_time_ns))).collect()
 }
 
 /// ns per run in each slice of time in which there were enough runs.

@@ -54,19 +54,22 @@ enum MethodDto {
     PerfRead,
 }
 
-/// CPU time in user space per tick, µs.
+/// CPU time that the server takes for a source's sample, user and system, µs. The first samples are measured and then
+/// one in eight.
 #[derive(Serialize, ToSchema)]
 struct CostDto {
     last_us: f64,
+    /// Mean of the newest samples that were measured, some sixty; the first, which sets the source up, is left out.
     avg_us: f64,
 }
 
-/// The kernel's accounting of one BPF program; `null` where `kernel.bpf_stats_enabled` is off.
+/// What a BPF program has cost since it was loaded: by the kernel's accounting where `kernel.bpf_stats_enabled` is on,
+/// otherwise by its own, which counts every run and times one in 256.
 #[derive(Serialize, ToSchema)]
 struct ProgramDto {
     name: &'static str,
-    run_count: Option<u64>,
-    run_time_ns: Option<u64>,
+    run_count: u64,
+    run_time_ns: u64,
 }
 
 /// Every collector and probe with its state and cost

@@ -23,6 +23,8 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(2);
 /// Asking for the thread's own time is a system call for each source. After the first ticks, so many pass between two
 /// that are measured.
 const MEASURED_EVERY: u64 = 8;
+/// A source's mean is of about so many samples, the newest.
+const REMEMBERED: u64 = 64;
 /// Pause before another attempt to start a thread where the machine has none left.
 const NO_THREAD: Duration = Duration::from_secs(1);
 
@@ -56,10 +58,9 @@ struct Slot {
     meter: Meter,
 }
 
-/// Mean and last user+system CPU time of a source's samples, of those that were measured.
+/// User and system CPU time of a source's samples, of those that were measured.
 #[derive(Default)]
 struct Meter {
-    total_us: f64,
     samples: u64,
     cost: Cost,
 }
@@ -291,9 +292,11 @@ impl Slot {
 
 impl Meter {
     fn add(&mut self, last_us: f64) {
-        self.total_us += last_us;
+        // The first sample sets the source up, so it is forgotten at the second.
+        let of = self.samples.clamp(1, REMEMBERED);
+        let before = self.cost.avg_us;
+        self.cost = Cost { last_us, avg_us: before + (last_us - before) / of as f64 };
         self.samples += 1;
-        self.cost = Cost { last_us, avg_us: self.total_us / self.samples as f64 };
     }
 }
 
@@ -304,4 +307,23 @@ fn thread_cpu_us() -> f64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_is_of_the_newest_samples_and_not_of_the_one_that_set_the_source_up() {
+        let mut meter = Meter::default();
+        meter.add(100_000.0);
+        assert_eq!(meter.cost, Cost { last_us: 100_000.0, avg_us: 100_000.0 });
+        meter.add(10.0);
+        meter.add(20.0);
+        assert_eq!(meter.cost, Cost { last_us: 20.0, avg_us: 15.0 });
+        for _ in 0..10 * REMEMBERED {
+            meter.add(50.0);
+        }
+        assert!((meter.cost.avg_us - 50.0).abs() < 0.01, "{:?}", meter.cost);
+    }
 }

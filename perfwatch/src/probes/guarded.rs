@@ -51,7 +51,7 @@ impl<T: Loaded> Guarded<T> {
             Phase::Open(programs) => {
                 let reading = read(programs);
                 self.stats = programs.stats();
-                let total = self.stats.iter().filter_map(|program| program.run_time_ns).sum();
+                let total = self.stats.iter().map(|program| program.run_time_ns).sum();
                 self.budget.charge(self.name, true, total, Instant::now());
                 Some(reading)
             }
@@ -111,7 +111,7 @@ mod tests {
 
     impl Loaded for Costly {
         fn stats(&self) -> Vec<ProgramStats> {
-            vec![ProgramStats { name: "p", run_count: Some(1), run_time_ns: Some(self.0) }]
+            vec![ProgramStats { name: "p", run_count: 1, run_time_ns: self.0 }]
         }
 
         fn missing(&self) -> &[Unavailable] {

@@ -177,7 +177,7 @@ pub(super) fn stats<const N: usize>(
             let name = names[program];
             let counted = if by_kernel { kernels(name) } else { None };
             let (runs, time) = counted.unwrap_or((costs.runs(program), costs.total_ns(program)));
-            ProgramStats { name, run_count: Some(runs), run_time_ns: Some(time) }
+            ProgramStats { name, run_count: runs, run_time_ns: time }
         })
         .collect()
 }

@@ -100,19 +100,20 @@ pub enum Method {
     PerfRead,
 }
 
-/// CPU time spent in user space per tick, µs.
+/// CPU time that the server takes for a source's sample, user and system, µs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Cost {
     pub last_us: f64,
     pub avg_us: f64,
 }
 
-/// The kernel's own accounting of one loaded BPF program; `None` where `kernel.bpf_stats_enabled` is off.
+/// What one loaded BPF program has cost: by the kernel's accounting where `kernel.bpf_stats_enabled` is on, by its
+/// own otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProgramStats {
     pub name: &'static str,
-    pub run_count: Option<u64>,
-    pub run_time_ns: Option<u64>,
+    pub run_count: u64,
+    pub run_time_ns: u64,
 }
 
 /// One row of `/api/sources`.

@@ -51,13 +51,9 @@ fn source(report: &Report, add: &mut impl FnMut(&'static str, Kind, &'static str
     add("source_cpu_seconds", Kind::Gauge, "CPU time of a source at the tick measured last.", &name, cost);
     for program in &report.programs {
         let labels = [name[0].clone(), ("program", program.name.to_owned())];
-        let counts = program.run_count.zip(program.run_time_ns);
-        if let Some((runs, ns)) = counts {
-            let help = "Runs of a BPF program; known while kernel.bpf_stats_enabled is on.";
-            add("bpf_program_runs_total", Kind::Counter, help, &labels, runs as f64);
-            let help = "Time of a BPF program; known while kernel.bpf_stats_enabled is on.";
-            add("bpf_program_run_seconds_total", Kind::Counter, help, &labels, ns as f64 / 1e9);
-        }
+        let (runs, seconds) = (program.run_count as f64, program.run_time_ns as f64 / 1e9);
+        add("bpf_program_runs_total", Kind::Counter, "Runs of a BPF program.", &labels, runs);
+        add("bpf_program_run_seconds_total", Kind::Counter, "Time of a BPF program.", &labels, seconds);
     }
 }
 
