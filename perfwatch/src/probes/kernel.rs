@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, Endianness};
 use btfparse::{Enum, Integer32Value, Offset, Readable, TypeInformation, TypeVariant};
 
-use super::loader::{self, Unavailable};
+use super::loader::Unavailable;
 use crate::config::Roots;
 
 /// The kernel's BTF: megabytes, so it is parsed once and dropped when the last probe is loaded.
@@ -81,9 +82,21 @@ impl Kernel {
         Ok(Self { types, named, btf })
     }
 
-    /// Loads `program` and attaches it to `tracepoint`.
+    /// Loads a program and attaches it to a BTF tracepoint (no tracefs needed); it stays until `ebpf` is dropped.
     pub(super) fn attach(&self, ebpf: &mut Ebpf, program: &str, tracepoint: &str) -> Result<(), Unavailable> {
-        loader::attach_btf_tracepoint(ebpf, program, tracepoint, &self.btf)
+        let hook: &mut BtfTracePoint = ebpf
+            .program_mut(program)
+            .and_then(|program| program.try_into().ok())
+            .ok_or_else(|| Unavailable {
+                reason: format!("the object has no BTF tracepoint program {program}"),
+                remedy: None,
+            })?;
+        let refused = |doing: &str, error: &ProgramError| {
+            Unavailable::from_error(&format!("{doing} the program {program} ({tracepoint})"), error)
+        };
+        hook.load(tracepoint, &self.btf).map_err(|error| refused("loading", &error))?;
+        hook.attach().map_err(|error| refused("attaching", &error))?;
+        Ok(())
     }
 
     /// The byte offset of a member such as `se.cfs_rq`, anonymous structs and unions passed over; the first of `paths`

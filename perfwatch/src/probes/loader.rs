@@ -5,8 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use aya::maps::{Map, MapData};
-use aya::programs::{BtfTracePoint, ProgramError};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfError, EbpfLoader};
 use perfwatch_common::cost::Costs;
 
 use crate::snapshot::source::ProgramStats;
@@ -122,34 +121,6 @@ mod logging {
             tracing::warn!(%error, "cannot forward what the programs log");
         }
     }
-}
-
-/// Types of the running kernel.
-pub(super) fn kernel_btf() -> Result<Btf, Unavailable> {
-    Btf::from_sys_fs().map_err(|error| Unavailable {
-        reason: format!("the kernel's type information (/sys/kernel/btf/vmlinux) cannot be read: {error}"),
-        remedy: Some("use a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned()),
-    })
-}
-
-/// Loads a program and attaches it to a BTF tracepoint (no tracefs needed); it stays until `ebpf` is dropped.
-pub(super) fn attach_btf_tracepoint(
-    ebpf: &mut Ebpf,
-    program: &str,
-    tracepoint: &str,
-    btf: &Btf,
-) -> Result<(), Unavailable> {
-    let hook: &mut BtfTracePoint =
-        ebpf.program_mut(program).and_then(|program| program.try_into().ok()).ok_or_else(|| Unavailable {
-            reason: format!("the object has no BTF tracepoint program {program}"),
-            remedy: None,
-        })?;
-    let refused = |doing: &str, error: &ProgramError| {
-        Unavailable::from_error(&format!("{doing} the program {program} ({tracepoint})"), error)
-    };
-    hook.load(tracepoint, btf).map_err(|error| refused("loading", &error))?;
-    hook.attach().map_err(|error| refused("attaching", &error))?;
-    Ok(())
 }
 
 /// CPUs that may ever be there: as many as arrays with an entry per CPU need.

@@ -11,6 +11,7 @@ use perf_event::Counter;
 use perfwatch_common::cost::Costs;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
 
+use super::super::kernel::SharedKernel;
 use super::super::loader::{self, Descriptors, Unavailable};
 use super::super::paranoid;
 use super::super::perf::{self, Core, CpuEvents};
@@ -50,8 +51,8 @@ enum Reader {
 }
 
 impl Backend {
-    pub(super) fn open(cpus: &CpuList, roots: &Roots) -> Result<Self, Unavailable> {
-        let reader = match Program::load() {
+    pub(super) fn open(cpus: &CpuList, roots: &Roots, kernel: &SharedKernel) -> Result<Self, Unavailable> {
+        let reader = match Program::load(kernel) {
             Ok(program) => Reader::Ebpf(Box::new(program)),
             Err(why) => Reader::Groups(why),
         };
@@ -214,7 +215,7 @@ struct Metronome {
 }
 
 impl Program {
-    fn load() -> Result<Self, Unavailable> {
+    fn load(kernel: &SharedKernel) -> Result<Self, Unavailable> {
         let internal =
             |what: &str| Unavailable { reason: format!("the counters object has no {what}"), remedy: None };
         let mut ebpf = loader::load(super::NAME, OBJECT, |_| {})?;
@@ -228,7 +229,7 @@ impl Program {
         let counters = PerCpuArray::try_from(counters).map_err(|_| internal("COUNTERS"))?;
         let schedule = ebpf.take_map("SCHEDULE").ok_or_else(|| internal("SCHEDULE"))?;
         let schedule = Array::try_from(schedule).map_err(|_| internal("SCHEDULE"))?;
-        loader::attach_btf_tracepoint(&mut ebpf, PROGRAM, "hrtimer_expire_entry", &loader::kernel_btf()?)?;
+        kernel.get()?.attach(&mut ebpf, PROGRAM, "hrtimer_expire_entry")?;
         Ok(Self {
             ebpf,
             descriptors,
