@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ABSENT, digits, duration, format, nanoseconds } from '@/format/units';
+import { ABSENT, changeText, digits, duration, format, nanoseconds } from '@/format/units';
 
 describe('numbers with units', () => {
   it('shows an absent number as a dash, never as zero', () => {
@@ -25,6 +25,17 @@ describe('numbers with units', () => {
   it('moves to the next unit instead of showing 1000 of one', () => {
     expect(format(999_999, 'count')).toBe('1.00 M');
     expect(format(1024 * 1024 - 1, 'bytes')).toBe('1.00 MiB');
+  });
+
+  it('tells a change in percent, and a manyfold one as its factor', () => {
+    expect([0, 4.25, -12.5, -100, 999].map(changeText)).toEqual([
+      '0 %',
+      '+4.25 %',
+      '−12.5 %',
+      '−100 %',
+      '+999 %',
+    ]);
+    expect([1000, 10_834, 2e6].map(changeText)).toEqual(['×11', '×109', '×20.0 k']);
   });
 
   it('spells spans of time', () => {

@@ -96,6 +96,13 @@ export function format(value: number | null | undefined, unit: Unit): string {
   return formatters[unit](value);
 }
 
+/** A change in percent with its sign; where it is manyfold the factor, which says more than four digits of percent. */
+export function changeText(percent: number): string {
+  if (percent >= 1000) return `×${format(percent / 100 + 1, 'count')}`;
+  const sign = percent > 0 ? '+' : percent < 0 ? '−' : '';
+  return `${sign}${digits(Math.abs(percent))} %`;
+}
+
 /** A duration in seconds as its two largest parts: `45 s`, `3 min 20 s`, `2 d 4 h`. */
 export function duration(seconds: number): string {
   const parts: [number, string][] = [
