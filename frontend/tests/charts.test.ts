@@ -14,7 +14,7 @@ const input: TimelineInput = {
 };
 
 interface Drawn {
-  xAxis: { min: number; max: number };
+  xAxis: { min: number; max: number; axisLabel: { formatter: (time: number) => string } };
   yAxis: { max: number };
   series: { id: string; data: Float64Array; stack?: string; areaStyle?: object }[];
 }
@@ -50,6 +50,12 @@ describe('timelineOption', () => {
   it('spans exactly the asked time, with or without data', () => {
     expect(drawn().xAxis).toMatchObject({ min: 0, max: 60_000 });
     expect(drawn({ series: [] }).yAxis.max).toBeGreaterThan(0);
+  });
+
+  it('has no label where the edge of the picture would cut it off', () => {
+    const { formatter } = drawn().xAxis.axisLabel;
+    expect(formatter(30_000)).toMatch(/^..:..:30$/);
+    expect(formatter(57_000)).toBe('');
   });
 
   it('leaves out what a stack has nothing of, but for its ground', () => {

@@ -229,5 +229,6 @@ describe('fields in words', () => {
     expect(fieldName('disk', 'io.read_bytes_per_sec')).toBe('Read');
     expect(fieldName('pressure', 'io.full.avg60')).toBe('io full: over 60 s');
     expect(fieldName('block_io', 'devices.vda.write.p99_us')).toBe('vda write: p99');
+    expect(fieldName('processes', 'total.cpu_percent')).toBe('total: CPU');
   });
 });

@@ -152,6 +152,15 @@ function isBare(series: SeriesData, input: TimelineInput, order: number): boolea
   return i === values.length;
 }
 
+/** A character's share of the width of a narrow chart, half of one: labels stand centred below their time. */
+const HALF_CHARACTER = 0.009;
+
+/** The time below the axis; none so near the right edge that it would be cut off. */
+function timeLabel(time: number, { from, to }: Span): string {
+  const label = axisTime(time, to - from);
+  return (to - time) / (to - from) < label.length * HALF_CHARACTER ? '' : label;
+}
+
 /** Fewer labels where there is little room for them. */
 function splits(span: Span): number {
   return span.to - span.from > 26 * 3_600_000 ? 4 : 5;
@@ -161,7 +170,6 @@ export function timelineOption(input: TimelineInput): EChartsCoreOption {
   const palette = palettes[input.theme];
   const { least, most } = extentOf(input);
   const scale = niceScale(input.max ?? Math.max(most, -least), input.unit);
-  const width = input.span.to - input.span.from;
   return {
     animation: false,
     backgroundColor: 'transparent',
@@ -182,7 +190,7 @@ export function timelineOption(input: TimelineInput): EChartsCoreOption {
         hideOverlap: true,
         showMinLabel: false,
         showMaxLabel: false,
-        formatter: (value: number) => axisTime(value, width),
+        formatter: (value: number) => timeLabel(value, input.span),
       },
     },
     yAxis: {

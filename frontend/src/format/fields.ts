@@ -104,11 +104,15 @@ const words: Record<string, string> = {
 /** Endings that the unit says already. */
 const unitEnding = /_(per_sec|percent|bytes|us|ns|ms|mhz|bytes_per_sec)$/;
 
-function sentence(name: string): string {
-  const text = name
+function inWords(name: string): string {
+  return name
     .split('_')
     .map((word) => words[word] ?? word)
     .join(' ');
+}
+
+function sentence(name: string): string {
+  const text = inWords(name);
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
@@ -129,9 +133,9 @@ export function fieldName(metricType: string, path: string): string {
   if (metricType === 'perf_events' && parts[0] === 'events') return parts[1] ?? path;
   if ((containers[metricType] ?? []).includes(parts[0] ?? '') && parts.length > 1) parts.shift();
   const [last = path, ...rest] = parts.reverse();
-  const name = sentence(last.replace(unitEnding, ''));
+  const name = last.replace(unitEnding, '');
   const where = rest.reverse();
-  return where.length === 0 ? name : `${where.join(' ')}: ${name.charAt(0).toLowerCase()}${name.slice(1)}`;
+  return where.length === 0 ? sentence(name) : `${where.join(' ')}: ${inWords(name)}`;
 }
 
 /** What to look at first. */
