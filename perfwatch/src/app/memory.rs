@@ -20,8 +20,8 @@ pub(super) fn keep_small() {
 }
 
 /// By then most sources are set up and the live charts filled, which takes many times what running does. On a busy
-/// machine it takes longer, so the next releases follow at growing distances: each
-/// costs as much as a tick, and again as much when what was let go is used after all.
+/// machine it takes longer, so the next releases follow at growing distances: each costs as much as a tick, and again as
+/// much when what was let go is used after all.
 const FIRST: Duration = Duration::from_secs(10);
 /// Long queries and exports leave holes behind that the allocator would keep.
 const LONGEST: Duration = Duration::from_secs(600);

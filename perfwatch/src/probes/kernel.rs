@@ -176,10 +176,10 @@ struct Bytes(Vec<u8>);
 
 impl Readable for Bytes {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let wanted = usize::try_from(offset).ok().and_then(|from| self.0.get(from..)?.get(..buffer.len()));
-        let wanted =
-            wanted.ok_or_else(|| btfparse::Error::new(btfparse::ErrorKind::EOF, "it ends too early"))?;
-        buffer.copy_from_slice(wanted);
+        let missing = || btfparse::Error::new(btfparse::ErrorKind::EOF, "it ends too early");
+        let from = usize::try_from(offset).map_err(|_| missing())?;
+        let rest = self.0.get(from..).ok_or_else(missing)?;
+        buffer.copy_from_slice(rest.get(..buffer.len()).ok_or_else(missing)?);
         Ok(())
     }
 }

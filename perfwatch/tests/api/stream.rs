@@ -278,20 +278,26 @@ async fn logout_and_a_new_password_end_streams_of_that_token_only() {
 async fn what_the_command_line_does_to_an_account_ends_its_streams() {
     let Some(server) = start().await else { return };
     let mut kept = open(&server, "").await;
-    // The change before the first look at the accounts, and after it.
-    for (looked_after_ms, changed_after_ms) in [(100, 0), (0, 100)] {
+    // Before the first look at the accounts, and after it.
+    for change_comes_first in [true, false] {
         server.add_user("ann", "viewer").await;
         let url = url(&server, &format!("?token={}", server.token_of("ann").await));
         let mut ended = connect_async(url).await.unwrap().0;
         pong_comes(&mut ended).await;
+        let changed = tokio::sync::Notify::new();
         let watching = async {
-            tokio::time::sleep(Duration::from_millis(looked_after_ms)).await;
+            if change_comes_first {
+                changed.notified().await;
+            }
             server.auth.watch_accounts(Duration::from_millis(20)).await;
         };
         let changed_and_closed = async {
-            tokio::time::sleep(Duration::from_millis(changed_after_ms)).await;
+            if !change_comes_first {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
             let ann = server.store.user_by_name("ann").await.unwrap().unwrap();
             assert!(server.store.delete_user(ann.id, "admin").await.unwrap());
+            changed.notify_one();
             close_code(&mut ended).await
         };
         tokio::select! {
