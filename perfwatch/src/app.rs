@@ -4,6 +4,7 @@
 mod ask_health;
 mod backfill;
 mod first_start;
+mod host;
 pub mod import;
 mod memory;
 mod privileges;
@@ -27,7 +28,7 @@ use first_start::FirstStart;
 use streams::Streams;
 
 use crate::api::serve::{self, Limits, Tls};
-use crate::api::{self, AppState, Options, Parts};
+use crate::api::{self, AppState, Intervals, Options, Parts};
 use crate::auth::Auth;
 use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
@@ -39,8 +40,9 @@ use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::{self, Census};
 use crate::snapshot::source::{Board, Settings, Source, State};
 use crate::snapshot::{MetricType, Snapshot};
-use crate::store::maintenance::Maintenance;
-use crate::store::writer::{SpoolPlace, Writer};
+use crate::history::History;
+use crate::history::maintenance::{DocumentDays, Maintenance};
+use crate::history::writer::{LogPlace, Writer};
 use crate::store::{self, Store};
 use crate::stream::Hub;
 
@@ -110,17 +112,25 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     };
     // A store that is away must not keep the live view away too.
     let started = first_start.attempt().await?;
-    let spool = SpoolPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
-    let writer = config.storage.background_collection.then(|| Writer::spawn(Arc::clone(&store), spool));
+    let host = host::this(&config)?;
+    let history = History::new(store.clone(), &host.id);
+    let documents = DocumentDays(config.storage.jsonb_days);
+    let place = LogPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
+    let writer =
+        config.storage.background_collection.then(|| Writer::spawn(history.clone(), place, documents));
     let writer = writer.transpose().context("cannot start the thread that stores")?;
     let writing = writer.as_ref().map(Writer::handle);
-    let maintenance = Maintenance::spawn(Arc::clone(&store), writing.clone());
+    let maintenance = Maintenance::spawn(history.clone(), store.clone(), &host.name, documents);
+    let intervals = Arc::new(Intervals::default());
 
     let storing = writing.clone();
     let outputs = Outputs {
         live: Box::new({
-            let hub = hub.clone();
-            move |snapshot| hub.publish(snapshot)
+            let (hub, intervals) = (hub.clone(), Arc::clone(&intervals));
+            move |snapshot| {
+                hub.publish(snapshot);
+                intervals.add(snapshot);
+            }
         }),
         store: Box::new(move |snapshot| {
             if let Some(writer) = &storing {
@@ -132,7 +142,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let pipeline = Pipeline::new(sources, board.clone(), settings_receiver, outputs);
     let sampling = tokio::spawn(pipeline.context("cannot sample")?.run(stopping.clone()));
 
-    let restoring = tokio::spawn(backfill::restore(Arc::clone(&store), hub.clone(), writing.clone()));
+    let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
     let streams = Streams::start().context("cannot start the threads of the streams")?;
@@ -140,6 +150,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         store: Arc::clone(&store),
         hub,
         board,
+        history,
+        intervals,
         writer: writing,
         auth,
         settings,
@@ -287,5 +299,5 @@ fn accounts(config: &Config, store: &Arc<dyn Store>) -> Result<Auth> {
     };
     let tokens = Tokens::new(&secret, accounts.login_lifetime);
     let attempts = Attempts::new(accounts.attempts_per_minute);
-    Ok(Auth::new(Arc::clone(store), passwords, tokens, attempts, data_dir))
+    Ok(Auth::new(store.clone(), passwords, tokens, attempts, data_dir))
 }

@@ -7,7 +7,6 @@ mod export;
 mod pieces;
 mod processes;
 
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -23,9 +22,10 @@ use super::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader, metric_type, metric_types};
 use crate::snapshot::rfc3339;
-use crate::store::query::points::Points;
-use crate::store::query::{HistoryQuery, Interval, Stats};
-use crate::store::rollup::template::Fields;
+use crate::history::questions::points::Points;
+use crate::history::questions::{HistoryQuery, Interval, Stats};
+use crate::snapshot::json::Selection;
+use crate::snapshot::layout::Layout;
 
 const DEFAULT_LIMIT: usize = 1000;
 const MAX_LIMIT: usize = 10_000;
@@ -122,8 +122,7 @@ async fn metrics(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let store = Arc::clone(state.stored_until(query.end).await);
-    let points = Points::open(store, query).await?;
+    let points = Points::open(&state.history, query).await?;
     streamed(Answer::new(head, points), "application/json").await
 }
 
@@ -159,8 +158,10 @@ fn query(sent: &MetricsParameters) -> Result<HistoryQuery> {
     let metric_type = metric_type(name)?;
     check_order(start, end)?;
     let interval = interval(sent.interval.as_deref(), start, end)?;
-    let fields = Fields::parse(sent.fields.as_deref().unwrap_or_default());
-    Ok(HistoryQuery { metric_type, start, end, interval, limit, fields, stats })
+    let fields = sent.fields.as_deref().unwrap_or_default().split(',').map(str::trim);
+    let fields: Vec<String> = fields.filter(|field| !field.is_empty()).map(str::to_owned).collect();
+    let selection = Selection::of(Layout::of(metric_type), &fields);
+    Ok(HistoryQuery { metric_type, start, end, interval, limit, selection, stats })
 }
 
 pub(super) fn check_order(start: time::OffsetDateTime, end: time::OffsetDateTime) -> Result<()> {

@@ -30,7 +30,7 @@ mod ws;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use time::OffsetDateTime;
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -40,10 +40,12 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
 use crate::snapshot::source::{Board, Report, Settings};
-use crate::store::{Store, writer};
-use crate::stream::Hub;
+use crate::history::{History, writer};
+use crate::store::Store;
+use crate::stream::{Hub, Subscription};
 
 pub use openapi::document as openapi_document;
+pub use prometheus::Intervals;
 pub use router::app;
 
 /// The version every answer gives.
@@ -57,7 +59,6 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     parts: Parts,
     frames: ws::Frames,
-    intervals: prometheus::Intervals,
     changing: Mutex<()>,
     listing: Mutex<()>,
 }
@@ -71,8 +72,11 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub board: Board,
+    /// What is stored, and what is not yet.
+    pub history: History,
     /// Brings snapshots to the store; `None` when none go there.
     pub writer: Option<writer::Handle>,
+    pub intervals: Arc<Intervals>,
     pub auth: Arc<Auth>,
     /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
     pub settings: watch::Sender<Settings>,
@@ -110,22 +114,28 @@ impl AppState {
         Self(Arc::new(Shared {
             parts,
             frames: ws::Frames::default(),
-            intervals: prometheus::Intervals::default(),
             changing: Mutex::default(),
             listing: Mutex::default(),
         }))
     }
 
-    /// The store, once it has what was measured until `end`.
-    async fn stored_until(&self, end: OffsetDateTime) -> &Arc<dyn Store> {
-        if let Some(writer) = &self.writer {
-            writer.flush(end).await;
+    /// Up to `backfill` messages before the newest snapshot, and a subscription that goes on with that.
+    fn subscribe(&self, backfill: usize) -> (Vec<Bytes>, Subscription) {
+        let (bridge, subscription) = self.hub.subscribe_with_bridge();
+        if backfill == 0 {
+            return (Vec::new(), subscription);
         }
-        &self.store
-    }
-
-    fn intervals(&self) -> &prometheus::Intervals {
-        &self.0.intervals
+        let newest = subscription.newest_at();
+        let mut past = self.history.head().recent(backfill + 1);
+        past.retain(|snapshot| newest.is_none_or(|newest| snapshot.timestamp < newest));
+        let mut messages: Vec<Bytes> = past.iter().map(Snapshot::message).collect();
+        // What the head has not got yet, or, of one that is not stored, never gets.
+        let last = past.last().map(|snapshot| snapshot.timestamp);
+        let missing = bridge.iter().filter(|snapshot| last.is_none_or(|last| snapshot.timestamp > last));
+        messages.extend(missing.map(|snapshot| snapshot.message()));
+        let surplus = messages.len().saturating_sub(backfill);
+        messages.drain(..surplus);
+        (messages, subscription)
     }
 
     /// One change of the stored configuration at a time: each reads what it writes back.

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::exposition::Exposition;
-pub(super) use self::intervals::Intervals;
+pub use self::intervals::Intervals;
 use super::AppState;
 use super::error::Guarded;
 use super::extract::Scraper;
@@ -37,7 +37,7 @@ async fn scrape(_: Scraper, State(state): State<AppState>) -> Response {
     let mut exposition = Exposition::default();
     if let Some(snapshot) = state.hub.latest() {
         documents::write(&snapshot, &mut exposition);
-        state.intervals().write(&state.hub, &mut exposition);
+        state.intervals.write(&snapshot, &mut exposition);
     }
     own::write(&state, &mut exposition);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition.finish()).into_response()

@@ -14,7 +14,7 @@ use super::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use crate::auth::audit;
 use crate::snapshot::rfc3339;
 use crate::store::policy::{ArchivePolicy, DownsampleInterval};
-use crate::store::retention;
+use crate::history::maintenance;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -175,7 +175,7 @@ async fn cleanup(
     let _turn = state.changing().await;
     // As exactly as it will be remembered.
     let now = OffsetDateTime::now_utc().truncate_to_microsecond();
-    let done = retention::clean(state.stored_until(now).await.as_ref(), now).await?;
+    let done = maintenance::clean(&state.history, state.store.as_ref(), now).await?;
     let detail = format!("deleted {}, downsampled {}", done.deleted_count, done.downsampled_count);
     state.auth.audit(&identity.user.username, address, audit::CLEANUP, &detail).await;
     Ok(Json(CleanupResult {
@@ -200,7 +200,7 @@ struct PolicyAndSize {
 /// The retention policy and what is stored
 #[utoipa::path(get, path = "/api/config/retention", tag = "config", responses((status = 200, body = PolicyAndSize), Guarded))]
 async fn policy_and_size(_: CurrentUser, State(state): State<AppState>) -> Result<Json<PolicyAndSize>> {
-    let extent = state.stored_until(OffsetDateTime::now_utc()).await.extent().await?;
+    let extent = state.history.extent().await?;
     Ok(Json(PolicyAndSize {
         policy: state.store.archive_policy().await?.into(),
         current_data_size_mb: crate::snapshot::derive::round(extent.bytes as f64 / 1e6, 3),

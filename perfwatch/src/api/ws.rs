@@ -39,12 +39,14 @@ use super::extract::{NO_SCOPE, may_read};
 use super::guard::may_stream;
 use super::serve::{Alive, Slot, stopped};
 use crate::auth::{AuthError, Identity};
-use crate::stream::{BACKFILL_MESSAGES, Subscription, Update};
+use crate::stream::{Subscription, Update};
 pub(super) use frame::Frames;
 
 /// What a client may send in one frame or message.
 const MAX_MESSAGE: usize = 64 * 1024;
 /// How often a silent client is asked whether it is there; after two unanswered it is not.
+/// Snapshots in a backfill at most.
+const BACKFILL_MESSAGES: usize = 720;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// For the peer's half of the closing handshake.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -217,7 +219,7 @@ impl Stream {
     }
 
     async fn run(mut self, ended: impl Future<Output = End>, backfill: usize) {
-        let (past, updates) = self.state.hub.subscribe_with_backfill(backfill);
+        let (past, updates) = self.state.subscribe(backfill);
         let end = match self.send_history(backfill > 0, &past).await {
             Ok(()) => {
                 drop(past);
@@ -252,7 +254,7 @@ impl Stream {
                     // update is the first of the new subscription again.
                     let past = (backfill > 0 && updates.missed_past()).then(|| {
                         let past;
-                        (past, updates) = self.state.hub.subscribe_with_backfill(backfill);
+                        (past, updates) = self.state.subscribe(backfill);
                         past
                     });
                     tokio::select! {

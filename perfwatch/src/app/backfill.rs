@@ -1,37 +1,53 @@
 //! What live charts begin with after a restart: the last minutes that the store has of the run before.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::snapshot::Snapshot;
-use crate::store::query::recent::recent;
-use crate::store::writer::Handle;
-use crate::store::{Store, StoreError};
+use crate::history::History;
+use crate::history::head::Sealed;
+use crate::history::writer::Handle;
+use crate::snapshot::MetricType;
+use crate::store::chunks::Wanted;
+use crate::store::{Result, StoreError, micros};
 use crate::stream::Hub;
 
 /// How far live charts reach back over a restart.
 const RESTORED: Duration = Duration::from_secs(15 * 60);
+/// More chunks than a type has of that time.
+const MANY: i64 = 64;
 /// Pause between two attempts at a store that is away.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Pause between two looks whether the store has what the run before left on disk: a few milliseconds, as a rule.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const POLL_DELAY: Duration = Duration::from_millis(20);
 
-/// Puts the last minutes before the start into the live charts' backfill as soon as the store has them: it may come
-/// later than the server, and the run before may have left its last snapshots on disk because it was away then, too.
-pub(super) async fn restore(store: Arc<dyn Store>, hub: Hub, writer: Option<Handle>) {
+/// Puts the last minutes before the start into the head of history as soon as the store has them: it may come later than
+/// the server, and the run before may have left its last snapshots on disk.
+pub(super) async fn restore(history: History, hub: Hub, writer: Option<Handle>) {
     let start = OffsetDateTime::now_utc();
     while writer.as_ref().is_some_and(|writer| writer.stats().catching_up()) {
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_DELAY).await;
     }
     loop {
-        match recent(store.as_ref(), start - RESTORED, start).await {
-            Ok(snapshots) => {
-                return hub.restore(snapshots.iter().map(Snapshot::message).collect());
+        match recent(&history, start).await {
+            Ok(past) => {
+                if !past.chunks.is_empty() {
+                    history.head().restore(vec![past]);
+                    hub.past_restored();
+                }
+                return;
             }
-            Err(StoreError::Unreachable(_)) => tokio::time::sleep(AGAIN).await,
+            Err(StoreError::Unreachable(_)) => tokio::time::sleep(RETRY_DELAY).await,
             Err(error) => return tracing::warn!(%error, "live charts start empty"),
         }
     }
+}
+
+async fn recent(history: &History, start: OffsetDateTime) -> Result<Sealed> {
+    let mut chunks = Vec::new();
+    for metric_type in MetricType::ALL {
+        let wanted = Wanted { metric_type, tier: 0, from: micros(start - RESTORED), to: micros(start) };
+        chunks.extend(history.chunks().find(history.host(), wanted, MANY).await?);
+    }
+    Ok(Sealed { chunks: chunks.into(), snapshots: 0 })
 }

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::private_directory;
+use super::{host, private_directory};
 use crate::config::Config;
 use crate::store;
-use crate::store::import::{From, Progress, import};
+use crate::history::History;
+use crate::history::import::{From, Progress, import};
 
 /// Imports and returns what to tell. Interrupted, it goes on where it stopped when asked again.
 pub async fn import_history(config: &Config, from: String, host: Option<String>) -> Result<String> {
@@ -22,14 +23,21 @@ pub async fn import_history(config: &Config, from: String, host: Option<String>)
     let since = Instant::now();
     let mut bar = Bar::default();
     let from = From { url: from, host, set_aside };
-    let imported = import(&target, &from, |progress| bar.show(progress)).await.context("cannot import")?;
+    let host = host::this(config)?;
+    target.introduce(&host.id, &host.name).await.context("cannot write to the store")?;
+    let history = History::new(target.clone(), &host.id);
+    let imported = import(&history, target.as_ref(), &from, |progress| bar.show(progress)).await;
+    let imported = imported.context("cannot import")?;
     bar.end();
     target.close().await;
     Ok(format!(
-        "{} snapshots' documents and {} rollups imported in {:.0} s",
-        imported.raw,
-        imported.rollups,
-        since.elapsed().as_secs_f64()
+        "{} rows imported in {:.0} s{}",
+        imported.rows,
+        since.elapsed().as_secs_f64(),
+        match imported.refused {
+            0 => String::new(),
+            refused => format!("; {refused} of them are no JSON objects and were left out"),
+        }
     ))
 }
 

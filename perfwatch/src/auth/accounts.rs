@@ -2,7 +2,7 @@
 
 use super::passwords::{PasswordError, Passwords};
 use super::{ADMIN, VIEWER};
-use crate::store::{Store, StoreError, User};
+use crate::store::{AccountStore, StoreError, User};
 
 pub const MAX_NAME_CHARS: usize = 50;
 
@@ -35,7 +35,7 @@ pub fn check_role(role: &str) -> Result<(), AccountError> {
 }
 
 pub async fn add(
-    store: &dyn Store,
+    store: &dyn AccountStore,
     passwords: &Passwords,
     name: &str,
     password: &str,
@@ -49,7 +49,7 @@ pub async fn add(
 
 /// Also ends every login of the account.
 pub async fn set_password(
-    store: &dyn Store,
+    store: &dyn AccountStore,
     passwords: &Passwords,
     id: i64,
     password: &str,
@@ -61,13 +61,13 @@ pub async fn set_password(
 }
 
 /// Also ends every login of the account.
-pub async fn set_role(store: &dyn Store, id: i64, role: &str) -> Result<(), AccountError> {
+pub async fn set_role(store: &dyn AccountStore, id: i64, role: &str) -> Result<(), AccountError> {
     check_role(role)?;
     store.user_by_id(id).await?.ok_or(AccountError::Unknown)?;
     if store.set_role(id, role, ADMIN).await? { Ok(()) } else { Err(AccountError::LastAdmin) }
 }
 
-pub async fn delete(store: &dyn Store, id: i64) -> Result<(), AccountError> {
+pub async fn delete(store: &dyn AccountStore, id: i64) -> Result<(), AccountError> {
     store.user_by_id(id).await?.ok_or(AccountError::Unknown)?;
     if store.delete_user(id, ADMIN).await? { Ok(()) } else { Err(AccountError::LastAdmin) }
 }

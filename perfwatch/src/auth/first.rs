@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::passwords::{PasswordError, Passwords};
 use super::{ADMIN, private_file};
-use crate::store::{Store, StoreError};
+use crate::store::{AccountStore, StoreError};
 
 /// Where a generated first password is left, in the data directory, until it is changed.
 pub const PASSWORD_FILE: &str = "first-password";
@@ -42,7 +42,7 @@ pub enum First {
 
 /// Makes the admin account if there is no account of that name yet.
 pub async fn ensure(
-    store: &dyn Store,
+    store: &dyn AccountStore,
     passwords: &Passwords,
     data_dir: &Path,
     username: &str,

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-use crate::store::{Store, StoreError, User};
+use crate::store::{AccountStore, StoreError, User};
 use accounts::AccountError;
 use api_tokens::{PREFIX, Scopes};
 use attempts::Attempts;
@@ -77,7 +77,7 @@ impl Identity {
 
 #[derive(Debug)]
 pub struct Auth {
-    store: Arc<dyn Store>,
+    store: Arc<dyn AccountStore>,
     passwords: Passwords,
     tokens: Tokens,
     attempts: Attempts,
@@ -88,7 +88,7 @@ pub struct Auth {
 
 impl Auth {
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn AccountStore>,
         passwords: Passwords,
         tokens: Tokens,
         attempts: Attempts,

@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::snapshot::source::{Source, Tick};
 
 pub(super) fn tick() -> Tick {
-    Tick { timestamp: "2026-01-02T03:04:05Z".into(), interval: Duration::from_secs(1) }
+    Tick::new(time::macros::datetime!(2026-01-02 03:04:05 UTC), Duration::from_secs(1))
 }
 
 /// The document as a client reads it.
 pub(super) fn sample(source: &mut dyn Source) -> Value {
     let document = source.sample(&tick()).unwrap_or_else(|error| panic!("{}: {error}", source.name()));
     assert_eq!(document.metric_type, source.metric_type());
-    serde_json::from_slice(&document.json).unwrap()
+    serde_json::from_slice(&document.json()).unwrap()
 }

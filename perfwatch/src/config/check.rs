@@ -147,8 +147,19 @@ fn storage(c: &mut Checker<'_>, env: &impl Fn(&str) -> Option<String>) -> Storag
         database_url,
         data_dir,
         spool_max_bytes: c.within("spool_max_mb", 1, 1 << 20) * (1 << 20),
+        host_id: host_id(c),
+        jsonb_days: u32::try_from(c.within("jsonb_days", 0, 365)).unwrap_or_default(),
         background_collection: c.truth("background_collection_enabled"),
     }
+}
+
+fn host_id(c: &mut Checker<'_>) -> Option<String> {
+    let id = c.given.get("host_id").map(str::to_owned)?;
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(is_plain) {
+        c.problem("host_id", "must be 1 to 64 letters, digits, dots, dashes and underscores");
+    }
+    Some(id)
 }
 
 fn default_data_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBuf {

@@ -72,6 +72,10 @@ pub struct Storage {
     pub database_url: Option<String>,
     pub data_dir: PathBuf,
     pub spool_max_bytes: u64,
+    /// What this machine's history is stored under; `None` is made of what the machine has.
+    pub host_id: Option<String>,
+    /// How long PostgreSQL keeps readings as JSON beside the chunks; 0 is not at all.
+    pub jsonb_days: u32,
     pub background_collection: bool,
 }
 

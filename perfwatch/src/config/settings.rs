@@ -71,6 +71,18 @@ pub const SETTINGS: &[Setting] = &[
         "256",
         "Disk space for snapshots while the database is away, MiB",
     ),
+    plain(
+        "host_id",
+        "PERFWATCH_HOST_ID",
+        "made of /etc/machine-id, or once and kept in the data directory",
+        "What this machine's history is stored under, whatever its name is",
+    ),
+    plain(
+        "jsonb_days",
+        "PERFWATCH_JSONB_DAYS",
+        "2",
+        "Days for which PostgreSQL keeps readings as JSON too, for SQL views; 0 for none",
+    ),
     secret(
         "jwt_secret",
         "JWT_SECRET",

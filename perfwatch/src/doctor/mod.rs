@@ -7,16 +7,16 @@ use std::fmt::Write;
 use crate::config::Roots;
 pub use crate::snapshot::diagnosis::{Diagnosis, Finding, Status};
 use crate::snapshot::source::{Method, Report, State};
-use crate::snapshot::{MetricType, Snapshot};
+use crate::snapshot::value::Value;
+use crate::snapshot::{MetricType, Reading, Snapshot};
 
 /// Looks at the machine, and at how each source and each event stood when the newest snapshot was taken.
 pub fn diagnose(roots: &Roots, reports: &[Report], newest: Option<&Snapshot>) -> Diagnosis {
-    let perf_events = newest.and_then(|snapshot| snapshot.document(MetricType::PerfEvents));
-    let perf_events = perf_events.and_then(|document| serde_json::from_slice(&document.json).ok());
+    let perf_events = newest.and_then(|snapshot| snapshot.reading(MetricType::PerfEvents));
     Diagnosis {
         machine: machine::findings(roots),
         sources: reports.iter().map(source).collect(),
-        events: events(&perf_events.unwrap_or_default(), counters_remedy(reports)),
+        events: perf_events.map_or_else(Vec::new, |reading| events(reading, counters_remedy(reports))),
     }
 }
 
@@ -52,31 +52,31 @@ fn counters_remedy(reports: &[Report]) -> Option<&str> {
     counters.remedy.as_deref()
 }
 
-fn events(document: &serde_json::Value, remedy: Option<&str>) -> Vec<Finding> {
-    let Some(events) = document["events"].as_object() else { return Vec::new() };
-    let listed = |list: &str, name: &str| {
-        document[list].as_array().into_iter().flatten().any(|item| item.as_str() == Some(name))
+fn events(reading: &Reading, remedy: Option<&str>) -> Vec<Finding> {
+    let unsupported = match reading.value("unsupported_events") {
+        Value::Json(list) => serde_json::from_str::<Vec<String>>(list).unwrap_or_default(),
+        _ => Vec::new(),
     };
-    events
-        .iter()
-        .map(|(name, event)| match (event["value"].as_f64(), event["error"].as_str()) {
-            (Some(_), _) => {
-                let stand_in = document["counted_as"][name].as_str();
+    let finding = |name: String| {
+        let of = |field: &str| reading.value_of("events", &name, field);
+        let error = of("error").as_str();
+        match of("value").as_f64() {
+            Some(_) => {
+                let stand_in = reading.value_of("counted_as", &name, "").as_str();
                 let stand_in = stand_in.map_or_else(String::new, |stand_in| format!(" as {stand_in}"));
-                match event["running_ratio"].as_f64() {
+                match of("running_ratio").as_f64() {
                     Some(ratio) if ratio < 1.0 => {
                         let percent = ratio * 100.0;
-                        Finding::ok(name, format!("counts{stand_in}, on the PMU {percent:.0}% of the time"))
+                        Finding::ok(&name, format!("counts{stand_in}, on the PMU {percent:.0}% of the time"))
                     }
-                    _ => Finding::ok(name, format!("counts{stand_in}")),
+                    _ => Finding::ok(&name, format!("counts{stand_in}")),
                 }
             }
-            (None, error) if listed("unsupported_events", name) => {
-                Finding::note(name, error.unwrap_or("not offered"))
-            }
-            (None, error) => Finding::problem(name, error.unwrap_or("no value"), remedy.map(str::to_owned)),
-        })
-        .collect()
+            None if unsupported.contains(&name) => Finding::note(&name, error.unwrap_or("not offered")),
+            None => Finding::problem(&name, error.unwrap_or("no value"), remedy.map(str::to_owned)),
+        }
+    };
+    reading.things("events").map(finding).collect()
 }
 
 impl Diagnosis {

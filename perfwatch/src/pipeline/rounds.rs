@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use super::deadline::Deadline;
-use crate::snapshot::Document;
+use crate::snapshot::Reading;
 use crate::snapshot::source::Report;
 
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Round {
     /// What the sources were given to answer.
     pub patience: Duration,
     /// One entry per source; `None` until it has answered.
-    pub answers: Vec<Option<(Document, Report)>>,
+    pub answers: Vec<Option<(Reading, Report)>>,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Rounds {
     }
 
     /// False where that round is not under way any more.
-    pub(super) fn answer(&self, number: u64, source: usize, answer: (Document, Report)) -> bool {
+    pub(super) fn answer(&self, number: u64, source: usize, answer: (Reading, Report)) -> bool {
         let mut state = self.state();
         if state.number != number {
             return false;
@@ -100,9 +100,9 @@ mod tests {
         Round { at: OffsetDateTime::UNIX_EPOCH, on_grid: true, patience, answers: vec![None, None] }
     }
 
-    fn answer() -> (Document, Report) {
+    fn answer() -> (Reading, Report) {
         let report = Report::active("cpu", MetricType::Cpu, Method::Procfs);
-        (Document::failed(MetricType::Cpu, "t", "of this test"), report)
+        (Reading::failed(MetricType::Cpu, "t", "of this test"), report)
     }
 
     #[tokio::test]

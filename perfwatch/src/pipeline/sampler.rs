@@ -17,7 +17,7 @@ use super::Outputs;
 use super::clock::{Next, Schedule};
 use super::rounds::{Round, Rounds};
 use crate::snapshot::source::{Board, Cost, Report, Settings, Source, SourceSettings, State, Tick};
-use crate::snapshot::{Document, Snapshot, rfc3339};
+use crate::snapshot::{Reading, Snapshot, rfc3339};
 
 const LONGEST_DEADLINE: Duration = Duration::from_secs(2);
 /// Asking for the thread's own time is a system call for each source. After the first ticks, so many pass between two
@@ -154,7 +154,7 @@ impl Shared {
             let patience = settings.interval.mul_f64(0.8).min(LONGEST_DEADLINE);
             let answers = self.slots.iter().map(|_| None).collect();
             let round = self.rounds.begin(Round { at, on_grid, patience, answers });
-            let tick = Tick { timestamp: rfc3339(at), interval: settings.interval };
+            let tick = Tick::new(at, settings.interval);
             if !self.sample(round, &tick, &settings.sources) {
                 return;
             }
@@ -220,16 +220,16 @@ impl Shared {
 impl Publisher {
     fn publish(&mut self, round: Round) {
         let Round { at, on_grid, patience, answers } = round;
-        let mut documents = Vec::with_capacity(answers.len());
+        let mut readings = Vec::with_capacity(answers.len());
         self.board.update(|reports| {
             for (answer, standing) in answers.into_iter().zip(reports) {
-                let (document, report) = answer.unwrap_or_else(|| hung(standing, at, patience));
+                let (reading, report) = answer.unwrap_or_else(|| hung(standing, at, patience));
                 note_transition(standing, &report);
                 *standing = report;
-                documents.push(document);
+                readings.push(reading);
             }
         });
-        let snapshot = Arc::new(Snapshot::new(at, documents));
+        let snapshot = Arc::new(Snapshot::new(at, readings));
         tracing::trace!(timestamp = rfc3339(at), "tick");
         (self.outputs.live)(&snapshot);
         if on_grid {
@@ -239,9 +239,9 @@ impl Publisher {
 }
 
 /// What stands in for the answer of a source that did not give one.
-fn hung(standing: &Report, at: OffsetDateTime, patience: Duration) -> (Document, Report) {
+fn hung(standing: &Report, at: OffsetDateTime, patience: Duration) -> (Reading, Report) {
     let error = format!("no answer within {} ms; left alone until it returns", patience.as_millis());
-    let document = Document::failed(standing.metric_type, &rfc3339(at), &error);
+    let document = Reading::failed(standing.metric_type, at, &error);
     let failed = Report { state: State::Failed, reason: Some(error), remedy: None, ..standing.clone() };
     (document, failed)
 }
@@ -266,7 +266,7 @@ impl Slot {
         tick: &Tick,
         settings: &SourceSettings,
         begun: &mut Option<f64>,
-    ) -> (Document, Report) {
+    ) -> (Reading, Report) {
         let sampled = catch_unwind(AssertUnwindSafe(|| {
             if self.settings.as_ref() != Some(settings) {
                 self.source.apply(settings);
@@ -285,7 +285,7 @@ impl Slot {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "internal error: the source panicked (see the log)".to_owned(),
         };
-        let document = Document::failed(report.metric_type, &tick.timestamp, &error);
+        let document = Reading::failed(report.metric_type, tick.at, &error);
         (document, Report { state: State::Failed, reason: Some(error), ..report })
     }
 }

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::snapshot::source::{Method, Report, SourceError, SourceSettings, State, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 type Behaviour = Box<dyn FnMut() -> Result<Value, SourceError> + Send>;
 
@@ -29,10 +29,10 @@ impl Source for Scripted {
         self.metric_type
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let mut body = (self.behaviour)()?;
         body["interval_ms"] = json!(self.applied.as_ref().map(|s| s.perf_events_interval.as_millis() as u64));
-        Ok(Document::new(self.metric_type, &tick.timestamp, &body)?)
+        Ok(Reading::new(self.metric_type, tick.at, &body)?)
     }
 
     fn report(&self) -> Report {

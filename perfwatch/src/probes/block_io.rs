@@ -31,7 +31,7 @@ use crate::config::Roots;
 use crate::snapshot::block_io::{Device, Interval, OperationInterval, derive};
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "block_io";
 
@@ -66,11 +66,11 @@ impl Source for BlockIo {
         MetricType::BlockIo
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let load = || Programs::load(self.kernel.get()?, &self.roots);
         let interval = self.programs.read(load, Programs::read);
         self.kernel.release();
-        Ok(Document::new(MetricType::BlockIo, &tick.timestamp, &derive(interval.as_ref()))?)
+        Ok(Reading::new(MetricType::BlockIo, tick.at, &derive(interval.as_ref()))?)
     }
 
     fn report(&self) -> Report {

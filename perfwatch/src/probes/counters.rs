@@ -41,7 +41,7 @@ use crate::config::Roots;
 use crate::snapshot::counters::{Absent, Context, CpuInterval, Pmu, derive, slots};
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Method, Report, Source, SourceError, SourceSettings, State, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{self, MetricType};
 
 pub(super) const NAME: &str = "counters";
 
@@ -185,7 +185,7 @@ impl Source for Counters {
         }
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<snapshot::Reading, SourceError> {
         let cpus = self.wanted_cpus()?;
         let start = Start { period: period(self.settings.perf_events_interval, tick.interval), lead: LEAD };
         let intervals = self.intervals(&cpus, start)?;
@@ -207,7 +207,7 @@ impl Source for Counters {
             pmus,
             nmi_watchdog,
         };
-        Ok(Document::new(MetricType::PerfEvents, &tick.timestamp, &derive(&context, &intervals))?)
+        Ok(snapshot::Reading::new(MetricType::PerfEvents, tick.at, &derive(&context, &intervals))?)
     }
 
     fn report(&self) -> Report {

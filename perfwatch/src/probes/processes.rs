@@ -12,7 +12,7 @@ use self::names::Names;
 use super::Common;
 use super::sched::SharedSched;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType, processes};
+use crate::snapshot::{Reading, MetricType, processes};
 
 pub(super) const NAME: &str = "processes";
 
@@ -41,12 +41,12 @@ impl Source for Processes {
         MetricType::Processes
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let interval = self.sched.interval(tick);
         self.census.ticked(&tick.timestamp, interval.as_ref());
         let Some(interval) = interval else {
             let nothing = processes::Processes::default();
-            return Ok(Document::new(MetricType::Processes, &tick.timestamp, &nothing)?);
+            return Ok(Reading::new(MetricType::Processes, tick.at, &nothing)?);
         };
         let ranking = processes::rank(&interval);
         self.names.begin_tick();
@@ -59,7 +59,7 @@ impl Source for Processes {
         let mut events: Vec<_> = interval.oom_kills.iter().map(oom_kill).collect();
         events.extend(self.names.throttled(&ranking.cgroups, &tick.timestamp));
         let body = processes::document(&interval, ranking, details, cgroups, events);
-        Ok(Document::new(MetricType::Processes, &tick.timestamp, &body)?)
+        Ok(Reading::new(MetricType::Processes, tick.at, &body)?)
     }
 
     fn report(&self) -> Report {

@@ -2,7 +2,7 @@
 
 use super::sched::SharedSched;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType, scheduler};
+use crate::snapshot::{Reading, MetricType, scheduler};
 
 pub(super) const NAME: &str = "runqueue";
 
@@ -25,10 +25,10 @@ impl Source for RunQueue {
         MetricType::Scheduler
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let interval = self.sched.interval(tick);
         let body = scheduler::derive(interval.as_deref());
-        Ok(Document::new(MetricType::Scheduler, &tick.timestamp, &body)?)
+        Ok(Reading::new(MetricType::Scheduler, tick.at, &body)?)
     }
 
     fn report(&self) -> Report {

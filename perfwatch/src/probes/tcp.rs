@@ -28,7 +28,7 @@ use crate::config::Roots;
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
 use crate::snapshot::tcp::{Counts, Interval, Segments, derive};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "tcp";
 
@@ -69,11 +69,11 @@ impl Source for Tcp {
         MetricType::Tcp
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let load = || Programs::load(self.kernel.get()?, &self.roots);
         let interval = self.programs.read(load, Programs::read);
         self.kernel.release();
-        Ok(Document::new(MetricType::Tcp, &tick.timestamp, &derive(interval.as_ref()))?)
+        Ok(Reading::new(MetricType::Tcp, tick.at, &derive(interval.as_ref()))?)
     }
 
     fn report(&self) -> Report {

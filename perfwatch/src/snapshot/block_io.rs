@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::derive::round;
 use super::histogram::{Histogram, Unit};
-use super::latency::Latency;
+use super::latency::{Latency, Statistic};
 
 /// What the programs counted in one interval.
 #[derive(Debug, Clone, Default)]
@@ -141,8 +141,8 @@ fn row(device: &Device, elapsed: Duration) -> DeviceRow {
             from_issue: Latency::of(operation.from_issue.clone()),
             from_queue: Latency::of(operation.from_queue.clone()),
             size: Sizes {
-                mean_bytes: operation.size.mean().map(|bytes| round(bytes, 0)),
-                max_bytes: (operation.size.count() > 0).then(|| operation.size.max()),
+                mean_bytes: Statistic::MeanBytes.of(&operation.size).as_f64(),
+                max_bytes: Statistic::MaxBytes.of(&operation.size).as_u64(),
                 histogram: operation.size.clone(),
             },
         })

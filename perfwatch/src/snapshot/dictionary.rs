@@ -9,7 +9,7 @@ mod probes;
 
 use super::MetricType;
 
-pub use path::{Path, Place};
+pub use path::{Path, Place, Step};
 
 /// A field, or all fields of one name in a list or map.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,29 @@ pub struct Field {
     /// Empty for texts, and for pure numbers.
     pub unit: &'static str,
     pub help: &'static str,
+    pub kind: Kind,
     pub export: Export,
+}
+
+/// What a field's values are, and so what becomes of them over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A value of the moment or of the last interval: a longer time has its average, least and greatest.
+    Gauge,
+    /// A count that only grows, until what counts starts anew.
+    Counter,
+    /// A count of one interval.
+    Interval,
+    /// Intervals add up.
+    Histogram,
+    /// A text or a yes or no that stays for a while: a longer time has the time spent in each.
+    State,
+    /// Text that the dictionary does not describe.
+    Text,
+    /// What happened, one after another: a longer time has them all.
+    Events,
+    /// Whether an object, list or map is there.
+    Gate,
 }
 
 /// How a field goes to Prometheus. Names are without `perfwatch_` and may carry a constant label
@@ -133,7 +155,21 @@ pub const FAMILIES: &[(&str, &str)] = &[
 ];
 
 const fn field(path: &'static str, unit: &'static str, help: &'static str, export: Export) -> Field {
-    Field { path, unit, help, export }
+    let kind = match export {
+        Export::Counter(..) => Kind::Counter,
+        Export::Interval(..) => Kind::Interval,
+        Export::Histogram(..) => Kind::Histogram,
+        Export::None | Export::Gauge(..) => Kind::Gauge,
+    };
+    Field { path, unit, help, kind, export }
+}
+
+impl Field {
+    /// The same field of a kind that its export does not tell.
+    const fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,16 @@ pub enum Unit {
     Bytes,
 }
 
+impl Unit {
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "ns" => Some(Self::Nanoseconds),
+            "bytes" => Some(Self::Bytes),
+            _ => None,
+        }
+    }
+}
+
 /// The name of the bucket arithmetic in `perfwatch_common::histogram`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Scheme {
@@ -151,6 +161,11 @@ impl Histogram {
     /// The value that a share `q` (0 to 1) of the values does not exceed: the upper end of its bucket, so at
     /// most 6.25% too high and never too low. `None` without values.
     pub fn quantile(&self, q: f64) -> Option<u64> {
+        self.quantile_bucket(q).map(|(_, high)| high.min(self.max))
+    }
+
+    /// The bounds of the bucket that the quantile is in.
+    pub fn quantile_bucket(&self, q: f64) -> Option<(u64, u64)> {
         if self.count == 0 {
             return None;
         }
@@ -159,10 +174,15 @@ impl Histogram {
         for (index, n) in &self.buckets {
             seen = seen.saturating_add(*n);
             if seen >= rank {
-                return bounds(*index).map(|(_, high)| high.min(self.max));
+                return bounds(*index);
             }
         }
-        Some(self.max)
+        Some((self.max, self.max))
+    }
+
+    /// As it was stored; `None` if it does not hold together.
+    pub fn restored(unit: Unit, buckets: Vec<(u16, u64)>, sum: u64, max: u64) -> Option<Self> {
+        Self::try_from(Unchecked { unit, _scheme: Scheme::Log16, buckets, sum, max }).ok()
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::derive::round;
 use super::histogram::Histogram;
+use super::value::Value;
 
 /// A histogram of times with the quantiles people ask for; `null` without values.
 #[derive(Debug, Serialize, PartialEq)]
@@ -20,15 +21,73 @@ pub struct Latency {
 impl Latency {
     /// `histogram` is one of times in ns.
     pub fn of(histogram: Histogram) -> Self {
-        let quantile = |q| histogram.quantile(q).map(micros);
+        let of = |statistic: Statistic| statistic.of(&histogram).as_f64();
         Self {
-            mean_us: histogram.mean().map(|ns| round(ns / 1e3, 3)),
-            p50_us: quantile(0.5),
-            p90_us: quantile(0.9),
-            p99_us: quantile(0.99),
-            p999_us: quantile(0.999),
-            max_us: (histogram.count() > 0).then(|| micros(histogram.max())),
+            mean_us: of(Statistic::MeanMicros),
+            p50_us: of(Statistic::P50),
+            p90_us: of(Statistic::P90),
+            p99_us: of(Statistic::P99),
+            p999_us: of(Statistic::P999),
+            max_us: of(Statistic::MaxMicros),
             histogram,
+        }
+    }
+}
+
+/// A number that a histogram's neighbour in a document tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistic {
+    MeanMicros,
+    P50,
+    P90,
+    P99,
+    P999,
+    MaxMicros,
+    MeanBytes,
+    MaxBytes,
+}
+
+impl Statistic {
+    pub const ALL: [Self; 8] = [
+        Self::MeanMicros,
+        Self::P50,
+        Self::P90,
+        Self::P99,
+        Self::P999,
+        Self::MaxMicros,
+        Self::MeanBytes,
+        Self::MaxBytes,
+    ];
+
+    /// The name of the field.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MeanMicros => "mean_us",
+            Self::P50 => "p50_us",
+            Self::P90 => "p90_us",
+            Self::P99 => "p99_us",
+            Self::P999 => "p999_us",
+            Self::MaxMicros => "max_us",
+            Self::MeanBytes => "mean_bytes",
+            Self::MaxBytes => "max_bytes",
+        }
+    }
+
+    /// `Null` without values.
+    pub fn of(self, histogram: &Histogram) -> Value {
+        let float = |value: Option<f64>| value.map_or(Value::Null, Value::Float);
+        let quantile = |q| float(histogram.quantile(q).map(micros));
+        let has_values = histogram.count() > 0;
+        match self {
+            Self::MeanMicros => float(histogram.mean().map(|ns| round(ns / 1e3, 3))),
+            Self::P50 => quantile(0.5),
+            Self::P90 => quantile(0.9),
+            Self::P99 => quantile(0.99),
+            Self::P999 => quantile(0.999),
+            Self::MaxMicros => float(has_values.then(|| micros(histogram.max()))),
+            Self::MeanBytes => float(histogram.mean().map(|bytes| round(bytes, 0))),
+            Self::MaxBytes if has_values => Value::Unsigned(histogram.max()),
+            Self::MaxBytes => Value::Null,
         }
     }
 }

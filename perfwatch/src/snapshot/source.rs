@@ -4,11 +4,12 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::cpulist::CpuList;
-use super::{Document, MetricType};
+use super::{MetricType, Reading, rfc3339};
 
-/// A producer of one document per tick. Collectors and probes implement it; the pipeline calls it from
+/// A producer of one reading per tick. Collectors and probes implement it; the pipeline calls it from
 /// a plain thread (never an async worker), measures its cost and contains its errors and hangs.
 pub trait Source: Send {
     /// Unique, snake_case.
@@ -19,7 +20,7 @@ pub trait Source: Send {
 
     /// Reads the kernel and derives the document. An `Err` becomes the document's `_error`; the next
     /// tick tries again.
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError>;
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError>;
 
     /// How it stands now; `cost` is filled in by the pipeline. Called after each `sample`, so it must be cheap.
     fn report(&self) -> Report;
@@ -31,10 +32,17 @@ pub trait Source: Send {
 /// The moment a snapshot is taken for.
 #[derive(Debug, Clone)]
 pub struct Tick {
-    /// The tick's wall-clock time as it stands in `_timestamp`.
+    pub at: OffsetDateTime,
+    /// The same as it stands in `_timestamp`.
     pub timestamp: String,
     /// The sampling interval in force.
     pub interval: Duration,
+}
+
+impl Tick {
+    pub fn new(at: OffsetDateTime, interval: Duration) -> Self {
+        Self { at, timestamp: rfc3339(at), interval }
+    }
 }
 
 /// What may change while sampling: sent by the configuration API, obeyed from the next tick on.

@@ -2,8 +2,6 @@
 
 use time::OffsetDateTime;
 
-use super::rollup::Tier;
-
 /// What takes the place of raw rows once they are old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownsampleInterval {
@@ -30,13 +28,13 @@ impl DownsampleInterval {
         Self::ALL.into_iter().find(|i| i.as_str() == name)
     }
 
-    /// The tiers that are removed once this one has taken their place.
-    pub const fn replaces(self) -> &'static [Tier] {
+    /// The tiers, in seconds of a bucket, that are removed once this one has taken their place; 0 is raw.
+    pub const fn replaces(self) -> &'static [i64] {
         match self {
             Self::FiveSeconds => &[],
-            Self::Minute => &[Tier::Raw],
-            Self::FiveMinutes => &[Tier::Raw, Tier::Minute],
-            Self::Hour => &[Tier::Raw, Tier::Minute, Tier::FiveMinutes],
+            Self::Minute => &[0],
+            Self::FiveMinutes => &[0, 60],
+            Self::Hour => &[0, 60, 300],
         }
     }
 }

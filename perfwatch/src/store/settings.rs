@@ -4,8 +4,24 @@ pub(super) mod sql;
 
 use std::time::Duration;
 
-use super::{Result, Store};
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+use super::Result;
+use super::policy::ArchivePolicy;
 use crate::snapshot::source::{Settings, SourceSettings};
+
+/// Keeps settings and the retention policy.
+#[async_trait]
+pub trait SettingsStore: Send + Sync + std::fmt::Debug {
+    async fn archive_policy(&self) -> Result<ArchivePolicy>;
+    async fn set_archive_policy(&self, policy: &ArchivePolicy) -> Result<()>;
+    async fn record_archive_run(&self, at: OffsetDateTime) -> Result<()>;
+    /// A setting's stored value.
+    async fn config(&self, key: &str) -> Result<Option<String>>;
+    /// Stores settings, all or none.
+    async fn set_config(&self, values: &[(&str, String)]) -> Result<()>;
+}
 
 const INTERVAL: &str = "sampling_interval_seconds";
 const PERF_ENABLED: &str = "perf_events_enabled";
@@ -25,7 +41,7 @@ pub struct First {
 
 /// The stored settings. At the first start `first` is stored and holds; a value that someone else made
 /// unreadable falls back to it too.
-pub async fn load(store: &dyn Store, first: &First) -> Result<Settings> {
+pub async fn load(store: &dyn SettingsStore, first: &First) -> Result<Settings> {
     let Some(interval) = store.config(INTERVAL).await? else {
         let mut policy = store.archive_policy().await?;
         policy.cleanup_enabled = first.cleanup_enabled;
@@ -56,7 +72,7 @@ pub async fn load(store: &dyn Store, first: &First) -> Result<Settings> {
     })
 }
 
-pub async fn save(store: &dyn Store, settings: &Settings) -> Result<()> {
+pub async fn save(store: &dyn SettingsStore, settings: &Settings) -> Result<()> {
     let sources = &settings.sources;
     let cpus =
         sources.perf_events_cpu_cores.as_ref().map_or_else(|| ALL_CPUS.to_owned(), ToString::to_string);

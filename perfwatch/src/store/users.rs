@@ -1,4 +1,40 @@
-//! The statements on accounts and dead tokens, once for both engines: they differ in the type of a row and of a time only.
+//! Accounts and dead tokens: what is asked of an engine, and the statements once for both, which differ in the type of a row
+//! and of a time only.
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+use super::access::Access;
+use super::Result;
+
+#[derive(Debug, Clone)]
+pub struct User {
+    pub id: i64,
+    pub username: String,
+    pub password_hash: String,
+    /// `admin` or `viewer`.
+    pub role: String,
+    /// Tokens carry the number they were issued under; a higher one here invalidates them.
+    pub token_generation: i64,
+    pub created_at: OffsetDateTime,
+    pub last_login: Option<OffsetDateTime>,
+}
+
+/// Keeps accounts and what they may do.
+#[async_trait]
+pub trait AccountStore: Access {
+    async fn user_by_name(&self, username: &str) -> Result<Option<User>>;
+    async fn user_by_id(&self, id: i64) -> Result<Option<User>>;
+    async fn users(&self) -> Result<Vec<User>>;
+    async fn create_user(&self, username: &str, password_hash: &str, role: &str) -> Result<User>;
+    /// Also raises the token generation, so every earlier token dies; returns the new generation.
+    async fn set_password(&self, id: i64, password_hash: &str) -> Result<i64>;
+    async fn record_login(&self, id: i64, at: OffsetDateTime) -> Result<()>;
+
+    /// A logged-out token, remembered until it would have expired anyway.
+    async fn revoke_token(&self, token_id: &str, expires_at: OffsetDateTime) -> Result<()>;
+    async fn is_token_revoked(&self, token_id: &str) -> Result<bool>;
+}
 
 /// Defines an engine's functions on `users` and `revoked_tokens`. `$to` turns a time into what the engine binds, `$from`
 /// back.

@@ -3,22 +3,16 @@
 //! Publishing never waits. Each subscriber holds one place for the newest message, so a slow one skips
 //! what it missed and is told how many; it delays nobody and costs no queue.
 
-mod ring;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use std::collections::VecDeque;
 use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
-use ring::Ring;
 
-/// Snapshots kept for a backfill at most.
-pub const BACKFILL_MESSAGES: usize = 720;
-/// Bytes kept for a backfill, whatever their number: snapshots grow with CPUs, disks and processes, and all that the
-/// server idles in is 40 MB. A quarter of an hour at the default interval on a machine that is not large.
-pub const BACKFILL_BYTES: usize = 5 << 20;
+/// Snapshots that are kept for who comes between one's publication and its being in the head of history.
+const BRIDGE: usize = 4;
 
 /// Hands every published snapshot to all subscribers. Clones share one hub.
 #[derive(Debug, Clone)]
@@ -27,8 +21,9 @@ pub struct Hub(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     newest: watch::Sender<Option<Published>>,
-    ring: Mutex<Ring>,
-    /// How often an earlier run was put before what is in the ring; changed with the ring locked.
+    /// The newest few, oldest first.
+    bridge: Mutex<VecDeque<Arc<Snapshot>>>,
+    /// How often the past became longer, as when an earlier run was read.
     restored: AtomicUsize,
     subscribers: AtomicUsize,
 }
@@ -42,55 +37,39 @@ struct Published {
 
 impl Default for Hub {
     fn default() -> Self {
-        Self::with_limits(BACKFILL_MESSAGES, BACKFILL_BYTES)
-    }
-}
-
-impl Hub {
-    /// A hub that keeps at most `messages` messages of together at most `bytes` bytes for backfills.
-    pub fn with_limits(messages: usize, bytes: usize) -> Self {
         Self(Arc::new(Shared {
             newest: watch::Sender::new(None),
-            ring: Mutex::new(Ring::new(messages, bytes)),
+            bridge: Mutex::default(),
             restored: AtomicUsize::new(0),
             subscribers: AtomicUsize::new(0),
         }))
     }
+}
 
+impl Hub {
     /// Shows `snapshot` to everyone. The pipeline is the only publisher.
     pub fn publish(&self, snapshot: &Arc<Snapshot>) {
-        let message = snapshot.message();
-        // The ring is locked until the newest is set as well, so that a new subscriber gets each
-        // snapshot exactly once: either in its backfill or live.
-        let mut ring = self.ring();
-        ring.push(message);
+        // Locked until the newest is set as well, so that a new subscriber gets each snapshot exactly once: either in
+        // its past or live.
+        let mut bridge = self.bridge();
+        bridge.push_back(Arc::clone(snapshot));
+        if bridge.len() > BRIDGE {
+            bridge.pop_front();
+        }
         self.0.newest.send_modify(|newest| {
             let sequence = newest.as_ref().map_or(0, |published| published.sequence) + 1;
             *newest = Some(Published { sequence, snapshot: Arc::clone(snapshot) });
         });
     }
 
-    /// Puts messages of an earlier run before everything published, so that backfills reach over a restart. Those who
-    /// began to watch before learn of it by [`Subscription::missed_past`].
-    pub fn restore(&self, past: Vec<Bytes>) {
-        if past.is_empty() {
-            return;
-        }
-        let mut ring = self.ring();
-        ring.prepend(past);
+    /// Tells those who watch that the past reaches further back now: they learn of it by
+    /// [`Subscription::missed_past`].
+    pub fn past_restored(&self) {
         self.0.restored.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn latest(&self) -> Option<Arc<Snapshot>> {
         self.0.newest.borrow().as_ref().map(|published| Arc::clone(&published.snapshot))
-    }
-
-    /// The number of the newest message, and those after number `seen` that are still kept, oldest first.
-    pub fn since(&self, seen: u64) -> (u64, Vec<Bytes>) {
-        let ring = self.ring();
-        let newest = self.0.newest.borrow().as_ref().map_or(0, |published| published.sequence);
-        let count = usize::try_from(newest.saturating_sub(seen)).unwrap_or(usize::MAX);
-        (newest, ring.newest(count))
     }
 
     /// How many subscriptions are alive.
@@ -100,24 +79,24 @@ impl Hub {
 
     /// Starts watching; the newest snapshot, if there is one, is the first update.
     pub fn subscribe(&self) -> Subscription {
-        self.subscribe_with_backfill(0).1
+        self.subscribe_with_bridge().1
     }
 
-    /// The last `count` messages before the newest one, oldest first, and a subscription that goes on from there.
-    pub fn subscribe_with_backfill(&self, count: usize) -> (Vec<Bytes>, Subscription) {
-        let ring = self.ring();
+    /// The few snapshots before the newest one, oldest first, and a subscription that goes on from there.
+    pub fn subscribe_with_bridge(&self) -> (Vec<Arc<Snapshot>>, Subscription) {
+        let bridge = self.bridge();
         let mut updates = self.0.newest.subscribe();
         updates.mark_changed();
         let seen = updates.borrow().as_ref().map_or(0, |published| published.sequence - 1);
-        let past = ring.before_newest(count);
+        let past = bridge.iter().take(bridge.len().saturating_sub(1)).cloned().collect();
         let restored = self.0.restored.load(Ordering::Relaxed);
-        drop(ring);
+        drop(bridge);
         self.0.subscribers.fetch_add(1, Ordering::Relaxed);
         (past, Subscription { hub: self.clone(), updates, seen, restored })
     }
 
-    fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    fn bridge(&self) -> MutexGuard<'_, VecDeque<Arc<Snapshot>>> {
+        self.0.bridge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,7 +119,12 @@ pub struct Update {
 }
 
 impl Subscription {
-    /// Whether the backfill that this subscription began with would reach further back by now.
+    /// The time of the first update, if there is one already.
+    pub fn newest_at(&self) -> Option<time::OffsetDateTime> {
+        self.updates.borrow().as_ref().map(|published| published.snapshot.timestamp)
+    }
+
+    /// Whether the past that this subscription began with would reach further back by now.
     pub fn missed_past(&self) -> bool {
         self.hub.0.restored.load(Ordering::Relaxed) != self.restored
     }

@@ -14,9 +14,9 @@ use crate::api::error::{ErrorBody, Guarded, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
 use crate::snapshot::rfc3339;
-use crate::store::query::changes::rank::Summary;
-use crate::store::query::changes::{Changed, changes};
-use crate::store::query::compare::Range;
+use crate::history::questions::changes::rank::Summary;
+use crate::history::questions::changes::{Changed, changes};
+use crate::history::questions::compare::Range;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 1000;
@@ -124,8 +124,7 @@ async fn what_changed(
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
-    let store = state.stored_until(current.end.max(comparison.end)).await;
-    let (interval, found) = changes(store, (current, comparison), limit).await?;
+    let (interval, found) = changes(&state.history, (current, comparison), limit).await?;
     Ok(Json(Changes {
         period,
         compare_to,

@@ -16,7 +16,7 @@ use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBo
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::Parameters;
 use crate::snapshot::MetricType;
-use crate::store::query::export::{Export, Format};
+use crate::history::questions::export::{Export, Format};
 use time::OffsetDateTime;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -79,7 +79,7 @@ async fn export(
         Format::Ndjson => ("application/x-ndjson", "ndjson"),
     };
     let name = file_name(query.metric_type, query.start, extension);
-    let file = Export::open(state.stored_until(query.end).await, query, format).await?;
+    let file = Export::open(&state.history, query, format).await?;
     let mut answer = streamed(File(file), content_type).await?;
     let disposition = format!("attachment; filename=\"{name}\"");
     if let Ok(value) = HeaderValue::from_str(&disposition) {

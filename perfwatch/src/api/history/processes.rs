@@ -1,6 +1,5 @@
 //! `/api/history/processes`: what one process used.
 
-use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -16,7 +15,7 @@ use crate::api::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
 use crate::snapshot::rfc3339;
-use crate::store::query::process::{ProcessHistory, ProcessPoint, ProcessQuery, Use, Whose};
+use crate::history::questions::process::{ProcessHistory, ProcessPoint, ProcessQuery, Use, Whose};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(processes))
@@ -135,8 +134,7 @@ async fn processes(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let store = Arc::clone(state.stored_until(query.end).await);
-    let history = ProcessHistory::open(store, query).await?;
+    let history = ProcessHistory::open(&state.history, query).await?;
     streamed(Answer::new(head, history), "application/json").await
 }
 

@@ -2,20 +2,20 @@
 
 use std::sync::OnceLock;
 
-use serde_json::Value;
-
 use super::exposition::{Exposition, Kind, Name};
-use crate::snapshot::dictionary::{self, Export, FAMILIES, Path};
-use crate::snapshot::{MetricType, Snapshot};
+use crate::snapshot::dictionary::{Export, FAMILIES};
+use crate::snapshot::layout::{Layout, Place};
+use crate::snapshot::value::{Key, Value};
+use crate::snapshot::{MetricType, Reading, Snapshot};
 
 /// Of each list and map in a document: CPUs, interfaces, mounts, disks.
-pub(super) const MOST: usize = 1024;
+const MOST: usize = 1024;
 
 /// A field of the dictionary that is exported, ready to be looked up.
 #[derive(Debug)]
 pub(super) struct Exported {
     pub(super) metric_type: MetricType,
-    pub(super) path: Path,
+    place: &'static Place,
     pub(super) export: Export,
     pub(super) name: Name,
     /// The family's.
@@ -27,24 +27,38 @@ pub(super) fn exported() -> &'static [Exported] {
     static EXPORTED: OnceLock<Vec<Exported>> = OnceLock::new();
     EXPORTED.get_or_init(|| {
         let fields = MetricType::ALL.into_iter().flat_map(|metric_type| {
-            dictionary::fields(metric_type).iter().map(move |field| (metric_type, field))
+            Layout::of(metric_type).places.iter().map(move |place| (metric_type, place))
         });
         fields
-            .filter_map(|(metric_type, field)| {
+            .filter_map(|(metric_type, place)| {
+                let field = place.field;
                 let name = Name::new(field.export.name()?);
                 let shared = FAMILIES.iter().find(|(family, _)| *family == name.family);
                 let help = shared.map_or(field.help, |(_, help)| help);
-                // A test of the dictionary reads every path.
-                Some(Exported {
-                    metric_type,
-                    path: Path::parse(field.path)?,
-                    export: field.export,
-                    name,
-                    help,
-                })
+                Some(Exported { metric_type, place, export: field.export, name, help })
             })
             .collect()
     })
+}
+
+impl Exported {
+    /// The field's values in a reading of its type, each with the series it belongs to.
+    pub(super) fn values<'r>(&self, reading: &'r Reading) -> impl Iterator<Item = (String, &'r Value)> {
+        let Place { table, column, .. } = *self.place;
+        let labels = &reading.layout().tables[table].labels;
+        let keys: &'r [Key] = reading.tables().get(table).map(|table| &table.keys[..]).unwrap_or_default();
+        keys.iter().enumerate().take(MOST).filter_map(move |(row, key)| {
+            let value = &reading.row(table, row)[column?];
+            if !self.place.has(key) {
+                return None;
+            }
+            let fixed = self.place.only.is_some();
+            let pairs = labels.iter().zip(key).map(|(label, name)| (*label, name.to_string()));
+            // What is about one thing alone does not name it.
+            let pairs: Vec<(&'static str, String)> = pairs.take(labels.len() - usize::from(fixed)).collect();
+            Some((self.name.series(&pairs), value))
+        })
+    }
 }
 
 pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
@@ -56,25 +70,23 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
         &[],
         seconds,
     );
-    for document in &snapshot.documents {
-        let Ok(json) = serde_json::from_slice::<Value>(&document.json) else { continue };
+    for reading in &snapshot.readings {
         exposition.add(
             "document_failed",
             Kind::Gauge,
             "Whether a document's source failed at the newest snapshot.",
-            &[("document", document.metric_type.as_str().to_owned())],
-            u8::from(!json["_error"].is_null()),
+            &[("document", reading.metric_type.as_str().to_owned())],
+            u8::from(reading.error.is_some()),
         );
-        for field in exported().iter().filter(|field| field.metric_type == document.metric_type) {
+        for field in exported().iter().filter(|field| field.metric_type == reading.metric_type) {
             let (kind, scale) = match field.export {
                 Export::Gauge(_, scale) => (Kind::Gauge, scale),
                 Export::Counter(_, scale) => (Kind::Counter, scale),
                 Export::None | Export::Interval(..) | Export::Histogram(_) => continue,
             };
-            for place in field.path.places(&json, MOST) {
-                let series = field.name.series(&place.labels);
+            for (series, value) in field.values(reading) {
                 let family = field.name.family;
-                match scaled(place.value, scale) {
+                match scaled(value, scale) {
                     Some(Number::Whole(value)) => {
                         exposition.add_series(family, kind, field.help, series, value);
                     }
@@ -97,9 +109,9 @@ enum Number {
 }
 
 fn scaled(value: &Value, scale: f64) -> Option<Number> {
-    match (value, value.as_u64()) {
-        (Value::Bool(yes), _) => Some(Number::Whole(u64::from(*yes))),
-        (_, Some(whole)) if scale == 1.0 => Some(Number::Whole(whole)),
+    match value {
+        Value::Bool(yes) => Some(Number::Whole(u64::from(*yes))),
+        Value::Unsigned(whole) if scale == 1.0 => Some(Number::Whole(*whole)),
         _ => value.as_f64().map(|number| Number::Real(rounded(number * scale))),
     }
 }
@@ -116,15 +128,14 @@ fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn numbers_are_exact_and_base_units_are_clean() {
-        assert_eq!(scaled(&json!(u64::MAX), 1.0), Some(Number::Whole(u64::MAX)));
-        assert_eq!(scaled(&json!(7.02), 0.01), Some(Number::Real(0.0702)));
-        assert_eq!(scaled(&json!(2400.1), 1e6), Some(Number::Real(2_400_100_000.0)));
-        assert_eq!(scaled(&json!(true), 1.0), Some(Number::Whole(1)));
+        assert_eq!(scaled(&Value::Unsigned(u64::MAX), 1.0), Some(Number::Whole(u64::MAX)));
+        assert_eq!(scaled(&Value::Float(7.02), 0.01), Some(Number::Real(0.0702)));
+        assert_eq!(scaled(&Value::Float(2400.1), 1e6), Some(Number::Real(2_400_100_000.0)));
+        assert_eq!(scaled(&Value::Bool(true), 1.0), Some(Number::Whole(1)));
         assert_eq!(scaled(&Value::Null, 1.0), None);
-        assert_eq!(scaled(&json!("5"), 1.0), None);
+        assert_eq!(scaled(&Value::Text("5".into()), 1.0), None);
     }
 }

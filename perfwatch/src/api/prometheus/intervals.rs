@@ -1,54 +1,48 @@
 //! Counts and histograms of single intervals, added up: what Prometheus calls counters.
 //!
-//! Nothing is added before the first scrape, and between scrapes nothing is done: a scrape takes up the messages
-//! since the one before from the stream's memory. Should scrapes be further apart than that memory reaches (an hour
-//! at the default interval), what lies between is not counted, which a counter may do.
+//! Nothing is added before the first scrape; from then on each snapshot is, as it is published.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
-
-use super::documents::{Exported, MOST, exported};
+use super::documents::{Exported, exported};
 use super::exposition::{Exposition, Kind};
+use crate::snapshot::Snapshot;
 use crate::snapshot::dictionary::Export;
 use crate::snapshot::histogram::{Histogram, Unit};
-use crate::stream::Hub;
+use crate::snapshot::value::Value;
 
 /// Devices come and go; past this many series no new ones are begun.
 const MOST_SERIES: usize = 20_000;
 
 #[derive(Debug, Default)]
-pub(in crate::api) struct Intervals(Mutex<Sums>);
+pub struct Intervals(Mutex<Option<Sums>>);
 
 #[derive(Debug, Default)]
 struct Sums {
-    /// Number of the last message that was added.
-    seen: u64,
     /// By field and labels.
     counts: BTreeMap<(usize, String), f64>,
     histograms: BTreeMap<(usize, String), Histogram>,
 }
 
 impl Intervals {
-    pub(super) fn write(&self, hub: &Hub, exposition: &mut Exposition) {
+    /// Adds what was published, if anyone has ever asked.
+    pub fn add(&self, snapshot: &Snapshot) {
+        if let Some(sums) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            sums.add(snapshot);
+        }
+    }
+
+    /// Before the first scrape nobody counted: it begins with the newest.
+    pub(super) fn write(&self, newest: &Snapshot, exposition: &mut Exposition) {
         let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (newest, messages) = hub.since(sums.seen);
-        // Before the first scrape nobody counted: it begins with the newest.
-        let skipped = if sums.seen == 0 { messages.len().saturating_sub(1) } else { 0 };
-        messages.iter().skip(skipped).for_each(|message| sums.add(message));
-        sums.seen = newest;
+        let sums = sums.get_or_insert_with(|| {
+            let mut sums = Sums::default();
+            sums.add(newest);
+            sums
+        });
         sums.write(exposition);
     }
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    data: BTreeMap<&'a str, &'a RawValue>,
 }
 
 fn is_interval(field: &Exported) -> bool {
@@ -56,22 +50,11 @@ fn is_interval(field: &Exported) -> bool {
 }
 
 impl Sums {
-    fn add(&mut self, message: &Bytes) {
-        let Ok(message) = serde_json::from_slice::<Message<'_>>(message) else { return };
-        for (name, document) in message.data {
-            let mut fields = exported()
-                .iter()
-                .enumerate()
-                .filter(|(_, field)| field.metric_type.as_str() == name && is_interval(field))
-                .peekable();
-            if fields.peek().is_none() {
-                continue;
-            }
-            let Ok(document) = serde_json::from_str::<Value>(document.get()) else { continue };
-            for (at, field) in fields {
-                for place in field.path.places(&document, MOST) {
-                    self.add_one((at, field.name.series(&place.labels)), field.export, place.value);
-                }
+    fn add(&mut self, snapshot: &Snapshot) {
+        for (at, field) in exported().iter().enumerate().filter(|(_, field)| is_interval(field)) {
+            let Some(reading) = snapshot.reading(field.metric_type) else { continue };
+            for (series, value) in field.values(reading) {
+                self.add_one((at, series), field.export, value);
             }
         }
     }
@@ -86,12 +69,12 @@ impl Sums {
                 }
             }
             Export::Histogram(_) => {
-                let Ok(histogram) = Histogram::deserialize(value) else { return };
+                let Value::Histogram(histogram) = value else { return };
                 if let Some(sum) = self.histograms.get_mut(&key) {
-                    let same_unit = sum.merge(&histogram);
+                    let same_unit = sum.merge(histogram);
                     debug_assert!(same_unit, "a field has one unit");
                 } else if !is_full {
-                    self.histograms.insert(key, histogram);
+                    self.histograms.insert(key, (**histogram).clone());
                 }
             }
             Export::None | Export::Gauge(..) | Export::Counter(..) => {}

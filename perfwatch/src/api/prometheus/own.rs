@@ -3,7 +3,7 @@
 use super::exposition::{Exposition, Kind, Label};
 use crate::api::{AppState, VERSION};
 use crate::snapshot::source::{Report, State};
-use crate::store::writer;
+use crate::history::writer;
 
 pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     let mut add =
@@ -18,7 +18,7 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         add("snapshots_lost_total", Kind::Counter, "Snapshots lost for good, since the start.", &[], lost);
         let waiting = writer.waiting() as f64;
         add("snapshots_waiting", Kind::Gauge, "Snapshots not in the store yet.", &[], waiting);
-        let spool = writer.spool_bytes() as f64;
+        let spool = writer.log_bytes() as f64;
         add("spool_bytes", Kind::Gauge, "Disk space of snapshots that wait for the store.", &[], spool);
         let failing = f64::from(u8::from(writer.failing()));
         add("store_failing", Kind::Gauge, "Whether the store does not take what it is given.", &[], failing);

@@ -15,7 +15,7 @@ use super::fields::{self, Fields};
 use super::file::KernelFile;
 use crate::config::Roots;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "cpu";
 
@@ -79,7 +79,7 @@ impl Source for Cpu {
         MetricType::Cpu
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let now = Instant::now();
         self.raw.parse(self.stat.read()?).ok_or_else(|| {
             SourceError::Malformed(format!("{}: no line of CPU times", self.stat.path().display()))
@@ -101,7 +101,7 @@ impl Source for Cpu {
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
         let document =
-            Document::new(MetricType::Cpu, &tick.timestamp, &derive(context, previous, &self.raw))?;
+            Reading::new(MetricType::Cpu, tick.at, &derive(context, previous, &self.raw))?;
         // The older sample's memory becomes the next one's.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
         self.previous = Some((mem::replace(&mut self.raw, reused), now));

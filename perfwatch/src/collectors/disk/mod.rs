@@ -17,7 +17,7 @@ use super::counter::{Rates, Width};
 use super::file::KernelFile;
 use crate::config::Roots;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "disk";
 
@@ -52,7 +52,7 @@ impl Source for Disk {
         MetricType::Disk
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let now = Instant::now();
         self.raw.parse(self.diskstats.read()?, &mut self.inventory);
         let partitions = self.mounts.read(now);
@@ -61,7 +61,7 @@ impl Source for Disk {
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
         let body = derive(previous, &self.raw, partitions);
-        let document = Document::new(MetricType::Disk, &tick.timestamp, &body)?;
+        let document = Reading::new(MetricType::Disk, tick.at, &body)?;
         // The older sample's memory becomes the next one's.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
         self.previous = Some((mem::replace(&mut self.raw, reused), now));

@@ -7,7 +7,7 @@ use super::file::KernelFile;
 use super::keyed::Keyed;
 use crate::config::Roots;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "memory";
 
@@ -53,14 +53,14 @@ impl Source for Memory {
         MetricType::Memory
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let meminfo = Meminfo::from(self.meminfo_lines.parse(self.meminfo.read()?));
         self.follow_swapped(meminfo.has_swap());
         let page_size = rustix::param::page_size() as u64;
         let body = derive(&meminfo, self.swapped, page_size).ok_or_else(|| {
             SourceError::Malformed(format!("{}: no MemTotal", self.meminfo.path().display()))
         })?;
-        Ok(Document::new(MetricType::Memory, &tick.timestamp, &body)?)
+        Ok(Reading::new(MetricType::Memory, tick.at, &body)?)
     }
 
     fn report(&self) -> Report {

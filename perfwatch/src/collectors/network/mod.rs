@@ -19,7 +19,7 @@ use super::file::KernelFile;
 use super::has_own_procfs;
 use crate::config::Roots;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "network";
 
@@ -56,7 +56,7 @@ impl Source for Network {
         MetricType::Network
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let now = Instant::now();
         let previous_raw = self.previous.as_ref().map(|(raw, _)| raw);
         self.raw.parse(self.dev.read()?, previous_raw).ok_or_else(|| {
@@ -69,7 +69,7 @@ impl Source for Network {
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
         let body = derive(previous, &self.raw, links);
-        let document = Document::new(MetricType::Network, &tick.timestamp, &body)?;
+        let document = Reading::new(MetricType::Network, tick.at, &body)?;
         // The older sample's memory becomes the next one's.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
         self.previous = Some((mem::replace(&mut self.raw, reused), now));

@@ -12,7 +12,7 @@ use super::counter::{Rates, Width};
 use super::file::KernelFile;
 use crate::config::Roots;
 use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "pressure";
 
@@ -85,7 +85,7 @@ impl Source for Pressure {
         MetricType::Pressure
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let now = Instant::now();
         let raw = match self.read() {
             Ok(raw) => Some(raw),
@@ -102,7 +102,7 @@ impl Source for Pressure {
             (raw, Rates { width: Width::Bits64, elapsed: now.saturating_duration_since(*at) })
         });
         let body = derive(previous, raw.as_ref(), self.absent.map(Absent::reason));
-        let document = Document::new(MetricType::Pressure, &tick.timestamp, &body)?;
+        let document = Reading::new(MetricType::Pressure, tick.at, &body)?;
         self.previous = raw.map(|raw| (raw, now));
         Ok(document)
     }

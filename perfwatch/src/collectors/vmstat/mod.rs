@@ -14,7 +14,7 @@ use super::counter::{Rates, Width};
 use super::file::KernelFile;
 use crate::config::Roots;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "memory_bandwidth";
 
@@ -45,7 +45,7 @@ impl Source for Vmstat {
         MetricType::MemoryBandwidth
     }
 
-    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+    fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let now = Instant::now();
         let raw = self.parser.parse(self.file.read()?);
         let previous = self
@@ -53,7 +53,7 @@ impl Source for Vmstat {
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
         let body = derive(previous, &raw, rustix::param::page_size() as u64);
-        let document = Document::new(MetricType::MemoryBandwidth, &tick.timestamp, &body)?;
+        let document = Reading::new(MetricType::MemoryBandwidth, tick.at, &body)?;
         self.previous = Some((raw, now));
         Ok(document)
     }

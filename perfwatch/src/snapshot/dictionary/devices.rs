@@ -1,7 +1,7 @@
 //! The fields of the documents about interfaces and disks.
 
 use super::Export::{Counter, Gauge, None};
-use super::{Field, field};
+use super::{Field, Kind, field};
 
 const PERCENT: f64 = 0.01;
 const MS: f64 = 1e-3;
@@ -57,8 +57,8 @@ pub(super) const NETWORK: &[Field] = &[
         "Packets dropped instead of sent, likewise.",
         Counter("network_drops_total{direction=\"sent\"}", 1.0),
     ),
-    field("interfaces[interface=name].name", "", "Every interface, loopback included.", None),
-    field("interfaces[interface=name].state", "", "`up`, `down`, `unknown`, … (RFC 2863).", None),
+    field("interfaces[interface=name].name", "", "Every interface, loopback included.", None).of_kind(Kind::State),
+    field("interfaces[interface=name].state", "", "`up`, `down`, `unknown`, … (RFC 2863).", None).of_kind(Kind::State),
     field(
         "interfaces[interface=name].speed_mbps",
         "Mbit/s",
@@ -156,14 +156,14 @@ pub(super) const NETWORK: &[Field] = &[
 ];
 
 pub(super) const DISK: &[Field] = &[
-    field("partitions[device,mountpoint,fstype].device", "", "File systems that hold data, each once.", None),
+    field("partitions[device,mountpoint,fstype].device", "", "File systems that hold data, each once.", None).of_kind(Kind::State),
     field(
         "partitions[device,mountpoint,fstype].mountpoint",
         "",
         "Where it is mounted nearest to its root.",
         None,
-    ),
-    field("partitions[device,mountpoint,fstype].fstype", "", "Its type.", None),
+    ).of_kind(Kind::State),
+    field("partitions[device,mountpoint,fstype].fstype", "", "Its type.", None).of_kind(Kind::State),
     field(
         "partitions[device,mountpoint,fstype].total_bytes",
         "bytes",

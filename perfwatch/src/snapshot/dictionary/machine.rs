@@ -1,7 +1,7 @@
 //! The fields of the documents about CPUs and memory.
 
 use super::Export::{Counter, Gauge, None};
-use super::{Field, field};
+use super::{Field, Kind, field};
 
 const PERCENT: f64 = 0.01;
 const MHZ: f64 = 1e6;
@@ -99,7 +99,7 @@ pub(super) const CPU: &[Field] = &[
         "",
         "In the first documents of a run: when the machine and when PerfWatch started.",
         None,
-    ),
+    ).of_kind(Kind::Events),
 ];
 
 pub(super) const MEMORY: &[Field] = &[
@@ -151,7 +151,7 @@ pub(super) const MEMORY: &[Field] = &[
 ];
 
 pub(super) const MEMORY_BANDWIDTH: &[Field] = &[
-    field("available", "", "The kernel counts paging.", None),
+    field("available", "", "The kernel counts paging.", None).of_kind(Kind::State),
     field("pgpgin_per_sec", "KiB/s", "Read from block devices.", Gauge("paged_in_bytes_per_second", KIB)),
     field("pgpgout_per_sec", "KiB/s", "Written to block devices.", Gauge("paged_out_bytes_per_second", KIB)),
     field("pswpin_per_sec", "pages/s", "Read from swap.", Gauge("swap_in_pages_per_second", 1.0)),
@@ -345,8 +345,8 @@ pub(super) const PRESSURE: &[Field] = {
     const MEMORY: [Field; 8] = pressure!("memory", "memory");
     const IO: [Field; 8] = pressure!("io", "storage");
     const ALL: [Field; 26] = {
-        let mut all = [field("available", "", "The kernel tells pressure (PSI).", None); 26];
-        all[1] = field("reason", "", "Why not.", None);
+        let mut all = [field("available", "", "The kernel tells pressure (PSI).", None).of_kind(Kind::State); 26];
+        all[1] = field("reason", "", "Why not.", None).of_kind(Kind::State);
         let mut at = 0;
         while at < 8 {
             all[2 + at] = CPU[at];

@@ -13,8 +13,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path(Vec<Step>);
 
+/// A step of the way into a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
+pub enum Step {
     Name(&'static str),
     At(usize),
     EachPlace(&'static str),
@@ -66,14 +67,13 @@ impl Path {
         Some(Self(steps))
     }
 
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
     /// The label names, from left to right.
     pub fn labels(&self) -> Vec<&'static str> {
-        let labels = self.0.iter().flat_map(|step| match step {
-            Step::EachPlace(label) | Step::EachKey { label, .. } => vec![*label],
-            Step::EachObject(labels) => labels.iter().map(|(label, _)| *label).collect(),
-            Step::Name(_) | Step::At(_) => Vec::new(),
-        });
-        labels.collect()
+        self.0.iter().flat_map(Step::labels).collect()
     }
 
     /// Everything in `document` that the path leads to, `null` included. Of each list and map only the first
@@ -88,6 +88,14 @@ impl Path {
 }
 
 impl Step {
+    pub fn labels(&self) -> Vec<&'static str> {
+        match self {
+            Self::EachPlace(label) | Self::EachKey { label, .. } => vec![*label],
+            Self::EachObject(labels) => labels.iter().map(|(label, _)| *label).collect(),
+            Self::Name(_) | Self::At(_) => Vec::new(),
+        }
+    }
+
     fn into<'a>(&self, place: Place<'a>, most: usize) -> Vec<Place<'a>> {
         let labelled = |value: &'a Value, labels: &[(&'static str, String)]| Place {
             value,

@@ -1,7 +1,7 @@
 //! The fields of the documents that probes make of performance counters and eBPF programs.
 
 use super::Export::{Gauge, Interval, None};
-use super::{Export, Field, field};
+use super::{Export, Field, Kind, field};
 
 const MHZ: f64 = 1e6;
 const MS: f64 = 1e-3;
@@ -9,14 +9,14 @@ const PERCENT: f64 = 0.01;
 const US: f64 = 1e-6;
 
 pub(super) const PERF_EVENTS: &[Field] = &[
-    field("available", "", "At least one event counts.", None),
-    field("hardware_available", "", "Cycles count.", Gauge("perf_hardware_available", 1.0)),
-    field("cpu_cores", "", "The CPUs counted on: `all`, or a list.", None),
+    field("available", "", "At least one event counts.", None).of_kind(Kind::State),
+    field("hardware_available", "", "Cycles count.", Gauge("perf_hardware_available", 1.0)).of_kind(Kind::State),
+    field("cpu_cores", "", "The CPUs counted on: `all`, or a list.", None).of_kind(Kind::State),
     field("interval_ms", "ms", "Time between two readings, as configured.", None),
     field("sample_time", "s", "Since counting began.", None),
     field("elapsed_ms", "ms", "Time that the values cover.", None),
-    field("events{event}.unit", "", "`msec` of cpu-clock, `count` of all others.", None),
-    field("events{event}.error", "", "Why it does not count.", None),
+    field("events{event}.unit", "", "`msec` of cpu-clock, `count` of all others.", None).of_kind(Kind::State),
+    field("events{event}.error", "", "Why it does not count.", None).of_kind(Kind::State),
     field(
         "events.cpu-clock.value",
         "ms",
@@ -40,9 +40,9 @@ pub(super) const PERF_EVENTS: &[Field] = &[
         "",
         "The CPU's own event that stands in for one that the kernel has no generic name for here.",
         None,
-    ),
-    field("unsupported_events[#n]", "", "Events that this machine does not offer.", None),
-    field("missing_events[#n]", "", "Events that it offers and that gave no value this time.", None),
+    ).of_kind(Kind::State),
+    field("unsupported_events[#n]", "", "Events that this machine does not offer.", None).of_kind(Kind::State),
+    field("missing_events[#n]", "", "Events that it offers and that gave no value this time.", None).of_kind(Kind::State),
     field("derived.ipc", "", "Instructions per cycle.", Gauge("perf_instructions_per_cycle", 1.0)),
     field(
         "derived.branch_miss_ratio",
@@ -110,12 +110,12 @@ pub(super) const PERF_EVENTS: &[Field] = &[
         "Cycles per time that CPUs were not idle.",
         Gauge("perf_frequency_hertz", MHZ),
     ),
-    field("pmus{pmu}.cpus", "", "CPUs of one kind of core, on hybrid machines.", None),
+    field("pmus{pmu}.cpus", "", "CPUs of one kind of core, on hybrid machines.", None).of_kind(Kind::State),
     field("pmus{pmu}.events{event}.value", "", "Its events of the interval, as in `events`.", None),
-    field("pmus{pmu}.events{event}.unit", "", "As in `events`.", None),
+    field("pmus{pmu}.events{event}.unit", "", "As in `events`.", None).of_kind(Kind::State),
     field("pmus{pmu}.events{event}.running_ratio", "", "As in `events`.", None),
-    field("pmus{pmu}.events{event}.error", "", "Why this kind of core does not count it.", None),
-    field("pmus{pmu}.counted_as{event}", "", "Its own events that stand in for generic ones.", None),
+    field("pmus{pmu}.events{event}.error", "", "Why this kind of core does not count it.", None).of_kind(Kind::State),
+    field("pmus{pmu}.counted_as{event}", "", "Its own events that stand in for generic ones.", None).of_kind(Kind::State),
     field("pmus{pmu}.derived{ratio}", "", "As in `derived`.", None),
     field("per_cpu[cpu].cpu", "", "Each CPU that is counted on.", None),
     field(
@@ -148,7 +148,8 @@ macro_rules! distribution {
             field(concat!($path, ".p99_us"), "µs", "99th percentile.", None),
             field(concat!($path, ".p999_us"), "µs", "99.9th percentile.", None),
             field(concat!($path, ".max_us"), "µs", "The longest.", None),
-            field(concat!($path, ".histogram"), "ns", concat!($what, ": all of them."), $export),
+            field(concat!($path, ".histogram"), "ns", concat!($what, ": all of them."), $export)
+                .of_kind(Kind::Histogram),
         ]
     };
 }
@@ -249,8 +250,8 @@ macro_rules! usage {
                 "Written to storage, when it dirties the page cache.",
                 None,
             ),
-            field(concat!($path, ".cycles"), "", "Cycles in the interval.", None),
-            field(concat!($path, ".instructions"), "", "Instructions in the interval.", None),
+            field(concat!($path, ".cycles"), "", "Cycles in the interval.", None).of_kind(Kind::Interval),
+            field(concat!($path, ".instructions"), "", "Instructions in the interval.", None).of_kind(Kind::Interval),
             field(concat!($path, ".ipc"), "", "Instructions per cycle.", None),
             field(
                 concat!($path, ".llc_mpki"),
@@ -289,7 +290,8 @@ macro_rules! operation {
             ),
             field(concat!($path, ".size.mean_bytes"), "bytes", "Mean size.", None),
             field(concat!($path, ".size.max_bytes"), "bytes", "The largest.", None),
-            field(concat!($path, ".size.histogram"), "bytes", "Sizes: all of them.", None),
+            field(concat!($path, ".size.histogram"), "bytes", "Sizes: all of them.", None)
+                .of_kind(Kind::Histogram),
         ]
     };
 }
@@ -414,12 +416,12 @@ pub(super) const PROCESSES: &[Field] = &joined::<75>(&[
             "The processes with the most CPU time, then those with the most storage traffic.",
             None,
         ),
-        field("top[pid].comm", "", "Its name.", None),
-        field("top[pid].user", "", "Its user.", None),
-        field("top[pid].uid", "", "Its user's number.", None),
-        field("top[pid].cgroup", "", "The cgroup of its busiest thread.", None),
+        field("top[pid].comm", "", "Its name.", None).of_kind(Kind::State),
+        field("top[pid].user", "", "Its user.", None).of_kind(Kind::State),
+        field("top[pid].uid", "", "Its user's number.", None).of_kind(Kind::State),
+        field("top[pid].cgroup", "", "The cgroup of its busiest thread.", None).of_kind(Kind::State),
         field("top[pid].threads", "", "Its threads that were active.", None),
-        field("top[pid].exited", "", "It has ended.", None),
+        field("top[pid].exited", "", "It has ended.", None).of_kind(Kind::State),
         field("top[pid].rss_bytes", "bytes", "Its memory.", None),
     ],
     &usage!("top[pid]"),
@@ -437,5 +439,5 @@ pub(super) const PROCESSES: &[Field] = &joined::<75>(&[
         "",
         "What happened: processes killed for want of memory, cgroups held back by their limit.",
         None,
-    )],
+    ).of_kind(Kind::Events)],
 ]);

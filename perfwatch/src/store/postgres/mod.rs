@@ -4,16 +4,15 @@
 //! extensions accept them.
 
 mod access;
-mod arrivals;
-mod history;
+mod chunks;
+mod documents;
 mod partitions;
-mod retention;
 mod settings;
 mod users;
+mod views;
 
 use std::collections::HashSet;
 use std::str::FromStr;
-use std::sync::atomic::AtomicI64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,15 +22,11 @@ use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
-use super::minutes::Minutes;
+use super::chunks::{Batch, Chunk, ChunkStore, Document, Tiers, Wanted};
 use super::policy::{ArchivePolicy, Extent};
-use super::query::plan::{Coverage, Question, Segment};
-use super::roller::Computed;
-use super::rollup::accumulator::Accumulator;
-use super::rollup::{Stale, Tier, TierRow};
-use super::shapes::Shapes;
-use super::{Engine, Result, Row, Store, StoreError, User, micros};
-use crate::snapshot::MetricType;
+use super::settings::SettingsStore;
+use super::users::AccountStore;
+use super::{Engine, Result, Store, StoreError, User};
 
 /// A statement that takes longer is given up by the server.
 const STATEMENT_TIMEOUT: &str = "30s";
@@ -46,24 +41,19 @@ const SET_UP_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct PostgresStore {
-    host: String,
     /// Connects when needed; [`Self::ready`] is the way to it.
     pool: PgPool,
     /// Set once the tables are up to date.
     set_up: OnceCell<()>,
     /// When the last attempt to set up failed, and why.
     refused: Mutex<Option<(Instant, StoreError)>>,
-    /// The next mark of staleness; unlike any before it, also in earlier runs.
-    generation: AtomicI64,
-    minutes: Minutes,
-    shapes: Shapes,
     /// Days whose partition is known to exist.
     days: Mutex<HashSet<time::Date>>,
 }
 
 impl PostgresStore {
     /// A server that does not answer yet is no error: the store is usable as soon as it does.
-    pub(super) async fn open(url: &str, host: &str) -> Result<Self> {
+    pub(super) async fn open(url: &str) -> Result<Self> {
         // SQLAlchemy names its driver in the scheme.
         let url = url.replacen("+asyncpg://", "://", 1);
         let options = PgConnectOptions::from_str(&url)?
@@ -89,13 +79,9 @@ impl PostgresStore {
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options);
         let store = Self {
-            host: host.to_owned(),
             pool,
             set_up: OnceCell::new(),
             refused: Mutex::default(),
-            generation: AtomicI64::new(micros(OffsetDateTime::now_utc())),
-            minutes: Minutes::default(),
-            shapes: Shapes::default(),
             days: Mutex::default(),
         };
         match store.prepare(OffsetDateTime::now_utc()).await {
@@ -139,7 +125,7 @@ async fn set_up(pool: PgPool) -> Result<()> {
         )));
     }
     sqlx::migrate!("../migrations/postgres").run(&pool).await?;
-    Ok(())
+    views::make(&pool).await
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -167,11 +153,10 @@ impl Store for PostgresStore {
         // A server that hangs must not keep us from ending.
         let _ = tokio::time::timeout(Duration::from_millis(500), self.pool.close()).await;
     }
+}
 
-    async fn prepare(&self, now: OffsetDateTime) -> Result<()> {
-        partitions::make_ahead(self, now).await
-    }
-
+#[async_trait]
+impl AccountStore for PostgresStore {
     async fn user_by_name(&self, username: &str) -> Result<Option<User>> {
         users::by_name(self.ready().await?, username).await
     }
@@ -203,77 +188,61 @@ impl Store for PostgresStore {
     async fn is_token_revoked(&self, token_id: &str) -> Result<bool> {
         users::is_token_revoked(self.ready().await?, token_id).await
     }
+}
 
-    async fn append(&self, rows: &[Row]) -> Result<()> {
-        history::append(self, rows).await
+#[async_trait]
+impl ChunkStore for PostgresStore {
+    async fn prepare(&self, now: OffsetDateTime) -> Result<()> {
+        partitions::make_ahead(self, now).await
     }
 
-    async fn coverage(&self, from: i64, to: i64) -> Result<Coverage> {
-        let mut connection = self.ready().await?.acquire().await?;
-        history::coverage(&mut connection, &self.host, from, to).await
+    async fn introduce(&self, host: &str, name: &str) -> Result<()> {
+        chunks::introduce(self.ready().await?, host, name).await
     }
 
-    async fn ask(&self, question: &Question) -> Result<(Vec<Segment>, Vec<(usize, TierRow)>)> {
-        history::ask(self, question).await
+    async fn hosts(&self) -> Result<Vec<(String, String)>> {
+        chunks::hosts(self.ready().await?).await
     }
 
-    async fn read(
-        &self,
-        metric_type: MetricType,
-        segments: &[Segment],
-        limit: usize,
-    ) -> Result<Vec<(usize, TierRow)>> {
-        let mut connection = self.ready().await?.acquire().await?;
-        history::read(&mut connection, &self.host, metric_type, segments, limit).await
+    async fn commit(&self, host: &str, batch: &Batch) -> Result<()> {
+        let mut transaction = self.ready().await?.begin().await?;
+        chunks::commit(&mut transaction, host, batch).await?;
+        settings::put(&mut transaction, &batch.settings).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
-    async fn scan(
-        &self,
-        tier: Tier,
-        metric_type: MetricType,
-        from: i64,
-        to: i64,
-        limit: usize,
-    ) -> Result<Vec<TierRow>> {
-        history::scan(self, tier, metric_type, from, to, limit).await
+    async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
+        chunks::find(self.ready().await?, host, wanted, limit).await
     }
 
-    fn shapes(&self) -> &Shapes {
-        &self.shapes
+    async fn tiers(&self, host: &str) -> Result<Tiers> {
+        chunks::tiers(self.ready().await?, host).await
     }
 
-    async fn shape(&self, key: i64) -> Result<Option<String>> {
-        history::shape(self, key).await
+    async fn remove_before(&self, host: &str, tier: i64, before: i64) -> Result<u64> {
+        chunks::remove_before(self, host, tier, before).await
     }
 
-    async fn put_shape(&self, key: i64, leaves: &str) -> Result<()> {
-        history::put_shape(self, key, leaves).await
+    async fn extent(&self, host: &str) -> Result<Extent> {
+        chunks::extent(self, host).await
     }
 
-    async fn stale(&self, tier: Tier, from: i64, to: i64, limit: usize) -> Result<Vec<Stale>> {
-        history::stale(self, tier, from, to, limit).await
+    fn wants_documents(&self) -> bool {
+        true
     }
 
-    async fn minute(&self, bucket: i64) -> Result<Option<Vec<(MetricType, Accumulator)>>> {
-        history::minute(self, bucket).await
+    async fn put_documents(&self, host: &str, documents: &[Document]) -> Result<()> {
+        documents::put(self, host, documents).await
     }
 
-    async fn put_rollups(&self, tier: Tier, computed: &[Computed]) -> Result<usize> {
-        history::put_rollups(self, tier, computed).await
+    async fn remove_documents(&self, host: &str, before: i64) -> Result<u64> {
+        documents::remove_before(self, host, before).await
     }
+}
 
-    async fn remove_before(&self, tier: Tier, before: i64, replaced: bool) -> Result<u64> {
-        retention::remove_before(self, tier, before, replaced).await
-    }
-
-    async fn adopt(&self, tier: Tier, metric_type: MetricType, rows: &[TierRow]) -> Result<()> {
-        history::adopt(self, tier, metric_type, rows).await
-    }
-
-    async fn adopt_removed(&self, tier: Tier, before: i64) -> Result<()> {
-        history::adopt_removed(self, tier, before).await
-    }
-
+#[async_trait]
+impl SettingsStore for PostgresStore {
     async fn archive_policy(&self) -> Result<ArchivePolicy> {
         let pool = self.ready().await?;
         settings::archive_policy(pool, pool).await
@@ -285,10 +254,6 @@ impl Store for PostgresStore {
 
     async fn record_archive_run(&self, at: OffsetDateTime) -> Result<()> {
         settings::record_archive_run(self.ready().await?, at).await
-    }
-
-    async fn extent(&self) -> Result<Extent> {
-        retention::extent(self).await
     }
 
     async fn config(&self, key: &str) -> Result<Option<String>> {

@@ -5,7 +5,7 @@ use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 
 use super::{PostgresStore, lock};
-use crate::store::{Result, Row, StoreError};
+use crate::store::{Result, StoreError};
 
 /// Days whose partition is made before they begin.
 const AHEAD: i64 = 3;
@@ -20,11 +20,10 @@ pub(super) async fn make_ahead(store: &PostgresStore, now: OffsetDateTime) -> Re
     Ok(())
 }
 
-/// Makes the partitions that rows need and that were not made ahead: late data, or a clock that was set.
-pub(super) async fn make_for(store: &PostgresStore, rows: &[Row]) -> Result<()> {
+/// Makes the partitions that were not made ahead: for late data, or a clock that was set.
+pub(super) async fn make_for(store: &PostgresStore, days: impl Iterator<Item = Date>) -> Result<()> {
     let mut last = None;
-    for row in rows {
-        let day = row.timestamp.to_offset(time::UtcOffset::UTC).date();
+    for day in days {
         if last != Some(day) {
             make(store, day).await?;
             last = Some(day);

@@ -8,4 +8,4 @@ use crate::store::Result;
 use crate::store::policy::{ArchivePolicy, DownsampleInterval};
 use crate::store::settings::sql::settings_statements;
 
-settings_statements!(PgPool, PgRow, to: std::convert::identity, from: std::convert::identity);
+settings_statements!(PgPool, sqlx::Postgres, PgRow, to: std::convert::identity, from: std::convert::identity);

@@ -4,13 +4,25 @@
 /// Defines an engine's functions on `config` and `archive_policies`. `$to` turns a time into what the engine binds,
 /// `$from` back.
 macro_rules! settings_statements {
-    ($pool:ty, $row:ty, to: $to:expr, from: $from:expr) => {
+    ($pool:ty, $engine:ty, $row:ty, to: $to:expr, from: $from:expr) => {
         pub(super) async fn config(pool: &$pool, key: &str) -> Result<Option<String>> {
             Ok(sqlx::query_scalar("SELECT value FROM config WHERE key = $1").bind(key).fetch_optional(pool).await?)
         }
 
         pub(super) async fn set_config(pool: &$pool, values: &[(&str, String)]) -> Result<()> {
+            let values: Vec<(String, String)> =
+                values.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
             let mut transaction = pool.begin().await?;
+            put(&mut transaction, &values).await?;
+            transaction.commit().await?;
+            Ok(())
+        }
+
+        /// Stores settings with whatever else a transaction does.
+        pub(super) async fn put(
+            transaction: &mut sqlx::Transaction<'_, $engine>,
+            values: &[(String, String)],
+        ) -> Result<()> {
             for (key, value) in values {
                 sqlx::query(
                     "INSERT INTO config (key, value, updated_at) VALUES ($1, $2, $3)
@@ -19,10 +31,9 @@ macro_rules! settings_statements {
                 .bind(key)
                 .bind(value)
                 .bind($to(OffsetDateTime::now_utc()))
-                .execute(&mut *transaction)
+                .execute(&mut **transaction)
                 .await?;
             }
-            transaction.commit().await?;
             Ok(())
         }
 

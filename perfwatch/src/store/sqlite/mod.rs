@@ -4,15 +4,12 @@
 //! holds the file anyway.
 
 mod access;
-mod history;
+mod chunks;
 mod opening;
-mod packing;
-mod retention;
 mod settings;
 mod users;
 
 use std::str::FromStr;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,32 +20,23 @@ use sqlx::sqlite::{
 };
 use time::OffsetDateTime;
 
-use super::minutes::Minutes;
+use super::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
 use super::policy::{ArchivePolicy, Extent};
-use super::query::plan::Coverage;
-use super::roller::Computed;
-use super::rollup::accumulator::Accumulator;
-use super::rollup::{Stale, Tier, TierRow};
-use super::shapes::Shapes;
-use super::{Engine, Result, Row, Store, StoreError, User, micros};
-use crate::snapshot::MetricType;
+use super::settings::SettingsStore;
+use super::users::AccountStore;
+use super::{Engine, Result, Store, StoreError, User};
 
 #[derive(Debug)]
 pub(super) struct SqliteStore {
-    host: String,
     write: SqlitePool,
     read: SqlitePool,
-    /// The next mark of staleness; unlike any before it, also in earlier runs.
-    generation: AtomicI64,
-    minutes: Minutes,
-    shapes: Shapes,
 }
 
 impl SqliteStore {
-    pub(super) async fn open(url: &str, host: &str) -> Result<Self> {
+    pub(super) async fn open(url: &str) -> Result<Self> {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
-            // Documents have up to 10 kB: in pages of 8 kB a quarter of the file stays empty.
+            // Chunks have some tens of kB.
             .page_size(16384)
             // Space freed by retention goes back to the file system in small steps.
             .auto_vacuum(SqliteAutoVacuum::Incremental)
@@ -84,15 +72,7 @@ impl SqliteStore {
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.pragma("query_only", "on"));
-        let generation = AtomicI64::new(micros(OffsetDateTime::now_utc()));
-        Ok(Self {
-            host: host.to_owned(),
-            write,
-            read,
-            generation,
-            minutes: Minutes::default(),
-            shapes: Shapes::default(),
-        })
+        Ok(Self { write, read })
     }
 }
 
@@ -111,7 +91,10 @@ impl Store for SqliteStore {
         self.read.close().await;
         self.write.close().await;
     }
+}
 
+#[async_trait]
+impl AccountStore for SqliteStore {
     async fn user_by_name(&self, username: &str) -> Result<Option<User>> {
         users::by_name(&self.read, username).await
     }
@@ -143,62 +126,45 @@ impl Store for SqliteStore {
     async fn is_token_revoked(&self, token_id: &str) -> Result<bool> {
         users::is_token_revoked(&self.read, token_id).await
     }
+}
 
-    async fn append(&self, rows: &[Row]) -> Result<()> {
-        history::append(self, rows).await
+#[async_trait]
+impl ChunkStore for SqliteStore {
+    async fn introduce(&self, host: &str, name: &str) -> Result<()> {
+        chunks::introduce(&self.write, host, name).await
     }
 
-    async fn coverage(&self, from: i64, to: i64) -> Result<Coverage> {
-        history::coverage(self, from, to).await
+    async fn hosts(&self) -> Result<Vec<(String, String)>> {
+        chunks::hosts(&self.read).await
     }
 
-    async fn scan(
-        &self,
-        tier: Tier,
-        metric_type: MetricType,
-        from: i64,
-        to: i64,
-        limit: usize,
-    ) -> Result<Vec<TierRow>> {
-        history::scan(self, tier, metric_type, from, to, limit).await
+    async fn commit(&self, host: &str, batch: &Batch) -> Result<()> {
+        let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
+        chunks::commit(&mut transaction, host, batch).await?;
+        settings::put(&mut transaction, &batch.settings).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
-    fn shapes(&self) -> &Shapes {
-        &self.shapes
+    async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
+        chunks::find(&self.read, host, wanted, limit).await
     }
 
-    async fn shape(&self, key: i64) -> Result<Option<String>> {
-        history::shape(self, key).await
+    async fn tiers(&self, host: &str) -> Result<Tiers> {
+        chunks::tiers(&self.read, host).await
     }
 
-    async fn put_shape(&self, key: i64, leaves: &str) -> Result<()> {
-        history::put_shape(self, key, leaves).await
+    async fn remove_before(&self, host: &str, tier: i64, before: i64) -> Result<u64> {
+        chunks::remove_before(self, host, tier, before).await
     }
 
-    async fn stale(&self, tier: Tier, from: i64, to: i64, limit: usize) -> Result<Vec<Stale>> {
-        history::stale(self, tier, from, to, limit).await
+    async fn extent(&self, host: &str) -> Result<Extent> {
+        chunks::extent(self, host).await
     }
+}
 
-    async fn minute(&self, bucket: i64) -> Result<Option<Vec<(MetricType, Accumulator)>>> {
-        history::minute(self, bucket).await
-    }
-
-    async fn put_rollups(&self, tier: Tier, computed: &[Computed]) -> Result<usize> {
-        history::put_rollups(self, tier, computed).await
-    }
-
-    async fn remove_before(&self, tier: Tier, before: i64, replaced: bool) -> Result<u64> {
-        retention::remove_before(self, tier, before, replaced).await
-    }
-
-    async fn adopt(&self, tier: Tier, metric_type: MetricType, rows: &[TierRow]) -> Result<()> {
-        history::adopt(self, tier, metric_type, rows).await
-    }
-
-    async fn adopt_removed(&self, tier: Tier, before: i64) -> Result<()> {
-        history::adopt_removed(self, tier, before).await
-    }
-
+#[async_trait]
+impl SettingsStore for SqliteStore {
     async fn archive_policy(&self) -> Result<ArchivePolicy> {
         settings::archive_policy(&self.read, &self.write).await
     }
@@ -209,10 +175,6 @@ impl Store for SqliteStore {
 
     async fn record_archive_run(&self, at: OffsetDateTime) -> Result<()> {
         settings::record_archive_run(&self.write, at).await
-    }
-
-    async fn extent(&self) -> Result<Extent> {
-        retention::extent(self).await
     }
 
     async fn config(&self, key: &str) -> Result<Option<String>> {

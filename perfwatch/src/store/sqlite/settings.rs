@@ -8,4 +8,4 @@ use crate::store::policy::{ArchivePolicy, DownsampleInterval};
 use crate::store::settings::sql::settings_statements;
 use crate::store::{Result, from_micros, micros};
 
-settings_statements!(SqlitePool, SqliteRow, to: micros, from: from_micros);
+settings_statements!(SqlitePool, sqlx::Sqlite, SqliteRow, to: micros, from: from_micros);

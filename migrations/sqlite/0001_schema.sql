@@ -1,0 +1,111 @@
+-- Times are microseconds since 1970-01-01 UTC: exact, ordered, six bytes.
+
+CREATE TABLE users (
+    id               INTEGER PRIMARY KEY,
+    username         TEXT    NOT NULL UNIQUE,
+    password_hash    TEXT    NOT NULL,
+    role             TEXT    NOT NULL,
+    token_generation INTEGER NOT NULL DEFAULT 0,
+    created_at       INTEGER NOT NULL,
+    last_login       INTEGER
+);
+
+CREATE TABLE revoked_tokens (
+    token_id   TEXT    PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE config (
+    key        TEXT    PRIMARY KEY,
+    value      TEXT    NOT NULL,
+    updated_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE archive_policies (
+    id                       INTEGER PRIMARY KEY,
+    retention_days           INTEGER NOT NULL,
+    archive_enabled          INTEGER NOT NULL,
+    downsample_after_days    INTEGER NOT NULL,
+    downsample_interval      TEXT    NOT NULL,
+    cleanup_enabled          INTEGER NOT NULL,
+    cleanup_interval_minutes INTEGER NOT NULL,
+    last_archive_run         INTEGER,
+    created_at               INTEGER NOT NULL,
+    updated_at               INTEGER NOT NULL
+);
+
+-- Tokens for scripts: only a hash is kept. `scopes` is a comma-separated list of read, metrics.
+CREATE TABLE api_tokens (
+    id         INTEGER PRIMARY KEY,
+    user_id    INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name       TEXT    NOT NULL,
+    scopes     TEXT    NOT NULL,
+    token_hash TEXT    NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    last_used  INTEGER
+);
+CREATE INDEX idx_api_tokens_user ON api_tokens (user_id);
+
+-- Failed logins of the last minute, so that a restart gives a guesser no new attempts. Names are hashed: people type
+-- passwords into the wrong field.
+CREATE TABLE login_failures (
+    user_hash TEXT    NOT NULL,
+    address   TEXT    NOT NULL,
+    familiar  INTEGER NOT NULL,
+    at        INTEGER NOT NULL
+);
+CREATE INDEX idx_login_failures_at ON login_failures (at);
+
+-- Which user has logged in from which address lately.
+CREATE TABLE familiar_logins (
+    user_hash TEXT    NOT NULL,
+    address   TEXT    NOT NULL,
+    at        INTEGER NOT NULL,
+    PRIMARY KEY (user_hash, address)
+) WITHOUT ROWID;
+
+CREATE TABLE audit_log (
+    id       INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    username TEXT    NOT NULL,
+    address  TEXT    NOT NULL,
+    action   TEXT    NOT NULL,
+    detail   TEXT    NOT NULL
+);
+CREATE INDEX idx_audit_action ON audit_log (action, id);
+
+-- Machines that have stored something here: an id that stays, and the name a machine had last.
+CREATE TABLE hosts (
+    id   TEXT PRIMARY KEY,
+    name TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- History: readings (tier 0) and their rollups (seconds of a bucket), some time of one metric type each. Times are
+-- microseconds since 1970; what is in `data` is PerfWatch's own (see perfwatch/src/history/chunk).
+CREATE TABLE chunks (
+    host        TEXT    NOT NULL,
+    metric_type TEXT    NOT NULL,
+    tier        INTEGER NOT NULL,
+    start       INTEGER NOT NULL,
+    ends        INTEGER NOT NULL,
+    data        BLOB    NOT NULL,
+    PRIMARY KEY (host, metric_type, tier, start)
+);
+
+-- Hours and days of a tier that lack what arrived in a finer one.
+CREATE TABLE stale_tiers (
+    host       TEXT    NOT NULL,
+    tier       INTEGER NOT NULL,
+    start      INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    PRIMARY KEY (host, tier, start)
+) WITHOUT ROWID;
+
+-- Up to when retention has left a tier to coarser ones.
+CREATE TABLE removed_tiers (
+    host   TEXT    NOT NULL,
+    tier   INTEGER NOT NULL,
+    before INTEGER NOT NULL,
+    PRIMARY KEY (host, tier)
+) WITHOUT ROWID;

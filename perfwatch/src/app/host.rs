@@ -1,0 +1,87 @@
+//! Which machine this is: an id that stays, and the name it has now.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+
+const FILE: &str = "host-id";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Host {
+    pub(super) id: String,
+    pub(super) name: String,
+}
+
+/// The id is what the configuration says; else it is made of the observed machine's `/etc/machine-id`, which is not for
+/// others to see (machine-id(5)) and so only hashed; else of nothing, once, and kept in the data directory.
+pub(super) fn this(config: &Config) -> Result<Host> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let id = match &config.storage.host_id {
+        Some(id) => id.clone(),
+        None => match of_machine(&config.roots.rootfs) {
+            Some(id) => id,
+            None => kept(&config.storage.data_dir).context("cannot keep the id of this host")?,
+        },
+    };
+    Ok(Host { id, name })
+}
+
+fn of_machine(root: &Path) -> Option<String> {
+    let id = std::fs::read_to_string(root.join("etc/machine-id")).ok()?;
+    let id = id.trim();
+    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+        .then(|| hex(&Sha256::digest(format!("perfwatch host {id}"))))
+}
+
+fn kept(data_dir: &Path) -> Result<String> {
+    let path = data_dir.join(FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    }
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).context("no randomness")?;
+    let id = hex(&random);
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    std::io::Write::write_all(&mut file, id.as_bytes())?;
+    Ok(id)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_made_once_where_the_machine_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(of_machine(dir.path()), None);
+        let id = kept(dir.path()).unwrap();
+        assert_eq!(id.len(), 32);
+        assert_eq!(kept(dir.path()).unwrap(), id);
+    }
+
+    #[test]
+    fn a_machine_s_own_id_is_used_and_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        let machine_id = "0123456789abcdef0123456789abcdef";
+        std::fs::write(dir.path().join("etc/machine-id"), format!("{machine_id}\n")).unwrap();
+        let id = of_machine(dir.path()).unwrap();
+        assert_ne!(id, machine_id);
+        assert_eq!(of_machine(dir.path()), Some(id));
+        std::fs::write(dir.path().join("etc/machine-id"), "uninitialized\n").unwrap();
+        assert_eq!(of_machine(dir.path()), None);
+    }
+}

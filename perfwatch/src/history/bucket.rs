@@ -1,0 +1,441 @@
+//! What many readings of one type add up to: numbers to an average with the least and the greatest, histograms to one,
+//! states to the time spent in each, events to a list of all.
+//!
+//! Adding readings one by one, or adding up the sums of any parts of them, gives the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::snapshot::dictionary::Kind;
+use crate::snapshot::histogram::Histogram;
+use crate::snapshot::json::{self, Selection, Tables};
+use crate::snapshot::layout::{Layout, TableLayout};
+use crate::snapshot::value::{Key, Value};
+use crate::snapshot::{MetricType, Reading, rfc3339};
+
+use super::{from_micros, micros};
+
+/// Things kept of a table; of those that come and go without end the ones that did most.
+const MOST_THINGS: usize = 4096;
+const MOST_COMING_AND_GOING: usize = 100;
+/// States of one place that are told apart.
+const MOST_STATES: usize = 16;
+/// Bytes of events that a bucket keeps.
+const MOST_EVENTS: usize = 256 << 10;
+
+/// A number over the readings that had it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stat {
+    pub sum: f64,
+    pub min: f64,
+    pub max: f64,
+    pub count: u64,
+}
+
+impl Stat {
+    pub const fn one(value: f64) -> Self {
+        Self { sum: value, min: value, max: value, count: 1 }
+    }
+
+    pub const fn merge(&mut self, other: &Self) {
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+    }
+
+    /// Exact where every value was the same, whatever rounding the sum went through.
+    pub fn average(&self) -> f64 {
+        if self.min == self.max { self.min } else { self.sum / self.count as f64 }
+    }
+}
+
+/// What stands at one place of a bucket.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Cell {
+    #[default]
+    Absent,
+    Null,
+    Present,
+    Number(Stat),
+    Histogram(Arc<Histogram>),
+    /// Texts, yes or no, and in how many readings they stood here; the first to come is first.
+    States(Vec<(Value, u64)>),
+    /// The inside of a JSON list, in time order.
+    Events(Arc<str>),
+}
+
+impl Cell {
+    fn of(value: &Value, kind: Kind) -> Self {
+        match value {
+            Value::Absent => Self::Absent,
+            Value::Null => Self::Null,
+            Value::Present => Self::Present,
+            Value::Histogram(histogram) => Self::Histogram(Arc::clone(histogram)),
+            Value::Json(list) if kind == Kind::Events => match list.strip_prefix('[') {
+                Some(inside) => Self::Events(inside.trim_end_matches(']').into()),
+                None => Self::States(vec![(value.clone(), 1)]),
+            },
+            Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) if kind != Kind::State => {
+                Self::Number(Stat::one(value.as_f64().unwrap_or_default()))
+            }
+            _ => Self::States(vec![(value.clone(), 1)]),
+        }
+    }
+
+    /// How much it tells: of two kinds the one that tells more stays.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Absent => 0,
+            Self::Null => 1,
+            Self::Present => 2,
+            Self::States(_) => 3,
+            Self::Number(_) => 4,
+            Self::Events(_) => 5,
+            Self::Histogram(_) => 6,
+        }
+    }
+
+    fn merge(&mut self, later: &Self) {
+        match (&mut *self, later) {
+            (Self::Number(a), Self::Number(b)) => a.merge(b),
+            (Self::Histogram(a), Self::Histogram(b)) => {
+                // Where the units differ the first stays.
+                let _ = Arc::make_mut(a).merge(b);
+            }
+            (Self::States(a), Self::States(b)) => {
+                for (state, count) in b {
+                    match a.iter().position(|(known, _)| known == state) {
+                        Some(known) => a[known].1 += count,
+                        None if a.len() < MOST_STATES => a.push((state.clone(), *count)),
+                        None => {}
+                    }
+                }
+            }
+            (Self::Events(a), Self::Events(b)) if !b.is_empty() => {
+                if a.is_empty() {
+                    *a = Arc::clone(b);
+                } else if a.len() + b.len() <= MOST_EVENTS {
+                    *a = format!("{a},{b}").into();
+                }
+            }
+            (mine, later) if later.rank() > mine.rank() => *mine = later.clone(),
+            _ => {}
+        }
+    }
+}
+
+/// The sums of one table.
+#[derive(Debug, Clone, Default)]
+pub struct BucketTable {
+    keys: Vec<Key>,
+    index: HashMap<Key, usize>,
+    /// Row by row, all columns of the layout.
+    cells: Vec<Cell>,
+}
+
+/// The sums of one type's readings over some time.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    metric_type: MetricType,
+    /// Readings.
+    pub(super) samples: u64,
+    /// Those that failed, and why the last of them did.
+    pub(super) failed: u64,
+    pub(super) error: Option<Arc<str>>,
+    /// Time of the first reading, µs.
+    pub(super) first_at: i64,
+    tables: Vec<BucketTable>,
+}
+
+impl Bucket {
+    pub fn new(metric_type: MetricType) -> Self {
+        let tables = Layout::of(metric_type).tables.iter().map(|_| BucketTable::default()).collect();
+        Self { metric_type, samples: 0, failed: 0, error: None, first_at: i64::MAX, tables }
+    }
+
+    pub fn metric_type(&self) -> MetricType {
+        self.metric_type
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.samples == 0
+    }
+
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Readings of a source that failed.
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// Time of the first reading, µs.
+    pub fn first_at(&self) -> i64 {
+        self.first_at
+    }
+
+    pub fn keys_of(&self, table: usize) -> &[Key] {
+        &self.tables[table].keys
+    }
+
+    pub fn row(&self, table: usize, row: usize) -> &[Cell] {
+        let width = self.width(table);
+        &self.tables[table].cells[row * width..(row + 1) * width]
+    }
+
+    /// The sums of a number that the document itself has, by its name.
+    pub fn stat(&self, name: &str) -> Option<&Stat> {
+        let column = Layout::of(self.metric_type).tables[0].column(name)?;
+        match self.tables[0].cells.get(column)? {
+            Cell::Number(stat) => Some(stat),
+            _ => None,
+        }
+    }
+
+    /// The sums of a number that a thing of a table has.
+    pub fn stat_of(&self, table: &str, key: &[crate::snapshot::value::Label], name: &str) -> Option<&Stat> {
+        let layout = Layout::of(self.metric_type);
+        let table = layout.tables.iter().position(|of| of.path == table)?;
+        let row = *self.tables[table].index.get(key)?;
+        match &self.row(table, row)[layout.tables[table].column(name)?] {
+            Cell::Number(stat) => Some(stat),
+            _ => None,
+        }
+    }
+
+    fn width(&self, table: usize) -> usize {
+        Layout::of(self.metric_type).tables[table].columns.len()
+    }
+
+    fn layout(&self) -> &'static Layout {
+        Layout::of(self.metric_type)
+    }
+
+    /// Adds a reading. Readings come in any order, but events and the first of several states stay in that of their coming.
+    pub fn add(&mut self, reading: &Reading) {
+        debug_assert_eq!(self.metric_type, reading.metric_type);
+        self.samples += 1;
+        self.first_at = self.first_at.min(micros(reading.at));
+        if let Some(error) = &reading.error {
+            self.failed += 1;
+            self.error = Some(Arc::clone(error));
+            return;
+        }
+        let layout = self.layout();
+        for (at, given) in reading.tables().iter().enumerate() {
+            let table = &layout.tables[at];
+            let width = table.columns.len();
+            for (row, key) in given.keys.iter().enumerate() {
+                let values = &given.values[row * width..(row + 1) * width];
+                let cells = self.tables[at].cells_of(row, key, width);
+                for ((cell, column), value) in cells.iter_mut().zip(&table.columns).zip(values) {
+                    match (&mut *cell, value) {
+                        (Cell::Number(stat), Value::Float(n)) => stat.merge(&Stat::one(*n)),
+                        (Cell::Number(stat), Value::Unsigned(n)) => stat.merge(&Stat::one(*n as f64)),
+                        (Cell::Present, Value::Present)
+                        | (Cell::Null, Value::Null)
+                        | (_, Value::Absent) => {}
+                        (cell, value) => cell.merge(&Cell::of(value, column.kind)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the sums of other readings.
+    pub fn merge(&mut self, later: &Self) {
+        self.samples += later.samples;
+        self.failed += later.failed;
+        self.first_at = self.first_at.min(later.first_at);
+        if later.error.is_some() {
+            self.error.clone_from(&later.error);
+        }
+        for (at, given) in later.tables.iter().enumerate() {
+            let width = self.width(at);
+            for (row, key) in given.keys.iter().enumerate() {
+                let cells = self.tables[at].cells_of(row, key, width);
+                for (cell, later) in cells.iter_mut().zip(&given.cells[row * width..]) {
+                    cell.merge(later);
+                }
+            }
+        }
+    }
+
+    /// Adds a row as it was stored.
+    pub(super) fn restore(&mut self, table: usize, key: &Key, cells: impl Iterator<Item = Cell>) {
+        let of = &mut self.tables[table];
+        if !of.index.contains_key(key) {
+            of.index.insert(key.clone(), of.keys.len());
+            of.keys.push(key.clone());
+            of.cells.extend(cells);
+        }
+    }
+
+    /// Keeps of tables whose things come and go without end those that did most.
+    pub fn bound(&mut self) {
+        for (at, layout) in self.layout().tables.iter().enumerate() {
+            let most = if comes_and_goes(layout) { MOST_COMING_AND_GOING } else { MOST_THINGS };
+            if self.tables[at].keys.len() > most {
+                self.tables[at].keep_heaviest(layout, most);
+            }
+        }
+    }
+
+    /// The numbers of a bucket that is kept for long, without the noise of their sums: what has few decimals has few in
+    /// the sum as well.
+    pub fn write_json(&self, selection: &Selection, show: Show, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.push(b'{');
+        if selection.is_all() && show == Show::Average {
+            out.extend_from_slice(br#""_timestamp":""#);
+            out.extend_from_slice(rfc3339(from_micros(self.first_at)).as_bytes());
+            out.extend_from_slice(br#"","_error":"#);
+            match &self.error {
+                Some(error) if self.failed == self.samples => json::write_string(error, out),
+                _ => out.extend_from_slice(b"null"),
+            }
+        }
+        let head = out.len();
+        json::write_members(self.layout(), &Shown { bucket: self, show }, selection, out);
+        if head == start + 1 && out.get(head) == Some(&b',') {
+            out.remove(head);
+        }
+        out.push(b'}');
+    }
+}
+
+/// Whether a table's things are there for minutes and not for days.
+fn comes_and_goes(layout: &TableLayout) -> bool {
+    layout.labels.first().is_some_and(|label| matches!(*label, "pid" | "cgroup"))
+}
+
+impl BucketTable {
+    /// The cells of a thing that mostly stands in the same row as before.
+    fn cells_of(&mut self, row: usize, key: &Key, width: usize) -> &mut [Cell] {
+        let row = if self.keys.get(row).is_some_and(|known| known == key) {
+            row
+        } else {
+            match self.index.get(key) {
+                Some(row) => *row,
+                None => {
+                    let row = self.keys.len();
+                    self.keys.push(key.clone());
+                    self.index.insert(key.clone(), row);
+                    self.cells.resize(self.cells.len() + width, Cell::Absent);
+                    row
+                }
+            }
+        };
+        &mut self.cells[row * width..(row + 1) * width]
+    }
+
+    fn keep_heaviest(&mut self, layout: &TableLayout, most: usize) {
+        let width = layout.columns.len();
+        let weighed = layout.column("cpu_percent");
+        let weight = |row: usize| {
+            let cells = &self.cells[row * width..(row + 1) * width];
+            let stat = |cell: &Cell| match cell {
+                Cell::Number(stat) => Some(*stat),
+                _ => None,
+            };
+            match weighed {
+                Some(column) => stat(&cells[column]).map_or(0.0, |stat| stat.sum),
+                None => cells.iter().find_map(stat).map_or(0.0, |stat| stat.count as f64),
+            }
+        };
+        let mut rows: Vec<(f64, usize)> = (0..self.keys.len()).map(|row| (weight(row), row)).collect();
+        rows.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        rows.truncate(most);
+        rows.sort_by_key(|(_, row)| *row);
+        let mut kept = Self::default();
+        for (_, row) in rows {
+            kept.index.insert(self.keys[row].clone(), kept.keys.len());
+            kept.keys.push(self.keys[row].clone());
+            kept.cells.extend_from_slice(&self.cells[row * width..(row + 1) * width]);
+        }
+        *self = kept;
+    }
+}
+
+/// What is written of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Everything, numbers as averages.
+    Average,
+    /// Numbers only.
+    Min,
+    Max,
+}
+
+struct Shown<'a> {
+    bucket: &'a Bucket,
+    show: Show,
+}
+
+impl Tables for Shown<'_> {
+    fn keys(&self, table: usize) -> &[Key] {
+        &self.bucket.tables[table].keys
+    }
+
+    fn gate(&self, table: usize, row: usize, column: usize) -> Value {
+        match &self.bucket.row(table, row)[column] {
+            Cell::Absent => Value::Absent,
+            Cell::States(states) => longest(states).cloned().unwrap_or_default(),
+            Cell::Null => Value::Null,
+            _ => Value::Present,
+        }
+    }
+
+    fn write(&self, table: usize, row: usize, column: usize, out: &mut Vec<u8>) -> bool {
+        let cells = self.bucket.row(table, row);
+        match &cells[column] {
+            Cell::Number(stat) => match self.show {
+                Show::Average => {
+                    // A quantile of all values, not the mean of some quantiles.
+                    let derived = self.bucket.layout().tables[table].columns[column].derived;
+                    if let Some(derived) = derived
+                        && let Cell::Histogram(histogram) = &cells[derived.histogram]
+                    {
+                        return json::write_value(&derived.statistic.of(histogram), out);
+                    }
+                    json::write_number(stat.average(), out);
+                }
+                Show::Min => json::write_number(stat.min, out),
+                Show::Max => json::write_number(stat.max, out),
+            },
+            _ if self.show != Show::Average => return false,
+            Cell::Absent => return false,
+            Cell::Null | Cell::Present => out.extend_from_slice(b"null"),
+            Cell::Histogram(histogram) => {
+                return json::write_value(&Value::Histogram(Arc::clone(histogram)), out);
+            }
+            Cell::States(states) => {
+                return longest(states).is_some_and(|state| json::write_value(state, out));
+            }
+            Cell::Events(inside) => {
+                out.push(b'[');
+                out.extend_from_slice(inside.as_bytes());
+                out.push(b']');
+            }
+        }
+        true
+    }
+
+    fn extra(&self, table: usize, row: usize) -> Option<&str> {
+        match self.bucket.row(table, row).last() {
+            Some(Cell::States(states)) => match longest(states) {
+                Some(Value::Json(text)) => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// The state of most of the time; of several the first to come.
+pub fn longest(states: &[(Value, u64)]) -> Option<&Value> {
+    let most = states.iter().map(|(_, count)| *count).max()?;
+    states.iter().find(|(_, count)| *count == most).map(|(state, _)| state)
+}

@@ -1,0 +1,13 @@
+//! Chunks: how readings and their rollups are kept, column by column.
+
+mod bytes;
+mod frame;
+mod histograms;
+mod numbers;
+mod raw;
+mod rolled;
+
+pub use raw::Block;
+pub use rolled::{decode_buckets, encode_buckets};
+pub(super) use bytes::{Bytes, put_count, put_str, put_varint, unzigzag, zigzag};
+pub(super) use numbers::{scaled, unscaled};

@@ -1,0 +1,274 @@
+//! Sequences of numbers in few bytes: differences as varints where there are few, the pco codec where there are many.
+
+use pco::ChunkConfig;
+use pco::wrapped::{FileCompressor, FileDecompressor};
+
+use super::bytes::{Bytes, put_varint, unzigzag, zigzag};
+use crate::history::Damaged;
+
+const EMPTY: u8 = 0;
+const CONSTANT: u8 = 1;
+const DIFFERENCES: u8 = 2;
+const PCO: u8 = 3;
+/// Floats: as integers of a power of ten, of which the exponent follows.
+const DECIMAL: u8 = 4;
+const CONSTANT_FLOAT: u8 = 5;
+const PCO_FLOAT: u8 = 6;
+const PLAIN_FLOAT: u8 = 7;
+
+/// Fewer numbers are not worth what pco says about them.
+const FEW: usize = 12;
+/// Beyond this, trying harder costs more than it saves.
+const LEVEL: usize = 6;
+/// Documents round to at most so many decimals.
+const DECIMALS: u32 = 6;
+const POWERS: [f64; DECIMALS as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+
+pub(in crate::history) fn put_integers(numbers: &[u64], out: &mut Vec<u8>) {
+    let Some(first) = numbers.first() else { return out.push(EMPTY) };
+    if numbers.iter().all(|n| n == first) {
+        out.push(CONSTANT);
+        return put_varint(*first, out);
+    }
+    let start = out.len();
+    out.push(DIFFERENCES);
+    let mut before = 0u64;
+    for &n in numbers {
+        put_varint(zigzag(n.wrapping_sub(before).cast_signed()), out);
+        before = n;
+    }
+    if numbers.len() >= FEW
+        && let Some(packed) = pack(numbers)
+        && packed.len() < out.len() - start - 1
+    {
+        out.truncate(start);
+        out.push(PCO);
+        out.extend_from_slice(&packed);
+    }
+}
+
+pub(in crate::history) fn take_integers(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<u64>, Damaged> {
+    match bytes.byte()? {
+        EMPTY if count == 0 => Ok(Vec::new()),
+        CONSTANT => Ok(vec![bytes.varint()?; count]),
+        DIFFERENCES => {
+            let mut before = 0u64;
+            let next = || {
+                before = before.wrapping_add(unzigzag(bytes.varint()?).cast_unsigned());
+                Ok(before)
+            };
+            std::iter::repeat_with(next).take(count).collect()
+        }
+        PCO => unpack(bytes, count),
+        _ => Err(Damaged("unknown kind of integers")),
+    }
+}
+
+pub(in crate::history) fn put_signed(numbers: impl Iterator<Item = i64>, out: &mut Vec<u8>) {
+    // The order of signed numbers, so that differences stay small.
+    let shifted: Vec<u64> = numbers.map(|n| n.cast_unsigned() ^ 1 << 63).collect();
+    match shifted.first() {
+        Some(first) if shifted.iter().all(|n| n == first) => {
+            out.push(CONSTANT);
+            put_varint(zigzag((first ^ 1 << 63).cast_signed()), out);
+        }
+        _ => {
+            let base: Vec<u64> = shifted;
+            put_shifted(&base, out);
+        }
+    }
+}
+
+fn put_shifted(numbers: &[u64], out: &mut Vec<u8>) {
+    if numbers.is_empty() {
+        return out.push(EMPTY);
+    }
+    let start = out.len();
+    out.push(DIFFERENCES);
+    let mut before = 1u64 << 63;
+    for &n in numbers {
+        put_varint(zigzag(n.wrapping_sub(before).cast_signed()), out);
+        before = n;
+    }
+    if numbers.len() >= FEW
+        && let Some(packed) = pack(numbers)
+        && packed.len() < out.len() - start - 1
+    {
+        out.truncate(start);
+        out.push(PCO);
+        out.extend_from_slice(&packed);
+    }
+}
+
+pub(in crate::history) fn take_signed(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<i64>, Damaged> {
+    match bytes.byte()? {
+        EMPTY if count == 0 => Ok(Vec::new()),
+        CONSTANT => Ok(vec![unzigzag(bytes.varint()?); count]),
+        DIFFERENCES => {
+            let mut before = 0i64;
+            let next = || {
+                before = before.wrapping_add(unzigzag(bytes.varint()?));
+                Ok(before)
+            };
+            std::iter::repeat_with(next).take(count).collect()
+        }
+        PCO => Ok(unpack::<u64>(bytes, count)?.into_iter().map(|n| (n ^ 1 << 63).cast_signed()).collect()),
+        _ => Err(Damaged("unknown kind of integers")),
+    }
+}
+
+/// The fewest decimals that all of `numbers` have, if they have so few.
+pub(in crate::history) fn decimals(numbers: impl Iterator<Item = f64> + Clone) -> Option<u32> {
+    let mut digits = 0u32;
+    for n in numbers {
+        while !has_decimals(n, digits) {
+            digits += 1;
+            if digits > DECIMALS {
+                return None;
+            }
+        }
+    }
+    Some(digits)
+}
+
+fn has_decimals(n: f64, digits: u32) -> bool {
+    scaled(n, digits).is_some()
+}
+
+/// The integer that a number is of a power of ten, if exactly that number comes back.
+pub(in crate::history) fn scaled(n: f64, digits: u32) -> Option<i64> {
+    let power = POWERS[digits as usize];
+    let integer = (n * power).round();
+    // −0 would come back as 0.
+    let same = integer.abs() < 9.0e15 && (integer / power).to_bits() == n.to_bits();
+    same.then_some(integer as i64)
+}
+
+pub(in crate::history) fn unscaled(integer: i64, digits: u32) -> f64 {
+    integer as f64 / POWERS[digits as usize]
+}
+
+pub(in crate::history) fn put_floats(numbers: &[f64], out: &mut Vec<u8>) {
+    let Some(first) = numbers.first() else { return out.push(EMPTY) };
+    if let Some(digits) = decimals(numbers.iter().copied()) {
+        out.extend_from_slice(&[DECIMAL, digits as u8]);
+        return put_signed(numbers.iter().map(|n| scaled(*n, digits).unwrap_or_default()), out);
+    }
+    if numbers.iter().all(|n| n.to_bits() == first.to_bits()) {
+        out.push(CONSTANT_FLOAT);
+        return out.extend_from_slice(&first.to_le_bytes());
+    }
+    match (numbers.len() >= FEW).then(|| pack(numbers)).flatten() {
+        Some(packed) => {
+            out.push(PCO_FLOAT);
+            out.extend_from_slice(&packed);
+        }
+        None => {
+            out.push(PLAIN_FLOAT);
+            numbers.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+        }
+    }
+}
+
+pub(in crate::history) fn take_floats(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<f64>, Damaged> {
+    match bytes.byte()? {
+        EMPTY if count == 0 => Ok(Vec::new()),
+        DECIMAL => {
+            let digits = u32::from(bytes.byte()?);
+            if digits > DECIMALS {
+                return Err(Damaged("too many decimals"));
+            }
+            Ok(take_signed(bytes, count)?.into_iter().map(|n| unscaled(n, digits)).collect())
+        }
+        CONSTANT_FLOAT => Ok(vec![f64::from_le_bytes(bytes.array()?); count]),
+        PCO_FLOAT => unpack(bytes, count),
+        PLAIN_FLOAT => {
+            std::iter::repeat_with(|| bytes.array().map(f64::from_le_bytes)).take(count).collect()
+        }
+        _ => Err(Damaged("unknown kind of floats")),
+    }
+}
+
+fn pack<T: pco::data_types::Number>(numbers: &[T]) -> Option<Vec<u8>> {
+    let config = ChunkConfig::default().with_compression_level(LEVEL);
+    let file = FileCompressor::default();
+    let mut chunk = file.chunk_compressor(numbers, &config).ok()?;
+    // pco divides what is very long into pages; nothing here is so long.
+    if chunk.n_per_page().len() != 1 {
+        return None;
+    }
+    let mut packed = Vec::new();
+    file.write_header(&mut packed).ok()?;
+    chunk.write_meta(&mut packed).ok()?;
+    chunk.write_page(0, &mut packed).ok()?;
+    Some(packed)
+}
+
+fn unpack<T: pco::data_types::Number + Default>(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<T>, Damaged> {
+    let damaged = |_| Damaged("numbers that pco does not read");
+    let (file, rest) = FileDecompressor::new(bytes.rest()).map_err(damaged)?;
+    let (mut chunk, rest) = file.chunk_decompressor::<T, _>(rest).map_err(damaged)?;
+    let mut page = chunk.page_decompressor(rest, count).map_err(damaged)?;
+    let mut numbers = vec![T::default(); count];
+    let progress = page.read(&mut numbers).map_err(damaged)?;
+    if progress.n_processed != count {
+        return Err(Damaged("fewer numbers than it claims"));
+    }
+    *bytes = Bytes::new(page.into_src());
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read<T>(put: impl Fn(&mut Vec<u8>), take: impl Fn(&mut Bytes<'_>) -> Result<T, Damaged>) -> T {
+        let mut out = Vec::new();
+        put(&mut out);
+        out.push(0xa5);
+        let mut bytes = Bytes::new(&out);
+        let taken = take(&mut bytes).unwrap();
+        assert_eq!(bytes.rest(), [0xa5], "nothing more or less is read");
+        taken
+    }
+
+    proptest! {
+        #[test]
+        fn integers_come_back(numbers: Vec<u64>, small in proptest::collection::vec(1000u64..1100, 0..200)) {
+            for numbers in [&numbers, &small] {
+                let got = read(|out| put_integers(numbers, out), |bytes| take_integers(bytes, numbers.len()));
+                prop_assert_eq!(&got, numbers);
+            }
+        }
+
+        #[test]
+        fn signed_integers_come_back(numbers: Vec<i64>) {
+            let got = read(
+                |out| put_signed(numbers.iter().copied(), out),
+                |bytes| take_signed(bytes, numbers.len()),
+            );
+            prop_assert_eq!(got, numbers);
+        }
+
+        #[test]
+        fn floats_come_back_to_the_bit(
+            numbers: Vec<f64>, rounded in proptest::collection::vec((-100_000i32..100_000).prop_map(f64::from), 0..99),
+        ) {
+            let rounded: Vec<f64> = rounded.iter().map(|n| n / 100.0).collect();
+            for numbers in [&numbers, &rounded] {
+                let got = read(|out| put_floats(numbers, out), |bytes| take_floats(bytes, numbers.len()));
+                let bits = |numbers: &[f64]| numbers.iter().map(|n| n.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&got), bits(numbers));
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), count in 0usize..300) {
+            let _ = take_integers(&mut Bytes::new(&bytes), count);
+            let _ = take_signed(&mut Bytes::new(&bytes), count);
+            let _ = take_floats(&mut Bytes::new(&bytes), count);
+        }
+    }
+}

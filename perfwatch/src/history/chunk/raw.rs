@@ -1,0 +1,442 @@
+//! Readings of one metric type, one after another, column by column: as memory holds the newest, and as a chunk of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+
+use super::bytes::{Bytes, put_count};
+use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
+use super::histograms::{put_histograms, take_histograms};
+use super::numbers::{put_floats, put_integers, put_signed, take_floats, take_integers, take_signed};
+use crate::history::{Damaged, from_micros, micros};
+use crate::snapshot::histogram::Histogram;
+use crate::snapshot::json::Selection;
+use crate::snapshot::layout::Layout;
+use crate::snapshot::value::Value;
+use crate::snapshot::{MetricType, Reading, Table};
+
+/// What stands at a place.
+mod tag {
+    pub const ABSENT: u8 = 0;
+    pub const NULL: u8 = 1;
+    pub const PRESENT: u8 = 2;
+    pub const NO: u8 = 3;
+    pub const YES: u8 = 4;
+    pub const UNSIGNED: u8 = 5;
+    pub const SIGNED: u8 = 6;
+    pub const FLOAT: u8 = 7;
+    pub const TEXT: u8 = 8;
+    pub const HISTOGRAM: u8 = 9;
+    pub const JSON: u8 = 10;
+    /// It follows from a histogram in the same row.
+    pub const DERIVED: u8 = 11;
+    /// Not a value: the tags of a column follow as runs.
+    pub const RUNS: u8 = 255;
+}
+
+/// Readings of one type in time order.
+#[derive(Debug, Clone)]
+pub struct Block {
+    metric_type: MetricType,
+    times: Vec<i64>,
+    errors: Vec<Option<Arc<str>>>,
+    /// As the layout has them.
+    tables: Vec<BlockTable>,
+}
+
+#[derive(Debug, Clone)]
+struct BlockTable {
+    members: Members,
+    /// The first row of each time, and the number of all rows.
+    rows: Vec<usize>,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Column {
+    tags: Vec<u8>,
+    /// A number's bits, or the place of an object among those of the column.
+    bits: Vec<u64>,
+    objects: Option<Box<Objects>>,
+    /// It was not asked for.
+    unread: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Objects {
+    texts: Vec<Arc<str>>,
+    known: HashMap<Arc<str>, u64>,
+    histograms: Vec<Arc<Histogram>>,
+}
+
+impl Block {
+    pub fn new(metric_type: MetricType) -> Self {
+        let table = |table: &crate::snapshot::layout::TableLayout| BlockTable {
+            members: Members::default(),
+            rows: vec![0],
+            columns: table.columns.iter().map(|_| Column::default()).collect(),
+        };
+        let tables = Layout::of(metric_type).tables.iter().map(table).collect();
+        Self { metric_type, times: Vec::new(), errors: Vec::new(), tables }
+    }
+
+    pub fn metric_type(&self) -> MetricType {
+        self.metric_type
+    }
+
+    /// µs since the epoch, ascending.
+    pub fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// Adds a reading that is later than all before it; false where it is not.
+    pub fn push(&mut self, reading: &Reading) -> bool {
+        let at = micros(reading.at);
+        if self.times.last().is_some_and(|last| *last >= at) {
+            return false;
+        }
+        self.times.push(at);
+        self.errors.push(reading.error.clone());
+        let layout = reading.layout();
+        for (at, table) in self.tables.iter_mut().enumerate() {
+            let columns = &layout.tables[at].columns;
+            let Some(given) = reading.tables().get(at) else {
+                table.members.push(&Arc::default());
+                table.rows.push(table.rows.last().copied().unwrap_or_default());
+                continue;
+            };
+            table.members.push(&given.keys);
+            for row in given.values.chunks_exact(columns.len()) {
+                for ((column, layout), value) in table.columns.iter_mut().zip(columns).zip(row) {
+                    let follows = layout.derived.is_some_and(|derived| {
+                        matches!(row[derived.histogram], Value::Histogram(_)) && !matches!(value, Value::Absent)
+                    });
+                    if follows {
+                        column.push_plain(tag::DERIVED, 0);
+                    } else {
+                        column.push(value);
+                    }
+                }
+            }
+            table.rows.push(table.rows.last().copied().unwrap_or_default() + given.keys.len());
+        }
+        true
+    }
+
+    /// One reading, with nothing but the columns that were read.
+    pub fn reading(&self, time: usize) -> Reading {
+        let at = from_micros(self.times[time]);
+        if let Some(error) = &self.errors[time] {
+            return Reading::from_tables(self.metric_type, at, Some(Arc::clone(error)), Vec::new());
+        }
+        let layout = Layout::of(self.metric_type);
+        let tables = self.tables.iter().zip(&layout.tables).map(|(table, layout)| {
+            let rows = table.rows[time]..table.rows[time + 1];
+            if rows.is_empty() {
+                return Table::default();
+            }
+            let mut values = Vec::with_capacity(rows.len() * table.columns.len());
+            for row in rows {
+                let start = values.len();
+                values.extend(table.columns.iter().map(|column| column.value(row)));
+                for (at, column) in layout.columns.iter().enumerate() {
+                    if let Some(derived) = column.derived
+                        && table.columns[at].tags.get(row) == Some(&tag::DERIVED)
+                        && let Value::Histogram(histogram) = &values[start + derived.histogram]
+                    {
+                        values[start + at] = derived.statistic.of(histogram);
+                    }
+                }
+            }
+            Table { keys: Arc::clone(table.members.keys(time)), values }
+        });
+        Reading::from_tables(self.metric_type, at, None, tables.collect())
+    }
+
+    pub fn readings(&self) -> impl Iterator<Item = Reading> {
+        (0..self.times.len()).map(|time| self.reading(time))
+    }
+
+    /// All of both, the readings of `self` where both have one.
+    pub fn union(&self, other: &Self) -> Self {
+        let mut all = Self::new(self.metric_type);
+        let (mut a, mut b) = (0, 0);
+        loop {
+            let (left, right) = (self.times.get(a), other.times.get(b));
+            let from_left = match (left, right) {
+                (Some(left), Some(right)) => {
+                    b += usize::from(left == right);
+                    left <= right
+                }
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => return all,
+            };
+            let reading = if from_left { self.reading(a) } else { other.reading(b) };
+            if from_left {
+                a += 1;
+            } else {
+                b += 1;
+            }
+            all.push(&reading);
+        }
+    }
+
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let column = |column: &Column| column.tags.len() * 9;
+        self.tables.iter().flat_map(|table| &table.columns).map(column).sum()
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let layout = Layout::of(self.metric_type);
+        let mut notes = Vec::new();
+        put_errors(&self.errors, &mut notes);
+        let mut writer = FrameWriter::new(self.metric_type, 0, &self.times, &notes, self.tables.len());
+        for (table, layout) in self.tables.iter().zip(&layout.tables) {
+            let order = table.members.by_thing();
+            writer.table(&layout.path, &table.members, layout.columns.len());
+            for (column, layout) in table.columns.iter().zip(&layout.columns) {
+                writer.column(&layout.name, |out| column.encode(order.as_deref(), out));
+            }
+        }
+        writer.finish()
+    }
+
+    /// Reads the columns that a selection needs; what a histogram tells needs the histogram.
+    pub fn decode(chunk: &[u8], selection: &Selection) -> Result<Self, Damaged> {
+        let frame = Frame::read(chunk)?;
+        if frame.tier != 0 {
+            return Err(Damaged("it holds rollups"));
+        }
+        let layout = Layout::of(frame.metric_type);
+        let mut block = Self::new(frame.metric_type);
+        block.errors = take_errors(&mut Bytes::new(&frame.notes), frame.times.len())?;
+        for (at, (table, layout)) in block.tables.iter_mut().zip(&layout.tables).enumerate() {
+            let Some(stored) = frame.tables.iter().find(|stored| stored.path == layout.path) else {
+                // A table that came with a later version: it had nothing.
+                frame.times.iter().for_each(|_| table.members.push(&Arc::default()));
+                table.rows = vec![0; frame.times.len() + 1];
+                continue;
+            };
+            table.members = stored.members.clone();
+            table.rows = table.members.rows();
+            let rows = table.rows.last().copied().unwrap_or_default();
+            let order = table.members.by_thing();
+            let needed = |column: usize| {
+                selection.needs(at, column)
+                    || layout.columns.iter().enumerate().any(|(other, of)| {
+                        of.derived.is_some_and(|derived| derived.histogram == column) && selection.needs(at, other)
+                    })
+            };
+            for (at, (column, layout)) in table.columns.iter_mut().zip(&layout.columns).enumerate() {
+                *column = match frame.column(stored, &layout.name)? {
+                    Some(mut bytes) if needed(at) => Column::decode(&mut bytes, rows, order.as_deref())?,
+                    Some(_) => Column { unread: true, ..Column::default() },
+                    None => Column { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Column::default() },
+                };
+            }
+        }
+        block.times = frame.times;
+        Ok(block)
+    }
+}
+
+fn put_errors(errors: &[Option<Arc<str>>], out: &mut Vec<u8>) {
+    let failed: Vec<u64> =
+        (0u64..).zip(errors).filter(|(_, error)| error.is_some()).map(|(at, _)| at).collect();
+    put_count(failed.len(), out);
+    put_integers(&failed, out);
+    put_texts(errors.iter().flatten(), out);
+}
+
+fn take_errors(bytes: &mut Bytes<'_>, times: usize) -> Result<Vec<Option<Arc<str>>>, Damaged> {
+    let count = bytes.count(times)?;
+    let failed = take_integers(bytes, count)?;
+    let texts = take_texts(bytes, count)?;
+    let mut errors = vec![None; times];
+    for (at, text) in failed.into_iter().zip(texts) {
+        let place = errors.get_mut(at as usize).ok_or(Damaged("an error at no time"))?;
+        *place = Some(text);
+    }
+    Ok(errors)
+}
+
+impl Column {
+    fn push(&mut self, value: &Value) {
+        let (tag, bits) = match value {
+            Value::Absent => (tag::ABSENT, 0),
+            Value::Null => (tag::NULL, 0),
+            Value::Present => (tag::PRESENT, 0),
+            Value::Bool(false) => (tag::NO, 0),
+            Value::Bool(true) => (tag::YES, 0),
+            Value::Unsigned(n) => (tag::UNSIGNED, *n),
+            Value::Signed(n) => (tag::SIGNED, n.cast_unsigned()),
+            Value::Float(n) => (tag::FLOAT, n.to_bits()),
+            Value::Text(text) => (tag::TEXT, self.text(text)),
+            Value::Json(text) => (tag::JSON, self.text(text)),
+            Value::Histogram(histogram) => {
+                let histograms = &mut self.objects.get_or_insert_default().histograms;
+                histograms.push(Arc::clone(histogram));
+                (tag::HISTOGRAM, histograms.len() as u64 - 1)
+            }
+        };
+        self.push_plain(tag, bits);
+    }
+
+    fn push_plain(&mut self, tag: u8, bits: u64) {
+        self.tags.push(tag);
+        self.bits.push(bits);
+    }
+
+    fn text(&mut self, text: &Arc<str>) -> u64 {
+        let Objects { texts, known, .. } = &mut **self.objects.get_or_insert_default();
+        if let Some(number) = known.get(text) {
+            return *number;
+        }
+        let number = texts.len() as u64;
+        texts.push(Arc::clone(text));
+        known.insert(Arc::clone(text), number);
+        number
+    }
+
+    fn value(&self, row: usize) -> Value {
+        if self.unread {
+            return Value::Absent;
+        }
+        let bits = self.bits[row];
+        let text = || self.objects.as_ref().and_then(|objects| objects.texts.get(bits as usize)).cloned();
+        match self.tags[row] {
+            tag::NULL => Value::Null,
+            tag::PRESENT => Value::Present,
+            tag::NO => Value::Bool(false),
+            tag::YES => Value::Bool(true),
+            tag::UNSIGNED => Value::Unsigned(bits),
+            tag::SIGNED => Value::Signed(bits.cast_signed()),
+            tag::FLOAT => Value::Float(f64::from_bits(bits)),
+            tag::TEXT => text().map_or(Value::Null, Value::Text),
+            tag::JSON => text().map_or(Value::Null, Value::Json),
+            tag::HISTOGRAM => {
+                let of = self.objects.as_ref().and_then(|objects| objects.histograms.get(bits as usize));
+                of.cloned().map_or(Value::Null, Value::Histogram)
+            }
+            _ => Value::Absent,
+        }
+    }
+
+    fn encode(&self, order: Option<&[u32]>, out: &mut Vec<u8>) {
+        let rows = self.tags.len();
+        let place = |row: usize| order.map_or(row, |order| order[row] as usize);
+        put_runs((0..rows).map(|row| self.tags[place(row)]), out);
+        let bits = |wanted: u8| {
+            (0..rows).map(place).filter(move |row| self.tags[*row] == wanted).map(|row| self.bits[row])
+        };
+        let has = |wanted: u8| self.tags.contains(&wanted);
+        if has(tag::UNSIGNED) {
+            put_integers(&bits(tag::UNSIGNED).collect::<Vec<_>>(), out);
+        }
+        if has(tag::SIGNED) {
+            put_signed(bits(tag::SIGNED).map(u64::cast_signed), out);
+        }
+        if has(tag::FLOAT) {
+            put_floats(&bits(tag::FLOAT).map(f64::from_bits).collect::<Vec<_>>(), out);
+        }
+        let Some(objects) = &self.objects else { return };
+        for of in [tag::TEXT, tag::JSON] {
+            if has(of) {
+                put_texts(bits(of).map(|text| &objects.texts[text as usize]), out);
+            }
+        }
+        if has(tag::HISTOGRAM) {
+            let histograms: Vec<&Histogram> =
+                bits(tag::HISTOGRAM).map(|at| &*objects.histograms[at as usize]).collect();
+            put_histograms(histograms.iter().copied(), out);
+        }
+    }
+
+    fn decode(bytes: &mut Bytes<'_>, rows: usize, order: Option<&[u32]>) -> Result<Self, Damaged> {
+        let ordered = take_runs(bytes, rows)?;
+        let mut column = Self { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Self::default() };
+        let place = |row: usize| order.map_or(row, |order| order[row] as usize);
+        let count = |wanted: u8| ordered.iter().filter(|tag| **tag == wanted).count();
+        for (row, tag) in ordered.iter().enumerate() {
+            column.tags[place(row)] = *tag;
+        }
+        let mut fill = |wanted: u8, numbers: &mut dyn Iterator<Item = u64>| {
+            for (row, _) in ordered.iter().enumerate().filter(|(_, tag)| **tag == wanted) {
+                column.bits[place(row)] = numbers.next().unwrap_or_default();
+            }
+        };
+        let of = count(tag::UNSIGNED);
+        if of > 0 {
+            fill(tag::UNSIGNED, &mut take_integers(bytes, of)?.into_iter());
+        }
+        let of = count(tag::SIGNED);
+        if of > 0 {
+            fill(tag::SIGNED, &mut take_signed(bytes, of)?.into_iter().map(i64::cast_unsigned));
+        }
+        let of = count(tag::FLOAT);
+        if of > 0 {
+            fill(tag::FLOAT, &mut take_floats(bytes, of)?.into_iter().map(f64::to_bits));
+        }
+        let mut objects = Objects::default();
+        for wanted in [tag::TEXT, tag::JSON] {
+            let of = count(wanted);
+            if of > 0 {
+                let before = objects.texts.len() as u64;
+                objects.texts.extend(take_texts(bytes, of)?);
+                fill(wanted, &mut (before..));
+            }
+        }
+        let of = count(tag::HISTOGRAM);
+        if of > 0 {
+            objects.histograms = take_histograms(bytes, of)?;
+            fill(tag::HISTOGRAM, &mut (0..));
+        }
+        if !objects.texts.is_empty() || !objects.histograms.is_empty() {
+            column.objects = Some(Box::new(objects));
+        }
+        Ok(column)
+    }
+}
+
+/// Bytes that stay the same for long.
+pub(super) fn put_runs(bytes: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
+    let mut runs: Vec<(u8, u64)> = Vec::new();
+    for byte in bytes {
+        match runs.last_mut() {
+            Some((of, length)) if *of == byte => *length += 1,
+            _ => runs.push((byte, 1)),
+        }
+    }
+    match &runs[..] {
+        [] => out.push(tag::ABSENT),
+        [(only, _)] => out.push(*only),
+        _ => {
+            out.push(tag::RUNS);
+            put_count(runs.len(), out);
+            runs.iter().for_each(|(of, _)| out.push(*of));
+            put_integers(&runs.iter().map(|(_, length)| *length).collect::<Vec<_>>(), out);
+        }
+    }
+}
+
+pub(super) fn take_runs(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<u8>, Damaged> {
+    let first = bytes.byte()?;
+    if first != tag::RUNS {
+        return Ok(vec![first; count]);
+    }
+    let runs = bytes.count(bytes.rest().len())?;
+    let of = bytes.take(runs)?;
+    let mut all = Vec::with_capacity(count);
+    for (of, length) in of.iter().zip(take_integers(bytes, runs)?) {
+        let length = usize::try_from(length).ok().filter(|n| *n <= count - all.len());
+        all.resize(all.len() + length.ok_or(Damaged("too many values"))?, *of);
+    }
+    if all.len() == count { Ok(all) } else { Err(Damaged("too few values")) }
+}
+

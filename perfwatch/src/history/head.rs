@@ -1,0 +1,256 @@
+//! The newest readings, in memory: those that are not a chunk yet, and chunks of the last minutes.
+//!
+//! Live charts begin with what is here, and a question reads it behind what the store has.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+use super::chunk::Block;
+use super::tier::floor;
+use super::{Damaged, micros};
+use crate::snapshot::{MetricType, Reading, Snapshot};
+use crate::store::chunks::Chunk;
+
+/// Readings of a slot, about: more pack better, and take more memory before they are packed.
+const READINGS: i64 = 60;
+/// The lengths that a slot may have: whole minutes, so that each minute is in one chunk.
+const SLOTS: [i64; 6] = [60, 120, 300, 600, 1800, 3600];
+/// Bytes of chunks that are kept after they were stored: a quarter of an hour of a large machine.
+const KEPT_BYTES: usize = 3 << 20;
+
+/// A slot that is over: its chunks, one of each type.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    pub chunks: Arc<[Chunk]>,
+    /// Snapshots in it.
+    pub snapshots: u64,
+}
+
+impl Sealed {
+    /// Time of the first reading, µs.
+    pub fn from(&self) -> i64 {
+        self.chunks.iter().map(|chunk| chunk.start).min().unwrap_or(i64::MAX)
+    }
+
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.data.len()).sum()
+    }
+
+    fn chunk(&self, metric_type: MetricType) -> Option<&Chunk> {
+        self.chunks.iter().find(|chunk| chunk.metric_type == metric_type)
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Head(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The slot that is being filled; empty before its first reading.
+    open: Vec<Block>,
+    snapshots: u64,
+    /// Start and end of the slot, µs.
+    slot: (i64, i64),
+    newest: Option<i64>,
+    /// Not stored yet, oldest first.
+    pending: VecDeque<Sealed>,
+    /// Stored, oldest first.
+    stored: VecDeque<Sealed>,
+}
+
+/// Where a reading that was handed over is now.
+#[derive(Debug)]
+pub enum Pushed {
+    /// In the open slot.
+    Held,
+    /// The slot before was over and is to be stored.
+    Sealed(Sealed),
+    /// It is not later than the one before: the clock was set back, and it is not kept.
+    Refused,
+}
+
+impl Head {
+    /// Adds a snapshot; `interval` µs is about how far snapshots are apart.
+    pub fn push(&self, snapshot: &Snapshot, interval: i64) -> Pushed {
+        let at = micros(snapshot.timestamp);
+        let mut state = self.state();
+        if state.newest.is_some_and(|newest| newest >= at) {
+            return Pushed::Refused;
+        }
+        let sealed = if state.snapshots > 0 && at >= state.slot.1 { state.seal() } else { None };
+        if state.snapshots == 0 {
+            let width = SLOTS.into_iter().map(|seconds| seconds * 1_000_000);
+            let width = width.clone().find(|width| *width >= READINGS * interval).unwrap_or(3_600_000_000);
+            let start = floor(at, width);
+            state.slot = (start, start + width);
+            if state.open.is_empty() {
+                state.open = MetricType::ALL.into_iter().map(Block::new).collect();
+            }
+        }
+        state.newest = Some(at);
+        state.snapshots += 1;
+        for reading in &snapshot.readings {
+            state.open[reading.metric_type as usize].push(reading);
+        }
+        sealed.map_or(Pushed::Held, Pushed::Sealed)
+    }
+
+    /// Ends the open slot, if there is anything in it.
+    pub fn seal(&self) -> Option<Sealed> {
+        self.state().seal()
+    }
+
+    /// What waits longest was stored.
+    pub fn stored(&self) {
+        let mut state = self.state();
+        if let Some(sealed) = state.pending.pop_front() {
+            state.keep(sealed);
+        }
+    }
+
+    /// What waits longest is left to the disk.
+    pub fn let_go(&self) {
+        self.state().pending.pop_front();
+    }
+
+    /// What waits longest to be stored.
+    pub fn oldest_pending(&self) -> Option<Sealed> {
+        self.state().pending.front().cloned()
+    }
+
+    /// All that waits to be stored, oldest first.
+    pub fn all_pending(&self) -> Vec<Sealed> {
+        self.state().pending.iter().cloned().collect()
+    }
+
+    /// Times of the oldest and the newest snapshot that are not stored.
+    pub fn ends(&self) -> Option<(OffsetDateTime, OffsetDateTime)> {
+        let state = self.state();
+        let first_pending = state.pending.front().map(Sealed::from);
+        let first_open = state.open.iter().filter_map(|block| block.times().first().copied()).min();
+        let oldest = first_pending.or(first_open)?;
+        Some((super::from_micros(oldest), super::from_micros(state.newest?)))
+    }
+
+    /// Slots that are over and not stored.
+    pub fn pending(&self) -> usize {
+        self.state().pending.len()
+    }
+
+    /// Puts before everything what an earlier run stored last.
+    pub fn restore(&self, past: Vec<Sealed>) {
+        let mut state = self.state();
+        for sealed in past.into_iter().rev() {
+            state.stored.push_front(sealed);
+        }
+        state.bound();
+    }
+
+    /// A type's readings that are not stored yet: chunks, the readings of the open slot, and when the first of them was
+    /// taken; `i64::MAX` where all are stored.
+    pub fn unstored(&self, metric_type: MetricType, from: i64, to: i64) -> Unstored {
+        let state = self.state();
+        let pending: Vec<&Sealed> = state.pending.iter().collect();
+        let open = state.open.get(metric_type as usize).filter(|block| !block.is_empty());
+        let first_open = open.and_then(|block| block.times().first().copied());
+        let first = pending.first().map(|sealed| sealed.from()).into_iter().chain(first_open).min();
+        let chunks = pending.iter().filter_map(|sealed| sealed.chunk(metric_type)).cloned().collect();
+        let readings = open.map_or_else(Vec::new, |block| {
+            let start = block.times().partition_point(|at| *at < from);
+            let end = block.times().partition_point(|at| *at < to);
+            (start..end.max(start)).map(|time| block.reading(time)).collect()
+        });
+        Unstored { first: first.unwrap_or(i64::MAX), chunks, readings }
+    }
+
+    /// The snapshots of the last time that memory has, newest `count` of them, oldest first.
+    pub fn recent(&self, count: usize) -> Vec<Snapshot> {
+        let (sealed, open) = {
+            let state = self.state();
+            let sealed: Vec<Sealed> = state.stored.iter().chain(&state.pending).cloned().collect();
+            (sealed, state.open.clone())
+        };
+        let mut all: VecDeque<Snapshot> = assemble(open.iter()).into();
+        for sealed in sealed.iter().rev() {
+            if all.len() >= count {
+                break;
+            }
+            let blocks: Result<Vec<Block>, Damaged> =
+                sealed.chunks.iter().map(|chunk| Block::decode(&chunk.data, everything(chunk))).collect();
+            // What was made here is not damaged.
+            let Ok(blocks) = blocks else { continue };
+            for snapshot in assemble(blocks.iter()).into_iter().rev() {
+                all.push_front(snapshot);
+            }
+        }
+        let surplus = all.len().saturating_sub(count);
+        all.drain(..surplus);
+        all.into()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What [`Head::unstored`] tells.
+#[derive(Debug)]
+pub struct Unstored {
+    pub first: i64,
+    pub chunks: Vec<Chunk>,
+    pub readings: Vec<Reading>,
+}
+
+fn everything(chunk: &Chunk) -> &'static crate::snapshot::json::Selection {
+    &crate::snapshot::layout::Layout::of(chunk.metric_type).everything
+}
+
+impl State {
+    fn seal(&mut self) -> Option<Sealed> {
+        if self.snapshots == 0 {
+            return None;
+        }
+        let open = std::mem::take(&mut self.open);
+        let sealed = Sealed { chunks: pack(&open).into(), snapshots: std::mem::take(&mut self.snapshots) };
+        self.pending.push_back(sealed.clone());
+        Some(sealed)
+    }
+
+    fn keep(&mut self, sealed: Sealed) {
+        self.stored.push_back(sealed);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        let mut bytes: usize = self.stored.iter().map(Sealed::bytes).sum();
+        while bytes > KEPT_BYTES
+            && let Some(oldest) = self.stored.pop_front()
+        {
+            bytes -= oldest.bytes();
+        }
+    }
+}
+
+/// Chunks of blocks that are not empty.
+pub fn pack(blocks: &[Block]) -> Vec<Chunk> {
+    let chunk = |block: &Block| {
+        let (first, last) = (block.times().first()?, block.times().last()?);
+        let data = Bytes::from(block.encode());
+        Some(Chunk { metric_type: block.metric_type(), tier: 0, start: *first, end: last + 1, data })
+    };
+    blocks.iter().filter_map(chunk).collect()
+}
+
+/// The snapshots that blocks of several types hold together, in time order.
+pub fn assemble<'b>(blocks: impl Iterator<Item = &'b Block>) -> Vec<Snapshot> {
+    let mut ticks: std::collections::BTreeMap<i64, Vec<Reading>> = std::collections::BTreeMap::new();
+    for block in blocks {
+        for reading in block.readings() {
+            ticks.entry(micros(reading.at)).or_default().push(reading);
+        }
+    }
+    ticks.into_iter().map(|(at, readings)| Snapshot::new(super::from_micros(at), readings)).collect()
+}

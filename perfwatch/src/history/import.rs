@@ -1,0 +1,171 @@
+//! Moving history from one store into another, and from the Python original's database into ours.
+//!
+//! Readings come first, and with them their minutes; then of each tier those buckets whose finer parts the source has no
+//! more. A page is stored together with how far it reaches, so an import that was interrupted goes on where it stopped,
+//! and one that is done twice changes nothing.
+
+use sha2::{Digest, Sha256};
+
+use super::chunk::decode_buckets;
+use super::tier::Tier;
+use super::{History, from_micros, micros, tiers};
+use crate::snapshot::layout::Layout;
+use crate::snapshot::{MetricType, Reading};
+use crate::store::chunks::{Batch, Chunk};
+use crate::store::settings::SettingsStore;
+pub use crate::store::source::From;
+use crate::store::source::Source;
+use crate::store::{Result, StoreError};
+
+/// Documents read and stored at a time, and chunks.
+const DOCUMENTS: i64 = 720;
+const CHUNKS: i64 = 8;
+/// Before every time there is, and still a time that PostgreSQL knows.
+const BEGINNING: i64 = -62_135_596_800_000_000;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows of this run.
+    pub done: u64,
+    pub total: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Rows read in this run: documents of the original, or chunks.
+    pub rows: u64,
+    /// Documents of the original that are no JSON objects.
+    pub refused: u64,
+}
+
+/// Imports everything, tells how far it is after each page, and computes the rollups of what came.
+pub async fn import(
+    target: &History,
+    settings: &dyn SettingsStore,
+    from: &From,
+    mut tell: impl FnMut(Progress),
+) -> Result<Imported> {
+    let source = Source::open(from).await?;
+    let tiers: &[Tier] = if source.is_original() { &[Tier::Raw] } else { &Tier::ALL };
+    let mut parts = Vec::new();
+    let mut progress = Progress::default();
+    for &tier in tiers {
+        for metric_type in MetricType::ALL {
+            let checkpoint = checkpoint(from, tier, metric_type);
+            let reached = settings.config(&checkpoint).await?;
+            let after = reached.and_then(|text| text.parse().ok()).unwrap_or(BEGINNING);
+            progress.total += source.count(metric_type, tier.seconds(), after).await?;
+            parts.push(Part { tier, metric_type, checkpoint, after });
+        }
+    }
+    tell(progress);
+    let removed = source.removed().await?;
+    target.chunks().commit(target.host(), &Batch { removed: removed.clone(), ..Batch::default() }).await?;
+    let mut imported = Imported::default();
+    for mut part in parts {
+        loop {
+            let rows = if source.is_original() {
+                part.take_documents(target, &source, &mut imported).await?
+            } else {
+                part.take_chunks(target, &source, &removed).await?
+            };
+            if rows == 0 {
+                break;
+            }
+            imported.rows += rows;
+            progress.done += rows;
+            tell(progress);
+        }
+    }
+    tiers::roll(target, micros(time::OffsetDateTime::now_utc())).await?;
+    Ok(imported)
+}
+
+struct Part {
+    tier: Tier,
+    metric_type: MetricType,
+    checkpoint: String,
+    after: i64,
+}
+
+impl Part {
+    async fn take_documents(
+        &mut self,
+        target: &History,
+        source: &Source,
+        imported: &mut Imported,
+    ) -> Result<u64> {
+        let documents = source.documents(self.metric_type, self.after, DOCUMENTS).await?;
+        let Some(last) = documents.last() else { return Ok(0) };
+        self.after = last.at;
+        let mut readings = Vec::with_capacity(documents.len());
+        for document in &documents {
+            match reading_of(self.metric_type, document.at, &document.json) {
+                Some(reading) => readings.push(reading),
+                None => imported.refused += 1,
+            }
+        }
+        tiers::store_readings(target, &readings, vec![self.reached()]).await?;
+        Ok(documents.len() as u64)
+    }
+
+    async fn take_chunks(
+        &mut self,
+        target: &History,
+        source: &Source,
+        removed: &[(i64, i64)],
+    ) -> Result<u64> {
+        let chunks = source.chunks(self.metric_type, self.tier.seconds(), self.after, CHUNKS).await?;
+        for chunk in &chunks {
+            self.after = chunk.start;
+            let mut batch = match self.tier {
+                Tier::Raw => tiers::batch_of(target, std::slice::from_ref(chunk)).await?,
+                tier => {
+                    let of_finer = removed.iter().find(|(seconds, _)| *seconds == tier.finer().seconds());
+                    let gone = of_finer.map_or(i64::MIN, |(_, before)| *before);
+                    self.batch_of_rollups(target, chunk, gone).await?
+                }
+            };
+            batch.settings.push(self.reached());
+            target.chunks().commit(target.host(), &batch).await?;
+        }
+        Ok(chunks.len() as u64)
+    }
+
+    /// The buckets of which the source has nothing finer; the others are computed here.
+    async fn batch_of_rollups(&self, target: &History, chunk: &Chunk, gone: i64) -> Result<Batch> {
+        let mut batch = Batch::default();
+        let buckets = match decode_buckets(&chunk.data, &Layout::of(self.metric_type).everything) {
+            Ok(buckets) => buckets,
+            Err(error) => {
+                return Err(StoreError::Database(format!("a chunk of the source is damaged: {error}")));
+            }
+        };
+        let buckets = buckets.into_iter().filter(|(at, _)| *at < gone).collect();
+        tiers::add_missing(target, self.metric_type, self.tier, buckets, &mut batch).await?;
+        Ok(batch)
+    }
+
+    fn reached(&self) -> (String, String) {
+        (self.checkpoint.clone(), self.after.to_string())
+    }
+}
+
+/// A document of the original. What its fields are called is what ours are called.
+fn reading_of(metric_type: MetricType, at: i64, json: &[u8]) -> Option<Reading> {
+    let mut document: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(json).ok()?;
+    document.remove("_timestamp");
+    let at = from_micros(at);
+    match document.remove("_error") {
+        Some(serde_json::Value::String(error)) => Some(Reading::failed(metric_type, at, &error)),
+        _ => Reading::new(metric_type, at, &document).ok(),
+    }
+}
+
+/// The setting in which the target keeps how far an import got. The source is named by a hash: its URL may hold a password.
+fn checkpoint(from: &From, tier: Tier, metric_type: MetricType) -> String {
+    let identity = format!("{}\n{:?}\n{}", from.url, from.host, from.set_aside);
+    let digest = Sha256::digest(identity.as_bytes());
+    let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("import/{hex}/{}/{}", tier.seconds(), metric_type.as_str())
+}

@@ -1,0 +1,97 @@
+//! History: from readings to chunks and rollups, and from those to answers.
+//!
+//! The newest readings are in memory ([`head`]) and in a log on disk ([`log`]); once there are enough of them they become
+//! a [chunk], and their minutes a part of another. Coarser [tiers] are computed from finer ones when their time is over.
+//! A question reads chunks and memory together, so nothing is stored for anybody's question.
+
+pub mod bucket;
+pub mod chunk;
+pub mod head;
+pub mod import;
+pub mod log;
+pub mod maintenance;
+pub mod plan;
+pub mod questions;
+pub mod reader;
+pub mod tier;
+pub mod tiers;
+pub mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::store::chunks::ChunkStore;
+use crate::store::policy::Extent;
+use head::Head;
+
+/// What is not what a chunk or the log should be, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Damaged(pub &'static str);
+
+/// One host's history, for all who ask.
+#[derive(Debug, Clone)]
+pub struct History(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    chunks: Arc<dyn ChunkStore>,
+    host: String,
+    head: Arc<Head>,
+    damaged: AtomicU64,
+}
+
+impl History {
+    pub fn new(chunks: Arc<dyn ChunkStore>, host: &str) -> Self {
+        let head = Arc::new(Head::default());
+        Self(Arc::new(Shared { chunks, host: host.to_owned(), head, damaged: AtomicU64::new(0) }))
+    }
+
+    /// The same history of another host, of which nothing is in memory.
+    #[must_use]
+    pub fn of_host(&self, host: &str) -> Self {
+        if host == self.0.host { self.clone() } else { Self::new(Arc::clone(&self.0.chunks), host) }
+    }
+
+    pub fn chunks(&self) -> &Arc<dyn ChunkStore> {
+        &self.0.chunks
+    }
+
+    /// Whose history it is.
+    pub fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    pub fn head(&self) -> &Arc<Head> {
+        &self.0.head
+    }
+
+    /// Size and ends of what there is, with what is only in memory.
+    pub async fn extent(&self) -> crate::store::Result<Extent> {
+        let mut extent = self.0.chunks.extent(&self.0.host).await?;
+        if let Some((oldest, newest)) = self.0.head.ends() {
+            extent.oldest = Some(extent.oldest.map_or(oldest, |stored| stored.min(oldest)));
+            extent.newest = Some(extent.newest.map_or(newest, |stored| stored.max(newest)));
+        }
+        Ok(extent)
+    }
+
+    /// Chunks that could not be read since the start.
+    pub fn damaged_chunks(&self) -> u64 {
+        self.0.damaged.load(Ordering::Relaxed)
+    }
+
+    /// A chunk that cannot be read is a gap: everything else is served.
+    fn note_damage(&self, chunk: &crate::store::chunks::Chunk, error: Damaged) {
+        self.0.damaged.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            metric_type = chunk.metric_type.as_str(),
+            tier = chunk.tier,
+            start = crate::snapshot::rfc3339(from_micros(chunk.start)),
+            %error,
+            "a chunk of history is damaged; its time is a gap"
+        );
+    }
+}
+
+pub(crate) use crate::store::{from_micros, micros};

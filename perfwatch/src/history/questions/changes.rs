@@ -1,0 +1,143 @@
+//! What changed between two ranges: every numeric series and histogram of every type, ranked by how much its
+//! distribution moved. The measure is explained where it is computed, in [`rank`].
+
+pub mod rank;
+
+use std::collections::HashMap;
+
+use super::compare::Range;
+use super::points::Points;
+use super::{HistoryQuery, Interval};
+use crate::history::History;
+use crate::history::bucket::{Bucket, Cell};
+use crate::snapshot::MetricType;
+use crate::snapshot::layout::{Form, Layout, TableLayout};
+use crate::snapshot::value::Key;
+use crate::store::Result;
+use rank::{Change, Kind, Series};
+
+/// Points that a range is looked at through, at most: enough for a 99th percentile, few enough for a month of all types.
+const POINTS: i64 = 300;
+/// Below this, a minute is not worth reading raw readings for.
+const SHORT: time::Duration = time::Duration::minutes(10);
+/// Things of one table that are compared.
+const MOST_THINGS: usize = 512;
+
+/// One series and how it moved.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    pub metric_type: MetricType,
+    /// Dotted, as the `fields` of a query name it. All CPUs are one series.
+    pub field: String,
+    pub change: Change,
+}
+
+/// The `limit` series that moved most, and the width of the points they were seen through.
+pub async fn changes(
+    history: &History,
+    (current, comparison): (Range, Range),
+    limit: usize,
+) -> Result<(Interval, Vec<Changed>)> {
+    let interval = interval(current);
+    let mut all = Vec::new();
+    for metric_type in MetricType::ALL {
+        let now = collect(history, metric_type, current, interval).await?;
+        if now.is_empty() {
+            continue;
+        }
+        let before = collect(history, metric_type, comparison, interval).await?;
+        let layout = Layout::of(metric_type);
+        for ((table, key), series) in &now {
+            let Some(before) = before.get(&(*table, key.clone())) else { continue };
+            for (column, (series, before)) in series.iter().zip(before).enumerate() {
+                if let (Some(series), Some(before)) = (series, before)
+                    && let Some(change) = rank::compare(series, before)
+                    // A counter's rate has a series of its own where there is one.
+                    && !(change.kind == Kind::Rate && has_rate(&layout.tables[*table], column))
+                {
+                    let name = &layout.tables[*table].columns[column].name;
+                    let field = match key {
+                        Some(key) => layout.full_name(*table, key, name),
+                        None => [&layout.tables[*table].path[..], name]
+                            .into_iter()
+                            .filter(|part| !part.is_empty())
+                            .collect::<Vec<_>>()
+                            .join("."),
+                    };
+                    all.push(Changed { metric_type, field, change });
+                }
+            }
+        }
+    }
+    all.sort_by(|a, b| b.change.score.total_cmp(&a.change.score).then_with(|| a.field.cmp(&b.field)));
+    all.truncate(limit);
+    Ok((interval, all))
+}
+
+fn interval(range: Range) -> Interval {
+    let length = range.end - range.start;
+    Interval::ALL
+        .into_iter()
+        .filter(|interval| length < SHORT || interval.width() >= 60_000_000)
+        .find(|interval| length.whole_microseconds() / i128::from(interval.width()) <= i128::from(POINTS))
+        .unwrap_or(Interval::ALL[Interval::ALL.len() - 1])
+}
+
+/// Whether a row tells the rate of a counter beside it.
+fn has_rate(table: &TableLayout, column: usize) -> bool {
+    let path = &table.columns[column].name;
+    let (head, name) = path.rsplit_once('.').map_or(("", &path[..]), |(head, name)| (head, name));
+    let separator = if head.is_empty() { "" } else { "." };
+    [name, name.strip_prefix("total_").unwrap_or(name)]
+        .into_iter()
+        .any(|name| table.column(&format!("{head}{separator}{name}_per_sec")).is_some())
+}
+
+/// By table and thing, the columns' series; without a thing where all things are one series.
+type All = HashMap<(usize, Option<Key>), Vec<Option<Series>>>;
+
+async fn collect(
+    history: &History,
+    metric_type: MetricType,
+    range: Range,
+    interval: Interval,
+) -> Result<All> {
+    let query = HistoryQuery { interval, ..HistoryQuery::new(metric_type, range.start, range.end) };
+    let mut points = Points::open(history, query).await?;
+    let mut series = All::new();
+    while let Some((at, sum)) = points.next_sum().await? {
+        add(&mut series, at, &sum);
+    }
+    Ok(series)
+}
+
+fn add(all: &mut All, at: i64, sum: &Bucket) {
+    let layout = Layout::of(sum.metric_type());
+    for (table, of) in layout.tables.iter().enumerate() {
+        // Processes come and go: who did it is another question.
+        if of.labels.contains(&"pid") {
+            continue;
+        }
+        let together = of.form == Form::Positions || of.labels.last() == Some(&"cpu");
+        for (row, key) in sum.keys_of(table).iter().enumerate().take(MOST_THINGS) {
+            let key = (!together).then(|| key.clone());
+            let series = all.entry((table, key)).or_insert_with(|| vec![None; of.columns.len()]);
+            for (series, cell) in series.iter_mut().zip(sum.row(table, row)) {
+                match (cell, &mut *series) {
+                    (Cell::Number(stat), Some(Series::Numbers(values))) => values.push((at, stat.average())),
+                    (Cell::Number(stat), None) => {
+                        *series = Some(Series::Numbers(vec![(at, stat.average())]));
+                    }
+                    (Cell::Histogram(histogram), Some(Series::Histogram(merged))) => {
+                        // A field has one unit.
+                        let _ = merged.merge(histogram);
+                    }
+                    (Cell::Histogram(histogram), None) => {
+                        *series = Some(Series::Histogram((**histogram).clone()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Questions about history: how it becomes points ([`points`]), two ranges side by side ([`compare`]), what is different
+//! between them ([`changes`]), any range as a file ([`export`]), and who used what ([`process`]).
+
+pub mod changes;
+pub mod compare;
+pub mod export;
+pub mod points;
+pub mod process;
+
+use time::OffsetDateTime;
+
+use super::micros;
+use super::reader::Question;
+use crate::snapshot::MetricType;
+use crate::snapshot::json::Selection;
+use crate::snapshot::layout::Layout;
+
+/// The width of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    name: &'static str,
+    seconds: i64,
+}
+
+impl Interval {
+    /// The widths a client may ask for, besides `auto`.
+    pub const ALL: [Self; 9] = [
+        Self { name: "5s", seconds: 5 },
+        Self { name: "10s", seconds: 10 },
+        Self { name: "30s", seconds: 30 },
+        Self { name: "1m", seconds: 60 },
+        Self { name: "5m", seconds: 300 },
+        Self { name: "15m", seconds: 900 },
+        Self { name: "1h", seconds: 3600 },
+        Self { name: "6h", seconds: 21600 },
+        Self { name: "1d", seconds: 86400 },
+    ];
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|i| i.name == name)
+    }
+
+    /// Fine for short ranges, then what keeps the answer at 1000 points or fewer.
+    pub fn auto(start: OffsetDateTime, end: OffsetDateTime) -> Self {
+        const HOUR: i64 = 3600;
+        const LONGEST: [(i64, &str); 5] = [
+            (HOUR / 2, "5s"),
+            (6 * HOUR, "1m"),
+            (24 * HOUR, "5m"),
+            (999 * HOUR, "1h"),
+            (999 * 6 * HOUR, "6h"),
+        ];
+        let range = (end - start).whole_seconds();
+        let name = LONGEST.into_iter().find(|(longest, _)| range <= *longest).map_or("1d", |(_, name)| name);
+        Self::parse(name).expect("all names above are in ALL")
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        self.name
+    }
+
+    /// Microseconds.
+    pub const fn width(self) -> i64 {
+        self.seconds * 1_000_000
+    }
+}
+
+/// Which statistics stand beside the average of each point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub min: bool,
+    pub max: bool,
+    pub count: bool,
+}
+
+impl Stats {
+    /// `min,max,count` in any order; `None` for anything else in the list.
+    pub fn parse(list: &str) -> Option<Self> {
+        let mut stats = Self::default();
+        for name in list.split(',').map(str::trim).filter(|n| !n.is_empty()) {
+            match name {
+                "min" => stats.min = true,
+                "max" => stats.max = true,
+                "count" => stats.count = true,
+                _ => return None,
+            }
+        }
+        Some(stats)
+    }
+}
+
+/// One range of one metric type.
+#[derive(Debug, Clone)]
+pub struct HistoryQuery {
+    pub metric_type: MetricType,
+    pub start: OffsetDateTime,
+    /// Included.
+    pub end: OffsetDateTime,
+    pub interval: Interval,
+    /// Points at most.
+    pub limit: usize,
+    /// What of the documents is shown.
+    pub selection: Selection,
+    pub stats: Stats,
+}
+
+impl HistoryQuery {
+    /// A query for everything in the points that fit `auto`.
+    pub fn new(metric_type: MetricType, start: OffsetDateTime, end: OffsetDateTime) -> Self {
+        Self {
+            metric_type,
+            start,
+            end,
+            interval: Interval::auto(start, end),
+            limit: 1000,
+            selection: Layout::of(metric_type).everything.clone(),
+            stats: Stats::default(),
+        }
+    }
+
+    pub fn question(&self) -> Question {
+        Question {
+            metric_type: self.metric_type,
+            from: micros(self.start),
+            to: micros(self.end).saturating_add(1),
+            interval: self.interval.width(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! What answers a question, in time order: readings and buckets from the store, then what is only in memory.
+
+use std::collections::VecDeque;
+
+use super::bucket::Bucket;
+use super::chunk::{Block, decode_buckets};
+use super::plan::{Coverage, Segment, plan};
+use super::tier::{Tier, floor};
+use super::{History, micros};
+use crate::snapshot::json::Selection;
+use crate::snapshot::{MetricType, Reading};
+use crate::store::Result;
+use crate::store::chunks::{Chunk, Wanted};
+
+/// Chunks read at a time.
+const PAGE: i64 = 16;
+
+/// One type over a range. Half-open, µs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    pub metric_type: MetricType,
+    pub from: i64,
+    pub to: i64,
+    /// The width of a point, µs.
+    pub interval: i64,
+}
+
+/// A part of an answer.
+#[derive(Debug)]
+pub enum Piece {
+    Reading(Reading),
+    /// With the start of the bucket, µs.
+    Bucket(i64, Bucket),
+}
+
+impl Piece {
+    /// µs.
+    pub fn at(&self) -> i64 {
+        match self {
+            Self::Reading(reading) => micros(reading.at),
+            Self::Bucket(at, _) => *at,
+        }
+    }
+}
+
+/// Reads the pieces of an answer, a few chunks at a time.
+#[derive(Debug)]
+pub struct Pieces {
+    history: History,
+    metric_type: MetricType,
+    selection: Selection,
+    segments: VecDeque<Segment>,
+    /// Where the next page of the first segment begins: after the chunk that starts here.
+    after: i64,
+    chunks: VecDeque<Chunk>,
+    ready: VecDeque<Piece>,
+    /// What is only in memory.
+    rest: VecDeque<Piece>,
+}
+
+impl Pieces {
+    pub async fn open(history: &History, question: Question, selection: Selection) -> Result<Self> {
+        // Memory first: what is stored meanwhile is asked of the store only up to here.
+        let Question { metric_type, from, to, interval } = question;
+        let unstored = history.head().unstored(metric_type, from, to);
+        let mut rest = VecDeque::new();
+        for chunk in &unstored.chunks {
+            match Block::decode(&chunk.data, &selection) {
+                Ok(block) => rest.extend(within(&block, from, to)),
+                Err(error) => history.note_damage(chunk, error),
+            }
+        }
+        rest.extend(unstored.readings.into_iter().map(Piece::Reading));
+        let stored_to = to.min(unstored.first);
+        let segments = if from < stored_to {
+            let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
+            let mut segments = plan(&coverage, from, stored_to, interval);
+            // A minute that goes on in memory is of readings here, too.
+            if let Some(last) = segments.last_mut()
+                && last.tier != Tier::Raw
+                && last.to > stored_to
+            {
+                last.to = stored_to;
+            }
+            segments
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            history: history.clone(),
+            metric_type,
+            selection,
+            segments: segments.into(),
+            after: i64::MIN,
+            chunks: VecDeque::new(),
+            ready: VecDeque::new(),
+            rest,
+        })
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Piece>> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Ok(Some(piece));
+            }
+            let Some(segment) = self.segments.front().copied() else { return Ok(self.rest.pop_front()) };
+            match self.chunks.pop_front() {
+                Some(chunk) => self.unpack(&chunk, segment),
+                None => self.fetch(segment).await?,
+            }
+        }
+    }
+
+    async fn fetch(&mut self, segment: Segment) -> Result<()> {
+        let tier = segment.tier;
+        let wanted = Wanted {
+            metric_type: self.metric_type,
+            tier: tier.seconds(),
+            from: segment.from.max(self.after),
+            to: segment.to,
+        };
+        let found = self.history.chunks().find(self.history.host(), wanted, PAGE).await?;
+        let full = found.len() as i64 == PAGE;
+        if let Some(last) = found.last() {
+            self.after = last.end;
+        }
+        self.chunks = found.into();
+        if !full {
+            // The last page of this segment: what follows its chunks is another one.
+            while let Some(chunk) = self.chunks.pop_front() {
+                self.unpack(&chunk, segment);
+            }
+            self.segments.pop_front();
+            self.after = i64::MIN;
+        }
+        Ok(())
+    }
+
+    fn unpack(&mut self, chunk: &Chunk, segment: Segment) {
+        let Segment { tier, from, to } = segment;
+        let unpacked = if tier == Tier::Raw {
+            Block::decode(&chunk.data, &self.selection).map(|block| self.ready.extend(within(&block, from, to)))
+        } else {
+            decode_buckets(&chunk.data, &self.selection).map(|buckets| {
+                let first = floor(from, tier.width());
+                let buckets = buckets.into_iter().filter(|(at, _)| (first..to).contains(at));
+                self.ready.extend(buckets.map(|(at, bucket)| Piece::Bucket(at, bucket)));
+            })
+        };
+        if let Err(error) = unpacked {
+            self.history.note_damage(chunk, error);
+        }
+    }
+}
+
+/// The readings of a block in `from..to`.
+fn within(block: &Block, from: i64, to: i64) -> impl Iterator<Item = Piece> {
+    let start = block.times().partition_point(|at| *at < from);
+    let end = block.times().partition_point(|at| *at < to);
+    (start..end.max(start)).map(|time| Piece::Reading(block.reading(time)))
+}

@@ -1,0 +1,549 @@
+//! From the tick to the store, without the tick ever waiting and without losing what it made.
+//!
+//! A thread notes each snapshot in the [log](super::log) and adds it to the [head](super::head). When a slot is over it
+//! is stored, the oldest first, one attempt at a time; what the store does not take waits on disk. An attempt whose
+//! outcome is unknown is repeated: readings that are there already stay as they are.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::chunk::Block;
+use super::head::{Pushed, Sealed, assemble};
+use super::log::Log;
+use super::maintenance::DocumentDays;
+use super::{History, micros, tiers};
+use crate::snapshot::Snapshot;
+use crate::snapshot::layout::Layout;
+use crate::store::chunks::Document;
+use crate::store::{Result, StoreError};
+
+/// Snapshots on their way to the writing thread.
+const QUEUE: usize = 64;
+/// How long documents wait for others, where the store wants them.
+const DOCUMENTS_EVERY: Duration = Duration::from_secs(8);
+/// So many do not wait for others, and so many are held at most.
+const DOCUMENTS: usize = 16;
+const MOST_DOCUMENTS: usize = 256;
+/// Pause after a failed attempt.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// When an attempt is given up, should the server have vanished without a word.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// What shutdown allows the last slot before it is left to the disk.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(600);
+/// What the disk is allowed then: better late than without what was measured.
+const LAST_SYNC: Duration = Duration::from_secs(5);
+/// Slots that are over and held in memory; older ones are only on disk.
+const HELD: usize = 8;
+
+/// Where snapshots wait for their slot's end, or for a store that is away.
+#[derive(Debug, Clone)]
+pub struct LogPlace {
+    pub dir: PathBuf,
+    pub max_bytes: u64,
+}
+
+/// Counts since the start, and what waits now.
+#[derive(Debug, Default)]
+pub struct Stats {
+    written: AtomicU64,
+    dropped: AtomicU64,
+    refused: AtomicU64,
+    waiting: AtomicU64,
+    log_bytes: AtomicU64,
+    failing: AtomicBool,
+    catching_up: AtomicBool,
+}
+
+impl Stats {
+    /// Snapshots that are in the store.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Snapshots lost for good.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Snapshots that were not later than the newest: the clock was set back.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Snapshots not yet in the store, on disk and in memory.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// What they take on disk.
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    /// True while there is something on disk that the store shall have first: of an earlier run, or of an outage.
+    pub fn catching_up(&self) -> bool {
+        self.catching_up.load(Ordering::Relaxed)
+    }
+
+    /// True while the store does not take what it is given.
+    pub fn failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Message>,
+    ended: oneshot::Receiver<()>,
+    stats: Arc<Stats>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Snapshot(Arc<Snapshot>),
+    /// Told when all that came before is in the store.
+    Drain(oneshot::Sender<()>),
+}
+
+/// For those who measure.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    queue: mpsc::WeakSender<Message>,
+    stats: Arc<Stats>,
+}
+
+impl Handle {
+    /// Hands a snapshot over, or drops it and counts it where the thread is far behind.
+    pub fn submit(&self, snapshot: &Arc<Snapshot>) {
+        let sent = self.queue.upgrade().map(|queue| queue.try_send(Message::Snapshot(Arc::clone(snapshot))));
+        if !matches!(sent, Some(Ok(()))) {
+            self.stats.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}
+
+impl Writer {
+    /// Starts the writing thread, which uses the current runtime; what an earlier run left on disk comes first.
+    pub fn spawn(history: History, place: LogPlace, documents: DocumentDays) -> std::io::Result<Self> {
+        let (queue, received) = mpsc::channel(QUEUE);
+        // Until the log was looked at.
+        let stats = Arc::new(Stats { catching_up: AtomicBool::new(true), ..Stats::default() });
+        let task = Task {
+            wants_documents: documents.0 > 0 && history.chunks().wants_documents(),
+            history,
+            place,
+            log: None,
+            leftovers: 0,
+            on_disk_only: 0,
+            log_failing: false,
+            stats: Arc::clone(&stats),
+            newest: None,
+            interval: 5_000_000,
+            attempt: None,
+            attempted: Source::Memory,
+            retry_at: None,
+            documents: Vec::new(),
+            documents_at: None,
+            drains: Vec::new(),
+        };
+        let (end, ended) = oneshot::channel();
+        let runtime = runtime::Handle::current();
+        // Its own thread, because it waits for the disk at every tick.
+        std::thread::Builder::new().name("writer".into()).spawn(move || {
+            runtime.block_on(task.run(received));
+            // Whoever started this may have left.
+            let _ = end.send(());
+        })?;
+        Ok(Self { queue, ended, stats })
+    }
+
+    /// Hands a snapshot over as soon as there is room: for those who have many and may wait.
+    pub async fn submit_waiting(&self, snapshot: Arc<Snapshot>) {
+        // The thread ends only after this sender is gone.
+        let _ = self.queue.send(Message::Snapshot(snapshot)).await;
+    }
+
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats)
+    }
+
+    pub fn handle(&self) -> Handle {
+        Handle { queue: self.queue.downgrade(), stats: Arc::clone(&self.stats) }
+    }
+
+    /// Ends the open slot and waits until everything handed over so far is in the store.
+    pub async fn drained(&self) {
+        let (done, drained) = oneshot::channel();
+        if self.queue.send(Message::Drain(done)).await.is_ok() {
+            let _ = drained.await;
+        }
+    }
+
+    /// Stores what is left, or leaves it on disk where the store does not take it, and ends the thread.
+    pub async fn close(self) {
+        let Self { queue, ended, stats: _ } = self;
+        drop(queue);
+        if !matches!(tokio::time::timeout(CLOSE_TIMEOUT + LAST_SYNC, ended).await, Ok(Ok(()))) {
+            tracing::error!("neither the store nor the log took the last snapshots in time");
+        }
+    }
+}
+
+/// Where the slot came from that is being stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Memory,
+    Disk,
+    Documents(usize),
+}
+
+type Attempt = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
+
+struct Task {
+    history: History,
+    wants_documents: bool,
+    place: LogPlace,
+    /// `None` until it could be opened.
+    log: Option<Log>,
+    /// Slots on disk that an earlier run left: they are not in memory.
+    leftovers: usize,
+    /// Slots of this run that are not in memory any more.
+    on_disk_only: usize,
+    /// The disk refused what it was given last.
+    log_failing: bool,
+    stats: Arc<Stats>,
+    newest: Option<i64>,
+    /// About how far snapshots are apart, µs.
+    interval: i64,
+    attempt: Option<Attempt>,
+    attempted: Source,
+    retry_at: Option<Instant>,
+    documents: Vec<Arc<Snapshot>>,
+    documents_at: Option<Instant>,
+    drains: Vec<oneshot::Sender<()>>,
+}
+
+impl Task {
+    async fn run(mut self, mut queue: mpsc::Receiver<Message>) {
+        self.look_for_leftovers();
+        let mut arrived = Vec::new();
+        let mut closing: Option<Instant> = None;
+        loop {
+            if self.retry_at.is_some_and(|at| at <= Instant::now()) {
+                self.retry_at = None;
+            }
+            if self.attempt.is_none() && self.retry_at.is_none() {
+                self.start_attempt(closing.is_some());
+            }
+            self.answer_drains();
+            self.count();
+            if let Some(deadline) = closing
+                && (self.attempt.is_none() || deadline <= Instant::now())
+            {
+                break;
+            }
+            let documents_at = self.documents_at.filter(|_| self.attempt.is_none() && self.retry_at.is_none());
+            let wake = [closing, self.retry_at, documents_at].into_iter().flatten().min();
+            tokio::select! {
+                outcome = attempted(&mut self.attempt) => self.attempt_ended(outcome),
+                count = queue.recv_many(&mut arrived, QUEUE), if closing.is_none() => {
+                    if count == 0 {
+                        closing = Some(Instant::now() + CLOSE_TIMEOUT);
+                        self.history.head().seal();
+                        self.end_slot();
+                    }
+                    for message in arrived.drain(..) {
+                        self.take(message);
+                    }
+                }
+                () = sleep_until(wake) => {}
+            }
+        }
+        // What was only noted outlives a power cut as well.
+        if let Some(log) = &self.log
+            && let Err(error) = log.sync()
+        {
+            tracing::error!(%error, "the log on disk cannot be synced");
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Snapshot(snapshot) => self.take_snapshot(&snapshot),
+            Message::Drain(done) => {
+                self.history.head().seal();
+                self.end_slot();
+                self.drains.push(done);
+            }
+        }
+    }
+
+    fn take_snapshot(&mut self, snapshot: &Arc<Snapshot>) {
+        let at = micros(snapshot.timestamp);
+        if let Some(newest) = self.newest.replace(at)
+            && at > newest
+        {
+            self.interval = at - newest;
+        }
+        match self.history.head().push(snapshot, self.interval) {
+            Pushed::Refused => {
+                self.stats.refused.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Pushed::Sealed(_) => self.end_slot(),
+            Pushed::Held => {}
+        }
+        let noted = self.log().and_then(|log| log.note(snapshot));
+        self.tell_log(noted);
+        if self.wants_documents {
+            self.documents.push(Arc::clone(snapshot));
+            let surplus = self.documents.len().saturating_sub(MOST_DOCUMENTS);
+            self.documents.drain(..surplus);
+            if self.documents_at.is_none() {
+                self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
+            }
+        }
+    }
+
+    fn end_slot(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.end_slot();
+        }
+        // While the store is away, memory holds the newest few.
+        while self.history.head().pending() > HELD {
+            self.history.head().let_go();
+            self.on_disk_only += 1;
+        }
+    }
+
+    fn look_for_leftovers(&mut self) {
+        if self.place.dir.is_dir()
+            && let Ok(slots) = self.log().map(|log| log.len())
+            && slots > 0
+        {
+            tracing::info!(slots, "storing what an earlier run left in the log on disk");
+            self.leftovers = slots;
+        }
+    }
+
+    fn start_attempt(&mut self, closing: bool) {
+        let due = self.documents.len() >= DOCUMENTS
+            || closing
+            || !self.drains.is_empty()
+            || self.documents_at.is_some_and(|at| at <= Instant::now());
+        if due && !self.documents.is_empty() {
+            let documents = documents_of(self.documents.iter().map(|snapshot| &**snapshot));
+            let count = self.documents.len();
+            self.documents_at = None;
+            self.attempted = Source::Documents(count);
+            let history = self.history.clone();
+            self.attempt = Some(Box::pin(limited(async move {
+                history.chunks().put_documents(history.host(), &documents).await?;
+                Ok(0)
+            })));
+            return;
+        }
+        if self.leftovers + self.on_disk_only > 0 {
+            let oldest = self.log().and_then(Log::oldest);
+            match oldest {
+                Ok(Some(replayed)) => {
+                    if replayed.damaged > 0 {
+                        tracing::error!(bytes = replayed.damaged, "the end of a slot in the log on disk is damaged");
+                    }
+                    self.attempted = Source::Disk;
+                    self.attempt = Some(Box::pin(limited(store(self.history.clone(), replayed.sealed, self.wants_documents))));
+                }
+                Ok(None) => {
+                    self.leftovers = 0;
+                    self.on_disk_only = 0;
+                }
+                Err(error) => {
+                    self.note_failure(&StoreError::Unreachable(format!("the log cannot be read: {error}")));
+                    self.retry_at = Some(Instant::now() + RETRY_DELAY);
+                }
+            }
+            return;
+        }
+        if let Some(sealed) = self.history.head().oldest_pending() {
+            self.attempted = Source::Memory;
+            let late = self.wants_documents && self.stats.failing();
+            self.attempt = Some(Box::pin(limited(store(self.history.clone(), sealed, late))));
+        }
+    }
+
+    fn attempt_ended(&mut self, outcome: Result<u64>) {
+        self.attempt = None;
+        match outcome {
+            Ok(snapshots) => {
+                match self.attempted {
+                    Source::Documents(count) => {
+                        self.documents.drain(..count.min(self.documents.len()));
+                        if !self.documents.is_empty() {
+                            self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
+                        }
+                        return;
+                    }
+                    Source::Memory => self.history.head().stored(),
+                    Source::Disk if self.leftovers > 0 => self.leftovers -= 1,
+                    Source::Disk => self.on_disk_only -= 1,
+                }
+                self.stats.written.fetch_add(snapshots, Ordering::Relaxed);
+                if let Some(log) = &mut self.log
+                    && let Err(error) = log.forget_oldest()
+                {
+                    // Replayed once more after a restart, to no effect.
+                    tracing::warn!(%error, "a file of the log cannot be removed");
+                }
+                self.note_success();
+            }
+            Err(error) => {
+                if let Source::Documents(_) = self.attempted {
+                    self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
+                }
+                self.note_failure(&error);
+                self.retry_at = Some(Instant::now() + RETRY_DELAY);
+                self.pack();
+            }
+        }
+    }
+
+    /// Has chunks on disk instead of snapshots while the store is away.
+    fn pack(&mut self) {
+        let pending = self.history.head().all_pending();
+        let open = usize::from(self.log.as_ref().is_some_and(Log::has_open));
+        let count = pending.len();
+        for (n, sealed) in pending.iter().enumerate() {
+            let behind = count - 1 - n + open;
+            let packed = self.log().and_then(|log| log.pack(sealed, behind));
+            match packed {
+                Ok(0) => {}
+                Ok(dropped) => {
+                    self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
+                    let slots = self.log.as_ref().map_or(0, Log::len);
+                    self.on_disk_only = self.on_disk_only.min(slots);
+                    self.leftovers = self.leftovers.min(slots);
+                }
+                Err(error) => return self.tell_log(Err(error)),
+            }
+        }
+    }
+
+    fn answer_drains(&mut self) {
+        let idle = self.attempt.is_none()
+            && self.documents.is_empty()
+            && self.leftovers + self.on_disk_only + self.history.head().pending() == 0;
+        if idle {
+            for done in self.drains.drain(..) {
+                // Whoever asked may have left.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn tell_log(&mut self, outcome: std::io::Result<()>) {
+        match outcome {
+            Ok(()) => self.log_failing = false,
+            Err(error) if !self.log_failing => {
+                tracing::error!(%error, "the log on disk takes no snapshots; those that are not stored are only in memory");
+                self.log_failing = true;
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn log(&mut self) -> std::io::Result<&mut Log> {
+        match &mut self.log {
+            Some(log) => Ok(log),
+            closed => Ok(closed.insert(Log::open(&self.place.dir, self.place.max_bytes)?)),
+        }
+    }
+
+    fn count(&self) {
+        let log = self.log.as_ref();
+        let behind = self.leftovers + self.on_disk_only > 0;
+        self.stats.waiting.store(log.map_or(0, Log::snapshots), Ordering::Relaxed);
+        self.stats.log_bytes.store(log.map_or(0, Log::bytes), Ordering::Relaxed);
+        self.stats.catching_up.store(behind, Ordering::Relaxed);
+    }
+
+    /// One line per outage, however many attempts it takes.
+    fn note_failure(&self, error: &StoreError) {
+        if !self.stats.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "history is not being stored; snapshots wait on disk until it is");
+        }
+    }
+
+    fn note_success(&self) {
+        if self.stats.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!(
+                written = self.stats.written(),
+                dropped = self.stats.dropped(),
+                "history is being stored again, and so is what waited"
+            );
+        }
+    }
+}
+
+/// Stores a slot; one that is late has its documents stored as well, which had their own chance before.
+async fn store(history: History, sealed: Sealed, with_documents: bool) -> Result<u64> {
+    let batch = tiers::batch_of(&history, &sealed.chunks).await?;
+    history.chunks().commit(history.host(), &batch).await?;
+    if with_documents {
+        let decode = |chunk: &crate::store::chunks::Chunk| {
+            Block::decode(&chunk.data, &Layout::of(chunk.metric_type).everything).ok()
+        };
+        let blocks: Vec<Block> = sealed.chunks.iter().filter_map(decode).collect();
+        for snapshots in assemble(blocks.iter()).chunks(QUEUE) {
+            history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await?;
+        }
+    }
+    Ok(sealed.snapshots)
+}
+
+fn documents_of<'s>(snapshots: impl Iterator<Item = &'s Snapshot>) -> Vec<Document> {
+    snapshots
+        .flat_map(|snapshot| {
+            let at = micros(snapshot.timestamp);
+            snapshot.readings.iter().map(move |reading| Document {
+                at,
+                metric_type: reading.metric_type,
+                json: reading.json(),
+            })
+        })
+        .collect()
+}
+
+async fn limited(attempt: impl Future<Output = Result<u64>>) -> Result<u64> {
+    match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(StoreError::Unreachable(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs()))),
+    }
+}
+
+async fn attempted(attempt: &mut Option<Attempt>) -> Result<u64> {
+    match attempt {
+        Some(attempt) => attempt.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

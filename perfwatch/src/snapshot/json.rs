@@ -1,0 +1,389 @@
+//! Documents as JSON text: of a reading, or of many readings' sums.
+
+use super::dictionary::Kind;
+use super::layout::{Form, Layout, Node, TableLayout};
+use super::value::{Key, Label, Value};
+
+/// Whatever has the tables of a layout.
+pub trait Tables {
+    fn keys(&self, table: usize) -> &[Key];
+    /// Of a gate: `Absent`, `Null` or `Present`, or the JSON text of what stands there instead.
+    fn gate(&self, table: usize, row: usize, column: usize) -> Value;
+    /// Writes a value as JSON; false, and nothing, where the document does not have it.
+    fn write(&self, table: usize, row: usize, column: usize, out: &mut Vec<u8>) -> bool;
+    /// The inside of a JSON object: members that the dictionary does not describe.
+    fn extra(&self, table: usize, row: usize) -> Option<&str>;
+}
+
+/// What of a document is written.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    fields: Vec<String>,
+    /// By table and column.
+    columns: Vec<Vec<Chosen>>,
+    numbers_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    No,
+    Yes,
+    /// For some things of the table.
+    ByName,
+}
+
+impl Selection {
+    pub(super) fn all(tables: &[TableLayout]) -> Self {
+        let columns = tables.iter().map(|table| vec![Chosen::Yes; table.columns.len()]).collect();
+        Self { fields: Vec::new(), columns, numbers_only: false }
+    }
+
+    /// `a,b.c` is the member `a` with all in it, and the member `c` of `b`; things of lists and maps are named or left
+    /// out (`interfaces.eth0.bytes_recv`, `interfaces.bytes_recv`). Nothing means everything.
+    pub fn of(layout: &Layout, fields: &[String]) -> Self {
+        let chosen = |table: usize, column: &str| {
+            if fields.is_empty() {
+                return Chosen::Yes;
+            }
+            let of = &layout.tables[table];
+            let plain = joined(&of.path, column);
+            if fields.iter().any(|field| is_within(&plain, field)) {
+                return Chosen::Yes;
+            }
+            // A name with labels begins as the path of the outermost table does.
+            let outermost = outermost(layout, table);
+            let named = table != 0
+                && fields.iter().any(|field| {
+                    field.strip_prefix(outermost).is_some_and(|rest| rest.starts_with('.'))
+                });
+            if named { Chosen::ByName } else { Chosen::No }
+        };
+        let columns = layout.tables.iter().enumerate().map(|(table, of)| {
+            of.columns.iter().map(|column| chosen(table, column.name.trim_end_matches('?'))).collect()
+        });
+        Self { columns: columns.collect(), fields: fields.to_vec(), numbers_only: false }
+    }
+
+    /// Of that only what has a least and a greatest.
+    #[must_use]
+    pub fn numbers(&self, layout: &Layout) -> Self {
+        let mut numbers = self.clone();
+        numbers.numbers_only = true;
+        for (chosen, table) in numbers.columns.iter_mut().zip(&layout.tables) {
+            for (chosen, column) in chosen.iter_mut().zip(&table.columns) {
+                if !matches!(column.kind, Kind::Gauge | Kind::Counter | Kind::Interval | Kind::Gate) {
+                    *chosen = Chosen::No;
+                }
+            }
+        }
+        numbers
+    }
+
+    pub fn is_all(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.is_all() && !self.numbers_only
+    }
+
+    /// Whether a column is needed to answer.
+    pub fn needs(&self, table: usize, column: usize) -> bool {
+        self.columns[table][column] != Chosen::No
+    }
+
+    /// Whether a place is chosen.
+    pub fn has(&self, layout: &Layout, table: usize, key: &[Label], column: usize) -> bool {
+        match self.columns[table][column] {
+            Chosen::No => false,
+            Chosen::Yes => true,
+            Chosen::ByName => {
+                let name = layout.full_name(table, key, &layout.tables[table].columns[column].name);
+                self.fields.iter().any(|field| is_within(name.trim_end_matches('?'), field))
+            }
+        }
+    }
+}
+
+fn outermost(layout: &Layout, table: usize) -> &str {
+    let of = &layout.tables[table];
+    if of.parent == 0 { &of.path } else { outermost(layout, of.parent) }
+}
+
+fn is_within(name: &str, field: &str) -> bool {
+    name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn joined(path: &str, column: &str) -> String {
+    match (path, column) {
+        ("", name) | (name, "") => name.to_owned(),
+        (path, column) => format!("{path}.{column}"),
+    }
+}
+
+/// Writes the members of a document, without its braces, each preceded by a comma.
+pub fn write_members(layout: &Layout, tables: &impl Tables, selection: &Selection, out: &mut Vec<u8>) {
+    if tables.keys(0).is_empty() {
+        return;
+    }
+    if let Node::Object { members, .. } = &layout.root {
+        let writer = Writer { layout, tables, selection };
+        writer.members(members, 0, 0, true, out);
+    }
+}
+
+struct Writer<'a, T> {
+    layout: &'a Layout,
+    tables: &'a T,
+    selection: &'a Selection,
+}
+
+impl<T: Tables> Writer<'_, T> {
+    /// False, and nothing, where there is nothing to be written.
+    fn node(&self, node: &Node, table: usize, row: usize, out: &mut Vec<u8>) -> bool {
+        match node {
+            Node::Leaf { column } => {
+                self.selection.has(self.layout, table, &self.tables.keys(table)[row], *column)
+                    && self.tables.write(table, row, *column, out)
+            }
+            Node::Label { index } => {
+                write_label(&self.tables.keys(table)[row][*index], out);
+                true
+            }
+            Node::Object { gate, members } => {
+                if let Some(gate) = gate
+                    && let Some(written) = self.closed(*gate, table, row, out)
+                {
+                    return written;
+                }
+                let start = out.len();
+                out.push(b'{');
+                let some = self.members(members, table, row, false, out);
+                out.push(b'}');
+                self.keep(some, start, out)
+            }
+            Node::Fixed { gate, items } => {
+                if let Some(written) = self.closed(*gate, table, row, out) {
+                    return written;
+                }
+                let start = out.len();
+                out.push(b'[');
+                let mut some = false;
+                for item in items {
+                    separate(out, b'[');
+                    if self.node(item, table, row, out) {
+                        some = true;
+                    } else {
+                        out.extend_from_slice(b"null");
+                    }
+                }
+                out.push(b']');
+                self.keep(some, start, out)
+            }
+            Node::Table { gate, table: child, form, row: inside } => {
+                if let Some(written) = self.closed(*gate, table, row, out) {
+                    return written;
+                }
+                let start = out.len();
+                let some = match form {
+                    Form::Map => self.map(*child, table, row, inside, out),
+                    Form::List => self.list(*child, table, row, inside, out),
+                    Form::Positions => self.positions(*child, table, row, inside, out),
+                };
+                self.keep(some, start, out)
+            }
+        }
+    }
+
+    /// What is not there, or not in its usual form.
+    fn closed(&self, gate: usize, table: usize, row: usize, out: &mut Vec<u8>) -> Option<bool> {
+        match self.tables.gate(table, row, gate) {
+            Value::Present => None,
+            Value::Absent => Some(false),
+            other => {
+                let chosen = self.selection.has(self.layout, table, &self.tables.keys(table)[row], gate);
+                let written = chosen && !self.selection.numbers_only;
+                Some(written && write_value(&other, out))
+            }
+        }
+    }
+
+    /// Takes back a list or object in which nothing was chosen.
+    fn keep(&self, some: bool, start: usize, out: &mut Vec<u8>) -> bool {
+        let kept = some || self.selection.is_whole();
+        if !kept {
+            out.truncate(start);
+        }
+        kept
+    }
+
+    /// Whether there is anything but labels.
+    fn members(
+        &self,
+        members: &[(&'static str, Node)],
+        table: usize,
+        row: usize,
+        comma: bool,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let mut some = false;
+        for (name, node) in members {
+            let start = out.len();
+            if comma {
+                out.push(b',');
+            } else {
+                separate(out, b'{');
+            }
+            out.push(b'"');
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            if self.node(node, table, row, out) {
+                some |= !matches!(node, Node::Label { .. });
+            } else {
+                out.truncate(start);
+            }
+        }
+        if let Some(extra) = self.tables.extra(table, row)
+            && self.selection.is_whole()
+        {
+            if comma {
+                out.push(b',');
+            } else {
+                separate(out, b'{');
+            }
+            out.extend_from_slice(extra.as_bytes());
+        }
+        some
+    }
+
+    /// The rows of a table that belong to a row of the enclosing one.
+    fn things(&self, child: usize, table: usize, row: usize) -> impl Iterator<Item = (usize, &Key)> {
+        let within = &self.tables.keys(table)[row];
+        let all = self.layout.tables[child].inherited == 0;
+        self.tables.keys(child).iter().enumerate().filter(move |(_, key)| all || key.starts_with(within))
+    }
+
+    fn map(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
+        out.push(b'{');
+        let mut some = false;
+        for (thing, key) in self.things(child, table, row) {
+            let start = out.len();
+            separate(out, b'{');
+            write_string(&key.last().map(ToString::to_string).unwrap_or_default(), out);
+            out.push(b':');
+            if self.node(inside, child, thing, out) {
+                some = true;
+            } else {
+                out.truncate(start);
+            }
+        }
+        out.push(b'}');
+        some
+    }
+
+    fn list(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
+        out.push(b'[');
+        let mut some = false;
+        for (thing, _) in self.things(child, table, row) {
+            let start = out.len();
+            separate(out, b'[');
+            if self.node(inside, child, thing, out) {
+                some = true;
+            } else {
+                out.truncate(start);
+            }
+        }
+        out.push(b']');
+        some
+    }
+
+    fn positions(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
+        out.push(b'[');
+        let mut some = false;
+        let mut next = 0;
+        let position = |key: &Key| match key.last() {
+            Some(Label::Number(n)) => *n,
+            _ => u64::MAX,
+        };
+        let mut things: Vec<(u64, usize)> =
+            self.things(child, table, row).map(|(thing, key)| (position(key), thing)).collect();
+        things.sort_unstable();
+        for (at, thing) in things {
+            // What was not there in all this time, before something that was.
+            while next < at {
+                separate(out, b'[');
+                out.extend_from_slice(b"null");
+                next += 1;
+            }
+            next = at.saturating_add(1);
+            separate(out, b'[');
+            if self.node(inside, child, thing, out) {
+                some = true;
+            } else {
+                out.extend_from_slice(b"null");
+            }
+        }
+        out.push(b']');
+        some
+    }
+}
+
+/// A comma, unless something has just begun.
+fn separate(out: &mut Vec<u8>, open: u8) {
+    if out.last() != Some(&open) {
+        out.push(b',');
+    }
+}
+
+fn write_label(label: &Label, out: &mut Vec<u8>) {
+    match label {
+        Label::Unnamed => out.extend_from_slice(b"null"),
+        Label::Number(n) => write_whole(*n, out),
+        Label::Text(text) => write_string(text, out),
+    }
+}
+
+/// False for what is absent.
+pub fn write_value(value: &Value, out: &mut Vec<u8>) -> bool {
+    match value {
+        Value::Absent => return false,
+        Value::Null | Value::Present => out.extend_from_slice(b"null"),
+        Value::Bool(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
+        Value::Unsigned(n) => write_whole(*n, out),
+        Value::Signed(n) => {
+            if *n < 0 {
+                out.push(b'-');
+            }
+            write_whole(n.unsigned_abs(), out);
+        }
+        // Writing to memory does not fail, and finite numbers, texts and histograms always serialize.
+        Value::Float(n) => drop(serde_json::to_writer(out, n)),
+        Value::Text(text) => write_string(text, out),
+        Value::Histogram(histogram) => drop(serde_json::to_writer(out, &**histogram)),
+        Value::Json(text) => out.extend_from_slice(text.as_bytes()),
+    }
+    true
+}
+
+/// Whole numbers without a fraction.
+pub fn write_number(n: f64, out: &mut Vec<u8>) {
+    // Up to 2^53 every integer is exact.
+    if n.fract() == 0.0 && n.abs() < 9.0e15 {
+        if n < 0.0 {
+            out.push(b'-');
+        }
+        write_whole(n.abs() as u64, out);
+    } else if n.is_finite() {
+        drop(serde_json::to_writer(out, &n));
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+fn write_whole(n: u64, out: &mut Vec<u8>) {
+    drop(serde_json::to_writer(out, &n));
+}
+
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    drop(serde_json::to_writer(out, text));
+}

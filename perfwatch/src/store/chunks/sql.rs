@@ -1,0 +1,200 @@
+//! The statements on chunks, once for both engines: their tables are the same.
+
+/// Defines an engine's functions on `chunks` and the tables about them.
+macro_rules! chunk_statements {
+    ($pool:ty, $engine:ty) => {
+        pub(super) async fn introduce(pool: &$pool, host: &str, name: &str) -> Result<()> {
+            sqlx::query(
+                "INSERT INTO hosts (id, name) VALUES ($1, $2)
+                 ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE hosts.name <> excluded.name",
+            )
+            .bind(host)
+            .bind(name)
+            .execute(pool)
+            .await?;
+            Ok(())
+        }
+
+        pub(super) async fn hosts(pool: &$pool) -> Result<Vec<(String, String)>> {
+            Ok(sqlx::query_as("SELECT id, name FROM hosts ORDER BY name, id").fetch_all(pool).await?)
+        }
+
+        pub(super) async fn commit(
+            transaction: &mut sqlx::Transaction<'_, $engine>,
+            host: &str,
+            batch: &Batch,
+        ) -> Result<()> {
+            let connection = &mut **transaction;
+            for (metric_type, tier, start) in &batch.remove {
+                sqlx::query(
+                    "DELETE FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start = $4",
+                )
+                .bind(host)
+                .bind(metric_type.as_str())
+                .bind(tier)
+                .bind(start)
+                .execute(&mut *connection)
+                .await?;
+            }
+            for chunk in &batch.put {
+                sqlx::query(
+                    "INSERT INTO chunks (host, metric_type, tier, start, ends, data) VALUES ($1, $2, $3, $4, $5, $6)
+                     ON CONFLICT (host, metric_type, tier, start)
+                     DO UPDATE SET ends = excluded.ends, data = excluded.data",
+                )
+                .bind(host)
+                .bind(chunk.metric_type.as_str())
+                .bind(chunk.tier)
+                .bind(chunk.start)
+                .bind(chunk.end)
+                .bind(&chunk.data[..])
+                .execute(&mut *connection)
+                .await?;
+            }
+            for (tier, start) in &batch.stale {
+                sqlx::query(
+                    "INSERT INTO stale_tiers (host, tier, start, generation) VALUES ($1, $2, $3, 1)
+                     ON CONFLICT (host, tier, start) DO UPDATE SET generation = stale_tiers.generation + 1",
+                )
+                .bind(host)
+                .bind(tier)
+                .bind(start)
+                .execute(&mut *connection)
+                .await?;
+            }
+            for stale in &batch.computed {
+                sqlx::query(
+                    "DELETE FROM stale_tiers WHERE host = $1 AND tier = $2 AND start = $3 AND generation = $4",
+                )
+                .bind(host)
+                .bind(stale.tier)
+                .bind(stale.start)
+                .bind(stale.generation)
+                .execute(&mut *connection)
+                .await?;
+            }
+            for (tier, before) in &batch.removed {
+                removed(&mut *connection, host, *tier, *before).await?;
+            }
+            Ok(())
+        }
+
+        async fn removed(
+            connection: &mut <$engine as sqlx::Database>::Connection,
+            host: &str,
+            tier: i64,
+            before: i64,
+        ) -> Result<()> {
+            sqlx::query(
+                "INSERT INTO removed_tiers (host, tier, before) VALUES ($1, $2, $3)
+                 ON CONFLICT (host, tier) DO UPDATE SET before = excluded.before
+                 WHERE removed_tiers.before < excluded.before",
+            )
+            .bind(host)
+            .bind(tier)
+            .bind(before)
+            .execute(connection)
+            .await?;
+            Ok(())
+        }
+
+        pub(super) async fn find(pool: &$pool, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
+            // No chunk is longer than its tier's slots, so none that begins earlier reaches into the range.
+            let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(
+                "SELECT start, ends, data FROM chunks
+                 WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4 AND start < $5 AND ends > $6
+                 ORDER BY start LIMIT $7",
+            )
+            .bind(host)
+            .bind(wanted.metric_type.as_str())
+            .bind(wanted.tier)
+            .bind(wanted.from.saturating_sub(longest(wanted.tier)))
+            .bind(wanted.to)
+            .bind(wanted.from)
+            .bind(limit)
+            .fetch_all(pool)
+            .await?;
+            let chunk = |(start, end, data): (i64, i64, Vec<u8>)| Chunk {
+                metric_type: wanted.metric_type,
+                tier: wanted.tier,
+                start,
+                end,
+                data: data.into(),
+            };
+            Ok(rows.into_iter().map(chunk).collect())
+        }
+
+        pub(super) async fn tiers(pool: &$pool, host: &str) -> Result<Tiers> {
+            let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+                "SELECT tier, before, 0 AS generation FROM removed_tiers WHERE host = $1
+                 UNION ALL SELECT tier, start, generation FROM stale_tiers WHERE host = $1",
+            )
+            .bind(host)
+            .fetch_all(pool)
+            .await?;
+            let mut tiers = Tiers::default();
+            for (tier, at, generation) in rows {
+                match generation {
+                    0 => tiers.removed.push((tier, at)),
+                    generation => tiers.stale.push(Stale { tier, start: at, generation }),
+                }
+            }
+            Ok(tiers)
+        }
+
+        /// Removes some chunks that end before a time, and tells the planner; returns how many.
+        pub(super) async fn remove_some(pool: &$pool, host: &str, tier: i64, before: i64) -> Result<u64> {
+            let mut transaction = pool.begin().await?;
+            removed(&mut *transaction, host, tier, before).await?;
+            let mut gone = 0;
+            for metric_type in MetricType::ALL {
+                let done = sqlx::query(
+                    "DELETE FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start IN (
+                         SELECT start FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
+                         AND start < $4 AND ends <= $4 ORDER BY start LIMIT $5)",
+                )
+                .bind(host)
+                .bind(metric_type.as_str())
+                .bind(tier)
+                .bind(before)
+                .bind(REMOVED_AT_A_TIME)
+                .execute(&mut *transaction)
+                .await?;
+                gone += done.rows_affected();
+            }
+            // Nothing is left to compute these from.
+            sqlx::query("DELETE FROM stale_tiers WHERE host = $1 AND tier = $2 AND start < $3")
+                .bind(host)
+                .bind(tier)
+                .bind(before)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(gone)
+        }
+
+        /// The start of the oldest chunk and the end of the newest.
+        pub(super) async fn ends(pool: &$pool, host: &str) -> Result<(Option<i64>, Option<i64>)> {
+            let (mut oldest, mut newest) = (None, None);
+            for metric_type in MetricType::ALL {
+                for tier in [0i64, 3600] {
+                    // Each subquery is one step down the key.
+                    let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(
+                        "SELECT (SELECT min(start) FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3),
+                             (SELECT ends FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
+                              ORDER BY start DESC LIMIT 1)",
+                    )
+                    .bind(host)
+                    .bind(metric_type.as_str())
+                    .bind(tier)
+                    .fetch_one(pool)
+                    .await?;
+                    oldest = first.into_iter().chain(oldest).min();
+                    newest = last.filter(|_| tier == 0).into_iter().chain(newest).max();
+                }
+            }
+            Ok((oldest, newest))
+        }
+    };
+}
+pub(in crate::store) use chunk_statements;

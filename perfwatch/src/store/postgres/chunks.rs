@@ -1,0 +1,40 @@
+//! Chunks.
+
+use sqlx::postgres::{PgPool, Postgres};
+
+use super::PostgresStore;
+use crate::snapshot::MetricType;
+use crate::store::chunks::sql::chunk_statements;
+use crate::store::chunks::{Batch, Chunk, REMOVED_AT_A_TIME, Stale, Tiers, Wanted, longest};
+use crate::store::policy::Extent;
+use crate::store::{Result, from_micros};
+
+chunk_statements!(PgPool, Postgres);
+
+pub(super) async fn remove_before(store: &PostgresStore, host: &str, tier: i64, before: i64) -> Result<u64> {
+    let mut gone = 0;
+    loop {
+        let some = remove_some(store.ready().await?, host, tier, before).await?;
+        gone += some;
+        if some == 0 {
+            return Ok(gone);
+        }
+    }
+}
+
+pub(super) async fn extent(store: &PostgresStore, host: &str) -> Result<Extent> {
+    let pool = store.ready().await?;
+    let bytes: i64 = sqlx::query_scalar(
+        "SELECT (pg_total_relation_size('chunks') + (SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)
+         FROM pg_inherits WHERE inhparent = 'metrics_snapshots'::regclass))::bigint",
+    )
+    .fetch_one(pool)
+    .await?;
+    let (oldest, newest) = ends(pool, host).await?;
+    Ok(Extent {
+        bytes: bytes.unsigned_abs(),
+        oldest: oldest.map(from_micros),
+        // A chunk ends after its last reading.
+        newest: newest.map(|end| from_micros(end - 1)),
+    })
+}

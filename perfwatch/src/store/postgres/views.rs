@@ -1,0 +1,147 @@
+//! Flat columns for whoever asks in SQL, such as Grafana: a view for each document, and one for each kind of thing that
+//! documents list. They are made from the dictionary at the start, and show the documents that are kept as JSON.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgPool;
+
+use crate::snapshot::MetricType;
+use crate::snapshot::dictionary::Kind;
+use crate::snapshot::layout::{Form, Layout};
+use crate::store::Result;
+
+const PREFIX: &str = "perfwatch_";
+/// The setting that tells which views there are.
+const KEY: &str = "views";
+
+/// Makes the views anew if they are not those of this version.
+pub(super) async fn make(pool: &PgPool) -> Result<()> {
+    let script = script();
+    let digest: String = Sha256::digest(script.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let made: Option<String> =
+        sqlx::query_scalar("SELECT value FROM config WHERE key = $1").bind(KEY).fetch_optional(pool).await?;
+    if made.as_ref() == Some(&digest) {
+        return Ok(());
+    }
+    let mut transaction = pool.begin().await?;
+    // Two servers that start at once make them one after the other.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('perfwatch_views'))").execute(&mut *transaction).await?;
+    let old: Vec<String> = sqlx::query_scalar(
+        "SELECT viewname::text FROM pg_views WHERE schemaname = current_schema() AND viewname LIKE 'perfwatch\\_%'",
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    for view in old.iter().filter(|view| view.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')) {
+        sqlx::raw_sql(AssertSqlSafe(format!("DROP VIEW IF EXISTS {view} CASCADE")))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *transaction).await?;
+    sqlx::query(
+        "INSERT INTO config (key, value, updated_at) VALUES ($1, $2, now())
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+    )
+    .bind(KEY)
+    .bind(digest)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The statements that make all views. Every name in them is one of the dictionary's.
+pub fn script() -> String {
+    let mut script = String::new();
+    for metric_type in MetricType::ALL {
+        let layout = Layout::of(metric_type);
+        for table in 0..layout.tables.len() {
+            script.push_str(&view(metric_type, layout, table));
+        }
+    }
+    script
+}
+
+fn view(metric_type: MetricType, layout: &Layout, table: usize) -> String {
+    let of = &layout.tables[table];
+    let mut name = format!("{PREFIX}{}", metric_type.as_str());
+    if table > 0 {
+        name = format!("{name}_{}", column_name(&of.path));
+    }
+    let mut taken = BTreeSet::new();
+    let mut columns = vec!["h.name AS host".to_owned(), "s.timestamp".to_owned()];
+    let mut from = "metrics_snapshots s LEFT JOIN hosts h ON h.id = s.host".to_owned();
+    let mut things = Vec::new();
+    let mut at = table;
+    while at != 0 {
+        things.push(at);
+        at = layout.tables[at].parent;
+    }
+    let mut row = "s.metric_data".to_owned();
+    for (depth, thing) in things.into_iter().rev().enumerate() {
+        let of = &layout.tables[thing];
+        let item = format!("i{depth}");
+        let list = format!("{row} #> '{}'", path(&of.name));
+        let own = &of.labels[of.inherited..];
+        match of.form {
+            Form::Map => {
+                from.push_str(&format!(
+                    " CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof({list}) WHEN 'object' THEN {list} END) AS {item} (key, value)"
+                ));
+                columns.push(format!("{item}.key AS {}", unique(own[0], &mut taken)));
+            }
+            Form::List | Form::Positions => {
+                from.push_str(&format!(
+                    " CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof({list}) WHEN 'array' THEN {list} END)
+                     WITH ORDINALITY AS {item} (value, position)"
+                ));
+                if of.form == Form::Positions {
+                    columns.push(format!("{item}.position - 1 AS {}", unique(own[0], &mut taken)));
+                } else {
+                    for label in &of.label_fields {
+                        columns.push(format!("{item}.value ->> '{label}' AS {}", unique(label, &mut taken)));
+                    }
+                }
+            }
+        }
+        row = format!("{item}.value");
+    }
+    for column in of.columns.iter().filter(|column| column.field.is_some()) {
+        let value = if column.name.is_empty() {
+            format!("({row} #>> '{{}}')")
+        } else {
+            format!("({row} #>> '{}')", path(&column.name))
+        };
+        let value = match column.kind {
+            Kind::Gauge | Kind::Counter | Kind::Interval => format!("{value}::double precision"),
+            Kind::State | Kind::Text => value,
+            // Distributions and events are read out of the document.
+            Kind::Histogram | Kind::Events | Kind::Gate => continue,
+        };
+        let name = if column.name.is_empty() { "value" } else { &column.name };
+        columns.push(format!("{value} AS {}", unique(name, &mut taken)));
+    }
+    format!(
+        "CREATE VIEW {name} AS SELECT {} FROM {from} WHERE s.metric_type = '{}';\n",
+        columns.join(", "),
+        metric_type.as_str()
+    )
+}
+
+fn path(name: &str) -> String {
+    format!("{{{}}}", name.replace('.', ","))
+}
+
+fn column_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
+}
+
+/// A quoted name that no other column of the view has.
+fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut name = column_name(name);
+    while ["host", "timestamp"].contains(&&name[..]) || !taken.insert(name.clone()) {
+        name.push('_');
+    }
+    format!("\"{name}\"")
+}
