@@ -160,7 +160,9 @@ mod tests {
             "unsupported_events": ["cycles"],
             "counted_as": {"LLC-loads": "cache-references"},
         });
-        let found = events(&document, Some("sudo sysctl"));
+        let at = time::OffsetDateTime::UNIX_EPOCH;
+        let reading = Reading::new(MetricType::PerfEvents, at, &document).unwrap();
+        let found = events(&reading, Some("sudo sysctl"));
         let status = |name: &str| found.iter().find(|finding| finding.name == name).unwrap().status;
         assert_eq!(status("cycles"), Status::Note);
         assert_eq!(status("cpu-clock"), Status::Ok);

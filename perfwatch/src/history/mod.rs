@@ -14,6 +14,8 @@ pub mod plan;
 pub mod questions;
 pub mod reader;
 pub mod tier;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tiers;
 pub mod writer;
 

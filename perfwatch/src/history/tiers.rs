@@ -284,3 +284,6 @@ pub async fn store_readings(history: &History, readings: &[Reading], settings: V
 
 /// Readings of a chunk that is made of imported ones, at most.
 const READINGS: usize = 720;
+
+#[cfg(test)]
+mod tests;

@@ -102,7 +102,7 @@ mod tests {
 
     fn answer() -> (Reading, Report) {
         let report = Report::active("cpu", MetricType::Cpu, Method::Procfs);
-        (Reading::failed(MetricType::Cpu, "t", "of this test"), report)
+        (Reading::failed(MetricType::Cpu, OffsetDateTime::UNIX_EPOCH, "of this test"), report)
     }
 
     #[tokio::test]

@@ -1,11 +1,11 @@
 use super::*;
-use crate::snapshot::{Document, MetricType};
+use crate::snapshot::{MetricType, Reading};
 use time::OffsetDateTime;
 
 fn snapshot(second: i64) -> Arc<Snapshot> {
     let at = OffsetDateTime::from_unix_timestamp(second).unwrap();
-    let document = Document::new(MetricType::Cpu, "t", &serde_json::json!({ "second": second })).unwrap();
-    Arc::new(Snapshot::new(at, vec![document]))
+    let reading = Reading::new(MetricType::Cpu, at, &serde_json::json!({ "interrupts": second })).unwrap();
+    Arc::new(Snapshot::new(at, vec![reading]))
 }
 
 fn second(update: &Update) -> i64 {
@@ -47,15 +47,19 @@ async fn a_slow_subscriber_skips_to_the_newest_and_learns_how_many_it_missed() {
     assert_eq!((second(&update), update.skipped), (5, 3));
 }
 
+fn seconds(past: &[Arc<Snapshot>]) -> Vec<i64> {
+    past.iter().map(|snapshot| snapshot.timestamp.unix_timestamp()).collect()
+}
+
 #[tokio::test]
-async fn backfill_and_live_neither_repeat_nor_miss() {
+async fn bridge_and_live_neither_repeat_nor_miss() {
     let hub = Hub::default();
-    for i in 1..=4 {
+    for i in 1..=7 {
         hub.publish(&snapshot(i));
     }
-    let (past, mut subscription) = hub.subscribe_with_backfill(2);
-    assert_eq!(past, [snapshot(2).message(), snapshot(3).message()]);
-    assert_eq!(second(&subscription.next().await), 4);
+    let (past, mut subscription) = hub.subscribe_with_bridge();
+    assert_eq!(seconds(&past), [4, 5, 6]);
+    assert_eq!(second(&subscription.next().await), 7);
 }
 
 #[test]
@@ -76,27 +80,12 @@ fn all_subscribers_share_one_serialization() {
 }
 
 #[tokio::test]
-async fn an_earlier_run_is_in_the_backfill_and_never_live() {
-    let hub = Hub::default();
-    hub.publish(&snapshot(3));
-    hub.restore(vec![snapshot(1).message(), snapshot(2).message()]);
-    let (past, mut subscription) = hub.subscribe_with_backfill(9);
-    assert_eq!(past, [snapshot(1).message(), snapshot(2).message()]);
-    assert_eq!(second(&subscription.next().await), 3);
-    assert!(!subscription.missed_past());
-}
-
-#[tokio::test]
 async fn who_watched_before_an_earlier_run_was_read_learns_that_there_is_more() {
     let hub = Hub::default();
     hub.publish(&snapshot(3));
-    let (past, early) = hub.subscribe_with_backfill(9);
-    assert!(past.is_empty() && !early.missed_past());
-    hub.restore(Vec::new());
-    assert!(!early.missed_past(), "nothing came");
-    hub.restore(vec![snapshot(1).message()]);
+    let early = hub.subscribe();
+    assert!(!early.missed_past());
+    hub.past_restored();
     assert!(early.missed_past());
-    let (past, again) = hub.subscribe_with_backfill(9);
-    assert_eq!(past, [snapshot(1).message()]);
-    assert!(!again.missed_past());
+    assert!(!hub.subscribe().missed_past());
 }

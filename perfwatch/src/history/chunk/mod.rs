@@ -11,3 +11,6 @@ pub use raw::Block;
 pub use rolled::{decode_buckets, encode_buckets};
 pub(super) use bytes::{Bytes, put_count, put_str, put_varint, unzigzag, zigzag};
 pub(super) use numbers::{scaled, unscaled};
+
+#[cfg(test)]
+mod tests;

@@ -15,14 +15,6 @@ pub(super) const PERF_EVENTS: &[Field] = &[
     field("interval_ms", "ms", "Time between two readings, as configured.", None),
     field("sample_time", "s", "Since counting began.", None),
     field("elapsed_ms", "ms", "Time that the values cover.", None),
-    field("events{event}.unit", "", "`msec` of cpu-clock, `count` of all others.", None).of_kind(Kind::State),
-    field("events{event}.error", "", "Why it does not count.", None).of_kind(Kind::State),
-    field(
-        "events.cpu-clock.value",
-        "ms",
-        "CPU time counted in the interval.",
-        Interval("perf_cpu_clock_seconds_total", MS),
-    ),
     field(
         "events{event!cpu-clock}.value",
         "",
@@ -30,11 +22,19 @@ pub(super) const PERF_EVENTS: &[Field] = &[
         Interval("perf_events_total", 1.0),
     ),
     field(
+        "events.cpu-clock.value",
+        "ms",
+        "CPU time counted in the interval.",
+        Interval("perf_cpu_clock_seconds_total", MS),
+    ),
+    field("events{event}.unit", "", "`msec` of cpu-clock, `count` of all others.", None).of_kind(Kind::State),
+    field(
         "events{event}.running_ratio",
         "",
         "Share of the time that the event was on the PMU; below 1 its value is an estimate.",
         Gauge("perf_event_running_ratio", 1.0),
     ),
+    field("events{event}.error", "", "Why it does not count.", None).of_kind(Kind::State),
     field(
         "counted_as{event}",
         "",
@@ -288,6 +288,13 @@ macro_rules! operation {
                 "Requests whose issue was not seen: not part of the times from issue.",
                 None,
             ),
+        ]
+    };
+}
+
+macro_rules! sizes {
+    ($path:literal) => {
+        [
             field(concat!($path, ".size.mean_bytes"), "bytes", "Mean size.", None),
             field(concat!($path, ".size.max_bytes"), "bytes", "The largest.", None),
             field(concat!($path, ".size.histogram"), "bytes", "Sizes: all of them.", None)
@@ -297,8 +304,13 @@ macro_rules! operation {
 }
 
 pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
+    &[field("elapsed_ms", "ms", "Time that the values cover.", None)],
+    &distribution!(
+        "total",
+        "From issue to completion, reads and writes of all disks",
+        Export::Histogram("block_request_seconds")
+    ),
     &[
-        field("elapsed_ms", "ms", "Time that the values cover.", None),
         field(
             "devices{device}.in_flight.read",
             "",
@@ -312,11 +324,6 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
             Gauge("block_requests_in_flight{operation=\"write\"}", 1.0),
         ),
     ],
-    &distribution!(
-        "total",
-        "From issue to completion, reads and writes of all disks",
-        Export::Histogram("block_request_seconds")
-    ),
     &operation!("devices{device}.read", "read"),
     &distribution!(
         "devices{device}.read",
@@ -324,6 +331,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         Export::Histogram("block_device_request_seconds{operation=\"read\"}")
     ),
     &distribution!("devices{device}.read.from_queue", "From when it was made to completion", None),
+    &sizes!("devices{device}.read"),
     &operation!("devices{device}.write", "write"),
     &distribution!(
         "devices{device}.write",
@@ -331,6 +339,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         Export::Histogram("block_device_request_seconds{operation=\"write\"}")
     ),
     &distribution!("devices{device}.write.from_queue", "From when it was made to completion", None),
+    &sizes!("devices{device}.write"),
     &operation!("devices{device}.flush", "flush"),
     &distribution!(
         "devices{device}.flush",
@@ -338,6 +347,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         Export::Histogram("block_device_request_seconds{operation=\"flush\"}")
     ),
     &distribution!("devices{device}.flush.from_queue", "From when it was made to completion", None),
+    &sizes!("devices{device}.flush"),
     &operation!("devices{device}.discard", "discard"),
     &distribution!(
         "devices{device}.discard",
@@ -345,6 +355,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         Export::Histogram("block_device_request_seconds{operation=\"discard\"}")
     ),
     &distribution!("devices{device}.discard.from_queue", "From when it was made to completion", None),
+    &sizes!("devices{device}.discard"),
 ]);
 
 /// A count of one interval and the same per second.
@@ -367,14 +378,16 @@ pub(super) const TCP: &[Field] = &joined::<30>(&[
             "Share of the segments sent that were sent again.",
             Gauge("tcp_retransmit_ratio", PERCENT),
         ),
-        field("segments_received_per_sec", "1/s", "Segments received.", None),
-        field("segments_sent_per_sec", "1/s", "Segments sent for the first time.", None),
     ],
     &counted!("resets_sent", "Connections reset by this machine.", "tcp_resets_total{direction=\"sent\"}"),
     &counted!("resets_received", "Connections reset by others.", "tcp_resets_total{direction=\"received\"}"),
     &counted!("connects", "Connections opened from here.", "tcp_connects_total"),
     &counted!("connect_failures", "Attempts to open one that failed.", "tcp_connect_failures_total"),
     &counted!("accepts", "Connections that others opened to here.", "tcp_accepts_total"),
+    &[
+        field("segments_received_per_sec", "1/s", "Segments received.", None),
+        field("segments_sent_per_sec", "1/s", "Segments sent for the first time.", None),
+    ],
     &distribution!(
         "connect_latency",
         "From the first packet until the connection stood",

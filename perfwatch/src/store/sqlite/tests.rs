@@ -2,10 +2,9 @@ use super::*;
 use crate::snapshot::MetricType;
 use crate::store::sqlite_url;
 use std::os::unix::fs::PermissionsExt;
-use time::macros::datetime;
 
 async fn open(dir: &std::path::Path) -> SqliteStore {
-    SqliteStore::open(&sqlite_url(dir), "test-host").await.unwrap()
+    SqliteStore::open(&sqlite_url(dir)).await.unwrap()
 }
 
 #[tokio::test]
@@ -23,26 +22,6 @@ async fn the_file_is_private_and_reopening_keeps_everything() {
 }
 
 #[tokio::test]
-async fn a_replayed_batch_lands_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let rows: Vec<Row> = (0..200)
-        .map(|i| Row {
-            timestamp: datetime!(2026-01-01 00:00:00 UTC) + Duration::from_secs(5 * i),
-            metric_type: MetricType::Cpu,
-            json: br#"{"usage_percent":1.5}"#.as_slice().into(),
-        })
-        .collect();
-    store.append(&rows[..100]).await.unwrap();
-    store.append(&rows).await.unwrap();
-    store.append(&[]).await.unwrap();
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM metrics_snapshots").fetch_one(&store.read).await.unwrap();
-    assert_eq!(count, 200);
-    store.close().await;
-}
-
-#[tokio::test]
 async fn readers_cannot_write() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
@@ -55,7 +34,7 @@ async fn a_damaged_file_is_named_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("perfwatch.db");
     std::fs::write(&file, "this is a letter to my aunt, and no database").unwrap();
-    let error = SqliteStore::open(&sqlite_url(dir.path()), "h").await.unwrap_err().to_string();
+    let error = SqliteStore::open(&sqlite_url(dir.path())).await.unwrap_err().to_string();
     assert!(error.contains(&format!("mv {0} {0}.damaged", file.display())), "{error}");
     assert_eq!(std::fs::read(&file).unwrap().len(), 44, "it is left as it was");
 
@@ -65,14 +44,14 @@ async fn a_damaged_file_is_named_with_what_to_do() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[100..2000].fill(0xee);
     std::fs::write(&file, &bytes).unwrap();
-    let error = SqliteStore::open(&sqlite_url(dir.path()), "h").await.unwrap_err().to_string();
+    let error = SqliteStore::open(&sqlite_url(dir.path())).await.unwrap_err().to_string();
     assert!(error.contains("is damaged"), "{error}");
 }
 
 #[tokio::test]
 async fn a_file_that_cannot_be_written_is_named_with_what_to_do() {
     // Not even root makes files there.
-    let error = SqliteStore::open("sqlite:/proc/perfwatch.db", "h").await.unwrap_err().to_string();
+    let error = SqliteStore::open("sqlite:/proc/perfwatch.db").await.unwrap_err().to_string();
     assert!(
         error.contains("/proc/perfwatch.db cannot be written") && error.contains("PERFWATCH_DATA_DIR"),
         "{error}"
@@ -101,67 +80,43 @@ async fn a_locked_file_is_waited_for() {
 
 #[tokio::test]
 async fn memory_databases_are_refused() {
-    assert!(SqliteStore::open("sqlite::memory:", "h").await.is_err());
+    assert!(SqliteStore::open("sqlite::memory:").await.is_err());
+}
+
+fn chunk(start: i64, byte: u8) -> Chunk {
+    Chunk { metric_type: MetricType::Cpu, tier: 0, start, end: start + 1000, data: vec![byte; 40_000].into() }
 }
 
 #[tokio::test]
-async fn documents_fill_their_pages() {
+async fn a_question_is_one_step_down_the_key() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let empty = store.extent().await.unwrap().bytes;
-    // As long as those of a machine with hardware counters.
-    let lengths = [585, 530, 1100, 1050, 425, 2500, 7700, 2100, 785, 10_800, 530];
-    let rows: Vec<Row> = (0..200u64)
-        .flat_map(|tick| MetricType::ALL.into_iter().zip(lengths).map(move |(t, length)| (tick, t, length)))
-        .map(|(tick, metric_type, length)| Row {
-            timestamp: datetime!(2026-01-01 00:00:00 UTC) + Duration::from_secs(5 * tick),
-            metric_type,
-            json: format!("{{\"text\":\"{}\"}}", "x".repeat(length - 11)).into(),
-        })
-        .collect();
-    store.append(&rows).await.unwrap();
-    let text: u64 = rows.iter().map(|row| row.json.len() as u64).sum();
-    let taken = store.extent().await.unwrap().bytes - empty;
-    assert!(taken < text * 5 / 4, "{taken} bytes for {text}");
-    store.close().await;
-}
-
-/// Every query of a chart walks an index and nothing else.
-#[tokio::test]
-async fn queries_are_answered_from_indexes() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    for (query, index) in [
-        (
-            history::SCAN_RAW,
-            "SEARCH packed_snapshots USING INDEX idx_metrics_timestamp (host=? AND timestamp>? AND timestamp<?)",
-        ),
-        (
-            history::SCAN_ROLLUPS,
-            "SEARCH metrics_rollups USING PRIMARY KEY (host=? AND metric_type=? AND tier=? AND timestamp>? AND timestamp<?)",
-        ),
-        (
-            history::STALE,
-            "SEARCH rollup_stale USING PRIMARY KEY (host=? AND tier=? AND bucket>? AND bucket<?)",
-        ),
-    ] {
-        let explain = format!("EXPLAIN QUERY PLAN {query}");
-        let rows: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(sqlx::AssertSqlSafe(explain)).fetch_all(&store.read).await.unwrap();
-        let steps: Vec<&str> = rows.iter().map(|r| r.3.as_str()).collect();
-        assert_eq!(steps, [index]);
-    }
-    let explain = format!("EXPLAIN QUERY PLAN {}", history::COVERAGE);
-    let rows: Vec<(i64, i64, i64, String)> =
-        sqlx::query_as(sqlx::AssertSqlSafe(explain)).fetch_all(&store.read).await.unwrap();
-    assert!(rows.iter().all(|row| !row.3.contains("SCAN")), "{rows:?}");
-    // Others ask the view.
+    let batch = Batch { put: (0..50).map(|n| chunk(n * 1000, 1)).collect(), ..Batch::default() };
+    store.commit("a-host", &batch).await.unwrap();
     let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(
-        "EXPLAIN QUERY PLAN SELECT usage_percent FROM perfwatch_cpu WHERE host = 'h' AND timestamp > 1",
+        "EXPLAIN QUERY PLAN SELECT start, ends, data FROM chunks
+         WHERE host = 'a-host' AND metric_type = 'cpu' AND tier = 0 AND start > 1 AND start < 9 AND ends > 3
+         ORDER BY start LIMIT 4",
     )
     .fetch_all(&store.read)
     .await
     .unwrap();
-    assert!(plan[0].3.contains("USING INDEX idx_metrics_timestamp (host=? AND timestamp>?"), "{plan:?}");
+    let steps: Vec<&str> = plan.iter().map(|row| row.3.as_str()).collect();
+    let step = "SEARCH chunks USING INDEX sqlite_autoindex_chunks_1 \
+                (host=? AND metric_type=? AND tier=? AND start>? AND start<?)";
+    assert_eq!(steps, [step]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn space_of_removed_chunks_goes_back_to_the_file_system() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let batch = Batch { put: (0..100).map(|n| chunk(n * 1000, 1)).collect(), ..Batch::default() };
+    store.commit("a-host", &batch).await.unwrap();
+    let full = store.extent("a-host").await.unwrap().bytes;
+    assert_eq!(store.remove_before("a-host", 0, 90_000).await.unwrap(), 90);
+    let left = store.extent("a-host").await.unwrap().bytes;
+    assert!(left < full / 3, "{left} of {full}");
     store.close().await;
 }

@@ -1,33 +1,30 @@
 use super::*;
-use std::sync::Arc;
 
-use crate::snapshot::{Document, MetricType, Snapshot};
+use crate::snapshot::{MetricType, Reading, Snapshot};
 use perfwatch_common::histogram::index;
 use proptest::prelude::*;
 use serde_json::json;
 use time::OffsetDateTime;
 
-fn publish(hub: &Hub, page_faults: u64) {
+fn snapshot(page_faults: u64) -> Snapshot {
     let events = json!({"events": {
         "page-faults": {"value": page_faults}, "cpu-clock": {"value": 250.0}, "cycles": {"value": null},
     }});
-    let document = Document::new(MetricType::PerfEvents, "t", &events).unwrap();
-    hub.publish(&Arc::new(Snapshot::new(OffsetDateTime::UNIX_EPOCH, vec![document])));
+    let at = OffsetDateTime::UNIX_EPOCH;
+    Snapshot::new(at, vec![Reading::new(MetricType::PerfEvents, at, &events).unwrap()])
 }
 
-fn scrape(intervals: &Intervals, hub: &Hub) -> Vec<String> {
+fn scrape(intervals: &Intervals, newest: &Snapshot) -> Vec<String> {
     let mut exposition = Exposition::default();
-    intervals.write(hub, &mut exposition);
+    intervals.write(newest, &mut exposition);
     exposition.finish().lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
 #[test]
-fn intervals_between_scrapes_are_added_each_once() {
-    let hub = Hub::default();
+fn intervals_are_added_each_once_from_the_first_scrape_on() {
     let intervals = Intervals::default();
-    publish(&hub, 1000);
-    publish(&hub, 1);
-    let first = scrape(&intervals, &hub);
+    intervals.add(&snapshot(1000));
+    let first = scrape(&intervals, &snapshot(1));
     assert_eq!(
         first,
         [
@@ -35,10 +32,10 @@ fn intervals_between_scrapes_are_added_each_once() {
             "perfwatch_perf_events_total{event=\"page-faults\"} 1"
         ]
     );
-    assert_eq!(scrape(&intervals, &hub), first, "nothing happened since");
-    publish(&hub, 20);
-    publish(&hub, 300);
-    let last = scrape(&intervals, &hub);
+    assert_eq!(scrape(&intervals, &snapshot(1)), first, "nothing happened since");
+    intervals.add(&snapshot(20));
+    intervals.add(&snapshot(300));
+    let last = scrape(&intervals, &snapshot(300));
     assert_eq!(
         last,
         [

@@ -1,0 +1,184 @@
+use proptest::prelude::*;
+
+use super::frame::Frame;
+use super::*;
+use crate::history::bucket::{Bucket, Cell, Show};
+use crate::history::testing::readings;
+use crate::history::tier::Tier;
+use crate::history::{Damaged, micros};
+use crate::snapshot::json::Selection;
+use crate::snapshot::layout::Layout;
+use crate::snapshot::{MetricType, Reading};
+
+const TYPES: [MetricType; 4] =
+    [MetricType::Cpu, MetricType::Network, MetricType::PerfEvents, MetricType::BlockIo];
+
+fn block_of(readings: &[Reading]) -> Block {
+    let mut block = Block::new(readings[0].metric_type);
+    for reading in readings {
+        assert!(block.push(reading));
+    }
+    block
+}
+
+fn everything(metric_type: MetricType) -> &'static Selection {
+    &Layout::of(metric_type).everything
+}
+
+fn sum(readings: &[Reading]) -> Bucket {
+    let mut bucket = Bucket::new(readings[0].metric_type);
+    readings.iter().for_each(|reading| bucket.add(reading));
+    bucket
+}
+
+/// Sums of the same readings, whatever noise their floats have.
+fn same(a: &Bucket, b: &Bucket) -> Result<(), TestCaseError> {
+    prop_assert_eq!((a.samples(), a.failed(), a.first_at()), (b.samples(), b.failed(), b.first_at()));
+    for (table, of) in Layout::of(a.metric_type()).tables.iter().enumerate() {
+        prop_assert_eq!(a.keys_of(table), b.keys_of(table));
+        for row in 0..a.keys_of(table).len() {
+            for (column, (a, b)) in a.row(table, row).iter().zip(b.row(table, row)).enumerate() {
+                match (a, b) {
+                    (Cell::Number(a), Cell::Number(b)) => {
+                        prop_assert_eq!((a.min, a.max, a.count), (b.min, b.max, b.count));
+                        prop_assert!((a.sum - b.sum).abs() <= 1e-9 * a.sum.abs().max(1.0), "{:?} {:?}", a, b);
+                    }
+                    (a, b) => prop_assert_eq!(a, b, "{} {}", of.path, &of.columns[column].name),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn readings_come_back_from_a_chunk(
+        all in proptest::sample::select(&TYPES[..]).prop_flat_map(|of| readings(of, 24)),
+    ) {
+        let chunk = block_of(&all).encode();
+        let block = Block::decode(&chunk, everything(all[0].metric_type)).unwrap();
+        prop_assert!(block.readings().eq(all.iter().cloned()));
+    }
+
+    #[test]
+    fn a_column_alone_is_the_same_as_among_all(all in readings(MetricType::Network, 12)) {
+        let layout = Layout::of(MetricType::Network);
+        let selection = Selection::of(layout, &["interfaces.bytes_recv".into(), "drops_in".into()]);
+        let block = Block::decode(&block_of(&all).encode(), &selection).unwrap();
+        for (few, whole) in block.readings().zip(&all) {
+            let mut texts = [Vec::new(), Vec::new()];
+            few.write_json(&selection, &mut texts[0]);
+            whole.write_json(&selection, &mut texts[1]);
+            prop_assert_eq!(String::from_utf8_lossy(&texts[0]), String::from_utf8_lossy(&texts[1]));
+        }
+    }
+
+    #[test]
+    fn sums_are_the_same_however_they_are_made(
+        all in proptest::sample::select(&TYPES[..]).prop_flat_map(|of| readings(of, 24)),
+        cuts in proptest::collection::vec(0usize..24, 0..4),
+    ) {
+        let metric_type = all[0].metric_type;
+        let whole = sum(&all);
+
+        let decoded: Vec<Reading> =
+            Block::decode(&block_of(&all).encode(), everything(metric_type)).unwrap().readings().collect();
+        same(&whole, &sum(&decoded))?;
+
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(all.len())).collect();
+        cuts.extend([0, all.len()]);
+        cuts.sort_unstable();
+        let parts: Vec<(i64, Bucket)> = cuts
+            .windows(2)
+            .filter(|cut| cut[0] < cut[1])
+            .map(|cut| (Tier::Minute.floor(micros(all[cut[0]].at)), sum(&all[cut[0]..cut[1]])))
+            .collect();
+        let mut merged = Bucket::new(metric_type);
+        parts.iter().for_each(|(_, part)| merged.merge(part));
+        same(&whole, &merged)?;
+
+        // Of parts that begin in one minute there is one bucket.
+        let mut minutes: Vec<(i64, Bucket)> = Vec::new();
+        for (at, part) in parts {
+            match minutes.last_mut() {
+                Some((last, bucket)) if *last == at => bucket.merge(&part),
+                _ => minutes.push((at, part)),
+            }
+        }
+        let chunk = encode_buckets(metric_type, 60, &minutes);
+        let mut stored = Bucket::new(metric_type);
+        for (_, part) in decode_buckets(&chunk, everything(metric_type)).unwrap() {
+            stored.merge(&part);
+        }
+        same(&whole, &stored)?;
+    }
+
+    /// Whatever bytes say, they are refused or read, in bounded time and memory.
+    #[test]
+    fn damaged_chunks_never_panic(
+        all in readings(MetricType::BlockIo, 6), at: prop::sample::Index, to: u8, cut: prop::sample::Index,
+    ) {
+        let metric_type = MetricType::BlockIo;
+        let rolled = encode_buckets(metric_type, 60, &[(Tier::Minute.floor(micros(all[0].at)), sum(&all))]);
+        for chunk in [block_of(&all).encode(), rolled] {
+            let mut wrong = chunk.clone();
+            let place = at.index(wrong.len());
+            wrong[place] = to;
+            if wrong != chunk {
+                prop_assert!(Frame::read(&wrong).is_err(), "the checksum has everything in it");
+            }
+            wrong.truncate(cut.index(wrong.len()));
+            prop_assert!(Frame::read(&wrong).is_err());
+            // Past the checksum, as if someone had made it so.
+            let mut forged = chunk.clone();
+            let place = 8 + at.index(forged.len() - 8);
+            forged[place] = to;
+            let checksum = crc32fast::hash(&forged[8..]).to_le_bytes();
+            forged[4..8].copy_from_slice(&checksum);
+            let _ = Block::decode(&forged, everything(metric_type));
+            let _ = decode_buckets(&forged, everything(metric_type));
+        }
+    }
+}
+
+#[test]
+fn chunks_of_other_versions_and_kinds_are_refused_with_the_reason() {
+    let all = [crate::history::testing::cpu(0, 1.0), crate::history::testing::cpu(1, 2.0)];
+    let chunk = block_of(&all).encode();
+    let mut later = chunk.clone();
+    later[3] = 200;
+    let decode = |bytes: &[u8]| Block::decode(bytes, everything(MetricType::Cpu)).map(|_| ());
+    assert_eq!(decode(&later), Err(Damaged("it is of an unknown version")));
+    assert_eq!(decode(b"SQLite format 3"), Err(Damaged("it is no chunk")));
+    let rolled = encode_buckets(MetricType::Cpu, 60, &[(micros(crate::history::testing::START), sum(&all))]);
+    assert_eq!(decode(&rolled), Err(Damaged("it holds rollups")));
+}
+
+/// Prometheus, history and the page all have the quantile of all values, not the mean of some quantiles.
+#[test]
+fn a_quantile_of_a_longer_time_is_that_of_the_merged_histogram() {
+    let latency = |counts: &[(u16, u64)]| {
+        let histogram = crate::snapshot::histogram::Histogram::from_counts(
+            crate::snapshot::histogram::Unit::Nanoseconds,
+            counts.iter().copied(),
+            1_000_000,
+            u64::MAX >> 1,
+        );
+        serde_json::to_value(crate::snapshot::latency::Latency::of(histogram)).unwrap()
+    };
+    // 999 fast waits, then a single slow one: the 99th percentile of all is fast.
+    let fast = serde_json::json!({"off_cpu": latency(&[(160, 999)])});
+    let slow = serde_json::json!({"off_cpu": latency(&[(400, 1)])});
+    let all = [
+        crate::history::testing::reading(MetricType::Scheduler, 0, &fast),
+        crate::history::testing::reading(MetricType::Scheduler, 1, &slow),
+    ];
+    let mut json = Vec::new();
+    sum(&all).write_json(everything(MetricType::Scheduler), Show::Average, &mut json);
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["off_cpu"]["p99_us"], fast["off_cpu"]["p99_us"]);
+    assert_eq!(json["off_cpu"]["max_us"], slow["off_cpu"]["max_us"]);
+}

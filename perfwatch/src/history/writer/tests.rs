@@ -1,0 +1,96 @@
+use std::path::Path;
+
+use super::*;
+use crate::history::questions::HistoryQuery;
+use crate::history::questions::points::Points;
+use crate::history::testing::{START, history, snapshot};
+use crate::snapshot::MetricType;
+
+fn place(dir: &Path) -> LogPlace {
+    LogPlace { dir: dir.join("spool"), max_bytes: 1 << 20 }
+}
+
+fn spawn(history: &History, dir: &Path) -> Writer {
+    Writer::spawn(history.clone(), place(dir), DocumentDays(0)).unwrap()
+}
+
+/// Readings that a question finds.
+async fn count(history: &History, seconds: i64) -> u64 {
+    let query = HistoryQuery {
+        interval: crate::history::questions::Interval::parse("1m").unwrap(),
+        ..HistoryQuery::new(MetricType::Cpu, START, START + time::Duration::seconds(seconds))
+    };
+    let mut points = Points::open(history, query).await.unwrap();
+    let mut count = 0;
+    while let Some((_, sum)) = points.next_sum().await.unwrap() {
+        count += sum.samples();
+    }
+    count
+}
+
+#[tokio::test]
+async fn a_question_has_everything_before_and_after_it_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, history) = history(dir.path()).await;
+    let writer = spawn(&history, dir.path());
+    for second in 0..150 {
+        writer.submit_waiting(snapshot(second)).await;
+    }
+    while writer.stats().written() < 60 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(count(&history, 1000).await, 150);
+    writer.drained().await;
+    assert_eq!(writer.stats().written(), 150);
+    assert_eq!(count(&history, 1000).await, 150);
+    assert_eq!(std::fs::read_dir(dir.path().join("spool")).unwrap().count(), 0);
+    writer.close().await;
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_is_stored_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, first) = history(dir.path()).await;
+    {
+        let mut log = Log::open(&place(dir.path()).dir, 1 << 20).unwrap();
+        (0..90).for_each(|second| log.note(&snapshot(second)).unwrap());
+    }
+    let kept = std::fs::read(place(dir.path()).dir.join("000000000001.log")).unwrap();
+    for run in 0..2i64 {
+        let writer = spawn(&first, dir.path());
+        writer.drained().await;
+        assert_eq!(count(&first, 1000).await, 90, "run {run}");
+        writer.close().await;
+        // Killed between the commit and the removal of the file.
+        std::fs::write(place(dir.path()).dir.join("000000000001.log"), &kept).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_amid_a_minute_adds_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for (run, seconds) in [(0..20), (20..40), (40..130)].into_iter().enumerate() {
+        let (store, history) = history(dir.path()).await;
+        let writer = spawn(&history, dir.path());
+        let end = seconds.end;
+        for second in seconds {
+            writer.submit_waiting(snapshot(second)).await;
+        }
+        writer.close().await;
+        assert_eq!(count(&history, 1000).await, end.unsigned_abs(), "run {run}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, history) = history(dir.path()).await;
+    let writer = spawn(&history, dir.path());
+    for second in [10, 11, 5, 6, 12] {
+        writer.submit_waiting(snapshot(second)).await;
+    }
+    writer.drained().await;
+    assert_eq!((writer.stats().written(), writer.stats().refused()), (3, 2));
+    writer.close().await;
+}
