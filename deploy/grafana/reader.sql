@@ -7,8 +7,13 @@ CREATE ROLE perfwatch_reader LOGIN PASSWORD :'password' NOSUPERUSER NOCREATEDB N
 ALTER ROLE perfwatch_reader SET default_transaction_read_only = on;
 ALTER ROLE perfwatch_reader SET statement_timeout = '30s';
 GRANT USAGE ON SCHEMA public TO perfwatch_reader;
-GRANT SELECT ON
-    perfwatch_cpu, perfwatch_cpu_cores, perfwatch_memory, perfwatch_network, perfwatch_interfaces, perfwatch_disk,
-    perfwatch_devices, perfwatch_filesystems, perfwatch_perf_events, perfwatch_memory_bandwidth, perfwatch_pressure,
-    perfwatch_scheduler, perfwatch_processes, perfwatch_tcp, perfwatch_block_io
-TO perfwatch_reader;
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN SELECT viewname FROM pg_views WHERE schemaname = 'public' AND viewname LIKE 'perfwatch\_%'
+    LOOP
+        EXECUTE format('GRANT SELECT ON public.%I TO perfwatch_reader', name);
+    END LOOP;
+END
+$$;

@@ -5,13 +5,17 @@
 #[path = "support/postgres.rs"]
 mod postgres;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use perfwatch::store::sqlite_url;
+use perfwatch::history::chunk::Block;
+use perfwatch::snapshot::MetricType;
+use perfwatch::snapshot::layout::Layout;
+use perfwatch::store::chunks::Wanted;
+use perfwatch::store::{self, sqlite_url};
 use postgres::Cluster;
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, Connection};
@@ -330,19 +334,27 @@ async fn a_killed_server_leaves_whole_snapshots_and_the_next_one_stores_them() {
         live.ticks.pop_last();
         seen.extend(live.ticks);
     }
-    // Some of what the last one held is only in the spool: this one puts it where it belongs.
+    // Some of what the last one held is only in the log: this one puts it where it belongs.
     Server::start(data.path(), None).await.stop().await;
-    let pool = sqlx::SqlitePool::connect(&sqlite_url(data.path())).await.unwrap();
+    let url = sqlite_url(data.path());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
     let intact: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&pool).await.unwrap();
     assert_eq!(intact, "ok");
-    let stored: Vec<(i64, i64)> =
-        sqlx::query_as("SELECT timestamp, count(*) FROM metrics_snapshots GROUP BY 1")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
-    let documents: BTreeSet<i64> = stored.iter().map(|(_, count)| *count).collect();
+    pool.close().await;
+    let store = store::open(&url).await.unwrap();
+    let [(host, _)] = &store.hosts().await.unwrap()[..] else { panic!("one machine has history") };
+    let mut stored: BTreeMap<i64, usize> = BTreeMap::new();
+    for metric_type in MetricType::ALL {
+        let wanted = Wanted { metric_type, tier: 0, from: 0, to: i64::MAX };
+        for chunk in store.find(host, wanted, 100_000).await.unwrap() {
+            let block = Block::decode(&chunk.data, &Layout::of(metric_type).everything).unwrap();
+            block.times().iter().for_each(|at| *stored.entry(*at).or_default() += 1);
+        }
+    }
+    store.close().await;
+    let documents: BTreeSet<usize> = stored.values().copied().collect();
     assert_eq!(documents.len(), 1, "every snapshot is stored whole or not at all: {stored:?}");
-    let stored: BTreeSet<i64> = stored.into_iter().map(|(at, _)| at).collect();
+    let stored: BTreeSet<i64> = stored.into_keys().collect();
     let lost: Vec<_> =
         seen.iter().filter(|at| !stored.contains(&(at.unix_timestamp() * 1_000_000))).collect();
     assert!(lost.is_empty(), "{lost:?}");

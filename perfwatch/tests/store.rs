@@ -16,22 +16,29 @@ mod outage;
 mod postgres;
 #[path = "store/questions.rs"]
 mod questions;
+#[path = "support/readings.rs"]
+mod readings;
 #[path = "store/retention.rs"]
 mod retention;
 
 use std::sync::Arc;
 
+use perfwatch::history::History;
+use perfwatch::history::questions::points::Points;
+use perfwatch::history::questions::{HistoryQuery, Interval, Stats};
 use perfwatch::snapshot::MetricType;
-use perfwatch::store::query::points::Points;
-use perfwatch::store::query::{HistoryQuery, Interval, Stats};
-use perfwatch::store::{self, Row, Store};
+use perfwatch::store::{self, Store};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::OnceCell;
 
+/// The id of the machine whose history the tests write.
+pub(crate) const HOST: &str = "0123abcd";
+
 /// An empty store and what keeps it alive.
 pub(crate) struct Fresh {
     pub store: Arc<dyn Store>,
+    pub history: History,
     pub url: String,
     _dir: Option<tempfile::TempDir>,
 }
@@ -41,14 +48,20 @@ pub(crate) async fn sqlite() -> Option<Fresh> {
     let dir = tempfile::tempdir().unwrap();
     let url = store::sqlite_url(dir.path());
     let store = store::open(&url).await.unwrap();
-    Some(Fresh { store, url, _dir: Some(dir) })
+    Some(Fresh { history: history_in(&store).await, store, url, _dir: Some(dir) })
 }
 
 /// An empty store in a database of its own; `None` where there can be none.
 pub(crate) async fn postgresql() -> Option<Fresh> {
     let url = empty_postgresql().await?;
     let store = store::open(&url).await.unwrap();
-    Some(Fresh { store, url, _dir: None })
+    Some(Fresh { history: history_in(&store).await, store, url, _dir: None })
+}
+
+/// A machine's history, of which nothing is in memory.
+pub(crate) async fn history_in(store: &Arc<dyn Store>) -> History {
+    store.introduce(HOST, "testbed").await.unwrap();
+    History::new(store.clone(), HOST)
 }
 
 /// A new database in a cluster that all tests of this process share; `None` where there can be none.
@@ -85,18 +98,14 @@ macro_rules! on_engine {
 }
 pub(crate) use {on_engine, on_every_engine};
 
-/// Microseconds since the epoch, as the roller counts.
+/// Microseconds since the epoch.
 pub fn micros(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1000).expect("a time of this age")
 }
 
-pub fn row(metric_type: MetricType, timestamp: OffsetDateTime, json: &Value) -> Row {
-    Row { timestamp, metric_type, json: json.to_string().into() }
-}
-
 /// All points of a range with every statistic.
 pub async fn points(
-    store: &Arc<dyn Store>,
+    history: &History,
     metric_type: MetricType,
     start: OffsetDateTime,
     length: Duration,
@@ -108,7 +117,7 @@ pub async fn points(
         stats: Stats { min: true, max: true, count: true },
         ..HistoryQuery::new(metric_type, start, start + length)
     };
-    let mut read = Points::open(Arc::clone(store), query).await.expect("a planned query");
+    let mut read = Points::open(history, query).await.expect("a planned query");
     let mut all = Vec::new();
     while let Some(point) = read.next().await.expect("a readable range") {
         all.push(serde_json::from_slice(&point.json).expect("points are JSON"));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use perfwatch::config::Roots;
@@ -25,7 +25,7 @@ pub const FLAG: &str = "--hold-all-probes";
 /// Loads every probe, tells so and waits to be killed.
 pub fn hold() -> ExitCode {
     let mut probes = perfwatch::probes::all(&Roots::default(), 100.0);
-    let tick = Tick { timestamp: "now".into(), interval: Duration::from_secs(1) };
+    let tick = Tick::new(SystemTime::now().into(), Duration::from_secs(1));
     for probe in &mut probes {
         if let Err(error) = probe.sample(&tick) {
             println!("{}: {error}", probe.name());

@@ -46,8 +46,8 @@ impl Probe {
 
     /// Samples at once: for tests whose load is dear where CPUs are emulated.
     pub fn now(&mut self) -> Result<Value> {
-        let document = self.0.sample(&Tick { timestamp: "now".into(), interval: TICK })?;
-        let value: Value = serde_json::from_slice(&document.json)?;
+        let reading = self.0.sample(&Tick::new(SystemTime::now().into(), TICK))?;
+        let value: Value = serde_json::from_slice(&reading.json())?;
         anyhow::ensure!(value["_error"].is_null(), "the document's error: {}", value["_error"]);
         Ok(value)
     }

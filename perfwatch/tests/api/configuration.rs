@@ -5,14 +5,15 @@ use std::time::Duration;
 use perfwatch::api::Options;
 use perfwatch::auth::VIEWER;
 use perfwatch::config::Roots;
-use perfwatch::snapshot::MetricType;
 use perfwatch::snapshot::source::{Settings, SourceSettings};
-use perfwatch::store::{Row, settings};
+use perfwatch::snapshot::{MetricType, Reading};
+use perfwatch::store::settings;
 use reqwest::Method;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{start, start_with};
+use crate::readings::{self, reading};
 use crate::server::{PASSWORD, Server, Setup, body, detail, places};
 
 /// A machine with CPUs 0 to 7 online.
@@ -160,25 +161,25 @@ async fn the_retention_policy_takes_any_part_and_keeps_the_rest() {
 async fn cleanup_counts_what_it_did_and_the_size_is_told() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
-    let now = OffsetDateTime::now_utc().truncate_to_microsecond();
+    // All of a minute is in one chunk.
+    let now = OffsetDateTime::now_utc().truncate_to_minute();
     let empty = body(server.get_as(&token, "/api/config/retention").await, 200).await;
     assert_eq!((&empty["oldest_record"], &empty["newest_record"]), (&json!(null), &json!(null)));
-    let row = |days: i64, seconds: i64| Row {
-        timestamp: now - time::Duration::days(days) + time::Duration::seconds(seconds),
-        metric_type: MetricType::Cpu,
-        json: json!({"_timestamp": "t", "_error": null, "usage_percent": 1}).to_string().into(),
-    };
-    let rows: Vec<Row> = [40, 10, 1].into_iter().flat_map(|days| (0..3).map(move |n| (days, n * 5))).map(|(d, s)| row(d, s)).collect();
-    server.store.append(&rows).await.unwrap();
+    let at = |days: i64, seconds: i64| now - time::Duration::days(days) + time::Duration::seconds(seconds);
+    let times = [40, 10, 1].into_iter().flat_map(|days| (0..3).map(move |n| at(days, n * 5)));
+    let nine: Vec<Reading> =
+        times.map(|at| reading(MetricType::Cpu, at, &json!({"usage_percent": 1}))).collect();
+    readings::store(&server.history, &nine).await;
     let done = server.send_as(&token, Method::POST, "/api/retention/cleanup", &Value::Null).await;
     let done = body(done, 200).await;
-    assert_eq!((&done["deleted_count"], &done["downsampled_count"]), (&json!(3), &json!(3)), "{done}");
+    // What is older than the retention goes with its minutes; what is old gives way to them.
+    assert_eq!((&done["deleted_count"], &done["downsampled_count"]), (&json!(2), &json!(1)), "{done}");
     let policy = body(server.get_as(&token, "/api/config/retention").await, 200).await;
     assert_eq!(policy["last_archive_run"], done["last_archive_run"]);
     assert!(policy["current_data_size_mb"].as_f64().unwrap() > 0.0);
     assert_eq!(policy["retention_days"], 30);
     let newest = policy["newest_record"].as_str().unwrap();
-    assert_eq!(newest, perfwatch::snapshot::rfc3339(rows[8].timestamp));
+    assert_eq!(newest, perfwatch::snapshot::rfc3339(nine[8].at));
     assert!(policy["oldest_record"].as_str().unwrap() < newest);
 }
 

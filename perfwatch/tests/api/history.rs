@@ -2,13 +2,13 @@
 
 use std::io::Read;
 
-use perfwatch::snapshot::MetricType;
-use perfwatch::store::Row;
+use perfwatch::snapshot::{MetricType, Reading};
 use reqwest::Method;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use super::start;
+use crate::readings::{self, reading};
 use crate::server::{Server, body, detail, places, snapshot};
 
 /// 2026-01-02T00:00:00Z
@@ -18,14 +18,13 @@ fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(START + seconds).unwrap()
 }
 
-fn cpu(at: OffsetDateTime, usage: f64) -> Row {
-    let json = json!({"_timestamp": "t", "_error": null, "usage_percent": usage, "per_core": [usage, 0.0]});
-    Row { timestamp: at, metric_type: MetricType::Cpu, json: json.to_string().into() }
+fn cpu(at: OffsetDateTime, usage: f64) -> Reading {
+    reading(MetricType::Cpu, at, &json!({"usage_percent": usage, "per_core": [usage, 0.0]}))
 }
 
 async fn with_two_minutes(server: &Server) -> String {
-    let rows: Vec<Row> = (0..24).map(|tick| cpu(at(tick * 5), tick as f64)).collect();
-    server.store.append(&rows).await.unwrap();
+    let two_minutes: Vec<Reading> = (0..24).map(|tick| cpu(at(tick * 5), tick as f64)).collect();
+    readings::store(&server.history, &two_minutes).await;
     server.token().await
 }
 
@@ -54,21 +53,25 @@ async fn every_question_sees_what_was_measured_last() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
     let mut second = START;
-    // What was handed to the writer a moment ago waits there for more.
-    let mut measure = || {
+    // What was handed to the writer a moment ago is not in the store yet.
+    let mut measure = async || {
         second += 100;
         server.writer.handle().submit(&snapshot(second, ""));
+        let newest = || server.history.head().ends().map(|(_, newest)| newest.unix_timestamp());
+        while newest() != Some(second) {
+            tokio::task::yield_now().await;
+        }
         second
     };
     let range = |second| format!("metric_type=cpu&start_time={}&end_time={}", second - 1, second + 1);
 
-    let now = measure();
+    let now = measure().await;
     let answer = metrics(&server, &token, &format!("start_time={}&end_time={now}", now - 1)).await;
     assert_eq!(answer["data_points"][0]["data"]["usage_percent"], now);
-    let export = range(measure());
+    let export = range(measure().await);
     let answer = server.get_as(&token, &format!("/api/history/export?format=ndjson&{export}")).await;
     assert_eq!(answer.text().await.unwrap().lines().count(), 1);
-    let now = measure();
+    let now = measure().await;
     let ranges = format!(
         "start_time_1={}&end_time_1={}&start_time_2={}&end_time_2={}",
         now - 1,
@@ -79,10 +82,9 @@ async fn every_question_sees_what_was_measured_last() {
     let path = format!("/api/history/compare?metric_type=cpu&{ranges}");
     let answer = body(server.get_as(&token, &path).await, 200).await;
     assert_eq!(answer["current"]["data_points"].as_array().unwrap().len(), 1, "{answer}");
-    let now = measure();
+    let now = measure().await;
     let answer = body(server.get_as(&token, "/api/config/retention").await, 200).await;
     assert_eq!(answer["newest_record"], perfwatch::snapshot::rfc3339(at(now - START)));
-    assert_eq!(server.writer.stats().waiting(), 0);
 }
 
 #[tokio::test]
@@ -198,13 +200,13 @@ async fn the_types_are_sorted_and_hold_the_originals() {
 async fn an_hour_is_compared_with_yesterdays() {
     let Some(server) = start().await else { return };
     let now = OffsetDateTime::now_utc();
-    let rows = [
+    let three = [
         cpu(now - Duration::minutes(30), 60.0),
         cpu(now - Duration::DAY - Duration::minutes(30), 40.0),
         // Outside of both.
         cpu(now - Duration::hours(3), 99.0),
     ];
-    server.store.append(&rows).await.unwrap();
+    readings::store(&server.history, &three).await;
     let token = server.token().await;
     let path = "/api/history/compare?metric_type=cpu&period=hour&compare_to=yesterday";
     let answer = body(server.get_as(&token, path).await, 200).await;
@@ -281,10 +283,10 @@ async fn history_needs_a_login_before_it_looks_at_parameters() {
 #[tokio::test]
 async fn changes_are_ranked_with_both_medians() {
     let Some(server) = start().await else { return };
-    let rows: Vec<Row> = (0..720)
+    let two_hours: Vec<Reading> = (0..720)
         .flat_map(|tick| [cpu(at(tick * 5), 10.0 + (tick % 3) as f64), cpu(at(86_400 + tick * 5), 60.0 + (tick % 3) as f64)])
         .collect();
-    server.store.append(&rows).await.unwrap();
+    readings::store(&server.history, &two_hours).await;
     let token = server.token().await;
     let ranges = "start_time_1=2026-01-03T00:00:00Z&end_time_1=2026-01-03T01:00:00Z\
                   &start_time_2=2026-01-02T00:00:00Z&end_time_2=2026-01-02T01:00:00Z";
@@ -309,19 +311,28 @@ async fn changes_are_ranked_with_both_medians() {
 async fn exports_are_files_without_formulas() {
     let Some(server) = start().await else { return };
     let token = with_two_minutes(&server).await;
-    let row = json!({"usage_percent": 1.0, "governor": "=HYPERLINK(\"x\")"});
-    let row = Row { timestamp: at(300), metric_type: MetricType::Cpu, json: row.to_string().into() };
-    server.store.append(&[row]).await.unwrap();
-    let range = "metric_type=cpu&start_time=2026-01-02&end_time=2026-01-03";
-    let answer = server.get_as(&token, &format!("/api/history/export?format=csv&{range}&fields=usage_percent,governor")).await;
+    let interface = json!({"name": "eth0", "state": "=HYPERLINK(\"x\")", "bytes_sent": 7});
+    let hostile = json!({"bytes_sent_per_sec": 1.0, "interfaces": [interface]});
+    let hostile = reading(MetricType::Network, at(300), &hostile);
+    readings::store(&server.history, &[cpu(at(300), 1.0), hostile]).await;
+    let range = "start_time=2026-01-02&end_time=2026-01-03";
+    let export = async |query: &str| {
+        server.get_as(&token, &format!("/api/history/export?format=csv&{range}&{query}")).await
+    };
+    let answer = export("metric_type=cpu&fields=usage_percent,per_core").await;
     assert_eq!(answer.headers()["content-type"], "text/csv; charset=utf-8; header=present");
     assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"perfwatch-cpu-2026-01-02.csv\"");
     let text = answer.text().await.unwrap();
     let lines: Vec<&str> = text.split("\r\n").collect();
     assert_eq!(lines.len(), 27, "a header, 25 snapshots and the end");
-    assert_eq!(lines[0], "timestamp,\"governor\",\"usage_percent\"");
-    assert_eq!(lines[25], "2026-01-02T00:05:00Z,\"'=HYPERLINK(\"\"x\"\")\",1");
+    assert_eq!(lines[0], "timestamp,\"usage_percent\",\"per_core.0\",\"per_core.1\"");
+    assert_eq!(lines[25], "2026-01-02T00:05:00Z,1,1,0");
+    let text = export("metric_type=network&fields=bytes_sent_per_sec,interfaces.state").await.text().await.unwrap();
+    let lines: Vec<&str> = text.split("\r\n").collect();
+    assert_eq!(lines[0], "timestamp,\"bytes_sent_per_sec\",\"interfaces.eth0.state\"");
+    assert_eq!(lines[1], "2026-01-02T00:05:00Z,1,\"'=HYPERLINK(\"\"x\"\")\"");
 
+    let range = format!("metric_type=cpu&{range}");
     let answer = server.get_as(&token, &format!("/api/history/export?format=ndjson&{range}&interval=1m&stats=count")).await;
     assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
     let text = answer.text().await.unwrap();

@@ -6,6 +6,8 @@
 
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/readings.rs"]
+mod readings;
 mod server;
 
 macro_rules! contract {

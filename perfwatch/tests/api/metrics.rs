@@ -36,15 +36,15 @@ fn publish_this_machine(server: &Server) {
     sources.extend(probes::all(&Roots::default(), 100.0));
     for _ in 0..2 {
         let now = OffsetDateTime::now_utc();
-        let tick = Tick { timestamp: perfwatch::snapshot::rfc3339(now), interval: Duration::from_secs(1) };
-        let documents = sources.iter_mut().map(|source| source.sample(&tick).unwrap()).collect();
-        server.hub.publish(&Arc::new(Snapshot::new(now, documents)));
+        let tick = Tick::new(now, Duration::from_secs(1));
+        let readings = sources.iter_mut().map(|source| source.sample(&tick).unwrap()).collect();
+        server.publish_snapshot(&Arc::new(Snapshot::new(now, readings)));
     }
     server.board.publish(sources.iter().map(|source| source.report()).collect());
 }
 
 fn publish(server: &Server, documents: &[(MetricType, serde_json::Value)]) {
-    server.hub.publish(&snapshot_of(documents));
+    server.publish_snapshot(&snapshot_of(documents));
 }
 
 #[tokio::test]

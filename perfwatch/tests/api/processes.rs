@@ -1,21 +1,24 @@
 //! One process over time.
 
-use perfwatch::snapshot::MetricType;
-use perfwatch::store::Row;
-use perfwatch::store::roller::roll;
+use perfwatch::history::tiers::roll;
+use perfwatch::snapshot::{MetricType, Reading};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::start;
+use crate::readings::{self, reading};
 use crate::server::{Server, body, detail, places};
 
 /// 2026-01-02T00:00:00Z
 const START: i64 = 1_767_312_000;
 
-fn lists(seconds: i64, top: Value) -> Row {
-    let json = json!({"_timestamp": "t", "_error": null, "active": 40, "top": top, "cgroups": []});
-    let timestamp = OffsetDateTime::from_unix_timestamp(START + seconds).unwrap();
-    Row { timestamp, metric_type: MetricType::Processes, json: json.to_string().into() }
+fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(START + seconds).unwrap()
+}
+
+fn lists(seconds: i64, top: &Value) -> Reading {
+    let body = json!({"active": 40, "top": top, "cgroups": []});
+    reading(MetricType::Processes, at(seconds), &body)
 }
 
 fn process(pid: u32, name: &str, cpu: f64, counted: Option<(u64, u64)>) -> Value {
@@ -36,16 +39,15 @@ async fn ask(server: &Server, token: &str, query: &str) -> Value {
 async fn a_process_is_followed_through_the_lists_it_stands_in() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
-    let failed = json!({"_timestamp": "t", "_error": "no BTF"});
-    let rows = [
-        lists(0, json!([process(7, "make \"x\"", 50.0, Some((1000, 3000))), process(8, "cc", 99.0, None)])),
-        lists(5, json!([process(7, "make \"x\"", 100.0, Some((1000, 1000)))])),
-        lists(10, json!([process(8, "cc", 99.0, None)])),
-        lists(60, json!([])),
-        Row { json: failed.to_string().into(), ..lists(120, json!([])) },
-        lists(180, json!([process(7, "other", 1.0, None)])),
+    let all = [
+        lists(0, &json!([process(7, "make \"x\"", 50.0, Some((1000, 3000))), process(8, "cc", 99.0, None)])),
+        lists(5, &json!([process(7, "make \"x\"", 100.0, Some((1000, 1000)))])),
+        lists(10, &json!([process(8, "cc", 99.0, None)])),
+        lists(60, &json!([])),
+        Reading::failed(MetricType::Processes, at(120), "no BTF"),
+        lists(180, &json!([process(7, "other", 1.0, None)])),
     ];
-    server.store.append(&rows).await.unwrap();
+    readings::store(&server.history, &all).await;
     let range = "start_time=1767312000&end_time=1767312200&interval=1m";
     let answer = ask(&server, &token, &format!("pid=7&{range}")).await;
     assert_eq!((&answer["pid"], &answer["name"], &answer["interval"]), (&json!(7), &Value::Null, &json!("1m")));
@@ -79,7 +81,7 @@ async fn processes_of_one_name_are_added_up() {
     let workers = |cpu: f64| {
         json!([process(1, "nginx", cpu, None), process(2, "nginx", cpu / 2.0, None), process(3, "cc", 9.0, None)])
     };
-    server.store.append(&[lists(0, workers(40.0)), lists(5, workers(60.0))]).await.unwrap();
+    readings::store(&server.history, &[lists(0, &workers(40.0)), lists(5, &workers(60.0))]).await;
     let answer = ask(&server, &token, "name=nginx&start_time=1767312000&end_time=1767312100&interval=30s").await;
     let point = &answer["data_points"][0];
     assert_eq!((&answer["count"], &answer["names"]), (&json!(1), &json!(["nginx"])));
@@ -88,22 +90,26 @@ async fn processes_of_one_name_are_added_up() {
 }
 
 #[tokio::test]
-async fn long_ranges_read_the_first_list_of_each_minute() {
+async fn long_ranges_lose_no_list() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
-    let rows: Vec<Row> = (0..24)
-        .map(|tick| lists(tick * 5, json!([process(7, "x", (tick % 12) as f64 + 10.0, None)])))
+    let all: Vec<Reading> = (0..24)
+        .map(|tick| lists(tick * 5, &json!([process(7, "x", (tick % 12) as f64 + 10.0, None)])))
         .collect();
-    server.store.append(&rows).await.unwrap();
-    roll(server.store.as_ref(), (START + 86_400) * 1_000_000).await.unwrap();
-    let answer = ask(&server, &token, "pid=7&start_time=2026-01-01T12:00:00Z&end_time=2026-01-02T12:00:00Z").await;
-    assert_eq!((&answer["interval"], &answer["count"]), (&json!("5m"), &json!(1)));
-    let point = &answer["data_points"][0];
-    assert_eq!((&point["snapshots"], &point["listed"]), (&json!(2), &json!(2)));
-    assert_eq!((&point["data"]["cpu_percent"], &point["max"]["cpu_percent"]), (&json!(10.0), &json!(10.0)));
-    let all = ask(&server, &token, "pid=7&start_time=2026-01-02&end_time=2026-01-02T05:00:00Z&interval=5m").await;
-    assert_eq!(all["data_points"][0]["snapshots"], 24, "a short range reads every one");
-    assert_eq!(all["data_points"][0]["max"]["cpu_percent"], 21.0);
+    readings::store(&server.history, &all).await;
+    roll(&server.history, (START + 2 * 86_400) * 1_000_000).await.unwrap();
+    for range in [
+        "start_time=2026-01-02&end_time=2026-01-02T05:00:00Z&interval=5m",
+        "start_time=2026-01-01T12:00:00Z&end_time=2026-01-02T12:00:00Z&interval=5m",
+        "start_time=2026-01-01&end_time=2026-01-11&interval=1h",
+        "start_time=2025-11-01&end_time=2026-01-11&interval=1d",
+    ] {
+        let answer = ask(&server, &token, &format!("pid=7&{range}")).await;
+        assert_eq!(answer["count"], 1, "{range}");
+        let point = &answer["data_points"][0];
+        assert_eq!((&point["snapshots"], &point["listed"]), (&json!(24), &json!(24)), "{range}");
+        assert_eq!((&point["data"]["cpu_percent"], &point["max"]["cpu_percent"]), (&json!(15.5), &json!(21.0)), "{range}");
+    }
 }
 
 #[tokio::test]

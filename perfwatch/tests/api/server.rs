@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch::api::serve::{Limits, Tls, serve};
-use perfwatch::api::{AppState, Options, Parts, app};
+use perfwatch::api::{AppState, Intervals, Options, Parts, app};
 use perfwatch::auth::attempts::Attempts;
 use perfwatch::auth::first::{self, First};
 use perfwatch::auth::passwords::Passwords;
 use perfwatch::auth::tokens::Tokens;
 use perfwatch::auth::{ADMIN, Auth};
+use perfwatch::history::History;
+use perfwatch::history::maintenance::DocumentDays;
+use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::probes::Census;
 use perfwatch::snapshot::source::{Board, Settings, SourceSettings};
-use perfwatch::snapshot::{Document, MetricType, Snapshot};
-use perfwatch::store::writer::{SpoolPlace, Writer};
+use perfwatch::snapshot::{MetricType, Snapshot};
 use perfwatch::store::{self, Store};
 use perfwatch::stream::Hub;
 use reqwest::{Method, RequestBuilder, Response};
@@ -24,6 +26,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use crate::postgres::Cluster;
+use crate::readings::reading;
 
 pub const PASSWORD: &str = "kx83 admin tail";
 pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -37,8 +40,10 @@ pub enum Engine {
 pub struct Server {
     pub address: SocketAddr,
     pub store: Arc<dyn Store>,
+    pub history: History,
     pub auth: Arc<Auth>,
     pub hub: Hub,
+    pub intervals: Arc<Intervals>,
     pub board: Board,
     pub census: Arc<Census>,
     pub settings: watch::Sender<Settings>,
@@ -68,7 +73,6 @@ pub struct Setup {
     pub tls: Option<Tls>,
     pub attempts_per_minute: u32,
     pub token_lifetime: Duration,
-    pub backfill_bytes: usize,
 }
 
 impl Default for Setup {
@@ -79,7 +83,6 @@ impl Default for Setup {
             tls: None,
             attempts_per_minute: 10,
             token_lifetime: Duration::from_secs(86_400),
-            backfill_bytes: 1 << 20,
         }
     }
 }
@@ -109,22 +112,27 @@ impl Server {
         let tokens = Tokens::new(SECRET, setup.token_lifetime);
         let attempts = Attempts::new(setup.attempts_per_minute);
         let auth =
-            Arc::new(Auth::new(Arc::clone(&store), passwords, tokens, attempts, data.path().to_owned()));
+            Arc::new(Auth::new(store.clone(), passwords, tokens, attempts, data.path().to_owned()));
         auth.restore_attempts().await.unwrap();
         let (stop, shutdown) = watch::channel(false);
         let settings = watch::Sender::new(Settings {
             interval: Duration::from_secs(5),
             sources: SourceSettings::default(),
         });
-        let hub = Hub::with_limits(720, setup.backfill_bytes);
+        let hub = Hub::default();
+        let intervals = Arc::new(Intervals::default());
         let board = Board::default();
         let census = Arc::new(Census::new(&setup.options.roots));
-        let spool = SpoolPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
-        let writer = Writer::spawn(Arc::clone(&store), spool).unwrap();
+        store.introduce("0123abcd", "testbed").await.unwrap();
+        let history = History::new(store.clone(), "0123abcd");
+        let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
+        let writer = Writer::spawn(history.clone(), log, DocumentDays(7)).unwrap();
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             hub: hub.clone(),
             board: board.clone(),
+            history: history.clone(),
+            intervals: Arc::clone(&intervals),
             writer: Some(writer.handle()),
             auth: auth.clone(),
             settings: settings.clone(),
@@ -138,7 +146,22 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, setup.tls, app(state), setup.limits, shutdown));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, store, auth, hub, board, census, settings, data, stop, serving, writer, http }
+        Self {
+            address,
+            store,
+            history,
+            auth,
+            hub,
+            intervals,
+            board,
+            census,
+            settings,
+            data,
+            stop,
+            serving,
+            writer,
+            http,
+        }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -185,22 +208,27 @@ impl Server {
 
     /// Publishes a snapshot whose cpu document says `n`, on the `n`th second.
     pub fn publish(&self, n: i64) {
-        self.hub.publish(&snapshot(n, ""));
+        self.publish_snapshot(&snapshot(n, ""));
+    }
+
+    /// Hands a snapshot to everyone who wants it, as the pipeline does, but to the store.
+    pub fn publish_snapshot(&self, snapshot: &Arc<Snapshot>) {
+        self.hub.publish(snapshot);
+        self.intervals.add(snapshot);
     }
 }
 
 pub fn snapshot(n: i64, padding: &str) -> Arc<Snapshot> {
     let at = OffsetDateTime::from_unix_timestamp(n).unwrap();
-    let stamp = perfwatch::snapshot::rfc3339(at);
-    let document =
-        Document::new(MetricType::Cpu, &stamp, &json!({"usage_percent": n, "padding": padding})).unwrap();
-    Arc::new(Snapshot::new(at, vec![document]))
+    let body = json!({"usage_percent": n, "padding": padding});
+    Arc::new(Snapshot::new(at, vec![reading(MetricType::Cpu, at, &body)]))
 }
 
 /// A snapshot of these documents, taken at the epoch.
 pub fn snapshot_of(documents: &[(MetricType, Value)]) -> Arc<Snapshot> {
-    let documents = documents.iter().map(|(of, body)| Document::new(*of, "t", body).unwrap()).collect();
-    Arc::new(Snapshot::new(OffsetDateTime::UNIX_EPOCH, documents))
+    let at = OffsetDateTime::UNIX_EPOCH;
+    let readings = documents.iter().map(|(of, body)| reading(*of, at, body)).collect();
+    Arc::new(Snapshot::new(at, readings))
 }
 
 /// The JSON of an answer that must have `status`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use perfwatch::api::Options;
+use perfwatch::history::head::Head;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -77,20 +78,30 @@ async fn the_newest_snapshot_comes_at_once_and_then_each_tick() {
 #[tokio::test]
 async fn a_backfill_comes_first_and_live_goes_on_from_it() {
     let Some(server) = start().await else { return };
-    for n in 1..=5 {
+    // The last few are measured and not in history yet.
+    for n in 1..=100 {
         server.publish(n);
+        if n <= 97 {
+            server.writer.handle().submit(&snapshot(n, ""));
+            let newest = || server.history.head().ends().map(|(_, newest)| newest.unix_timestamp());
+            while newest() != Some(n) {
+                tokio::task::yield_now().await;
+            }
+        }
     }
-    let mut socket = open(&server, "&backfill=3").await;
-    let history = next_json(&mut socket).await;
-    assert_eq!(history["type"], "history");
-    let seconds: Vec<_> =
-        history["snapshots"].as_array().unwrap().iter().map(|s| &s["data"]["cpu"]["usage_percent"]).collect();
-    assert_eq!(seconds, [2, 3, 4]);
-    assert_eq!(history["snapshots"][0]["type"], "metrics");
-    assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 5);
-
-    let mut socket = open(&server, "&backfill=99999").await;
-    assert_eq!(next_json(&mut socket).await["snapshots"].as_array().unwrap().len(), 4);
+    for (asked, expected) in [(3, 97..100), (50, 50..100), (99_999, 1..100)] {
+        let mut socket = open(&server, &format!("&backfill={asked}")).await;
+        let history = next_json(&mut socket).await;
+        assert_eq!(history["type"], "history");
+        let snapshots = history["snapshots"].as_array().unwrap();
+        let seconds: Vec<_> = snapshots.iter().map(|s| s["data"]["cpu"]["usage_percent"].as_i64().unwrap()).collect();
+        assert_eq!(seconds, expected.collect::<Vec<_>>());
+        for (snapshot, n) in snapshots.iter().zip(&seconds) {
+            let live: Value = serde_json::from_slice(&crate::server::snapshot(*n, "").message()).unwrap();
+            assert_eq!(*snapshot, live, "the past looks as it did when it was live");
+        }
+        assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 100);
+    }
 }
 
 #[tokio::test]
@@ -103,7 +114,12 @@ async fn what_the_run_before_left_reaches_those_who_came_before_it_was_read() {
     assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 3);
     assert_eq!(next_json(&mut plain).await["data"]["cpu"]["usage_percent"], 3);
 
-    server.hub.restore([1, 2].map(|n| snapshot(n, "").message()).into());
+    let past = Head::default();
+    for n in [1, 2] {
+        past.push(&snapshot(n, ""), 1_000_000);
+    }
+    server.history.head().restore(vec![past.seal().unwrap()]);
+    server.hub.past_restored();
     server.publish(4);
     let history = next_json(&mut socket).await;
     let seconds: Vec<_> =

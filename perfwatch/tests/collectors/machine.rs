@@ -10,6 +10,7 @@ use perfwatch::config::Roots;
 use perfwatch::snapshot::source::{Source, Tick};
 use serde_json::Value;
 use tempfile::TempDir;
+use time::macros::datetime;
 
 pub(crate) const ALL: [&str; 4] = ["vm", "many", "arm64", "bare"];
 
@@ -136,9 +137,9 @@ pub(crate) fn sample(source: &mut dyn Source) -> Value {
 }
 
 pub(crate) fn try_sample(source: &mut dyn Source) -> Result<Value, String> {
-    let tick = Tick { timestamp: "2026-01-02T03:04:05Z".into(), interval: Duration::from_secs(1) };
-    let document = source.sample(&tick).map_err(|error| error.to_string())?;
-    Ok(serde_json::from_slice(&document.json).unwrap())
+    let tick = Tick::new(datetime!(2026-01-02 03:04:05 UTC), Duration::from_secs(1));
+    let reading = source.sample(&tick).map_err(|error| error.to_string())?;
+    Ok(serde_json::from_slice(&reading.json()).unwrap())
 }
 
 /// The recorded files with their paths: each stands after a line `==> PATH <==`.

@@ -10,6 +10,7 @@ use perfwatch::snapshot::dictionary::{self, Export, Path};
 use perfwatch::snapshot::source::Tick;
 use perfwatch::{collectors, probes};
 use serde_json::Value;
+use time::macros::datetime;
 
 fn reference() -> String {
     let mut text = String::from(
@@ -92,12 +93,12 @@ fn paths_are_shown_without_labels() {
 fn sent() -> Vec<(MetricType, Value)> {
     let mut sources = collectors::all(&Roots::default());
     sources.extend(probes::all(&Roots::default(), 100.0));
-    let tick = Tick { timestamp: "2026-01-02T03:04:05Z".into(), interval: Duration::from_secs(1) };
+    let tick = Tick::new(datetime!(2026-01-02 03:04:05 UTC), Duration::from_secs(1));
     let mut documents = Vec::new();
     for source in &mut sources {
         let _first = source.sample(&tick);
-        let document = source.sample(&tick).unwrap_or_else(|error| panic!("{}: {error}", source.name()));
-        documents.push((document.metric_type, serde_json::from_slice(&document.json).unwrap()));
+        let reading = source.sample(&tick).unwrap_or_else(|error| panic!("{}: {error}", source.name()));
+        documents.push((reading.metric_type, serde_json::from_slice(&reading.json()).unwrap()));
     }
     documents
 }

@@ -1,33 +1,39 @@
-//! Appending, rolling up, asking.
+//! Storing, rolling up, asking.
 
 use std::sync::Arc;
 
-use perfwatch::snapshot::MetricType;
-use perfwatch::store::query::compare::{Range, compare};
-use perfwatch::store::query::points::Points;
-use perfwatch::store::query::recent::recent;
-use perfwatch::store::query::{HistoryQuery, Interval};
-use perfwatch::store::roller::roll;
-use perfwatch::store::rollup::accumulator::Accumulator;
-use perfwatch::store::rollup::template::Fields;
-use perfwatch::store::rollup::{Tier, codec};
-use perfwatch::store::{self, Row, Store};
+use perfwatch::history::History;
+use perfwatch::history::head::Pushed;
+use perfwatch::history::maintenance::DocumentDays;
+use perfwatch::history::questions::compare::{Range, compare};
+use perfwatch::history::questions::points::Points;
+use perfwatch::history::questions::{HistoryQuery, Interval};
+use perfwatch::history::tiers::roll;
+use perfwatch::history::writer::{LogPlace, Writer};
+use perfwatch::snapshot::json::Selection;
+use perfwatch::snapshot::layout::Layout;
+use perfwatch::snapshot::{MetricType, Reading, Snapshot};
+use perfwatch::store;
 use serde_json::{Value, json};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Fresh, micros, on_every_engine, points, row};
+use crate::readings::{self, reading, snapshots};
+use crate::{Fresh, HOST, micros, on_every_engine, points};
 
 on_every_engine!(
     points_average_and_keep_extremes,
     ranges_are_inclusive_and_limits_tell,
     rollups_change_no_answer,
     late_data_is_rolled_up_again,
+    any_order_gives_the_same_rollups,
+    lists_that_change_their_length_keep_all_their_values,
+    states_have_the_value_of_most_of_the_time,
     comparison_measures_the_primary_value,
     the_last_snapshots_come_back_whole,
     replays_and_clock_steps_are_kept_once,
-    a_minute_just_written_is_rolled_up_from_memory,
-    memory_is_not_believed_where_the_table_has_more,
+    a_question_sees_what_is_stored_what_waits_and_what_was_measured_last,
+    a_minute_that_two_runs_share_has_the_readings_of_both,
 );
 
 const START: OffsetDateTime = datetime!(2026-01-05 00:00:00 UTC);
@@ -36,58 +42,81 @@ fn at(seconds: i64) -> OffsetDateTime {
     START + Duration::seconds(seconds)
 }
 
-fn cpu(seconds: i64, usage: f64) -> Row {
-    let document = json!({"_timestamp": "t", "_error": null, "usage_percent": usage, "per_core": [usage, 1]});
-    row(MetricType::Cpu, at(seconds), &document)
+fn cpu(seconds: i64, usage: f64) -> Reading {
+    reading(MetricType::Cpu, at(seconds), &json!({"usage_percent": usage, "per_core": [usage, 1]}))
 }
 
-/// Documents every 15 s that differ from each other, with a gap, of two types.
-fn varied(from: i64, to: i64) -> Vec<Row> {
+/// What the scheduler's document says of a tick.
+fn scheduler(seconds: i64, n: i64) -> Reading {
+    let histogram = json!({
+        "unit": "ns", "scheme": "log16", "buckets": [[n % 50, 1], [90, 2]], "count": 3, "sum": n, "max": 200,
+    });
+    let cores: Vec<Value> =
+        (0..2 + n % 3).map(|cpu| json!({"cpu": cpu, "busy_percent": n as f64 / 8.0})).collect();
+    let body = json!({
+        "elapsed_ms": 15_000 + n % 4,
+        "context_switches": n,
+        // What follows from the histogram is not kept.
+        "runqueue_wait": {"p99_us": 0.416, "histogram": histogram},
+        "per_cpu": cores,
+    });
+    reading(MetricType::Scheduler, at(seconds), &body)
+}
+
+/// Readings every 15 s that differ from each other, with a gap, of two types.
+fn varied(from: i64, to: i64) -> Vec<Reading> {
     (from / 15..to / 15)
         .filter(|tick| !(300..400).contains(&(tick % 1000)))
         .flat_map(|tick| {
             let n = tick * 7919 % 1000;
-            let usage = n as f64 / 10.0;
-            let wait = json!({"unit": "ns", "scheme": "log16", "buckets": [[n % 50, 1], [90, 2]], "count": 3, "sum": n, "max": n});
-            let sched = json!({"_timestamp": "t", "wait": wait, "switches": n, "new": {format!("d{}", tick / 300): n}});
-            [cpu(tick * 15, usage), row(MetricType::Scheduler, at(tick * 15), &sched)]
+            [cpu(tick * 15, n as f64 / 10.0), scheduler(tick * 15, n)]
         })
         .collect()
 }
 
+/// A history of which all is in memory and nothing is stored: its answers are made of the readings themselves.
+async fn in_memory(readings: &[Reading]) -> (Fresh, History) {
+    let fresh = crate::sqlite().await.unwrap();
+    for snapshot in snapshots(readings) {
+        assert!(!matches!(fresh.history.head().push(&snapshot, 15_000_000), Pushed::Refused));
+    }
+    let history = fresh.history.clone();
+    (fresh, history)
+}
+
 async fn points_average_and_keep_extremes(fresh: &Fresh) {
-    let store = &fresh.store;
-    store.append(&[cpu(0, 1.0), cpu(5, 2.0), cpu(10, 6.0), cpu(60, 8.5)]).await.unwrap();
-    let minutes = points(store, MetricType::Cpu, START, Duration::minutes(2), "1m").await;
+    let history = &fresh.history;
+    readings::store(history, &[cpu(0, 1.0), cpu(5, 2.0), cpu(10, 6.0), cpu(60, 8.5)]).await;
+    let minutes = points(history, MetricType::Cpu, START, Duration::minutes(2), "1m").await;
     assert_eq!(minutes.len(), 2);
     assert_eq!(minutes[0]["timestamp"], "2026-01-05T00:00:00Z");
     assert_eq!(minutes[0]["data"]["usage_percent"], 3);
     assert_eq!(minutes[0]["data"]["per_core"], json!([3, 1]));
     assert_eq!(minutes[0]["min"]["usage_percent"], 1);
     assert_eq!(minutes[0]["max"]["usage_percent"], 6);
+    assert_eq!(minutes[0]["max"]["per_core"], json!([6, 1]));
     assert_eq!(minutes[0]["count"], 3);
     assert_eq!(minutes[1]["data"]["usage_percent"], 8.5);
-    assert!(points(store, MetricType::Disk, START, Duration::hours(1), "1m").await.is_empty());
+    assert!(points(history, MetricType::Disk, START, Duration::hours(1), "1m").await.is_empty());
 }
 
 async fn ranges_are_inclusive_and_limits_tell(fresh: &Fresh) {
-    let store = &fresh.store;
-    let rows: Vec<Row> = (0..600).map(|i| cpu(i * 5, i as f64)).collect();
-    store.append(&rows).await.unwrap();
-    let five = points(store, MetricType::Cpu, at(10), Duration::seconds(20), "5s").await;
+    let history = &fresh.history;
+    let readings: Vec<Reading> = (0..600).map(|i| cpu(i * 5, i as f64)).collect();
+    readings::store(history, &readings).await;
+    let five = points(history, MetricType::Cpu, at(10), Duration::seconds(20), "5s").await;
     let values: Vec<_> = five.iter().map(|p| p["data"]["usage_percent"].as_f64().unwrap()).collect();
     assert_eq!(values, [2.0, 3.0, 4.0, 5.0, 6.0]);
     assert_eq!(five[0]["data"]["_timestamp"], "2026-01-05T00:00:10Z");
 
     let query = HistoryQuery {
         limit: 599,
-        fields: Fields::parse("per_core"),
+        selection: Selection::of(Layout::of(MetricType::Cpu), &["per_core".to_owned()]),
         ..HistoryQuery::new(MetricType::Cpu, START, at(3000))
     };
     let query = HistoryQuery { interval: Interval::parse("5s").unwrap(), ..query };
     for (limit, truncated) in [(599, true), (600, false)] {
-        let mut read =
-            Points::open(Arc::clone(store), HistoryQuery { limit, ..query.clone() }).await.unwrap();
+        let mut read = Points::open(history, HistoryQuery { limit, ..query.clone() }).await.unwrap();
         let mut count = 0;
         while let Some(point) = read.next().await.unwrap() {
             count += 1;
@@ -99,12 +128,12 @@ async fn ranges_are_inclusive_and_limits_tell(fresh: &Fresh) {
 }
 
 /// Every answer the page may ask for over the varied range.
-async fn answers(store: &Arc<dyn Store>) -> Vec<(String, Vec<Value>)> {
+async fn answers(history: &History) -> Vec<(String, Vec<Value>)> {
     let mut all = Vec::new();
     for metric_type in [MetricType::Cpu, MetricType::Scheduler] {
         for interval in ["5s", "1m", "5m", "15m", "1h", "6h", "1d"] {
             for (from, length) in [(0, 30 * 3600), (1234, 20_000), (3599, 3602), (86_000, 4000)] {
-                let found = points(store, metric_type, at(from), Duration::seconds(length), interval).await;
+                let found = points(history, metric_type, at(from), Duration::seconds(length), interval).await;
                 all.push((format!("{metric_type:?} {interval} {from}+{length}"), found));
             }
         }
@@ -126,7 +155,7 @@ fn assert_close(name: &str, a: &Value, b: &Value) {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => {
             assert_eq!(x.keys().collect::<Vec<_>>(), y.keys().collect::<Vec<_>>(), "{name}");
-            x.iter().for_each(|(k, v)| assert_close(name, v, &y[k]));
+            x.iter().for_each(|(k, v)| assert_close(&format!("{name} {k}"), v, &y[k]));
         }
         (Value::Array(x), Value::Array(y)) => {
             assert_eq!(x.len(), y.len(), "{name}");
@@ -141,203 +170,261 @@ fn assert_close(name: &str, a: &Value, b: &Value) {
 }
 
 async fn rollups_change_no_answer(fresh: &Fresh) {
-    let store = &fresh.store;
-    for chunk in varied(0, 30 * 3600).chunks(5000) {
-        store.append(chunk).await.unwrap();
-    }
-    let raw = answers(store).await;
-    assert!(raw.iter().all(|(_, points)| !points.is_empty()));
-    // In the middle of an hour: some buckets are rolled up, some are not.
-    assert!(roll(store.as_ref(), micros(at(29 * 3600 + 1830))).await.unwrap() > 1000);
-    assert_same(&raw, &answers(store).await);
-    roll(store.as_ref(), micros(at(60 * 3600))).await.unwrap();
-    assert_same(&raw, &answers(store).await);
-    assert_eq!(roll(store.as_ref(), micros(at(60 * 3600))).await.unwrap(), 0, "nothing is computed twice");
+    let history = &fresh.history;
+    let readings = varied(0, 30 * 3600);
+    let (_kept, unstored) = in_memory(&readings).await;
+    let expected = answers(&unstored).await;
+    assert!(expected.iter().all(|(_, points)| !points.is_empty()));
+    readings::store(history, &readings).await;
+    assert_same(&expected, &answers(history).await);
+    // In the middle of an hour: some of it is rolled up, some is not.
+    assert_eq!(roll(history, micros(at(29 * 3600 + 1830))).await.unwrap(), 29 + 1);
+    assert_same(&expected, &answers(history).await);
+    roll(history, micros(at(60 * 3600))).await.unwrap();
+    assert_same(&expected, &answers(history).await);
+    assert_eq!(roll(history, micros(at(60 * 3600))).await.unwrap(), 0, "nothing is computed twice");
 }
 
 async fn late_data_is_rolled_up_again(fresh: &Fresh) {
-    let store = &fresh.store;
-    let (early, late): (Vec<Row>, Vec<Row>) =
-        varied(0, 30 * 3600).into_iter().partition(|row| (row.timestamp - START).whole_seconds() % 750 != 0);
-    for chunk in early.chunks(5000) {
-        store.append(chunk).await.unwrap();
-    }
+    let history = &fresh.history;
+    let readings = varied(0, 30 * 3600);
+    let (_kept, unstored) = in_memory(&readings).await;
+    let expected = answers(&unstored).await;
+    let (early, late): (Vec<Reading>, Vec<Reading>) =
+        readings.into_iter().partition(|reading| (reading.at - START).whole_seconds() % 750 != 0);
+    readings::store(history, &early).await;
     let now = micros(at(60 * 3600));
-    roll(store.as_ref(), now).await.unwrap();
-    store.append(&late).await.unwrap();
-    let before = answers(store).await;
-    assert!(roll(store.as_ref(), now).await.unwrap() > 0);
-    assert_same(&before, &answers(store).await);
+    roll(history, now).await.unwrap();
+    readings::store(history, &late).await;
+    assert_same(&expected, &answers(history).await);
+    assert!(roll(history, now).await.unwrap() > 0);
+    assert_same(&expected, &answers(history).await);
+}
+
+async fn any_order_gives_the_same_rollups(fresh: &Fresh) {
+    let history = &fresh.history;
+    let mut left = varied(0, 26 * 3600);
+    let (_kept, unstored) = in_memory(&left).await;
+    let expected = answers(&unstored).await;
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    // Parts of everything in no order, some of them twice, and rolled up now and then.
+    while !left.is_empty() {
+        let (part, rest): (Vec<Reading>, Vec<Reading>) = left.into_iter().partition(|_| next() % 3 == 0);
+        readings::store(history, &part).await;
+        if next().is_multiple_of(2) {
+            roll(history, micros(at(60 * 3600))).await.unwrap();
+        }
+        if next().is_multiple_of(2) {
+            readings::store(history, &part).await;
+        }
+        left = rest;
+    }
+    roll(history, micros(at(60 * 3600))).await.unwrap();
+    assert_same(&expected, &answers(history).await);
+}
+
+/// A CPU goes away, a sensor refuses, a process comes: each keeps what was measured of it, and none takes over another's.
+async fn lists_that_change_their_length_keep_all_their_values(fresh: &Fresh) {
+    let history = &fresh.history;
+    let tick = |second: i64| {
+        let busy = if second < 20 { 10.0 } else { 90.0 };
+        let mut cores = vec![json!(busy); if second < 20 { 4 } else { 3 }];
+        if second == 30 {
+            cores[0] = json!(null);
+        }
+        let sensor = if second < 20 { json!(41) } else { json!(null) };
+        let body = json!({"per_core": cores, "temperature_celsius": [50, sensor, 90]});
+        let quiet = json!({"name": "eth0", "bytes_recv_per_sec": if second < 10 { 0.0 } else { 60.0 }});
+        let mut interfaces = vec![quiet, json!({"name": "lo", "bytes_recv_per_sec": 1.0})];
+        // In another place from here on.
+        if second >= 40 {
+            interfaces.insert(0, json!({"name": "veth7", "bytes_recv_per_sec": 5.0}));
+        }
+        [
+            reading(MetricType::Cpu, at(second), &body),
+            reading(MetricType::Network, at(second), &json!({ "interfaces": interfaces })),
+        ]
+    };
+    let readings: Vec<Reading> = (0..60).flat_map(tick).collect();
+    readings::store(history, &readings).await;
+    roll(history, micros(at(200_000))).await.unwrap();
+    for interval in ["1m", "1h", "1d"] {
+        let found = points(history, MetricType::Cpu, START, Duration::minutes(1), interval).await;
+        let point = &found[0];
+        let cores = point["data"]["per_core"].as_array().unwrap();
+        assert_eq!(cores.len(), 4, "{interval}: {cores:?}");
+        let close = |value: &Value, expected: f64| (value.as_f64().unwrap() - expected).abs() < 1e-9;
+        assert!(close(&cores[0], (20.0 * 10.0 + 39.0 * 90.0) / 59.0), "{interval}: {cores:?}");
+        assert!(close(&cores[1], (20.0 * 10.0 + 40.0 * 90.0) / 60.0), "{interval}: {cores:?}");
+        assert!(close(&cores[3], 10.0), "of the time it was there, {interval}: {cores:?}");
+        assert_eq!(point["max"]["per_core"], json!([90, 90, 90, 10]), "{interval}");
+        assert_eq!(point["data"]["temperature_celsius"], json!([50, 41, 90]), "{interval}");
+
+        let found = points(history, MetricType::Network, START, Duration::minutes(1), interval).await;
+        let mut rates: Vec<(&str, f64, f64, f64)> = Vec::new();
+        for interface in found[0]["data"]["interfaces"].as_array().unwrap() {
+            let name = interface["name"].as_str().unwrap();
+            let of = |statistic: &str| {
+                let all = found[0][statistic]["interfaces"].as_array().unwrap();
+                all.iter().find(|other| other["name"] == name).unwrap()["bytes_recv_per_sec"].as_f64().unwrap()
+            };
+            rates.push((name, of("data"), of("min"), of("max")));
+        }
+        rates.sort_by_key(|rate| rate.0);
+        assert_eq!(rates, [("eth0", 50.0, 0.0, 60.0), ("lo", 1.0, 1.0, 1.0), ("veth7", 5.0, 5.0, 5.0)]);
+    }
+}
+
+async fn states_have_the_value_of_most_of_the_time(fresh: &Fresh) {
+    let history = &fresh.history;
+    let tick = |second: i64| {
+        let state = if (5..25).contains(&second) { "down" } else { "up" };
+        let event = json!({"type": "offline", "second": second});
+        let events = if second == 7 || second == 30 { json!([event]) } else { json!([]) };
+        [
+            reading(MetricType::Network, at(second), &json!({"interfaces": [{"name": "eth0", "state": state}]})),
+            reading(MetricType::Cpu, at(second), &json!({ "events": events })),
+        ]
+    };
+    let readings: Vec<Reading> = (0..60).flat_map(tick).collect();
+    readings::store(history, &readings).await;
+    roll(history, micros(at(200_000))).await.unwrap();
+    for interval in ["30s", "1m", "1h", "1d"] {
+        let found = points(history, MetricType::Network, START, Duration::minutes(1), interval).await;
+        let expected = if interval == "30s" { "down" } else { "up" };
+        assert_eq!(found[0]["data"]["interfaces"][0]["state"], expected, "{interval}");
+    }
+    // Whatever happened is there, however wide the point.
+    let found = points(history, MetricType::Cpu, START, Duration::minutes(1), "1d").await;
+    let seconds: Vec<&Value> =
+        found[0]["data"]["events"].as_array().unwrap().iter().map(|event| &event["second"]).collect();
+    assert_eq!(seconds, [7, 30]);
 }
 
 async fn comparison_measures_the_primary_value(fresh: &Fresh) {
-    let store = &fresh.store;
-    let rows: Vec<Row> = (0..720).map(|i| cpu(i * 5, 10.0)).collect();
-    store.append(&rows).await.unwrap();
+    let history = &fresh.history;
+    let readings: Vec<Reading> = (0..720).map(|i| cpu(i * 5, 10.0)).collect();
+    readings::store(history, &readings).await;
     let day = 86_400;
-    let rows: Vec<Row> = (0..720).map(|i| cpu(day + i * 5, 15.0)).collect();
-    store.append(&rows).await.unwrap();
+    let readings: Vec<Reading> = (0..720).map(|i| cpu(day + i * 5, 15.0)).collect();
+    readings::store(history, &readings).await;
     let hour = |from: i64| Range { start: at(from), end: at(from + 3599) };
     let minute = Interval::parse("1m").unwrap();
-    let found = compare(store, MetricType::Cpu, (hour(day), hour(0)), minute, 1000).await.unwrap();
+    let found = compare(history, MetricType::Cpu, (hour(day), hour(0)), minute, 1000).await.unwrap();
     assert_eq!((found.current.average, found.comparison.average), (Some(15.0), Some(10.0)));
     assert_eq!(found.change_percent, Some(50.0));
     assert_eq!((found.current.points.len(), found.comparison.points.len()), (60, 60));
     // Averages cover the range even where the points are cut off.
-    let found = compare(store, MetricType::Cpu, (hour(day), hour(7200)), minute, 5).await.unwrap();
+    let found = compare(history, MetricType::Cpu, (hour(day), hour(7200)), minute, 5).await.unwrap();
     assert_eq!((found.current.points.len(), found.current.truncated), (5, true));
     assert_eq!((found.current.average, found.comparison.average), (Some(15.0), None));
     assert_eq!(found.change_percent, None);
 }
 
 async fn replays_and_clock_steps_are_kept_once(fresh: &Fresh) {
-    let store = &fresh.store;
-    let rows: Vec<Row> = [100, 105, 40, 45, 4000].map(|s| cpu(s, s as f64)).into();
-    store.append(&rows).await.unwrap();
-    store.append(&rows).await.unwrap();
-    roll(store.as_ref(), micros(at(10_000))).await.unwrap();
-    store.append(&rows[..3]).await.unwrap();
-    roll(store.as_ref(), micros(at(10_000))).await.unwrap();
-    let hours = points(store, MetricType::Cpu, START, Duration::hours(2), "1h").await;
+    let history = &fresh.history;
+    let all: Vec<Reading> = [100, 105, 40, 45, 4000].map(|s| cpu(s, s as f64)).into();
+    readings::store(history, &all).await;
+    readings::store(history, &all).await;
+    roll(history, micros(at(10_000))).await.unwrap();
+    readings::store(history, &all[..3]).await;
+    roll(history, micros(at(10_000))).await.unwrap();
+    let hours = points(history, MetricType::Cpu, START, Duration::hours(2), "1h").await;
     let counts: Vec<_> = hours.iter().map(|p| p["count"].as_u64().unwrap()).collect();
     assert_eq!(counts, [4, 1]);
-    let extent = store.extent().await.unwrap();
-    // The hour's rollup begins before its first row.
-    assert_eq!((extent.oldest, extent.newest), (Some(START), Some(at(4000))));
-    assert!(extent.bytes > 10_000);
+    let raw = points(history, MetricType::Cpu, START, Duration::hours(2), "5s").await;
+    let values: Vec<_> = raw.iter().map(|p| p["data"]["usage_percent"].as_f64().unwrap()).collect();
+    assert_eq!(values, [40.0, 45.0, 100.0, 105.0, 4000.0]);
+    let extent = history.extent().await.unwrap();
+    assert_eq!(extent.newest, Some(at(4000)));
+    assert!(extent.oldest.is_some_and(|oldest| (START..=at(40)).contains(&oldest)), "{extent:?}");
+    assert!(extent.bytes > 1000);
+}
+
+fn log_in(dir: &tempfile::TempDir) -> LogPlace {
+    LogPlace { dir: dir.path().join("spool"), max_bytes: 1 << 20 }
+}
+
+async fn write(history: &History, place: LogPlace, snapshots: impl IntoIterator<Item = Snapshot>) -> Writer {
+    let writer = Writer::spawn(history.clone(), place, DocumentDays(7)).unwrap();
+    for snapshot in snapshots {
+        writer.submit_waiting(Arc::new(snapshot)).await;
+    }
+    writer
 }
 
 async fn the_last_snapshots_come_back_whole(fresh: &Fresh) {
-    let store = &fresh.store;
-    store.append(&varied(0, 9000)).await.unwrap();
-    let snapshots = recent(store.as_ref(), at(3000), at(7500)).await.unwrap();
-    let ticks: Vec<_> = snapshots.iter().map(|snapshot| snapshot.timestamp).collect();
-    let mut expected: Vec<_> = varied(3000, 7500).iter().map(|row| row.timestamp).collect();
-    expected.dedup();
-    assert_eq!(ticks, expected);
-    let message: Value = serde_json::from_slice(&snapshots[0].message()).unwrap();
-    assert_eq!(message["type"], "metrics");
-    for sent in varied(3000, 7500).iter().filter(|row| row.timestamp == ticks[0]) {
-        let document: Value = serde_json::from_slice(&sent.json).unwrap();
-        assert_eq!(message["data"][sent.metric_type.as_str()], document);
+    let dir = tempfile::tempdir().unwrap();
+    let sent = snapshots(&varied(0, 9000));
+    let writer = write(&fresh.history, log_in(&dir), snapshots(&varied(0, 9000))).await;
+    writer.drained().await;
+    let back = fresh.history.head().recent(200);
+    assert_eq!(back.len(), 200);
+    for (back, sent) in back.iter().zip(&sent[sent.len() - 200..]) {
+        assert_eq!(back.timestamp, sent.timestamp);
+        assert_eq!(back.message(), sent.message());
     }
+    writer.close().await;
 }
 
-/// The minute that is under way, or about to be.
-fn this_minute() -> OffsetDateTime {
-    let now = OffsetDateTime::now_utc();
-    now.replace_second(0).and_then(|at| at.replace_nanosecond(0)).unwrap()
-}
-
-/// Documents of a minute whose values change their kinds on the way.
-fn ticks(minute: OffsetDateTime) -> Vec<Vec<Row>> {
-    let tick = |second: i64| {
-        let at = minute + Duration::seconds(second);
-        let latency = (second > 20).then_some(f64::from(second as i32) / 7.0);
-        let top: Vec<_> = (0..second % 3).map(|n| json!({"pid": n, "comm": "a \u{0} \\ \"b\""})).collect();
-        let wait = json!({"unit": "ns", "scheme": "log16", "buckets": [[second, 1]], "count": 1, "sum": 9, "max": 9});
-        let sched =
-            json!({"_timestamp": "t", "wait": wait, "latency": latency, "top": top, "list": [second, null]});
-        let new = if second == 30 { json!({"d": second}) } else { json!(null) };
-        let cpu = json!({"_timestamp": second, "usage": 0.1 * second as f64, "new": new, "frequency": 1e21});
-        vec![row(MetricType::Cpu, at, &cpu), row(MetricType::Scheduler, at, &sched)]
+async fn a_question_sees_what_is_stored_what_waits_and_what_was_measured_last(fresh: &Fresh) {
+    let dir = tempfile::tempdir().unwrap();
+    let readings = varied(0, 9000);
+    let (_kept, unstored) = in_memory(&readings).await;
+    let writer = write(&fresh.history, log_in(&dir), snapshots(&readings[..600])).await;
+    writer.drained().await;
+    let ask = async |history: &History, to: i64| {
+        let mut all = Vec::new();
+        for interval in ["5s", "1m", "5m", "1h"] {
+            let length = Duration::seconds(to);
+            all.push((interval.to_owned(), points(history, MetricType::Cpu, START, length, interval).await));
+        }
+        all
     };
-    (0..12).map(|n| tick(n * 5)).collect()
-}
-
-/// A minute's rollups by parsing what the table has of it.
-async fn parsed(store: &Arc<dyn Store>, minute: i64) -> Vec<(MetricType, i64, Vec<u8>)> {
-    let mut rollups = Vec::new();
-    for metric_type in MetricType::ALL {
-        let mut sum = Accumulator::default();
-        let end = minute + Tier::Minute.width();
-        for row in store.scan(Tier::Raw, metric_type, minute, end, 100).await.unwrap() {
-            sum.add_document(row.at, &row.data);
-        }
-        if !sum.is_empty() {
-            rollups.push((metric_type, sum.shape().key(), codec::encode(&sum, minute)));
-        }
-    }
-    rollups
-}
-
-/// A minute's rollups as they are stored.
-async fn rolled(store: &Arc<dyn Store>, minute: i64) -> Vec<(MetricType, i64, Vec<u8>)> {
-    roll(store.as_ref(), minute + Tier::Minute.width()).await.unwrap();
-    let mut rollups = Vec::new();
-    for metric_type in MetricType::ALL {
-        for row in store.scan(Tier::Minute, metric_type, minute, minute + 1, 2).await.unwrap() {
-            rollups.push((metric_type, row.shape, row.data));
-        }
-    }
-    rollups
-}
-
-async fn a_minute_just_written_is_rolled_up_from_memory(fresh: &Fresh) {
-    let store = &fresh.store;
-    let start = this_minute();
-    let minute = micros(start);
-    for tick in ticks(start) {
-        store.append(&tick).await.unwrap();
-    }
-    let expected = parsed(store, minute).await;
-    let summed = store.minute(minute).await.unwrap();
-    // A machine that took minutes for this has nothing in memory any more.
-    if this_minute() == start {
-        let summed = summed.expect("memory has all of this minute");
-        let summed: Vec<_> = summed
-            .iter()
-            .map(|(metric_type, sum)| (*metric_type, sum.shape().key(), codec::encode(sum, minute)))
-            .collect();
-        assert_eq!(summed, expected);
-    }
-    assert!(store.minute(minute).await.unwrap().is_none(), "it is given once");
-
-    // Of another minute through the roller; then late data, which makes it be read from the table.
-    let start = start + Duration::minutes(1);
-    let minute = micros(start);
-    let mut ticks = ticks(start);
-    let late = ticks.remove(7);
-    for tick in ticks {
-        store.append(&tick).await.unwrap();
-    }
-    assert_eq!(rolled(store, minute).await, parsed(store, minute).await);
-    store.append(&late).await.unwrap();
-    let expected = parsed(store, minute).await;
-    assert_eq!(rolled(store, minute).await, expected);
-    assert!(expected.len() == 2);
-}
-
-async fn memory_is_not_believed_where_the_table_has_more(fresh: &Fresh) {
-    let store = &fresh.store;
-    // A server of the same host, as after a restart within the minute.
-    let other = store::open(&fresh.url).await.unwrap();
-    let start = this_minute();
-    for (n, minute) in (0i64..3).zip([start, start + Duration::minutes(1), start + Duration::minutes(2)]) {
-        let ticks = ticks(minute);
-        let (theirs, ours) = match n {
-            0 => (&ticks[..4], &ticks[4..]), // before
-            1 => (&ticks[8..], &ticks[..8]), // after
-            _ => (&ticks[3..5], &ticks[..]), // the same ticks
-        };
-        if n == 1 {
-            for tick in ours {
-                store.append(tick).await.unwrap();
+    // While this goes on slots end, wait, and are stored.
+    for snapshot in snapshots(&readings[600..]) {
+        let newest = (snapshot.timestamp - START).whole_seconds();
+        writer.submit_waiting(Arc::new(snapshot)).await;
+        if newest % 225 == 0 {
+            while fresh.history.head().ends().is_none_or(|(_, end)| end < at(newest)) {
+                tokio::task::yield_now().await;
             }
+            assert_same(&ask(&unstored, newest).await, &ask(&fresh.history, newest).await);
         }
-        for tick in theirs {
-            other.append(tick).await.unwrap();
-        }
-        if n != 1 {
-            for tick in ours {
-                store.append(tick).await.unwrap();
-            }
-        }
-        let minute = micros(minute);
-        assert!(store.minute(minute).await.unwrap().is_none(), "{n}");
-        let expected = parsed(store, minute).await;
-        assert_eq!(rolled(store, minute).await, expected, "{n}");
-        assert_eq!(expected.len(), 2);
     }
-    other.close().await;
+    writer.close().await;
+    // Another run has nothing in memory.
+    let again = History::new(fresh.store.clone(), HOST);
+    assert_same(&ask(&unstored, 9000).await, &ask(&again, 9000).await);
+}
+
+async fn a_minute_that_two_runs_share_has_the_readings_of_both(fresh: &Fresh) {
+    let readings: Vec<Reading> = (0..180).map(|second| cpu(second, (second * 37 % 90) as f64)).collect();
+    let (_kept, unstored) = in_memory(&readings).await;
+    let dir = tempfile::tempdir().unwrap();
+    // A server restarted in the middle of minutes, over another connection.
+    for part in [&readings[..70], &readings[70..100], &readings[100..]] {
+        let store = store::open(&fresh.url).await.unwrap();
+        let history = History::new(store.clone(), HOST);
+        let writer = write(&history, log_in(&dir), snapshots(part)).await;
+        writer.close().await;
+        store.close().await;
+    }
+    let ask = async |history: &History| {
+        let mut all = Vec::new();
+        for interval in ["5s", "1m", "5m", "1h"] {
+            all.push((interval.to_owned(), points(history, MetricType::Cpu, START, Duration::HOUR, interval).await));
+        }
+        all
+    };
+    let expected = ask(&unstored).await;
+    assert_same(&expected, &ask(&fresh.history).await);
+    roll(&fresh.history, micros(at(10_000))).await.unwrap();
+    assert_same(&expected, &ask(&fresh.history).await);
 }

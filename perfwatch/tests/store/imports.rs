@@ -1,16 +1,18 @@
 //! Moving history between stores, and from the original's database.
 
-use std::sync::Arc;
-
-use perfwatch::snapshot::MetricType;
-use perfwatch::store::import::{From, Progress, import};
-use perfwatch::store::{Row, Store, StoreError, retention, roller};
+use perfwatch::history::import::{From, Imported, Progress, import};
+use perfwatch::history::maintenance::clean;
+use perfwatch::history::tiers::roll;
+use perfwatch::history::History;
+use perfwatch::snapshot::{MetricType, Reading};
+use perfwatch::store::{self, StoreError};
 use serde_json::{Value, json};
 use sqlx::Connection;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Fresh, micros, points, postgresql, row, sqlite};
+use crate::readings::{self, reading};
+use crate::{Fresh, HOST, history_in, micros, points, postgresql, sqlite};
 
 const NOW: OffsetDateTime = datetime!(2026-05-20 12:00:00 UTC);
 
@@ -21,52 +23,63 @@ fn from(url: &str) -> From {
 /// Ten days ago downsampled, now raw.
 async fn with_history(source: &Fresh) {
     for days in [10, 9, 1] {
-        let rows: Vec<Row> = (0..2000)
+        let readings: Vec<Reading> = (0..2000)
             .flat_map(|tick| {
                 let at = NOW - Duration::days(days) + Duration::seconds(tick * 5);
                 let usage = (tick * 7919 % 1000) as f64 / 10.0;
                 [
-                    row(MetricType::Cpu, at, &json!({"usage_percent": usage})),
-                    row(MetricType::Memory, at, &json!({"used_bytes": tick})),
+                    reading(MetricType::Cpu, at, &json!({"usage_percent": usage})),
+                    reading(MetricType::Memory, at, &json!({"used_bytes": tick})),
                 ]
             })
             .collect();
-        source.store.append(&rows).await.unwrap();
+        readings::store(&source.history, &readings).await;
     }
-    roller::roll(source.store.as_ref(), micros(NOW)).await.unwrap();
-    let cleaned = retention::clean(source.store.as_ref(), NOW).await.unwrap();
-    assert_eq!(cleaned.downsampled_count, 8000);
+    roll(&source.history, micros(NOW)).await.unwrap();
+    let cleaned = clean(&source.history, source.store.as_ref(), NOW).await.unwrap();
+    assert!(cleaned.downsampled_count > 0);
 }
 
-async fn everything(store: &Arc<dyn Store>) -> Vec<Value> {
+async fn everything(history: &History) -> Vec<Value> {
     let mut all = Vec::new();
-    for (metric_type, interval) in
-        [(MetricType::Cpu, "5s"), (MetricType::Cpu, "1h"), (MetricType::Memory, "1d")]
-    {
-        all.extend(points(store, metric_type, NOW - Duration::days(11), Duration::days(11), interval).await);
+    for (metric_type, interval) in [
+        (MetricType::Cpu, "5s"),
+        (MetricType::Cpu, "5m"),
+        (MetricType::Cpu, "1h"),
+        (MetricType::Memory, "1d"),
+    ] {
+        let start = NOW - Duration::days(11);
+        all.extend(points(history, metric_type, start, Duration::days(11), interval).await);
     }
     all
+}
+
+async fn take(target: &Fresh, from: &From, tell: impl FnMut(Progress)) -> store::Result<Imported> {
+    import(&target.history, target.store.as_ref(), from, tell).await
 }
 
 async fn takes_over_all_of(source: &Fresh, target: &Fresh) {
     with_history(source).await;
     let mut told = Vec::new();
-    let done = import(&target.store, &from(&source.url), |progress| told.push(progress)).await.unwrap();
-    assert_eq!(done.raw, 4000);
-    assert!(done.rollups > 600, "{done:?}");
+    let done = take(target, &from(&source.url), |progress| told.push(progress)).await.unwrap();
+    assert!(done.rows > 10 && done.refused == 0, "{done:?}");
     assert!(told.is_sorted_by_key(|p| p.done) && told.len() > 5);
     let last = told[told.len() - 1];
-    assert_eq!((last.done, last.total), (done.raw + done.rollups, done.raw + done.rollups));
-    let expected = everything(&source.store).await;
-    assert_eq!(expected.len(), 2000 + 2 * 167 + 9 + 3);
-    assert_eq!(everything(&target.store).await, expected);
+    assert_eq!((last.done, last.total), (done.rows, done.rows));
+    let expected = everything(&source.history).await;
+    assert_eq!(expected.len(), 2000 + 2 * 167 + 3 * 34 + 9 + 3);
+    assert_eq!(everything(&target.history).await, expected);
 
     // Nothing is left to do, and nothing is done twice.
     let mut told = Vec::new();
-    let again = import(&target.store, &from(&source.url), |progress| told.push(progress)).await.unwrap();
-    assert_eq!((again.raw, again.rollups), (0, 0));
-    assert_eq!(told, [Progress { done: last.total, total: last.total }]);
-    assert_eq!(everything(&target.store).await, expected);
+    let again = take(target, &from(&source.url), |progress| told.push(progress)).await.unwrap();
+    assert_eq!(again, Imported::default());
+    assert_eq!(told, [Progress { done: 0, total: 0 }]);
+    assert_eq!(everything(&target.history).await, expected);
+    // Nor where nobody remembers that it was done.
+    let moved = From { host: Some(HOST.into()), ..from(&source.url) };
+    assert_eq!(take(target, &moved, |_| {}).await.unwrap().rows, done.rows);
+    assert_eq!(everything(&target.history).await, expected);
 }
 
 #[tokio::test]
@@ -86,39 +99,65 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
     let (Some(source), Some(target)) = (sqlite().await, sqlite().await) else { return };
     with_history(&source).await;
     // Interrupted as a signal would do it: dropped in the middle of some page.
+    let mut whole = 0;
     let mut pages = 0;
     {
-        let store = Arc::clone(&target.store);
-        let url = from(&source.url);
+        let from = from(&source.url);
         let stop = tokio::sync::Notify::new();
+        let tell = |progress: Progress| {
+            whole = progress.total;
+            pages += 1;
+            if pages == 6 {
+                stop.notify_one();
+            }
+        };
         tokio::select! {
-            _ = import(&store, &url, |_| { pages += 1; if pages == 6 { stop.notify_one(); } }) => panic!("it had more to do"),
+            _ = take(&target, &from, tell) => panic!("it had more to do"),
             () = stop.notified() => {}
         }
     }
     let mut first = None;
-    let done = import(&target.store, &from(&source.url), |p| {
+    let done = take(&target, &from(&source.url), |p| {
         first.get_or_insert(p);
     })
     .await
     .unwrap();
     let first = first.unwrap();
-    assert!(first.done > 0, "{first:?}");
-    assert_eq!(first.total - first.done, done.raw + done.rollups);
-    assert_eq!(everything(&target.store).await, everything(&source.store).await);
+    assert!(first.total < whole, "{first:?} of {whole}");
+    assert_eq!(first.total, done.rows);
+    assert_eq!(everything(&target.history).await, everything(&source.history).await);
 }
 
 #[tokio::test]
 async fn what_holds_no_history_is_refused_in_words() {
     let (Some(source), Some(target)) = (sqlite().await, sqlite().await) else { return };
-    let refused = import(&target.store, &from(&source.url), |_| {}).await.unwrap_err().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let nobodys = store::sqlite_url(dir.path());
+    store::open(&nobodys).await.unwrap().close().await;
+    let refused = take(&target, &from(&nobodys), |_| {}).await.unwrap_err().to_string();
     assert!(refused.contains("no history"), "{refused}");
-    let absent = import(&target.store, &from("sqlite:/nowhere/perfwatch.db"), |_| {}).await;
+    let absent = take(&target, &from("sqlite:/nowhere/perfwatch.db"), |_| {}).await;
     assert!(matches!(absent, Err(StoreError::Unreachable(_))), "{absent:?}");
-    source.store.append(&[row(MetricType::Cpu, NOW, &json!({}))]).await.unwrap();
     let wrong = From { host: Some("elsewhere".into()), ..from(&source.url) };
-    let refused = import(&target.store, &wrong, |_| {}).await.unwrap_err().to_string();
+    let refused = take(&target, &wrong, |_| {}).await.unwrap_err().to_string();
     assert!(refused.contains("elsewhere is not among"), "{refused}");
+}
+
+#[tokio::test]
+async fn one_of_several_machines_is_chosen_by_name_or_id() {
+    let (Some(source), Some(target)) = (sqlite().await, sqlite().await) else { return };
+    source.store.introduce("other-id", "other").await.unwrap();
+    let other = History::new(source.store.clone(), "other-id");
+    readings::store(&source.history, &[reading(MetricType::Cpu, NOW, &json!({"usage_percent": 1}))]).await;
+    readings::store(&other, &[reading(MetricType::Cpu, NOW, &json!({"usage_percent": 2}))]).await;
+    let refused = take(&target, &from(&source.url), |_| {}).await.unwrap_err().to_string();
+    assert!(refused.contains("choose one of several") && refused.contains("other (other-id)"), "{refused}");
+    for host in ["other", "other-id"] {
+        let chosen = From { host: Some(host.into()), ..from(&source.url) };
+        take(&target, &chosen, |_| {}).await.unwrap();
+        let found = points(&target.history, MetricType::Cpu, NOW, Duration::SECOND, "5s").await;
+        assert_eq!((found.len(), &found[0]["data"]["usage_percent"]), (1, &json!(2)));
+    }
 }
 
 /// The tables as SQLAlchemy made them for the original, in both ways it may have spelt times.
@@ -155,27 +194,55 @@ async fn the_originals_database_is_read_before_and_after_it_became_ours() {
         }
         original.close().await.unwrap();
 
-        let done = import(&target.store, &from(&database), |_| {}).await.unwrap();
-        assert_eq!((done.raw, done.rollups), (2401, 0));
-        let start = datetime!(2026-05-19 23:00:00 UTC);
-        let check = async |store: &Arc<dyn Store>| {
-            let hours = points(store, MetricType::Cpu, start, Duration::hours(2), "1h").await;
-            let counts: Vec<&Value> = hours.iter().map(|p| &p["count"]).collect();
-            assert_eq!(counts, [720, 480]);
-            assert_eq!(hours[1]["timestamp"], "2026-05-20T00:00:00Z");
-            assert_eq!(
-                (&hours[0]["min"]["usage_percent"], &hours[0]["max"]["usage_percent"]),
-                (&json!(0), &json!(719))
-            );
-        };
-        check(&target.store).await;
+        let done = take(&target, &from(&database), |_| {}).await.unwrap();
+        assert_eq!(done.rows, 2401);
+        check(&target.history).await;
+        take(&target, &from(&database), |_| {}).await.unwrap();
+        check(&target.history).await;
 
         // The same database becomes ours; its old tables are set aside and read from there.
-        let ours = perfwatch::store::open(&database).await.unwrap();
-        assert!(ours.users().await.unwrap().is_empty());
-        let set_aside = From { set_aside: true, ..from(&database) };
-        assert_eq!(import(&ours, &set_aside, |_| {}).await.unwrap().raw, 2401);
-        check(&ours).await;
-        ours.close().await;
+        let store = store::open(&database).await.unwrap();
+        assert!(store.users().await.unwrap().is_empty());
+        let ours = Fresh { history: history_in(&store).await, store, url: database, _dir: None };
+        let set_aside = From { set_aside: true, ..from(&ours.url) };
+        assert_eq!(take(&ours, &set_aside, |_| {}).await.unwrap().rows, 2401);
+        check(&ours.history).await;
+        ours.store.close().await;
+    }
+}
+
+async fn check(history: &History) {
+    let start = datetime!(2026-05-19 23:00:00 UTC);
+    let hours = points(history, MetricType::Cpu, start, Duration::hours(2), "1h").await;
+    let counts: Vec<&Value> = hours.iter().map(|p| &p["count"]).collect();
+    assert_eq!(counts, [720, 480]);
+    assert_eq!(hours[1]["timestamp"], "2026-05-20T00:00:00Z");
+    assert_eq!(
+        (&hours[0]["min"]["usage_percent"], &hours[0]["max"]["usage_percent"]),
+        (&json!(0), &json!(719))
+    );
+    for metric_type in [MetricType::Cpu, MetricType::Memory] {
+        let every = points(history, metric_type, start, Duration::hours(2), "5s").await;
+        // Of the two at the first moment either may be kept.
+        for (n, point) in every.iter().enumerate().skip(1) {
+            let at = &point["timestamp"];
+            let expected = json!({"_timestamp": at, "_error": null, "usage_percent": n, "per_core": [n, 1]});
+            assert!(same_numbers(&point["data"], &expected), "{point}");
+        }
+        assert_eq!(every.len(), 1200);
+    }
+}
+
+/// 1 and 1.0 are the same number, in whatever order members stand.
+fn same_numbers(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|b| same_numbers(v, b)))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_numbers(a, b))
+        }
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        _ => a == b,
     }
 }

