@@ -180,8 +180,10 @@ fn take_values(bytes: &mut Bytes<'_>, count: usize, before: &[Value]) -> Result<
     let mut values = Vec::with_capacity(count.min(1 << 16));
     loop {
         let same = bytes.count(count - values.len())?;
-        let at = values.len();
-        values.extend_from_slice(before.get(at..at + same).ok_or(Damaged("it refers to nothing"))?);
+        if same > 0 {
+            let at = values.len();
+            values.extend_from_slice(before.get(at..at + same).ok_or(Damaged("it refers to nothing"))?);
+        }
         if values.len() == count {
             return Ok(values);
         }
