@@ -22,8 +22,8 @@ describe('episodes', () => {
     ]);
     expect(found.map(detailOf)).toEqual([
       'hungry (7)',
-      '/jobs/build, 3 times, 120 ms in all',
-      '/jobs/build, 40 ms in all',
+      '/jobs/build, 3 times, 120 ms in total',
+      '/jobs/build, 40 ms in total',
     ]);
     expect(within(found, { from: 2500, to: 9000 }).map(({ from }) => from)).toEqual([1000]);
   });

@@ -227,8 +227,10 @@ describe('fields in words', () => {
     expect(fieldName('perf_events', 'events.LLC-loads.value')).toBe('LLC-loads');
     expect(fieldName('cpu', 'usage_percent')).toBe('Usage');
     expect(fieldName('disk', 'io.read_bytes_per_sec')).toBe('Read');
-    expect(fieldName('pressure', 'io.full.avg60')).toBe('io full: over 60 s');
+    expect(fieldName('pressure', 'io.full.avg60')).toBe('I/O full: 60 s average');
     expect(fieldName('block_io', 'devices.vda.write.p99_us')).toBe('vda write: p99');
-    expect(fieldName('processes', 'total.cpu_percent')).toBe('total: CPU');
+    expect(fieldName('processes', 'other_cgroups.cpu_percent')).toBe('Other cgroups: CPU');
+    expect(fieldName('pressure', 'cpu.some.stalled_us')).toBe('CPU some: stall time');
+    expect(fieldName('processes', 'total.cpu_percent')).toBe('Total: CPU');
   });
 });

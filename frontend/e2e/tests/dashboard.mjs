@@ -48,7 +48,7 @@ test('every core of a large machine has its row in the heat strip', async ({ bro
     const page = await browser.page({ server, session });
     await page.addInitScript(manyCores, cores);
     await page.goto('/?window=1');
-    const strip = page.getByRole('img', { name: new RegExp(`^Use of ${cores} cores`) });
+    const strip = page.getByRole('img', { name: new RegExp(`^Usage of ${cores} cores`) });
     await strip.waitFor();
     await page.getByText(`busiest: core ${cores - 1}, 100 %`).waitFor();
     // Each row has a colour of its own, hotter from the first to the last.
@@ -68,7 +68,7 @@ test('every core of a large machine has its row in the heat strip', async ({ bro
 
 /** Tasks on or waiting for a core, as the card's fact says. */
 async function shownRunning(page) {
-  const text = await page.locator('#cpu dl div', { hasText: 'Run / blocked' }).innerText();
+  const text = await page.locator('#cpu dl div', { hasText: 'Running / blocked' }).innerText();
   return Number(/(\d+) \//.exec(text)?.[1] ?? NaN);
 }
 

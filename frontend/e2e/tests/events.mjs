@@ -4,7 +4,7 @@ import { MemoryCgroup } from '../harness/load.mjs';
 import { Server, settledState } from '../harness/server.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
-const events = (page) => page.locator('details', { hasText: /events? in this time/ });
+const events = (page) => page.locator('details', { hasText: /events? in this period/ });
 
 testOnEachStore('a restart is marked live and in history', async ({ browser, store, cleanup }) => {
   const server = await Server.start(await store.env());
@@ -62,12 +62,7 @@ testOnEachStore('a restart is marked live and in history', async ({ browser, sto
   );
 });
 
-test('a process that is killed for want of memory is named', async ({
-  browser,
-  server,
-  session,
-  cleanup,
-}) => {
+test('a process killed by the OOM killer is named', async ({ browser, server, session, cleanup }) => {
   if ((await settledState(server, session, 'processes')) !== 'active')
     skip('processes are not measured on this machine');
   const group = await MemoryCgroup.make();
@@ -81,7 +76,7 @@ test('a process that is killed for want of memory is named', async ({
   const summary = events(page).locator('summary');
   await eventually(
     'the kill',
-    async () => (await summary.count()) === 1 && /Killed for want of memory/.test(await summary.innerText()),
+    async () => (await summary.count()) === 1 && /Killed by the OOM killer/.test(await summary.innerText()),
   );
   await summary.click();
   await events(page).getByText(`(${killed.pid})`).last().waitFor();

@@ -104,10 +104,10 @@ testOnEachStore(
     const page = await browser.page({ server, session });
     await page.goto(`/history?${query}`);
     await chart(page, /in both ranges/).waitFor();
-    await chart(page, /this range less the compared one/).waitFor();
-    await page.getByRole('row', { name: /^Usage [\d.]+ % from [\d.]+ %/ }).waitFor();
+    await chart(page, /this range minus the comparison/).waitFor();
+    await page.getByRole('row', { name: /^Usage [\d.]+ % vs [\d.]+ %/ }).waitFor();
     await page.getByRole('button', { name: 'Relative' }).click();
-    await page.getByText('Nothing was stored in the range it is compared with.').waitFor();
+    await page.getByText('No data in the comparison range.').waitFor();
     await page.waitForURL((url) => url.searchParams.get('period') === 'hour');
     assert.deepEqual(page.problems, []);
   },
@@ -119,7 +119,7 @@ testOnEachStore(
     await someHistory(server, session);
     const page = await browser.page({ server, session });
     await page.goto('/history?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z');
-    await page.getByText('Nothing was stored in this range').waitFor();
+    await page.getByText('No data in this range').waitFor();
     await page.goto('/history?fields=usage_percent,context_switches_per_sec');
     const first = chart(page, /^CPU: Usage/);
     await first.focus();
@@ -157,7 +157,7 @@ testOnEachStore(
     await page.goto(`/history?${new URLSearchParams({ mode: 'changes', from, to, with: before })}`);
     const rows = page.getByRole('list').getByRole('listitem');
     await rows.first().waitFor();
-    const told = { up: 'rose', down: 'fell', mixed: 'spread differently' };
+    const told = { up: 'rose', down: 'fell', mixed: 'changed shape' };
     const shown = await rows.allInnerTexts();
     shown.slice(0, 5).forEach((text, i) => assert.match(text, new RegExp(told[changes[i].direction])));
     const place = changes.findIndex(({ kind }) => kind !== 'histogram');

@@ -14,7 +14,7 @@ testOnEachStore(
     const page = await browser.page({ server, session });
     if (!(await measured(server, session))) {
       await page.goto('/processes');
-      await page.getByText(/^Not measured/).waitFor();
+      await page.getByText(/^(Needs extra rights|Not available)/).waitFor();
       assert.deepEqual(page.problems, []);
       return;
     }
@@ -37,12 +37,12 @@ testOnEachStore(
     // What is stored of it, and of all that are called the same.
     await detail.getByRole('button', { name: '1 h', exact: true }).click();
     await page.waitForURL((url) => url.searchParams.get('range') === '1h');
-    const lists = detail.getByText(/\d+ of \d+ lists of the busiest name it/);
+    const lists = detail.getByText(/Among the busiest in \d+ of \d+ samples/);
     await lists.waitFor();
     await eventually(
       'it in a stored list',
       async () => {
-        const [, listed, of] = /(\d+) of (\d+) lists/.exec(await lists.innerText()) ?? [];
+        const [, listed, of] = /(\d+) of (\d+) samples/.exec(await lists.innerText()) ?? [];
         if (Number(listed) > 0 && Number(listed) <= Number(of)) return true;
         await page.reload();
         await lists.waitFor();
@@ -93,8 +93,8 @@ test('a process that sleeps is found by its name, until it is gone', async ({
   const detail = page.getByRole('complementary');
   await detail.getByText(String(sleeper.pid)).waitFor();
   await sleeper.stop();
-  await detail.getByText('It is gone').waitFor();
-  await page.getByText('No listed process matches').waitFor();
+  await detail.getByText('This process has exited').waitFor();
+  await page.getByText('No matching processes').waitFor();
   assert.deepEqual(page.problems, []);
 });
 
@@ -148,7 +148,7 @@ test('state busiest only: without the list of all processes the table has those 
   );
   await page.goto('/processes');
   await page
-    .getByText('Only the busiest are listed, the others could not be read: The list broke.')
+    .getByText('Only the busiest are listed; the full list could not be loaded: The list broke.')
     .waitFor();
   const table = page.getByRole('table', { name: 'Processes' });
   await eventually('rows of the stream', async () => {

@@ -56,7 +56,7 @@ test('state failed: after many attempts a person decides', async ({ browser, cle
     },
     { within: 60_000 },
   );
-  await page.getByText('The live stream could not be reached').waitFor();
+  await page.getByText('Can’t reach the live stream').waitFor();
   await server.launch();
   await page.getByRole('button', { name: 'Retry now' }).click();
   await eventually('a live page again', async () => {
@@ -109,7 +109,7 @@ test('state refused: the attempt limit is shown with its end', async ({ browser,
     await page.click('[type=submit]');
     const button = page.getByRole('button', { name: /^(Sign in|Try again in \d+ s)$/ });
     await button.waitFor();
-    return await page.getByText('Too many attempts').isVisible();
+    return await page.getByText('Too many failed sign-ins').isVisible();
   });
   const button = page.getByRole('button', { name: /^Try again in \d+ s$/ });
   await button.waitFor();
@@ -121,9 +121,9 @@ testOnEachStore('state empty: a store that holds nothing says so', async ({ brow
   const { server, session } = await own(cleanup, env);
   const page = await browser.page({ server, session });
   await page.goto('/history');
-  await page.getByText('Nothing was stored in this range').waitFor();
+  await page.getByText('No data in this range').waitFor();
   await page.goto('/history?mode=changes');
-  await page.getByText('Nothing moved, or one of the two ranges holds no history.').waitFor();
+  await page.getByText('No changes, or one of the two ranges has no history.').waitFor();
   await page.goto('/settings');
   await page.locator('#retention').getByText('–').first().waitFor();
   assert.deepEqual(page.problems, []);
@@ -140,7 +140,7 @@ test('state unavailable: without a PMU each missing counter has its reason and t
   const card = page.locator('#perf_events');
   await card.locator('tbody tr').first().waitFor();
   if ((await card.locator('tbody tr').count()) > 4) skip('this machine has a hardware PMU');
-  await card.getByText(/events are not counted here/).waitFor();
+  await card.getByText(/events? unavailable/).waitFor();
   await card.getByRole('button', { name: 'Copy' }).waitFor();
   await page.getByRole('link', { name: /^IPC/ }).getByText('no hardware PMU').waitFor();
 });
@@ -159,13 +159,13 @@ test('state unavailable: without eBPF the page goes on and says what would bring
   await page.locator('#cpu canvas').first().waitFor();
   await page
     .locator('#scheduler')
-    .getByText(/^Not measured/)
+    .getByText(/^(Needs extra rights|Not available)/)
     .waitFor();
   await page.locator('#scheduler').getByRole('button', { name: 'Copy' }).waitFor();
   await page.goto('/settings');
   // The doctor tells the same, with each finding's reason, and a command to copy.
   const doctor = page.locator('#doctor');
-  await doctor.getByText(/[1-9]\d*\s+to mend/).waitFor();
+  await doctor.getByText(/[1-9]\d*\s+to fix/).waitFor();
   const remedy = doctor.locator('.border-amber', { hasText: 'runqueue' });
   await remedy.getByText(/unavailable: /).waitFor();
   await remedy.locator('code').waitFor();
@@ -194,7 +194,7 @@ test('state store away: with PostgreSQL stopped the live page goes on, and histo
   await page.getByRole('img', { name: /^CPU/ }).waitFor({ timeout: 40_000 });
   await postgres.halt();
   await page.getByRole('button', { name: 'Refresh' }).click();
-  await page.getByText('History could not be read').waitFor();
+  await page.getByText('Couldn’t load history').waitFor();
   await page.getByRole('link', { name: 'Dashboard' }).click();
   await live(page).waitFor();
   await postgres.launch();

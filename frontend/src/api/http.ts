@@ -54,14 +54,15 @@ export function toApiError(error: unknown): ApiError {
   if (response === undefined) {
     return new ApiError(
       error.code === 'ECONNABORTED'
-        ? 'The server took too long to answer.'
-        : 'The server cannot be reached. Is PerfWatch running?',
+        ? 'The server took too long to respond.'
+        : 'Can’t reach the server. Is PerfWatch running?',
       null,
     );
   }
   const header: unknown = response.headers['retry-after'];
   const retryAfter = typeof header === 'string' && /^\d+$/.test(header) ? Number(header) : null;
-  const fallback = `The server answered ${response.status.toString()} ${response.statusText}`.trim() + '.';
+  const fallback =
+    `The server responded with ${response.status.toString()} ${response.statusText}`.trim() + '.';
   return new ApiError(detailOf(response.data) ?? fallback, response.status, retryAfter);
 }
 

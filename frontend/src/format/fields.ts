@@ -82,9 +82,9 @@ export function scaleOf(metricType: string, path: string): number {
 }
 
 const words: Record<string, string> = {
-  avg10: 'over 10 s',
-  avg60: 'over 60 s',
-  avg300: 'over 300 s',
+  avg10: '10 s average',
+  avg60: '60 s average',
+  avg300: '300 s average',
   ipc: 'instructions per cycle',
   io: 'I/O',
   iowait: 'I/O wait',
@@ -99,6 +99,7 @@ const words: Record<string, string> = {
   irq: 'interrupts',
   softirq: 'soft interrupts',
   recv: 'received',
+  stalled: 'stall time',
 };
 
 /** Endings that the unit says already. */
@@ -131,11 +132,14 @@ export function fieldName(metricType: string, path: string): string {
   const load = /^load_avg\.([012])$/.exec(path);
   if (load !== null) return `Load, ${['1', '5', '15'][Number(load[1])] ?? ''} min`;
   if (metricType === 'perf_events' && parts[0] === 'events') return parts[1] ?? path;
-  if ((containers[metricType] ?? []).includes(parts[0] ?? '') && parts.length > 1) parts.shift();
-  const [last = path, ...rest] = parts.reverse();
-  const name = last.replace(unitEnding, '');
-  const where = rest.reverse();
-  return where.length === 0 ? sentence(name) : `${where.join(' ')}: ${inWords(name)}`;
+  const container = (containers[metricType] ?? []).includes(parts[0] ?? '') && parts.length > 1;
+  const first = container ? parts.shift() : undefined;
+  const name = (parts.pop() ?? path).replace(unitEnding, '');
+  if (parts.length === 0) return sentence(name);
+  // A device goes by its own name.
+  const where =
+    first === 'devices' ? [parts[0], ...parts.slice(1).map(inWords)] : [sentence(parts.join('_'))];
+  return `${where.join(' ')}: ${inWords(name)}`;
 }
 
 /** What to look at first. */

@@ -24,10 +24,10 @@ export interface Episode {
 }
 
 const kinds: Record<string, { tone: EventTone; title: string }> = {
-  oom_kill: { tone: 'bad', title: 'Killed for want of memory' },
-  cgroup_throttled: { tone: 'warn', title: 'Held back by its CPU limit' },
+  oom_kill: { tone: 'bad', title: 'Killed by the OOM killer' },
+  cgroup_throttled: { tone: 'warn', title: 'Throttled by its CPU quota' },
   perfwatch_started: { tone: 'plain', title: 'PerfWatch started' },
-  machine_started: { tone: 'plain', title: 'The machine started' },
+  machine_started: { tone: 'plain', title: 'Machine booted' },
 };
 
 function subjectOf(event: MachineEvent): string {
@@ -113,10 +113,10 @@ export function within(episodes: readonly Episode[], span: { from: number; to: n
   return episodes.filter((one) => one.to >= span.from && one.from <= span.to);
 }
 
-/** `build (17)`, `/jobs/build, 53 times, 4.2 s in all`. */
+/** `build (17)`, `/jobs/build, 53 times, 4.2 s in total`. */
 export function detailOf(episode: Episode): string {
   const parts = episode.subject === '' ? [] : [episode.subject];
   if (episode.count > 1) parts.push(`${episode.count.toString()} times`);
-  if (episode.throttledMs > 0) parts.push(`${format(episode.throttledMs, 'ms')} in all`);
+  if (episode.throttledMs > 0) parts.push(`${format(episode.throttledMs, 'ms')} in total`);
   return parts.join(', ');
 }

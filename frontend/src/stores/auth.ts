@@ -38,9 +38,9 @@ function explain(error: unknown): LoginFailure {
   if (status === 401) return { title: message, reason: 'Check both and try again.', retryAt: null };
   if (status === 429) {
     const retryAt = Date.now() + (retryAfterSeconds ?? DEFAULT_WAIT_SECONDS) * 1000;
-    return { title: 'Too many attempts', reason: 'The limit protects this account from guessing.', retryAt };
+    return { title: 'Too many failed sign-ins', reason: '', retryAt };
   }
-  return { title: 'Signing in did not work', reason: message, retryAt: null };
+  return { title: 'Sign-in failed', reason: message, retryAt: null };
 }
 
 export const useAuthStore = defineStore('auth', () => {
