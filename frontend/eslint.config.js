@@ -5,7 +5,7 @@ import ts from 'typescript-eslint';
 
 /**
  * Layers of the page: views → components → charts/composables; components → stores → api.
- * `format`, `series` and `api/types` are leaves that everyone may read. Each layer lists what it must not import.
+ * `format`, `series` and `api/types` are leaves that every layer may import. Each layer lists what it must not import.
  */
 const layers = {
   format: ['api', 'series', 'charts', 'stores', 'composables', 'components', 'views', 'router'],
@@ -18,14 +18,14 @@ const layers = {
   views: ['router'],
 };
 
-/** Only stores (and the root) talk to the server; the others see the types of its answers. */
+/** Only stores (and the root) call the server; these layers may only import the types of its responses. */
 const serverCalls = ['format', 'series', 'charts', 'composables', 'components', 'views'];
 
 function boundary([layer, forbidden]) {
   const patterns = [
     {
       group: ['../*'],
-      message: 'Cross a folder with @/…, so that the layering can be checked.',
+      message: 'Import from other folders with @/…, so that the layering can be checked.',
     },
     {
       group: forbidden.filter((name) => name !== 'api').map((name) => `@/${name}/**`),
@@ -35,7 +35,7 @@ function boundary([layer, forbidden]) {
   if (serverCalls.includes(layer)) {
     patterns.push({
       group: ['@/api/**', '!@/api/types'],
-      message: 'Only stores talk to the server; import types from @/api/types.',
+      message: 'Only stores call the server; import types from @/api/types.',
     });
   }
   return {

@@ -1,4 +1,4 @@
-/** What happens to the machine is marked where it is looked at. */
+/** Events on the machine are marked on charts and listed. */
 import assert from 'node:assert/strict';
 import { MemoryCgroup } from '../harness/load.mjs';
 import { Server, settledState } from '../harness/server.mjs';
@@ -34,7 +34,7 @@ testOnEachStore('a restart is marked live and in history', async ({ browser, sto
   await rows.first().waitFor();
   assert.match(await rows.first().innerText(), /PerfWatch started/);
 
-  // Choosing one moves the crosshair of every chart there, whose marks are then told in words.
+  // Selecting one moves every chart's crosshair there, which describes the mark.
   await rows.first().getByRole('button').click();
   await page.locator('#cpu [role=img] > div.border-l > span').first().waitFor();
   await page.goto('/history');
@@ -55,7 +55,7 @@ testOnEachStore('a restart is marked live and in history', async ({ browser, sto
     .locator('svg path')
     .first()
     .waitFor();
-  // While the server was away the browser itself reported what it could not reach.
+  // While the server was down, the browser itself reported failed requests.
   assert.deepEqual(
     page.problems.filter((text) => !/ERR_|WebSocket/.test(text)),
     [],

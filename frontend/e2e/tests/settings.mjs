@@ -25,7 +25,7 @@ testOnEachStore(
 );
 
 testOnEachStore(
-  'a cleanup says truly what it did, and a wrong policy changes nothing',
+  'a clean-up reports what it did, and the policy is saved',
   async ({ browser, server, session }) => {
     const page = await browser.page({ server, session });
     await page.goto('/settings');
@@ -42,7 +42,7 @@ testOnEachStore(
 );
 
 testOnEachStore(
-  'an administrator adds a viewer, who sees but may not change',
+  'an administrator adds a viewer, who has read-only access',
   async ({ browser, server, session }) => {
     const page = await browser.page({ server, session });
     await page.goto('/settings');
@@ -68,7 +68,7 @@ testOnEachStore(
 );
 
 testOnEachStore(
-  'an API token is shown once, reads, and ends when revoked',
+  'an API token is shown once, can read, and stops working when revoked',
   async ({ browser, server, session }) => {
     const page = await browser.page({ server, session });
     await page.goto('/settings');
@@ -87,7 +87,7 @@ testOnEachStore(
 );
 
 testOnEachStore(
-  'a changed password ends other sessions, not this one',
+  'changing the password signs out other sessions, not this one',
   async ({ browser, store, cleanup }) => {
     const server = await Server.start(await store.env());
     cleanup(() => server.stop());
@@ -107,7 +107,7 @@ testOnEachStore(
     await page.reload();
     await page.getByRole('heading', { name: 'Settings' }).waitFor();
     assert.deepEqual(
-      // The stream of the old token may try again before the new one is there.
+      // The old token's stream may reconnect before the new token arrives.
       page.problems.filter((text) => !/40[01]|Authentication failed/.test(text)),
       [],
     );

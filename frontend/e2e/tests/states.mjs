@@ -1,4 +1,4 @@
-/** Every state the page has a design for, brought about for real. */
+/** Every state that the page is designed for, reproduced for real. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { Postgres } from '../harness/postgres.mjs';
@@ -21,7 +21,7 @@ test('state loading: skeletons until the first tick', async ({ browser, server, 
   assert.equal(await page.locator('#cpu [aria-busy=true]').count(), 1);
 });
 
-test('state reconnecting: a killed server is awaited, and its return continues the charts', async ({
+test('state reconnecting: after a killed server restarts, the charts continue', async ({
   browser,
   cleanup,
 }) => {
@@ -38,7 +38,7 @@ test('state reconnecting: a killed server is awaited, and its return continues t
   assert.equal(await page.locator('.opacity-60').count(), 0);
 });
 
-test('state failed: after many attempts a person decides', async ({ browser, cleanup }) => {
+test('state failed: after many attempts the user decides', async ({ browser, cleanup }) => {
   const { server, session } = await own(cleanup);
   const page = await browser.page({ server, session });
   await page.clock.install();
@@ -65,10 +65,7 @@ test('state failed: after many attempts a person decides', async ({ browser, cle
   });
 });
 
-test('state stale: a server that stands still is told by the age of its numbers', async ({
-  browser,
-  cleanup,
-}) => {
+test('state stale: a hung server shows as outdated data', async ({ browser, cleanup }) => {
   const { server, session } = await own(cleanup);
   const page = await browser.page({ server, session });
   await page.goto('/');
@@ -82,14 +79,14 @@ test('state stale: a server that stands still is told by the age of its numbers'
 });
 
 testOnEachStore(
-  'state signed out: a revoked session returns to where it was',
+  'state signed out: signing in again returns to the same page',
   async ({ browser, store, cleanup }) => {
     const { server, session } = await own(cleanup, await store.env());
     const page = await browser.page({ server, session });
     await page.goto('/history?metric=memory&range=6h');
     await page.getByRole('heading', { name: 'History' }).waitFor();
     await server.call(session, 'POST', '/api/auth/logout');
-    // The server closes the stream of a dead token; nobody needs to click first.
+    // The server closes a revoked token's stream; no click is needed.
     await page.waitForURL((url) => url.pathname === '/login');
     await page.getByText('Your session has ended').waitFor();
     await page.fill('[name=username]', server.username);
@@ -99,7 +96,7 @@ testOnEachStore(
   },
 );
 
-test('state refused: the attempt limit is shown with its end', async ({ browser, cleanup }) => {
+test('state refused: the sign-in limit shows when it ends', async ({ browser, cleanup }) => {
   const { server } = await own(cleanup, { LOGIN_ATTEMPTS_PER_MINUTE: '2' });
   const page = await browser.page({ server });
   await page.goto('/login');
@@ -116,7 +113,7 @@ test('state refused: the attempt limit is shown with its end', async ({ browser,
   assert.equal(await button.isDisabled(), true);
 });
 
-testOnEachStore('state empty: a store that holds nothing says so', async ({ browser, store, cleanup }) => {
+testOnEachStore('state empty: an empty store says so', async ({ browser, store, cleanup }) => {
   const env = { ...(await store.env()), BACKGROUND_COLLECTION_ENABLED: 'false' };
   const { server, session } = await own(cleanup, env);
   const page = await browser.page({ server, session });
@@ -129,7 +126,7 @@ testOnEachStore('state empty: a store that holds nothing says so', async ({ brow
   assert.deepEqual(page.problems, []);
 });
 
-test('state unavailable: without a PMU each missing counter has its reason and the remedy', async ({
+test('state unavailable: without a PMU each missing counter has a reason and a remedy', async ({
   browser,
   server,
   session,
@@ -145,11 +142,11 @@ test('state unavailable: without a PMU each missing counter has its reason and t
   await page.getByRole('link', { name: /^IPC/ }).getByText('no hardware PMU').waitFor();
 });
 
-test('state unavailable: without eBPF the page goes on and says what would bring it', async ({
+test('state unavailable: without eBPF the page still works and says how to enable it', async ({
   browser,
   cleanup,
 }) => {
-  if (process.getuid() === 0 && !existsSync('/usr/bin/setpriv')) skip('no setpriv to take rights away');
+  if (process.getuid() === 0 && !existsSync('/usr/bin/setpriv')) skip('no setpriv to drop rights');
   const dropped = '-sys_admin,-bpf,-perfmon,-sys_resource,-sys_ptrace';
   const wrapper =
     process.getuid() === 0 ? ['setpriv', `--inh-caps=${dropped}`, `--bounding-set=${dropped}`] : [];
@@ -163,7 +160,7 @@ test('state unavailable: without eBPF the page goes on and says what would bring
     .waitFor();
   await page.locator('#scheduler').getByRole('button', { name: 'Copy' }).waitFor();
   await page.goto('/settings');
-  // The doctor tells the same, with each finding's reason, and a command to copy.
+  // The doctor lists the same, with reasons and a command to copy.
   const doctor = page.locator('#doctor');
   await doctor.getByText(/[1-9]\d*\s+to fix/).waitFor();
   const remedy = doctor.locator('.border-amber', { hasText: 'runqueue' });
@@ -179,7 +176,7 @@ test('state unavailable: without eBPF the page goes on and says what would bring
   assert.deepEqual(page.problems, []);
 });
 
-test('state store away: with PostgreSQL stopped the live page goes on, and history asks to retry', async ({
+test('state store down: with PostgreSQL stopped the live page still works, and history offers a retry', async ({
   browser,
   cleanup,
 }) => {

@@ -1,11 +1,11 @@
-/** Zoom and pan on a chart: drag to select, Ctrl and wheel to zoom, wheel sideways to pan, keys for all of it. */
+/** Zoom and pan on a chart: drag to select, Ctrl+wheel to zoom, horizontal wheel to pan, or keys. */
 import { computed, shallowRef, type Ref } from 'vue';
 import { timeToX, xToTime, type Span } from '@/charts/geometry';
 import { pan, select, zoom } from '@/series/range';
 import { useCursorStore } from '@/stores/cursor';
 
-/** A drag shorter than this is a click with an unsteady hand. */
-const LEAST_DRAG_PX = 6;
+/** A shorter drag is a click. */
+const MIN_DRAG_PX = 6;
 const ZOOM_STEP = 0.6;
 
 export function useExplore(
@@ -22,7 +22,7 @@ export function useExplore(
     return xToTime(event.clientX - box.left, span.value, width.value);
   };
 
-  /** The selection under way, in pixels. */
+  /** The current selection, in pixels. */
   const selection = computed(() => {
     if (start.value === null || end.value === null) return null;
     const [a, b] = [start.value, end.value].map((time) => timeToX(time, span.value, width.value));
@@ -30,7 +30,7 @@ export function useExplore(
   });
 
   function onDown(event: PointerEvent): void {
-    // Touch scrolls the page and moves the crosshair; its users have the buttons.
+    // Touch scrolls the page and moves the crosshair; there are buttons for zoom and pan.
     if (event.button !== 0 || event.pointerType === 'touch') return;
     (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
     start.value = timeOf(event);
@@ -44,7 +44,7 @@ export function useExplore(
     const chosen = selection.value;
     const [a, b] = [start.value, end.value];
     start.value = end.value = null;
-    if (chosen === null || a === null || b === null || chosen.width < LEAST_DRAG_PX) return;
+    if (chosen === null || a === null || b === null || chosen.width < MIN_DRAG_PX) return;
     onSpan(select(a, b, Date.now()));
   }
 

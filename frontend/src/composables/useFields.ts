@@ -1,4 +1,4 @@
-/** Every field of a metric type that can be drawn: those of the newest tick, or else of what was stored last. */
+/** All plottable fields of a metric type, from the newest tick or else from the last stored document. */
 import { computed, shallowRef, watch } from 'vue';
 import type { Documents } from '@/api/types';
 import { leavesOf, type Leaves } from '@/series/leaves';

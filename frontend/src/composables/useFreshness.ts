@@ -1,4 +1,4 @@
-/** The state of the stream in words. */
+/** The state of the stream as text. */
 import { computed } from 'vue';
 import { clockTime } from '@/format/time';
 import { duration } from '@/format/units';

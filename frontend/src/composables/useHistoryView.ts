@@ -1,12 +1,12 @@
-/** The history page's view, kept in the address: going back goes back to the view before. */
+/** The history page's view, kept in the URL, so that Back returns to the previous view. */
 import { computed, onScopeDispose, shallowRef, watch } from 'vue';
 import { useRoute, useRouter } from 'vue-router';
 import { parseView, viewQuery, type HistoryView } from '@/series/historyView';
 import { resolve, type Span } from '@/series/range';
 
-/** A range that ends now moves along this many times per length, but not faster than once in five seconds. */
-const MOVES = 240;
-const FASTEST_MS = 5000;
+/** A range that ends now is refreshed this many times per length, but at most every five seconds. */
+const REFRESHES_PER_RANGE = 240;
+const MIN_REFRESH_MS = 5000;
 
 export function useHistoryView() {
   const route = useRoute();
@@ -38,7 +38,7 @@ export function useHistoryView() {
         () => {
           if (document.visibilityState === 'visible') refresh();
         },
-        Math.max(FASTEST_MS, length.value / MOVES),
+        Math.max(MIN_REFRESH_MS, length.value / REFRESHES_PER_RANGE),
       );
     },
     { immediate: true },

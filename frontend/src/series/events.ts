@@ -1,25 +1,25 @@
-/** What happened on the machine, for charts to mark: single moments, and spells of the same thing again and again. */
+/** Events on the machine, for charts to mark: single ones, and runs of repeated ones merged into episodes. */
 import type { Documents, MachineEvent } from '@/api/types';
 import { format } from '@/format/units';
 
-/** A cgroup at its limit tells of it with every tick: repetitions no further apart are one spell. */
-const SPELL = 'cgroup_throttled';
-const JOINED_WITHIN_MS = 30_000;
+/** A cgroup at its quota is reported at every tick: repetitions this close together are one episode. */
+const MERGED_KIND = 'cgroup_throttled';
+const MERGE_WITHIN_MS = 30_000;
 
 export type EventTone = 'bad' | 'warn' | 'plain';
 
 export interface Episode {
-  /** What may join it. */
+  /** Events with the same key may be merged. */
   key: string;
   kind: string;
   tone: EventTone;
   title: string;
-  /** To whom. */
+  /** The process or cgroup it happened to. */
   subject: string;
   from: number;
   to: number;
   count: number;
-  /** Time a cgroup was held back. */
+  /** Time a cgroup was throttled. */
   throttledMs: number;
 }
 
@@ -53,18 +53,18 @@ function episodeOf(event: MachineEvent): Episode | null {
   };
 }
 
-/** Episodes as events come in, each told once or again: the same event counts once. */
+/** Builds episodes from events; an event delivered twice counts once. */
 export class EpisodeTrack {
   private found: Episode[] = [];
   private readonly newest = new Map<string, Episode>();
 
-  constructor(private readonly most = 500) {}
+  constructor(private readonly capacity = 500) {}
 
   get list(): readonly Episode[] {
     return this.found;
   }
 
-  /** Whether there was anything new; the list is a new one then. */
+  /** Whether anything was new; if so, `list` is a new array. */
   push(events: readonly MachineEvent[]): boolean {
     const before = this.found;
     for (const event of events) this.add(event);
@@ -82,15 +82,15 @@ export class EpisodeTrack {
     const last = this.newest.get(one.key);
     if (last !== undefined && one.to <= last.to) return;
     let rest = this.found;
-    if (one.kind === SPELL && last !== undefined && one.from - last.to <= JOINED_WITHIN_MS) {
+    if (one.kind === MERGED_KIND && last !== undefined && one.from - last.to <= MERGE_WITHIN_MS) {
       one.from = last.from;
       one.count += last.count;
       one.throttledMs += last.throttledMs;
       rest = rest.filter((other) => other !== last);
     }
     this.newest.set(one.key, one);
-    this.found = [...rest, one].slice(-this.most);
-    if (this.newest.size > this.most) this.newest.clear();
+    this.found = [...rest, one].slice(-this.capacity);
+    if (this.newest.size > this.capacity) this.newest.clear();
   }
 }
 
@@ -100,13 +100,13 @@ export function episodesOf(events: readonly MachineEvent[]): readonly Episode[] 
   return track.list;
 }
 
-/** The events of one tick. Without eBPF nobody tells who was killed, but the kernel still counts that someone was. */
+/** The events of one tick. Without eBPF the OOM killer's victim is unknown, but the kernel still counts kills. */
 export function eventsIn(data: Documents, timestamp: string): MachineEvent[] {
-  const told = [...(data.cpu?.events ?? []), ...(data.processes?.events ?? [])];
+  const events = [...(data.cpu?.events ?? []), ...(data.processes?.events ?? [])];
   const kills = data.memory_bandwidth?.oom_kill_per_sec;
   if (data.processes?.events === undefined && typeof kills === 'number' && kills > 0)
-    told.push({ kind: 'oom_kill', timestamp });
-  return told;
+    events.push({ kind: 'oom_kill', timestamp });
+  return events;
 }
 
 export function within(episodes: readonly Episode[], span: { from: number; to: number }): Episode[] {

@@ -1,6 +1,6 @@
 /**
- * The live samples and the state of the connection. Samples go into a ring of typed arrays as they arrive; what
- * is drawn follows once per animation frame, however many came.
+ * Live samples and the connection's state. Samples go into a ring of typed arrays as they arrive; charts update
+ * once per animation frame, however many samples arrived.
  */
 import { defineStore } from 'pinia';
 import { computed, markRaw, shallowRef } from 'vue';
@@ -15,60 +15,60 @@ import { useAuthStore } from './auth';
 
 /** One hour at the shortest interval. */
 const CAPACITY = 3600;
-/** The most the server keeps in memory. */
+/** Snapshots to request on connect: the most the server keeps in memory. */
 const BACKFILL = 720;
 const DEFAULT_INTERVAL_MS = 5000;
-/** Ticks between two looks for what has gone. */
-const FORGET_EVERY = 300;
-/** Two missed ticks and a bit: then what is shown is old. */
-const STALE_AFTER = 2.5;
+/** Ticks between prunings of series that no longer exist. */
+const PRUNE_EVERY = 300;
+/** Data is stale after this many intervals without a tick. */
+const STALE_INTERVALS = 2.5;
 
 export const useLiveStore = defineStore('live', () => {
   const auth = useAuthStore();
   const ring = markRaw(new Ring(CAPACITY));
   const histograms = markRaw(new HistogramTrack(CAPACITY));
   const processes = markRaw(new ProcessTrack(CAPACITY));
-  const happened = markRaw(new EpisodeTrack());
+  const episodeTrack = markRaw(new EpisodeTrack());
   /** OOM kills, throttled cgroups, restarts. */
   const episodes = shallowRef<readonly Episode[]>([]);
   const latest = shallowRef<Snapshot | null>(null);
   const connection = shallowRef<StreamState>({ kind: 'closed' });
-  /** Changes once per drawn frame; whoever reads the ring depends on it. */
+  /** Increments once per frame; anything that reads the ring depends on it. */
   const version = shallowRef(0);
-  /** Changes with `version` where there is more than another tick: the first of all, or a past. */
-  const filled = shallowRef(0);
+  /** Increments with `version` when more than a tick arrived: the first one, or a backfill. */
+  const backfills = shallowRef(0);
   const receivedAt = shallowRef<number | null>(null);
   const intervalMs = shallowRef(DEFAULT_INTERVAL_MS);
   const skipped = shallowRef(0);
   const pausedAt = shallowRef<number | null>(null);
 
-  let taken = 0;
+  let appended = 0;
   let newest: Snapshot | null = null;
-  let pastCame = false;
+  let backfilled = false;
   let frame: number | null = null;
   let stream: MetricStream | null = null;
 
-  function take(snapshot: Snapshot): void {
+  function append(snapshot: Snapshot): void {
     const time = Date.parse(snapshot.timestamp);
     if (!ring.push(time, extract(snapshot.data))) return;
     newest = snapshot;
-    pastCame ||= ring.size === 1;
-    taken += 1;
-    if (taken % FORGET_EVERY === 0) forget();
-    happened.push(eventsIn(snapshot.data, snapshot.timestamp));
+    backfilled ||= ring.size === 1;
+    appended += 1;
+    if (appended % PRUNE_EVERY === 0) prune();
+    episodeTrack.push(eventsIn(snapshot.data, snapshot.timestamp));
     processes.push(time, snapshot.data.processes?.top ?? []);
     for (const type of ['scheduler', 'block_io', 'tcp'] as const) {
       for (const [path, one] of histogramsIn(type, snapshot.data[type])) histograms.push(time, path, one);
     }
   }
 
-  /** Names that are gone for as long as the ring reaches take no more memory. */
-  function forget(): void {
-    ring.forgetAbsent();
-    histograms.forgetBefore(ring.timeAt(0));
+  /** Frees series that had no value for as long as the ring reaches back. */
+  function prune(): void {
+    ring.pruneEmpty();
+    histograms.pruneBefore(ring.timeAt(0));
   }
 
-  /** The interval is what lies between the last two ticks; a hole of skipped ones does not count. */
+  /** The shortest of the last few distances: a gap of skipped ticks does not count. */
   function measureInterval(): void {
     const size = ring.size;
     let shortest = Infinity;
@@ -83,35 +83,35 @@ export const useLiveStore = defineStore('live', () => {
     measureInterval();
     if (pausedAt.value !== null) return;
     latest.value = newest;
-    episodes.value = happened.list;
-    if (pastCame) filled.value += 1;
-    pastCame = false;
+    episodes.value = episodeTrack.list;
+    if (backfilled) backfills.value += 1;
+    backfilled = false;
     version.value += 1;
   }
 
-  function forgetAll(): void {
+  function clear(): void {
     ring.clear();
     histograms.clear();
     processes.clear();
-    happened.clear();
+    episodeTrack.clear();
   }
 
   /**
-   * What came before. A server that was started again reads the run before from its store, which may take longer than
-   * the first ticks: then all is sent once more, and begins before what is here.
+   * Appends a backfill. A restarted server reads its previous run from the store, which can take longer than the
+   * first ticks; it then sends a second, complete backfill that starts before the samples held here.
    */
-  function takePast(snapshots: readonly Snapshot[]): void {
+  function appendBackfill(snapshots: readonly Snapshot[]): void {
     const first = snapshots[0];
-    if (first !== undefined && Date.parse(first.timestamp) < ring.timeAt(0)) forgetAll();
-    snapshots.forEach(take);
-    pastCame ||= first !== undefined;
+    if (first !== undefined && Date.parse(first.timestamp) < ring.timeAt(0)) clear();
+    snapshots.forEach(append);
+    backfilled ||= first !== undefined;
   }
 
   function onMessage(message: StreamMessage): void {
     if (message.type === 'pong') return;
-    if (message.type === 'history') takePast(message.snapshots);
+    if (message.type === 'history') appendBackfill(message.snapshots);
     if (message.type === 'metrics') {
-      take(message);
+      append(message);
       skipped.value += message.skipped ?? 0;
     }
     receivedAt.value = Date.now();
@@ -126,7 +126,7 @@ export const useLiveStore = defineStore('live', () => {
       onState: (state) => {
         connection.value = state;
       },
-      sessionEnded: auth.isOver,
+      sessionEnded: auth.hasEnded,
     });
     stream.start();
     window.addEventListener('online', retry);
@@ -138,7 +138,7 @@ export const useLiveStore = defineStore('live', () => {
     stream = null;
     if (frame !== null) cancelAnimationFrame(frame);
     frame = null;
-    forgetAll();
+    clear();
     episodes.value = [];
     newest = null;
     latest.value = null;
@@ -151,13 +151,13 @@ export const useLiveStore = defineStore('live', () => {
     stream?.retry();
   }
 
-  /** Sampling goes on; only what is shown stands still. */
+  /** Freezes the display; samples are still collected. */
   function togglePause(): void {
     pausedAt.value = pausedAt.value === null ? (ring.last ?? Date.now()) : null;
     if (pausedAt.value === null) flush();
   }
 
-  const staleAfterMs = computed(() => intervalMs.value * STALE_AFTER);
+  const staleAfterMs = computed(() => intervalMs.value * STALE_INTERVALS);
   const hasData = computed(() => latest.value !== null);
 
   return {
@@ -168,7 +168,7 @@ export const useLiveStore = defineStore('live', () => {
     latest,
     connection,
     version,
-    filled,
+    backfills,
     receivedAt,
     intervalMs,
     skipped,

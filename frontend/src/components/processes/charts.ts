@@ -39,7 +39,7 @@ const processCharts: readonly ProcessChart[] = [
 
 type Read = Omit<SeriesData, 'name' | 'colour' | 'dashed'>;
 
-/** The charts that have anything to show, each with its lines as `read` finds them. */
+/** The charts that have data, with their series as returned by `read`. */
 export function chartsWith(
   read: (key: Tracked, chart: ProcessChart) => Read,
 ): { chart: ProcessChart; series: SeriesData[] }[] {

@@ -5,15 +5,15 @@ export interface Column {
   key: SortKey;
   label: string;
   title: string;
-  /** Numbers are aligned right and formatted; texts are not. */
+  /** Numbers are right-aligned and formatted; text columns have no unit. */
   unit?: Unit;
   /** Added to the formatted value. */
   suffix?: string;
-  /** As CSS grid takes it. */
+  /** CSS grid track size. */
   width: string;
-  /** How wide the table must be to show it, in pixels. */
+  /** Minimum table width to show this column, pixels. */
   from?: number;
-  /** Comes from hardware counters, which not every machine has. */
+  /** Needs hardware counters. */
   counted?: boolean;
 }
 
