@@ -1,4 +1,6 @@
+import { fileURLToPath } from 'node:url';
 import prettier from 'eslint-config-prettier';
+import { createNodeResolver, importX } from 'eslint-plugin-import-x';
 import vue from 'eslint-plugin-vue';
 import globals from 'globals';
 import ts from 'typescript-eslint';
@@ -79,5 +81,22 @@ export default ts.config(
     rules: { '@typescript-eslint/no-non-null-assertion': 'off' },
   },
   ...Object.entries(layers).map(boundary),
+  {
+    // No import cycles. Imports of types alone do not count: they are erased.
+    files: ['src/**/*.{ts,vue}', 'tests/**/*.ts'],
+    plugins: { 'import-x': importX },
+    languageOptions: { parserOptions: { parser: ts.parser } },
+    settings: {
+      'import-x/extensions': ['.ts', '.vue'],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'], 'vue-eslint-parser': ['.vue'] },
+      'import-x/resolver-next': [
+        createNodeResolver({
+          alias: { '@': [fileURLToPath(new URL('./src', import.meta.url))] },
+          extensions: ['.ts', '.vue', '.js'],
+        }),
+      ],
+    },
+    rules: { 'import-x/no-cycle': 'error' },
+  },
   prettier,
 );

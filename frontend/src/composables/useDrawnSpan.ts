@@ -5,9 +5,9 @@
 import { readonly, shallowRef, watch, type Ref } from 'vue';
 import { movesPixel, type Span } from '@/charts/geometry';
 import { useLiveStore } from '@/stores/live';
-import { useVisibility } from './useVisibility';
-import { useLiveSpan } from './useLiveSeries';
+import { useLiveSpan } from './useLiveSpan';
 import { useObserver } from './useObserver';
+import { useVisibility } from './useVisibility';
 
 export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Span>> {
   const store = useLiveStore();
