@@ -44,10 +44,13 @@ function fillBuffers(length) {
   const REPLAYED_MESSAGES = 60;
   const TIMESTAMP = /"timestamp":"([^"]+)"/;
   let filled = false;
+  let replaying = false;
   const last = [];
   let time = 0;
   let deliver;
   window.perfwatchReplay = async (ticks, perFrame) => {
+    // From now on real ticks would be seen as a clock set back.
+    replaying = true;
     time = Math.max(time, ...last.map((text) => Date.parse(TIMESTAMP.exec(text)[1])));
     for (let i = 0; i < ticks; i += 1) {
       if (i % perFrame === 0) await new Promise(requestAnimationFrame);
@@ -75,6 +78,7 @@ function fillBuffers(length) {
       super.onmessage =
         handler &&
         ((event) => {
+          if (replaying) return undefined;
           if (event.data.startsWith('{"type":"metrics"')) last.push(event.data);
           if (last.length > REPLAYED_MESSAGES) last.shift();
           if (filled || !event.data.startsWith('{"type":"history"')) return handler(event);

@@ -66,6 +66,19 @@ describe('Ring', () => {
     expect(filled(10, 3).slice('a', 31).times).toHaveLength(0);
   });
 
+  it('rewinds, also past its start, and goes on from there', () => {
+    const ring = filled(4, 6);
+    expect([ring.has(50), ring.has(55), ring.has(20)]).toEqual([true, false, false]);
+    ring.rewind(50);
+    expect(ring.last).toBe(40);
+    expect(ring.push(45, [['a', 7]])).toBe(true);
+    expect([...ring.slice('a', 0).values]).toEqual([3, 4, 7]);
+    ring.rewind(0);
+    expect(ring.last).toBeNull();
+    expect(ring.push(5, [['b', 8]])).toBe(true);
+    expect(ring.at('a', 0)).toBeNaN();
+  });
+
   it('finds the nearest sample', () => {
     const ring = filled(10, 3);
     expect([0, 14, 16, 29, 99].map((time) => ring.nearest(time))).toEqual([0, 0, 1, 2, 2]);

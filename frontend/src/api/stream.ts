@@ -50,6 +50,7 @@ export class MetricStream {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private heartbeat: ReturnType<typeof setTimeout> | undefined;
   private stopped = true;
+  private opened = false;
 
   constructor(private readonly on: StreamDependencies) {}
 
@@ -64,6 +65,11 @@ export class MetricStream {
     if (!this.stopped && this.socket === null) this.start();
   }
 
+  /** After a suspend the connection may be dead: pings at once instead of after some silence. */
+  check(): void {
+    if (this.opened) this.ping();
+  }
+
   stop(): void {
     this.stopped = true;
     this.drop();
@@ -73,6 +79,7 @@ export class MetricStream {
   private drop(): void {
     clearTimeout(this.timer);
     clearTimeout(this.heartbeat);
+    this.opened = false;
     if (this.socket === null) return;
     const socket = this.socket;
     this.socket = null;
@@ -83,11 +90,10 @@ export class MetricStream {
   private connect(): void {
     this.drop();
     this.on.onState({ kind: 'connecting' });
-    let opened = false;
     const socket = this.on.open();
     this.socket = socket;
     socket.onopen = () => {
-      opened = true;
+      this.opened = true;
       this.on.onState({ kind: 'open' });
       this.armHeartbeat();
     };
@@ -98,6 +104,7 @@ export class MetricStream {
       if (message !== null) this.on.onMessage(message);
     };
     socket.onclose = (event) => {
+      const { opened } = this;
       this.drop();
       void this.onLost(opened, event.code);
     };
@@ -130,12 +137,17 @@ export class MetricStream {
   private armHeartbeat(): void {
     clearTimeout(this.heartbeat);
     this.heartbeat = setTimeout(() => {
-      this.socket?.send('{"type":"ping"}');
-      this.heartbeat = setTimeout(() => {
-        this.drop();
-        void this.onLost(true, 1006);
-      }, PONG_TIMEOUT_MS);
+      this.ping();
     }, PING_AFTER_MS);
+  }
+
+  private ping(): void {
+    clearTimeout(this.heartbeat);
+    this.socket?.send('{"type":"ping"}');
+    this.heartbeat = setTimeout(() => {
+      this.drop();
+      void this.onLost(true, 1006);
+    }, PONG_TIMEOUT_MS);
   }
 }
 

@@ -224,8 +224,8 @@ export interface Snapshot {
 }
 
 export type StreamMessage =
-  | ({ type: 'metrics'; skipped?: number } & Snapshot)
-  | { type: 'history'; snapshots: Snapshot[] }
+  | ({ type: 'metrics'; skipped?: number; interval_ms?: number } & Snapshot)
+  | { type: 'history'; snapshots: Snapshot[]; interval_ms?: number }
   | { type: 'pong' };
 
 /** Response types from the server's OpenAPI document. */

@@ -2,6 +2,7 @@
 import { computed, shallowRef, type Ref } from 'vue';
 import { timeToX, xToTime, type Span } from '@/charts/geometry';
 import { pan, select, zoom } from '@/series/range';
+import { useClockStore } from '@/stores/clock';
 import { useCursorStore } from '@/stores/cursor';
 
 /** A shorter drag is a click. */
@@ -13,6 +14,7 @@ export function useExplore(
   width: Readonly<Ref<number>>,
   onSpan: (span: Span) => void,
 ) {
+  const clock = useClockStore();
   const cursor = useCursorStore();
   const start = shallowRef<number | null>(null);
   const end = shallowRef<number | null>(null);
@@ -45,7 +47,7 @@ export function useExplore(
     const [a, b] = [start.value, end.value];
     start.value = end.value = null;
     if (chosen === null || a === null || b === null || chosen.width < MIN_DRAG_PX) return;
-    onSpan(select(a, b, Date.now()));
+    onSpan(select(a, b, clock.now()));
   }
 
   function onCancel(): void {
@@ -53,27 +55,27 @@ export function useExplore(
   }
 
   function onDouble(event: MouseEvent): void {
-    onSpan(zoom(span.value, 1 / ZOOM_STEP, timeOf(event), Date.now()));
+    onSpan(zoom(span.value, 1 / ZOOM_STEP, timeOf(event), clock.now()));
   }
 
   function onWheel(event: WheelEvent): void {
     if (event.ctrlKey || event.metaKey) {
       event.preventDefault();
-      onSpan(zoom(span.value, event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP, timeOf(event), Date.now()));
+      onSpan(zoom(span.value, event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP, timeOf(event), clock.now()));
     } else if (Math.abs(event.deltaX) > Math.abs(event.deltaY) * 2) {
       event.preventDefault();
-      onSpan(pan(span.value, event.deltaX / Math.max(1, width.value), Date.now()));
+      onSpan(pan(span.value, event.deltaX / Math.max(1, width.value), clock.now()));
     }
   }
 
   function onKey(event: KeyboardEvent): void {
     const middle = cursor.time ?? (span.value.from + span.value.to) / 2;
     const moves: Record<string, () => Span> = {
-      '+': () => zoom(span.value, ZOOM_STEP, middle, Date.now()),
-      '=': () => zoom(span.value, ZOOM_STEP, middle, Date.now()),
-      '-': () => zoom(span.value, 1 / ZOOM_STEP, middle, Date.now()),
-      PageUp: () => pan(span.value, -0.5, Date.now()),
-      PageDown: () => pan(span.value, 0.5, Date.now()),
+      '+': () => zoom(span.value, ZOOM_STEP, middle, clock.now()),
+      '=': () => zoom(span.value, ZOOM_STEP, middle, clock.now()),
+      '-': () => zoom(span.value, 1 / ZOOM_STEP, middle, clock.now()),
+      PageUp: () => pan(span.value, -0.5, clock.now()),
+      PageDown: () => pan(span.value, 0.5, clock.now()),
     };
     const move = moves[event.key];
     if (move === undefined) return;

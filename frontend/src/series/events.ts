@@ -71,6 +71,16 @@ export class EpisodeTrack {
     return this.found !== before;
   }
 
+  /** Drops what happened from `time` on; an episode that began before ends before. */
+  rewind(time: number): void {
+    if (!this.found.some(({ to }) => to >= time)) return;
+    this.found = this.found
+      .filter(({ from }) => from < time)
+      .map((one) => (one.to < time ? one : { ...one, to: Math.max(one.from, time - 1) }));
+    this.newest.clear();
+    for (const one of this.found) this.newest.set(one.key, one);
+  }
+
   clear(): void {
     this.found = [];
     this.newest.clear();

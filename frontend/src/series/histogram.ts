@@ -89,6 +89,16 @@ export class HistogramTrack {
     }
   }
 
+  /** Drops the columns from `time` on. */
+  rewind(time: number): void {
+    for (const { times, columns } of this.tracks.values()) {
+      while ((times.at(-1) ?? -Infinity) >= time) {
+        times.pop();
+        columns.pop();
+      }
+    }
+  }
+
   clear(): void {
     this.tracks.clear();
   }

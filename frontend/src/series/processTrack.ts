@@ -40,6 +40,11 @@ export class ProcessTrack {
     if (this.ticks.length > this.capacity + 256) this.ticks = this.ticks.slice(256);
   }
 
+  /** Drops the ticks from `time` on. */
+  rewind(time: number): void {
+    while ((this.ticks.at(-1)?.time ?? -Infinity) >= time) this.ticks.pop();
+  }
+
   clear(): void {
     this.ticks = [];
   }

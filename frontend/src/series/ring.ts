@@ -53,6 +53,14 @@ export class Ring {
     return true;
   }
 
+  /** Drops the samples from `time` on, after the clock was set back. */
+  rewind(time: number): void {
+    while (this.last !== null && this.last >= time) {
+      this.head = (this.head - 1 + this.capacity) % this.capacity;
+      this.count -= 1;
+    }
+  }
+
   /** Drops series without any value left: interfaces and devices come and go. */
   pruneEmpty(): void {
     for (const [name, column] of this.columns) {
@@ -89,6 +97,12 @@ export class Ring {
   at(name: string, index: number): number {
     if (index < 0 || index >= this.count) return NaN;
     return this.columns.get(name)?.[this.slot(index)] ?? NaN;
+  }
+
+  /** Whether there is a sample at exactly this time. */
+  has(time: number): boolean {
+    const index = this.indexFrom(time);
+    return index < this.count && this.timeAt(index) === time;
   }
 
   /** Index of the sample nearest to `time`, or -1 if empty. */

@@ -6,6 +6,7 @@ import type { PointsQuery, Span } from '@/api/history';
 import { toApiError } from '@/api/http';
 import type { DataPoint, Documents, History, MachineEvent } from '@/api/types';
 import { eventsIn } from '@/series/events';
+import { useClockStore } from './clock';
 
 /** Cached responses; each is at most a few hundred kilobytes. */
 const CACHE_SIZE = 24;
@@ -15,6 +16,7 @@ const SETTLES_AFTER_MS = 120_000;
 export type { PointsQuery, ProcessQuery } from '@/api/history';
 
 export const useHistoryStore = defineStore('history', () => {
+  const clock = useClockStore();
   const cache = markRaw(new Map<string, History>());
 
   async function points(query: PointsQuery, signal: AbortSignal): Promise<History> {
@@ -22,7 +24,7 @@ export const useHistoryStore = defineStore('history', () => {
     const known = cache.get(key);
     if (known !== undefined) return known;
     const answer = await api.points(query, signal);
-    if (query.to < Date.now() - SETTLES_AFTER_MS) {
+    if (query.to < clock.now() - SETTLES_AFTER_MS) {
       cache.set(key, answer);
       const oldest = cache.keys().next().value;
       if (cache.size > CACHE_SIZE && oldest !== undefined) cache.delete(oldest);
