@@ -1,11 +1,11 @@
-/** The answer to a question to the server that changes: the last answer stays until the next one is here. */
+/** The server's answer to a reactive query; the previous one stays until the next arrives. */
 import { onScopeDispose, shallowRef, watch } from 'vue';
 import { useHistoryStore } from '@/stores/history';
 
-export function useQuestion<Q, A>(
-  question: () => Q | null,
-  ask: (question: Q, signal: AbortSignal) => Promise<A>,
-  /** Whether the last answer says nothing of the new question, not even for a moment. */
+export function useQuery<Q, A>(
+  query: () => Q | null,
+  fetch: (query: Q, signal: AbortSignal) => Promise<A>,
+  /** Whether to drop the previous answer at once, since it is about something else. */
   isOther: (now: Q | null, before: Q | null | undefined) => boolean = () => false,
 ) {
   const history = useHistoryStore();
@@ -16,27 +16,27 @@ export function useQuestion<Q, A>(
 
   async function load(wanted: Q): Promise<void> {
     pending?.abort();
-    const mine = new AbortController();
-    pending = mine;
+    const request = new AbortController();
+    pending = request;
     busy.value = true;
     try {
-      const found = await ask(wanted, mine.signal);
-      if (pending === mine) answer.value = found;
-      if (pending === mine) error.value = null;
+      const found = await fetch(wanted, request.signal);
+      if (pending === request) answer.value = found;
+      if (pending === request) error.value = null;
     } catch (caught) {
       const sentence = history.explain(caught);
-      if (pending === mine) error.value = sentence;
+      if (pending === request) error.value = sentence;
     }
-    if (pending === mine) busy.value = false;
+    if (pending === request) busy.value = false;
   }
 
   function reload(): void {
-    const wanted = question();
+    const wanted = query();
     if (wanted !== null) void load(wanted);
   }
 
   watch(
-    question,
+    query,
     (wanted, before) => {
       if (JSON.stringify(wanted) === JSON.stringify(before)) return;
       if (isOther(wanted, before)) answer.value = null;
