@@ -4,7 +4,7 @@
 mod ask_health;
 mod backfill;
 mod first_start;
-mod host;
+pub mod host;
 pub mod import;
 mod memory;
 mod privileges;

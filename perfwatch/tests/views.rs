@@ -224,6 +224,22 @@ async fn views_of_another_version_are_made_anew_and_nothing_else_is_touched() {
     assert_eq!(columns(&mut connection, "mine").await.len(), 1);
 }
 
+#[tokio::test]
+async fn who_may_read_views_may_read_those_of_the_next_version() {
+    let test = "who_may_read_views_may_read_those_of_the_next_version";
+    let Some((cluster, mut connection)) = postgresql_with(&[], test).await else { return };
+    let database: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut connection).await.unwrap();
+    let owner: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut connection).await.unwrap();
+    let mut admin = cluster.options("postgres", &database).connect().await.unwrap();
+    let role = file("deploy/grafana/reader.sql").replace(":'password'", "'a password'");
+    sqlx::raw_sql(AssertSqlSafe(role)).execute(&mut admin).await.unwrap();
+    sqlx::raw_sql("UPDATE config SET value = 'old' WHERE key = 'views'").execute(&mut connection).await.unwrap();
+    store::open(cluster.options(&owner, &database).to_url_lossy().as_str()).await.unwrap().close().await;
+    let mut reader = cluster.options("perfwatch_reader", &database).connect().await.unwrap();
+    let read = sqlx::query("SELECT * FROM perfwatch_cpu").fetch_all(&mut reader).await;
+    assert!(read.is_ok(), "{read:?}");
+}
+
 fn file(path: &str) -> String {
     let path = format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))

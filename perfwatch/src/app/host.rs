@@ -12,14 +12,14 @@ use crate::config::Config;
 const FILE: &str = "host-id";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Host {
-    pub(super) id: String,
-    pub(super) name: String,
+pub struct Host {
+    pub id: String,
+    pub name: String,
 }
 
 /// The id is what the configuration says; else it is made of the observed machine's `/etc/machine-id`, which is not for
 /// others to see (machine-id(5)) and so only hashed; else of nothing, once, and kept in the data directory.
-pub(super) fn this(config: &Config) -> Result<Host> {
+pub fn this(config: &Config) -> Result<Host> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let id = match &config.storage.host_id {
         Some(id) => id.clone(),
