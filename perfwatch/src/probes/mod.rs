@@ -8,7 +8,6 @@ mod budget;
 mod cgroups;
 mod counters;
 mod guarded;
-mod kept_file;
 mod kernel;
 mod loader;
 mod mapped;

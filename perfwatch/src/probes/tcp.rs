@@ -20,11 +20,12 @@ use perfwatch_common::tcp::{Offsets, PROGRAMS, Tcp as Cpu};
 
 use super::Common;
 use super::guarded::{Guarded, Loaded};
-use super::kept_file::KeptFile;
 use super::kernel::{Kernel, SharedKernel};
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
 use crate::config::Roots;
+use crate::kernel_files::file::KernelFile;
+use crate::kernel_files::snmp;
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
 use crate::snapshot::tcp::{Counts, Interval, Segments, derive};
@@ -88,7 +89,7 @@ struct Programs {
     /// The CPUs on which a program ran in the last interval.
     ran: Vec<bool>,
     missing: Vec<Unavailable>,
-    snmp: KeptFile,
+    snmp: KernelFile,
     /// Segments since boot at the last reading.
     segments: Option<Segments>,
     /// Whether `tcp_send_reset` also tells of resets that belong to no socket, which refuse a connection. Kernels
@@ -133,8 +134,8 @@ impl Programs {
         // In a container `/proc/net` is its own network's; that of the host's first process is the host's.
         let host = roots.proc("1/net/snmp");
         let snmp = if host.exists() { host } else { roots.proc("net/snmp") };
-        let mut snmp = KeptFile::new(snmp);
-        let segments = snmp.read(parse_segments);
+        let mut snmp = KernelFile::new(snmp);
+        let segments = segments(&mut snmp);
         let before: Vec<Cpu> = (0..possible).filter_map(|cpu| cpus.get(cpu)).collect();
         // Programs have been running since they were attached.
         let ran = vec![true; before.len()];
@@ -169,7 +170,7 @@ impl Programs {
                 interval.add_times(&connect_latency, &smoothed_rtt);
             }
         }
-        let segments = self.snmp.read(parse_segments);
+        let segments = segments(&mut self.snmp);
         interval.segments = self.segments.zip(segments).and_then(|(before, now)| {
             Some(Segments {
                 received: now.received.checked_sub(before.received)?,
@@ -185,28 +186,11 @@ impl Programs {
     }
 }
 
-/// `/proc/net/snmp` has a line of names and then one of values for each protocol.
-fn parse_segments(text: &str) -> Option<Segments> {
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-    let (names, values) = (lines.next()?, lines.next()?);
-    let value = |name: &str| {
-        let at = names.split_whitespace().position(|found| found == name)?;
-        values.split_whitespace().nth(at)?.parse().ok()
-    };
-    Some(Segments { received: value("InSegs")?, sent: value("OutSegs")?, resets_sent: value("OutRsts")? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn segments_are_found_by_name() {
-        let text =
-            "Ip: A InSegs\nIp: 1 2\nTcp: RtoMin InSegs OutSegs RetransSegs OutRsts\nTcp: 200 30 40 5 6\n";
-        let segments = Segments { received: 30, sent: 40, resets_sent: 6 };
-        assert_eq!(parse_segments(text), Some(segments));
-        assert_eq!(parse_segments("Tcp: InSegs\nTcp: 1\n"), None);
-        assert_eq!(parse_segments(""), None);
-    }
+fn segments(file: &mut KernelFile) -> Option<Segments> {
+    let tcp = snmp::Tcp::parse(file.read_optional()?);
+    Some(Segments {
+        received: tcp.segments_received?,
+        sent: tcp.segments_sent?,
+        resets_sent: tcp.resets_sent?,
+    })
 }

@@ -163,8 +163,9 @@ impl Inner {
         let (cgroup, cgroup_read) = match kept {
             Some(known) => (known.cgroup, known.cgroup_read),
             None => {
-                let text = read(procfs, &format!("{pid}/cgroup"), buffer)?;
-                (std::str::from_utf8(text).ok().and_then(|text| self.names.path(text)), now)
+                // A kernel without cgroups has no such file.
+                let text = read(procfs, &format!("{pid}/cgroup"), buffer);
+                (text.and_then(|text| self.names.path(text)), now)
             }
         };
         let known = Known {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::memory::Memory;
 use crate::config::Roots;
+use crate::kernel_files::file::KernelFile;
 use crate::probes::cgroups::{Hierarchy, Throttled};
-use crate::probes::kept_file::KeptFile;
 use crate::snapshot::derive::round;
 use crate::snapshot::processes::{Cgroup, Details, Event, Process};
 
@@ -73,8 +73,8 @@ impl Names {
     }
 
     /// The path in a process's `cgroup` file.
-    pub(super) fn path(&self, text: &str) -> Option<String> {
-        self.hierarchy.path(text).map(str::to_owned)
+    pub(super) fn path(&self, text: &[u8]) -> Option<String> {
+        self.hierarchy.path(&String::from_utf8_lossy(text)).map(str::to_owned)
     }
 
     /// The path of a cgroup. The first time one of its processes is asked; `None` if that has exited.
@@ -85,8 +85,8 @@ impl Names {
         if !self.sees_host {
             return None;
         }
-        let text = std::fs::read_to_string(self.roots.proc(format!("{member}/cgroup"))).ok()?;
-        let path = self.hierarchy.path(&text)?.to_owned();
+        let text = std::fs::read(self.roots.proc(format!("{member}/cgroup"))).ok()?;
+        let path = self.path(&text)?;
         if self.cgroups.len() >= MOST_CGROUPS {
             self.cgroups.clear();
         }
@@ -121,7 +121,7 @@ impl Names {
 
 /// How a cgroup was held back by its limit.
 struct Limit {
-    file: KeptFile,
+    file: KernelFile,
     last: Option<Throttled>,
     /// Since when there is no such file.
     missing: Option<Instant>,
@@ -129,7 +129,7 @@ struct Limit {
 
 impl Limit {
     fn new(path: PathBuf) -> Self {
-        Self { file: KeptFile::new(path), last: None, missing: None }
+        Self { file: KernelFile::new(path), last: None, missing: None }
     }
 
     /// The last reading and the one of now. Where there is none, nearly every tick would pay for a path that leads
@@ -138,7 +138,7 @@ impl Limit {
         if self.missing.is_some_and(|since| since.elapsed() < CONTROLLER_LOOKED_FOR) {
             return (None, None);
         }
-        let now = self.file.read(Throttled::parse);
+        let now = self.file.read_optional().and_then(|text| Throttled::parse(&String::from_utf8_lossy(text)));
         self.missing = now.is_none().then(Instant::now);
         (std::mem::replace(&mut self.last, now), now)
     }
@@ -181,8 +181,8 @@ impl Users {
             return;
         }
         self.modified = modified;
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
-        self.names = parse_passwd(&text);
+        let text = std::fs::read(&self.path).unwrap_or_default();
+        self.names = parse_passwd(&String::from_utf8_lossy(&text));
     }
 }
 

@@ -4,9 +4,9 @@ use std::io::BufRead;
 
 /// The lines of a text, without their ends.
 #[derive(Debug, Clone)]
-pub(super) struct Lines<'a>(&'a [u8]);
+pub struct Lines<'a>(&'a [u8]);
 
-pub(super) fn lines(text: &[u8]) -> Lines<'_> {
+pub fn lines(text: &[u8]) -> Lines<'_> {
     Lines(text)
 }
 
@@ -27,15 +27,15 @@ impl<'a> Iterator for Lines<'a> {
 
 /// The words of one line, read from left to right.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a>(&'a [u8]);
+pub struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(line: &'a [u8]) -> Self {
+    pub fn new(line: &'a [u8]) -> Self {
         Self(line)
     }
 
     /// What has not been read yet.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub fn rest(&self) -> &'a [u8] {
         self.0
     }
 
@@ -45,7 +45,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn word(&mut self) -> Option<&'a [u8]> {
+    pub fn word(&mut self) -> Option<&'a [u8]> {
         self.skip_blanks();
         let length = self.0.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(self.0.len());
         let (word, rest) = self.0.split_at(length);
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next word as a number; `None` at the end or when it is none, and then nothing is consumed.
-    pub(super) fn number(&mut self) -> Option<u64> {
+    pub fn number(&mut self) -> Option<u64> {
         self.skip_blanks();
         let (value, length) = decimal(self.0)?;
         if !matches!(self.0.get(length), None | Some(b' ' | b'\t' | b'\n')) {
@@ -65,7 +65,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Passes over `count` words.
-    pub(super) fn skip(&mut self, count: usize) -> Option<()> {
+    pub fn skip(&mut self, count: usize) -> Option<()> {
         (0..count).try_for_each(|_| self.word().map(|_| ()))
     }
 }
@@ -82,12 +82,12 @@ fn decimal(text: &[u8]) -> Option<(u64, usize)> {
 }
 
 /// A text that is one number, as most attributes of `/sys` are.
-pub(super) fn number(text: &[u8]) -> Option<u64> {
+pub fn number(text: &[u8]) -> Option<u64> {
     Fields::new(text.trim_ascii()).number()
 }
 
 /// A text that is one number with an optional sign, such as a temperature.
-pub(super) fn signed(text: &[u8]) -> Option<i64> {
+pub fn signed(text: &[u8]) -> Option<i64> {
     match text.trim_ascii() {
         [b'-', digits @ ..] => number(digits).and_then(|n| 0i64.checked_sub_unsigned(n)),
         digits => number(digits).and_then(|n| i64::try_from(n).ok()),
@@ -95,12 +95,12 @@ pub(super) fn signed(text: &[u8]) -> Option<i64> {
 }
 
 /// A word such as `0.07` or `2.35`.
-pub(super) fn float(word: &[u8]) -> Option<f64> {
+pub fn float(word: &[u8]) -> Option<f64> {
     std::str::from_utf8(word).ok()?.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 /// Text from the machine as a string; bytes that are not UTF-8 are replaced.
-pub(super) fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

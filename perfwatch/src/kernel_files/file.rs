@@ -8,7 +8,14 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::fields;
-use crate::snapshot::source::SourceError;
+
+/// A file could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct ReadError {
+    pub path: PathBuf,
+    pub source: io::Error,
+}
 
 /// Enough for most files; longer ones double it once.
 const FIRST_CAPACITY: usize = 4096;
@@ -19,24 +26,24 @@ const LEFT_FREE: usize = 2048;
 
 /// A file of `/proc` or `/sys` that is read again and again from its start.
 #[derive(Debug)]
-pub(super) struct KernelFile {
+pub struct KernelFile {
     path: PathBuf,
     file: Option<File>,
     buffer: Vec<u8>,
 }
 
 impl KernelFile {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub fn new(path: PathBuf) -> Self {
         Self { path, file: None, buffer: Vec::new() }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The file's text now. A descriptor that fails (its device is gone, `/proc` was mounted anew) is opened
     /// again once.
-    pub(super) fn read(&mut self) -> Result<&[u8], SourceError> {
+    pub fn read(&mut self) -> Result<&[u8], ReadError> {
         let length = self
             .read_kept()
             .or_else(|_| {
@@ -45,19 +52,19 @@ impl KernelFile {
             })
             .map_err(|error| {
                 self.file = None;
-                SourceError::io(self.path.display().to_string(), error)
+                ReadError { path: self.path.clone(), source: error }
             })?;
         Ok(&self.buffer[..length])
     }
 
     /// As [`Self::read`], for files that a machine may well lack.
-    pub(super) fn read_optional(&mut self) -> Option<&[u8]> {
+    pub fn read_optional(&mut self) -> Option<&[u8]> {
         self.read().ok()
     }
 
     /// Whether the kernel announces that the text has changed since the last call (`/proc/*/mountinfo` does); true
     /// when it is not open.
-    pub(super) fn is_announced(&self) -> bool {
+    pub fn is_announced(&self) -> bool {
         let Some(file) = &self.file else { return true };
         let mut polled = [PollFd::new(file, PollFlags::PRI)];
         let changed = rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
@@ -72,21 +79,25 @@ impl KernelFile {
 
 /// A file of `/sys` that holds one value. Small, for a machine may have hundreds.
 #[derive(Debug)]
-pub(super) struct Attribute {
+pub struct Attribute {
     path: PathBuf,
     file: Option<File>,
 }
 
 /// Longer than any number or keyword that `/sys` gives.
-pub(super) type Value = [u8; 64];
+pub type Value = [u8; 64];
 
 impl Attribute {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub fn new(path: PathBuf) -> Self {
         Self { path, file: None }
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The value now, in `value`; `None` where the kernel refuses it, as it does for a link that is down.
-    pub(super) fn read<'a>(&mut self, value: &'a mut Value) -> Option<&'a [u8]> {
+    pub fn read<'a>(&mut self, value: &'a mut Value) -> Option<&'a [u8]> {
         let kept = self.file.as_ref().and_then(|file| file.read_at(value, 0).ok());
         let length = match kept {
             Some(length) => length,
@@ -101,7 +112,7 @@ impl Attribute {
         Some(value[..length].trim_ascii())
     }
 
-    pub(super) fn read_signed(&mut self) -> Option<i64> {
+    pub fn read_signed(&mut self) -> Option<i64> {
         fields::signed(self.read(&mut [0; 64])?)
     }
 }
@@ -129,6 +140,28 @@ fn read_whole(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The word that a file holds, such as the name of a chip; `None` if it cannot be read.
+pub fn keyword(folder: &Path, file: &str) -> Option<String> {
+    std::fs::read(folder.join(file)).ok().map(|text| fields::text(text.trim_ascii()))
+}
+
+/// What in `folder` begins with `prefix`, in the order of the numbers that follow it; nothing if there is no such folder.
+pub fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let mut found: Vec<(u64, PathBuf)> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let digits = name.as_encoded_bytes().strip_prefix(prefix.as_bytes())?;
+            let end = digits.iter().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
+            Some((fields::number(&digits[..end])?, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, path)| path).collect()
 }
 
 #[cfg(test)]

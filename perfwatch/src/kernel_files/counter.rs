@@ -1,21 +1,18 @@
 //! How far a kernel counter has come: the one place that knows how wide counters are.
 
-use std::time::Duration;
-
-use crate::config::Roots;
-use crate::snapshot::derive::round;
+use std::path::Path;
 
 /// The width of the kernel's `unsigned long`, in which it keeps most counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Width {
+pub enum Width {
     Bits32,
     Bits64,
 }
 
 impl Width {
     /// By the architecture that the kernel names itself (since 6.1; otherwise by uname(2)).
-    pub(super) fn of_kernel(roots: &Roots) -> Self {
-        let arch = std::fs::read_to_string(roots.proc("sys/kernel/arch"))
+    pub fn of_kernel(procfs: &Path) -> Self {
+        let arch = std::fs::read_to_string(procfs.join("sys/kernel/arch"))
             .unwrap_or_else(|_| rustix::system::uname().machine().to_string_lossy().into_owned());
         let wide = arch.contains("64") || matches!(arch.trim(), "s390x" | "alpha");
         if wide { Self::Bits64 } else { Self::Bits32 }
@@ -25,7 +22,7 @@ impl Width {
     ///
     /// A 32-bit counter passes zero regularly (a busy gigabit interface every 34 s); a step of more than half its
     /// range is taken for a restart.
-    pub(super) fn delta(self, previous: u64, current: u64) -> Option<u64> {
+    pub fn delta(self, previous: u64, current: u64) -> Option<u64> {
         match (self, u32::try_from(previous), u32::try_from(current)) {
             (Self::Bits32, Ok(previous), Ok(current)) => {
                 let delta = current.wrapping_sub(previous);
@@ -33,31 +30,6 @@ impl Width {
             }
             _ => current.checked_sub(previous),
         }
-    }
-}
-
-/// `delta` per second of `elapsed`; `None` when no time has passed.
-pub(super) fn per_second(delta: u64, elapsed: Duration) -> Option<f64> {
-    let seconds = elapsed.as_secs_f64();
-    (seconds > 0.0).then(|| round(delta as f64 / seconds, 2))
-}
-
-/// The same number of the raw samples' earlier and later fields, as a rate.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rates {
-    pub(super) width: Width,
-    pub(super) elapsed: Duration,
-}
-
-impl Rates {
-    /// Per second; `None` when the counter went back or no time has passed.
-    pub(super) fn of(self, previous: u64, current: u64) -> Option<f64> {
-        per_second(self.width.delta(previous, current)?, self.elapsed)
-    }
-
-    /// As [`Self::of`], for counters that this kernel may not have.
-    pub(super) fn of_optional(self, previous: Option<u64>, current: Option<u64>) -> Option<f64> {
-        self.of(previous?, current?)
     }
 }
 
@@ -80,7 +52,6 @@ mod tests {
     #[test]
     fn the_width_is_that_of_the_recorded_kernel() {
         let folder = tempfile::tempdir().unwrap();
-        let roots = Roots { procfs: folder.path().into(), ..Roots::default() };
         std::fs::create_dir_all(folder.path().join("sys/kernel")).unwrap();
         for (arch, width) in [
             ("armv7l", Width::Bits32),
@@ -89,7 +60,7 @@ mod tests {
             ("s390x", Width::Bits64),
         ] {
             std::fs::write(folder.path().join("sys/kernel/arch"), format!("{arch}\n")).unwrap();
-            assert_eq!(Width::of_kernel(&roots), width, "{arch}");
+            assert_eq!(Width::of_kernel(folder.path()), width, "{arch}");
         }
     }
 
@@ -101,15 +72,6 @@ mod tests {
                 Width::Bits32.delta(wrapped(start), wrapped(start.wrapping_add(added))), Some(added));
             prop_assert_eq!(Width::Bits64.delta(start, start.saturating_add(added)),
                 Some(added.min(u64::MAX - start)));
-        }
-
-        #[test]
-        fn rates_are_finite_and_never_negative(a: u64, b: u64, ms in 0u64..100_000) {
-            for width in [Width::Bits32, Width::Bits64] {
-                let rate = Rates { width, elapsed: Duration::from_millis(ms) }.of(a, b);
-                prop_assert!(rate.is_none_or(|r| r >= 0.0 && r.is_finite()));
-                prop_assert!(ms > 0 || rate.is_none());
-            }
         }
     }
 }

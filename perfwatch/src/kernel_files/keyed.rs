@@ -5,19 +5,19 @@ use super::fields::{Fields, lines};
 /// Reads the values of `names`. It knows from the text before which lines hold them, for a running kernel never
 /// changes their order, so most names are not even looked at.
 #[derive(Debug)]
-pub(super) struct Keyed<const N: usize> {
+pub struct Keyed<const N: usize> {
     names: [&'static str; N],
     /// For each line of the file the name it holds.
     known: Vec<Option<usize>>,
 }
 
 impl<const N: usize> Keyed<N> {
-    pub(super) fn new(names: [&'static str; N]) -> Self {
+    pub fn new(names: [&'static str; N]) -> Self {
         Self { names, known: Vec::new() }
     }
 
     /// The value of each name; `None` where this kernel has no such line.
-    pub(super) fn parse(&mut self, text: &[u8]) -> [Option<u64>; N] {
+    pub fn parse(&mut self, text: &[u8]) -> [Option<u64>; N] {
         self.parse_known(text).unwrap_or_else(|| {
             self.known = lines(text)
                 .map(|line| {
