@@ -16,7 +16,7 @@ mod perf;
 pub mod pmu;
 mod processes;
 mod runqueue;
-mod sched;
+pub mod sched;
 mod tcp;
 
 pub use processes::Census;

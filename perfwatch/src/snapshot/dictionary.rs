@@ -86,7 +86,9 @@ pub const fn source(metric_type: MetricType) -> &'static str {
         MetricType::Scheduler => "eBPF at context switches and wakeups",
         MetricType::BlockIo => "eBPF at the issue and completion of block requests",
         MetricType::Tcp => "eBPF at TCP's tracepoints, and `/proc/net/snmp`",
-        MetricType::Processes => "eBPF at context switches, and `/proc/[pid]`",
+        MetricType::Processes => {
+            "eBPF at context switches, and `/proc/[pid]`; where eBPF may not run, `/proc/[pid]` alone"
+        }
     }
 }
 

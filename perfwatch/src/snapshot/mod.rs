@@ -3,8 +3,6 @@
 //! A leaf: knows no tokio, sqlx, axum or aya. Collectors and probes produce [`Document`]s through the
 //! [`source::Source`] trait; stream and store consume a [`Snapshot`].
 
-pub mod block_io;
-pub mod counters;
 pub mod cpulist;
 pub mod derive;
 pub mod diagnosis;
@@ -12,10 +10,7 @@ pub mod dictionary;
 pub mod histogram;
 pub mod latency;
 pub mod processes;
-pub mod sched;
-pub mod scheduler;
 pub mod source;
-pub mod tcp;
 
 use std::cell::RefCell;
 use std::sync::OnceLock;

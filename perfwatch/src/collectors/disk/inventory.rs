@@ -73,7 +73,7 @@ impl Inventory {
 /// The line up to the end of the device's name, and that name; `None` for a line that names no device.
 fn head(line: &[u8]) -> Option<(Vec<u8>, String)> {
     let mut words = Fields::new(line);
-    (words.number()?, words.number()?); // major and minor
+    let (_major, _minor) = (words.number()?, words.number()?);
     let name = fields::text(words.word()?);
     Some((line[..line.len() - words.rest().len()].to_vec(), name))
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use perfwatch_common::block_io::device;
 
+use super::derive::InFlight;
 use crate::config::Roots;
 use crate::kernel_files::block_devices::{Kind, kinds};
 use crate::kernel_files::fields::Fields;
 use crate::kernel_files::file::Attribute;
-use crate::snapshot::block_io::InFlight;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Disk {

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::derive::{Details, Event, Process};
 use super::memory::Memory;
 use crate::config::Roots;
 use crate::kernel_files::file::KernelFile;
 use crate::probes::cgroups::{Hierarchy, Throttled};
 use crate::snapshot::derive::round;
-use crate::snapshot::processes::{Cgroup, Details, Event, Process};
 
 /// A group that has no CPU controller may be given one: it is looked for again after this.
 const CONTROLLER_LOOKED_FOR: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(super) struct Names {
     /// Paths by the kernel's number, which is never given twice.
     cgroups: HashMap<u64, String>,
     /// Of the cgroups that were listed last.
-    throttled: HashMap<u64, Limit>,
+    throttled: HashMap<String, Limit>,
     /// Whether the kernel's process numbers are those of our `/proc`.
     sees_host: bool,
     memory: Memory,
@@ -95,17 +95,21 @@ impl Names {
     }
 
     /// Which of the listed cgroups were held back since the last call.
-    pub(super) fn throttled(&mut self, cgroups: &[Cgroup], timestamp: &str) -> Vec<Event> {
+    pub(super) fn throttled<'a>(
+        &mut self,
+        cgroups: impl Iterator<Item = &'a str>,
+        timestamp: &str,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         let mut standing = HashMap::new();
-        for cgroup in cgroups {
-            let Some(path) = self.cgroups.get(&cgroup.id) else { continue };
-            let kept = self.throttled.remove(&cgroup.id);
-            let mut limit = kept.unwrap_or_else(|| Limit::new(self.hierarchy.cpu_stat(&self.roots, path)));
+        for path in cgroups {
+            let kept = self.throttled.remove_entry(path);
+            let new = || (path.to_owned(), Limit::new(self.hierarchy.cpu_stat(&self.roots, path)));
+            let (path, mut limit) = kept.unwrap_or_else(new);
             let (before, now) = limit.read();
-            standing.insert(cgroup.id, limit);
-            let Some((now, before)) = now.zip(before) else { continue };
-            if now.periods > before.periods {
+            if let Some((now, before)) = now.zip(before)
+                && now.periods > before.periods
+            {
                 events.push(Event::CgroupThrottled {
                     timestamp: timestamp.to_owned(),
                     cgroup: path.clone(),
@@ -113,6 +117,7 @@ impl Names {
                     throttled_ms: round(now.micros.saturating_sub(before.micros) as f64 / 1e3, 3),
                 });
             }
+            standing.insert(path, limit);
         }
         self.throttled = standing;
         events
@@ -201,7 +206,7 @@ fn parse_passwd(text: &str) -> HashMap<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::sched::Usage;
+    use crate::probes::sched::interval::Usage;
 
     #[test]
     fn users_have_the_first_of_their_names() {
@@ -209,6 +214,18 @@ mod tests {
         assert_eq!(names.get(&0).map(String::as_str), Some("root"));
         assert_eq!(names.get(&33).map(String::as_str), Some("web"));
         assert_eq!(names.len(), 2);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_costs_no_other_user_its_name() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("passwd");
+        let text = b"root:x:0:0::/:\n\njm:x:1000:1000:J\xfcrgen M,,,:/home/jm:/bin/sh\n\0\0:\nno numbers\nweb:x:33:33:::\nold:x:";
+        std::fs::write(&path, text).unwrap();
+        let mut users = Users::new(path);
+        let names = [0, 1000, 33].map(|uid| users.name(uid));
+        assert_eq!(names, ["root", "jm", "web"].map(|name| Some(name.to_owned())));
+        assert_eq!(users.names.len(), 3);
     }
 
     /// A machine of version 2 with one process and one limited group.
@@ -256,10 +273,8 @@ mod tests {
     fn throttling_is_told_once() {
         let (root, roots) = machine();
         let mut names = Names::new(&roots);
-        let group = Cgroup { id: 7, member: 42, processes: 1, usage: Usage::default() };
-        names.cgroup(group.id, group.member).unwrap();
-        let groups = [group];
-        assert_eq!(names.throttled(&groups, "t0"), []);
+        let groups = || ["/jobs/build", "/without/limit"].into_iter();
+        assert_eq!(names.throttled(groups(), "t0"), []);
         let stat = root.path().join("sys/fs/cgroup/jobs/build/cpu.stat");
         std::fs::write(stat, "nr_throttled 5\nthrottled_usec 4000\n").unwrap();
         let event = Event::CgroupThrottled {
@@ -268,8 +283,8 @@ mod tests {
             periods: 2,
             throttled_ms: 2.5,
         };
-        assert_eq!(names.throttled(&groups, "t1"), [event]);
-        assert_eq!(names.throttled(&groups, "t2"), []);
+        assert_eq!(names.throttled(groups(), "t1"), [event]);
+        assert_eq!(names.throttled(groups(), "t2"), []);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::snapshot::sched::Counted;
+use crate::probes::sched::interval::Counted;
 
 fn task(pid: u32, tgid: u32, cpu_ns: u64) -> TaskInterval {
     TaskInterval {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use perfwatch_common::counters::Reading;
 use perfwatch_common::sched::{COUNTERS, Cpu, EXEC, SWITCH, Task};
 
-use super::histogram::{Histogram, Unit};
+use crate::snapshot::histogram::{Histogram, Unit};
 
 /// Everything of one interval.
 #[derive(Debug, Clone, Default)]

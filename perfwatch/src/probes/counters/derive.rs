@@ -10,8 +10,8 @@ use std::time::Duration;
 use perfwatch_common::counters::{Reading, SLOTS};
 
 pub use self::document::{Derived, Event, PerCpu, PerPmu, PerfEvents};
-use super::cpulist::CpuList;
-use super::derive::round;
+use crate::snapshot::cpulist::CpuList;
+use crate::snapshot::derive::round;
 
 mod document;
 

@@ -11,6 +11,8 @@
 //! Cost: 130 to 550 ns per event (`cargo xtask bench ebpf`); the only hook that follows the traffic runs when an
 //! application receives data.
 
+mod derive;
+
 use std::mem::offset_of;
 use std::time::Instant;
 
@@ -18,6 +20,7 @@ use aya::Ebpf;
 use perfwatch_common::cost::Costs;
 use perfwatch_common::tcp::{Offsets, PROGRAMS, Tcp as Cpu};
 
+use self::derive::{Counts, Interval, Segments, derive};
 use super::Common;
 use super::guarded::{Guarded, Loaded};
 use super::kernel::{Kernel, SharedKernel};
@@ -28,12 +31,11 @@ use crate::kernel_files::file::KernelFile;
 use crate::kernel_files::snmp;
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
-use crate::snapshot::tcp::{Counts, Interval, Segments, derive};
 use crate::snapshot::{Document, MetricType};
 
 pub(super) const NAME: &str = "tcp";
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../perfwatch-ebpf/prebuilt/tcp.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/prebuilt/tcp.o");
 
 /// Each program stands for itself: a kernel that lacks one tracepoint still shows the rest.
 const HOOKS: [(&str, &str); 6] = [

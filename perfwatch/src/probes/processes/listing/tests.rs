@@ -1,25 +1,34 @@
 use std::time::Duration;
 
-use super::super::order::Order;
+use super::super::walk::Used;
 use super::*;
-use crate::snapshot::sched::TaskInterval;
+use crate::probes::sched::interval::TaskInterval;
+use crate::snapshot::processes::order::Order;
 
 fn task(pid: u32, tgid: u32, cpu_ns: u64, exited: bool) -> TaskInterval {
     let usage = Usage { cpu_ns, switches: 4, ..Usage::default() };
     TaskInterval { pid, tgid, comm: *b"busy\0\0\0\0\0\0\0\0\0\0\0\0", uid: 7, cgroup: 9, usage, exited }
 }
 
-fn measured(tasks: Vec<TaskInterval>) -> Measured {
+fn measured(tasks: Vec<TaskInterval>) -> Interval {
     let used = tasks.iter().fold(Usage::default(), |sum, task| sum.plus(&task.usage));
-    let elapsed = Duration::from_secs(2);
-    let interval = Interval { elapsed, tasks, used, storage: true, ..Interval::default() };
-    Measured { timestamp: "t".into(), interval: Some(Arc::new(interval)) }
+    Interval { elapsed: Duration::from_secs(2), tasks, used, storage: true, ..Interval::default() }
 }
 
 fn present(pid: u32, comm: &str, rss_bytes: u64) -> Present {
     let details =
         Details { user: Some("root".into()), cgroup: Some("/Init".into()), rss_bytes: Some(rss_bytes) };
-    Present { pid, comm: comm.into(), uid: 0, details, cpu_percent: Some(12.5) }
+    let used = Used { cpu_percent: Some(12.5), ..Used::default() };
+    Present { pid, comm: comm.into(), uid: 0, threads: 3, details, used }
+}
+
+fn walk(present: Vec<Present>) -> Walk {
+    Walk { present, hidden: Some(0), ..Walk::default() }
+}
+
+/// The list of a tick called `t`.
+fn joined(interval: Interval, listed: Vec<Present>) -> Listing {
+    join("t".into(), &interval, walk(listed), names)
 }
 
 fn names(process: &Process) -> Details {
@@ -39,7 +48,7 @@ fn each_process_stands_there_once_with_what_it_used() {
         task(30, 30, 100_000_000, false), // has ended since
     ];
     let listed = vec![present(10, "older name", 4096), present(20, "busy", 0), present(1, "idle", 8192)];
-    let listing = Listing::join(measured(tasks), listed, names);
+    let listing = joined(measured(tasks), listed);
     assert_eq!(
         (listing.timestamp.as_str(), listing.elapsed_ms, listing.active),
         ("t", Some(2000.0), Some(3))
@@ -66,12 +75,20 @@ fn each_process_stands_there_once_with_what_it_used() {
 
 #[test]
 fn what_is_not_accounted_for_is_not_zero() {
-    let measured = Measured { interval: None, ..measured(Vec::new()) };
-    let listing =
-        Listing::join(measured, vec![present(1, "init", 4096)], |_| unreachable!("nothing is active"));
+    let listing = of_walk("t".into(), &walk(vec![present(1, "init", 4096)]));
     assert_eq!((listing.elapsed_ms, listing.active, listing.total), (None, None, None));
     let rates = Rates { cpu_percent: Some(12.5), ..Rates::default() };
-    assert_eq!((listing.rows[0].rss_bytes, listing.rows[0].rates), (Some(4096), rates));
+    let row = &listing.rows[0];
+    assert_eq!((row.rss_bytes, row.threads, row.rates), (Some(4096), 3, rates));
+}
+
+#[test]
+fn hidden_processes_that_were_active_are_listed_and_no_longer_hidden() {
+    let hiding = Walk { hidden: Some(9), ..walk(vec![present(1, "init", 4096)]) };
+    let listing = join("t".into(), &measured(vec![task(5, 5, 1, false)]), hiding, names);
+    assert_eq!((listing.rows.len(), listing.hidden), (2, Some(8)));
+    let unknown = Walk { hidden: None, ..walk(Vec::new()) };
+    assert_eq!(of_walk("t".into(), &unknown).hidden, None);
 }
 
 #[test]
@@ -79,8 +96,7 @@ fn counters_of_idle_processes_are_zero_where_there_are_counters() {
     let mut interval = Interval { elapsed: Duration::from_secs(1), counting: 0b11, ..Interval::default() };
     interval.counted.enabled = 10;
     interval.counted.running = 10;
-    let measured = Measured { timestamp: "t".into(), interval: Some(Arc::new(interval)) };
-    let listing = Listing::join(measured, vec![present(1, "init", 1)], names);
+    let listing = joined(interval, vec![present(1, "init", 1)]);
     let rates = listing.rows[0].rates;
     assert_eq!((rates.cycles, rates.instructions, rates.ipc), (Some(0), Some(0), None));
     assert_eq!(rates.read_bytes_per_sec, None, "storage traffic is not accounted for");
@@ -89,7 +105,7 @@ fn counters_of_idle_processes_are_zero_where_there_are_counters() {
 #[test]
 fn processes_are_found_by_any_of_their_names() {
     let rows = vec![present(1, "Systemd", 1), present(2, "nginx", 3), present(21, "nginx", 2)];
-    let listing = Listing::join(measured(vec![task(5, 5, 1, false)]), rows, names);
+    let listing = joined(measured(vec![task(5, 5, 1, false)]), rows);
     let find = |text: &str, field: &str| {
         let mut rows = listing.find(Some(text));
         Order::by(field).unwrap().sort(&mut rows);
@@ -108,7 +124,7 @@ fn processes_are_found_by_any_of_their_names() {
 
 #[test]
 fn every_field_of_a_row_orders() {
-    let listing = Listing::join(measured(Vec::new()), vec![present(1, "a", 1), present(2, "b", 2)], names);
+    let listing = joined(measured(Vec::new()), vec![present(1, "a", 1), present(2, "b", 2)]);
     let json = serde_json::to_value(&listing.rows[0]).unwrap();
     for field in json.as_object().unwrap().keys().filter(|field| !["uid", "exited"].contains(&field.as_str()))
     {

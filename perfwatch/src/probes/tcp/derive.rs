@@ -5,9 +5,9 @@ use std::time::Duration;
 use perfwatch_common::tcp::Tcp as Cpu;
 use serde::Serialize;
 
-use super::derive::round;
-use super::histogram::{Histogram, Unit};
-use super::latency::Latency;
+use crate::snapshot::derive::round;
+use crate::snapshot::histogram::{Histogram, Unit};
+use crate::snapshot::latency::Latency;
 
 /// What all CPUs counted in one interval.
 #[derive(Debug, Clone)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use perfwatch_common::block_io::{OPERATIONS, READ, WRITE};
 use serde::Serialize;
 
-use super::derive::round;
-use super::histogram::{Histogram, Unit};
-use super::latency::Latency;
+use crate::snapshot::derive::round;
+use crate::snapshot::histogram::{Histogram, Unit};
+use crate::snapshot::latency::Latency;
 
 /// What the programs counted in one interval.
 #[derive(Debug, Clone, Default)]

@@ -16,6 +16,7 @@
 //! (`cargo xtask bench ebpf`).
 
 mod counting;
+pub mod interval;
 mod layout;
 mod shared;
 
@@ -30,6 +31,9 @@ use perfwatch_common::sched::{Cpu, LEADER, OOM_KILLS, OomKills, PROGRAMS, SWITCH
 use time::OffsetDateTime;
 
 use self::counting::Counting;
+use self::interval::{
+    Counted, CpuInterval, Exits, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
+};
 use super::cgroups::Hierarchy;
 use super::guarded::Loaded;
 use super::kernel::Kernel;
@@ -38,14 +42,11 @@ use super::mapped::Mapped;
 use super::pmu::CorePmu;
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::rfc3339;
-use crate::snapshot::sched::{
-    Counted, CpuInterval, Exits, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
-};
 use crate::snapshot::source::ProgramStats;
 
 pub(super) use self::shared::SharedSched;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../perfwatch-ebpf/prebuilt/sched.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/prebuilt/sched.o");
 
 /// Entries of the table of tasks at most: 12 MB.
 const MOST_TASKS: u32 = 65_536;

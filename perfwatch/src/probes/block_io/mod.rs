@@ -11,6 +11,7 @@
 //! Cost: about 1 µs at issue and another at completion while the hooks are cold, as they are on an idle disk
 //! (`cargo xtask bench ebpf`).
 
+mod derive;
 mod disks;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use aya::Ebpf;
 use aya::maps::MapData;
 use perfwatch_common::block_io::{Costs, OPERATIONS, Offsets, Operation, PROGRAMS, UNKNOWN_DEVICE};
 
+use self::derive::{Device, Interval, OperationInterval, derive};
 use self::disks::{Disk, Disks};
 use super::Common;
 use super::guarded::{Guarded, Loaded};
@@ -28,14 +30,13 @@ use super::kernel::{Kernel, SharedKernel};
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
 use crate::config::Roots;
-use crate::snapshot::block_io::{Device, Interval, OperationInterval, derive};
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
 use crate::snapshot::{Document, MetricType};
 
 pub(super) const NAME: &str = "block_io";
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../perfwatch-ebpf/prebuilt/block_io.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/prebuilt/block_io.o");
 
 /// Room for disks that appear later.
 const SPARE_PLACES: usize = 16;

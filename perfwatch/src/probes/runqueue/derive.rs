@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::derive::{percent, round};
-use super::latency::{Latency, micros};
-use super::sched::{CpuInterval, Interval};
+use crate::probes::sched::interval::{CpuInterval, Interval};
+use crate::snapshot::derive::{percent, round};
+use crate::snapshot::latency::{Latency, micros};
 
 /// All fields are `null` in the first document, which has no interval yet.
 #[derive(Debug, Default, Serialize)]
@@ -85,9 +85,9 @@ fn per_cpu(cpu: &CpuInterval, interval: &Interval) -> PerCpu {
 
 #[cfg(test)]
 mod tests {
-    use super::super::histogram::{Histogram, Unit};
-    use super::super::sched::Totals;
     use super::*;
+    use crate::probes::sched::interval::Totals;
+    use crate::snapshot::histogram::{Histogram, Unit};
     use perfwatch_common::histogram::{Buckets, index};
     use perfwatch_common::sched::{Cpu, SWITCH};
     use std::time::Duration;

@@ -23,22 +23,22 @@
 
 mod backend;
 mod busy;
+pub(super) mod derive;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use perfwatch_common::counters::{Reading, SLOTS};
 
 use self::backend::{Backend, Start};
 use self::busy::BusyTime;
+use self::derive::{Absent, Context, CpuInterval, Pmu, derive, slots};
 use super::Common;
 use super::budget::Budget;
 use super::kernel::SharedKernel;
 use super::loader::Unavailable;
 use crate::config::Roots;
-use crate::snapshot::counters::{Absent, Context, CpuInterval, Pmu, derive, slots};
+use crate::kernel_files::file::KernelFile;
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Method, Report, Source, SourceError, SourceSettings, State, Tick};
 use crate::snapshot::{Document, MetricType};
@@ -235,26 +235,19 @@ const DISABLED: &str = "switched off by the configuration (perf_events_enabled)"
 
 /// `/sys/devices/system/cpu/online`, followed tick by tick.
 struct OnlineCpus {
-    path: std::path::PathBuf,
-    file: Option<File>,
+    file: KernelFile,
     text: Vec<u8>,
     cpus: Option<CpuList>,
 }
 
 impl OnlineCpus {
     fn new(roots: &Roots) -> Self {
-        Self { path: roots.sys("devices/system/cpu/online"), file: None, text: Vec::new(), cpus: None }
+        Self { file: KernelFile::new(roots.sys("devices/system/cpu/online")), text: Vec::new(), cpus: None }
     }
 
     fn read(&mut self) -> Result<CpuList, SourceError> {
-        let failed = |path: &std::path::Path, error| SourceError::io(path.display().to_string(), error);
-        let file = match &self.file {
-            Some(file) => file,
-            None => self.file.insert(File::open(&self.path).map_err(|e| failed(&self.path, e))?),
-        };
-        let mut buffer = [0; 4096];
-        let length = file.read_at(&mut buffer, 0).map_err(|e| failed(&self.path, e))?;
-        let text = &buffer[..length];
+        let path = self.file.path().display().to_string();
+        let text = self.file.read().map_err(|error| SourceError::io(&path, error.source))?;
         if let Some(cpus) = &self.cpus
             && self.text == text
         {
@@ -262,7 +255,7 @@ impl OnlineCpus {
         }
         let cpus: CpuList = String::from_utf8_lossy(text)
             .parse()
-            .map_err(|error| SourceError::Malformed(format!("{}: {error}", self.path.display())))?;
+            .map_err(|error| SourceError::Malformed(format!("{path}: {error}")))?;
         self.text = text.to_vec();
         self.cpus = Some(cpus.clone());
         Ok(cpus)

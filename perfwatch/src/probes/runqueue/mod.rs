@@ -1,8 +1,11 @@
 //! Probe `runqueue`, document `scheduler`: run-queue wait and off-CPU time, from the programs of [`super::sched`].
 
+mod derive;
+
+use self::derive::derive;
 use super::sched::SharedSched;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Document, MetricType, scheduler};
+use crate::snapshot::{Document, MetricType};
 
 pub(super) const NAME: &str = "runqueue";
 
@@ -27,7 +30,7 @@ impl Source for RunQueue {
 
     fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
         let interval = self.sched.interval(tick);
-        let body = scheduler::derive(interval.as_deref());
+        let body = derive(interval.as_deref());
         Ok(Document::new(MetricType::Scheduler, &tick.timestamp, &body)?)
     }
 

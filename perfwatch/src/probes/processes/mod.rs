@@ -1,0 +1,147 @@
+//! Probe `processes`, document `processes`: what each process and cgroup used, from the programs of
+//! [`super::sched`]; where these may not run, what `/proc` tells of it.
+
+mod census;
+mod derive;
+mod from_procfs;
+mod hidden;
+mod listing;
+mod memory;
+mod names;
+mod process_files;
+#[cfg(test)]
+mod testing;
+mod walk;
+
+use std::sync::Arc;
+
+pub use self::census::Census;
+use self::derive::Event;
+use self::from_procfs::{FromProcfs, Ranking};
+use self::names::Names;
+use super::Common;
+use super::sched::SharedSched;
+use super::sched::interval::Interval;
+use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
+use crate::snapshot::{Document, MetricType};
+
+pub(super) const NAME: &str = "processes";
+
+pub(super) struct Processes {
+    sched: SharedSched,
+    names: Names,
+    census: Arc<Census>,
+    procfs: FromProcfs,
+    /// Whether the newest document is of `/proc`, and how many processes that hides.
+    from_procfs: Option<Option<usize>>,
+}
+
+impl Processes {
+    pub(super) fn new(common: &Common<'_>) -> Self {
+        Self {
+            sched: common.sched.share(),
+            names: Names::new(common.roots),
+            census: Arc::clone(&common.census),
+            procfs: FromProcfs::new(common.roots),
+            from_procfs: None,
+        }
+    }
+
+    fn of_tasks(&mut self, interval: &Interval, tick: &Tick) -> derive::Processes {
+        let ranking = derive::rank(interval);
+        self.names.begin_tick();
+        let details = ranking.top.iter().map(|process| self.names.details(process)).collect();
+        let cgroups: Vec<Option<String>> =
+            ranking.cgroups.iter().map(|cgroup| self.names.cgroup(cgroup.id, cgroup.member)).collect();
+        let oom_kill =
+            |kill| Event::oom_kill(kill, &interval.tasks, |id, member| self.names.cgroup(id, member));
+        let mut events: Vec<_> = interval.oom_kills.iter().map(oom_kill).collect();
+        events.extend(self.names.throttled(cgroups.iter().flatten().map(String::as_str), &tick.timestamp));
+        derive::document(interval, ranking, details, cgroups, events)
+    }
+
+    fn of_procfs(&mut self, tick: &Tick) -> derive::Processes {
+        let walk = Arc::new(self.procfs.walk(&mut self.names));
+        self.census.walked(&tick.timestamp, &walk);
+        self.from_procfs = Some(walk.hidden);
+        let ranking = Ranking::of(&walk);
+        let events = self.names.throttled(ranking.cgroups(), &tick.timestamp);
+        ranking.document(&walk, events)
+    }
+}
+
+impl Source for Processes {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Processes
+    }
+
+    fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
+        let interval = self.sched.interval(tick);
+        let body = if let Some(interval) = &interval {
+            self.census.ticked(&tick.timestamp, Some(interval));
+            self.of_tasks(interval, tick)
+        } else if self.sched.may_not_run() {
+            self.of_procfs(tick)
+        } else {
+            self.census.ticked(&tick.timestamp, None);
+            derive::Processes::default()
+        };
+        if !self.sched.may_not_run() && self.from_procfs.take().is_some() {
+            self.procfs.forget();
+        }
+        Ok(Document::new(MetricType::Processes, &tick.timestamp, &body)?)
+    }
+
+    fn report(&self) -> Report {
+        let report = self.sched.report(Report::active(NAME, MetricType::Processes, Method::Ebpf));
+        match self.from_procfs {
+            None => report,
+            Some(hidden) => of_procfs(report, hidden),
+        }
+    }
+}
+
+/// `report` says why the programs do not run, which is why `/proc` is read.
+fn of_procfs(report: Report, hidden: Option<usize>) -> Report {
+    let why = report.reason.unwrap_or_default();
+    let reason = format!("CPU time, memory and I/O only, from /proc: {why}");
+    let hides = match hidden {
+        Some(0) => None,
+        Some(1) => Some("1 process is hidden".to_owned()),
+        Some(many) => Some(format!("{many} processes are hidden")),
+        None => Some("other users' processes may be hidden".to_owned()),
+    };
+    let hides = hides.map(|hides| format!("; {hides} (/proc is mounted with hidepid)"));
+    Report {
+        state: State::Active,
+        method: Method::Procfs,
+        reason: Some(reason + &hides.unwrap_or_default()),
+        ..report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_says_what_is_read_instead_and_what_is_hidden() {
+        let refused = Report {
+            state: State::Unavailable,
+            reason: Some("CAP_BPF is missing".into()),
+            remedy: Some("sudo setcap".into()),
+            ..Report::active(NAME, MetricType::Processes, Method::Ebpf)
+        };
+        let report = of_procfs(refused.clone(), Some(0));
+        assert_eq!((report.state, report.method), (State::Active, Method::Procfs));
+        assert_eq!(report.reason.unwrap(), "CPU time, memory and I/O only, from /proc: CAP_BPF is missing");
+        assert_eq!(report.remedy.as_deref(), Some("sudo setcap"));
+        let reason = of_procfs(refused.clone(), Some(7)).reason.unwrap();
+        assert!(reason.ends_with("; 7 processes are hidden (/proc is mounted with hidepid)"), "{reason}");
+        assert!(of_procfs(refused, None).reason.unwrap().contains("may be hidden"));
+    }
+}
