@@ -86,7 +86,9 @@ fn what_is_not_known_is_null_and_not_zero() {
     assert_eq!(network["connections"]["udp"], Value::Null);
     assert_eq!(network["interfaces"][1]["state"], Value::Null);
     let disk = sample(machine.source("disk").as_mut());
-    assert_eq!((&disk["partitions"], &disk["io"]["read_bytes"]), (&Value::Null, &Value::Null));
+    assert_eq!((&disk["partitions"], &disk["io"]["read_bytes"]), (&json!([]), &Value::Null));
+    let reason = disk["reason"].as_str().unwrap();
+    assert!(reason.contains("/diskstats") && reason.contains("/mountinfo"), "{reason}");
     assert_eq!(disk["devices"], json!({}));
 }
 
@@ -154,6 +156,7 @@ fn disks_or_mounts_that_are_missing_are_named_and_cost_nothing_else() {
     machine.play(SECOND);
     assert!(sample(source.as_mut())["io"]["read_bytes"].is_number());
     assert_eq!(source.report().reason, None);
+    assert_eq!(sample(source.as_mut())["reason"], Value::Null);
 
     let machine = Machine::new("many");
     machine.remove("/proc/1/mountinfo");

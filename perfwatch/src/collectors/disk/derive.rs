@@ -13,10 +13,28 @@ use crate::snapshot::derive::round;
 
 const SECTOR: u64 = 512;
 
+/// What this machine does not tell, and why.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    pub(super) disks: Option<String>,
+    pub(super) mounts: Option<String>,
+    /// Both.
+    pub(super) reason: Option<String>,
+}
+
+impl Missing {
+    pub(super) fn new(disks: Option<String>, mounts: Option<String>) -> Self {
+        let all: Vec<&str> = [&disks, &mounts].into_iter().flatten().map(String::as_str).collect();
+        let reason = (!all.is_empty()).then(|| all.join("; "));
+        Self { disks, mounts, reason }
+    }
+}
+
 #[derive(Debug, Serialize, PartialEq)]
 pub(super) struct Body<'a> {
-    /// `null` without a table of mounts.
-    partitions: Option<&'a [Partition]>,
+    /// Why there are no partitions, or no disks.
+    reason: Option<&'a str>,
+    partitions: &'a [Partition],
     io: Io,
     /// Disks, and the devices made of them (dm, md).
     devices: BTreeMap<&'a str, Activity>,
@@ -54,8 +72,8 @@ struct Activity {
 pub(super) fn derive<'a>(
     previous: Option<(&Raw, Rates)>,
     current: &'a Raw,
-    partitions: Option<&'a [Partition]>,
-    has_disks: bool,
+    partitions: &'a [Partition],
+    missing: &'a Missing,
 ) -> Body<'a> {
     let intervals = current.devices.iter().enumerate().map(|(at, device)| {
         let interval = previous.and_then(|(raw, rates)| {
@@ -65,8 +83,9 @@ pub(super) fn derive<'a>(
         (device, interval)
     });
     Body {
+        reason: missing.reason.as_deref(),
         partitions,
-        io: if has_disks { io(previous, current) } else { Io::default() },
+        io: if missing.disks.is_none() { io(previous, current) } else { Io::default() },
         devices: intervals
             .map(|(device, interval)| (&*device.name, interval.map(|i| i.activity()).unwrap_or_default()))
             .collect(),

@@ -12,7 +12,7 @@ mod space;
 use std::mem;
 use std::time::Instant;
 
-use self::derive::derive;
+use self::derive::{Missing, derive};
 use self::inventory::Inventory;
 use self::mounts::Mounts;
 use self::raw::Raw;
@@ -32,8 +32,7 @@ pub(super) struct Disk {
     mounts: Mounts,
     raw: Raw,
     previous: Option<(Raw, Instant)>,
-    /// Why there are no disks.
-    missing: Option<String>,
+    missing: Missing,
 }
 
 impl Disk {
@@ -45,7 +44,7 @@ impl Disk {
             mounts: Mounts::new(roots),
             raw: Raw::default(),
             previous: None,
-            missing: None,
+            missing: Missing::default(),
         }
     }
 }
@@ -62,7 +61,7 @@ impl Source for Disk {
     fn sample(&mut self, tick: &Tick) -> Result<Document, SourceError> {
         let now = Instant::now();
         // Some emulations of /proc have no such file; the file systems are there all the same.
-        self.missing = match self.diskstats.read() {
+        let disks = match self.diskstats.read() {
             Ok(text) => {
                 self.raw.parse(text, &mut self.inventory);
                 None
@@ -72,12 +71,13 @@ impl Source for Disk {
                 Some(format!("disks are not known: {error}"))
             }
         };
-        let partitions = self.mounts.read(now);
+        self.mounts.refresh(now);
+        self.missing = Missing::new(disks, self.mounts.missing().map(str::to_owned));
         let previous = self
             .previous
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
-        let body = derive(previous, &self.raw, partitions, self.missing.is_none());
+        let body = derive(previous, &self.raw, self.mounts.partitions(), &self.missing);
         let document = Document::new(MetricType::Disk, &tick.timestamp, &body)?;
         // The older sample's memory becomes the next one's.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
@@ -87,8 +87,8 @@ impl Source for Disk {
 
     fn report(&self) -> Report {
         let report = Report::active(NAME, MetricType::Disk, Method::Procfs);
-        let missing: Vec<&str> = self.missing.as_deref().into_iter().chain(self.mounts.missing()).collect();
-        let state = if missing.len() < 2 { State::Active } else { State::Unavailable };
-        Report { state, reason: (!missing.is_empty()).then(|| missing.join("; ")), ..report }
+        let nothing = self.missing.disks.is_some() && self.missing.mounts.is_some();
+        let state = if nothing { State::Unavailable } else { State::Active };
+        Report { state, reason: self.missing.reason.clone(), ..report }
     }
 }

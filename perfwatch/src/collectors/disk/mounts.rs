@@ -69,15 +69,16 @@ impl Mounts {
         }
     }
 
-    /// The file systems now; `None` when there is no mount table.
-    pub(super) fn read(&mut self, now: Instant) -> Option<&[Partition]> {
+    /// Reads the table if it has changed, and asks each file system for its space.
+    pub(super) fn refresh(&mut self, now: Instant) {
         let due = self.scanned.is_none_or(|at| now.saturating_duration_since(at) >= RESCAN);
         if due || self.missing.is_some() || self.mountinfo.is_announced() {
             self.scanned = Some(now);
             self.missing = self.scan().err().map(|error| format!("mounts are not known: {error}"));
         }
         if self.missing.is_some() {
-            return None;
+            self.access.clear();
+            self.partitions.clear();
         }
         let remote = self.access.iter().filter_map(|access| match access {
             Access::Remote(place) => Some(place),
@@ -91,7 +92,11 @@ impl Mounts {
                 Access::Hidden => Space::default(),
             };
         }
-        Some(&self.partitions)
+    }
+
+    /// The file systems by the last refresh.
+    pub(super) fn partitions(&self) -> &[Partition] {
+        &self.partitions
     }
 
     /// Why there are no file systems.

@@ -156,6 +156,7 @@ pub(super) const NETWORK: &[Field] = &[
 ];
 
 pub(super) const DISK: &[Field] = &[
+    field("reason", "", "Why there are no partitions, or no disks.", None),
     field("partitions[device,mountpoint,fstype].device", "", "File systems that hold data, each once.", None),
     field(
         "partitions[device,mountpoint,fstype].mountpoint",
@@ -167,7 +168,7 @@ pub(super) const DISK: &[Field] = &[
     field(
         "partitions[device,mountpoint,fstype].total_bytes",
         "bytes",
-        "Size; `null` while it does not answer. All of these are `null` without a table of mounts.",
+        "Size; `null` while it does not answer.",
         Gauge("filesystem_size_bytes", 1.0),
     ),
     field(
