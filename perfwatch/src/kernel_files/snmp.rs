@@ -24,7 +24,8 @@ impl Tcp {
         while let (Some(name), Some(value)) = (names.word(), values.word()) {
             let value = fields::number(value);
             match name {
-                b"CurrEstab" => found.established = value,
+                // Below zero for a moment, which is printed without its sign.
+                b"CurrEstab" => found.established = value.filter(|count| *count <= i32::MAX as u64),
                 b"InSegs" => found.segments_received = value,
                 b"OutSegs" => found.segments_sent = value,
                 b"RetransSegs" => found.segments_retransmitted = value,
@@ -59,6 +60,7 @@ mod tests {
     fn what_is_cut_off_is_not_known() {
         assert_eq!(Tcp::parse(b"Tcp: CurrEstab\n"), Tcp::default());
         assert_eq!(Tcp::parse(b""), Tcp::default());
+        assert_eq!(Tcp::parse(b"Tcp: CurrEstab\nTcp: 18446744073709551615\n"), Tcp::default());
         let cut = Tcp::parse(b"Tcp: CurrEstab InSegs OutSegs\nTcp: 1 2\n");
         assert_eq!((cut.established, cut.segments_received, cut.segments_sent), (Some(1), Some(2), None));
     }

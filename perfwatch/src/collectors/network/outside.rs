@@ -136,7 +136,7 @@ fn is_another_view(folder: &Path) -> bool {
 }
 
 /// Names that their makers always give, with a number, an address or the like behind.
-const STACKED_NAMES: [&str; 35] = [
+const STACKED_NAMES: [&str; 49] = [
     "docker",
     "br-",
     "virbr",
@@ -147,6 +147,16 @@ const STACKED_NAMES: [&str; 35] = [
     "cni",
     "cbr",
     "ovs-",
+    "ovsbr",
+    "vmbr",
+    "xenbr",
+    "brq",
+    "qbr",
+    "qvb",
+    "qvo",
+    "fwbr",
+    "fwpr",
+    "fwln",
     "bond",
     "team",
     "veth",
@@ -154,6 +164,7 @@ const STACKED_NAMES: [&str; 35] = [
     "tap",
     "tun",
     "wg",
+    "ppp",
     "tailscale",
     "zt",
     "nordlynx",
@@ -165,13 +176,16 @@ const STACKED_NAMES: [&str; 35] = [
     "nodelocaldns",
     "dummy",
     "ifb",
+    "vcan",
     "gre",
-    "gretap",
     "erspan",
     "sit",
-    "ip6tnl",
-    "tunl",
+    "ip6",
+    "ip_vti",
     "vxlan",
+    "geneve",
+    "nlmon",
+    "teql",
 ];
 
 fn is_named_as_stacked(name: &str) -> bool {

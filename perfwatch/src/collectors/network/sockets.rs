@@ -124,7 +124,8 @@ impl Sockstat {
                 let mut words = words.clone();
                 while let Some(name) = words.word() {
                     if name == wanted {
-                        return words.number();
+                        // A count below zero, which kernels have had, is not known.
+                        return words.number().filter(|count| *count <= i32::MAX as u64);
                     }
                 }
                 None
@@ -150,6 +151,8 @@ mod tests {
         assert_eq!(Sockstat::parse(text), Sockstat { tcp: Some(3), time_wait: Some(7), udp: Some(2) });
         let text = b"TCP6: inuse 4\nUDP6: inuse 1\nUDPLITE6: inuse 9\n";
         assert_eq!(Sockstat::parse(text), Sockstat { tcp: Some(4), time_wait: None, udp: Some(1) });
-        assert_eq!(Sockstat::parse(b"TCP: inuse\n"), Sockstat::default());
+        for unknown in ["TCP: inuse\n", "TCP: inuse -1\n", "TCP: inuse 18446744073709551615\n", "\n\0\n"] {
+            assert_eq!(Sockstat::parse(unknown.as_bytes()), Sockstat::default(), "{unknown}");
+        }
     }
 }

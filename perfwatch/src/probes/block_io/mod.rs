@@ -40,7 +40,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/p
 
 /// Room for disks that appear later.
 const SPARE_PLACES: usize = 16;
-const MOST_PLACES: usize = 256;
+const MAX_PLACES: usize = 256;
 
 pub(super) struct BlockIo {
     roots: Roots,
@@ -111,7 +111,7 @@ impl Programs {
             |what: &str| Unavailable { reason: format!("the block_io object has no {what}"), remedy: None };
         let offsets = offsets(kernel)?;
         let disks = Disks::new(roots);
-        let places = (disks.list().len() + SPARE_PLACES).clamp(SPARE_PLACES, MOST_PLACES);
+        let places = (disks.list().len() + SPARE_PLACES).clamp(SPARE_PLACES, MAX_PLACES);
         let places = u32::try_from(places).unwrap_or(u32::MAX);
         let entries = places * OPERATIONS.len() as u32;
         let possible = loader::possible_cpus()?;

@@ -50,7 +50,7 @@ const LEAD: Duration = Duration::from_millis(4);
 
 /// Ticks without a new reading after which a CPU's counters are opened anew. They are dead when the CPU was taken
 /// offline and brought back between two ticks.
-const PATIENCE: u32 = 3;
+const MAX_SILENT_TICKS: u32 = 3;
 
 pub(super) struct Counters {
     budget: Budget,
@@ -116,7 +116,7 @@ impl Counters {
         }
         self.kernel.release();
         let Phase::Open(backend) = &mut self.phase else { return Ok(Vec::new()) };
-        for cpu in self.silent.extract_if(.., |_, ticks| *ticks >= PATIENCE).map(|(cpu, _)| cpu) {
+        for cpu in self.silent.extract_if(.., |_, ticks| *ticks >= MAX_SILENT_TICKS).map(|(cpu, _)| cpu) {
             tracing::info!(cpu, "counters do not advance: opening them anew");
             backend.close(cpu);
             self.previous.remove(&cpu);

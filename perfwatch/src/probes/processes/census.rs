@@ -114,14 +114,14 @@ impl Inner {
         let listing = match measured {
             Measured::Procfs(walk) => of_walk(timestamp, &walk),
             Measured::Nothing => {
-                let walk = self.walker.walk(&mut self.names);
+                let walk = self.walker.walk(&mut self.names, true);
                 // The rates are of the time between two lists, whatever the ticks.
                 of_walk(timestamp, &Walk { elapsed: None, ..walk })
             }
             Measured::Tasks(interval) => {
                 // Without the host's /proc only those are known that were active: see `Names`.
                 let sees_host = self.names.sees_host();
-                let walk = if sees_host { self.walker.walk(&mut self.names) } else { Walk::default() };
+                let walk = if sees_host { self.walker.walk(&mut self.names, false) } else { Walk::default() };
                 join(timestamp, &interval, walk, |process| self.names.named(process))
             }
         };

@@ -2,7 +2,8 @@
 //! switches, counters, who came and went) is `null`.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::derive::{CgroupRow, Event, Processes, Rest, TOP, TOP_CGROUPS, TOP_STORAGE};
 use super::listing::of_procfs;
@@ -14,6 +15,10 @@ use crate::kernel_files::stat::Stat;
 use crate::snapshot::derive::round;
 use crate::snapshot::processes::{ProcessRow, Rates};
 
+/// How many times as long as a walk took it rests: with ten thousand processes walks would take a quarter of a CPU
+/// otherwise.
+const REST: u32 = 20;
+
 #[derive(Debug)]
 pub(super) struct FromProcfs {
     walker: Walker,
@@ -22,6 +27,20 @@ pub(super) struct FromProcfs {
     ticks_per_second: f64,
     /// What all processes had used by the last walk, in clock ticks.
     used: Option<(Instant, u64)>,
+    newest: Option<Newest>,
+}
+
+#[derive(Debug)]
+struct Newest {
+    walk: Arc<Walk>,
+    began: Instant,
+    took: Duration,
+}
+
+impl Newest {
+    fn stands(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.began) < self.took * REST
+    }
 }
 
 impl FromProcfs {
@@ -32,18 +51,27 @@ impl FromProcfs {
             stat: Stat::default(),
             ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
             used: None,
+            newest: None,
         }
     }
 
-    pub(super) fn walk(&mut self, names: &mut Names) -> Walk {
+    /// The newest walk: one that is made now, unless that would take too much of a CPU.
+    pub(super) fn walk(&mut self, names: &mut Names) -> Arc<Walk> {
+        let began = Instant::now();
+        if let Some(newest) = self.newest.as_ref().filter(|newest| newest.stands(began)) {
+            return Arc::clone(&newest.walk);
+        }
         let total_cpu_percent = self.total_cpu_percent();
-        Walk { total_cpu_percent, ..self.walker.walk(names) }
+        let walk = Arc::new(Walk { total_cpu_percent, ..self.walker.walk(names, true) });
+        self.newest = Some(Newest { walk: Arc::clone(&walk), began, took: began.elapsed() });
+        walk
     }
 
     /// To be called when nobody has walked for a while.
     pub(super) fn forget(&mut self) {
         self.walker.forget();
         self.used = None;
+        self.newest = None;
     }
 
     fn total_cpu_percent(&mut self) -> Option<f64> {

@@ -61,7 +61,7 @@ impl Processes {
     }
 
     fn of_procfs(&mut self, tick: &Tick) -> derive::Processes {
-        let walk = Arc::new(self.procfs.walk(&mut self.names));
+        let walk = self.procfs.walk(&mut self.names);
         self.census.walked(&tick.timestamp, &walk);
         self.from_procfs = Some(walk.hidden);
         let ranking = Ranking::of(&walk);

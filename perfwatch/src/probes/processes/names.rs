@@ -15,7 +15,7 @@ use crate::snapshot::derive::round;
 const CONTROLLER_LOOKED_FOR: Duration = Duration::from_secs(30);
 
 /// Names kept of cgroups; machines that make a group per job would fill the memory otherwise.
-const MOST_CGROUPS: usize = 4096;
+const MAX_CGROUPS: usize = 4096;
 
 pub(super) struct Names {
     roots: Roots,
@@ -87,7 +87,7 @@ impl Names {
         }
         let text = std::fs::read(self.roots.proc(format!("{member}/cgroup"))).ok()?;
         let path = self.path(&text)?;
-        if self.cgroups.len() >= MOST_CGROUPS {
+        if self.cgroups.len() >= MAX_CGROUPS {
             self.cgroups.clear();
         }
         self.cgroups.insert(id, path.clone());
@@ -176,8 +176,8 @@ impl Users {
     }
 
     fn refresh(&mut self) {
-        const OFTEN_ENOUGH: Duration = Duration::from_secs(30);
-        if self.checked.is_some_and(|at| at.elapsed() < OFTEN_ENOUGH) {
+        const REFRESH: Duration = Duration::from_secs(30);
+        if self.checked.is_some_and(|at| at.elapsed() < REFRESH) {
             return;
         }
         self.checked = Some(Instant::now());

@@ -30,9 +30,9 @@ impl Machine {
     pub(super) fn remove(&self, path: &str) {
         let path = self.0.path().join(path);
         if path.is_dir() {
-            std::fs::remove_dir_all(path).unwrap()
+            std::fs::remove_dir_all(path).unwrap();
         } else {
-            std::fs::remove_file(path).unwrap()
+            std::fs::remove_file(path).unwrap();
         }
     }
 

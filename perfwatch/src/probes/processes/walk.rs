@@ -127,7 +127,8 @@ impl Walker {
         self.last = None;
     }
 
-    pub(super) fn walk(&mut self, names: &mut Names) -> Walk {
+    /// `io`: whether storage traffic is wanted, too.
+    pub(super) fn walk(&mut self, names: &mut Names, io: bool) -> Walk {
         let now = Instant::now();
         let last = self.last.replace((now, self.since_boot()));
         let mut walk = Walk { elapsed: last.map(|(at, _)| now - at), ..Walk::default() };
@@ -138,7 +139,7 @@ impl Walker {
         let mut buffer = [0; size_of::<Buffer>()];
         let mut refused = 0;
         for pid in pids {
-            match self.one(&procfs, pid, before.remove(&pid), last, names, &mut buffer) {
+            match self.one(&procfs, pid, before.remove(&pid), last, names, io, &mut buffer) {
                 Ok(present) => walk.present.push(present),
                 Err(Absent::Refused) => refused += 1,
                 Err(Absent::Ended) => {}
@@ -156,6 +157,7 @@ impl Walker {
         before: Option<Known>,
         last: Option<(Instant, u64)>,
         names: &mut Names,
+        io: bool,
         buffer: &mut Buffer,
     ) -> Result<Present, Absent> {
         let text = read(procfs, &format!("{pid}/stat"), buffer).map_err(|error| match error {
@@ -177,7 +179,7 @@ impl Walker {
                 (uid, cgroup.and_then(|text| names.path(text)), false, now)
             }
         };
-        let io = (!io_refused).then(|| read(procfs, &format!("{pid}/io"), buffer));
+        let io = (io && !io_refused).then(|| read(procfs, &format!("{pid}/io"), buffer));
         let io_refused = io_refused || matches!(io, Some(Err(Errno::ACCESS | Errno::PERM)));
         let io = io.and_then(Result::ok).and_then(Io::parse);
         // One that was not there before began with nothing, when the walk before had ended.
@@ -245,14 +247,14 @@ mod tests {
         machine.process(42, "busy", 5, 2, "/jobs");
         machine.put("proc/42/io", "read_bytes: 4096\nwrite_bytes: 0\n");
         let (mut walker, mut names) = walker(&machine);
-        let first = walker.walk(&mut names);
+        let first = walker.walk(&mut names, true);
         assert_eq!((first.elapsed, first.present.len(), first.hidden), (None, 2, Some(0)));
         assert_eq!(of(&first, 42).used, Used::default());
         assert_eq!((of(&first, 42).threads, of(&first, 42).details.user.as_deref()), (5, Some("me")));
 
         machine.process(42, "busy", 1_000_005, 2, "/jobs");
         machine.put("proc/42/io", "read_bytes: 1004096\nwrite_bytes: 0\n");
-        let second = walker.walk(&mut names);
+        let second = walker.walk(&mut names, true);
         let busy = of(&second, 42).used;
         assert!(
             second.elapsed.is_some() && busy.cpu_percent > Some(0.0) && busy.read_bytes_per_sec > Some(0.0)
@@ -267,12 +269,12 @@ mod tests {
         let machine = Machine::new();
         machine.process(1, "init", 5, 1, "/");
         let (mut walker, mut names) = walker(&machine);
-        walker.walk(&mut names);
+        walker.walk(&mut names, true);
         let later = walker.since_boot() + 1;
         machine.process(7, "new", 50, later, "/");
         machine.put("proc/7/io", "read_bytes: 4096\nwrite_bytes: 0\n");
         machine.process(8, "unhidden", 50, 3, "/");
-        let walk = walker.walk(&mut names);
+        let walk = walker.walk(&mut names, true);
         assert!(
             of(&walk, 7).used.cpu_percent > Some(0.0) && of(&walk, 7).used.read_bytes_per_sec > Some(0.0)
         );
@@ -285,13 +287,13 @@ mod tests {
         machine.process(1, "init", 5, 1, "/");
         machine.process(7, "one", 500, 3, "/one");
         let (mut walker, mut names) = walker(&machine);
-        walker.walk(&mut names);
+        walker.walk(&mut names, true);
         machine.process(7, "other", 100_000, 9, "/other");
-        let walk = walker.walk(&mut names);
+        let walk = walker.walk(&mut names, true);
         let other = of(&walk, 7);
         assert_eq!((other.used, other.details.cgroup.as_deref()), (Used::default(), Some("/other")));
         machine.remove("proc/7");
-        assert_eq!((walker.walk(&mut names).present.len(), walker.remembered()), (1, 1));
+        assert_eq!((walker.walk(&mut names, true).present.len(), walker.remembered()), (1, 1));
     }
 
     #[test]
@@ -304,7 +306,7 @@ mod tests {
         machine.put("proc/4/stat", &stat(4, "well", 0, (1, 1), 5, 10));
         machine.put("proc/4/cgroup", "nonsense\n");
         let (mut walker, mut names) = walker(&machine);
-        let walk = walker.walk(&mut names);
+        let walk = walker.walk(&mut names, true);
         assert_eq!((walk.present.len(), walk.hidden), (2, Some(0)));
         assert!(walk.present.iter().all(|present| present.details.cgroup.is_none()));
     }
@@ -313,8 +315,8 @@ mod tests {
     fn the_running_machine_is_walked() {
         let roots = Roots::default();
         let (mut walker, mut names) = (Walker::new(&roots), Names::new(&roots));
-        walker.walk(&mut names);
-        let walk = walker.walk(&mut names);
+        walker.walk(&mut names, true);
+        let walk = walker.walk(&mut names, true);
         let own = of(&walk, std::process::id());
         assert!(own.used.cpu_percent.is_some() && own.details.rss_bytes > Some(0) && own.threads > 0);
     }

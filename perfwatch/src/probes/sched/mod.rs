@@ -49,7 +49,7 @@ pub(super) use self::shared::SharedSched;
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/prebuilt/sched.o");
 
 /// Entries of the table of tasks at most: 12 MB.
-const MOST_TASKS: u32 = 65_536;
+const MAX_TASKS: u32 = 65_536;
 /// Readings after which the parts of the tables that none of them needed are let go.
 const RELEASE_EVERY: u32 = 32;
 
@@ -101,7 +101,7 @@ impl Sched {
         let offsets = layout::offsets(kernel, hierarchy)?;
         let mut counting = Counting::open(0..possible, cores);
         let counting_mask = counting.mask();
-        let entries = pid_max.clamp(1024, MOST_TASKS).next_power_of_two();
+        let entries = pid_max.clamp(1024, MAX_TASKS).next_power_of_two();
         let mask = entries - 1;
         let victim = kernel.arguments("mark_victim").is_some_and(|arguments| {
             arguments.first().is_some_and(|first| first.as_deref() == Some("task_struct"))

@@ -136,9 +136,9 @@ fn a_tick_that_walked_itself_is_listed_as_it_was() {
     let machine = Machine::new();
     machine.process(1, "init", 5, 1, "/");
     let (mut names, mut walker) = (Names::new(&machine.roots()), Walker::new(&machine.roots()));
-    walker.walk(&mut names);
+    walker.walk(&mut names, true);
     machine.process(1, "init", 1_000_000, 1, "/");
-    let walk = Walk { hidden: Some(4), ..walker.walk(&mut names) };
+    let walk = Walk { hidden: Some(4), ..walker.walk(&mut names, true) };
     let census = census(&machine);
     census.walked("one", &Arc::new(walk));
     machine.process(9, "came later", 5, 1, "/");

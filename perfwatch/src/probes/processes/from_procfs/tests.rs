@@ -109,12 +109,34 @@ fn all_cpu_time_is_that_of_the_machine() {
     machine.put("proc/stat", "cpu 100 0 50 900 0 7 7 0 0 0\n");
     let mut names = Names::new(&machine.roots());
     let mut procfs = FromProcfs::new(&machine.roots());
-    assert_eq!(procfs.walk(&mut names).total_cpu_percent, None);
+    let mut walk = |forget: bool| {
+        if forget {
+            procfs.forget();
+        }
+        procfs.newest = None; // as if it had rested
+        procfs.walk(&mut names)
+    };
+    assert_eq!(walk(false).total_cpu_percent, None);
     machine.put("proc/stat", "cpu 100100 0 50 900 0 7 7 0 0 0\n");
-    let walk = procfs.walk(&mut names);
-    assert!(walk.total_cpu_percent > Some(0.0) && walk.elapsed.is_some());
+    let second = walk(false);
+    assert!(second.total_cpu_percent > Some(0.0) && second.elapsed.is_some());
     machine.put("proc/stat", "cpu 1 0 0 0 0 0 0 0 0 0\n");
-    assert_eq!(procfs.walk(&mut names).total_cpu_percent, None, "it began anew");
-    procfs.forget();
-    assert_eq!(procfs.walk(&mut names).elapsed, None);
+    assert_eq!(walk(false).total_cpu_percent, None, "it began anew");
+    assert_eq!(walk(true).elapsed, None);
+}
+
+#[test]
+fn a_walk_that_took_long_stands_for_a_while() {
+    let machine = Machine::new();
+    machine.process(1, "init", 5, 1, "/");
+    let mut names = Names::new(&machine.roots());
+    let mut procfs = FromProcfs::new(&machine.roots());
+    let first = procfs.walk(&mut names);
+    procfs.newest.as_mut().unwrap().took = Duration::from_secs(3600);
+    assert!(Arc::ptr_eq(&first, &procfs.walk(&mut names)));
+    let newest = procfs.newest.as_ref().unwrap();
+    assert!(newest.stands(newest.began + Duration::from_secs(19 * 3600)));
+    assert!(!newest.stands(newest.began + Duration::from_secs(20 * 3600)));
+    procfs.newest.as_mut().unwrap().took = Duration::ZERO;
+    assert!(!Arc::ptr_eq(&first, &procfs.walk(&mut names)));
 }
