@@ -107,19 +107,17 @@ impl Source for Processes {
 
 /// `report` says why the programs do not run, which is why `/proc` is read.
 fn of_procfs(report: Report, hidden: Option<usize>) -> Report {
-    let why = report.reason.unwrap_or_default();
-    let reason = format!("CPU time, memory and I/O only, from /proc: {why}");
     let hides = match hidden {
-        Some(0) => None,
-        Some(1) => Some("1 process is hidden".to_owned()),
-        Some(many) => Some(format!("{many} processes are hidden")),
-        None => Some("other users' processes may be hidden".to_owned()),
+        Some(0) => String::new(),
+        Some(1) => "1 process is hidden (/proc is mounted with hidepid); ".to_owned(),
+        Some(many) => format!("{many} processes are hidden (/proc is mounted with hidepid); "),
+        None => "other users' processes may be hidden (/proc does not show process 1); ".to_owned(),
     };
-    let hides = hides.map(|hides| format!("; {hides} (/proc is mounted with hidepid)"));
+    let why = report.reason.unwrap_or_default();
     Report {
         state: State::Active,
         method: Method::Procfs,
-        reason: Some(reason + &hides.unwrap_or_default()),
+        reason: Some(format!("{hides}CPU time, memory and I/O only, from /proc: {why}")),
         ..report
     }
 }
@@ -141,7 +139,10 @@ mod tests {
         assert_eq!(report.reason.unwrap(), "CPU time, memory and I/O only, from /proc: CAP_BPF is missing");
         assert_eq!(report.remedy.as_deref(), Some("sudo setcap"));
         let reason = of_procfs(refused.clone(), Some(7)).reason.unwrap();
-        assert!(reason.ends_with("; 7 processes are hidden (/proc is mounted with hidepid)"), "{reason}");
+        assert!(
+            reason.starts_with("7 processes are hidden (/proc is mounted with hidepid); CPU time"),
+            "{reason}"
+        );
         assert!(of_procfs(refused, None).reason.unwrap().contains("may be hidden"));
     }
 }
