@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Sched;
 use super::interval::Interval;
+use super::programs::Sched;
 use crate::config::Roots;
 use crate::probes::budget::Budget;
 use crate::probes::cgroups::Hierarchy;
