@@ -62,7 +62,11 @@ impl FromProcfs {
             return Arc::clone(&newest.walk);
         }
         let total_cpu_percent = self.total_cpu_percent();
-        let walk = Arc::new(Walk { total_cpu_percent, ..self.walker.walk(names, true) });
+        let walk = self.walker.walk(names, true);
+        // Read a moment apart and in whole clock ticks, so the parts may come to a little more than the whole.
+        let parts = round(walk.present.iter().map(cpu).sum(), 3);
+        let total_cpu_percent = total_cpu_percent.map(|total| total.max(parts));
+        let walk = Arc::new(Walk { total_cpu_percent, ..walk });
         self.newest = Some(Newest { walk: Arc::clone(&walk), began, took: began.elapsed() });
         walk
     }

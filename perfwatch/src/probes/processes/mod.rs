@@ -19,6 +19,7 @@ pub use self::census::Census;
 use self::derive::Event;
 use self::from_procfs::{FromProcfs, Ranking};
 use self::names::Names;
+use self::walk::Walk;
 use super::Common;
 use super::sched::SharedSched;
 use super::sched::interval::Interval;
@@ -32,8 +33,36 @@ pub(super) struct Processes {
     names: Names,
     census: Arc<Census>,
     procfs: FromProcfs,
-    /// Whether the newest document is of `/proc`, and how many processes that hides.
-    from_procfs: Option<Option<usize>>,
+    /// What the newest document, if it is of `/proc`, lacks.
+    from_procfs: Option<Lacks>,
+}
+
+/// What a walk over `/proc` could not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lacks {
+    /// Processes that are not shown to us; `None` where nobody can tell how many.
+    hidden: Option<usize>,
+    cgroups: bool,
+}
+
+impl Lacks {
+    fn of(walk: &Walk) -> Self {
+        let cgroups = walk.present.iter().all(|present| present.details.cgroup.is_none());
+        Self { hidden: walk.hidden, cgroups }
+    }
+
+    fn told(self) -> String {
+        let mut told = match self.hidden {
+            Some(0) => String::new(),
+            Some(1) => "1 process is hidden (/proc is mounted with hidepid); ".to_owned(),
+            Some(many) => format!("{many} processes are hidden (/proc is mounted with hidepid); "),
+            None => "other users' processes may be hidden (/proc does not show process 1); ".to_owned(),
+        };
+        if self.cgroups {
+            told.push_str("no process tells its cgroup (/proc/[pid]/cgroup); ");
+        }
+        told
+    }
 }
 
 impl Processes {
@@ -63,7 +92,7 @@ impl Processes {
     fn of_procfs(&mut self, tick: &Tick) -> derive::Processes {
         let walk = self.procfs.walk(&mut self.names);
         self.census.walked(&tick.timestamp, &walk);
-        self.from_procfs = Some(walk.hidden);
+        self.from_procfs = Some(Lacks::of(&walk));
         let ranking = Ranking::of(&walk);
         let events = self.names.throttled(ranking.cgroups(), &tick.timestamp);
         ranking.document(&walk, events)
@@ -100,24 +129,18 @@ impl Source for Processes {
         let report = self.sched.report(Report::active(NAME, MetricType::Processes, Method::Ebpf));
         match self.from_procfs {
             None => report,
-            Some(hidden) => of_procfs(report, hidden),
+            Some(lacks) => of_procfs(report, lacks),
         }
     }
 }
 
 /// `report` says why the programs do not run, which is why `/proc` is read.
-fn of_procfs(report: Report, hidden: Option<usize>) -> Report {
-    let hides = match hidden {
-        Some(0) => String::new(),
-        Some(1) => "1 process is hidden (/proc is mounted with hidepid); ".to_owned(),
-        Some(many) => format!("{many} processes are hidden (/proc is mounted with hidepid); "),
-        None => "other users' processes may be hidden (/proc does not show process 1); ".to_owned(),
-    };
-    let why = report.reason.unwrap_or_default();
+fn of_procfs(report: Report, lacks: Lacks) -> Report {
+    let (lacks, why) = (lacks.told(), report.reason.unwrap_or_default());
     Report {
         state: State::Active,
         method: Method::Procfs,
-        reason: Some(format!("{hides}CPU time, memory and I/O only, from /proc: {why}")),
+        reason: Some(format!("{lacks}CPU time, memory and I/O only, from /proc: {why}")),
         ..report
     }
 }
@@ -134,15 +157,16 @@ mod tests {
             remedy: Some("sudo setcap".into()),
             ..Report::active(NAME, MetricType::Processes, Method::Ebpf)
         };
-        let report = of_procfs(refused.clone(), Some(0));
+        let report = of_procfs(refused.clone(), Lacks { hidden: Some(0), cgroups: false });
         assert_eq!((report.state, report.method), (State::Active, Method::Procfs));
         assert_eq!(report.reason.unwrap(), "CPU time, memory and I/O only, from /proc: CAP_BPF is missing");
         assert_eq!(report.remedy.as_deref(), Some("sudo setcap"));
-        let reason = of_procfs(refused.clone(), Some(7)).reason.unwrap();
+        let reason = of_procfs(refused.clone(), Lacks { hidden: Some(7), cgroups: false }).reason.unwrap();
         assert!(
             reason.starts_with("7 processes are hidden (/proc is mounted with hidepid); CPU time"),
             "{reason}"
         );
-        assert!(of_procfs(refused, None).reason.unwrap().contains("may be hidden"));
+        let reason = of_procfs(refused, Lacks { hidden: None, cgroups: true }).reason.unwrap();
+        assert!(reason.contains("may be hidden") && reason.contains("/proc/[pid]/cgroup"), "{reason}");
     }
 }

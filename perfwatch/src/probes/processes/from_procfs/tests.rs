@@ -120,6 +120,13 @@ fn all_cpu_time_is_that_of_the_machine() {
     machine.put("proc/stat", "cpu 100100 0 50 900 0 7 7 0 0 0\n");
     let second = walk(false);
     assert!(second.total_cpu_percent > Some(0.0) && second.elapsed.is_some());
+    machine.put("proc/stat", "cpu 100101 0 50 900 0 7 7 0 0 0\n");
+    machine.process(1, "init", 1_000_005, 1, "/");
+    let third = walk(false);
+    assert_eq!(
+        third.total_cpu_percent, third.present[0].used.cpu_percent,
+        "a part is never more than the whole"
+    );
     machine.put("proc/stat", "cpu 1 0 0 0 0 0 0 0 0 0\n");
     assert_eq!(walk(false).total_cpu_percent, None, "it began anew");
     assert_eq!(walk(true).elapsed, None);
