@@ -96,6 +96,16 @@ struct Known {
     seen: Instant,
 }
 
+/// What all processes of a walk are read with.
+struct Reading {
+    procfs: OwnedFd,
+    /// When the walk before began, and the time since boot by then, in clock ticks.
+    last: Option<(Instant, u64)>,
+    /// Whether storage traffic is wanted.
+    io: bool,
+    buffer: Buffer,
+}
+
 /// Why a process is not in a walk.
 enum Absent {
     Ended,
@@ -136,10 +146,10 @@ impl Walker {
         let Ok(directory) = std::fs::read_dir(&self.roots.procfs) else { return walk };
         let Ok(procfs) = File::open(&self.roots.procfs).map(OwnedFd::from) else { return walk };
         let pids = directory.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let mut buffer = [0; size_of::<Buffer>()];
+        let mut reading = Reading { procfs, last, io, buffer: [0; size_of::<Buffer>()] };
         let mut refused = 0;
         for pid in pids {
-            match self.one(&procfs, pid, before.remove(&pid), last, names, io, &mut buffer) {
+            match self.one(pid, before.remove(&pid), names, &mut reading) {
                 Ok(present) => walk.present.push(present),
                 Err(Absent::Refused) => refused += 1,
                 Err(Absent::Ended) => {}
@@ -152,13 +162,10 @@ impl Walker {
 
     fn one(
         &mut self,
-        procfs: &OwnedFd,
         pid: u32,
         before: Option<Known>,
-        last: Option<(Instant, u64)>,
         names: &mut Names,
-        io: bool,
-        buffer: &mut Buffer,
+        Reading { procfs, last, io, buffer }: &mut Reading,
     ) -> Result<Present, Absent> {
         let text = read(procfs, &format!("{pid}/stat"), buffer).map_err(|error| match error {
             Errno::ACCESS | Errno::PERM => Absent::Refused,
@@ -172,19 +179,19 @@ impl Walker {
             Some(known) => (known.uid, known.cgroup.clone(), known.io_refused, known.asked),
             None => {
                 // The directory belongs to the effective user, whatever else in it does not.
-                let owner = rustix::fs::statat(procfs, pid.to_string(), AtFlags::empty());
+                let owner = rustix::fs::statat(&*procfs, pid.to_string(), AtFlags::empty());
                 let uid = owner.map_err(|_| Absent::Ended)?.st_uid;
                 // A kernel without cgroups has no such file.
                 let cgroup = read(procfs, &format!("{pid}/cgroup"), buffer).ok();
                 (uid, cgroup.and_then(|text| names.path(text)), false, now)
             }
         };
-        let io = (io && !io_refused).then(|| read(procfs, &format!("{pid}/io"), buffer));
+        let io = (*io && !io_refused).then(|| read(procfs, &format!("{pid}/io"), buffer));
         let io_refused = io_refused || matches!(io, Some(Err(Errno::ACCESS | Errno::PERM)));
         let io = io.and_then(Result::ok).and_then(Io::parse);
         // One that was not there before began with nothing, when the walk before had ended.
         let born_since = before.is_none() && last.is_some_and(|(_, boot)| stat.started >= boot);
-        let earlier = match (&before, last) {
+        let earlier = match (&before, *last) {
             (Some(known), _) => Some((known.seen, known.cpu_ticks, known.io)),
             (None, Some((at, _))) if born_since => Some((at, 0, Some(Io { read_bytes: 0, write_bytes: 0 }))),
             _ => None,
