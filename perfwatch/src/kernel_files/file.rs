@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -77,11 +78,36 @@ impl KernelFile {
     }
 }
 
-/// A file of `/sys` that holds one value. Small, for a machine may have hundreds.
+/// A file of `/sys` that holds one value. Small, for a machine may have thousands.
 #[derive(Debug)]
 pub struct Attribute {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Kept>,
+}
+
+/// Descriptors that attributes keep open, all together: beyond it they are opened for each reading, so that a machine
+/// with thousands of interfaces leaves some for connections.
+const MAX_KEPT: usize = 1024;
+
+/// How many are kept open now.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// A descriptor that counts among those kept open.
+#[derive(Debug)]
+struct Kept(File);
+
+impl Kept {
+    /// `None` when there are enough.
+    fn new(file: File) -> Option<Self> {
+        let one_more = |kept| (kept < MAX_KEPT).then_some(kept + 1);
+        KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Self(file))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Longer than any number or keyword that `/sys` gives.
@@ -98,14 +124,14 @@ impl Attribute {
 
     /// The value now, in `value`; `None` where the kernel refuses it, as it does for a link that is down.
     pub fn read<'a>(&mut self, value: &'a mut Value) -> Option<&'a [u8]> {
-        let kept = self.file.as_ref().and_then(|file| file.read_at(value, 0).ok());
+        let kept = self.file.as_ref().and_then(|Kept(file)| file.read_at(value, 0).ok());
         let length = match kept {
             Some(length) => length,
             None => {
                 self.file = None;
                 let file = File::open(&self.path).ok()?;
                 let length = file.read_at(value, 0).ok()?;
-                self.file = Some(file);
+                self.file = Kept::new(file);
                 length
             }
         };
@@ -194,5 +220,22 @@ mod tests {
         let broken = File::open(folder.path()).unwrap();
         let mut file = KernelFile { path, file: Some(broken), buffer: Vec::new() };
         assert_eq!(file.read().unwrap(), b"1000\n");
+    }
+
+    #[test]
+    fn thousands_of_attributes_keep_a_bounded_number_of_descriptors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("speed");
+        std::fs::write(&path, "1000\n").unwrap();
+        let mut attributes: Vec<Attribute> =
+            (0..2 * MAX_KEPT).map(|_| Attribute::new(path.clone())).collect();
+        for speed in ["1000", "2500"] {
+            std::fs::write(&path, speed).unwrap();
+            let read = attributes.iter_mut().filter_map(Attribute::read_signed);
+            assert_eq!(read.filter(|read| read.to_string() == speed).count(), 2 * MAX_KEPT);
+            assert!(KEPT.load(Ordering::Relaxed) <= MAX_KEPT);
+        }
+        let kept = attributes.iter().filter(|attribute| attribute.file.is_some()).count();
+        assert!(kept <= MAX_KEPT && kept > 0, "{kept}");
     }
 }

@@ -3,7 +3,7 @@
 //! Chips that sit in CPUs come first; where there are none, the thermal zones of CPUs; where there are none either, what
 //! another chip labels as the CPU. Each sensor keeps its place for as long as the program runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -82,18 +82,28 @@ impl Thermometers {
     }
 
     /// Sensors that were known keep their places, new ones come behind them.
-    fn take_over(&mut self, found: Vec<Found>) {
-        let identities: BTreeSet<&Path> = found.iter().map(|sensor| sensor.identity.as_path()).collect();
+    fn take_over(&mut self, mut found: Vec<Found>) {
+        let mut seen: HashMap<PathBuf, usize> = HashMap::new();
+        for sensor in &mut found {
+            let times = seen.entry(sensor.identity.clone()).or_default();
+            if *times > 0 {
+                sensor.identity.push(times.to_string()); // zones of one device and one type
+            }
+            *times += 1;
+        }
+        let mut inputs: HashMap<&Path, &Path> =
+            found.iter().map(|sensor| (sensor.identity.as_path(), sensor.input.as_path())).collect();
         for sensor in &mut self.sensors {
-            if !identities.contains(sensor.identity.as_path()) {
-                sensor.input = None;
+            match inputs.remove(sensor.identity.as_path()) {
+                None => sensor.input = None,
+                Some(input) if sensor.input.as_ref().is_some_and(|known| known.path() == input) => {}
+                Some(input) => sensor.input = Some(Attribute::new(input.to_owned())),
             }
         }
-        for Found { identity, input } in found {
-            match self.sensors.iter_mut().find(|sensor| sensor.identity == identity) {
-                Some(sensor) if sensor.input.as_ref().is_some_and(|known| known.path() == input) => {}
-                Some(sensor) => sensor.input = Some(Attribute::new(input)),
-                None => self.sensors.push(Sensor { identity, input: Some(Attribute::new(input)) }),
+        for sensor in &found {
+            if let Some(input) = inputs.remove(sensor.identity.as_path()) {
+                let input = Some(Attribute::new(input.to_owned()));
+                self.sensors.push(Sensor { identity: sensor.identity.clone(), input });
             }
         }
     }
@@ -193,4 +203,65 @@ fn is_cpu_zone(kind: &str) -> bool {
 
 fn is_chip_zone(kind: &str) -> bool {
     CHIP_ZONES.iter().any(|zone| kind.starts_with(zone)) && !is_of_another(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// A chip of one device, as the kernel numbers it now.
+    fn chip(root: &Path, number: u32, package: u32, millidegrees: &str) {
+        let folder = format!("class/hwmon/hwmon{number}");
+        put(root, &format!("{folder}/name"), "coretemp\n");
+        put(root, &format!("{folder}/temp1_input"), millidegrees);
+        let device = root.join(format!("devices/platform/coretemp.{package}"));
+        fs::create_dir_all(&device).unwrap();
+        let _ = fs::remove_file(root.join(&folder).join("device"));
+        std::os::unix::fs::symlink(device, root.join(&folder).join("device")).unwrap();
+    }
+
+    #[test]
+    fn sensors_keep_their_places_when_drivers_are_loaded_again() {
+        let root = tempfile::tempdir().unwrap();
+        let mut thermometers = Thermometers::new(&Roots { sysfs: root.path().into(), ..Roots::default() });
+        chip(root.path(), 2, 0, "40000\n");
+        chip(root.path(), 3, 1, "50000\n");
+        let start = Instant::now();
+        assert_eq!(thermometers.read(start), Some(vec![Some(40.0), Some(50.0)]));
+        // The other way round, and with a third.
+        chip(root.path(), 3, 0, "41000\n");
+        chip(root.path(), 2, 1, "51000\n");
+        chip(root.path(), 1, 2, "60000\n");
+        assert_eq!(thermometers.read(start + RESCAN), Some(vec![Some(41.0), Some(51.0), Some(60.0)]));
+        fs::remove_dir_all(root.path().join("class/hwmon/hwmon3")).unwrap();
+        assert_eq!(thermometers.read(start + 2 * RESCAN), Some(vec![None, Some(51.0), Some(60.0)]));
+    }
+
+    #[test]
+    fn zones_of_one_type_are_told_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let mut thermometers = Thermometers::new(&Roots { sysfs: root.path().into(), ..Roots::default() });
+        let device = root.path().join("devices/tsens");
+        fs::create_dir_all(&device).unwrap();
+        for (number, millidegrees) in [(0, "30000"), (1, "35000")] {
+            let folder = format!("class/thermal/thermal_zone{number}");
+            put(root.path(), &format!("{folder}/type"), "cpu-thermal\n");
+            put(root.path(), &format!("{folder}/temp"), millidegrees);
+            std::os::unix::fs::symlink(&device, root.path().join(&folder).join("device")).unwrap();
+        }
+        assert_eq!(thermometers.read(Instant::now()), Some(vec![Some(30.0), Some(35.0)]));
+    }
+
+    #[test]
+    fn a_machine_without_sensors_has_none() {
+        let root = tempfile::tempdir().unwrap();
+        let mut thermometers = Thermometers::new(&Roots { sysfs: root.path().into(), ..Roots::default() });
+        assert_eq!(thermometers.read(Instant::now()), None);
+    }
 }

@@ -63,10 +63,11 @@ fn kind(net: &Path, name: &str) -> Kind {
         return Kind::Loopback;
     }
     let folder = net.join(name);
-    if is_stacked(&folder) {
+    let has_hardware = folder.join("device").exists();
+    if is_stacked(&folder, has_hardware) {
         return Kind::Stacked;
     }
-    if folder.join("device").exists() {
+    if has_hardware {
         return if is_another_view(&folder) { Kind::Stacked } else { Kind::Hardware };
     }
     // An end of a veth pair is all that a container has of the outside; the other end is inside for its host. They
@@ -102,7 +103,7 @@ const STACKED_TYPES: [&str; 20] = [
 /// monitors, which see what others receive.
 const STACKED_HARDWARE: [&str; 7] = ["768", "769", "776", "778", "779", "823", "803"];
 
-fn is_stacked(folder: &Path) -> bool {
+fn is_stacked(folder: &Path, has_hardware: bool) -> bool {
     let has = |file: &str| folder.join(file).exists();
     if has("bridge") || has("brif") || has("bonding") || has("tun_flags") {
         return true;
@@ -116,23 +117,26 @@ fn is_stacked(folder: &Path) -> bool {
     if keyword(folder, "type").is_some_and(|number| STACKED_HARDWARE.contains(&number.as_str())) {
         return true;
     }
-    // Whatever has another interface below it has a link to that.
-    fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|entry| entry.file_name().as_encoded_bytes().starts_with(b"lower_"))
+    // Whatever has another interface below it has a link to that. A paravirtual one (netvsc, failover) has a virtual
+    // function below it whose traffic it counts, too: there the function is left out.
+    !has_hardware
+        && fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|entry| entry.file_name().as_encoded_bytes().starts_with(b"lower_"))
 }
 
 /// Whether what stands behind it is counted by another interface although hardware has a part in it: the port of a
-/// virtual function in its switch, and a guest's end in its host.
+/// virtual function in its switch, a function that serves a paravirtual interface, and a guest's end in its host.
 fn is_another_view(folder: &Path) -> bool {
     let of_function = keyword(folder, "phys_port_name").is_some_and(|port| {
         // pf0vf3, c1pf0sf2
         port.split_once("pf").is_some_and(|(_, rest)| rest.contains("vf") || rest.contains("sf"))
     });
     let subsystem = fs::canonicalize(folder.join("device/subsystem")).unwrap_or_default();
-    of_function || subsystem.ends_with("xen-backend")
+    let serves_hardware = folder.join("master/device").exists();
+    of_function || serves_hardware || subsystem.ends_with("xen-backend")
 }
 
 /// Names that their makers always give, with a number, an address or the like behind.

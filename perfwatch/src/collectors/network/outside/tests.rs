@@ -65,6 +65,19 @@ fn hardware_counts_and_what_stands_on_it_does_not() {
 }
 
 #[test]
+fn a_virtual_function_below_a_paravirtual_interface_is_part_of_it() {
+    let machine = Machine::new(&[
+        "eth0/device/vendor",
+        "eth0/lower_enP1/mtu",
+        "enP1/device/vendor",
+        "enP1/master/device/vendor",
+        "eth1/device/vendor",
+        "eth1/master/bonding/mode",
+    ]);
+    assert_eq!(machine.counted(&["lo", "eth0", "enP1", "eth1"]), ["eth0", "eth1"]);
+}
+
+#[test]
 fn where_sysfs_tells_of_no_hardware_what_is_not_stacked_counts() {
     let machine =
         Machine::new(&["eth0/operstate", "br0/bridge/bridge_id", "br0/brif/eth0/state", "x7/lower_eth0/mtu"]);
