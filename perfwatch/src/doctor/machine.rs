@@ -30,7 +30,7 @@ pub(super) fn findings(roots: &Roots) -> Vec<Finding> {
 }
 
 fn text(path: impl AsRef<Path>) -> Option<String> {
-    Some(read_to_string(path).ok()?.trim().to_owned())
+    Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).trim().to_owned())
 }
 
 fn kernel() -> Finding {

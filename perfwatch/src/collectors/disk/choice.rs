@@ -7,7 +7,7 @@ use super::mountinfo::Mount;
 use super::space::Place;
 
 /// File systems without data of their own: the kernel's views of itself, what lives in memory, and layers over others.
-const NO_DATA: [&str; 46] = [
+const NO_DATA: [&str; 48] = [
     "aufs",
     "autofs",
     "bdev",
@@ -16,6 +16,7 @@ const NO_DATA: [&str; 46] = [
     "bpf",
     "cgroup",
     "cgroup2",
+    "cgroupfs",
     "configfs",
     "cpuset",
     "debugfs",
@@ -32,6 +33,7 @@ const NO_DATA: [&str; 46] = [
     "mqueue",
     "nfsd",
     "nsfs",
+    "ocfs2_dlmfs",
     "none",
     "openpromfs",
     "overlay",
@@ -81,7 +83,7 @@ const NETWORK: [&str; 14] = [
     "glusterfs",
     "virtiofs",
     "gpfs",
-    "ocfs2_dlmfs",
+    "orangefs",
 ];
 
 /// A mount to show, and how to ask for its space.
