@@ -73,7 +73,7 @@ struct Parameters {
 
 /// The live stream, over WebSocket
 #[utoipa::path(get, path = "/api/ws/metrics", tag = "stream", security(()), params(Parameters), responses(
-    (status = 101, description = "Then a message per tick: {\"type\":\"metrics\",\"timestamp\",\"data\":{type: document}}"),
+    (status = 101, description = "Then a message per tick: {\"type\":\"metrics\",\"timestamp\",\"interval_ms\",\"data\":{type: document}}"),
     (status = 422, description = "A parameter is unreadable", body = ValidationBody),
     (status = 426, description = "Not a WebSocket handshake", body = ErrorBody),
     Guarded,
