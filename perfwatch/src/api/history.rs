@@ -7,7 +7,6 @@ mod export;
 mod pieces;
 mod processes;
 
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -21,11 +20,11 @@ use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader, metric_type, metric_types};
-use crate::snapshot::rfc3339;
 use crate::history::questions::points::Points;
 use crate::history::questions::{HistoryQuery, Interval, Stats};
 use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::rfc3339;
 
 const DEFAULT_LIMIT: usize = 1000;
 const MAX_LIMIT: usize = 10_000;

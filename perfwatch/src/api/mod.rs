@@ -36,11 +36,11 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::auth::Auth;
 use crate::config::Roots;
+use crate::history::{History, writer};
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
 use crate::snapshot::source::{Board, Report, Settings};
-use crate::history::{History, writer};
 use crate::store::Store;
 use crate::stream::{Hub, Subscription};
 

@@ -234,9 +234,7 @@ impl Bucket {
                     match (&mut *cell, value) {
                         (Cell::Number(stat), Value::Float(n)) => stat.merge(&Stat::one(*n)),
                         (Cell::Number(stat), Value::Unsigned(n)) => stat.merge(&Stat::one(*n as f64)),
-                        (Cell::Present, Value::Present)
-                        | (Cell::Null, Value::Null)
-                        | (_, Value::Absent) => {}
+                        (Cell::Present, Value::Present) | (Cell::Null, Value::Null) | (_, Value::Absent) => {}
                         (cell, value) => cell.merge(&Cell::of(value, column.kind)),
                     }
                 }

@@ -63,7 +63,8 @@ struct State {
 
 /// Start and end of the slot that a time falls in, for snapshots that are so far apart.
 fn slot_of(at: i64, interval: i64) -> (i64, i64) {
-    let enough = SLOTS.into_iter().map(|seconds| seconds * 1_000_000).find(|width| *width >= READINGS * interval);
+    let enough =
+        SLOTS.into_iter().map(|seconds| seconds * 1_000_000).find(|width| *width >= READINGS * interval);
     let width = enough.unwrap_or(3_600_000_000);
     let start = floor(at, width);
     (start, start + width)
@@ -248,7 +249,14 @@ pub fn pack(blocks: &[Block]) -> Vec<Chunk> {
     let chunk = |block: &Block| {
         let (first, last) = (block.times().first()?, block.times().last()?);
         let data = Bytes::from(block.encode());
-        Some(Chunk { metric_type: block.metric_type(), tier: 0, start: *first, first: *first, end: last + 1, data })
+        Some(Chunk {
+            metric_type: block.metric_type(),
+            tier: 0,
+            start: *first,
+            first: *first,
+            end: last + 1,
+            data,
+        })
     };
     blocks.iter().filter_map(chunk).collect()
 }

@@ -137,7 +137,8 @@ impl Pieces {
     fn unpack(&mut self, chunk: &Chunk, segment: Segment) {
         let Segment { tier, from, to } = segment;
         let unpacked = if tier == Tier::Raw {
-            Block::decode(&chunk.data, &self.selection).map(|block| self.ready.extend(within(&block, from, to)))
+            Block::decode(&chunk.data, &self.selection)
+                .map(|block| self.ready.extend(within(&block, from, to)))
         } else {
             decode_buckets(&chunk.data, &self.selection).map(|buckets| {
                 let first = floor(from, tier.width());

@@ -5,8 +5,8 @@
 //! was computed, unless something arrived meanwhile. Buckets are put in place of older ones, never added to them, so
 //! doing it twice changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bucket::Bucket;
 use super::chunk::{Block, decode_buckets, encode_buckets};
@@ -183,7 +183,8 @@ pub async fn roll(history: &History, now: i64) -> Result<usize> {
     let mut done = 0;
     let stale = |tier: Tier, tiers: &Tiers| -> Vec<Stale> {
         let over = |stale: &&Stale| {
-            stale.tier == tier.seconds() && stale.start.saturating_add(tier.width()).saturating_add(GRACE) <= now
+            stale.tier == tier.seconds()
+                && stale.start.saturating_add(tier.width()).saturating_add(GRACE) <= now
         };
         tiers.stale.iter().filter(over).copied().collect()
     };
@@ -252,7 +253,11 @@ fn summed(metric_type: MetricType, parts: &Buckets, tier: Tier) -> Buckets {
 }
 
 /// Stores readings of any time, as an import has them.
-pub async fn store_readings(history: &History, readings: &[Reading], settings: Vec<(String, String)>) -> Result<()> {
+pub async fn store_readings(
+    history: &History,
+    readings: &[Reading],
+    settings: Vec<(String, String)>,
+) -> Result<()> {
     let mut blocks: Vec<Block> = Vec::new();
     for reading in readings {
         let at = micros(reading.at);

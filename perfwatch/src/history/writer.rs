@@ -253,7 +253,8 @@ impl Task {
             {
                 break;
             }
-            let documents_at = self.documents_at.filter(|_| self.attempt.is_none() && self.retry_at.is_none());
+            let documents_at =
+                self.documents_at.filter(|_| self.attempt.is_none() && self.retry_at.is_none());
             let wake = [closing, self.retry_at, documents_at].into_iter().flatten().min();
             tokio::select! {
                 outcome = attempted(&mut self.attempt) => self.attempt_ended(outcome),
@@ -362,10 +363,17 @@ impl Task {
             match oldest {
                 Ok(Some(replayed)) => {
                     if replayed.damaged > 0 {
-                        tracing::error!(bytes = replayed.damaged, "the end of a slot in the log on disk is damaged");
+                        tracing::error!(
+                            bytes = replayed.damaged,
+                            "the end of a slot in the log on disk is damaged"
+                        );
                     }
                     self.attempted = Source::Disk;
-                    self.attempt = Some(Box::pin(limited(store(self.history.clone(), replayed.sealed, self.wants_documents))));
+                    self.attempt = Some(Box::pin(limited(store(
+                        self.history.clone(),
+                        replayed.sealed,
+                        self.wants_documents,
+                    ))));
                 }
                 Ok(None) => {
                     self.leftovers = 0;

@@ -99,7 +99,13 @@ mod tests {
     use crate::snapshot::source::Method;
 
     fn round(patience: Duration) -> Round {
-        Round { at: OffsetDateTime::UNIX_EPOCH, on_grid: true, interval: Duration::from_secs(1), patience, answers: vec![None, None] }
+        Round {
+            at: OffsetDateTime::UNIX_EPOCH,
+            on_grid: true,
+            interval: Duration::from_secs(1),
+            patience,
+            answers: vec![None, None],
+        }
     }
 
     fn answer() -> (Reading, Report) {

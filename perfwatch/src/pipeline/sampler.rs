@@ -153,7 +153,8 @@ impl Shared {
         while let Some((at, on_grid, settings)) = self.next_tick() {
             let patience = settings.interval.mul_f64(0.8).min(LONGEST_DEADLINE);
             let answers = self.slots.iter().map(|_| None).collect();
-            let round = self.rounds.begin(Round { at, on_grid, interval: settings.interval, patience, answers });
+            let round =
+                self.rounds.begin(Round { at, on_grid, interval: settings.interval, patience, answers });
             let tick = Tick::new(at, settings.interval);
             if !self.sample(round, &tick, &settings.sources) {
                 return;

@@ -20,7 +20,10 @@ pub(super) struct Rows {
 }
 
 /// Flattens a document's body, which must be a struct or a map.
-pub(super) fn flatten(layout: &'static Layout, body: &impl Serialize) -> Result<Vec<Rows>, serde_json::Error> {
+pub(super) fn flatten(
+    layout: &'static Layout,
+    body: &impl Serialize,
+) -> Result<Vec<Rows>, serde_json::Error> {
     let mut tables: Vec<Rows> = layout.tables.iter().map(|_| Rows::default()).collect();
     add_row(layout, &mut tables, 0, Box::default());
     body.serialize(Place { layout, tables: &mut tables, node: &layout.root, table: 0, row: 0 })?;
@@ -49,7 +52,9 @@ impl<'a> Place<'a> {
     fn put(self, value: Value) {
         let column = match self.node {
             Node::Leaf { column } => *column,
-            Node::Object { gate: Some(gate), .. } | Node::Fixed { gate, .. } | Node::Table { gate, .. } => *gate,
+            Node::Object { gate: Some(gate), .. } | Node::Fixed { gate, .. } | Node::Table { gate, .. } => {
+                *gate
+            }
             Node::Label { index } => {
                 self.tables[self.table].keys[self.row][*index] = match value {
                     Value::Unsigned(n) => Label::Number(n),
@@ -256,7 +261,8 @@ impl<'a> Compound<'a> {
     fn finish(self) -> Result<()> {
         match self {
             Self::Histogram { place, unit, numbers, .. } => {
-                let unit = Unit::parse(&unit).ok_or_else(|| ser::Error::custom("a histogram without a unit"))?;
+                let unit =
+                    Unit::parse(&unit).ok_or_else(|| ser::Error::custom("a histogram without a unit"))?;
                 let pairs = numbers.buckets.chunks_exact(2);
                 let counts = pairs.map(|pair| (u16::try_from(pair[0]).unwrap_or(u16::MAX), pair[1]));
                 let histogram = Histogram::from_counts(unit, counts, numbers.sum, numbers.max);

@@ -53,9 +53,9 @@ impl Selection {
             // A name with labels begins as the path of the outermost table does.
             let outermost = outermost(layout, table);
             let named = table != 0
-                && fields.iter().any(|field| {
-                    field.strip_prefix(outermost).is_some_and(|rest| rest.starts_with('.'))
-                });
+                && fields
+                    .iter()
+                    .any(|field| field.strip_prefix(outermost).is_some_and(|rest| rest.starts_with('.')));
             if named { Chosen::ByName } else { Chosen::No }
         };
         let columns = layout.tables.iter().enumerate().map(|(table, of)| {

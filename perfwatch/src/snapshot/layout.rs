@@ -61,14 +61,29 @@ pub struct Derived {
 /// A part of a document.
 #[derive(Debug)]
 pub enum Node {
-    Leaf { column: usize },
+    Leaf {
+        column: usize,
+    },
     /// A member that is the label of this number.
-    Label { index: usize },
+    Label {
+        index: usize,
+    },
     /// The document itself and each thing of a list are always there and have no gate.
-    Object { gate: Option<usize>, members: Vec<(&'static str, Self)> },
+    Object {
+        gate: Option<usize>,
+        members: Vec<(&'static str, Self)>,
+    },
     /// A list of so many values, each of its own meaning.
-    Fixed { gate: usize, items: Vec<Self> },
-    Table { gate: usize, table: usize, form: Form, row: Box<Self> },
+    Fixed {
+        gate: usize,
+        items: Vec<Self>,
+    },
+    Table {
+        gate: usize,
+        table: usize,
+        form: Form,
+        row: Box<Self>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +150,12 @@ impl Layout {
         for table in &mut tables {
             table.find_derived();
             // Members that nobody described are kept as text.
-            table.columns.push(ColumnLayout { name: EXTRA.into(), kind: Kind::Text, field: None, derived: None });
+            table.columns.push(ColumnLayout {
+                name: EXTRA.into(),
+                kind: Kind::Text,
+                field: None,
+                derived: None,
+            });
         }
         let everything = Selection::all(&tables);
         Self { root, tables, places, everything }
@@ -294,7 +314,12 @@ impl Builder<'_> {
     }
 
     fn leaf(&mut self, within: &str) -> Node {
-        self.column(ColumnLayout { name: within.to_owned(), kind: self.field.kind, field: Some(self.field), derived: None })
+        self.column(ColumnLayout {
+            name: within.to_owned(),
+            kind: self.field.kind,
+            field: Some(self.field),
+            derived: None,
+        })
     }
 
     fn column(&mut self, column: ColumnLayout) -> Node {
@@ -305,7 +330,12 @@ impl Builder<'_> {
 
     fn gate(&mut self, within: &str) -> usize {
         let columns = &mut self.tables[self.table].columns;
-        columns.push(ColumnLayout { name: format!("{within}?"), kind: Kind::Gate, field: None, derived: None });
+        columns.push(ColumnLayout {
+            name: format!("{within}?"),
+            kind: Kind::Gate,
+            field: None,
+            derived: None,
+        });
         columns.len() - 1
     }
 }

@@ -13,10 +13,10 @@ use crate::api::AppState;
 use crate::api::error::{ErrorBody, Guarded, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
-use crate::snapshot::rfc3339;
 use crate::history::questions::changes::rank::Summary;
 use crate::history::questions::changes::{Changed, changes};
 use crate::history::questions::compare::Range;
+use crate::snapshot::rfc3339;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 1000;

@@ -14,8 +14,8 @@ use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader, metric_type};
-use crate::snapshot::rfc3339;
 use crate::history::questions::compare::{self, Range, Side};
+use crate::snapshot::rfc3339;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(compare_ranges))
@@ -103,7 +103,8 @@ async fn compare_ranges(
     let metric_type = metric_type(name.unwrap_or_default())?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let interval = interval(sent.interval.as_deref(), current.start, current.end)?;
-    let compared = compare::compare(&state.history, metric_type, (current, comparison), interval, limit).await?;
+    let compared =
+        compare::compare(&state.history, metric_type, (current, comparison), interval, limit).await?;
     Ok(Json(Comparison {
         metric_type: metric_type.as_str(),
         period,

@@ -15,8 +15,8 @@ use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::Parameters;
-use crate::snapshot::MetricType;
 use crate::history::questions::export::{Export, Format};
+use crate::snapshot::MetricType;
 use time::OffsetDateTime;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {

@@ -1,6 +1,5 @@
 //! `/api/history/processes`: what one process used.
 
-
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -14,8 +13,8 @@ use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
-use crate::snapshot::rfc3339;
 use crate::history::questions::process::{ProcessHistory, ProcessPoint, ProcessQuery, Use, Whose};
+use crate::snapshot::rfc3339;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(processes))

@@ -2,8 +2,8 @@
 
 use super::exposition::{Exposition, Kind, Label};
 use crate::api::{AppState, VERSION};
-use crate::snapshot::source::{Report, State};
 use crate::history::writer;
+use crate::snapshot::source::{Report, State};
 
 pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     let mut add =

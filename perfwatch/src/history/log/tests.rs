@@ -57,7 +57,8 @@ fn what_cannot_be_read_at_all_is_set_aside_and_holds_nothing_up() {
     log.end_slot();
     assert_eq!(log.oldest().unwrap().unwrap().sealed.snapshots, 1);
     let aside = std::fs::read_dir(dir.path()).unwrap().flatten();
-    let aside: Vec<_> = aside.map(|entry| entry.path()).filter(|path| path.extension().unwrap() == DAMAGED).collect();
+    let aside: Vec<_> =
+        aside.map(|entry| entry.path()).filter(|path| path.extension().unwrap() == DAMAGED).collect();
     assert_eq!(aside.len(), 2);
 }
 

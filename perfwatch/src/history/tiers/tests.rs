@@ -57,7 +57,11 @@ async fn every_tier_has_the_sums_of_the_readings() {
             assert_eq!(roll(&history, after(3 * DAY)).await.unwrap(), 0);
         }
         for (interval, width) in [("1m", 60), ("5m", 300), ("1h", 3600), ("6h", 21_600), ("1d", DAY)] {
-            assert_eq!(sums(&history, interval, 2 * DAY).await, expected(seconds(), width), "{interval} {rolled}");
+            assert_eq!(
+                sums(&history, interval, 2 * DAY).await,
+                expected(seconds(), width),
+                "{interval} {rolled}"
+            );
         }
     }
 }
@@ -125,7 +129,8 @@ async fn lists_that_change_their_length_lose_nothing() {
         ..HistoryQuery::new(MetricType::Cpu, START, START + Duration::minutes(1))
     };
     let mut points = Points::open(&history, query).await.unwrap();
-    let point: serde_json::Value = serde_json::from_slice(&points.next().await.unwrap().unwrap().json).unwrap();
+    let point: serde_json::Value =
+        serde_json::from_slice(&points.next().await.unwrap().unwrap().json).unwrap();
     assert_eq!(point["max"]["per_core"], json!([90, 90, 90, 10]));
     assert_eq!(point["min"]["per_core"], json!([10, 10, 10, 10]));
     let average = point["data"]["per_core"][0].as_f64().unwrap();
@@ -153,7 +158,8 @@ async fn things_of_a_list_are_averaged_by_their_names() {
         ..HistoryQuery::new(MetricType::Network, START, START + Duration::minutes(1))
     };
     let mut points = Points::open(&history, query).await.unwrap();
-    let point: serde_json::Value = serde_json::from_slice(&points.next().await.unwrap().unwrap().json).unwrap();
+    let point: serde_json::Value =
+        serde_json::from_slice(&points.next().await.unwrap().unwrap().json).unwrap();
     assert_eq!(point["data"]["interfaces"][0]["name"], "eth0");
     assert_eq!(point["data"]["interfaces"][0]["bytes_recv_per_sec"], 7.5e6);
     assert_eq!(point["data"]["interfaces"][1]["bytes_recv_per_sec"], 4);
