@@ -64,6 +64,9 @@ struct MetricsParameters {
     /// `min`, `max` and `count` beside the averages, in any combination
     #[param(required = false, value_type = String, pattern = "^(min|max|count)(,(min|max|count))*$", example = "min,max,count")]
     stats: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -114,6 +117,7 @@ async fn metrics(
     Parameters(sent): Parameters<MetricsParameters>,
 ) -> Result<Response> {
     let query = query(&sent)?;
+    let history = state.history_of(sent.host.as_deref()).await?;
     let head = format!(
         r#"{{"metric_type":"{}","start_time":"{}","end_time":"{}","interval":"{}","data_points":["#,
         query.metric_type.as_str(),
@@ -121,7 +125,7 @@ async fn metrics(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let points = Points::open(&state.history, query).await?;
+    let points = Points::open(&history, query).await?;
     streamed(Answer::new(head, points), "application/json").await
 }
 

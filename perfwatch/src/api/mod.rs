@@ -138,6 +138,23 @@ impl AppState {
         (messages, subscription)
     }
 
+    /// The history of a machine by its id or name; this machine's where none is named.
+    async fn history_of(&self, host: Option<&str>) -> error::Result<History> {
+        let Some(wanted) = host.filter(|host| *host != self.history.host()) else {
+            return Ok(self.history.clone());
+        };
+        let hosts = self.history.chunks().hosts().await?;
+        let called = |(id, name): &&(String, String)| id == wanted || name == wanted;
+        let mut found = hosts.iter().filter(called);
+        match (found.next(), found.next()) {
+            (Some((id, _)), None) => Ok(self.history.of_host(id)),
+            (Some(_), Some(_)) => {
+                Err(error::Error::BadRequest("Several machines have this name: use the id of one".into()))
+            }
+            (None, _) => Err(error::Error::BadRequest("There is no history of this host".into())),
+        }
+    }
+
     /// One change of the stored configuration at a time: each reads what it writes back.
     async fn changing(&self) -> MutexGuard<'_, ()> {
         self.0.changing.lock().await

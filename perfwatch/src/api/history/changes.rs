@@ -46,6 +46,9 @@ struct ChangesParameters {
     /// Changes at most
     #[param(required = false, value_type = usize, minimum = 1, maximum = 1000, default = 50)]
     limit: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -120,11 +123,12 @@ async fn what_changed(
         end_time_2: sent.end_time_2,
         limit: None,
         interval: None,
+        host: None,
     };
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
-    let (interval, found) = changes(&state.history, (current, comparison), limit).await?;
+    let (interval, found) = changes(&state.history_of(sent.host.as_deref()).await?, (current, comparison), limit).await?;
     Ok(Json(Changes {
         period,
         compare_to,

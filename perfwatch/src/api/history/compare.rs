@@ -47,6 +47,9 @@ pub(super) struct CompareParameters {
     /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
     #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", default = "auto")]
     pub(super) interval: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    pub(super) host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -42,6 +42,9 @@ struct ProcessParameters {
     /// Points at most
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
     limit: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -123,6 +126,7 @@ async fn processes(
     State(state): State<AppState>,
     Parameters(sent): Parameters<ProcessParameters>,
 ) -> Result<Response> {
+    let history = state.history_of(sent.host.as_deref()).await?;
     let query = query(sent)?;
     let text = |value: serde_json::Value| value.to_string();
     let head = format!(
@@ -133,7 +137,7 @@ async fn processes(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let history = ProcessHistory::open(&state.history, query).await?;
+    let history = ProcessHistory::open(&history, query).await?;
     streamed(Answer::new(head, history), "application/json").await
 }
 
