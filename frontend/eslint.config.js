@@ -1,11 +1,13 @@
+import { fileURLToPath } from 'node:url';
 import prettier from 'eslint-config-prettier';
+import { createNodeResolver, importX } from 'eslint-plugin-import-x';
 import vue from 'eslint-plugin-vue';
 import globals from 'globals';
 import ts from 'typescript-eslint';
 
 /**
  * Layers of the page: views → components → charts/composables; components → stores → api.
- * `format`, `series` and `api/types` are leaves that everyone may read. Each layer lists what it must not import.
+ * `format`, `series` and `api/types` are leaves that every layer may import. Each layer lists what it must not import.
  */
 const layers = {
   format: ['api', 'series', 'charts', 'stores', 'composables', 'components', 'views', 'router'],
@@ -18,14 +20,14 @@ const layers = {
   views: ['router'],
 };
 
-/** Only stores (and the root) talk to the server; the others see the types of its answers. */
+/** Only stores (and the root) call the server; these layers may only import the types of its responses. */
 const serverCalls = ['format', 'series', 'charts', 'composables', 'components', 'views'];
 
 function boundary([layer, forbidden]) {
   const patterns = [
     {
       group: ['../*'],
-      message: 'Cross a folder with @/…, so that the layering can be checked.',
+      message: 'Import from other folders with @/…, so that the layering can be checked.',
     },
     {
       group: forbidden.filter((name) => name !== 'api').map((name) => `@/${name}/**`),
@@ -35,7 +37,7 @@ function boundary([layer, forbidden]) {
   if (serverCalls.includes(layer)) {
     patterns.push({
       group: ['@/api/**', '!@/api/types'],
-      message: 'Only stores talk to the server; import types from @/api/types.',
+      message: 'Only stores call the server; import types from @/api/types.',
     });
   }
   return {
@@ -79,5 +81,22 @@ export default ts.config(
     rules: { '@typescript-eslint/no-non-null-assertion': 'off' },
   },
   ...Object.entries(layers).map(boundary),
+  {
+    // No import cycles. Imports of types alone do not count: they are erased.
+    files: ['src/**/*.{ts,vue}', 'tests/**/*.ts'],
+    plugins: { 'import-x': importX },
+    languageOptions: { parserOptions: { parser: ts.parser } },
+    settings: {
+      'import-x/extensions': ['.ts', '.vue'],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'], 'vue-eslint-parser': ['.vue'] },
+      'import-x/resolver-next': [
+        createNodeResolver({
+          alias: { '@': [fileURLToPath(new URL('./src', import.meta.url))] },
+          extensions: ['.ts', '.vue', '.js'],
+        }),
+      ],
+    },
+    rules: { 'import-x/no-cycle': 'error' },
+  },
   prettier,
 );

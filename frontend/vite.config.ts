@@ -9,7 +9,7 @@ export default defineConfig({
   plugins: [vue(), tailwindcss()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   server: {
-    // `changeOrigin` keeps the server's Host and Origin checks content behind this proxy.
+    // `changeOrigin` satisfies the server's Host and Origin checks behind this proxy.
     proxy: {
       '/api': {
         target: server,
@@ -25,7 +25,7 @@ export default defineConfig({
     target: 'es2022',
     // The content security policy allows no inline resources.
     assetsInlineLimit: 0,
-    // ECharts is one chunk of its own, fetched after the first paint.
+    // ECharts is a separate chunk, loaded after the first paint.
     chunkSizeWarningLimit: 700,
   },
   test: {

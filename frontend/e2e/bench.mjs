@@ -1,10 +1,10 @@
 /**
- * What an open dashboard costs the reader's machine: `npm run bench -- [--minutes N] [--json FILE]`.
+ * What an open dashboard costs the browser's machine: `npm run bench -- [--minutes N] [--json FILE]`.
  *
- * The real server ticks once a second, every card is open on a full window of 15 minutes, and Chromium itself tells
- * how much CPU time its main thread took. The floor, measured in the same run, is a page that only parses each message.
- * Whether memory stays flat is told by the heap after collections: while an hour of ticks is played back in a minute or
- * two, or with `--minutes` of ten and more, while it is watched.
+ * The real server ticks once a second, every card is open on a full window of 15 minutes, and Chromium reports
+ * the CPU time of its main thread. The floor, measured in the same run, is a page that only parses each message.
+ * Whether memory stays flat is measured as heap size after garbage collection: while an hour of ticks is replayed in a
+ * minute or two, or, with `--minutes` of ten or more, over the run itself.
  */
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,16 +21,16 @@ const seconds = Number(options.minutes) * 60;
 const SETTLE_MS = 8000;
 const FLOOR_S = 30;
 const TABLE_S = 20;
-/** As much as the page keeps: a buffer that still fills would look like a leak. */
-const KEPT_TICKS = 3600 + 256;
-/** Readings of the heap over the run. */
+/** The page's buffer size: a buffer that still fills would look like a leak. */
+const CAPACITY_TICKS = 3600 + 256;
+/** Heap readings per run. */
 const READINGS = 30;
-/** From here on the run itself is long enough to tell a leak from a page that grows warm. */
-const TELLING_S = 600;
-/** An hour of ticks, and how many of them each frame gets. */
+/** A run this long can tell a leak from warm-up. */
+const LONG_RUN_S = 600;
+/** An hour of ticks, and how many per frame. */
 const REPLAYED_TICKS = 3600;
 const TICKS_A_FRAME = 4;
-/** Before that the buffers are filled with the ticks that will be played back: others would take more or less room. */
+/** Ticks per frame while filling the buffers with the ticks to replay: others could differ in size. */
 const FILLED_A_FRAME = 64;
 
 /**
@@ -41,13 +41,16 @@ const FILLED_A_FRAME = 64;
 function fillBuffers(length) {
   const Native = window.WebSocket;
   const CHUNK = 120;
-  const KEPT = 60;
+  const REPLAYED_MESSAGES = 60;
   const TIMESTAMP = /"timestamp":"([^"]+)"/;
   let filled = false;
+  let replaying = false;
   const last = [];
   let time = 0;
   let deliver;
   window.perfwatchReplay = async (ticks, perFrame) => {
+    // From now on real ticks would be seen as a clock set back.
+    replaying = true;
     time = Math.max(time, ...last.map((text) => Date.parse(TIMESTAMP.exec(text)[1])));
     for (let i = 0; i < ticks; i += 1) {
       if (i % perFrame === 0) await new Promise(requestAnimationFrame);
@@ -75,8 +78,9 @@ function fillBuffers(length) {
       super.onmessage =
         handler &&
         ((event) => {
+          if (replaying) return undefined;
           if (event.data.startsWith('{"type":"metrics"')) last.push(event.data);
-          if (last.length > KEPT) last.shift();
+          if (last.length > REPLAYED_MESSAGES) last.shift();
           if (filled || !event.data.startsWith('{"type":"history"')) return handler(event);
           filled = true;
           return fill(event.data, handler);
@@ -127,7 +131,7 @@ async function load(browser, server, session) {
   };
 }
 
-/** The scripts as gzip would send them; the server itself sends them smaller still. */
+/** Script size with gzip; the server compresses better. */
 async function gzipKib(urls) {
   const sizes = await Promise.all(
     urls.map(async (url) => gzipSync(new Uint8Array(await (await fetch(url)).arrayBuffer())).length),
@@ -135,7 +139,7 @@ async function gzipKib(urls) {
   return sizes.reduce((sum, size) => sum + size, 0) / 1024;
 }
 
-/** What Chromium counts: CPU seconds of the main thread, bytes of the heap. */
+/** Chromium's metrics: CPU seconds of the main thread, heap size. */
 async function metrics(cdp) {
   const { metrics } = await cdp.send('Performance.getMetrics');
   const of = (name) => metrics.find((metric) => metric.name === name).value;
@@ -154,7 +158,7 @@ async function collected(cdp) {
   return await metrics(cdp);
 }
 
-/** KiB an hour by least squares over `[seconds, KiB]`, without the first quarter: a page grows until it is warm. */
+/** KiB per hour by least squares over `[seconds, KiB]`, without the first quarter, the warm-up. */
 function slope(all) {
   const points = all.slice(Math.ceil(all.length / 4));
   const mean = (k) => points.reduce((sum, point) => sum + point[k], 0) / points.length;
@@ -166,7 +170,7 @@ function slope(all) {
 
 async function watch(page, length) {
   const cdp = await page.context().newCDPSession(page);
-  // CPU time of the main thread: on a busy machine its tasks take longer, but no more of it.
+  // CPU time, not wall time, so that a busy machine does not matter.
   await cdp.send('Performance.enable', { timeDomain: 'threadTicks' });
   await sleep(SETTLE_MS);
   const first = await collected(cdp);
@@ -174,7 +178,7 @@ async function watch(page, length) {
   const spent = { at: 0, busy: 0, script: 0, layout: 0 };
   // Time is taken between collections: those are ours, not the page's. They also throw compiled code away, which then
   // runs slowly for a while, so a short run has none in between.
-  const every = length >= TELLING_S ? length / READINGS : length;
+  const every = length >= LONG_RUN_S ? length / READINGS : length;
   while (readings.at(-1).at < first.at + length) {
     const before = await metrics(cdp);
     await sleep(every * 1000);
@@ -190,7 +194,7 @@ async function watch(page, length) {
     layout_percent: share('layout'),
     heap_start_kib: first.heap,
     heap_end_kib: last.heap,
-    ...(length >= TELLING_S && {
+    ...(length >= LONG_RUN_S && {
       heap_slope_kib_per_hour: slope(readings.map(({ at, heap }) => [at, heap])),
     }),
     node_growth: last.nodes - first.nodes,
@@ -199,13 +203,13 @@ async function watch(page, length) {
 }
 
 async function dashboard(browser, server, session) {
-  // Every card is looked at: those far down would not be drawn while they are out of sight.
+  // Tall enough for every card: those out of sight would not be drawn.
   const page = await browser.page({ server, session, width: 1920, height: 2400 });
-  await page.addInitScript(fillBuffers, KEPT_TICKS);
+  await page.addInitScript(fillBuffers, CAPACITY_TICKS);
   await page.goto('/?window=15');
   await page.locator('#cpu canvas').first().waitFor();
   const watched = await watch(page, seconds);
-  return { ...(seconds < TELLING_S && (await replay(page))), ...watched };
+  return { ...(seconds < LONG_RUN_S && (await replay(page))), ...watched };
 }
 
 /** The heap while an hour of ticks passes in far less. */
@@ -214,7 +218,7 @@ async function replay(page) {
   await cdp.send('Performance.enable');
   const play = (count, perFrame) =>
     page.evaluate(([ticks, each]) => window.perfwatchReplay(ticks, each), [count, perFrame]);
-  await play(KEPT_TICKS, FILLED_A_FRAME);
+  await play(CAPACITY_TICKS, FILLED_A_FRAME);
   const points = [];
   for (let ticks = 0; ticks <= REPLAYED_TICKS; ticks += REPLAYED_TICKS / READINGS) {
     points.push([ticks, (await collected(cdp)).heap]);
@@ -223,7 +227,7 @@ async function replay(page) {
   return { heap_slope_kib_per_hour: slope(points), replayed_over_ticks_kib: points };
 }
 
-/** A table of ten thousand processes that is scrolled with every frame: the time between frames, and the CPU time. */
+/** A table of ten thousand processes scrolled at every frame: frame times and CPU time. */
 async function table(browser, server, session) {
   const page = await browser.page({ server, session, width: 1920, height: 1080 });
   await manyProcesses(page, 10_000);

@@ -15,17 +15,17 @@ function report({ passed, failed, skipped }) {
   process.exitCode = failed > 0 ? 1 : 0;
 }
 
-/** What was started, to be ended in reverse. */
+/** What was started, to be stopped in reverse order. */
 const running = [];
 function started(one) {
   running.push(one);
   return one;
 }
-async function endAll() {
+async function stopAll() {
   for (const one of running.splice(0).reverse()) await (one.close ?? one.stop).call(one);
 }
 
-/** A server with a browser, and how tests start more servers of its kind. */
+/** A server and a browser, and the environment for more servers of the same kind. */
 async function lane(name, env) {
   const server = started(await Server.start(await env()));
   const browser = started(await Browser.launch());
@@ -45,7 +45,7 @@ async function main() {
     await import(path.join(folder, file));
   }
   for (const signal of ['SIGINT', 'SIGTERM']) {
-    process.once(signal, () => void endAll().finally(() => process.exit(130)));
+    process.once(signal, () => void stopAll().finally(() => process.exit(130)));
   }
   try {
     const lanes = [await lane('SQLite', async () => ({}))];
@@ -59,7 +59,7 @@ async function main() {
     const count = await runAll(lanes, process.argv[2]);
     report({ ...count, skipped: count.skipped + (postgres === null ? 1 : 0) });
   } finally {
-    await endAll();
+    await stopAll();
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The pictures of the README, of the real server under load that this script makes: `npm run screenshots`.
- * A quiet minute and a half, then as long with hogs and a writer, so that the comparison has something to compare.
+ * Takes the README's screenshots of a real server under load: `npm run screenshots`.
+ * 90 quiet seconds, then 90 with CPU hogs and a writer, so that the comparison has something to show.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -12,10 +12,10 @@ import { NamedHog } from './harness/load.mjs';
 import { Server } from './harness/server.mjs';
 
 const PHASE_MS = 90_000;
-const MOST_BYTES = 300_000;
+const MAX_BYTES = 300_000;
 const out = path.resolve(import.meta.dirname, '../../docs/images');
 
-/** Writes through to the disk until it is ended. */
+/** Writes to disk with O_DSYNC until stopped. */
 class Writer {
   static async start() {
     const writer = new Writer();
@@ -35,7 +35,7 @@ class Writer {
   }
 }
 
-/** A control group with a name worth a picture, where one may be made. */
+/** A cgroup with a presentable name, if one can be created. */
 class Slice {
   static async make(name) {
     const slice = new Slice();
@@ -110,7 +110,7 @@ try {
     await page.close();
     const { size } = await stat(file);
     console.log(`${file}: ${Math.round(size / 1000)} kB`);
-    if (size > MOST_BYTES) process.exitCode = 1;
+    if (size > MAX_BYTES) process.exitCode = 1;
   }
 } finally {
   await Promise.all(load.map((one) => one.stop()));

@@ -1,4 +1,4 @@
-// Sets the theme before the first paint: the address wins, then the stored choice, then dark.
+// Sets the theme before the first paint: from the URL, else the stored preference, else dark.
 (function () {
   var theme = new URLSearchParams(location.search).get('theme');
   if (!theme) {

@@ -6,15 +6,15 @@ import type { ProcessList, Snapshot } from '@/api/types';
 import { useAllProcesses } from '@/composables/useAllProcesses';
 import { useLiveStore } from '@/stores/live';
 
-interface Question {
+interface PendingRequest {
   signal: AbortSignal;
   answer: (list: ProcessList) => void;
   fail: (error: Error) => void;
 }
-const questions = vi.hoisted((): Question[] => []);
+const requests = vi.hoisted((): PendingRequest[] => []);
 vi.mock('@/api/processes', () => ({
   allProcesses: (signal: AbortSignal) =>
-    new Promise<ProcessList>((answer, fail) => questions.push({ signal, answer, fail })),
+    new Promise<ProcessList>((answer, fail) => requests.push({ signal, answer, fail })),
 }));
 
 const list = (count: number): ProcessList => ({
@@ -28,7 +28,7 @@ describe('the list of all processes', () => {
   let scope: EffectScope;
   let second = 0;
   beforeEach(() => {
-    questions.length = 0;
+    requests.length = 0;
     vi.useFakeTimers();
     setActivePinia(createPinia());
     scope = effectScope();
@@ -47,60 +47,60 @@ describe('the list of all processes', () => {
   };
   const open = () => scope.run(useAllProcesses)!;
 
-  it('is asked for once a tick, and not while an answer is on its way', async () => {
+  it('is requested once per tick, but not while a request is pending', async () => {
     const all = open();
-    expect(questions).toHaveLength(0);
+    expect(requests).toHaveLength(0);
     await tick();
     await tick();
     await tick();
-    expect(questions).toHaveLength(1);
-    questions[0]!.answer(list(7));
+    expect(requests).toHaveLength(1);
+    requests[0]!.answer(list(7));
     await nextTick();
     expect(all.list?.count).toBe(7);
     await tick();
-    expect(questions).toHaveLength(2);
-    // The last list stays until the next one is here.
+    expect(requests).toHaveLength(2);
+    // The last list stays until the next one arrives.
     expect(all.list?.count).toBe(7);
   });
 
-  it('is not asked for while nobody can see it', async () => {
+  it('is not requested while the page is hidden', async () => {
     const visible = vi.spyOn(document, 'visibilityState', 'get').mockReturnValue('hidden');
     open();
     await tick();
-    expect(questions).toHaveLength(0);
+    expect(requests).toHaveLength(0);
     visible.mockReturnValue('visible');
     await tick();
-    expect(questions).toHaveLength(1);
+    expect(requests).toHaveLength(1);
   });
 
-  it('gives way to the busiest where it cannot be had, and comes back', async () => {
+  it('is dropped when a request fails, and comes back', async () => {
     const all = open();
     await tick();
-    questions[0]!.answer(list(7));
+    requests[0]!.answer(list(7));
     await tick();
-    questions[1]!.fail(new ApiError('The list broke.', 500));
+    requests[1]!.fail(new ApiError('The list broke.', 500));
     await nextTick();
     await nextTick();
     expect([all.list, all.error]).toEqual([null, 'The list broke.']);
-    // A server in trouble is not asked at every tick.
+    // A failing server is not queried at every tick.
     for (let i = 0; i < 8; i += 1) await tick();
-    expect(questions).toHaveLength(2);
+    expect(requests).toHaveLength(2);
     for (let i = 0; i < 4; i += 1) await tick();
-    expect(questions).toHaveLength(3);
-    questions[2]!.answer(list(8));
+    expect(requests).toHaveLength(3);
+    requests[2]!.answer(list(8));
     await nextTick();
     expect([all.list?.count, all.error]).toEqual([8, null]);
   });
 
-  it('ends its question when it is left, and takes no late answer', async () => {
+  it('cancels its request when the page is left, and ignores a late response', async () => {
     const all = open();
     await tick();
     scope.stop();
-    expect(questions[0]!.signal.aborted).toBe(true);
-    questions[0]!.answer(list(7));
+    expect(requests[0]!.signal.aborted).toBe(true);
+    requests[0]!.answer(list(7));
     await nextTick();
     expect([all.list, all.error]).toEqual([null, null]);
     await tick();
-    expect(questions).toHaveLength(1);
+    expect(requests).toHaveLength(1);
   });
 });

@@ -22,7 +22,7 @@ const drawn = (part: Partial<TimelineInput> = {}) =>
   timelineOption({ ...input, ...part }) as unknown as Drawn;
 
 describe('the heat scale as pixels', () => {
-  it('holds the colours of the scale as ImageData does', () => {
+  it('stores the colours of the scale as ImageData does', () => {
     const bytes = new Uint8Array(heatPixels('dark').buffer);
     for (const step of [0, 100, HEAT_STEPS - 1]) {
       const [r, g, b] = heatColour(step / (HEAT_STEPS - 1), 'dark');
@@ -37,7 +37,7 @@ describe('points', () => {
     expect([...points([0, 1000, 9000], [1, 2, 3], 1000)]).toEqual([0, 1, 1000, 2, 2000, NaN, 9000, 3]);
   });
 
-  it('bridges the jitter of a late tick', () => {
+  it('bridges a late tick', () => {
     expect(points([0, 1900], [1, 2], 1000)).toHaveLength(4);
   });
 
@@ -47,18 +47,18 @@ describe('points', () => {
 });
 
 describe('timelineOption', () => {
-  it('spans exactly the asked time, with or without data', () => {
+  it('spans exactly the requested time, with or without data', () => {
     expect(drawn().xAxis).toMatchObject({ min: 0, max: 60_000 });
     expect(drawn({ series: [] }).yAxis.max).toBeGreaterThan(0);
   });
 
-  it('has no label where the edge of the picture would cut it off', () => {
+  it('has no label where the edge would cut it off', () => {
     const { formatter } = drawn().xAxis.axisLabel;
     expect(formatter(30_000)).toMatch(/^..:..:30$/);
     expect(formatter(57_000)).toBe('');
   });
 
-  it('leaves out what a stack has nothing of, but for its ground', () => {
+  it('omits empty series of a stack, except the bottom one', () => {
     const kinds = [
       { ...input.series[0]!, name: 'a', values: [0, 0] },
       { ...input.series[0]!, name: 'b', values: [0, 0.1] },
@@ -69,7 +69,7 @@ describe('timelineOption', () => {
     expect(names(false)).toEqual(['line:a', 'line:b', 'line:c']);
   });
 
-  it('makes room for the sum of stacked series', () => {
+  it('scales to the sum of stacked series', () => {
     const two = [
       { ...input.series[0]!, name: 'a' },
       { ...input.series[0]!, name: 'b' },
@@ -79,11 +79,11 @@ describe('timelineOption', () => {
     expect(drawn({ series: two, stacked: true }).series.every((s) => s.stack === 'total')).toBe(true);
   });
 
-  it('keeps a fixed top', () => {
+  it('keeps a fixed maximum', () => {
     expect(drawn({ max: 100 }).yAxis.max).toBe(100);
   });
 
-  it('draws the extremes as a band and makes room for them', () => {
+  it('draws min and max as a band and scales to it', () => {
     const [one] = input.series;
     const option = drawn({ series: [{ ...one!, low: [5, 6], high: [90, 70] }] });
     expect(option.series.map((s) => s.id)).toEqual(['low:User', 'high:User', 'line:User']);
@@ -97,7 +97,7 @@ describe('timelineOption', () => {
 });
 
 describe('niceScale', () => {
-  it('holds the peak in round steps', () => {
+  it('fits the peak in round steps', () => {
     for (const peak of [0.03, 1, 7, 12, 99, 101, 12_345]) {
       const { max, step } = niceScale(peak, 'count');
       expect(max).toBeGreaterThanOrEqual(peak * 0.999);
@@ -111,7 +111,7 @@ describe('niceScale', () => {
     expect(niceScale(1500, 'bytes/s').step).toBe(512);
   });
 
-  it('has a scale for nothing', () => {
+  it('has a scale without data', () => {
     expect(niceScale(0, 'count').max).toBe(1);
     expect(niceScale(NaN, 'count').max).toBe(1);
   });
@@ -126,13 +126,13 @@ describe('the crosshair', () => {
   });
 });
 
-describe('small pictures', () => {
-  it('breaks a sparkline where a value is absent', () => {
+describe('sparkline and heat colours', () => {
+  it('breaks a sparkline at an absent value', () => {
     expect(sparkPath([1, 2, NaN, 3, 4], 100, 20).match(/M/g)).toHaveLength(2);
     expect(sparkPath([1], 100, 20)).toBe('');
   });
 
-  it('colours from idle to saturated and clamps beyond', () => {
+  it('colours from idle to saturated, and clamps', () => {
     expect(heatColour(-1, 'dark')).toEqual(heatColour(0, 'dark'));
     expect(heatColour(2, 'light')).toEqual(heatColour(1, 'light'));
     expect(heatColour(0.5, 'dark')).toEqual([59, 130, 246]);

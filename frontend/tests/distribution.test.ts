@@ -21,23 +21,23 @@ describe('distributions of two ranges', () => {
     expect(both?.comparison[24]).toBe(1);
   });
 
-  it('take all members of a list for one series', () => {
+  it('treat all members of a list as one series', () => {
     expect(samplesOf([point(0, { per_core: [1, 2] })], 'per_core', 'number').map(([v]) => v)).toEqual([1, 2]);
   });
 
-  it('look at counters by their growth per second, resets left out', () => {
+  it('use the growth per second of counters, without resets', () => {
     const points = [point(0, { n: 10 }), point(5, { n: 20 }), point(10, { n: 1 }), point(15, { n: 6 })];
     expect(samplesOf(points, 'n', 'rate').map(([value]) => value)).toEqual([2, 1]);
   });
 
-  it('put a constant into the middle, and say nothing of nothing', () => {
+  it('put a constant in the middle, and are null without data', () => {
     const constant = distributions([[5, 1]], [[5, 2]]);
     expect(constant?.current[24]).toBe(1);
     expect(distributions([], [])).toBeNull();
     expect(histogramDistributions([point(0, {})], [], 'wait.histogram')).toBeNull();
   });
 
-  it('add the histograms of a range', () => {
+  it('merge the histograms of a range', () => {
     const wait = (buckets: [number, number][]) => ({
       wait: { histogram: { unit: 'ns', scheme: 'log16', buckets, count: 1 } },
     });
@@ -61,7 +61,7 @@ describe('distributions of two ranges', () => {
     expect(both?.edges.length).toBe(4);
   });
 
-  it('are drawn as steps from edge to edge', () => {
+  it('are drawn as steps', () => {
     expect(stepPath([0, 1], 1, 10, 10)).toBe('M0 10L0.0 10.0L5.0 10.0L5.0 2.0L10.0 2.0L10 10');
     expect(stepPath([], 1, 10, 10)).toBe('');
   });

@@ -12,13 +12,13 @@ describe('movesPixel', () => {
   const quarter = { from: 0, to: 15 * MINUTE };
   const later = (ms: number) => ({ from: ms, to: 15 * MINUTE + ms });
 
-  it('waits until the time has moved on by a pixel, in either direction', () => {
+  it('needs a move by a pixel, in either direction', () => {
     expect(movesPixel(quarter, later(1000), 450)).toBe(false);
     expect(movesPixel(quarter, later(2000), 450)).toBe(true);
     expect(movesPixel(later(2000), quarter, 450)).toBe(true);
   });
 
-  it('takes another length at once, and nothing for a move', () => {
+  it('is true for another length, and false without a move', () => {
     expect(movesPixel(quarter, { from: 0, to: 15 * MINUTE + 1 }, 450)).toBe(true);
     expect(movesPixel(quarter, quarter, 100_000)).toBe(false);
     expect(movesPixel(quarter, later(5000), 0)).toBe(false);
@@ -27,7 +27,7 @@ describe('movesPixel', () => {
 
 describe('useDrawnSpan', () => {
   let resize: (width: number) => void;
-  let see: (visible: boolean) => void;
+  let setVisible: (visible: boolean) => void;
   let scope: EffectScope;
   let watched = 0;
 
@@ -55,8 +55,8 @@ describe('useDrawnSpan', () => {
       'IntersectionObserver',
       class {
         constructor(callback: (entries: object[]) => void) {
-          // Several changes may come at once: the last one holds.
-          see = (visible) => {
+          // Several changes may come at once; the last one counts.
+          setVisible = (visible) => {
             callback([{ isIntersecting: !visible }, { isIntersecting: visible }]);
           };
         }
@@ -96,7 +96,7 @@ describe('useDrawnSpan', () => {
     return { tick, span, element };
   }
 
-  it('moves on by whole pixels', async () => {
+  it('advances by whole pixels', async () => {
     const { tick, span } = await started();
     const seen: number[] = [];
     for (let second = 1001; second <= 1006; second += 1) {
@@ -107,27 +107,27 @@ describe('useDrawnSpan', () => {
     expect(span.value.from).toBe(1006_000 - 15 * MINUTE);
   });
 
-  it('stands still out of sight, and is current as soon as it can be seen', async () => {
+  it('stops out of sight, and is current once visible', async () => {
     const { tick, span } = await started();
-    see(false);
+    setVisible(false);
     for (let second = 1001; second <= 1030; second += 1) await tick(second);
     expect(span.value.to).toBe(1000_000);
-    see(true);
+    setVisible(true);
     await nextTick();
     expect(span.value.to).toBe(1030_000);
   });
 
-  it('shows a past as soon as it has come, however little time has passed', async () => {
+  it('shows a backfill at once, however little time has passed', async () => {
     const { tick, span } = await started();
     await tick(1001);
     expect(span.value.to).toBe(1000_000);
-    useLiveStore().filled += 1;
+    useLiveStore().backfills += 1;
     await nextTick();
     await tick(1001.2);
     expect(span.value.to).toBe(1001_200);
   });
 
-  it('follows another window and another width at once', async () => {
+  it('follows a new window and a new width at once', async () => {
     const { tick, span } = await started();
     await tick(1001);
     expect(span.value.to).toBe(1000_000);
@@ -139,7 +139,7 @@ describe('useDrawnSpan', () => {
     expect(span.value).toEqual({ from: 1001_000 - MINUTE, to: 1001_000 });
   });
 
-  it('leaves an element that is gone', async () => {
+  it('stops observing a removed element', async () => {
     const { element } = await started();
     expect(watched).toBe(2);
     element.value = null;

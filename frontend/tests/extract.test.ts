@@ -22,26 +22,26 @@ describe('extract', () => {
     });
   });
 
-  it('turns counts of an interval into rates', () => {
+  it('turns counts per interval into rates', () => {
     const events = { 'page-faults': { value: 500 }, cycles: { value: null } };
     const out = series({ perf_events: { elapsed_ms: 5000, interval_ms: 1000, events } });
     expect(out['perf_events.page-faults']).toBe(100);
     expect(out['perf_events.cycles']).toBeNull();
   });
 
-  it('splits memory so that the parts and free memory make the total', () => {
+  it('splits memory so that the parts and free memory add up to the total', () => {
     const memory = { total_bytes: 100, free_bytes: 40, buffers_bytes: 10, cached_bytes: 20 };
     expect(series({ memory })['memory.programs_bytes']).toBe(30);
     expect(series({ memory: {} })['memory.programs_bytes']).toBeNull();
   });
 
-  it('takes a failed document as nothing', () => {
+  it('finds nothing in a failed document', () => {
     const failed = { _timestamp: 't', _error: 'no such file' };
     const out = series({ cpu: failed, memory: failed, network: failed, disk: failed, perf_events: failed });
     expect(Object.values(out).filter((value) => typeof value === 'number')).toEqual([]);
   });
 
-  it('finds numbers of the other types at any depth, but not inside histograms', () => {
+  it('finds numbers of other types at any depth, but not inside histograms', () => {
     const out = series({
       scheduler: { run_queue: { p99_us: 12, histogram: { scheme: 'log16', buckets: [[1, 2]], count: 2 } } },
       handles: { open: 3 },

@@ -23,12 +23,12 @@ describe('log16 buckets', () => {
     expect([0, 1, 31, 32, 33, 47, 48].map(bucketLow)).toEqual([0, 1, 31, 32, 34, 62, 64]);
   });
 
-  it('rise without a gap', () => {
+  it('are strictly increasing', () => {
     for (let index = 1; index < 976; index += 1)
       expect(bucketLow(index)).toBeGreaterThan(bucketLow(index - 1));
   });
 
-  it('group by four into rows that hold their values', () => {
+  it('are grouped by four into rows that contain their values', () => {
     for (const value of [1, 5, 40, 1000, 123_456, 3e9]) {
       const row = Math.floor(rowOf(value));
       expect(rowLow(row)).toBeLessThanOrEqual(value);
@@ -36,7 +36,7 @@ describe('log16 buckets', () => {
     }
   });
 
-  it('tell quantiles to the bucket', () => {
+  it('give quantiles to the accuracy of a bucket', () => {
     const one = histogram([
       [32, 50],
       [48, 50],
@@ -48,7 +48,7 @@ describe('log16 buckets', () => {
 });
 
 describe('columns', () => {
-  it('add up the buckets of a row', () => {
+  it('sum the buckets of a row', () => {
     expect([
       ...columnOf(
         histogram([
@@ -60,7 +60,7 @@ describe('columns', () => {
     ]).toEqual([10, 3, 11, 5]);
   });
 
-  it('are found at any depth of a document, and nothing else is', () => {
+  it('are found at any depth of a document', () => {
     const document = { a: { read: { p50_us: 1, histogram: histogram([[1, 1]]) } }, list: [histogram([])] };
     expect([...histogramsIn('block_io', document)].map(([path]) => path)).toEqual([
       'block_io.a.read.histogram',
@@ -68,7 +68,7 @@ describe('columns', () => {
     expect(isHistogram({ scheme: 'other', buckets: [] })).toBe(false);
   });
 
-  it('are kept for as long as the ring reaches', () => {
+  it('are kept up to the capacity', () => {
     const track = new HistogramTrack(10);
     for (let i = 0; i < 1000; i += 1) track.push(i, 'a', histogram([[i % 900, 1]]));
     const { times } = track.slice('a', 0, 2000);
@@ -77,14 +77,14 @@ describe('columns', () => {
     expect(track.slice('a', 990, 995).times).toEqual([991, 992, 993, 994, 995]);
   });
 
-  it('are forgotten with what they belong to', () => {
+  it('are pruned with their device', () => {
     const track = new HistogramTrack(10);
     for (const time of [1, 2, 3, 9]) track.push(time, 'stays', histogram([[1, 1]]));
     track.push(2, 'goes', histogram([[1, 1]]));
-    track.forgetBefore(3);
+    track.pruneBefore(3);
     expect(track.names('')).toEqual(['stays']);
     expect(track.slice('stays', 0, 10).times).toEqual([3, 9]);
-    track.forgetBefore(3);
+    track.pruneBefore(3);
     expect(track.slice('stays', 0, 10).times).toEqual([3, 9]);
   });
 });
@@ -93,7 +93,7 @@ describe('the heatmap', () => {
   const input = { times: [1000, 3000], span: { from: 0, to: 4000 }, interval: 1000, theme: 'dark' as const };
   const column = columnOf(histogram([[160, 9]]));
 
-  it('leaves a hole where there was no sample', () => {
+  it('leaves a gap where there was no sample', () => {
     const { width, height, pixels } = heatmap({ ...input, columns: [column, column] });
     expect(width).toBe(4);
     const painted = (x: number) => {
@@ -104,11 +104,11 @@ describe('the heatmap', () => {
     expect([0, 1, 2, 3].map(painted)).toEqual([true, false, true, false]);
   });
 
-  it('grows to show an outlier', () => {
+  it('extends to an outlier', () => {
     const calm = heatmap({ ...input, columns: [column] });
     const wild = heatmap({ ...input, columns: [columnOf(histogram([[600, 1]]))] });
     expect(wild.rows.high).toBeGreaterThan(calm.rows.high);
-    expect(wild.most).toBe(1);
+    expect(wild.peak).toBe(1);
   });
 
   it('labels powers of ten and draws lines with gaps', () => {

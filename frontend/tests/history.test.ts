@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import type { DataPoint } from '@/api/types';
 import { fieldName, scaleOf, unitOf } from '@/format/fields';
 import { comparedRanges, parseView, viewQuery, type HistoryView } from '@/series/historyView';
-import { askFor, histogramAt, leavesOf, numberAt } from '@/series/leaves';
+import { memberPath, histogramAt, leavesOf, numberAt } from '@/series/leaves';
 import {
   changePercent,
   difference,
   indexAt,
   intervalMs,
-  questionFor,
+  queryFor,
   seriesOf,
   shifted,
   summarise,
@@ -18,7 +18,7 @@ import { pan, resolve, select, zoom } from '@/series/range';
 const HOUR = 3_600_000;
 const NOW = Date.parse('2026-03-02T12:00:00Z');
 
-describe('the address of a view', () => {
+describe('the URL of a view', () => {
   const views: HistoryView[] = [
     {
       mode: 'explore',
@@ -43,15 +43,15 @@ describe('the address of a view', () => {
     },
   ];
 
-  it('gives back what it was made from', () => {
+  it('round-trips', () => {
     for (const view of views) expect(parseView(viewQuery(view))).toEqual(view);
   });
 
-  it('says nothing that goes without saying', () => {
+  it('omits defaults', () => {
     expect(viewQuery(parseView({}))).toEqual({ metric: 'cpu', range: '1h' });
   });
 
-  it('takes nonsense for the default', () => {
+  it('falls back to the defaults on nonsense', () => {
     const view = parseView({ mode: 'x', range: '9y', from: 'b', to: '3', period: null, against: ['?'] });
     expect(view.mode).toBe('explore');
     expect(view.range).toEqual({ preset: '1h' });
@@ -59,7 +59,7 @@ describe('the address of a view', () => {
     expect(parseView({ from: '2026-01-02', to: '2026-01-01' }).range).toEqual({ preset: '1h' });
   });
 
-  it('holds a period against the same one earlier, or any start of the same length', () => {
+  it('compares a period with the same one earlier, or with any start', () => {
     const chosen = { from: NOW - 2 * HOUR, to: NOW - HOUR };
     const week = parseView({ mode: 'compare', period: 'week', against: 'last_week' });
     const [current, before] = comparedRanges(week, NOW, chosen);
@@ -81,21 +81,21 @@ describe('ranges', () => {
     expect(resolve(span, NOW)).toBe(span);
   });
 
-  it('zoom around a moment, which stays where it is', () => {
+  it('zoom around a fixed time', () => {
     const at = span.from + HOUR / 4;
     const closer = zoom(span, 0.5, at, NOW);
     expect(closer.to - closer.from).toBe(HOUR / 2);
     expect((at - closer.from) / (closer.to - closer.from)).toBeCloseTo(0.25);
   });
 
-  it('never reach into the future, nor shrink to nothing', () => {
+  it('never reach into the future, and have a minimum length', () => {
     expect(pan(span, 5, NOW)).toEqual({ from: NOW - HOUR, to: NOW });
-    const least = select(NOW - HOUR, NOW - HOUR, NOW);
-    expect(least.to - least.from).toBe(10_000);
+    const shortest = select(NOW - HOUR, NOW - HOUR, NOW);
+    expect(shortest.to - shortest.from).toBe(10_000);
     expect(zoom(span, 10, span.from, NOW).to).toBe(NOW);
   });
 
-  it('take a selection drawn from right to left', () => {
+  it('accept a selection from right to left', () => {
     expect(select(NOW - HOUR, NOW - 2 * HOUR, NOW)).toEqual({ from: NOW - 2 * HOUR, to: NOW - HOUR });
   });
 });
@@ -114,7 +114,7 @@ describe('leaves of a document', () => {
     temperature: null,
   };
 
-  it('are its numbers and histograms, not lists of things', () => {
+  it('are its numbers and histograms, not lists of objects', () => {
     const { numbers, histograms } = leavesOf(document);
     expect(numbers.toSorted()).toEqual([
       'devices.dm-0.1.read_iops',
@@ -126,16 +126,16 @@ describe('leaves of a document', () => {
     expect(histograms).toEqual(['runqueue_wait.histogram']);
   });
 
-  it('are found again, also under names with dots', () => {
+  it('are found by path, even with dots in names', () => {
     for (const path of leavesOf(document).numbers) expect(numberAt(document, path)).toBeGreaterThan(0);
     expect(histogramAt(document, 'runqueue_wait.histogram')).toBe(histogram);
     expect(numberAt(document, 'temperature')).toBeNaN();
     expect(numberAt(undefined, 'usage_percent')).toBeNaN();
   });
 
-  it('are asked for without positions in lists', () => {
-    expect(askFor('per_core.12')).toBe('per_core');
-    expect(askFor('devices.vda.read_iops')).toBe('devices.vda.read_iops');
+  it('are requested without list positions', () => {
+    expect(memberPath('per_core.12')).toBe('per_core');
+    expect(memberPath('devices.vda.read_iops')).toBe('devices.vda.read_iops');
   });
 });
 
@@ -158,7 +158,7 @@ describe('series of points', () => {
     expect(summarise(seriesOf([], 'cpu', 'a')).average).toBeNaN();
   });
 
-  it('turn counts of an interval into rates', () => {
+  it('turn counts per interval into rates', () => {
     const events = (value: number) => ({ elapsed_ms: 500, events: { cycles: { value } } });
     const series = seriesOf(
       [point(0, events(10), events(5), events(20))],
@@ -166,13 +166,13 @@ describe('series of points', () => {
       'events.cycles.value',
     );
     expect([series.values[0], series.low[0], series.high[0]]).toEqual([20, 10, 40]);
-    expect(questionFor('perf_events', ['events.cycles.value'], { from: 1, to: 2 })?.fields).toEqual([
+    expect(queryFor('perf_events', ['events.cycles.value'], { from: 1, to: 2 })?.fields).toEqual([
       'events.cycles.value',
       'elapsed_ms',
     ]);
   });
 
-  it('claim no extremes per second where ticks differed in length', () => {
+  it('have no min and max per second if ticks differed in length', () => {
     const events = (value: number, elapsed_ms: number) => ({ elapsed_ms, events: { cycles: { value } } });
     const uneven = point(0, events(10, 600), events(5, 200), events(20, 1000));
     const series = seriesOf([uneven], 'perf_events', 'events.cycles.value');
@@ -180,7 +180,7 @@ describe('series of points', () => {
     expect(series.low[0]).toBeNaN();
   });
 
-  it('differ only where both have a point', () => {
+  it('have a difference only where both have a point', () => {
     const minute = 60_000;
     const now = seriesOf([point(0, { a: 4 }), point(1, { a: 5 }), point(2, { a: 6 })], 'cpu', 'a');
     const then = seriesOf([point(-60, { a: 1 }), point(-58, { a: 2 })], 'cpu', 'a');
@@ -190,7 +190,7 @@ describe('series of points', () => {
     expect(changePercent(3, 0)).toBeNaN();
   });
 
-  it('are read at a moment by the bucket that holds it', () => {
+  it('are looked up by the bucket that contains the time', () => {
     const times = [0, 60, 120, 600];
     expect(indexAt(times, 59, 60)).toBe(0);
     expect(indexAt(times, 60, 60)).toBe(1);
@@ -200,8 +200,8 @@ describe('series of points', () => {
   });
 });
 
-describe('fields in words', () => {
-  it('have the unit their name tells', () => {
+describe('field names', () => {
+  it('give the unit', () => {
     const units: [string, string, string][] = [
       ['cpu', 'per_core.3', 'percent'],
       ['cpu', 'load_avg.0', 'count'],
@@ -220,15 +220,17 @@ describe('fields in words', () => {
     expect(scaleOf('memory_bandwidth', 'pgpgin_per_sec')).toBe(1024);
   });
 
-  it('are named so that a person knows them', () => {
+  it('are readable', () => {
     expect(fieldName('cpu', 'per_core.3')).toBe('Core 3');
     expect(fieldName('cpu', 'load_avg.1')).toBe('Load, 5 min');
     expect(fieldName('disk', 'devices.vda.write_latency_ms')).toBe('vda: write latency');
     expect(fieldName('perf_events', 'events.LLC-loads.value')).toBe('LLC-loads');
     expect(fieldName('cpu', 'usage_percent')).toBe('Usage');
     expect(fieldName('disk', 'io.read_bytes_per_sec')).toBe('Read');
-    expect(fieldName('pressure', 'io.full.avg60')).toBe('io full: over 60 s');
+    expect(fieldName('pressure', 'io.full.avg60')).toBe('I/O full: 60 s average');
     expect(fieldName('block_io', 'devices.vda.write.p99_us')).toBe('vda write: p99');
-    expect(fieldName('processes', 'total.cpu_percent')).toBe('total: CPU');
+    expect(fieldName('processes', 'other_cgroups.cpu_percent')).toBe('Other cgroups: CPU');
+    expect(fieldName('pressure', 'cpu.some.stalled_us')).toBe('CPU some: stall time');
+    expect(fieldName('processes', 'total.cpu_percent')).toBe('Total: CPU');
   });
 });

@@ -44,12 +44,12 @@ describe('the live store', () => {
     };
   }
 
-  it('takes what a server just started finds of its earlier run, though ticks came before it', async () => {
+  it('accepts the previous run from a restarted server, even after the first ticks', async () => {
     const { live, seconds, history } = started();
     const drawn: number[] = [];
     const frame = async () => {
       await new Promise(requestAnimationFrame);
-      drawn.push(live.filled);
+      drawn.push(live.backfills);
     };
     receive(history());
     await frame();
@@ -61,7 +61,7 @@ describe('the live store', () => {
     await frame();
     receive(snapshot(10));
     await frame();
-    // What is drawn is drawn anew when the first of all has come, and when a past has.
+    // Charts redraw fully on the first sample and on a backfill.
     expect(drawn).toEqual([0, 1, 1, 2, 2]);
     expect(seconds()).toEqual([1, 2, 3, 8, 9, 10]);
     const columns = live.histograms.slice('scheduler.runqueue_wait.histogram', 0, Infinity);
@@ -69,7 +69,7 @@ describe('the live store', () => {
     live.stop();
   });
 
-  it('keeps what it has when a new connection tells a part of it again', () => {
+  it('keeps its samples when a new connection repeats some of them', () => {
     const { live, seconds, history } = started();
     receive(history(1, 2));
     receive(snapshot(3));

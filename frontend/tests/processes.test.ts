@@ -23,7 +23,7 @@ const pids = (part: Partial<TableView>) =>
   );
 
 describe('the process table', () => {
-  it('is sorted by any column, absent values last either way', () => {
+  it('sorts by any column, with absent values last in either direction', () => {
     expect(pids({})).toEqual([31, 30, 1, 9]);
     expect(pids({ sort: 'ipc' })).toEqual([30, 31, 1, 9]);
     expect(pids({ sort: 'ipc', descending: false })).toEqual([31, 30, 1, 9]);
@@ -31,20 +31,20 @@ describe('the process table', () => {
     expect(pids({ sort: 'user', descending: true })).toEqual([1, 30, 31, 9]);
   });
 
-  it('is searched by every word, in name, user, cgroup and number', () => {
+  it('matches every search word in name, user, cgroup or PID', () => {
     expect(pids({ search: 'POSTGRES /db' })).toEqual([31, 30]);
     expect(pids({ search: '31' })).toEqual([31]);
     expect(pids({ search: 'nobody' })).toEqual([]);
   });
 
-  it('is grouped with sums, in the order of the sums', () => {
+  it('groups with sums, sorted by the sums', () => {
     expect(pids({ grouped: true })).toEqual(['/db', 31, 30, '/init', 1, NO_CGROUP, 9]);
     expect(pids({ grouped: true, closed: new Set(['/db']) })).toEqual(['/db', '/init', 1, NO_CGROUP, 9]);
     const [first] = tableLines(rows, [], { ...view, grouped: true });
     expect(first).toMatchObject({ processes: 2, usage: { cpu_percent: 110, rss_bytes: 25 } });
   });
 
-  it("takes the kernel's own sums, which hold the unlisted, unless some are searched for", () => {
+  it('uses cgroup totals, which include unlisted processes, unless there is a search', () => {
     const cgroups = [{ cgroup: '/db', processes: 40, cpu_percent: 200 }];
     const [whole] = tableLines(rows, cgroups, { ...view, grouped: true });
     expect(whole).toMatchObject({ processes: 40, usage: { cpu_percent: 200 } });
@@ -52,7 +52,7 @@ describe('the process table', () => {
     expect(part).toMatchObject({ processes: 1, usage: { cpu_percent: 60 } });
   });
 
-  it('does not change what it is given', () => {
+  it('does not modify its input', () => {
     const before = structuredClone(rows);
     tableLines(rows, [], { ...view, grouped: true, sort: 'comm' });
     expect(rows).toEqual(before);
@@ -71,7 +71,7 @@ describe('the track of processes', () => {
     expect([...track.slice(1, 'ipc', 0, 1500).values]).toEqual([NaN]);
   });
 
-  it('keeps no more than it was told, in pieces', () => {
+  it('keeps no more than its capacity plus one chunk', () => {
     const track = new ProcessTrack(10);
     for (let i = 0; i < 600; i += 1) track.push(i, rows);
     const { times } = track.slice(1, 'rss_bytes', 0, 600);

@@ -14,7 +14,7 @@ describe('Ring', () => {
     expect([...values]).toEqual([3, 4, 5, 6]);
   });
 
-  it('refuses what it knows already, so a backfill after a reconnect adds only what was missed', () => {
+  it('rejects known samples, so that a backfill after a reconnect adds only missed ones', () => {
     const ring = filled(10, 3);
     expect(ring.push(30, [['a', 99]])).toBe(false);
     expect(ring.push(20, [['a', 99]])).toBe(false);
@@ -23,18 +23,18 @@ describe('Ring', () => {
     expect([...ring.slice('a', 0).values]).toEqual([1, 2, 3, 4]);
   });
 
-  it('forgets a series once none of its numbers is left, not before', () => {
+  it('prunes a series once it has no value left, not before', () => {
     const ring = filled(3, 3);
     ring.push(40, [['b', 1]]);
     ring.push(50, [['b', 2]]);
-    ring.forgetAbsent();
+    ring.pruneEmpty();
     expect(ring.names()).toEqual(['a', 'b']);
     ring.push(60, [['b', 3]]);
-    ring.forgetAbsent();
+    ring.pruneEmpty();
     expect(ring.names()).toEqual(['b']);
   });
 
-  it('visits the numbers of a series in order and leaves absent ones out', () => {
+  it('visits the values of a series in order, without absent ones', () => {
     const ring = filled(3, 4);
     ring.push(50, [['b', 1]]);
     ring.push(60, [['a', 6]]);
@@ -46,7 +46,7 @@ describe('Ring', () => {
     ]);
   });
 
-  it('has no value where a series was absent, also in a slot used before', () => {
+  it('has no value where a series was absent, even in a reused slot', () => {
     const ring = filled(3, 3);
     ring.push(40, [['b', 1]]);
     expect(ring.at('a', 2)).toBeNaN();
@@ -61,9 +61,22 @@ describe('Ring', () => {
     expect(ring.at('a', 0)).toBeNaN();
   });
 
-  it('cuts by time, both ends included', () => {
+  it('slices by time, both ends included', () => {
     expect([...filled(10, 6).slice('a', 20, 40).times]).toEqual([20, 30, 40]);
     expect(filled(10, 3).slice('a', 31).times).toHaveLength(0);
+  });
+
+  it('rewinds, also past its start, and goes on from there', () => {
+    const ring = filled(4, 6);
+    expect([ring.has(50), ring.has(55), ring.has(20)]).toEqual([true, false, false]);
+    ring.rewind(50);
+    expect(ring.last).toBe(40);
+    expect(ring.push(45, [['a', 7]])).toBe(true);
+    expect([...ring.slice('a', 0).values]).toEqual([3, 4, 7]);
+    ring.rewind(0);
+    expect(ring.last).toBeNull();
+    expect(ring.push(5, [['b', 8]])).toBe(true);
+    expect(ring.at('a', 0)).toBeNaN();
   });
 
   it('finds the nearest sample', () => {

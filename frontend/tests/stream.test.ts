@@ -48,7 +48,7 @@ afterEach(() => {
 });
 
 describe('MetricStream', () => {
-  it('connects and hands messages on', () => {
+  it('connects and delivers messages', () => {
     expect(state().kind).toBe('connecting');
     newest().onopen?.();
     expect(state().kind).toBe('open');
@@ -56,14 +56,14 @@ describe('MetricStream', () => {
     expect(messages).toEqual([{ type: 'pong' }]);
   });
 
-  it('survives what is not a message', () => {
+  it('ignores invalid messages', () => {
     newest().onopen?.();
     for (const data of ['{', '[]', '1', 'null', new Blob()]) newest().onmessage?.({ data });
     expect(messages).toEqual([]);
     expect(state().kind).toBe('open');
   });
 
-  it('comes back after growing pauses', async () => {
+  it('reconnects with exponential backoff', async () => {
     const pauses: number[] = [];
     for (let i = 0; i < 6; i += 1) {
       newest().onclose?.({ code: 1006 });
@@ -80,7 +80,7 @@ describe('MetricStream', () => {
     expect(pauses).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000]);
   });
 
-  it('starts counting anew once data flows', async () => {
+  it('resets the backoff once data flows', async () => {
     newest().onclose?.({ code: 1006 });
     await vi.advanceTimersByTimeAsync(1000);
     newest().onopen?.();
@@ -90,7 +90,7 @@ describe('MetricStream', () => {
     expect(state()).toMatchObject({ kind: 'waiting', attempt: 1 });
   });
 
-  it('gives up after ten attempts and lets a person retry', async () => {
+  it('gives up after ten attempts and lets the user retry', async () => {
     for (let i = 0; i < 11; i += 1) {
       newest().onclose?.({ code: 1006 });
       await vi.advanceTimersByTimeAsync(30_000);
@@ -104,7 +104,7 @@ describe('MetricStream', () => {
     expect(sockets).toHaveLength(before + 1);
   });
 
-  it('retries at once when asked while waiting, and only once', async () => {
+  it('retries at once on request, and only once', async () => {
     newest().onclose?.({ code: 1006 });
     await settle();
     stream.retry();
@@ -114,7 +114,7 @@ describe('MetricStream', () => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('stops when the token no longer counts', async () => {
+  it('stops when the token is no longer valid', async () => {
     ended = true;
     newest().onopen?.();
     newest().onclose?.({ code: 4001 });
@@ -123,13 +123,13 @@ describe('MetricStream', () => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('does not take a refused handshake for an ended session while the server vouches for the token', async () => {
+  it('keeps trying after a refused handshake while the token is valid', async () => {
     newest().onclose?.({ code: 1006 });
     await settle();
     expect(state().kind).toBe('waiting');
   });
 
-  it('asks a silent server, and leaves one that does not answer', async () => {
+  it('pings a silent server, and reconnects without a pong', async () => {
     newest().onopen?.();
     await vi.advanceTimersByTimeAsync(20_000);
     expect(newest().sent).toEqual(['{"type":"ping"}']);
@@ -141,7 +141,7 @@ describe('MetricStream', () => {
     expect(sockets[0]?.closed).toBe(true);
   });
 
-  it('does nothing more once stopped', async () => {
+  it('does nothing once stopped', async () => {
     const socket = newest();
     newest().onopen?.();
     stream.stop();
@@ -154,7 +154,7 @@ describe('MetricStream', () => {
 });
 
 describe('retryDelay', () => {
-  it('spreads over the upper half of a capped exponential', () => {
+  it('jitters over the upper half of a capped exponential', () => {
     expect(retryDelay(1, 0)).toBe(500);
     expect(retryDelay(1, 1)).toBe(1000);
     expect(retryDelay(50, 0)).toBe(15_000);

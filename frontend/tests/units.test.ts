@@ -22,12 +22,12 @@ describe('numbers with units', () => {
     expect(format(999, 'count')).toBe('999');
   });
 
-  it('moves to the next unit instead of showing 1000 of one', () => {
+  it('moves to the next unit instead of showing 1000', () => {
     expect(format(999_999, 'count')).toBe('1.00 M');
     expect(format(1024 * 1024 - 1, 'bytes')).toBe('1.00 MiB');
   });
 
-  it('tells a change in percent, and a manyfold one as its factor', () => {
+  it('formats a change in percent, and a large one as a factor', () => {
     expect([0, 4.25, -12.5, -100, 999].map(changeText)).toEqual([
       '0 %',
       '+4.25 %',
@@ -38,7 +38,7 @@ describe('numbers with units', () => {
     expect([1000, 10_834, 2e6].map(changeText)).toEqual(['×11', '×109', '×20.0 k']);
   });
 
-  it('spells spans of time', () => {
+  it('formats durations', () => {
     expect(nanoseconds(950)).toBe('950 ns');
     expect(nanoseconds(2_500_000)).toBe('2.50 ms');
     expect(nanoseconds(3e9)).toBe('3 s');

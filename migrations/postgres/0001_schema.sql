@@ -99,6 +99,7 @@ CREATE TABLE chunks (
     metric_type TEXT   NOT NULL,
     tier        BIGINT NOT NULL,
     start       BIGINT NOT NULL,
+    begins      BIGINT NOT NULL,
     ends        BIGINT NOT NULL,
     data        BYTEA  NOT NULL,
     PRIMARY KEY (host, metric_type, tier, start)

@@ -88,6 +88,7 @@ CREATE TABLE chunks (
     metric_type TEXT    NOT NULL,
     tier        INTEGER NOT NULL,
     start       INTEGER NOT NULL,
+    begins      INTEGER NOT NULL,
     ends        INTEGER NOT NULL,
     data        BLOB    NOT NULL,
     PRIMARY KEY (host, metric_type, tier, start)

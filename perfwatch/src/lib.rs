@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod snapshot;
+pub mod kernel_files;
 pub mod collectors;
 pub mod probes;
 #[cfg(feature = "server")]

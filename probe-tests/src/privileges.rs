@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "privileges::without_bpf_counters_are_read_in_user_space", run: without_bpf },
     Test { name: "privileges::a_stricter_distribution_is_named", run: a_stricter_distribution_is_named },
     Test { name: "privileges::without_any_each_probe_says_what_it_lacks", run: without_any },
+    Test { name: "privileges::without_any_processes_are_read_from_proc", run: processes_without_any },
 ];
 
 /// Runs `work` with no more than these capabilities, and without a way to get others back.
@@ -139,11 +140,31 @@ fn without_any() -> Result<Verdict> {
             ensure!(report.method == Method::PerfRead, "{report:?}");
             continue;
         }
-        ensure!(report.state == State::Unavailable, "{report:?}");
+        // What processes used is in /proc, too.
+        let stands_in = (report.state, report.method) == (State::Active, Method::Procfs);
+        ensure!(report.state == State::Unavailable || report.name == "processes" && stands_in, "{report:?}");
         ensure!(
             report.reason.is_some() && report.remedy.is_some(),
             "it does not say what it lacks: {report:?}"
         );
     }
     Ok(Verdict::Passed(format!("{} probes, each with reason and remedy", reports.len())))
+}
+
+fn processes_without_any() -> Result<Verdict> {
+    let document = with_only(CapabilitySet::empty(), || {
+        let mut probe = Probe::new("processes")?;
+        probe.next()?;
+        probe.next()
+    })?;
+    let own = u64::from(std::process::id());
+    let top = document["top"].as_array().map(Vec::as_slice).unwrap_or_default();
+    ensure!(!top.is_empty(), "no process is listed: {document}");
+    for row in top {
+        let is_known = row["cpu_percent"].is_number() && row["rss_bytes"].is_number();
+        ensure!(is_known && row["runqueue_wait_ms_per_sec"].is_null(), "{row}");
+        // Its own storage traffic everybody may know.
+        ensure!(row["pid"] != own || row["read_bytes_per_sec"].is_number(), "{row}");
+    }
+    Ok(Verdict::Passed(format!("{} processes with CPU time and memory", top.len())))
 }

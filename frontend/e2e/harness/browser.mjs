@@ -1,4 +1,4 @@
-/** Chromium, and pages in it that remember every error they reported. */
+/** Chromium, with pages that record every error they report. */
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -32,7 +32,7 @@ export class Browser {
 
   static async launch(args = []) {
     const browser = new Browser();
-    // Playwright's own temporary files end with ours.
+    // Playwright's temporary files are removed with it.
     browser.home = await mkdtemp(path.join(tmpdir(), 'perfwatch-chromium-'));
     browser.#browser = await chromium.launch({
       executablePath: process.env.CHROMIUM ?? executablePath,
@@ -43,8 +43,8 @@ export class Browser {
   }
 
   /**
-   * A page of a fresh profile. `session` signs it in before the first request, `theme` is asked for in the
-   * address by whoever opens it. Errors of the console and of scripts gather in `page.problems`.
+   * A page in a fresh profile. `session` signs it in before the first request. Console and script errors are
+   * collected in `page.problems`.
    */
   async page({ server, session, width = 1440, height = 900, ...context } = {}) {
     const opened = await this.#browser.newContext({
@@ -55,7 +55,7 @@ export class Browser {
       ...context,
     });
     this.#contexts.push(opened);
-    // A disk that others keep busy makes a server wait for its store.
+    // On a busy disk the server waits for its store.
     opened.setDefaultTimeout(60_000);
     const page = await opened.newPage();
     page.problems = [];
@@ -66,7 +66,7 @@ export class Browser {
     if (session !== undefined) {
       await page.addInitScript(
         ([key, value]) => {
-          // Only at first: a test may sign out, and a reload must not sign in again.
+          // Only once: a test may sign out, and a reload must not sign in again.
           if (sessionStorage.getItem('e2e') !== null) return;
           sessionStorage.setItem('e2e', '1');
           sessionStorage.setItem(key, value);
@@ -77,7 +77,7 @@ export class Browser {
     return page;
   }
 
-  /** Ends the pages of one test. */
+  /** Closes the pages of one test. */
   async closePages() {
     await Promise.all(this.#contexts.splice(0).map((context) => context.close()));
   }

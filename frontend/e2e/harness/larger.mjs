@@ -1,6 +1,6 @@
-/** A larger machine than a test may use, made of what the real one says. */
+/** Simulates a larger machine from the real one's data. */
 
-/** Runs in the page: the CPU has `count` cores, in the order of their number from idle to busy. */
+/** Runs in the page: makes the CPU have `count` cores, from idle to busy in order of their number. */
 export function manyCores(count) {
   const Native = window.WebSocket;
   const spread = ({ data }) => {
@@ -19,10 +19,7 @@ export function manyCores(count) {
   };
 }
 
-/**
- * The list of all processes has `count`, made of those that the server lists: so many are not on any machine that a
- * test may use. For a page that is not open yet.
- */
+/** Multiplies the list of all processes to `count`. Call it before the page is opened. */
 export async function manyProcesses(page, count) {
   const multiply = async (route) => {
     const list = await (await route.fetch()).json();
@@ -38,6 +35,6 @@ export async function manyProcesses(page, count) {
     });
     await route.fulfill({ json: { ...list, count, processes } });
   };
-  // One under way when its page is left cannot be answered.
+  // A request pending when the page is left cannot be fulfilled.
   await page.route('**/api/processes', (route) => multiply(route).catch(() => undefined));
 }

@@ -1,4 +1,4 @@
-/** Real load: processes that burn a core each, ended by their own id. */
+/** Real load: processes that use a core each, stopped by PID. */
 import { spawn } from 'node:child_process';
 import { access, copyFile, mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -29,7 +29,7 @@ export class CpuHogs {
   }
 }
 
-/** A hog whose process has a name of its own: the kernel names a process after its program's file. */
+/** A CPU hog with a given name: the kernel names a process after its executable. */
 export class NamedHog {
   #child;
   #folder;
@@ -55,7 +55,7 @@ export class NamedHog {
   }
 }
 
-/** A process with a name of its own that does nothing at all. */
+/** A sleeping process with a given name. */
 export class NamedSleeper {
   #child;
   #folder;
@@ -83,11 +83,11 @@ export class NamedSleeper {
   }
 }
 
-/** A control group with little memory, in which a program is killed by the kernel. */
+/** A cgroup with a small memory limit, in which the OOM killer kills a process. */
 export class MemoryCgroup {
   #folder;
 
-  /** Null where none may be made. */
+  /** Null if none can be created. */
   static async make() {
     const name = `perfwatch-e2e-${process.pid}`;
     const versions = [
@@ -113,7 +113,7 @@ export class MemoryCgroup {
       try {
         await access(path.join(group.#folder, needs));
         for (const [file, limit] of Object.entries(limits)) {
-          // Without swap there is no limit of it.
+          // Without swap this limit does not exist.
           await writeFile(path.join(group.#folder, file), limit).catch((error) => {
             if (file === needs) throw error;
           });
@@ -126,7 +126,7 @@ export class MemoryCgroup {
     return null;
   }
 
-  /** Takes memory until the kernel kills it. */
+  /** Allocates memory until the kernel kills it. */
   async overflow() {
     const script = `echo $$ > ${this.#folder}/cgroup.procs && exec ${process.execPath} -e 'const kept = []; for (;;) kept.push(Buffer.alloc(1 << 20, 1))'`;
     const child = spawn('/bin/sh', ['-c', script], { stdio: 'ignore' });

@@ -1,4 +1,4 @@
-/** A private PostgreSQL cluster on a unix socket, gone with its folder. */
+/** A private PostgreSQL cluster on a Unix socket, removed with its directory. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const DEBIAN = '/usr/lib/postgresql';
-/** The oldest version that the server supports. */
+/** The oldest supported version. */
 const OLDEST = 15;
 
 async function programs() {
@@ -19,7 +19,7 @@ async function programs() {
   return existsSync(path.join(folder, 'initdb')) ? folder : null;
 }
 
-/** initdb refuses root, so as root another user must own the cluster. */
+/** initdb refuses to run as root, so as root another user must own the cluster. */
 async function owner() {
   if (process.getuid() !== 0) return null;
   for (const name of ['postgres', 'nobody']) {
@@ -33,7 +33,7 @@ async function owner() {
 export class Postgres {
   #databases = 0;
 
-  /** Null where its programs are not installed. */
+  /** Null if PostgreSQL is not installed. */
   static async start() {
     const bin = await programs();
     if (bin === null) return null;
@@ -42,7 +42,7 @@ export class Postgres {
     cluster.owner = await owner();
     cluster.folder = await mkdtemp(path.join(tmpdir(), 'pw-pg-'));
     if (cluster.owner !== null) await chown(cluster.folder, cluster.owner.uid, cluster.owner.gid);
-    // The server has given up root's right to enter any folder.
+    // The server has dropped root's right to enter any directory.
     await chmod(cluster.folder, 0o755);
     cluster.data = path.join(cluster.folder, 'data');
     await cluster.#call('initdb', ['-D', cluster.data, '-A', 'trust', '-U', 'perfwatch', '--no-sync']);
@@ -55,7 +55,7 @@ export class Postgres {
     return this.#urlOf('perfwatch');
   }
 
-  /** The address of a new database, for one server of several that share the cluster. */
+  /** The URL of a new database, for one of several servers that share the cluster. */
   async database() {
     this.#databases += 1;
     const name = `perfwatch_${this.#databases}`;

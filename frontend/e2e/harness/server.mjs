@@ -1,4 +1,4 @@
-/** The real server on a port of its own with a fresh data directory. */
+/** The real server, on its own port and with a fresh data directory. */
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -11,9 +11,9 @@ export const BINARY =
 
 const USERNAME = 'admin';
 const PASSWORD = 'correct horse battery staple';
-const STARTS_WITHIN_MS = 30_000;
+const START_TIMEOUT_MS = 30_000;
 
-/** A port nobody listens on; the short while until the server takes it is a race we accept. */
+/** A free port; we accept the short race until the server binds it. */
 async function freePort() {
   const probe = createServer();
   await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
@@ -30,7 +30,7 @@ export class Server {
   #child = null;
   #output = '';
 
-  /** `wrapper`: a command that runs the server, to take rights from it. */
+  /** `wrapper`: a command that runs the server, for example with fewer rights. */
   static async start(env = {}, wrapper = []) {
     const server = new Server();
     server.port = await freePort();
@@ -42,7 +42,7 @@ export class Server {
     return server;
   }
 
-  /** Starts it, or starts it again where it was. */
+  /** Starts it, or restarts it on the same port and data. */
   async launch() {
     const [program, ...args] = [...this.#wrapper, BINARY, 'serve'];
     const child = spawn(program, args, {
@@ -65,7 +65,7 @@ export class Server {
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     child.on('error', keep);
-    const deadline = Date.now() + STARTS_WITHIN_MS;
+    const deadline = Date.now() + START_TIMEOUT_MS;
     for (;;) {
       const healthy = await fetch(`${this.url}/health`).catch(() => null);
       if (healthy?.ok) return;
@@ -76,12 +76,12 @@ export class Server {
     }
   }
 
-  /** What it printed last. */
+  /** Its last output. */
   get output() {
     return this.#output;
   }
 
-  /** Ends it with `signal` and waits until it is gone. */
+  /** Sends `signal` and waits for the process to exit. */
   async halt(signal = 'SIGTERM') {
     const child = this.#child;
     this.#child = null;
@@ -91,7 +91,7 @@ export class Server {
     await gone;
   }
 
-  /** Stands still with all its connections open, as on a machine that swaps. */
+  /** Stops it with all connections open, as on a thrashing machine. */
   freeze() {
     this.#child.kill('SIGSTOP');
   }
@@ -106,8 +106,8 @@ export class Server {
   }
 
   async login(username = USERNAME, password = PASSWORD) {
-    // A server that was just started may still be connecting to its database.
-    const deadline = Date.now() + STARTS_WITHIN_MS;
+    // A server that has just started may still be connecting to its database.
+    const deadline = Date.now() + START_TIMEOUT_MS;
     for (;;) {
       try {
         return await this.#login(username, password);
@@ -133,7 +133,7 @@ export class Server {
     return { token: access_token, expiresAt: Date.now() + expires_in * 1000 };
   }
 
-  /** A call with a fresh or the given session; answers the parsed body. */
+  /** Calls the API with a session; returns the parsed body. */
   async call(session, method, url, body) {
     const answer = await fetch(this.url + url, {
       method,
@@ -147,11 +147,11 @@ export class Server {
 }
 
 /**
- * The state of a type's source. On a busy machine the probes may miss the deadline of the first ticks and stand as
- * failed until they answer.
+ * The state of a metric type's source. On a busy machine probes may miss the deadline of the first ticks and count
+ * as failed until they respond.
  */
 export async function settledState(server, session, metricType) {
-  const deadline = Date.now() + STARTS_WITHIN_MS;
+  const deadline = Date.now() + START_TIMEOUT_MS;
   for (;;) {
     const { sources } = await server.call(session, 'GET', '/api/sources');
     const state = sources.find(({ metric_type }) => metric_type === metricType)?.state;

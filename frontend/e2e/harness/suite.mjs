@@ -1,22 +1,19 @@
 /**
- * A small test runner: files register tests, the runner gives each a browser, a running server and a session,
- * and counts. A test that cannot run on this machine calls `skip` with the reason.
+ * A small test runner: files register tests; the runner gives each a browser, a running server and a session, and
+ * counts the results. A test that cannot run on this machine calls `skip` with the reason.
  *
- * Tests run in two lanes at a time, one for each store. Tests of what is stored run in both.
+ * Two lanes run in parallel, one per store. Tests of stored data run in both.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const tests = [];
 
-/** `alone`: nothing else runs meanwhile, because it takes the whole machine. */
+/** `alone`: nothing else runs meanwhile, because the test needs the whole machine. */
 export function test(name, run, { alone = false } = {}) {
   tests.push({ name, run, alone, onEachStore: false });
 }
 
-/**
- * Runs once on SQLite and once on PostgreSQL. A server of its own is started with what `store.env()` gives: a new
- * database of the same kind.
- */
+/** Runs on SQLite and on PostgreSQL. `store.env()` is the environment for another server with a new database. */
 export function testOnEachStore(name, run) {
   tests.push({ name, run, alone: false, onEachStore: true });
 }
@@ -27,19 +24,20 @@ export function skip(reason) {
   throw new Skipped(reason);
 }
 
-/** Waits until `check` gives something true; its last answer is in the failure. */
+/** Waits until `check` returns something truthy; the error contains its last result. */
 export async function eventually(what, check, { within = 30_000, every = 100 } = {}) {
   const deadline = Date.now() + within;
   let last;
   for (;;) {
     last = await check();
     if (last) return last;
-    if (Date.now() > deadline) throw new Error(`never came: ${what} (last answer: ${JSON.stringify(last)})`);
+    if (Date.now() > deadline)
+      throw new Error(`timed out waiting for ${what} (last result: ${JSON.stringify(last)})`);
     await sleep(every);
   }
 }
 
-const ONE_TEST_MS = 180_000;
+const TEST_TIMEOUT_MS = 180_000;
 
 async function runOne({ name, run }, { store, fixtures }, count) {
   const started = Date.now();
@@ -49,7 +47,10 @@ async function runOne({ name, run }, { store, fixtures }, count) {
   let timer;
   try {
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`not done after ${ONE_TEST_MS / 1000} s`)), ONE_TEST_MS);
+      timer = setTimeout(
+        () => reject(new Error(`timed out after ${TEST_TIMEOUT_MS / 1000} s`)),
+        TEST_TIMEOUT_MS,
+      );
     });
     await Promise.race([run(context), late]);
     count.passed += 1;
@@ -69,7 +70,7 @@ async function runOne({ name, run }, { store, fixtures }, count) {
   }
 }
 
-/** Every lane runs the tests of what is stored; the others go to the lane that is free. */
+/** Every lane runs the tests of stored data; the others go to whichever lane is free. */
 export async function runAll(lanes, only) {
   const count = { passed: 0, failed: 0, skipped: 0 };
   const wanted = tests.filter((one) => only === undefined || one.name.includes(only));

@@ -1,4 +1,4 @@
-/** For everyone: axe finds nothing serious, all of it by keyboard, still where motion is unwanted; small and local. */
+/** Accessibility and loading: no serious axe violations, keyboard only, reduced motion, a small and local first load. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -20,12 +20,12 @@ for (const { address, ready, open } of pages) {
   test(`axe finds nothing serious on ${address}`, async ({ browser, server, session }) => {
     for (const theme of ['dark', 'light']) {
       for (const width of [390, 1440]) {
-        // The page's policy forbids foreign scripts; axe is injected past it.
+        // The page's CSP forbids foreign scripts, so axe is injected with it bypassed.
         const page = await browser.page({ server, ...(open ? {} : { session }), width, bypassCSP: true });
         await page.goto(`${address}${address.includes('?') ? '&' : '?'}theme=${theme}`);
         await page.locator(ready).first().waitFor();
         await eventually(
-          'no skeleton is left',
+          'no skeleton left',
           async () => (await page.locator('.skeleton:visible').count()) === 0,
         );
         await page.addScriptTag({ content: axe });
@@ -44,7 +44,7 @@ for (const { address, ready, open } of pages) {
   });
 }
 
-test('the page is walked by keyboard alone', async ({ browser, server, session }) => {
+test('the page works with the keyboard alone', async ({ browser, server, session }) => {
   const page = await browser.page({ server, session });
   await page.goto('/');
   await page.locator('#cpu canvas').first().waitFor();
@@ -68,7 +68,7 @@ test('the page is walked by keyboard alone', async ({ browser, server, session }
   assert.deepEqual(page.problems, []);
 });
 
-test('nothing moves where motion is unwanted', async ({ browser, server, session }) => {
+test('nothing moves with reduced motion', async ({ browser, server, session }) => {
   const page = await browser.page({ server, session, reducedMotion: 'reduce' });
   await page.goto('/');
   await page.locator('#cpu canvas').first().waitFor();

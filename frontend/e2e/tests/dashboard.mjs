@@ -4,13 +4,13 @@ import { CpuHogs } from '../harness/load.mjs';
 import { manyCores } from '../harness/larger.mjs';
 import { eventually, skip, test } from '../harness/suite.mjs';
 
-/** The CPU use that the card's headline shows, percent. */
+/** CPU usage in the card's headline, percent. */
 async function shownUse(page) {
   const text = await page.locator('#cpu header').innerText();
   return Number(/([\d.]+) %/.exec(text)?.[1] ?? NaN);
 }
 
-/** How much of the plot's height is coloured near the chart's right edge: what is really drawn, not what is said. */
+/** How much of the plot's height is coloured near the chart's right edge: what is really drawn. */
 async function drawnUse(page) {
   return await page
     .locator('#cpu canvas')
@@ -48,10 +48,10 @@ test('every core of a large machine has its row in the heat strip', async ({ bro
     const page = await browser.page({ server, session });
     await page.addInitScript(manyCores, cores);
     await page.goto('/?window=1');
-    const strip = page.getByRole('img', { name: new RegExp(`^Use of ${cores} cores`) });
+    const strip = page.getByRole('img', { name: new RegExp(`^Usage of ${cores} cores`) });
     await strip.waitFor();
     await page.getByText(`busiest: core ${cores - 1}, 100 %`).waitFor();
-    // Each row has a colour of its own, hotter from the first to the last.
+    // Each row has its own colour, hotter from first to last.
     const red = await eventually('a drawn column', async () => {
       const column = await strip.evaluate((canvas) => {
         const { data } = canvas.getContext('2d').getImageData(canvas.width - 1, 0, 1, canvas.height);
@@ -66,14 +66,14 @@ test('every core of a large machine has its row in the heat strip', async ({ bro
   }
 });
 
-/** Tasks on or waiting for a core, as the card's fact says. */
+/** Runnable tasks, as shown in the card. */
 async function shownRunning(page) {
-  const text = await page.locator('#cpu dl div', { hasText: 'Run / blocked' }).innerText();
+  const text = await page.locator('#cpu dl div', { hasText: 'Running / blocked' }).innerText();
   return Number(/(\d+) \//.exec(text)?.[1] ?? NaN);
 }
 
 test(
-  'CPU hogs become visible in number and picture',
+  'CPU hogs show up in number and chart',
   async ({ browser, server, session, cleanup }) => {
     const page = await browser.page({ server, session });
     await page.goto('/?window=1');
@@ -82,16 +82,20 @@ test(
     const count = availableParallelism() * 6;
     const [useBefore, drawnBefore] = [await shownUse(page), await drawnUse(page)];
     let runningBefore = Infinity;
-    await eventually('room for our load', async () => (runningBefore = await shownRunning(page)) < count, {
-      within: 30_000,
-    }).catch(() => skip(`this machine has ${runningBefore} runnable tasks without ours`));
+    await eventually(
+      'room for the test load',
+      async () => (runningBefore = await shownRunning(page)) < count,
+      {
+        within: 30_000,
+      },
+    ).catch(() => skip(`this machine has ${runningBefore} runnable tasks already`));
 
     const hogs = new CpuHogs(count);
     cleanup(() => hogs.stop());
     await eventually(`${count} hogs among the runnable`, async () => (await shownRunning(page)) >= count);
     await eventually('the hogs in the headline', async () => (await shownUse(page)) > 90);
     await eventually('the hogs in the chart', async () => (await drawnUse(page)) > 75);
-    // Where there was room to rise, both have risen.
+    // If there was room to rise, both have risen.
     if (useBefore < 70) assert.ok((await shownUse(page)) > useBefore + 15);
     if (useBefore < 70) assert.ok((await drawnUse(page)) > drawnBefore + 10);
     await hogs.stop();

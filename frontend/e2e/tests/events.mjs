@@ -1,10 +1,10 @@
-/** What happens to the machine is marked where it is looked at. */
+/** Events on the machine are marked on charts and listed. */
 import assert from 'node:assert/strict';
 import { MemoryCgroup } from '../harness/load.mjs';
 import { Server, settledState } from '../harness/server.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
-const events = (page) => page.locator('details', { hasText: /events? in this time/ });
+const events = (page) => page.locator('details', { hasText: /events? in this period/ });
 
 testOnEachStore('a restart is marked live and in history', async ({ browser, store, cleanup }) => {
   const server = await Server.start(await store.env());
@@ -34,7 +34,7 @@ testOnEachStore('a restart is marked live and in history', async ({ browser, sto
   await rows.first().waitFor();
   assert.match(await rows.first().innerText(), /PerfWatch started/);
 
-  // Choosing one moves the crosshair of every chart there, whose marks are then told in words.
+  // Selecting one moves every chart's crosshair there, which describes the mark.
   await rows.first().getByRole('button').click();
   await page.locator('#cpu [role=img] > div.border-l > span').first().waitFor();
   await page.goto('/history');
@@ -55,19 +55,14 @@ testOnEachStore('a restart is marked live and in history', async ({ browser, sto
     .locator('svg path')
     .first()
     .waitFor();
-  // While the server was away the browser itself reported what it could not reach.
+  // While the server was down, the browser itself reported failed requests.
   assert.deepEqual(
     page.problems.filter((text) => !/ERR_|WebSocket/.test(text)),
     [],
   );
 });
 
-test('a process that is killed for want of memory is named', async ({
-  browser,
-  server,
-  session,
-  cleanup,
-}) => {
+test('a process killed by the OOM killer is named', async ({ browser, server, session, cleanup }) => {
   if ((await settledState(server, session, 'processes')) !== 'active')
     skip('processes are not measured on this machine');
   const group = await MemoryCgroup.make();
@@ -81,7 +76,7 @@ test('a process that is killed for want of memory is named', async ({
   const summary = events(page).locator('summary');
   await eventually(
     'the kill',
-    async () => (await summary.count()) === 1 && /Killed for want of memory/.test(await summary.innerText()),
+    async () => (await summary.count()) === 1 && /Killed by the OOM killer/.test(await summary.innerText()),
   );
   await summary.click();
   await events(page).getByText(`(${killed.pid})`).last().waitFor();

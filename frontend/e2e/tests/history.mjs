@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { eventually, testOnEachStore } from '../harness/suite.mjs';
 
-/** Enough ticks that charts have lines; the server ticks once a second. */
+/** Waits for enough ticks to draw lines; the server ticks once a second. */
 async function someHistory(server, session, ticks = 10) {
   await eventually(
     `${ticks} stored ticks`,
@@ -32,13 +32,13 @@ testOnEachStore(
     const page = await browser.page({ server, session });
     await page.goto('/history?metric=cpu&fields=usage_percent,user');
     await page.locator('table').getByText('User').waitFor();
-    const asked = [];
+    const requested = [];
     page.on('request', (request) => {
       const { pathname, searchParams } = new URL(request.url());
-      if (pathname === '/api/history/metrics') asked.push(searchParams);
+      if (pathname === '/api/history/metrics') requested.push(searchParams);
     });
-    // What is above the chart may still come in and move it: drag until a drag has met it.
-    const chosen = await eventually('a chosen span', async () => {
+    // Content above the chart may still load and move it: repeat until a drag hits it.
+    const chosen = await eventually('a selected span', async () => {
       const box = await chart(page, /^CPU: Usage, User/).boundingBox();
       await page.mouse.move(box.x + box.width * 0.5, box.y + 60);
       await page.mouse.down();
@@ -50,9 +50,9 @@ testOnEachStore(
     });
     const [from, to] = ['from', 'to'].map((end) => Date.parse(chosen.get(end)));
     const span = (to - from) / 60_000;
-    assert.ok(span > 25 && span < 33, `half an hour of the hour was chosen, not ${span} min`);
+    assert.ok(span > 25 && span < 33, `about half of the hour should be selected, not ${span} min`);
     await eventually('a request of that span', () =>
-      asked.some((query) => Math.abs(Date.parse(query.get('start_time')) - from) < 1000),
+      requested.some((query) => Math.abs(Date.parse(query.get('start_time')) - from) < 1000),
     );
 
     const link = page.url();
@@ -70,7 +70,7 @@ testOnEachStore(
 );
 
 testOnEachStore(
-  'any field of any metric can be chosen, and events of the counters',
+  'any field of any metric can be selected, and counter events',
   async ({ browser, server, session }) => {
     await someHistory(server, session);
     const page = await browser.page({ server, session });
@@ -89,29 +89,26 @@ testOnEachStore(
   },
 );
 
-testOnEachStore(
-  'two ranges are laid over each other with their difference',
-  async ({ browser, server, session }) => {
-    await someHistory(server, session);
-    const [from, to] = [Date.now() - 4000, Date.now()];
-    const query = new URLSearchParams({
-      mode: 'compare',
-      metric: 'cpu',
-      from: new Date(from - 10_000).toISOString(),
-      to: new Date(to).toISOString(),
-      with: new Date(from - 20_000).toISOString(),
-    });
-    const page = await browser.page({ server, session });
-    await page.goto(`/history?${query}`);
-    await chart(page, /in both ranges/).waitFor();
-    await chart(page, /this range less the compared one/).waitFor();
-    await page.getByRole('row', { name: /^Usage [\d.]+ % from [\d.]+ %/ }).waitFor();
-    await page.getByRole('button', { name: 'Relative' }).click();
-    await page.getByText('Nothing was stored in the range it is compared with.').waitFor();
-    await page.waitForURL((url) => url.searchParams.get('period') === 'hour');
-    assert.deepEqual(page.problems, []);
-  },
-);
+testOnEachStore('two ranges are overlaid with their difference', async ({ browser, server, session }) => {
+  await someHistory(server, session);
+  const [from, to] = [Date.now() - 4000, Date.now()];
+  const query = new URLSearchParams({
+    mode: 'compare',
+    metric: 'cpu',
+    from: new Date(from - 10_000).toISOString(),
+    to: new Date(to).toISOString(),
+    with: new Date(from - 20_000).toISOString(),
+  });
+  const page = await browser.page({ server, session });
+  await page.goto(`/history?${query}`);
+  await chart(page, /in both ranges/).waitFor();
+  await chart(page, /this range minus the comparison/).waitFor();
+  await page.getByRole('row', { name: /^Usage [\d.]+ % vs [\d.]+ %/ }).waitFor();
+  await page.getByRole('button', { name: 'Relative' }).click();
+  await page.getByText('No data in the comparison range.').waitFor();
+  await page.waitForURL((url) => url.searchParams.get('period') === 'hour');
+  assert.deepEqual(page.problems, []);
+});
 
 testOnEachStore(
   'a range without data says so, and the arrows move the crosshair of all charts',
@@ -119,7 +116,7 @@ testOnEachStore(
     await someHistory(server, session);
     const page = await browser.page({ server, session });
     await page.goto('/history?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z');
-    await page.getByText('Nothing was stored in this range').waitFor();
+    await page.getByText('No data in this range').waitFor();
     await page.goto('/history?fields=usage_percent,context_switches_per_sec');
     const first = chart(page, /^CPU: Usage/);
     await first.focus();
@@ -137,29 +134,29 @@ testOnEachStore(
 );
 
 testOnEachStore(
-  'what changed is ranked, and a row opens both distributions',
+  'changes are ranked, and a row opens both distributions',
   async ({ browser, server, session }) => {
     await someHistory(server, session, 50);
     const end = Date.now() - 2000;
     const at = (ms) => new Date(ms).toISOString();
     const [from, to, before] = [at(end - 20_000), at(end), at(end - 40_000)];
-    const asked = new URLSearchParams({
+    const requested = new URLSearchParams({
       start_time_1: from,
       end_time_1: to,
       start_time_2: before,
       end_time_2: from,
     });
-    // Seconds on a machine that does anything differ in something.
-    const { changes } = await server.call(session, 'GET', `/api/history/changes?${asked}`);
+    // On any active machine something differs between two periods.
+    const { changes } = await server.call(session, 'GET', `/api/history/changes?${requested}`);
     assert.ok(changes.length > 0);
 
     const page = await browser.page({ server, session });
     await page.goto(`/history?${new URLSearchParams({ mode: 'changes', from, to, with: before })}`);
     const rows = page.getByRole('list').getByRole('listitem');
     await rows.first().waitFor();
-    const told = { up: 'rose', down: 'fell', mixed: 'spread differently' };
+    const directions = { up: 'rose', down: 'fell', mixed: 'changed shape' };
     const shown = await rows.allInnerTexts();
-    shown.slice(0, 5).forEach((text, i) => assert.match(text, new RegExp(told[changes[i].direction])));
+    shown.slice(0, 5).forEach((text, i) => assert.match(text, new RegExp(directions[changes[i].direction])));
     const place = changes.findIndex(({ kind }) => kind !== 'histogram');
     const row = rows.nth(place);
     await row.getByRole('button').first().click();
@@ -171,7 +168,7 @@ testOnEachStore(
   },
 );
 
-testOnEachStore('a range is saved as CSV', async ({ browser, server, session }) => {
+testOnEachStore('a range is exported as CSV', async ({ browser, server, session }) => {
   await someHistory(server, session);
   const page = await browser.page({ server, session });
   await page.goto('/history?metric=memory');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { testOnEachStore } from '../harness/suite.mjs';
 
 testOnEachStore(
-  'a wrong password is refused with the server’s sentence, the right one opens the dashboard',
+  'a wrong password shows the server’s message, the right one opens the dashboard',
   async ({ browser, server }) => {
     const page = await browser.page({ server });
     await page.goto('/?window=15');
@@ -17,7 +17,7 @@ testOnEachStore(
     await page.click('[type=submit]');
     await page.waitForURL((url) => url.pathname === '/' && url.searchParams.get('window') === '15');
     await page.getByRole('navigation', { name: 'Pages' }).waitFor();
-    // The browser itself reports the refused request.
+    // The browser itself reports the rejected request.
     assert.deepEqual(
       page.problems.filter((text) => !text.includes('401')),
       [],

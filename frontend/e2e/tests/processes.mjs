@@ -9,16 +9,16 @@ async function measured(server, session) {
 }
 
 testOnEachStore(
-  'a hog is found by name, sorted to the top and opens its charts',
+  'a CPU hog is found by name, sorted to the top and opens its charts',
   async ({ browser, server, session, store, cleanup }) => {
     const page = await browser.page({ server, session });
     if (!(await measured(server, session))) {
       await page.goto('/processes');
-      await page.getByText(/^Not measured/).waitFor();
+      await page.getByText(/^(Needs extra rights|Not available)/).waitFor();
       assert.deepEqual(page.problems, []);
       return;
     }
-    // Another lane runs the same, and the kernel keeps 15 characters of a name.
+    // The other lane runs the same test, and the kernel keeps 15 characters of a name.
     const name = `hog-${store.name.slice(0, 2)}-${process.pid}`;
     const hog = await NamedHog.start(name);
     cleanup(() => hog.stop());
@@ -34,15 +34,15 @@ testOnEachStore(
     const detail = page.getByRole('complementary');
     await detail.getByRole('img', { name: /CPU, percent of one/ }).waitFor();
 
-    // What is stored of it, and of all that are called the same.
+    // Its stored history, and that of all processes with the same name.
     await detail.getByRole('button', { name: '1 h', exact: true }).click();
     await page.waitForURL((url) => url.searchParams.get('range') === '1h');
-    const lists = detail.getByText(/\d+ of \d+ lists of the busiest name it/);
+    const lists = detail.getByText(/Among the busiest in \d+ of \d+ samples/);
     await lists.waitFor();
     await eventually(
-      'it in a stored list',
+      'the hog in a stored list',
       async () => {
-        const [, listed, of] = /(\d+) of (\d+) lists/.exec(await lists.innerText()) ?? [];
+        const [, listed, of] = /(\d+) of (\d+) samples/.exec(await lists.innerText()) ?? [];
         if (Number(listed) > 0 && Number(listed) <= Number(of)) return true;
         await page.reload();
         await lists.waitFor();
@@ -67,17 +67,12 @@ testOnEachStore(
   },
 );
 
-test('a process that sleeps is found by its name, until it is gone', async ({
-  browser,
-  server,
-  session,
-  cleanup,
-}) => {
+test('a sleeping process is found by name until it exits', async ({ browser, server, session, cleanup }) => {
   const name = `sleeper-${process.pid % 1e6}`;
   const sleeper = await NamedSleeper.start(name);
   cleanup(() => sleeper.stop());
-  // What it did to start is over: the busiest of a tick no longer have it.
-  await eventually('a list in which it does nothing', async () => {
+  // Its startup is over, so it is no longer among the busiest of a tick.
+  await eventually('a list in which it is idle', async () => {
     const { processes } = await server.call(session, 'GET', `/api/processes?search=${name}`);
     return processes[0]?.pid === sleeper.pid && (processes[0].context_switches_per_sec ?? 0) === 0;
   });
@@ -93,62 +88,62 @@ test('a process that sleeps is found by its name, until it is gone', async ({
   const detail = page.getByRole('complementary');
   await detail.getByText(String(sleeper.pid)).waitFor();
   await sleeper.stop();
-  await detail.getByText('It is gone').waitFor();
-  await page.getByText('No listed process matches').waitFor();
+  await detail.getByText('This process has exited').waitFor();
+  await page.getByText('No matching processes').waitFor();
   assert.deepEqual(page.problems, []);
 });
 
-test('all processes are asked for while the page is looked at, one answer at a time', async ({
+test('all processes are requested while the page is open, one request at a time', async ({
   browser,
   server,
   session,
 }) => {
   const page = await browser.page({ server, session });
-  let [asked, underWay, most] = [0, 0, 0];
+  let [requested, pending, maxPending] = [0, 0, 0];
   let answer = () => undefined;
   await page.route('**/api/processes', async (route) => {
-    asked += 1;
-    underWay += 1;
-    most = Math.max(most, underWay);
-    if (asked === 1) await new Promise((resolve) => (answer = resolve));
-    underWay -= 1;
+    requested += 1;
+    pending += 1;
+    maxPending = Math.max(maxPending, pending);
+    if (requested === 1) await new Promise((resolve) => (answer = resolve));
+    pending -= 1;
     await route.continue().catch(() => undefined);
   });
   await page.goto('/processes');
-  await eventually('a first question', () => asked === 1);
-  // Ticks go on, and while the server thinks it is asked nothing more.
+  await eventually('a first request', () => requested === 1);
+  // Ticks go on; while a request is pending there is no second one.
   const detail = page.getByText(/^last update/);
   const before = await detail.innerText();
   await eventually('a later tick', async () => (await detail.innerText()) !== before);
-  assert.equal(asked, 1);
+  assert.equal(requested, 1);
   answer();
-  await eventually('a question per tick', () => asked > 3);
-  assert.equal(most, 1);
+  await eventually('a request per tick', () => requested > 3);
+  assert.equal(maxPending, 1);
   await page.getByRole('button', { name: 'Pause' }).click();
   await page.getByText(/^[\d,]+ processes/).waitFor();
   await page.getByRole('link', { name: 'Dashboard' }).click();
   await page.getByRole('button', { name: 'Resume' }).click();
   await page.locator('#cpu canvas').first().waitFor();
-  const left = asked;
+  const left = requested;
   const shown = await detail.innerText();
   await eventually('a later tick', async () => (await detail.innerText()) !== shown);
-  assert.equal(asked, left);
+  assert.equal(requested, left);
   assert.deepEqual(page.problems, []);
 });
 
-test('state busiest only: without the list of all processes the table has those of the stream', async ({
+test('state busiest only: if the full list fails, the table shows the stream’s processes', async ({
   browser,
   server,
   session,
 }) => {
-  if (!(await measured(server, session))) skip('processes are not measured on this machine');
+  if (!(await measured(server, session))) skip('processes cannot be measured on this machine');
   const page = await browser.page({ server, session });
   await page.route('**/api/processes', (route) =>
     route.fulfill({ status: 500, json: { detail: 'The list broke.' } }),
   );
   await page.goto('/processes');
   await page
-    .getByText('Only the busiest are listed, the others could not be read: The list broke.')
+    .getByText('Only the busiest are listed; the full list could not be loaded: The list broke.')
     .waitFor();
   const table = page.getByRole('table', { name: 'Processes' });
   await eventually('rows of the stream', async () => {
@@ -157,12 +152,8 @@ test('state busiest only: without the list of all processes the table has those 
   });
 });
 
-test('ten thousand processes are one table of which only what is in sight is drawn', async ({
-  browser,
-  server,
-  session,
-}) => {
-  if (!(await measured(server, session))) skip('processes are not measured on this machine');
+test('a table of ten thousand processes renders only visible rows', async ({ browser, server, session }) => {
+  if (!(await measured(server, session))) skip('processes cannot be measured on this machine');
   const count = 10_000;
   const page = await browser.page({ server, session });
   await manyProcesses(page, count);
@@ -183,7 +174,10 @@ test('ten thousand processes are one table of which only what is in sight is dra
   await page.getByLabel('Group by cgroup').check();
   await page.locator(`[role=table][aria-rowcount="${count + 100 + 1}"]`).waitFor();
   await page.setViewportSize({ width: 390, height: 844 });
-  await eventually('a table that fits a phone', async () => (await table.getByRole('row').count()) < 100);
+  await eventually(
+    'a table that fits a phone screen',
+    async () => (await table.getByRole('row').count()) < 100,
+  );
   assert.ok((await table.boundingBox()).height < 844);
   assert.deepEqual(page.problems, []);
 });

@@ -1,4 +1,4 @@
-/** Pictures of every page at three widths in both themes, for people to look at; nothing may overflow. */
+/** Screenshots of every page at three widths in both themes, for review; nothing may overflow. */
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
@@ -35,7 +35,7 @@ for (const { name, path: address, ready, open } of pages) {
         await page.goto(`${address}${address.includes('?') ? '&' : '?'}theme=${theme}`);
         await page.locator(ready).first().waitFor();
         await eventually(
-          'no skeleton is left',
+          'no skeleton left',
           async () => (await page.locator('.skeleton:visible').count()) === 0,
         );
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);

@@ -12,7 +12,7 @@ testOnEachStore(
     await page.goto('/settings');
     await page.getByLabel(/^Interval/).fill('2');
     await page.locator('#sampling').getByRole('button', { name: 'Save' }).click();
-    await page.getByText('it holds from the next tick on').waitFor();
+    await page.getByText('Takes effect at the next tick').waitFor();
     await page.reload();
     await eventually(
       'the stored interval',
@@ -25,7 +25,7 @@ testOnEachStore(
 );
 
 testOnEachStore(
-  'a cleanup says truly what it did, and a wrong policy changes nothing',
+  'a clean-up reports what it did, and the policy is saved',
   async ({ browser, server, session }) => {
     const page = await browser.page({ server, session });
     await page.goto('/settings');
@@ -42,7 +42,7 @@ testOnEachStore(
 );
 
 testOnEachStore(
-  'an administrator adds a viewer, who sees but may not change',
+  'an administrator adds a viewer, who has read-only access',
   async ({ browser, server, session }) => {
     const page = await browser.page({ server, session });
     await page.goto('/settings');
@@ -50,44 +50,44 @@ testOnEachStore(
     await users.getByLabel('New user').fill('onlooker');
     await users.getByLabel('Password').fill('only looking around');
     await users.getByRole('button', { name: 'Add user' }).click();
-    await users.getByText('onlooker may sign in now.').waitFor();
+    await users.getByText('User onlooker added.').waitFor();
 
     const viewer = await server.login('onlooker', 'only looking around');
     const theirs = await browser.page({ server, session: viewer });
     await theirs.goto('/settings');
-    await theirs.getByText('You may look, not change').waitFor();
+    await theirs.getByText('Read-only access').waitFor();
     assert.equal(await theirs.getByLabel(/^Interval/).isDisabled(), true);
     assert.equal(await theirs.locator('#users').count(), 0);
 
     await users.getByRole('button', { name: 'Delete onlooker' }).click();
     await users.getByRole('button', { name: 'Delete onlooker' }).click();
-    await users.getByText('onlooker is deleted.').waitFor();
+    await users.getByText('User onlooker deleted.').waitFor();
     await theirs.waitForURL((url) => url.pathname === '/login');
     assert.deepEqual(page.problems, []);
   },
 );
 
 testOnEachStore(
-  'an API token is shown once, reads, and ends when revoked',
+  'an API token is shown once, can read, and stops working when revoked',
   async ({ browser, server, session }) => {
     const page = await browser.page({ server, session });
     await page.goto('/settings');
     const card = page.locator('#tokens');
     await card.getByLabel('Name').fill('script');
-    await card.getByRole('button', { name: 'Make token' }).click();
+    await card.getByRole('button', { name: 'Create token' }).click();
     await card.getByText('Copy it now').waitFor();
     const token = { token: await card.locator('code').last().innerText() };
     await server.call(token, 'GET', '/api/sources');
     await assert.rejects(server.call(token, 'PUT', '/api/config', {}), /40[13]/);
     await card.getByRole('button', { name: 'Revoke script' }).click();
-    await card.getByText('Token script is revoked.').waitFor();
+    await card.getByText('Token script revoked.').waitFor();
     await assert.rejects(server.call(token, 'GET', '/api/sources'), /401/);
     assert.deepEqual(page.problems, []);
   },
 );
 
 testOnEachStore(
-  'a changed password ends other sessions, not this one',
+  'changing the password signs out other sessions, not this one',
   async ({ browser, store, cleanup }) => {
     const server = await Server.start(await store.env());
     cleanup(() => server.stop());
@@ -97,17 +97,17 @@ testOnEachStore(
     const card = page.locator('#account');
     await card.getByLabel('Current password').fill('not this one');
     await card.getByLabel(/^New password At least/).fill('a new and longer one');
-    await card.getByLabel('New password again').fill('a new and longer one');
+    await card.getByLabel('Confirm new password').fill('a new and longer one');
     await card.getByRole('button', { name: 'Change password' }).click();
     await card.getByText('Current password is incorrect').waitFor();
     await card.getByLabel('Current password').fill(server.password);
     await card.getByRole('button', { name: 'Change password' }).click();
-    await card.getByText('The password is changed').waitFor();
+    await card.getByText('Password changed').waitFor();
     await assert.rejects(server.call(other, 'GET', '/api/auth/me'), /401/);
     await page.reload();
     await page.getByRole('heading', { name: 'Settings' }).waitFor();
     assert.deepEqual(
-      // The stream of the old token may try again before the new one is there.
+      // The old token's stream may reconnect before the new token arrives.
       page.problems.filter((text) => !/40[01]|Authentication failed/.test(text)),
       [],
     );

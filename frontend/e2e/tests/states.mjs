@@ -1,4 +1,4 @@
-/** Every state the page has a design for, brought about for real. */
+/** Every state that the page is designed for, reproduced for real. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { Postgres } from '../harness/postgres.mjs';
@@ -21,7 +21,7 @@ test('state loading: skeletons until the first tick', async ({ browser, server, 
   assert.equal(await page.locator('#cpu [aria-busy=true]').count(), 1);
 });
 
-test('state reconnecting: a killed server is awaited, and its return continues the charts', async ({
+test('state reconnecting: after a killed server restarts, the charts continue', async ({
   browser,
   cleanup,
 }) => {
@@ -38,7 +38,7 @@ test('state reconnecting: a killed server is awaited, and its return continues t
   assert.equal(await page.locator('.opacity-60').count(), 0);
 });
 
-test('state failed: after many attempts a person decides', async ({ browser, cleanup }) => {
+test('state failed: after many attempts the user decides', async ({ browser, cleanup }) => {
   const { server, session } = await own(cleanup);
   const page = await browser.page({ server, session });
   await page.clock.install();
@@ -56,7 +56,7 @@ test('state failed: after many attempts a person decides', async ({ browser, cle
     },
     { within: 60_000 },
   );
-  await page.getByText('The live stream could not be reached').waitFor();
+  await page.getByText('Can’t reach the live stream').waitFor();
   await server.launch();
   await page.getByRole('button', { name: 'Retry now' }).click();
   await eventually('a live page again', async () => {
@@ -65,10 +65,7 @@ test('state failed: after many attempts a person decides', async ({ browser, cle
   });
 });
 
-test('state stale: a server that stands still is told by the age of its numbers', async ({
-  browser,
-  cleanup,
-}) => {
+test('state stale: a hung server shows as outdated data', async ({ browser, cleanup }) => {
   const { server, session } = await own(cleanup);
   const page = await browser.page({ server, session });
   await page.goto('/');
@@ -82,14 +79,14 @@ test('state stale: a server that stands still is told by the age of its numbers'
 });
 
 testOnEachStore(
-  'state signed out: a revoked session returns to where it was',
+  'state signed out: signing in again returns to the same page',
   async ({ browser, store, cleanup }) => {
     const { server, session } = await own(cleanup, await store.env());
     const page = await browser.page({ server, session });
     await page.goto('/history?metric=memory&range=6h');
     await page.getByRole('heading', { name: 'History' }).waitFor();
     await server.call(session, 'POST', '/api/auth/logout');
-    // The server closes the stream of a dead token; nobody needs to click first.
+    // The server closes a revoked token's stream; no click is needed.
     await page.waitForURL((url) => url.pathname === '/login');
     await page.getByText('Your session has ended').waitFor();
     await page.fill('[name=username]', server.username);
@@ -99,7 +96,7 @@ testOnEachStore(
   },
 );
 
-test('state refused: the attempt limit is shown with its end', async ({ browser, cleanup }) => {
+test('state refused: the sign-in limit shows when it ends', async ({ browser, cleanup }) => {
   const { server } = await own(cleanup, { LOGIN_ATTEMPTS_PER_MINUTE: '2' });
   const page = await browser.page({ server });
   await page.goto('/login');
@@ -109,27 +106,27 @@ test('state refused: the attempt limit is shown with its end', async ({ browser,
     await page.click('[type=submit]');
     const button = page.getByRole('button', { name: /^(Sign in|Try again in \d+ s)$/ });
     await button.waitFor();
-    return await page.getByText('Too many attempts').isVisible();
+    return await page.getByText('Too many failed sign-ins').isVisible();
   });
   const button = page.getByRole('button', { name: /^Try again in \d+ s$/ });
   await button.waitFor();
   assert.equal(await button.isDisabled(), true);
 });
 
-testOnEachStore('state empty: a store that holds nothing says so', async ({ browser, store, cleanup }) => {
+testOnEachStore('state empty: an empty store says so', async ({ browser, store, cleanup }) => {
   const env = { ...(await store.env()), BACKGROUND_COLLECTION_ENABLED: 'false' };
   const { server, session } = await own(cleanup, env);
   const page = await browser.page({ server, session });
   await page.goto('/history');
-  await page.getByText('Nothing was stored in this range').waitFor();
+  await page.getByText('No data in this range').waitFor();
   await page.goto('/history?mode=changes');
-  await page.getByText('Nothing moved, or one of the two ranges holds no history.').waitFor();
+  await page.getByText('No changes, or one of the two ranges has no history.').waitFor();
   await page.goto('/settings');
   await page.locator('#retention').getByText('–').first().waitFor();
   assert.deepEqual(page.problems, []);
 });
 
-test('state unavailable: without a PMU each missing counter has its reason and the remedy', async ({
+test('state unavailable: without a PMU each missing counter has a reason and a remedy', async ({
   browser,
   server,
   session,
@@ -140,16 +137,16 @@ test('state unavailable: without a PMU each missing counter has its reason and t
   const card = page.locator('#perf_events');
   await card.locator('tbody tr').first().waitFor();
   if ((await card.locator('tbody tr').count()) > 4) skip('this machine has a hardware PMU');
-  await card.getByText(/events are not counted here/).waitFor();
+  await card.getByText(/events? unavailable/).waitFor();
   await card.getByRole('button', { name: 'Copy' }).waitFor();
   await page.getByRole('link', { name: /^IPC/ }).getByText('no hardware PMU').waitFor();
 });
 
-test('state unavailable: without eBPF the page goes on and says what would bring it', async ({
+test('state unavailable: without eBPF the page still works and says how to enable it', async ({
   browser,
   cleanup,
 }) => {
-  if (process.getuid() === 0 && !existsSync('/usr/bin/setpriv')) skip('no setpriv to take rights away');
+  if (process.getuid() === 0 && !existsSync('/usr/bin/setpriv')) skip('no setpriv to drop rights');
   const dropped = '-sys_admin,-bpf,-perfmon,-sys_resource,-sys_ptrace';
   const wrapper =
     process.getuid() === 0 ? ['setpriv', `--inh-caps=${dropped}`, `--bounding-set=${dropped}`] : [];
@@ -159,13 +156,13 @@ test('state unavailable: without eBPF the page goes on and says what would bring
   await page.locator('#cpu canvas').first().waitFor();
   await page
     .locator('#scheduler')
-    .getByText(/^Not measured/)
+    .getByText(/^(Needs extra rights|Not available)/)
     .waitFor();
   await page.locator('#scheduler').getByRole('button', { name: 'Copy' }).waitFor();
   await page.goto('/settings');
-  // The doctor tells the same, with each finding's reason, and a command to copy.
+  // The doctor lists the same, with reasons and a command to copy.
   const doctor = page.locator('#doctor');
-  await doctor.getByText(/[1-9]\d*\s+to mend/).waitFor();
+  await doctor.getByText(/[1-9]\d*\s+to fix/).waitFor();
   const remedy = doctor.locator('.border-amber', { hasText: 'runqueue' });
   await remedy.getByText(/unavailable: /).waitFor();
   await remedy.locator('code').waitFor();
@@ -179,7 +176,7 @@ test('state unavailable: without eBPF the page goes on and says what would bring
   assert.deepEqual(page.problems, []);
 });
 
-test('state store away: with PostgreSQL stopped the live page goes on, and history asks to retry', async ({
+test('state store down: with PostgreSQL stopped the live page still works, and history offers a retry', async ({
   browser,
   cleanup,
 }) => {
@@ -194,7 +191,7 @@ test('state store away: with PostgreSQL stopped the live page goes on, and histo
   await page.getByRole('img', { name: /^CPU/ }).waitFor({ timeout: 40_000 });
   await postgres.halt();
   await page.getByRole('button', { name: 'Refresh' }).click();
-  await page.getByText('History could not be read').waitFor();
+  await page.getByText('Couldn’t load history').waitFor();
   await page.getByRole('link', { name: 'Dashboard' }).click();
   await live(page).waitFor();
   await postgres.launch();

@@ -6,7 +6,7 @@ export interface PointsQuery {
   /** Milliseconds since the epoch, both included. */
   from: number;
   to: number;
-  /** Members of the document, `io.read_bytes`; all when empty. */
+  /** Members of the document, such as `io.read_bytes`; all if empty. */
   fields: readonly string[];
   interval?: string;
 }
@@ -30,7 +30,7 @@ export async function metricTypes(): Promise<string[]> {
   return (await http.get<{ metric_types: string[] }>('/api/history/metrics/types')).data.metric_types;
 }
 
-/** The newest document of a type in a range, whole, to see which fields it has. */
+/** The newest complete document of a type in a range, to find its fields. */
 export async function sample(metricType: string, from: number, to: number): Promise<DataPoint | null> {
   const params = {
     metric_type: metricType,
@@ -47,7 +47,7 @@ export interface Span {
   to: number;
 }
 
-/** Every series of every type, ranked by how much its distribution moved between two ranges of one length. */
+/** All series of all types, ranked by how much their distribution changed between two ranges of equal length. */
 export async function changes(current: Span, comparison: Span, signal: AbortSignal): Promise<Changes> {
   const params = {
     start_time_1: iso(current.from),
@@ -61,7 +61,7 @@ export async function changes(current: Span, comparison: Span, signal: AbortSign
 
 export interface ProcessQuery extends Span {
   pid?: number;
-  /** Without a number: all processes of this name, added up. */
+  /** Without a PID: the sum of all processes with this name. */
   name?: string;
 }
 
@@ -71,7 +71,7 @@ export async function process(query: ProcessQuery, signal: AbortSignal): Promise
   return (await http.get<ProcessHistory>('/api/history/processes', { params, signal })).data;
 }
 
-/** A file of one type over a range, as the server formats it. */
+/** One metric type over a range, as a file. */
 export async function exportFile(
   metricType: string,
   from: number,

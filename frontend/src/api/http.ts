@@ -1,4 +1,4 @@
-/** The one HTTP client: bearer token, the server's own sentences as errors, and a hook for ended sessions. */
+/** The HTTP client: adds the bearer token, turns error responses into messages, and reports ended sessions. */
 import axios, { isAxiosError } from 'axios';
 
 export interface Session {
@@ -22,7 +22,7 @@ http.interceptors.request.use((config) => {
   return config;
 });
 
-/** What went wrong, in a sentence for the reader. `status` is null when no answer came at all. */
+/** An error message for the user. `status` is null if there was no response. */
 export class ApiError extends Error {
   constructor(
     message: string,
@@ -54,20 +54,21 @@ export function toApiError(error: unknown): ApiError {
   if (response === undefined) {
     return new ApiError(
       error.code === 'ECONNABORTED'
-        ? 'The server took too long to answer.'
-        : 'The server cannot be reached. Is PerfWatch running?',
+        ? 'The server took too long to respond.'
+        : 'Can’t reach the server. Is PerfWatch running?',
       null,
     );
   }
   const header: unknown = response.headers['retry-after'];
   const retryAfter = typeof header === 'string' && /^\d+$/.test(header) ? Number(header) : null;
-  const fallback = `The server answered ${response.status.toString()} ${response.statusText}`.trim() + '.';
+  const fallback =
+    `The server responded with ${response.status.toString()} ${response.statusText}`.trim() + '.';
   return new ApiError(detailOf(response.data) ?? fallback, response.status, retryAfter);
 }
 
 http.interceptors.response.use(undefined, (error: unknown) => {
   const apiError = toApiError(error);
-  // A late refusal of an older token says nothing about the present one.
+  // A late 401 for an older token says nothing about the current one.
   const sent: unknown = isAxiosError(error) ? error.config?.headers.get('Authorization') : undefined;
   if (apiError.status === 401 && sent === `Bearer ${session.token() ?? ''}`) session.onUnauthorized();
   return Promise.reject(apiError);

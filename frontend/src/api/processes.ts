@@ -1,10 +1,10 @@
 import { http } from './http';
 import type { ProcessList } from './types';
 
-/** An answer that takes longer would be of a tick long gone. */
+/** A slower response would be out of date. */
 const TIMEOUT_MS = 10_000;
 
-/** Every process of the newest tick, those included that did nothing. */
+/** All processes of the newest tick, including idle ones. */
 export async function allProcesses(signal: AbortSignal): Promise<ProcessList> {
   return (await http.get<ProcessList>('/api/processes', { signal, timeout: TIMEOUT_MS })).data;
 }

@@ -20,7 +20,7 @@ export async function sources(): Promise<Source[]> {
   return (await http.get<{ sources: Source[] }>('/api/sources')).data.sources;
 }
 
-/** What works on the server's machine, what does not, why, and what would mend it. */
+/** What works on the server's machine, what does not, why, and how to fix it. */
 export async function doctor(): Promise<Findings> {
   return (await http.get<Findings>('/api/doctor')).data;
 }
@@ -33,7 +33,7 @@ export async function changeConfiguration(change: ConfigurationChange): Promise<
   return (await http.put<{ config: Configuration }>('/api/config', change)).data.config;
 }
 
-/** The policy, and what is stored under it. */
+/** The retention policy and the size of the stored data. */
 export async function retention(): Promise<Retention> {
   return (await http.get<Retention>('/api/config/retention')).data;
 }
@@ -43,7 +43,7 @@ export async function changeRetention(change: RetentionChange): Promise<void> {
 }
 
 export async function cleanUp(): Promise<CleanupResult> {
-  // Years of raw samples may have to be summed up.
+  // There may be years of raw samples to downsample.
   return (await http.post<CleanupResult>('/api/retention/cleanup', undefined, { timeout: 0 })).data;
 }
 
@@ -67,7 +67,7 @@ export async function tokens(): Promise<ApiToken[]> {
   return (await http.get<{ tokens: ApiToken[] }>('/api/tokens')).data.tokens;
 }
 
-/** The only answer that holds the token itself. */
+/** The only response that contains the token itself. */
 export async function createToken(token: NewApiToken): Promise<CreatedApiToken> {
   return (await http.post<CreatedApiToken>('/api/tokens', token)).data;
 }

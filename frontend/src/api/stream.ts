@@ -1,6 +1,6 @@
 /**
- * The live stream: one WebSocket that reconnects by itself. Knows nothing of Vue; clock, timers, randomness and
- * the socket come from outside, so that its behaviour can be tested without waiting.
+ * The live stream: a WebSocket that reconnects automatically. Independent of Vue; clock, randomness and socket are
+ * injected, so that it can be tested without waiting.
  */
 import type { StreamMessage } from './types';
 
@@ -23,24 +23,24 @@ export interface StreamDependencies {
   open: () => Socket;
   onMessage: (message: StreamMessage) => void;
   onState: (state: StreamState) => void;
-  /** Tells whether the token still counts; asked when the server refuses a connection. */
+  /** Whether the token is no longer valid; called when the server refuses a connection. */
   sessionEnded: () => Promise<boolean>;
   now?: () => number;
   random?: () => number;
 }
 
 const FIRST_DELAY_MS = 1000;
-const LONGEST_DELAY_MS = 30_000;
-/** About three minutes of trying, then a person decides. */
-const MOST_ATTEMPTS = 10;
-const PING_EVERY_MS = 20_000;
-const ANSWER_WITHIN_MS = 10_000;
+const MAX_DELAY_MS = 30_000;
+/** About three minutes; after that the user decides. */
+const MAX_ATTEMPTS = 10;
+const PING_AFTER_MS = 20_000;
+const PONG_TIMEOUT_MS = 10_000;
 /** The server's close code for an expired token. */
 const TOKEN_EXPIRED = 4001;
 
-/** Exponential, capped, and spread over its upper half so that many pages don't return at once. */
+/** Capped exponential backoff, jittered over its upper half so that pages don't all reconnect at once. */
 export function retryDelay(attempt: number, random: number): number {
-  const full = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
+  const full = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
   return Math.round(full * (0.5 + random / 2));
 }
 
@@ -50,6 +50,7 @@ export class MetricStream {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private heartbeat: ReturnType<typeof setTimeout> | undefined;
   private stopped = true;
+  private opened = false;
 
   constructor(private readonly on: StreamDependencies) {}
 
@@ -59,9 +60,14 @@ export class MetricStream {
     this.connect();
   }
 
-  /** Tries at once, whatever the backoff says. */
+  /** Reconnects immediately, skipping the backoff. */
   retry(): void {
     if (!this.stopped && this.socket === null) this.start();
+  }
+
+  /** After a suspend the connection may be dead: pings at once instead of after some silence. */
+  check(): void {
+    if (this.opened) this.ping();
   }
 
   stop(): void {
@@ -73,6 +79,7 @@ export class MetricStream {
   private drop(): void {
     clearTimeout(this.timer);
     clearTimeout(this.heartbeat);
+    this.opened = false;
     if (this.socket === null) return;
     const socket = this.socket;
     this.socket = null;
@@ -83,29 +90,29 @@ export class MetricStream {
   private connect(): void {
     this.drop();
     this.on.onState({ kind: 'connecting' });
-    let opened = false;
     const socket = this.on.open();
     this.socket = socket;
     socket.onopen = () => {
-      opened = true;
+      this.opened = true;
       this.on.onState({ kind: 'open' });
-      this.awaitSilence();
+      this.armHeartbeat();
     };
     socket.onmessage = (event) => {
       this.attempts = 0;
-      this.awaitSilence();
+      this.armHeartbeat();
       const message = parse(event.data);
       if (message !== null) this.on.onMessage(message);
     };
     socket.onclose = (event) => {
+      const { opened } = this;
       this.drop();
-      void this.lost(opened, event.code);
+      void this.onLost(opened, event.code);
     };
   }
 
-  private async lost(opened: boolean, code: number): Promise<void> {
+  private async onLost(opened: boolean, code: number): Promise<void> {
     if (code === TOKEN_EXPIRED || !opened) {
-      // A browser does not tell why a handshake failed; the server does when asked over HTTP.
+      // Browsers hide why a handshake failed, so ask the server over HTTP.
       const ended = await this.on.sessionEnded();
       if (this.stopped || this.socket !== null) return;
       if (ended) {
@@ -114,8 +121,8 @@ export class MetricStream {
       }
     }
     this.attempts += 1;
-    if (this.attempts > MOST_ATTEMPTS) {
-      this.on.onState({ kind: 'failed', attempts: MOST_ATTEMPTS });
+    if (this.attempts > MAX_ATTEMPTS) {
+      this.on.onState({ kind: 'failed', attempts: MAX_ATTEMPTS });
       return;
     }
     const delay = retryDelay(this.attempts, (this.on.random ?? Math.random)());
@@ -126,16 +133,21 @@ export class MetricStream {
     }, delay);
   }
 
-  /** A connection can die without a close: after some silence ask, and give up when no answer comes. */
-  private awaitSilence(): void {
+  /** A connection can die without a close: ping after some silence, and reconnect if there is no pong. */
+  private armHeartbeat(): void {
     clearTimeout(this.heartbeat);
     this.heartbeat = setTimeout(() => {
-      this.socket?.send('{"type":"ping"}');
-      this.heartbeat = setTimeout(() => {
-        this.drop();
-        void this.lost(true, 1006);
-      }, ANSWER_WITHIN_MS);
-    }, PING_EVERY_MS);
+      this.ping();
+    }, PING_AFTER_MS);
+  }
+
+  private ping(): void {
+    clearTimeout(this.heartbeat);
+    this.socket?.send('{"type":"ping"}');
+    this.heartbeat = setTimeout(() => {
+      this.drop();
+      void this.onLost(true, 1006);
+    }, PONG_TIMEOUT_MS);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The shapes of METRICS.md and CONTRACT.md that the page reads. Every measured field may be absent (an older
- * server, a failed source) or `null` (not measured in this tick), so nothing here promises a number.
+ * The documents of docs/metrics.md and messages of docs/api.md that the page reads. Any measured field may be
+ * absent (an older server, a failed source) or `null` (not measured in this tick).
  */
 import type { components } from './schema';
 
@@ -147,9 +147,9 @@ export interface Histogram {
   max?: Num;
 }
 
-/** What a process, a cgroup or all of them used in a tick. */
+/** Usage of a process, a cgroup or the whole machine in a tick. */
 export interface Usage {
-  /** Of one CPU. */
+  /** Percent of one CPU. */
   cpu_percent?: Num;
   runqueue_wait_ms_per_sec?: Num;
   context_switches_per_sec?: Num;
@@ -177,7 +177,7 @@ export interface CgroupRow extends Usage {
   processes?: Num;
 }
 
-/** Something that happened at one moment. */
+/** An event at one moment. */
 export interface MachineEvent {
   kind: string;
   timestamp: string;
@@ -195,7 +195,7 @@ export interface ProcessesDocument extends DocumentBase {
   evicted?: Num;
   total?: Usage | null;
   top?: ProcessRow[];
-  /** Those that are not listed. */
+  /** The processes that are not listed. */
   other?: (Usage & { count?: Num }) | null;
   cgroups?: CgroupRow[];
   events?: MachineEvent[];
@@ -224,11 +224,11 @@ export interface Snapshot {
 }
 
 export type StreamMessage =
-  | ({ type: 'metrics'; skipped?: number } & Snapshot)
-  | { type: 'history'; snapshots: Snapshot[] }
+  | ({ type: 'metrics'; skipped?: number; interval_ms?: number } & Snapshot)
+  | { type: 'history'; snapshots: Snapshot[]; interval_ms?: number }
   | { type: 'pong' };
 
-/** What the server's own OpenAPI document says of its answers. */
+/** Response types from the server's OpenAPI document. */
 type Schemas = components['schemas'];
 
 export type DataPoint = Schemas['DataPoint'];

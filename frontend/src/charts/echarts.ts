@@ -1,4 +1,4 @@
-/** The parts of ECharts the page uses. Loaded lazily and once, through `composables/useChart`. */
+/** The parts of ECharts the page uses, loaded lazily by `composables/useChart`. */
 import { LineChart } from 'echarts/charts';
 import { GridComponent } from 'echarts/components';
 import { init, use } from 'echarts/core';

@@ -19,51 +19,51 @@ export interface Heat {
   pixels: Uint8ClampedArray<ArrayBuffer>;
   /** The rows shown, bottom to top. */
   rows: { low: number; high: number };
-  /** The count that has the strongest colour. */
-  most: number;
+  /** The count drawn in the strongest colour. */
+  peak: number;
 }
 
-/** At least a microsecond to ten milliseconds, so that a quiet machine looks quiet. */
-const LEAST = { low: Math.floor(rowOf(1000)), high: Math.ceil(rowOf(10_000_000)) };
+/** Rows that are always shown, 1 µs to 10 ms, so that a quiet machine looks quiet. */
+const MIN_ROWS = { low: Math.floor(rowOf(1000)), high: Math.ceil(rowOf(10_000_000)) };
 
-/** What is shorter is drawn in this row: below 64 ns nobody tells one wait from another. */
-const FLOOR = Math.floor(rowOf(64));
-const drawnRow = (row: number): number => Math.max(FLOOR, row);
+/** Anything shorter is drawn in this row: differences below 64 ns do not matter. */
+const FLOOR_ROW = Math.floor(rowOf(64));
+const drawnRow = (row: number): number => Math.max(FLOOR_ROW, row);
 
-function extent(columns: readonly Column[]): { low: number; high: number; most: number } {
-  let { low, high } = LEAST;
-  let most = 0;
+function extent(columns: readonly Column[]): { low: number; high: number; peak: number } {
+  let { low, high } = MIN_ROWS;
+  let peak = 0;
   for (const column of columns) {
     for (let i = 0; i < column.length; i += 2) {
       const row = drawnRow(column[i] ?? 0);
       low = Math.min(low, row);
       high = Math.max(high, row);
-      most = Math.max(most, column[i + 1] ?? 0);
+      peak = Math.max(peak, column[i + 1] ?? 0);
     }
   }
-  return { low, high, most };
+  return { low, high, peak };
 }
 
 export function heatmap(input: HeatInput): Heat {
   const { from, to } = input.span;
   const width = Math.max(1, Math.round((to - from) / input.interval));
-  const { low, high, most } = extent(input.columns);
+  const { low, high, peak } = extent(input.columns);
   const height = high - low + 1;
   const pixels = new Uint8ClampedArray(width * height * 4);
   const cells = new Uint32Array(pixels.buffer);
   const scale = heatPixels(input.theme);
-  const top = Math.log1p(most);
+  const top = Math.log1p(peak);
   input.columns.forEach((column, index) => {
     const x = Math.ceil(((input.times[index] ?? NaN) - from) / input.interval) - 1;
     if (!(x >= 0 && x < width)) return;
     for (let i = 0; i < column.length; i += 2) {
       const y = high - drawnRow(column[i] ?? 0);
-      // Counts span orders of magnitude; a lone outlier must still be seen.
+      // Counts span orders of magnitude; a single outlier must stay visible.
       const share = 0.12 + 0.88 * (Math.log1p(column[i + 1] ?? 0) / top);
       cells[y * width + x] = scale[heatStep(share)] ?? 0;
     }
   });
-  return { width, height, pixels, rows: { low, high }, most };
+  return { width, height, pixels, rows: { low, high }, peak };
 }
 
 export interface Tick {
@@ -72,7 +72,7 @@ export interface Tick {
   at: number;
 }
 
-/** Labels at powers of ten that lie inside the shown rows. */
+/** Labels at the powers of ten within the shown rows. */
 export function heatTicks(rows: Heat['rows'], toText: (value: number) => string = nanoseconds): Tick[] {
   const ticks: Tick[] = [];
   const count = rows.high - rows.low + 1;

@@ -1,17 +1,17 @@
-/** Where events are marked on a chart: in pixels, with those that would lie on each other drawn as one. */
+/** Event marks on a chart, in pixels; overlapping ones are merged. */
 import type { Episode, EventTone } from '@/series/events';
 import { plot, timeToX, type Span } from './geometry';
 
 export interface Mark {
   tone: EventTone;
-  /** Of the first and the last moment. */
+  /** Pixels of the first and last moment. */
   left: number;
   right: number;
   episodes: Episode[];
 }
 
-/** As wide as a mark's sign. */
-const APART_PX = 9;
+/** The width of a marker. */
+const MERGE_PX = 9;
 
 export function marksOf(episodes: readonly Episode[], span: Span, width: number): Mark[] {
   const end = width - plot.right;
@@ -21,7 +21,7 @@ export function marksOf(episodes: readonly Episode[], span: Span, width: number)
   for (const episode of episodes) {
     if (episode.to < span.from || episode.from > span.to) continue;
     const [left, right] = [x(episode.from), x(episode.to)];
-    const near = marks.find((mark) => mark.tone === episode.tone && left - mark.right < APART_PX);
+    const near = marks.find((mark) => mark.tone === episode.tone && left - mark.right < MERGE_PX);
     if (near === undefined) {
       marks.push({ tone: episode.tone, left, right, episodes: [episode] });
     } else {
@@ -32,9 +32,9 @@ export function marksOf(episodes: readonly Episode[], span: Span, width: number)
   return marks;
 }
 
-/** The mark at a place, if there is one: the gravest of those that are near. */
+/** The mark at a position, if any; the most severe of those nearby. */
 export function markAt(marks: readonly Mark[], x: number): Mark | null {
-  const reach = APART_PX / 2 + 1;
+  const reach = MERGE_PX / 2 + 1;
   const near = marks.filter((mark) => x >= mark.left - reach && x <= mark.right + reach);
   const order: EventTone[] = ['bad', 'warn', 'plain'];
   return order.flatMap((tone) => near.filter((mark) => mark.tone === tone))[0] ?? null;

@@ -1,4 +1,4 @@
-/** Colours of drawn series. The same names as the CSS variables, since a canvas cannot read those cheaply. */
+/** Chart colours, under the names of the CSS variables, which a canvas cannot read cheaply. */
 export type Theme = 'dark' | 'light';
 export type Accent = 'blue' | 'green' | 'amber' | 'red' | 'purple' | 'cyan' | 'slate';
 
@@ -51,7 +51,7 @@ export function accentAt(index: number): Accent {
 
 type Rgb = readonly [number, number, number];
 
-/** Stops of the heat scale from nothing to all: the card's own colour, blue, amber, red. */
+/** Stops of the heat scale, low to high: the card's background, blue, amber, red. */
 const heat: Record<Theme, readonly Rgb[]> = {
   dark: [
     [27, 38, 56],
@@ -81,24 +81,24 @@ export function heatColour(share: number, theme: Theme): Rgb {
   return [mix(0), mix(1), mix(2)];
 }
 
-/** Steps of the scale that pixels are drawn in; more nobody tells apart. */
+/** Steps of the pixel scale; finer ones could not be told apart. */
 export const HEAT_STEPS = 256;
 const packed = new Map<Theme, Uint32Array>();
 
-/** The scale as whole pixels, so that a picture of a hundred thousand cells a tick allocates nothing for them. */
+/** The scale as packed pixels, so that drawing a hundred thousand cells per tick allocates nothing. */
 export function heatPixels(theme: Theme): Uint32Array {
   let scale = packed.get(theme);
   if (scale === undefined) {
     const bytes = new Uint8Array(HEAT_STEPS * 4);
     for (let i = 0; i < HEAT_STEPS; i += 1)
       bytes.set([...heatColour(i / (HEAT_STEPS - 1), theme), 255], i * 4);
-    // As bytes of red, green, blue, alpha in the machine's own order: what ImageData holds.
+    // RGBA bytes in the machine's byte order, as ImageData holds them.
     scale = new Uint32Array(bytes.buffer);
     packed.set(theme, scale);
   }
   return scale;
 }
 
-/** The place of a share between 0 and 1 in `heatPixels`. */
+/** Index into `heatPixels` for a share between 0 and 1. */
 export const heatStep = (share: number): number =>
   Math.round(Math.min(1, Math.max(0, share)) * (HEAT_STEPS - 1));

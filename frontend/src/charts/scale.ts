@@ -11,7 +11,7 @@ const steps = {
   binary: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
 };
 
-/** An axis from 0 that holds `peak` in about `parts` round steps. */
+/** An axis from 0 to at least `peak` in about `parts` round steps. */
 export function niceScale(peak: number, unit: Unit, parts = 3): Scale {
   if (!(peak > 0)) return { max: 1, step: 1 };
   const base = isBinary(unit) ? 1024 : 10;

@@ -1,4 +1,4 @@
-/** An SVG path through `values`, left to right, breaking where one is absent. */
+/** An SVG path through `values`, left to right, with breaks at absent ones. */
 export function sparkPath(
   values: ArrayLike<number>,
   width: number,

@@ -1,6 +1,6 @@
 import type { Accent } from './palette';
 
-/** A series a card asks for: where it is in the ring, and how it is drawn and named. */
+/** A series of a card: its key in the ring, its name and how it is drawn. */
 export interface SeriesSpec {
   key: string;
   label: string;

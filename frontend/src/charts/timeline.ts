@@ -14,7 +14,7 @@ export interface SeriesData {
   /** Extremes of each point's bucket, drawn as a band behind the line. */
   low?: ArrayLike<number>;
   high?: ArrayLike<number>;
-  /** A second look besides colour. */
+  /** Distinguishes lines without colour. */
   dashed?: boolean;
   /** Filled down to the axis. */
   area?: boolean;
@@ -26,18 +26,18 @@ export interface TimelineInput {
   span: Span;
   theme: Theme;
   stacked?: boolean;
-  /** A fixed top, such as 100 % or all memory. */
+  /** Fixed maximum, such as 100 % or total memory. */
   max?: number | null;
   /** Milliseconds between samples; a longer hole is drawn as a gap. */
   interval: number;
 }
 
-/** Two and a half intervals without a sample is a gap; less is jitter. */
+/** No sample for two and a half intervals is a gap; less is jitter. */
 export const GAP = 2.5;
 
 /**
  * `time, value, time, value, …` as ECharts copies it fastest; NaN where the line breaks. An array for each point
- * would be a hundred thousand small objects a tick.
+ * would be a hundred thousand small objects per tick.
  */
 export function points(times: ArrayLike<number>, values: ArrayLike<number>, interval: number): Float64Array {
   const gap = interval * GAP;
@@ -58,26 +58,26 @@ export function points(times: ArrayLike<number>, values: ArrayLike<number>, inte
   return out;
 }
 
-/** The least and the most that will be drawn, zero included. */
-function extentOf(input: TimelineInput): { least: number; most: number } {
-  let [least, most] = [0, 0];
+/** Smallest and largest drawn value, zero included. */
+function extentOf(input: TimelineInput): { min: number; max: number } {
+  let [min, max] = [0, 0];
   if (input.stacked === true) {
     const length = Math.max(0, ...input.series.map((s) => s.values.length));
     for (let i = 0; i < length; i += 1) {
       let sum = 0;
       for (const { values } of input.series) sum += finite(values[i]);
-      most = Math.max(most, sum);
+      max = Math.max(max, sum);
     }
-    return { least, most };
+    return { min, max };
   }
   for (const { values, low, high } of input.series) {
     for (let i = 0; i < values.length; i += 1) {
       const value = finite(values[i]);
-      most = Math.max(most, value, finite(high?.[i]));
-      least = Math.min(least, value, finite(low?.[i]));
+      max = Math.max(max, value, finite(high?.[i]));
+      min = Math.min(min, value, finite(low?.[i]));
     }
   }
-  return { least, most };
+  return { min, max };
 }
 
 const finite = (value: number | undefined): number =>
@@ -94,7 +94,7 @@ function lineSeries(series: SeriesData, input: TimelineInput, order: number) {
     type: 'line',
     dimensions,
     data: points(series.times, series.values, input.interval),
-    showSymbol: isLonely(series),
+    showSymbol: isSinglePoint(series),
     symbolSize: 4,
     silent: true,
     animation: false,
@@ -110,8 +110,8 @@ function lineSeries(series: SeriesData, input: TimelineInput, order: number) {
   };
 }
 
-/** A single sample has no line to show it. */
-function isLonely(series: SeriesData): boolean {
+/** A single sample has no line, so it needs a symbol. */
+function isSinglePoint(series: SeriesData): boolean {
   return series.times.length === 1;
 }
 
@@ -143,8 +143,8 @@ function bandSeries(series: SeriesData, input: TimelineInput) {
   ];
 }
 
-/** Kinds of a stack that there was nothing of: their line would only hide the one below. The first is the ground. */
-function isBare(series: SeriesData, input: TimelineInput, order: number): boolean {
+/** All-zero series of a stack: their line would only hide the one below. The bottom one is always drawn. */
+function isEmpty(series: SeriesData, input: TimelineInput, order: number): boolean {
   if (input.stacked !== true || order === 0) return false;
   const { values } = series;
   let i = 0;
@@ -152,28 +152,28 @@ function isBare(series: SeriesData, input: TimelineInput, order: number): boolea
   return i === values.length;
 }
 
-/** A character's share of the width of a narrow chart, half of one: labels stand centred below their time. */
+/** Half a character's share of a narrow chart's width: labels are centred below their time. */
 const HALF_CHARACTER = 0.009;
 
-/** The time below the axis; none so near the right edge that it would be cut off. */
+/** The label below the axis; empty where the right edge would cut it off. */
 function timeLabel(time: number, { from, to }: Span): string {
   const label = axisTime(time, to - from);
   return (to - time) / (to - from) < label.length * HALF_CHARACTER ? '' : label;
 }
 
-/** Fewer labels where there is little room for them. */
+/** Fewer labels where they are longer. */
 function splits(span: Span): number {
   return span.to - span.from > 26 * 3_600_000 ? 4 : 5;
 }
 
 export function timelineOption(input: TimelineInput): EChartsCoreOption {
   const palette = palettes[input.theme];
-  const { least, most } = extentOf(input);
-  const scale = niceScale(input.max ?? Math.max(most, -least), input.unit);
+  const { min, max } = extentOf(input);
+  const scale = niceScale(input.max ?? Math.max(max, -min), input.unit);
   return {
     animation: false,
     backgroundColor: 'transparent',
-    // The plot's place is fixed, so labels need not be measured for it.
+    // The plot area is fixed, so labels need not be measured.
     grid: { ...plot, outerBoundsMode: 'none' },
     textStyle: { fontFamily: 'inherit' },
     xAxis: {
@@ -195,8 +195,8 @@ export function timelineOption(input: TimelineInput): EChartsCoreOption {
     },
     yAxis: {
       type: 'value',
-      // Differences have zero in the middle.
-      min: least < 0 ? -scale.max : 0,
+      // Zero is in the middle when there are negative values.
+      min: min < 0 ? -scale.max : 0,
       max: input.max ?? scale.max,
       interval: scale.step,
       axisLabel: {
@@ -207,7 +207,7 @@ export function timelineOption(input: TimelineInput): EChartsCoreOption {
       splitLine: { lineStyle: { color: palette.line, opacity: 0.6 } },
     },
     series: input.series.flatMap((series, order) =>
-      isBare(series, input, order) ? [] : [...bandSeries(series, input), lineSeries(series, input, order)],
+      isEmpty(series, input, order) ? [] : [...bandSeries(series, input), lineSeries(series, input, order)],
     ),
   };
 }

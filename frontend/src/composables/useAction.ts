@@ -1,9 +1,9 @@
-/** One thing a button does: at work, done, or refused with the server's sentence. */
+/** State of a button's action: busy, done with a message, or failed with the server's. */
 import { shallowRef } from 'vue';
 
 export function useAction<A extends unknown[]>(act: (...args: A) => Promise<string>) {
   const busy = shallowRef(false);
-  /** What came of it, in a sentence. */
+  /** The result message. */
   const done = shallowRef<string | null>(null);
   const problem = shallowRef<string | null>(null);
 

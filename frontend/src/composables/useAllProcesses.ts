@@ -1,4 +1,4 @@
-/** Asks for every process at each tick that is shown: not while the page is hidden or paused, and not after it was left. */
+/** Requests all processes at each displayed tick: not while the page is hidden or paused, nor after it was left. */
 import { onScopeDispose, watch } from 'vue';
 import { useLiveStore } from '@/stores/live';
 import { useProcessesStore } from '@/stores/processes';

@@ -1,9 +1,9 @@
-/** Which cards a user sees, and in which order. */
+/** The user's visible cards and their order. */
 import { computed } from 'vue';
 import { useAuthStore } from '@/stores/auth';
 import { usePreferencesStore } from '@/stores/preferences';
 
-/** The known ids in the wanted order; ids nobody placed yet keep their own order at the end. */
+/** The known ids in the wanted order; new ones follow in default order. */
 export function ordered(wanted: readonly string[], known: readonly string[]): string[] {
   const placed = wanted.filter((id) => known.includes(id));
   return [...placed, ...known.filter((id) => !placed.includes(id))];

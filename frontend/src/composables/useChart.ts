@@ -1,19 +1,19 @@
-/** One ECharts instance bound to an element: loaded lazily, drawn only while visible, resized with its element. */
+/** An ECharts instance bound to an element: loaded lazily, drawn only while visible, resized with the element. */
 import { computed, onBeforeUnmount, onMounted, shallowRef, watch, type Ref } from 'vue';
 import type { EChartsCoreOption } from 'echarts/core';
 import type { EChartsType } from '@/charts/echarts';
-import { useInSight } from './useInSight';
+import { useVisibility } from './useVisibility';
 import { useObserver } from './useObserver';
 
 export function useChart(
   element: Readonly<Ref<HTMLElement | null>>,
   option: Readonly<Ref<EChartsCoreOption>>,
 ) {
-  // The element once it has a chart: only from then on sight matters, so that each chart is full at first paint.
+  // Set once the chart exists: visibility only matters from then on, so that every chart is drawn at first paint.
   const drawnIn = shallowRef<HTMLElement | null>(null);
   const ready = computed(() => drawnIn.value !== null);
   const width = shallowRef(0);
-  const visible = useInSight(drawnIn);
+  const visible = useVisibility(drawnIn);
   let chart: EChartsType | null = null;
 
   const sizes = new ResizeObserver(() => {
@@ -27,14 +27,14 @@ export function useChart(
   onMounted(async () => {
     const { init } = await import('@/charts/echarts');
     const el = element.value;
-    if (el === null) return; // the reader left meanwhile
+    if (el === null) return; // unmounted meanwhile
     chart = init(el, null, { renderer: 'canvas' });
-    // Drawn at once by setOption: nothing waits for the ten frames that the renderer stays awake for otherwise.
+    // setOption draws at once, so the renderer need not stay awake for its default ten frames.
     chart.getZr().setSleepAfterStill(1);
     drawnIn.value = el;
   });
 
-  // Off screen the option is not even computed.
+  // While off screen, the option is not even computed.
   watch(
     () => (ready.value && visible.value ? option.value : null),
     (next) => {

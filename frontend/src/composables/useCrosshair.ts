@@ -1,4 +1,4 @@
-/** Moves the page's shared crosshair by pointer, touch and arrow keys. */
+/** Moves the shared crosshair by pointer, touch and arrow keys. */
 import { computed, type Ref } from 'vue';
 import { timeToX, xToTime, type Span } from '@/charts/geometry';
 import { useCursorStore } from '@/stores/cursor';

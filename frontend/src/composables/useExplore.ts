@@ -1,11 +1,12 @@
-/** Zoom and pan on a chart: drag to select, Ctrl and wheel to zoom, wheel sideways to pan, keys for all of it. */
+/** Zoom and pan on a chart: drag to select, Ctrl+wheel to zoom, horizontal wheel to pan, or keys. */
 import { computed, shallowRef, type Ref } from 'vue';
 import { timeToX, xToTime, type Span } from '@/charts/geometry';
 import { pan, select, zoom } from '@/series/range';
+import { useClockStore } from '@/stores/clock';
 import { useCursorStore } from '@/stores/cursor';
 
-/** A drag shorter than this is a click with an unsteady hand. */
-const LEAST_DRAG_PX = 6;
+/** A shorter drag is a click. */
+const MIN_DRAG_PX = 6;
 const ZOOM_STEP = 0.6;
 
 export function useExplore(
@@ -13,6 +14,7 @@ export function useExplore(
   width: Readonly<Ref<number>>,
   onSpan: (span: Span) => void,
 ) {
+  const clock = useClockStore();
   const cursor = useCursorStore();
   const start = shallowRef<number | null>(null);
   const end = shallowRef<number | null>(null);
@@ -22,7 +24,7 @@ export function useExplore(
     return xToTime(event.clientX - box.left, span.value, width.value);
   };
 
-  /** The selection under way, in pixels. */
+  /** The current selection, in pixels. */
   const selection = computed(() => {
     if (start.value === null || end.value === null) return null;
     const [a, b] = [start.value, end.value].map((time) => timeToX(time, span.value, width.value));
@@ -30,7 +32,7 @@ export function useExplore(
   });
 
   function onDown(event: PointerEvent): void {
-    // Touch scrolls the page and moves the crosshair; its users have the buttons.
+    // Touch scrolls the page and moves the crosshair; there are buttons for zoom and pan.
     if (event.button !== 0 || event.pointerType === 'touch') return;
     (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
     start.value = timeOf(event);
@@ -44,8 +46,8 @@ export function useExplore(
     const chosen = selection.value;
     const [a, b] = [start.value, end.value];
     start.value = end.value = null;
-    if (chosen === null || a === null || b === null || chosen.width < LEAST_DRAG_PX) return;
-    onSpan(select(a, b, Date.now()));
+    if (chosen === null || a === null || b === null || chosen.width < MIN_DRAG_PX) return;
+    onSpan(select(a, b, clock.now()));
   }
 
   function onCancel(): void {
@@ -53,27 +55,27 @@ export function useExplore(
   }
 
   function onDouble(event: MouseEvent): void {
-    onSpan(zoom(span.value, 1 / ZOOM_STEP, timeOf(event), Date.now()));
+    onSpan(zoom(span.value, 1 / ZOOM_STEP, timeOf(event), clock.now()));
   }
 
   function onWheel(event: WheelEvent): void {
     if (event.ctrlKey || event.metaKey) {
       event.preventDefault();
-      onSpan(zoom(span.value, event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP, timeOf(event), Date.now()));
+      onSpan(zoom(span.value, event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP, timeOf(event), clock.now()));
     } else if (Math.abs(event.deltaX) > Math.abs(event.deltaY) * 2) {
       event.preventDefault();
-      onSpan(pan(span.value, event.deltaX / Math.max(1, width.value), Date.now()));
+      onSpan(pan(span.value, event.deltaX / Math.max(1, width.value), clock.now()));
     }
   }
 
   function onKey(event: KeyboardEvent): void {
     const middle = cursor.time ?? (span.value.from + span.value.to) / 2;
     const moves: Record<string, () => Span> = {
-      '+': () => zoom(span.value, ZOOM_STEP, middle, Date.now()),
-      '=': () => zoom(span.value, ZOOM_STEP, middle, Date.now()),
-      '-': () => zoom(span.value, 1 / ZOOM_STEP, middle, Date.now()),
-      PageUp: () => pan(span.value, -0.5, Date.now()),
-      PageDown: () => pan(span.value, 0.5, Date.now()),
+      '+': () => zoom(span.value, ZOOM_STEP, middle, clock.now()),
+      '=': () => zoom(span.value, ZOOM_STEP, middle, clock.now()),
+      '-': () => zoom(span.value, 1 / ZOOM_STEP, middle, clock.now()),
+      PageUp: () => pan(span.value, -0.5, clock.now()),
+      PageDown: () => pan(span.value, 0.5, clock.now()),
     };
     const move = moves[event.key];
     if (move === undefined) return;

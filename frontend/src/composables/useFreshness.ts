@@ -1,4 +1,4 @@
-/** The state of the stream in words. */
+/** The state of the stream as text. */
 import { computed } from 'vue';
 import { clockTime } from '@/format/time';
 import { duration } from '@/format/units';
@@ -21,7 +21,12 @@ export function useFreshness() {
     void live.version;
     return live.ring.last === null ? '' : `last update ${clockTime(live.ring.last)}`;
   });
-  const age = computed(() => (live.receivedAt === null ? 0 : Math.max(0, now.value - live.receivedAt)));
+  /** By whichever clock says more: the wall clock can be set back, the other one stops while suspended. */
+  const age = computed(() => {
+    const wall = now.value;
+    if (live.receivedAt === null) return 0;
+    return Math.max(0, wall - live.receivedAt.wall, performance.now() - live.receivedAt.monotonic);
+  });
 
   return computed<Freshness>(() => {
     const { connection } = live;

@@ -1,4 +1,4 @@
-/** What happened in a range of history. Marks are extra: where they cannot be read, charts go without. */
+/** Events in a range of history. If they cannot be loaded, charts are shown without marks. */
 import { onScopeDispose, shallowRef, watch } from 'vue';
 import type { Span } from '@/charts/geometry';
 import { episodesOf, type Episode } from '@/series/events';
@@ -16,10 +16,10 @@ export function useHistoryEvents(span: () => Span) {
     },
     async () => {
       pending?.abort();
-      const mine = new AbortController();
-      pending = mine;
-      const found = await history.events(span(), mine.signal).catch(() => null);
-      if (pending === mine) episodes.value = episodesOf(found ?? []);
+      const request = new AbortController();
+      pending = request;
+      const found = await history.events(span(), request.signal).catch(() => null);
+      if (pending === request) episodes.value = episodesOf(found ?? []);
     },
     { immediate: true },
   );

@@ -1,8 +1,8 @@
-/** Points of history for a question that changes. */
+/** Points of history for a reactive query. */
 import { useHistoryStore, type PointsQuery } from '@/stores/history';
-import { useQuestion } from './useQuestion';
+import { useQuery } from './useQuery';
 
 export function useHistoryQuery(query: () => PointsQuery | null) {
   const history = useHistoryStore();
-  return useQuestion(query, history.points, (now, before) => now?.metricType !== before?.metricType);
+  return useQuery(query, history.points, (now, before) => now?.metricType !== before?.metricType);
 }

@@ -1,25 +1,13 @@
-/** Live series cut to the chosen window, as charts take them. */
+/** Live series within the selected window, for charts. */
 import { computed, type ComputedRef, type Ref } from 'vue';
-import type { Span } from '@/charts/geometry';
 import type { SeriesSpec } from '@/charts/spec';
 import type { SeriesData } from '@/charts/timeline';
 import { useCursorStore } from '@/stores/cursor';
 import { useLiveStore } from '@/stores/live';
-import { usePreferencesStore } from '@/stores/preferences';
 import { useDrawnSpan } from './useDrawnSpan';
+import { useLiveSpan } from './useLiveSpan';
 
-/** The time that live charts show: the chosen minutes up to the newest (or the paused) sample. */
-export function useLiveSpan(): ComputedRef<Span> {
-  const live = useLiveStore();
-  const preferences = usePreferencesStore();
-  return computed(() => {
-    void live.version;
-    const to = live.pausedAt ?? live.ring.last ?? Date.now();
-    return { from: to - preferences.windowMinutes * 60_000, to };
-  });
-}
-
-/** Series for the picture in `element`, and their readings, which follow every tick. */
+/** Series for the chart in `element`, and their current values, which follow every tick. */
 export function useLiveSeries(element: Readonly<Ref<Element | null>>, specs: () => readonly SeriesSpec[]) {
   const live = useLiveStore();
   const cursor = useCursorStore();

@@ -1,4 +1,4 @@
-/** The wall clock as a ref, one timer for the whole page, running only while someone looks at it. */
+/** The wall clock as a ref: one timer for the whole page, running only while used. */
 import { getCurrentScope, onScopeDispose, readonly, shallowRef } from 'vue';
 
 const now = shallowRef(Date.now());

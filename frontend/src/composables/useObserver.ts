@@ -1,4 +1,4 @@
-/** Has an observer of the browser's watch one element, the one that is there now, as long as its component lives. */
+/** Attaches a browser observer to an element ref for the lifetime of the scope. */
 import { onScopeDispose, watch, type Ref } from 'vue';
 
 export function useObserver(

@@ -1,10 +1,10 @@
-/** Asks again regularly, while someone looks at the page. */
+/** Reloads regularly while the page is visible. */
 import { onScopeDispose } from 'vue';
 
-export function useRefresh(load: () => unknown, everyMs: number): void {
+export function useRefresh(load: () => unknown, intervalMs: number): void {
   const timer = setInterval(() => {
     if (document.visibilityState === 'visible') load();
-  }, everyMs);
+  }, intervalMs);
   onScopeDispose(() => {
     clearInterval(timer);
   });

@@ -1,16 +1,16 @@
-/** Keeps what the sources say of themselves fresh while a live page is open. */
+/** Keeps the sources' status up to date while a live page is open. */
 import { watch } from 'vue';
 import { useLiveStore } from '@/stores/live';
 import { useSourcesStore } from '@/stores/sources';
 import { useRefresh } from './useRefresh';
 
-/** States change seldom: when a right is granted, or a probe costs too much. */
-const EVERY_MS = 30_000;
+/** Status rarely changes: when rights are granted, or a probe exceeds its budget. */
+const REFRESH_MS = 30_000;
 
 export function useSources(): void {
   const live = useLiveStore();
   const sources = useSourcesStore();
-  // The first tick tells that the server is there, and again after it was away.
+  // Load with the first tick, and after each reconnect.
   watch(
     () => live.hasData && live.connection.kind === 'open',
     (there) => {
@@ -18,5 +18,5 @@ export function useSources(): void {
     },
     { immediate: true },
   );
-  useRefresh(sources.load, EVERY_MS);
+  useRefresh(sources.load, REFRESH_MS);
 }

@@ -1,9 +1,9 @@
-/** The few rows of a long list that are in sight, all of one height. */
+/** The visible rows of a long list with fixed row height. */
 import { computed, onMounted, shallowRef, type Ref } from 'vue';
 import { useObserver } from './useObserver';
 
-/** Rows drawn beyond both edges, so that fast scrolling shows no holes. */
-const SPARE = 8;
+/** Extra rows beyond both edges, so that fast scrolling shows no gaps. */
+const OVERSCAN = 8;
 
 export function useVirtualRows<T>(
   scroller: Readonly<Ref<HTMLElement | null>>,
@@ -27,10 +27,10 @@ export function useVirtualRows<T>(
 
   const first = computed(() => {
     const last = Math.max(0, rows.value.length - Math.ceil(height.value / rowHeight));
-    return Math.max(0, Math.min(Math.floor(top.value / rowHeight), last) - SPARE);
+    return Math.max(0, Math.min(Math.floor(top.value / rowHeight), last) - OVERSCAN);
   });
   const visible = computed(() =>
-    rows.value.slice(first.value, first.value + Math.ceil(height.value / rowHeight) + 2 * SPARE),
+    rows.value.slice(first.value, first.value + Math.ceil(height.value / rowHeight) + 2 * OVERSCAN),
   );
   const before = computed(() => first.value * rowHeight);
   const total = computed(() => rows.value.length * rowHeight);

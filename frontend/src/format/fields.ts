@@ -1,4 +1,4 @@
-/** Names and units of a document's fields, told from their paths as METRICS.md spells them. */
+/** Display names and units of fields, derived from their paths (docs/metrics.md). */
 import type { Unit } from './units';
 
 const metricNames: Record<string, string> = {
@@ -19,7 +19,7 @@ export function metricName(metricType: string): string {
   return metricNames[metricType] ?? sentence(metricType);
 }
 
-/** Shares of CPU time carry no unit in their names. */
+/** CPU time shares have no unit in their names. */
 const cpuShares = new Set([
   'user',
   'system',
@@ -34,7 +34,7 @@ const cpuShares = new Set([
 ]);
 
 const pagesPerSecond = new Set(['pswpin_per_sec', 'pswpout_per_sec']);
-/** The kernel gives these in KiB; `scaleOf` makes them bytes. */
+/** The kernel reports these in KiB; `scaleOf` converts them to bytes. */
 const kibPerSecond = new Set(['pgpgin_per_sec', 'pgpgout_per_sec']);
 
 type Rule = [RegExp, Unit];
@@ -74,17 +74,17 @@ export function unitOf(metricType: string, path: string): Unit {
   return rules.find(([pattern]) => pattern.test(path))?.[1] ?? 'count';
 }
 
-/** What a stored number is multiplied with to be in `unitOf`'s unit. */
+/** Factor from the stored value to `unitOf`'s unit. */
 export function scaleOf(metricType: string, path: string): number {
   if (kibPerSecond.has(leafOf(path))) return 1024;
-  // Milliseconds of CPU time a second of wall time are thousandths of a core.
+  // Milliseconds of CPU time per second are thousandths of a core.
   return metricType === 'perf_events' && path === 'events.cpu-clock.value' ? 0.001 : 1;
 }
 
 const words: Record<string, string> = {
-  avg10: 'over 10 s',
-  avg60: 'over 60 s',
-  avg300: 'over 300 s',
+  avg10: '10 s average',
+  avg60: '60 s average',
+  avg300: '300 s average',
   ipc: 'instructions per cycle',
   io: 'I/O',
   iowait: 'I/O wait',
@@ -99,9 +99,10 @@ const words: Record<string, string> = {
   irq: 'interrupts',
   softirq: 'soft interrupts',
   recv: 'received',
+  stalled: 'stall time',
 };
 
-/** Endings that the unit says already. */
+/** Suffixes that the unit already expresses. */
 const unitEnding = /_(per_sec|percent|bytes|us|ns|ms|mhz|bytes_per_sec)$/;
 
 function inWords(name: string): string {
@@ -116,14 +117,14 @@ function sentence(name: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** Members that only hold others; their names add nothing. */
+/** Pure containers, whose names add nothing. */
 const containers: Record<string, readonly string[]> = {
   disk: ['devices', 'io'],
   block_io: ['devices'],
   perf_events: ['derived'],
 };
 
-/** A field in words: `Usage`, `Core 3`, `vda: write latency`. */
+/** A field's display name: `Usage`, `Core 3`, `vda: write latency`. */
 export function fieldName(metricType: string, path: string): string {
   const parts = path.split('.').filter((part) => part !== 'histogram');
   const core = /^per_core\.(\d+)$/.exec(path);
@@ -131,14 +132,17 @@ export function fieldName(metricType: string, path: string): string {
   const load = /^load_avg\.([012])$/.exec(path);
   if (load !== null) return `Load, ${['1', '5', '15'][Number(load[1])] ?? ''} min`;
   if (metricType === 'perf_events' && parts[0] === 'events') return parts[1] ?? path;
-  if ((containers[metricType] ?? []).includes(parts[0] ?? '') && parts.length > 1) parts.shift();
-  const [last = path, ...rest] = parts.reverse();
-  const name = last.replace(unitEnding, '');
-  const where = rest.reverse();
-  return where.length === 0 ? sentence(name) : `${where.join(' ')}: ${inWords(name)}`;
+  const container = (containers[metricType] ?? []).includes(parts[0] ?? '') && parts.length > 1;
+  const first = container ? parts.shift() : undefined;
+  const name = (parts.pop() ?? path).replace(unitEnding, '');
+  if (parts.length === 0) return sentence(name);
+  // A device goes by its own name.
+  const where =
+    first === 'devices' ? [parts[0], ...parts.slice(1).map(inWords)] : [sentence(parts.join('_'))];
+  return `${where.join(' ')}: ${inWords(name)}`;
 }
 
-/** What to look at first. */
+/** Fields selected by default. */
 export const primaryFields: Record<string, readonly string[]> = {
   cpu: ['usage_percent'],
   memory: ['usage_percent'],
@@ -151,11 +155,11 @@ export const primaryFields: Record<string, readonly string[]> = {
   pressure: ['cpu.some.avg10', 'io.some.avg10', 'memory.some.avg10'],
 };
 
-/** Unit and factor of a number as documents hold it; `rate` is the growth per second of a counter. */
+/** Unit and factor of a value as stored; `rate` is a counter's growth per second. */
 export function storedUnit(metricType: string, path: string, kind: string): { unit: Unit; scale: number } {
   if (kind === 'histogram') return { unit: path.includes('size') ? 'bytes' : 'ns', scale: 1 };
   if (metricType === 'perf_events' && path.startsWith('events.')) {
-    // Counts of one tick; only cpu-clock comes in milliseconds.
+    // Counts per tick; only cpu-clock is in milliseconds.
     return { unit: path.startsWith('events.cpu-clock.') ? 'ms' : 'count', scale: 1 };
   }
   const unit = unitOf(metricType, path);

@@ -1,4 +1,4 @@
-/** Numbers as people read them. Every formatter returns a number and its unit; an absent number is a dash. */
+/** Formats numbers with their units; an absent number is a dash. */
 
 export const ABSENT = '–';
 
@@ -27,7 +27,7 @@ export type Unit =
 const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 const DECIMAL = ['', 'k', 'M', 'G', 'T', 'P'];
 
-/** Three significant digits, without an exponent and without trailing noise below one thousandth. */
+/** Three significant digits, without an exponent, and at most three decimals. */
 export function digits(value: number): string {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1000) return value.toString();
@@ -50,7 +50,7 @@ function scaled(value: number, step: number, names: readonly string[]): string {
 
 const bytes = (value: number): string => {
   const text = scaled(value, 1024, BINARY);
-  // Parts of a byte mean nothing.
+  // There are no fractions of a byte.
   return text.endsWith(' B') ? `${Math.round(value).toString()} B` : text;
 };
 const decimal = (value: number, unit: string): string => {
@@ -59,7 +59,7 @@ const decimal = (value: number, unit: string): string => {
   return /[a-zA-Z]$/.test(text) ? `${text}${unit}` : `${text} ${unit}`;
 };
 
-/** A span of time given in nanoseconds, in the unit that needs the fewest digits. */
+/** A duration in nanoseconds, in the unit with the fewest digits. */
 export function nanoseconds(value: number): string {
   if (Math.abs(value) < 1e3) return `${digits(value)} ns`;
   if (Math.abs(value) < 1e6) return `${digits(value / 1e3)} µs`;
@@ -90,13 +90,13 @@ const formatters: Record<Unit, (value: number) => string> = {
   none: digits,
 };
 
-/** `value` with its unit, or a dash where there is none. */
+/** `value` with its unit, or a dash if absent. */
 export function format(value: number | null | undefined, unit: Unit): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return ABSENT;
   return formatters[unit](value);
 }
 
-/** A change in percent with its sign; where it is manyfold the factor, which says more than four digits of percent. */
+/** A signed change in percent; from 1000 % on as a factor, which is easier to read. */
 export function changeText(percent: number): string {
   if (percent >= 1000) return `×${format(percent / 100 + 1, 'count')}`;
   const sign = percent > 0 ? '+' : percent < 0 ? '−' : '';
@@ -122,7 +122,7 @@ export function duration(seconds: number): string {
   return out.length > 0 ? out.join(' ') : '0 s';
 }
 
-/** Bytes grow by powers of 1024, everything else by powers of 10. */
+/** Bytes scale by powers of 1024, everything else by powers of 10. */
 export function isBinary(unit: Unit): boolean {
   return unit === 'bytes' || unit === 'bytes/s';
 }

@@ -1,4 +1,4 @@
-/** How often which value came, in two ranges, over one axis: for looking at what moved. */
+/** Distributions of a series in two ranges over one axis, for comparison. */
 import type { DataPoint } from '@/api/types';
 import { columnOf, rowLow } from './histogram';
 import { histogramAt, membersAt } from './leaves';
@@ -6,17 +6,17 @@ import { histogramAt, membersAt } from './leaves';
 export interface Distributions {
   /** Edges of the bins, one more than there are bins. */
   edges: number[];
-  /** Shares of each range, which sum up to 1 where there is anything. */
+  /** Share of each bin; the shares of a range with data sum to 1. */
   current: number[];
   comparison: number[];
 }
 
 const BINS = 48;
 
-/** Each number of each point with its weight. */
+/** A value and its weight, the number of samples. */
 export type Sample = readonly [value: number, weight: number];
 
-/** `rate`: how fast a counter grew from point to point. */
+/** For `rate` fields: a counter's growth per second from point to point. */
 export function samplesOf(points: readonly DataPoint[], path: string, kind: string): Sample[] {
   const weightOf = (point: DataPoint): number => point.count ?? 1;
   if (kind !== 'rate') {
@@ -28,7 +28,7 @@ export function samplesOf(points: readonly DataPoint[], path: string, kind: stri
     const before = points[i];
     const seconds = (Date.parse(point.timestamp) - Date.parse(before?.timestamp ?? '')) / 1000;
     const [now, then] = [membersAt(point.data, path)[0], membersAt(before?.data, path)[0]];
-    // A counter that fell was reset in between.
+    // A counter that went back was reset.
     if (now === undefined || then === undefined || now < then || !(seconds > 0)) return [];
     return [[(now - then) / seconds, weightOf(point)]];
   });
@@ -51,10 +51,10 @@ export function distributions(
 ): Distributions | null {
   const values = [...current, ...comparison].map(([value]) => value);
   if (values.length === 0) return null;
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  // A constant gets a bin in the middle.
-  const spare = least === most ? Math.max(1e-9, Math.abs(least) * 0.1) : 0;
-  const [low, high] = [least - spare, most + spare];
+  const [min, max] = [Math.min(...values), Math.max(...values)];
+  // A constant is put in the middle.
+  const padding = min === max ? Math.max(1e-9, Math.abs(min) * 0.1) : 0;
+  const [low, high] = [min - padding, max + padding];
   const width = (high - low) / BINS;
   return {
     edges: Array.from({ length: BINS + 1 }, (_, i) => low + i * width),
@@ -63,7 +63,7 @@ export function distributions(
   };
 }
 
-/** Merged histograms of a range, by row of the heatmaps: an axis of powers of two. */
+/** A range's merged histograms by heatmap row, on an axis of powers of two. */
 function rowsOf(points: readonly DataPoint[], path: string): Map<number, number> {
   const rows = new Map<number, number>();
   for (const point of points) {

@@ -1,33 +1,33 @@
-/** What happened on the machine, for charts to mark: single moments, and spells of the same thing again and again. */
+/** Events on the machine, for charts to mark: single ones, and runs of repeated ones merged into episodes. */
 import type { Documents, MachineEvent } from '@/api/types';
 import { format } from '@/format/units';
 
-/** A cgroup at its limit tells of it with every tick: repetitions no further apart are one spell. */
-const SPELL = 'cgroup_throttled';
-const JOINED_WITHIN_MS = 30_000;
+/** A cgroup at its quota is reported at every tick: repetitions this close together are one episode. */
+const MERGED_KIND = 'cgroup_throttled';
+const MERGE_WITHIN_MS = 30_000;
 
 export type EventTone = 'bad' | 'warn' | 'plain';
 
 export interface Episode {
-  /** What may join it. */
+  /** Events with the same key may be merged. */
   key: string;
   kind: string;
   tone: EventTone;
   title: string;
-  /** To whom. */
+  /** The process or cgroup it happened to. */
   subject: string;
   from: number;
   to: number;
   count: number;
-  /** Time a cgroup was held back. */
+  /** Time a cgroup was throttled. */
   throttledMs: number;
 }
 
 const kinds: Record<string, { tone: EventTone; title: string }> = {
-  oom_kill: { tone: 'bad', title: 'Killed for want of memory' },
-  cgroup_throttled: { tone: 'warn', title: 'Held back by its CPU limit' },
+  oom_kill: { tone: 'bad', title: 'Killed by the OOM killer' },
+  cgroup_throttled: { tone: 'warn', title: 'Throttled by its CPU quota' },
   perfwatch_started: { tone: 'plain', title: 'PerfWatch started' },
-  machine_started: { tone: 'plain', title: 'The machine started' },
+  machine_started: { tone: 'plain', title: 'Machine booted' },
 };
 
 function subjectOf(event: MachineEvent): string {
@@ -53,22 +53,32 @@ function episodeOf(event: MachineEvent): Episode | null {
   };
 }
 
-/** Episodes as events come in, each told once or again: the same event counts once. */
+/** Builds episodes from events; an event delivered twice counts once. */
 export class EpisodeTrack {
   private found: Episode[] = [];
   private readonly newest = new Map<string, Episode>();
 
-  constructor(private readonly most = 500) {}
+  constructor(private readonly capacity = 500) {}
 
   get list(): readonly Episode[] {
     return this.found;
   }
 
-  /** Whether there was anything new; the list is a new one then. */
+  /** Whether anything was new; if so, `list` is a new array. */
   push(events: readonly MachineEvent[]): boolean {
     const before = this.found;
     for (const event of events) this.add(event);
     return this.found !== before;
+  }
+
+  /** Drops what happened from `time` on; an episode that began before ends before. */
+  rewind(time: number): void {
+    if (!this.found.some(({ to }) => to >= time)) return;
+    this.found = this.found
+      .filter(({ from }) => from < time)
+      .map((one) => (one.to < time ? one : { ...one, to: Math.max(one.from, time - 1) }));
+    this.newest.clear();
+    for (const one of this.found) this.newest.set(one.key, one);
   }
 
   clear(): void {
@@ -82,15 +92,15 @@ export class EpisodeTrack {
     const last = this.newest.get(one.key);
     if (last !== undefined && one.to <= last.to) return;
     let rest = this.found;
-    if (one.kind === SPELL && last !== undefined && one.from - last.to <= JOINED_WITHIN_MS) {
+    if (one.kind === MERGED_KIND && last !== undefined && one.from - last.to <= MERGE_WITHIN_MS) {
       one.from = last.from;
       one.count += last.count;
       one.throttledMs += last.throttledMs;
       rest = rest.filter((other) => other !== last);
     }
     this.newest.set(one.key, one);
-    this.found = [...rest, one].slice(-this.most);
-    if (this.newest.size > this.most) this.newest.clear();
+    this.found = [...rest, one].slice(-this.capacity);
+    if (this.newest.size > this.capacity) this.newest.clear();
   }
 }
 
@@ -100,23 +110,23 @@ export function episodesOf(events: readonly MachineEvent[]): readonly Episode[] 
   return track.list;
 }
 
-/** The events of one tick. Without eBPF nobody tells who was killed, but the kernel still counts that someone was. */
+/** The events of one tick. Without eBPF the OOM killer's victim is unknown, but the kernel still counts kills. */
 export function eventsIn(data: Documents, timestamp: string): MachineEvent[] {
-  const told = [...(data.cpu?.events ?? []), ...(data.processes?.events ?? [])];
+  const events = [...(data.cpu?.events ?? []), ...(data.processes?.events ?? [])];
   const kills = data.memory_bandwidth?.oom_kill_per_sec;
   if (data.processes?.events === undefined && typeof kills === 'number' && kills > 0)
-    told.push({ kind: 'oom_kill', timestamp });
-  return told;
+    events.push({ kind: 'oom_kill', timestamp });
+  return events;
 }
 
 export function within(episodes: readonly Episode[], span: { from: number; to: number }): Episode[] {
   return episodes.filter((one) => one.to >= span.from && one.from <= span.to);
 }
 
-/** `build (17)`, `/jobs/build, 53 times, 4.2 s in all`. */
+/** `build (17)`, `/jobs/build, 53 times, 4.2 s in total`. */
 export function detailOf(episode: Episode): string {
   const parts = episode.subject === '' ? [] : [episode.subject];
   if (episode.count > 1) parts.push(`${episode.count.toString()} times`);
-  if (episode.throttledMs > 0) parts.push(`${format(episode.throttledMs, 'ms')} in all`);
+  if (episode.throttledMs > 0) parts.push(`${format(episode.throttledMs, 'ms')} in total`);
   return parts.join(', ');
 }

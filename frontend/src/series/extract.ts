@@ -1,6 +1,6 @@
 /**
- * From a snapshot to the series that live charts draw. Names are the metric type and the field's path, so a
- * card, the URL and history speak of a series by the same name.
+ * Extracts the series of the live charts from a snapshot. A series is named by metric type and field path, so
+ * cards, URL and history use the same name.
  */
 import type { Documents, Num } from '@/api/types';
 import { isHistogram } from './histogram';
@@ -22,7 +22,7 @@ function* list(prefix: string, values: readonly Num[] | null | undefined): Gener
 const difference = (a: Num, ...others: Num[]): Num =>
   typeof a === 'number' ? others.reduce<number>((rest, b) => rest - (b ?? 0), a) : null;
 
-/** Counts of the interval become rates, since the interval may change from tick to tick. */
+/** Counts per interval become rates, since the interval may change from tick to tick. */
 function perSecond(value: Num, milliseconds: Num): Num {
   return typeof value === 'number' && typeof milliseconds === 'number' && milliseconds > 0
     ? (value * 1000) / milliseconds
@@ -39,10 +39,10 @@ function* perfEvents(document: Documents['perf_events']): Generator<Pair> {
   for (const cpu of document.per_cpu ?? []) yield [`perf_events.ipc.${cpu.cpu.toString()}`, cpu.ipc];
 }
 
-/** Documents whose series get their names here; the numbers of all others go by their paths. */
+/** Documents whose series are named here; those of all others are named by their paths. */
 const named = new Set(['cpu', 'memory', 'network', 'disk', 'perf_events', 'memory_bandwidth', 'processes']);
 
-/** `block_io.devices.vda.read.from_queue.p99_us` is the deepest. */
+/** The deepest is `block_io.devices.vda.read.from_queue.p99_us`. */
 const DEPTH = 6;
 
 export function* extract(data: Documents): Generator<Pair> {
@@ -52,7 +52,7 @@ export function* extract(data: Documents): Generator<Pair> {
   yield* list('cpu.load_avg', cpu?.load_avg);
   yield ['cpu.irq_total', typeof cpu?.irq === 'number' ? cpu.irq + (cpu.softirq ?? 0) : cpu?.softirq];
   yield* fields('memory', memory);
-  // What programs hold: everything that is neither free nor page cache nor buffers.
+  // Used by programs: everything that is not free, page cache or buffers.
   yield [
     'memory.programs_bytes',
     difference(memory?.total_bytes, memory?.free_bytes, memory?.buffers_bytes, memory?.cached_bytes),
@@ -76,7 +76,7 @@ function* memoryBandwidth(document: Documents['memory_bandwidth']): Generator<Pa
   yield ['memory_bandwidth.out_bytes_per_sec', kib(document?.pgpgout_per_sec)];
 }
 
-/** Numbers of a document of unknown depth; histograms are kept apart, as columns of heatmaps. */
+/** Numbers at any depth of a document; histograms are tracked separately, as heatmap columns. */
 function* nested(prefix: string, value: unknown, depth: number): Generator<Pair> {
   if (typeof value === 'number') yield [prefix, value];
   if (depth === 0 || typeof value !== 'object' || value === null) return;

@@ -1,6 +1,6 @@
 /**
- * Latency histograms of scheme `log16` as columns of a heatmap. Four neighbouring buckets make one row, a
- * quarter of a power of two, which is as fine as a picture shows.
+ * Latency histograms of scheme `log16` as heatmap columns. Four adjacent buckets, a quarter of a power of two,
+ * make one row; finer ones would not be visible.
  */
 import type { Histogram } from '@/api/types';
 
@@ -21,7 +21,7 @@ export function isHistogram(value: unknown): value is Histogram {
   );
 }
 
-/** The smallest value of a bucket; the next bucket's smallest is where it ends. */
+/** The smallest value of a bucket; the bucket ends where the next one starts. */
 export function bucketLow(index: number): number {
   if (index < 32) return index;
   return (16 + (index & 15)) * 2 ** ((index >> 4) - 1);
@@ -47,7 +47,7 @@ export function columnOf(histogram: Histogram): Column {
   return Uint32Array.from([...counts].sort(([a], [b]) => a - b).flat());
 }
 
-/** The value below which `share` of a histogram's samples lie, to the bucket. */
+/** The value below which `share` of the samples lie, to the accuracy of a bucket. */
 export function quantile(histogram: Histogram, share: number): number | null {
   const wanted = histogram.count * share;
   let seen = 0;
@@ -58,7 +58,7 @@ export function quantile(histogram: Histogram, share: number): number | null {
   return null;
 }
 
-/** Histograms by name and time, for as long as the ring of numbers reaches. */
+/** Histograms by name and time, for as long as the ring's samples. */
 export class HistogramTrack {
   private readonly tracks = new Map<string, { times: number[]; columns: Column[] }>();
 
@@ -72,20 +72,30 @@ export class HistogramTrack {
     }
     track.times.push(time);
     track.columns.push(columnOf(histogram));
-    // Dropping in pieces keeps the cost of a tick flat.
+    // Dropping in chunks keeps the cost per tick constant.
     if (track.times.length > this.capacity + 256) {
       track.times.splice(0, 256);
       track.columns.splice(0, 256);
     }
   }
 
-  /** Drops what is older than `time`, and names that had nothing since: devices come and go. */
-  forgetBefore(time: number): void {
+  /** Drops columns older than `time` and names left without any: devices come and go. */
+  pruneBefore(time: number): void {
     for (const [name, { times, columns }] of this.tracks) {
       const first = times.findIndex((one) => one >= time);
       if (first < 0) this.tracks.delete(name);
       times.splice(0, first);
       columns.splice(0, first);
+    }
+  }
+
+  /** Drops the columns from `time` on. */
+  rewind(time: number): void {
+    for (const { times, columns } of this.tracks.values()) {
+      while ((times.at(-1) ?? -Infinity) >= time) {
+        times.pop();
+        columns.pop();
+      }
     }
   }
 

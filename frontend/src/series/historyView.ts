@@ -1,4 +1,4 @@
-/** The history page's whole view as an address, and back: what a link shows is what its sender saw. */
+/** Converts the history page's view to and from its URL, so that a shared link shows the same view. */
 import { primaryFields } from '@/format/fields';
 import { isPreset, type Range } from './range';
 
@@ -14,11 +14,11 @@ export interface HistoryView {
   metric: string;
   fields: string[];
   range: Range;
-  /** What it is compared with: a period against the same one earlier, or any start of the same length. */
+  /** Compared with: the same period earlier, or a period of the same length from any start. */
   comparison: { period: Period; against: Against } | { start: number };
 }
 
-/** As the router gives it. */
+/** Query parameters as the router provides them. */
 export type Query = Record<string, string | null | undefined | (string | null)[]>;
 
 const first = (value: Query[string]): string | null =>
@@ -63,7 +63,7 @@ export function parseView(query: Query): HistoryView {
 
 const iso = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
 
-/** Only what differs from the defaults, so that addresses stay short. */
+/** Only non-default values, to keep URLs short. */
 export function viewQuery(view: HistoryView): Record<string, string> {
   const query: Record<string, string> = {};
   if (view.mode !== 'explore') query.mode = view.mode;
@@ -81,7 +81,7 @@ const HOUR = 3_600_000;
 const periodMs: Record<Period, number> = { hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR };
 const againstMs: Record<Against, number> = { yesterday: 24 * HOUR, last_week: 7 * 24 * HOUR };
 
-/** The two ranges of a comparison: the present one, and the one it is held against. */
+/** The two ranges of a comparison: current, then the one it is compared with. */
 export function comparedRanges(
   view: HistoryView,
   now: number,

@@ -9,7 +9,7 @@ export interface Leaves {
 
 const DEPTH = 6;
 
-/** Members that hold the document's own business, and lists of objects, whose averages mean nothing. */
+/** Metadata, and lists of objects, whose averages would be meaningless. */
 function skipped(key: string, value: unknown): boolean {
   if (key.startsWith('_')) return true;
   return Array.isArray(value) && value.some((item) => typeof item === 'object' && item !== null);
@@ -33,7 +33,7 @@ function walk(path: string, value: unknown, depth: number, found: Leaves): void 
   }
 }
 
-/** The member at a path; names may themselves contain dots. */
+/** The member at a path; names may contain dots. */
 function member(document: unknown, path: string): unknown {
   if (path === '') return document;
   if (typeof document !== 'object' || document === null) return undefined;
@@ -50,7 +50,7 @@ export function numberAt(document: unknown, path: string): number {
   return typeof value === 'number' ? value : NaN;
 }
 
-/** The number at a path, or all numbers of the list there. */
+/** The number at a path, or all numbers of a list there. */
 export function membersAt(document: unknown, path: string): number[] {
   const value = member(document, path);
   const all: unknown[] = Array.isArray(value) ? value : [value];
@@ -62,7 +62,7 @@ export function histogramAt(document: unknown, path: string): Histogram | null {
   return isHistogram(value) ? value : null;
 }
 
-/** What to ask the server for: it knows members, not positions in lists. */
-export function askFor(path: string): string {
+/** The path to request from the server, which addresses members, not list positions. */
+export function memberPath(path: string): string {
   return path.replace(/\.\d+$/, '');
 }

@@ -1,7 +1,7 @@
-/** From the points of a history answer to series, and what can be said about them. */
+/** Series from the points of a history response, and their statistics. */
 import type { DataPoint } from '@/api/types';
 import { scaleOf } from '@/format/fields';
-import { askFor, numberAt } from './leaves';
+import { memberPath, numberAt } from './leaves';
 
 export interface HistorySeries {
   times: Float64Array;
@@ -11,11 +11,11 @@ export interface HistorySeries {
   counts: Float64Array;
 }
 
-/** Counts of an interval become rates over the time they were counted in. */
+/** Counts per interval are turned into rates. */
 const isCountOfInterval = (metricType: string, path: string): boolean =>
   metricType === 'perf_events' && path.startsWith('events.') && path.endsWith('.value');
 
-/** Buckets whose ticks differ in length by more have no meaningful extremes per second. */
+/** Buckets whose tick lengths vary by more than this have no meaningful per-second extremes. */
 const UNEQUAL_TICKS = 0.05;
 
 export function seriesOf(points: readonly DataPoint[], metricType: string, path: string): HistorySeries {
@@ -24,8 +24,8 @@ export function seriesOf(points: readonly DataPoint[], metricType: string, path:
   const make = (value: (point: DataPoint) => number) => Float64Array.from(points, value);
   const rate = (point: DataPoint, document: unknown, value: number): number => {
     if (!perSecond) return value * scale;
-    const [least, most] = [numberAt(point.min, 'elapsed_ms'), numberAt(point.max, 'elapsed_ms')];
-    if (document !== point.data && (most - least) / most > UNEQUAL_TICKS) return NaN;
+    const [shortest, longest] = [numberAt(point.min, 'elapsed_ms'), numberAt(point.max, 'elapsed_ms')];
+    if (document !== point.data && (longest - shortest) / longest > UNEQUAL_TICKS) return NaN;
     return ((value * 1000) / numberAt(point.data, 'elapsed_ms')) * scale;
   };
   const read = (point: DataPoint, document: unknown): number =>
@@ -39,7 +39,7 @@ export function seriesOf(points: readonly DataPoint[], metricType: string, path:
   };
 }
 
-export interface Question {
+export interface SeriesQuery {
   metricType: string;
   from: number;
   to: number;
@@ -47,14 +47,14 @@ export interface Question {
   fields: string[];
 }
 
-/** What to ask for to draw these fields; null where there is nothing to draw. */
-export function questionFor(
+/** The query for these fields, or null if there are none. */
+export function queryFor(
   metricType: string,
   paths: readonly string[],
   span: { from: number; to: number },
-): Question | null {
+): SeriesQuery | null {
   if (paths.length === 0) return null;
-  const fields = new Set(paths.map(askFor));
+  const fields = new Set(paths.map(memberPath));
   if (paths.some((path) => isCountOfInterval(metricType, path))) fields.add('elapsed_ms');
   return { metricType, from: span.from, to: span.to, fields: [...fields] };
 }
@@ -65,7 +65,7 @@ export interface Summary {
   max: number;
 }
 
-/** Over all samples, not over points: a bucket of more samples weighs more. NaN where there is nothing. */
+/** Over all samples, not points: buckets are weighted by their sample count. NaN without data. */
 export function summarise(series: HistorySeries): Summary {
   let [sum, weight, min, max] = [0, 0, Infinity, -Infinity];
   series.values.forEach((value, i) => {
@@ -87,12 +87,12 @@ export function changePercent(value: number, base: number): number {
   return base === 0 ? NaN : (100 * (value - base)) / Math.abs(base);
 }
 
-/** The same series at another time, for laying it over the present one. */
+/** The series shifted in time, for overlaying it on the current one. */
 export function shifted(series: HistorySeries, by: number): HistorySeries {
   return { ...series, times: series.times.map((time) => time + by) };
 }
 
-/** `a - b` wherever both have a point within half an interval of each other. */
+/** `a - b` where both have a point within half an interval of each other. */
 export function difference(
   a: HistorySeries,
   b: HistorySeries,
@@ -112,7 +112,7 @@ export function difference(
   return { times: a.times, values };
 }
 
-/** Index of the point whose bucket holds `time`, or -1. */
+/** Index of the point whose bucket contains `time`, or -1. */
 export function indexAt(times: ArrayLike<number>, time: number, interval: number): number {
   let low = 0;
   let high = times.length;

@@ -1,10 +1,10 @@
-/** What one process used, out of the lists that were stored: points that do not list it are gaps, not zeros. */
+/** A process's usage from the stored lists of the busiest: points that do not list it are gaps, not zeros. */
 import type { ProcessHistory } from '@/api/types';
 import type { Tracked } from './processTrack';
 import type { Slice } from './ring';
 
 export interface StoredSeries extends Slice {
-  /** Averages, as the values: a bucket's least is not known, since it may not have been listed then. */
+  /** The averages again: a bucket's minimum is unknown, since the process may not have been listed then. */
   low: Float64Array;
   high: Float64Array;
 }
@@ -20,7 +20,7 @@ export function storedSeries(history: ProcessHistory, key: Tracked): StoredSerie
   };
 }
 
-/** In how many of the lists that were looked at it stood. */
+/** How many of the sampled lists contain it. */
 export function presence(history: ProcessHistory): { listed: number; snapshots: number } {
   return history.data_points.reduce(
     (sum, { listed, snapshots }) => ({

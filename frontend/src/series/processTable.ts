@@ -1,4 +1,4 @@
-/** The process table as rows to draw: searched, sorted, grouped. Pure, and fast enough for 10,000 rows a tick. */
+/** The process table's rows: filtered, sorted, grouped. Pure, and fast enough for 10,000 rows per tick. */
 import type { CgroupRow, Num, ProcessRow, Usage } from '@/api/types';
 
 export type SortKey = 'pid' | 'comm' | 'user' | 'cgroup' | 'threads' | 'rss_bytes' | keyof Usage;
@@ -8,7 +8,7 @@ export interface TableView {
   sort: SortKey;
   descending: boolean;
   grouped: boolean;
-  /** Cgroups whose processes are not shown. */
+  /** Collapsed cgroups. */
   closed: ReadonlySet<string>;
 }
 
@@ -24,7 +24,7 @@ export type Line = { kind: 'process'; row: ProcessRow; inGroup: boolean } | Grou
 
 const texts = new Set<SortKey>(['comm', 'user', 'cgroup']);
 
-/** Absent values come last, whichever way the rest is sorted. */
+/** Absent values sort last in either direction. */
 export function compareBy(key: SortKey, descending: boolean) {
   const sign = descending ? -1 : 1;
   if (texts.has(key)) {
@@ -63,7 +63,7 @@ const summed = [
   'rss_bytes',
 ] as const;
 
-/** What the listed processes add up to; ratios do not add up and stay absent. */
+/** Sums of the listed processes; ratios cannot be summed and stay absent. */
 function sum(rows: readonly ProcessRow[]): GroupLine['usage'] {
   const usage: GroupLine['usage'] = {};
   for (const key of summed) {
@@ -94,7 +94,7 @@ export function tableLines(
     if (group === undefined) groups.set(name, [row]);
     else group.push(row);
   }
-  // The kernel's own sums hold the processes that are not listed, too.
+  // The server's cgroup totals include processes that are not listed.
   const known = new Map(cgroups.map((one) => [one.cgroup ?? NO_CGROUP, one]));
   const headers = [...groups].map(([name, members]): [GroupLine, ProcessRow[]] => {
     const whole = words.length === 0 ? known.get(name) : undefined;

@@ -1,4 +1,4 @@
-/** What each listed process used in the last ticks, kept as packed numbers so that an hour stays small. */
+/** Recent usage of each listed process, in typed arrays so that an hour stays small. */
 import type { Num, ProcessRow } from '@/api/types';
 import type { Slice } from './ring';
 
@@ -12,8 +12,8 @@ export const tracked = [
 ] as const satisfies readonly (keyof ProcessRow)[];
 export type Tracked = (typeof tracked)[number];
 
-/** Rows kept of a tick, the busiest first: a list of thousands would fill the memory within the hour. */
-const MOST_ROWS = 100;
+/** Rows kept per tick, busiest first: thousands would exhaust memory within an hour. */
+const MAX_ROWS = 100;
 
 interface Tick {
   time: number;
@@ -30,21 +30,26 @@ export class ProcessTrack {
   constructor(private readonly capacity: number) {}
 
   push(time: number, listed: readonly ProcessRow[]): void {
-    const rows = listed.slice(0, MOST_ROWS);
+    const rows = listed.slice(0, MAX_ROWS);
     const values = new Float64Array(rows.length * tracked.length);
     rows.forEach((row, i) => {
       tracked.forEach((key, k) => (values[i * tracked.length + k] = finite(row[key])));
     });
     this.ticks.push({ time, pids: Int32Array.from(rows, (row) => row.pid), values });
-    // Dropping in pieces keeps the cost of a tick flat.
+    // Dropping in chunks keeps the cost per tick constant.
     if (this.ticks.length > this.capacity + 256) this.ticks = this.ticks.slice(256);
+  }
+
+  /** Drops the ticks from `time` on. */
+  rewind(time: number): void {
+    while ((this.ticks.at(-1)?.time ?? -Infinity) >= time) this.ticks.pop();
   }
 
   clear(): void {
     this.ticks = [];
   }
 
-  /** One process from `from` to `to`; NaN in ticks that did not list it. */
+  /** One process from `from` to `to`; NaN at ticks that do not list it. */
   slice(pid: number, key: Tracked, from: number, to: number): Slice {
     const column = tracked.indexOf(key);
     const inside = this.ticks.filter((tick) => tick.time >= from && tick.time <= to);

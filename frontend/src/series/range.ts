@@ -1,4 +1,4 @@
-/** Ranges of time as people choose them: a preset that ends now, or two moments. */
+/** Time ranges: a preset that ends now, or a start and an end. */
 
 export const presets = [
   { value: '1h', label: '1 h', ms: 3_600_000 },
@@ -25,12 +25,12 @@ export function resolve(range: Range, now: number): Span {
   return { from: now - ms, to: now };
 }
 
-/** A range is never shorter than this: finer than samples there is nothing. */
-const SHORTEST = 10_000;
-const LONGEST = 366 * 86_400_000;
+/** The shortest range: below it there would be no samples. */
+const MIN_LENGTH = 10_000;
+const MAX_LENGTH = 366 * 86_400_000;
 
 function clamp(from: number, to: number, now: number): Span {
-  const length = Math.min(LONGEST, Math.max(SHORTEST, to - from));
+  const length = Math.min(MAX_LENGTH, Math.max(MIN_LENGTH, to - from));
   const middle = (from + to) / 2;
   const end = Math.min(now, middle + length / 2);
   return { from: Math.round(end - length), to: Math.round(end) };
@@ -41,7 +41,7 @@ export function zoom(span: Span, factor: number, at: number, now: number): Span 
   return clamp(at - (at - span.from) * factor, at + (span.to - at) * factor, now);
 }
 
-/** Moves by a share of the length. */
+/** Moves by a fraction of the length. */
 export function pan(span: Span, share: number, now: number): Span {
   const by = (span.to - span.from) * share;
   return clamp(span.from + by, span.to + by, now);

@@ -1,6 +1,6 @@
 /**
- * The last samples of many named series in fixed memory: one column of numbers per series over one column of
- * times. Absent values are NaN. Plain typed arrays, so that nothing here is made reactive.
+ * A ring buffer of the last samples of many named series: one column of values per series and one of times.
+ * Absent values are NaN. Plain typed arrays, so that Vue makes nothing here reactive.
  */
 export type Row = Iterable<readonly [name: string, value: number | null | undefined]>;
 
@@ -13,26 +13,26 @@ export class Ring {
   private times: Float64Array;
   private readonly columns = new Map<string, Float64Array>();
   private head = 0;
-  private filled = 0;
+  private count = 0;
 
   constructor(readonly capacity: number) {
     this.times = new Float64Array(capacity);
   }
 
   get size(): number {
-    return this.filled;
+    return this.count;
   }
 
   /** Milliseconds since the epoch of the newest sample. */
   get last(): number | null {
-    return this.filled === 0 ? null : (this.times[this.slot(this.filled - 1)] ?? null);
+    return this.count === 0 ? null : (this.times[this.slot(this.count - 1)] ?? null);
   }
 
   names(prefix = ''): string[] {
     return [...this.columns.keys()].filter((name) => name.startsWith(prefix));
   }
 
-  /** Appends a sample; one that is not newer than the last (a backfill after a reconnect) is known already. */
+  /** Appends a sample; one not newer than the last (a backfill after a reconnect) is already known. */
   push(time: number, row: Row): boolean {
     const last = this.last;
     if (!Number.isFinite(time) || (last !== null && time <= last)) return false;
@@ -49,12 +49,20 @@ export class Ring {
       column[slot] = value;
     }
     this.head = (slot + 1) % this.capacity;
-    this.filled = Math.min(this.filled + 1, this.capacity);
+    this.count = Math.min(this.count + 1, this.capacity);
     return true;
   }
 
-  /** Drops series of which nothing is left: interfaces and devices come and go, and each would stay for good. */
-  forgetAbsent(): void {
+  /** Drops the samples from `time` on, after the clock was set back. */
+  rewind(time: number): void {
+    while (this.last !== null && this.last >= time) {
+      this.head = (this.head - 1 + this.capacity) % this.capacity;
+      this.count -= 1;
+    }
+  }
+
+  /** Drops series without any value left: interfaces and devices come and go. */
+  pruneEmpty(): void {
     for (const [name, column] of this.columns) {
       if (column.every(Number.isNaN)) this.columns.delete(name);
     }
@@ -63,17 +71,17 @@ export class Ring {
   clear(): void {
     this.columns.clear();
     this.head = 0;
-    this.filled = 0;
+    this.count = 0;
   }
 
   private slot(index: number): number {
-    return (this.head - this.filled + index + this.capacity) % this.capacity;
+    return (this.head - this.count + index + this.capacity) % this.capacity;
   }
 
   /** Index of the first sample at or after `time`. */
   indexFrom(time: number): number {
     let low = 0;
-    let high = this.filled;
+    let high = this.count;
     while (low < high) {
       const middle = (low + high) >> 1;
       if ((this.times[this.slot(middle)] ?? 0) < time) low = middle + 1;
@@ -87,19 +95,25 @@ export class Ring {
   }
 
   at(name: string, index: number): number {
-    if (index < 0 || index >= this.filled) return NaN;
+    if (index < 0 || index >= this.count) return NaN;
     return this.columns.get(name)?.[this.slot(index)] ?? NaN;
   }
 
-  /** Index of the sample nearest to `time`, or -1 when there is none. */
+  /** Whether there is a sample at exactly this time. */
+  has(time: number): boolean {
+    const index = this.indexFrom(time);
+    return index < this.count && this.timeAt(index) === time;
+  }
+
+  /** Index of the sample nearest to `time`, or -1 if empty. */
   nearest(time: number): number {
-    if (this.filled === 0) return -1;
-    const after = Math.min(this.indexFrom(time), this.filled - 1);
+    if (this.count === 0) return -1;
+    const after = Math.min(this.indexFrom(time), this.count - 1);
     if (after === 0) return 0;
     return time - this.timeAt(after - 1) < this.timeAt(after) - time ? after - 1 : after;
   }
 
-  /** Calls `visit` for every number of a series between two indices, without copying. */
+  /** Calls `visit` for each value of a series between two indices, without copying. */
   each(name: string, first: number, end: number, visit: (value: number, time: number) => void): void {
     const column = this.columns.get(name);
     if (column === undefined) return;
@@ -113,7 +127,7 @@ export class Ring {
   /** Copies of the samples from `time` to `until`, oldest first. */
   slice(name: string, time: number, until = Infinity): Slice {
     const first = this.indexFrom(time);
-    const end = until === Infinity ? this.filled : this.indexFrom(until + 1);
+    const end = until === Infinity ? this.count : this.indexFrom(until + 1);
     const column = this.columns.get(name);
     const times = new Float64Array(Math.max(0, end - first));
     const values = new Float64Array(times.length).fill(NaN);

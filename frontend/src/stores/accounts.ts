@@ -32,18 +32,19 @@ export const useAccountsStore = defineStore('accounts', () => {
     }
   }
 
-  /** Changes something, then shows what the server has now. */
-  async function then<T>(change: Promise<T>): Promise<T> {
+  /** Reloads everything after a change. */
+  async function thenReload<T>(change: Promise<T>): Promise<T> {
     const result = await change;
     await load();
     return result;
   }
 
-  const addUser = (user: NewUser): Promise<void> => then(api.addUser(user));
-  const changeUser = (id: number, change: UserChange): Promise<void> => then(api.changeUser(id, change));
-  const deleteUser = (id: number): Promise<void> => then(api.deleteUser(id));
-  const createToken = (token: NewApiToken): Promise<CreatedApiToken> => then(api.createToken(token));
-  const revokeToken = (id: number): Promise<void> => then(api.revokeToken(id));
+  const addUser = (user: NewUser): Promise<void> => thenReload(api.addUser(user));
+  const changeUser = (id: number, change: UserChange): Promise<void> =>
+    thenReload(api.changeUser(id, change));
+  const deleteUser = (id: number): Promise<void> => thenReload(api.deleteUser(id));
+  const createToken = (token: NewApiToken): Promise<CreatedApiToken> => thenReload(api.createToken(token));
+  const revokeToken = (id: number): Promise<void> => thenReload(api.revokeToken(id));
 
   return { users, tokens, audit, error, load, addUser, changeUser, deleteUser, createToken, revokeToken };
 });

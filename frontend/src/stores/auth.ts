@@ -1,4 +1,4 @@
-/** Who is signed in. The token lives in the tab, or in the browser when asked to stay, and never past its end. */
+/** The signed-in user. The token is kept per tab, or per browser on request, and never past its expiry. */
 import { defineStore } from 'pinia';
 import { computed, shallowRef } from 'vue';
 import * as api from '@/api/auth';
@@ -26,11 +26,11 @@ export type Ending = 'signed out' | 'expired';
 export interface LoginFailure {
   title: string;
   reason: string;
-  /** When the attempt limit allows another try, in milliseconds since the epoch. */
+  /** When another attempt is allowed, in milliseconds since the epoch. */
   retryAt: number | null;
 }
 
-/** An attempt limit without a stated time is one per minute at the latest. */
+/** Used when the server sends no Retry-After; its limit is per minute. */
 const DEFAULT_WAIT_SECONDS = 60;
 
 function explain(error: unknown): LoginFailure {
@@ -38,17 +38,17 @@ function explain(error: unknown): LoginFailure {
   if (status === 401) return { title: message, reason: 'Check both and try again.', retryAt: null };
   if (status === 429) {
     const retryAt = Date.now() + (retryAfterSeconds ?? DEFAULT_WAIT_SECONDS) * 1000;
-    return { title: 'Too many attempts', reason: 'The limit protects this account from guessing.', retryAt };
+    return { title: 'Too many failed sign-ins', reason: '', retryAt };
   }
-  return { title: 'Signing in did not work', reason: message, retryAt: null };
+  return { title: 'Sign-in failed', reason: message, retryAt: null };
 }
 
 export const useAuthStore = defineStore('auth', () => {
   const session = shallowRef<Stored | null>(read(sessionStorage) ?? read(localStorage));
   const user = shallowRef<User | null>(null);
-  /** Why the last session ended; the router sends the reader to the login page when it changes. */
+  /** Why the last session ended. */
   const ended = shallowRef<Ending | null>(null);
-  /** The token is known to be dead and its successor on the way: refusals of the old one mean nothing. */
+  /** The token is being replaced: a 401 for the old one is expected. */
   let renewing = false;
   let expiry: ReturnType<typeof setTimeout> | undefined;
 
@@ -56,7 +56,7 @@ export const useAuthStore = defineStore('auth', () => {
   const signedIn = computed(() => session.value !== null);
   const isAdmin = computed(() => user.value?.role === 'admin');
 
-  function forget(why: Ending): void {
+  function endSession(why: Ending): void {
     clearTimeout(expiry);
     sessionStorage.removeItem(KEY);
     localStorage.removeItem(KEY);
@@ -69,31 +69,35 @@ export const useAuthStore = defineStore('auth', () => {
   function watchExpiry(): void {
     clearTimeout(expiry);
     if (session.value === null) return;
-    // Timers count in 32 bits; the longest token outlives them, so wake at least once a day.
+    // Timers overflow at 32 bits, which a token can outlive, so wake at least once a day.
     const left = session.value.expiresAt - Date.now();
     expiry = setTimeout(
       () => {
-        if ((session.value?.expiresAt ?? Infinity) <= Date.now()) forget('expired');
+        if ((session.value?.expiresAt ?? Infinity) <= Date.now()) endSession('expired');
         else watchExpiry();
       },
       Math.min(left, 86_400_000),
     );
   }
 
-  async function login(username: string, password: string, stay: boolean): Promise<void> {
+  async function login(username: string, password: string, remember: boolean): Promise<void> {
     const answer = await api.login(username, password);
     const stored = { token: answer.access_token, expiresAt: Date.now() + answer.expires_in * 1000 };
     session.value = stored;
     ended.value = null;
-    (stay ? localStorage : sessionStorage).setItem(KEY, JSON.stringify(stored));
+    (remember ? localStorage : sessionStorage).setItem(KEY, JSON.stringify(stored));
     watchExpiry();
     await loadUser();
   }
 
-  /** Signs in, or tells why not. */
-  async function tryLogin(username: string, password: string, stay: boolean): Promise<LoginFailure | null> {
+  /** Signs in, or returns why it failed. */
+  async function tryLogin(
+    username: string,
+    password: string,
+    remember: boolean,
+  ): Promise<LoginFailure | null> {
     try {
-      await login(username, password, stay);
+      await login(username, password, remember);
       return null;
     } catch (error) {
       return explain(error);
@@ -104,31 +108,31 @@ export const useAuthStore = defineStore('auth', () => {
     try {
       user.value = await api.me();
     } catch {
-      // A refusal has ended the session already; an unreachable server is shown by the stream.
+      // A 401 has already ended the session; an unreachable server is shown by the stream's state.
     }
   }
 
-  /** Every token of the account ends with its old password, so a new one is fetched at once. */
+  /** Changing the password revokes every login of the account, so sign in again at once. */
   async function changePassword(current: string, next: string): Promise<void> {
     const username = user.value?.username ?? '';
-    const stays = localStorage.getItem(KEY) !== null;
+    const remembered = localStorage.getItem(KEY) !== null;
     renewing = true;
     try {
       await api.changePassword(current, next);
-      await login(username, next, stays);
+      await login(username, next, remembered);
     } finally {
       renewing = false;
     }
   }
 
   async function logout(): Promise<void> {
-    // The token is forgotten here even when the server cannot be told.
+    // The token is dropped here even if the server cannot be reached.
     await api.logout().catch(() => undefined);
-    forget('signed out');
+    endSession('signed out');
   }
 
-  /** Asks the server whether the token still counts. An unreachable server proves nothing. */
-  async function isOver(): Promise<boolean> {
+  /** Asks the server whether the token is still valid. An unreachable server proves nothing. */
+  async function hasEnded(): Promise<boolean> {
     if (session.value === null) return true;
     try {
       user.value = await api.me();
@@ -141,10 +145,10 @@ export const useAuthStore = defineStore('auth', () => {
   useSession({
     token: () => token.value,
     onUnauthorized: () => {
-      if (!renewing) forget('expired');
+      if (!renewing) endSession('expired');
     },
   });
   watchExpiry();
 
-  return { token, user, ended, signedIn, isAdmin, tryLogin, changePassword, loadUser, logout, isOver };
+  return { token, user, ended, signedIn, isAdmin, tryLogin, changePassword, loadUser, logout, hasEnded };
 });

@@ -1,4 +1,4 @@
-/** The moment under the pointer, shared by every chart on the page. */
+/** The time under the pointer, shared by all charts. */
 import { defineStore } from 'pinia';
 import { shallowRef } from 'vue';
 

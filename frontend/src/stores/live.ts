@@ -1,6 +1,6 @@
 /**
- * The live samples and the state of the connection. Samples go into a ring of typed arrays as they arrive; what
- * is drawn follows once per animation frame, however many came.
+ * Live samples and the connection's state. Samples go into a ring of typed arrays as they arrive; charts update
+ * once per animation frame, however many samples arrived.
  */
 import { defineStore } from 'pinia';
 import { computed, markRaw, shallowRef } from 'vue';
@@ -12,70 +12,104 @@ import { histogramsIn, HistogramTrack } from '@/series/histogram';
 import { ProcessTrack } from '@/series/processTrack';
 import { Ring } from '@/series/ring';
 import { useAuthStore } from './auth';
+import { useClockStore } from './clock';
 
 /** One hour at the shortest interval. */
 const CAPACITY = 3600;
-/** The most the server keeps in memory. */
+/** Snapshots to request on connect: the most the server keeps in memory. */
 const BACKFILL = 720;
 const DEFAULT_INTERVAL_MS = 5000;
-/** Ticks between two looks for what has gone. */
-const FORGET_EVERY = 300;
-/** Two missed ticks and a bit: then what is shown is old. */
-const STALE_AFTER = 2.5;
+/** Ticks between prunings of series that no longer exist. */
+const PRUNE_EVERY = 300;
+/** Data is stale after this many intervals without a tick. */
+const STALE_INTERVALS = 2.5;
+/** Distances between ticks that the interval is estimated from, where the server does not announce it. */
+const MEASURED_TICKS = 5;
+/** How often to check for a suspend of this machine, and the delay of a check that indicates one. */
+const WAKE_CHECK_MS = 5000;
+const SUSPENDED_MS = 15_000;
+/** Capacity of the list of skipped ticks. */
+const MAX_SKIPS = 500;
 
 export const useLiveStore = defineStore('live', () => {
   const auth = useAuthStore();
+  const clock = useClockStore();
   const ring = markRaw(new Ring(CAPACITY));
   const histograms = markRaw(new HistogramTrack(CAPACITY));
   const processes = markRaw(new ProcessTrack(CAPACITY));
-  const happened = markRaw(new EpisodeTrack());
+  const episodeTrack = markRaw(new EpisodeTrack());
   /** OOM kills, throttled cgroups, restarts. */
   const episodes = shallowRef<readonly Episode[]>([]);
   const latest = shallowRef<Snapshot | null>(null);
   const connection = shallowRef<StreamState>({ kind: 'closed' });
-  /** Changes once per drawn frame; whoever reads the ring depends on it. */
+  /** Increments once per frame; anything that reads the ring depends on it. */
   const version = shallowRef(0);
-  /** Changes with `version` where there is more than another tick: the first of all, or a past. */
-  const filled = shallowRef(0);
-  const receivedAt = shallowRef<number | null>(null);
+  /** Increments with `version` when more than a tick arrived: the first one, or a backfill. */
+  const backfills = shallowRef(0);
+  /** When data last arrived, by the browser's wall clock and by its monotonic clock. */
+  const receivedAt = shallowRef<{ wall: number; monotonic: number } | null>(null);
   const intervalMs = shallowRef(DEFAULT_INTERVAL_MS);
-  const skipped = shallowRef(0);
+  /** Counts of skipped ticks, each with the time of the next tick that was received. */
+  const skips = shallowRef<readonly { time: number; count: number }[]>([]);
   const pausedAt = shallowRef<number | null>(null);
 
-  let taken = 0;
+  let appended = 0;
   let newest: Snapshot | null = null;
-  let pastCame = false;
+  let backfilled = false;
   let frame: number | null = null;
   let stream: MetricStream | null = null;
+  let announced = false;
+  /** Whether ticks arrive as they are taken: the first of a connection can be an interval old. */
+  let current = false;
+  let wakeTimer: ReturnType<typeof setInterval> | undefined;
+  let wokenAt = 0;
 
-  function take(snapshot: Snapshot): void {
+  /** Appends a sample, also after the clock was set back. Returns false for one that is already known. */
+  function append(snapshot: Snapshot): boolean {
     const time = Date.parse(snapshot.timestamp);
-    if (!ring.push(time, extract(snapshot.data))) return;
+    if (ring.last !== null && time < ring.last) rewind(time);
+    if (!ring.push(time, extract(snapshot.data))) return false;
     newest = snapshot;
-    pastCame ||= ring.size === 1;
-    taken += 1;
-    if (taken % FORGET_EVERY === 0) forget();
-    happened.push(eventsIn(snapshot.data, snapshot.timestamp));
+    backfilled ||= ring.size === 1;
+    appended += 1;
+    if (appended % PRUNE_EVERY === 0) prune();
+    episodeTrack.push(eventsIn(snapshot.data, snapshot.timestamp));
     processes.push(time, snapshot.data.processes?.top ?? []);
     for (const type of ['scheduler', 'block_io', 'tcp'] as const) {
       for (const [path, one] of histogramsIn(type, snapshot.data[type])) histograms.push(time, path, one);
     }
+    return true;
   }
 
-  /** Names that are gone for as long as the ring reaches take no more memory. */
-  function forget(): void {
-    ring.forgetAbsent();
-    histograms.forgetBefore(ring.timeAt(0));
+  /** The server's clock was set back to `time`: drops everything from then on. */
+  function rewind(time: number): void {
+    ring.rewind(time);
+    histograms.rewind(time);
+    processes.rewind(time);
+    episodeTrack.rewind(time);
+    skips.value = skips.value.filter((one) => one.time < time);
+    backfilled = true;
   }
 
-  /** The interval is what lies between the last two ticks; a hole of skipped ones does not count. */
+  /** Frees series that had no value for as long as the ring reaches back. */
+  function prune(): void {
+    ring.pruneEmpty();
+    histograms.pruneBefore(ring.timeAt(0));
+  }
+
+  /**
+   * Estimates the interval for servers that do not announce it: the median distance of the last ticks, which neither
+   * the short first one nor a gap changes.
+   */
   function measureInterval(): void {
-    const size = ring.size;
-    let shortest = Infinity;
-    for (let i = Math.max(1, size - 4); i < size; i += 1) {
-      shortest = Math.min(shortest, ring.timeAt(i) - ring.timeAt(i - 1));
-    }
-    if (Number.isFinite(shortest)) intervalMs.value = shortest;
+    if (announced) return;
+    const first = Math.max(0, ring.size - 1 - MEASURED_TICKS);
+    const distances = Array.from(
+      { length: Math.max(0, ring.size - 1 - first) },
+      (_, i) => ring.timeAt(first + i + 1) - ring.timeAt(first + i),
+    ).sort((a, b) => a - b);
+    const median = distances[Math.floor(distances.length / 2)];
+    if (median !== undefined) intervalMs.value = median;
   }
 
   function flush(): void {
@@ -83,39 +117,64 @@ export const useLiveStore = defineStore('live', () => {
     measureInterval();
     if (pausedAt.value !== null) return;
     latest.value = newest;
-    episodes.value = happened.list;
-    if (pastCame) filled.value += 1;
-    pastCame = false;
+    episodes.value = episodeTrack.list;
+    if (backfilled) backfills.value += 1;
+    backfilled = false;
     version.value += 1;
   }
 
-  function forgetAll(): void {
+  function clear(): void {
     ring.clear();
     histograms.clear();
     processes.clear();
-    happened.clear();
+    episodeTrack.clear();
   }
 
   /**
-   * What came before. A server that was started again reads the run before from its store, which may take longer than
-   * the first ticks: then all is sent once more, and begins before what is here.
+   * Appends a backfill. A restarted server reads its previous run from the store, which can take longer than the
+   * first ticks; it then sends a second, complete backfill that starts before the samples held here.
+   *
+   * A backfill has its snapshots in the order they were taken, so what follows the newest one held here is new, even
+   * if a clock that was set back gives it an earlier time.
    */
-  function takePast(snapshots: readonly Snapshot[]): void {
-    const first = snapshots[0];
-    if (first !== undefined && Date.parse(first.timestamp) < ring.timeAt(0)) forgetAll();
-    snapshots.forEach(take);
-    pastCame ||= first !== undefined;
+  function appendBackfill(snapshots: readonly Snapshot[]): void {
+    const times = snapshots.map(({ timestamp }) => Date.parse(timestamp));
+    const [first, last] = [times[0], times.at(-1)];
+    if (first === undefined || last === undefined) return;
+    if (first < ring.timeAt(0)) clear();
+    const newestHeld = ring.last === null ? -1 : times.lastIndexOf(ring.last);
+    // The newest one held here may be the newest of all, which comes after the backfill.
+    if (newestHeld >= 0 || !ring.has(last)) snapshots.slice(newestHeld + 1).forEach(append);
+    backfilled = true;
   }
 
   function onMessage(message: StreamMessage): void {
     if (message.type === 'pong') return;
-    if (message.type === 'history') takePast(message.snapshots);
-    if (message.type === 'metrics') {
-      take(message);
-      skipped.value += message.skipped ?? 0;
+    if (message.interval_ms !== undefined) {
+      announced = true;
+      intervalMs.value = message.interval_ms;
     }
-    receivedAt.value = Date.now();
+    if (message.type === 'history') appendBackfill(message.snapshots);
+    if (message.type === 'metrics' && !appendTick(message)) return;
+    receivedAt.value = { wall: Date.now(), monotonic: performance.now() };
     frame ??= requestAnimationFrame(flush);
+  }
+
+  function appendTick(message: Snapshot & { skipped?: number }): boolean {
+    if (!append(message)) return false;
+    const time = Date.parse(message.timestamp);
+    if (current) clock.observe(time, intervalMs.value);
+    current = true;
+    const count = message.skipped ?? 0;
+    if (count > 0) skips.value = [...skips.value, { time, count }].slice(-MAX_SKIPS);
+    return true;
+  }
+
+  /** A timer that fires much too late indicates that this machine or page was suspended. */
+  function checkWake(): void {
+    const now = Date.now();
+    if (Math.abs(now - wokenAt) > SUSPENDED_MS) stream?.check();
+    wokenAt = now;
   }
 
   function start(): void {
@@ -124,24 +183,30 @@ export const useLiveStore = defineStore('live', () => {
       open: () => openMetricsSocket(auth.token ?? '', BACKFILL),
       onMessage,
       onState: (state) => {
+        if (state.kind === 'connecting') current = false;
         connection.value = state;
       },
-      sessionEnded: auth.isOver,
+      sessionEnded: auth.hasEnded,
     });
     stream.start();
+    wokenAt = Date.now();
+    wakeTimer = setInterval(checkWake, WAKE_CHECK_MS);
     window.addEventListener('online', retry);
   }
 
   function stop(): void {
     window.removeEventListener('online', retry);
+    clearInterval(wakeTimer);
     stream?.stop();
     stream = null;
     if (frame !== null) cancelAnimationFrame(frame);
     frame = null;
-    forgetAll();
+    clear();
     episodes.value = [];
     newest = null;
     latest.value = null;
+    skips.value = [];
+    announced = false;
     receivedAt.value = null;
     pausedAt.value = null;
     version.value += 1;
@@ -151,13 +216,13 @@ export const useLiveStore = defineStore('live', () => {
     stream?.retry();
   }
 
-  /** Sampling goes on; only what is shown stands still. */
+  /** Freezes the display; samples are still collected. */
   function togglePause(): void {
-    pausedAt.value = pausedAt.value === null ? (ring.last ?? Date.now()) : null;
+    pausedAt.value = pausedAt.value === null ? (ring.last ?? clock.now()) : null;
     if (pausedAt.value === null) flush();
   }
 
-  const staleAfterMs = computed(() => intervalMs.value * STALE_AFTER);
+  const staleAfterMs = computed(() => intervalMs.value * STALE_INTERVALS);
   const hasData = computed(() => latest.value !== null);
 
   return {
@@ -168,10 +233,10 @@ export const useLiveStore = defineStore('live', () => {
     latest,
     connection,
     version,
-    filled,
+    backfills,
     receivedAt,
     intervalMs,
-    skipped,
+    skips,
     pausedAt,
     staleAfterMs,
     hasData,

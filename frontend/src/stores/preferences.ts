@@ -1,4 +1,4 @@
-/** What a reader likes, kept in this browser. The address may override it for one visit. */
+/** The user's preferences, kept in this browser. The URL can override them for one visit. */
 import { defineStore } from 'pinia';
 import { computed, shallowRef, watch } from 'vue';
 
@@ -10,7 +10,7 @@ export const windowChoices = [1, 5, 15, 60] as const;
 export type WindowMinutes = (typeof windowChoices)[number];
 
 export interface CardLayout {
-  /** Cards in the order wanted; new ones come last. */
+  /** Cards in the chosen order; new ones come last. */
   order: string[];
   hidden: string[];
 }
@@ -18,7 +18,7 @@ export interface CardLayout {
 interface Preferences {
   theme: ThemeChoice;
   windowMinutes: WindowMinutes;
-  /** The dashboard as each user arranged it. */
+  /** Each user's dashboard layout. */
   cards: Record<string, CardLayout>;
 }
 
@@ -60,7 +60,7 @@ export const usePreferencesStore = defineStore('preferences', () => {
     localStorage.setItem(KEY, JSON.stringify(stored.value));
   }
 
-  /** A deliberate choice, which also ends what the address asked for. */
+  /** An explicit choice, which also clears the URL's override. */
   function chooseTheme(choice: ThemeChoice): void {
     visitTheme.value = null;
     change({ theme: choice });

@@ -1,12 +1,12 @@
-/** Every process of the newest tick. The stream has only the busiest, so this is asked for while someone looks at it. */
+/** All processes of the newest tick. The stream has only the busiest, so the page requests the rest while it is open. */
 import { defineStore } from 'pinia';
 import { shallowRef } from 'vue';
 import { toApiError } from '@/api/http';
 import * as api from '@/api/processes';
 import type { ProcessList } from '@/api/types';
 
-/** A server that could not answer is left alone for a while. */
-const AGAIN_AFTER_MS = 10_000;
+/** Delay after a failed request. */
+const RETRY_DELAY_MS = 10_000;
 
 export const useProcessesStore = defineStore('processes', () => {
   const list = shallowRef<ProcessList | null>(null);
@@ -15,26 +15,26 @@ export const useProcessesStore = defineStore('processes', () => {
   let pending: AbortController | null = null;
   let notBefore = 0;
 
-  /** Asks, unless an answer is still on its way. */
+  /** Requests the list unless a request is pending. */
   async function load(): Promise<void> {
     if (pending !== null || Date.now() < notBefore) return;
-    const mine = new AbortController();
-    pending = mine;
+    const request = new AbortController();
+    pending = request;
     try {
-      const answer = await api.allProcesses(mine.signal);
-      if (mine.signal.aborted) return;
+      const answer = await api.allProcesses(request.signal);
+      if (request.signal.aborted) return;
       list.value = answer;
       error.value = null;
     } catch (caught) {
-      if (mine.signal.aborted) return;
+      if (request.signal.aborted) return;
       list.value = null;
       error.value = toApiError(caught).message;
-      notBefore = Date.now() + AGAIN_AFTER_MS;
+      notBefore = Date.now() + RETRY_DELAY_MS;
     }
     pending = null;
   }
 
-  /** Nobody looks any more. */
+  /** The page was left. */
   function leave(): void {
     pending?.abort();
     pending = null;

@@ -1,4 +1,4 @@
-/** The server's configuration and retention: read when asked for, changed by administrators. */
+/** The server's configuration and retention: read on demand, changed by administrators. */
 import { defineStore } from 'pinia';
 import { shallowRef } from 'vue';
 import { toApiError } from '@/api/http';

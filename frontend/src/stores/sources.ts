@@ -1,4 +1,4 @@
-/** What each collector and probe says of itself: why a number is missing and what would bring it. */
+/** The status of each collector and probe: why a value is missing and how to enable it. */
 import { defineStore } from 'pinia';
 import { shallowRef } from 'vue';
 import { toApiError } from '@/api/http';
@@ -35,7 +35,7 @@ export const useSourcesStore = defineStore('sources', () => {
     return all.find((source) => source.state !== 'active') ?? all[0];
   }
 
-  /** Whether nothing measures this type: then its document, if there is one, holds no numbers. */
+  /** Whether no source measures this type; its document then has no values. */
   function isOff(metricType: string): boolean {
     const all = sources.value.filter((source) => source.metric_type === metricType);
     return (

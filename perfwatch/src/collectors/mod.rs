@@ -4,15 +4,13 @@
 //! between them, and keeps its descriptors and buffers from tick to tick: on a cold tick, opening and closing
 //! a file costs as much again as reading it.
 
-mod counter;
 mod cpu;
 mod disk;
-mod fields;
-mod file;
-mod keyed;
 mod memory;
 mod network;
+mod positions;
 mod pressure;
+mod rates;
 #[cfg(test)]
 mod testing;
 mod vmstat;
@@ -20,7 +18,8 @@ mod vmstat;
 use std::path::Path;
 
 use crate::config::Roots;
-use crate::snapshot::source::Source;
+use crate::kernel_files::file::ReadError;
+use crate::snapshot::source::{Source, SourceError};
 
 /// Makes a collector that has not read anything yet.
 pub type New = fn(&Roots) -> Box<dyn Source>;
@@ -39,6 +38,12 @@ pub const REGISTRY: &[(&str, New)] = &[
 /// (a container that sees its host's), that is what init's entries tell.
 fn has_own_procfs(roots: &Roots) -> bool {
     roots.procfs == Path::new("/proc")
+}
+
+impl From<ReadError> for SourceError {
+    fn from(error: ReadError) -> Self {
+        Self::io(error.path.display().to_string(), error.source)
+    }
 }
 
 /// All collectors, none of which has read anything yet.

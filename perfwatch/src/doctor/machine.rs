@@ -24,12 +24,13 @@ pub(super) fn findings(roots: &Roots) -> Vec<Finding> {
         pmu(roots),
         nmi_watchdog(roots),
         pressure(roots),
+        processes(roots),
         bpf_stats(roots),
     ]
 }
 
 fn text(path: impl AsRef<Path>) -> Option<String> {
-    Some(read_to_string(path).ok()?.trim().to_owned())
+    Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).trim().to_owned())
 }
 
 fn kernel() -> Finding {
@@ -226,6 +227,22 @@ fn pressure(roots: &Roots) -> Finding {
     }
 }
 
+/// Whether `/proc` shows other users' processes (its mount option `hidepid`).
+fn processes(roots: &Roots) -> Finding {
+    const NAME: &str = "processes";
+    match std::fs::read(roots.proc("1/stat")) {
+        Ok(_) => Finding::ok(NAME, "/proc shows those of all users"),
+        Err(error) => Finding::problem(
+            NAME,
+            format!("/proc hides those of other users (hidepid): process 1 cannot be read: {error}"),
+            Some(
+                "add SupplementaryGroups= of the group that /proc is mounted with (gid=), or grant CAP_SYS_PTRACE"
+                    .into(),
+            ),
+        ),
+    }
+}
+
 fn bpf_stats(roots: &Roots) -> Finding {
     match text(roots.proc("sys/kernel/bpf_stats_enabled")).as_deref() {
         Some("1") => Finding::ok("bpf_stats", "run times of all eBPF programs are counted"),
@@ -260,6 +277,10 @@ mod tests {
         assert_eq!(status("btf"), Status::Problem);
         assert_eq!(status("psi"), Status::Problem);
         assert_eq!(status("pmu"), Status::Note);
+        assert_eq!(status("processes"), Status::Problem);
+        std::fs::create_dir_all(roots.proc("1")).unwrap();
+        std::fs::write(roots.proc("1/stat"), "1 (init) S 0\n").unwrap();
+        assert_eq!(processes(&roots).status, Status::Ok);
     }
 
     #[test]

@@ -61,6 +61,14 @@ struct State {
     stored: VecDeque<Sealed>,
 }
 
+/// Start and end of the slot that a time falls in, for snapshots that are so far apart.
+fn slot_of(at: i64, interval: i64) -> (i64, i64) {
+    let enough = SLOTS.into_iter().map(|seconds| seconds * 1_000_000).find(|width| *width >= READINGS * interval);
+    let width = enough.unwrap_or(3_600_000_000);
+    let start = floor(at, width);
+    (start, start + width)
+}
+
 /// Where a reading that was handed over is now.
 #[derive(Debug)]
 pub enum Pushed {
@@ -80,12 +88,13 @@ impl Head {
         if state.newest.is_some_and(|newest| newest >= at) {
             return Pushed::Refused;
         }
+        if state.snapshots == 1 {
+            // Before the second, nothing told how far snapshots are apart.
+            state.slot = slot_of(state.newest.unwrap_or(at), interval);
+        }
         let sealed = if state.snapshots > 0 && at >= state.slot.1 { state.seal() } else { None };
         if state.snapshots == 0 {
-            let width = SLOTS.into_iter().map(|seconds| seconds * 1_000_000);
-            let width = width.clone().find(|width| *width >= READINGS * interval).unwrap_or(3_600_000_000);
-            let start = floor(at, width);
-            state.slot = (start, start + width);
+            state.slot = slot_of(at, interval);
             if state.open.is_empty() {
                 state.open = MetricType::ALL.into_iter().map(Block::new).collect();
             }
@@ -239,7 +248,7 @@ pub fn pack(blocks: &[Block]) -> Vec<Chunk> {
     let chunk = |block: &Block| {
         let (first, last) = (block.times().first()?, block.times().last()?);
         let data = Bytes::from(block.encode());
-        Some(Chunk { metric_type: block.metric_type(), tier: 0, start: *first, end: last + 1, data })
+        Some(Chunk { metric_type: block.metric_type(), tier: 0, start: *first, first: *first, end: last + 1, data })
     };
     blocks.iter().filter_map(chunk).collect()
 }

@@ -78,7 +78,8 @@ fn cover(coverage: &Coverage, tier: Tier, from: i64, to: i64, out: &mut Vec<Segm
     if from < removed {
         match tier.coarser() {
             Some(coarser) => cover_left(coverage, coarser, from, removed, out),
-            None => push(out, tier, from, removed),
+            // Nothing is left of that time, though a chunk may still have some of it.
+            None => {}
         }
         return cover(coverage, tier, removed, to, out);
     }

@@ -74,13 +74,11 @@ impl Pieces {
         let stored_to = to.min(unstored.first);
         let segments = if from < stored_to {
             let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
-            let mut segments = plan(&coverage, from, stored_to, interval);
-            // A minute that goes on in memory is of readings here, too.
-            if let Some(last) = segments.last_mut()
-                && last.tier != Tier::Raw
-                && last.to > stored_to
-            {
-                last.to = stored_to;
+            // A minute that goes on in memory is of readings here, too: its sums may have some of those already.
+            let whole = if unstored.first < to { Tier::Minute.floor(stored_to).max(from) } else { stored_to };
+            let mut segments = plan(&coverage, from, whole, interval);
+            if whole < stored_to {
+                segments.push(Segment { tier: Tier::Raw, from: whole, to: stored_to });
             }
             segments
         } else {

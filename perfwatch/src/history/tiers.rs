@@ -124,11 +124,12 @@ async fn put_buckets(
             }
         }
         let all: Vec<(i64, Bucket)> = all.into_iter().collect();
-        let Some((last, _)) = all.last() else { continue };
+        let (Some((first, _)), Some((last, _))) = (all.first(), all.last()) else { continue };
         batch.put.push(Chunk {
             metric_type,
             tier: tier.seconds(),
             start: slot,
+            first: *first,
             end: last + tier.width(),
             data: Bytes::from(encode_buckets(metric_type, tier.seconds(), &all)),
         });

@@ -310,6 +310,9 @@ impl Task {
             self.documents.push(Arc::clone(snapshot));
             let surplus = self.documents.len().saturating_sub(MOST_DOCUMENTS);
             self.documents.drain(..surplus);
+            if let Source::Documents(count) = &mut self.attempted {
+                *count = count.saturating_sub(surplus);
+            }
             if self.documents_at.is_none() {
                 self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
             }
@@ -392,6 +395,7 @@ impl Task {
                         if !self.documents.is_empty() {
                             self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
                         }
+                        self.note_success();
                         return;
                     }
                     Source::Memory => self.history.head().stored(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A burst shorter than this is let pass.
-const PATIENCE: Duration = Duration::from_secs(3);
+const MAX_BURST: Duration = Duration::from_secs(3);
 pub(super) const FIRST_PAUSE: Duration = Duration::from_mins(1);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
@@ -93,7 +93,7 @@ impl Accounts {
             return;
         }
         let since = *self.over_since.get_or_insert(now);
-        if now.saturating_duration_since(since) < PATIENCE {
+        if now.saturating_duration_since(since) < MAX_BURST {
             return;
         }
         let optional = self.loads.iter().filter(|(_, load)| load.optional);

@@ -18,8 +18,8 @@ pub(super) enum Hierarchy {
 impl Hierarchy {
     /// Version 2 unless the controller is bound to a hierarchy of version 1.
     pub(super) fn of_machine(roots: &Roots) -> Self {
-        let text = std::fs::read_to_string(roots.proc("cgroups")).unwrap_or_default();
-        Self::parse(&text)
+        let text = std::fs::read(roots.proc("cgroups")).unwrap_or_default();
+        Self::parse(&String::from_utf8_lossy(&text))
     }
 
     /// From the lines `controller hierarchy groups enabled` of /proc/cgroups.

@@ -69,6 +69,11 @@ impl<T: Loaded> Guarded<T> {
         }
     }
 
+    /// Whether they were refused, or unloaded by the budget.
+    pub(super) fn may_not_run(&self) -> bool {
+        matches!(self.phase, Phase::Shed(_) | Phase::Unavailable(_))
+    }
+
     /// How the programs stand, as part of the report of a document made from them.
     pub(super) fn report(&self, report: Report) -> Report {
         match &self.phase {
@@ -129,6 +134,7 @@ mod tests {
         assert_eq!(guarded.read(|| Ok(Costly::default()), |_| 1), None);
         assert_eq!(guarded.read(|| unreachable!("it is loaded"), |_| 2), Some(2));
         assert_eq!(report(&guarded).state, State::Active);
+        assert!(!guarded.may_not_run());
     }
 
     #[test]
@@ -139,6 +145,7 @@ mod tests {
         assert_eq!(guarded.read(|| unreachable!("it was refused"), |_| ()), None);
         let report = report(&guarded);
         assert_eq!((report.state, report.reason.as_deref()), (State::Unavailable, Some("no")));
+        assert!(guarded.may_not_run());
     }
 
     #[test]

@@ -8,7 +8,6 @@ mod budget;
 mod cgroups;
 mod counters;
 mod guarded;
-mod kept_file;
 mod kernel;
 mod loader;
 mod mapped;
@@ -17,7 +16,7 @@ mod perf;
 pub mod pmu;
 mod processes;
 mod runqueue;
-mod sched;
+pub mod sched;
 mod tcp;
 
 pub use processes::Census;

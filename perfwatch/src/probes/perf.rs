@@ -9,8 +9,8 @@ use perf_event::events::Software;
 use perf_event::{Builder, Counter, ReadFormat};
 use perfwatch_common::counters::{Reading, SLOTS};
 
+use super::counters::derive::{self as counters, Absent, slots};
 use super::pmu::CorePmu;
-use crate::snapshot::counters::{self, Absent, slots};
 
 /// The open descriptors of one CPU, by slot.
 #[derive(Debug)]

@@ -1,13 +1,4 @@
-//! Pure arithmetic from two raw samples and the time between them to rates, ratios and percentages.
-
-use std::time::Duration;
-
-/// Per-second rate of a counter. `None` when it went back (a reset: the true count is unknown) or no time passed.
-pub fn rate(previous: u64, current: u64, elapsed: Duration) -> Option<f64> {
-    let seconds = elapsed.as_secs_f64();
-    let delta = current.checked_sub(previous)?;
-    (seconds > 0.0).then(|| delta as f64 / seconds)
-}
+//! Arithmetic that derivations share.
 
 /// `part` as a percentage of `whole`; `None` when `whole` is 0.
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
@@ -27,14 +18,6 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #[test]
-        fn rates_are_never_negative(a: u64, b: u64, ms in 0u64..100_000) {
-            match rate(a, b, Duration::from_millis(ms)) {
-                Some(r) => { prop_assert!(r >= 0.0 && r.is_finite()); prop_assert!(b >= a && ms > 0); }
-                None => prop_assert!(b < a || ms == 0),
-            }
-        }
-
         #[test]
         fn a_part_never_exceeds_100_percent(part: u64, rest: u64) {
             let whole = part.saturating_add(rest);

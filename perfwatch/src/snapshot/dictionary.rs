@@ -96,8 +96,8 @@ pub const fn source(metric_type: MetricType) -> &'static str {
         MetricType::Cpu => "`/proc/stat`, `/proc/loadavg`, cpufreq, and hwmon or thermal zones",
         MetricType::Memory => "`/proc/meminfo`, and swapped pages from `/proc/vmstat`",
         MetricType::Network => {
-            "`/proc/net/dev`, `/sys/class/net`, and sockets from sockstat, snmp and sock_diag; totals are \
-             without loopback"
+            "`/proc/net/dev`, `/sys/class/net`, and sockets from sockstat, snmp and sock_diag; totals are of the \
+             traffic to and from the outside, each packet once"
         }
         MetricType::Disk => "`/proc/diskstats`, mountinfo and statvfs",
         MetricType::MemoryBandwidth => "`/proc/vmstat`",
@@ -108,7 +108,9 @@ pub const fn source(metric_type: MetricType) -> &'static str {
         MetricType::Scheduler => "eBPF at context switches and wakeups",
         MetricType::BlockIo => "eBPF at the issue and completion of block requests",
         MetricType::Tcp => "eBPF at TCP's tracepoints, and `/proc/net/snmp`",
-        MetricType::Processes => "eBPF at context switches, and `/proc/[pid]`",
+        MetricType::Processes => {
+            "eBPF at context switches, and `/proc/[pid]`; where eBPF may not run, `/proc/[pid]` alone"
+        }
     }
 }
 
@@ -124,10 +126,10 @@ pub const FAMILIES: &[(&str, &str)] = &[
     ("device_transferred_bytes_per_second", "Transferred by a disk, or a device made of disks."),
     ("device_requests_per_second", "Requests completed by a disk, or a device made of disks."),
     ("device_request_seconds", "Mean time of the requests that completed in the last interval."),
-    ("network_bytes_total", "Passed over all interfaces but loopback."),
-    ("network_packets_total", "Passed over all interfaces but loopback."),
-    ("network_errors_total", "Errors on all interfaces but loopback."),
-    ("network_drops_total", "Dropped on all interfaces but loopback."),
+    ("network_bytes_total", "Passed to and from the outside, each packet once."),
+    ("network_packets_total", "Passed to and from the outside, each packet once."),
+    ("network_errors_total", "Errors of the interfaces that lead outside."),
+    ("network_drops_total", "Dropped by the interfaces that lead outside."),
     ("interface_bytes_total", "Passed over an interface since it was made."),
     ("interface_packets_total", "Passed over an interface since it was made."),
     ("interface_errors_total", "Errors of an interface since it was made."),

@@ -92,6 +92,7 @@ impl Statistic {
     }
 }
 
-pub(super) fn micros(ns: u64) -> f64 {
+/// ns in µs.
+pub fn micros(ns: u64) -> f64 {
     round(ns as f64 / 1e3, 3)
 }

@@ -3,8 +3,6 @@
 //! A leaf: knows no tokio, sqlx, axum or aya. Collectors and probes produce [`Document`]s through the
 //! [`source::Source`] trait; stream and store consume a [`Snapshot`].
 
-pub mod block_io;
-pub mod counters;
 pub mod cpulist;
 pub mod derive;
 pub mod diagnosis;
@@ -16,10 +14,7 @@ pub mod latency;
 pub mod layout;
 pub mod processes;
 mod reading;
-pub mod sched;
-pub mod scheduler;
 pub mod source;
-pub mod tcp;
 pub mod value;
 
 use std::sync::OnceLock;

@@ -18,6 +18,8 @@ pub struct Chunk {
     pub tier: i64,
     /// Of raw readings the time of the first, of rollups the start of the slot; µs.
     pub start: i64,
+    /// The time of the first reading or bucket; µs.
+    pub first: i64,
     /// After the last reading or bucket; µs.
     pub end: i64,
     pub data: Bytes,

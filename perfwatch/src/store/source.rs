@@ -42,7 +42,7 @@ pub enum Source {
 
 const HOSTS: &str = "SELECT id, name FROM hosts ORDER BY name, id";
 const COUNT: &str = "SELECT count(*) FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4";
-const PAGE: &str = "SELECT start, ends, data FROM chunks
+const PAGE: &str = "SELECT start, begins, ends, data FROM chunks
      WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4 ORDER BY start LIMIT $5";
 const REMOVED: &str = "SELECT tier, before FROM removed_tiers WHERE host = $1";
 
@@ -116,7 +116,7 @@ impl Source {
         limit: i64,
     ) -> Result<Vec<Chunk>> {
         let name = metric_type.as_str();
-        let rows: Vec<(i64, i64, Vec<u8>)> = match self {
+        let rows: Vec<(i64, i64, i64, Vec<u8>)> = match self {
             Self::Sqlite { pool, host } => {
                 let query = sqlx::query_as(PAGE).bind(host).bind(name).bind(tier).bind(after).bind(limit);
                 query.fetch_all(pool).await?
@@ -127,8 +127,14 @@ impl Source {
             }
             Self::Original { .. } => Vec::new(),
         };
-        let chunk =
-            |(start, end, data): (i64, i64, Vec<u8>)| Chunk { metric_type, tier, start, end, data: data.into() };
+        let chunk = |(start, first, end, data): (i64, i64, i64, Vec<u8>)| Chunk {
+            metric_type,
+            tier,
+            start,
+            first,
+            end,
+            data: data.into(),
+        };
         Ok(rows.into_iter().map(chunk).collect())
     }
 

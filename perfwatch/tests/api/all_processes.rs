@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use perfwatch::api::Options;
 use perfwatch::config::Roots;
-use perfwatch::snapshot::sched::{Interval, TaskInterval, Usage};
+use perfwatch::probes::sched::interval::{Interval, TaskInterval, Usage};
 use serde_json::{Value, json};
 
 use super::start_with;

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use crate::machine::{Machine, SECOND, sample, try_sample};
 
 /// Every recorded file whose absence must not fail any collector.
-const DISPENSABLE: [&str; 10] = [
+const DISPENSABLE: [&str; 11] = [
     "/proc/loadavg",
+    "/proc/diskstats",
     "/proc/cpuinfo",
     "/proc/sys/kernel/arch",
     "/proc/1/mountinfo",
@@ -21,12 +22,11 @@ const DISPENSABLE: [&str; 10] = [
 ];
 
 /// The files that a collector cannot do without.
-const INDISPENSABLE: [(&str, &[&str]); 5] = [
+const INDISPENSABLE: [(&str, &[&str]); 4] = [
     ("/proc/stat", &["cpu"]),
     ("/proc/meminfo", &["memory"]),
     ("/proc/vmstat", &["memory_bandwidth"]),
     ("/proc/1/net/dev", &["network"]),
-    ("/proc/diskstats", &["disk"]),
 ];
 
 fn failing(machine: &Machine) -> Vec<(&'static str, String)> {
@@ -86,14 +86,17 @@ fn what_is_not_known_is_null_and_not_zero() {
     assert_eq!(network["connections"]["udp"], Value::Null);
     assert_eq!(network["interfaces"][1]["state"], Value::Null);
     let disk = sample(machine.source("disk").as_mut());
-    assert_eq!(disk["partitions"], json!([]));
+    assert_eq!((&disk["partitions"], &disk["io"]["read_bytes"]), (&json!([]), &Value::Null));
+    let reason = disk["reason"].as_str().unwrap();
+    assert!(reason.contains("/diskstats") && reason.contains("/mountinfo"), "{reason}");
+    assert_eq!(disk["devices"], json!({}));
 }
 
 #[test]
 fn malformed_files_are_errors_that_name_the_file() {
     for (path, collectors) in INDISPENSABLE {
-        // A line without its numbers is no disk, and no counter: those collectors have nothing to say, not an error.
-        let says_nothing = ["/proc/vmstat", "/proc/diskstats"].contains(&path);
+        // A line without its number is no counter: that collector has nothing to say, not an error.
+        let says_nothing = path == "/proc/vmstat";
         let machine = Machine::new("arm64");
         machine.write(path, "# removed by the administrator\n");
         let answer = try_sample(machine.source(collectors[0]).as_mut());
@@ -101,7 +104,6 @@ fn malformed_files_are_errors_that_name_the_file() {
             Ok(document) => {
                 assert!(says_nothing, "{path}: {document}");
                 assert!(document.get("available").is_none_or(|available| *available == json!(false)));
-                assert!(document.get("devices").is_none_or(|devices| *devices == json!({})));
             }
             Err(error) => assert!(error.contains(path.rsplit('/').next().unwrap()), "{error}"),
         }
@@ -118,4 +120,55 @@ fn pressure_says_why_there_is_none() {
     let report = source.report();
     assert_eq!(report.state, State::Unavailable);
     assert!(report.remedy.unwrap().contains("psi=1"));
+}
+
+#[test]
+fn one_pressure_file_of_three_costs_that_resource_and_is_named() {
+    for (missing, text) in [("io", None), ("cpu", Some("")), ("memory", Some("some avg10=nan\n"))] {
+        let machine = Machine::new("many");
+        let path = format!("/proc/pressure/{missing}");
+        match text {
+            Some(text) => machine.write(&path, text),
+            None => machine.remove(&path),
+        }
+        let mut source = machine.source("pressure");
+        let document = sample(source.as_mut());
+        assert_eq!((&document["available"], &document[missing]), (&json!(true), &Value::Null), "{missing}");
+        let others = ["cpu", "memory", "io"].into_iter().filter(|resource| *resource != missing);
+        others.for_each(|resource| assert!(document[resource]["some"]["avg10"].is_number(), "{resource}"));
+        let reason = document["reason"].as_str().unwrap();
+        assert!(reason.contains(&format!("pressure/{missing}")), "{reason}");
+        assert!(!reason.contains("/proc/pressure does not exist"), "{reason}");
+        let report = source.report();
+        assert_eq!((report.state, report.reason.as_deref()), (State::Active, Some(reason)));
+    }
+}
+
+#[test]
+fn disks_or_mounts_that_are_missing_are_named_and_cost_nothing_else() {
+    let machine = Machine::new("many");
+    machine.remove("/proc/diskstats");
+    let mut source = machine.source("disk");
+    let document = sample(source.as_mut());
+    assert!(document["partitions"].as_array().is_some_and(|partitions| !partitions.is_empty()));
+    let report = source.report();
+    assert!(report.state == State::Active && report.reason.unwrap().contains("diskstats"));
+    machine.play(SECOND);
+    assert!(sample(source.as_mut())["io"]["read_bytes"].is_number());
+    assert_eq!(source.report().reason, None);
+    assert_eq!(sample(source.as_mut())["reason"], Value::Null);
+
+    let machine = Machine::new("many");
+    machine.remove("/proc/1/mountinfo");
+    let mut source = machine.source("disk");
+    assert!(sample(source.as_mut())["io"]["read_bytes"].is_number());
+    let report = source.report();
+    assert!(report.state == State::Active && report.reason.unwrap().contains("mountinfo"));
+    machine.play(SECOND);
+    assert!(sample(source.as_mut())["partitions"].is_array());
+    machine.remove("/proc/diskstats");
+    machine.remove("/proc/1/mountinfo");
+    let mut source = machine.source("disk");
+    sample(source.as_mut());
+    assert_eq!(source.report().state, State::Unavailable);
 }

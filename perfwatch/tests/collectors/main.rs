@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
 mod absences;
+mod broken_lines;
 mod documents;
 mod machine;
+mod impossible;
 mod machines;
 mod properties;
+mod scale;
 mod sensors;
+mod stacked;

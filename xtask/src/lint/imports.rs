@@ -12,9 +12,10 @@ use crate::step::root;
 /// A top-level module of the server and the ones it may import; those not listed see everything.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("snapshot", &[]),
+    ("kernel_files", &[]),
     ("config", &["snapshot"]),
-    ("collectors", &["snapshot", "config"]),
-    ("probes", &["snapshot", "config"]),
+    ("collectors", &["snapshot", "config", "kernel_files"]),
+    ("probes", &["snapshot", "config", "kernel_files"]),
     ("stream", &["snapshot", "config"]),
     ("store", &["snapshot", "config"]),
     // Accounts are looked up through the Store trait; the store knows nothing of auth.
@@ -205,8 +206,18 @@ mod tests {
     use super::*;
 
     fn problems_of(path: &str, text: &str) -> Vec<String> {
-        let modules =
-            ["api", "auth", "collectors", "config", "pipeline", "probes", "snapshot", "store", "stream"];
+        let modules = [
+            "api",
+            "auth",
+            "collectors",
+            "config",
+            "kernel_files",
+            "pipeline",
+            "probes",
+            "snapshot",
+            "store",
+            "stream",
+        ];
         problems(Path::new(path), text, &modules.map(str::to_owned).into())
     }
 
@@ -246,6 +257,8 @@ mod tests {
         assert_eq!(problems_of("stream/mod.rs", "fn f(_: axum::body::Body) {}").len(), 1);
         assert!(problems_of("store/sqlite/mod.rs", "use sqlx::SqlitePool;").is_empty());
         assert_eq!(problems_of("snapshot/mod.rs", "use crate::config::Roots;").len(), 1);
+        assert_eq!(problems_of("kernel_files/file.rs", "use crate::snapshot::derive::round;").len(), 1);
+        assert!(problems_of("probes/tcp.rs", "use crate::kernel_files::snmp;").is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-/** Every card of the dashboard, in the order a new user sees. The id is also the card's anchor. */
+/** All dashboard cards in their default order. The id is also the card's anchor. */
 import type { Component } from 'vue';
 import BlockIoCard from './BlockIoCard.vue';
 import CountersCard from './CountersCard.vue';
@@ -15,7 +15,7 @@ export interface Card {
   id: string;
   title: string;
   component: Component;
-  /** Two columns where there are three or more. */
+  /** Spans two columns where there are three or more. */
   wide?: boolean;
 }
 

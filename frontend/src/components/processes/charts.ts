@@ -12,14 +12,14 @@ export interface ProcessChart {
 
 const processCharts: readonly ProcessChart[] = [
   {
-    label: 'CPU, percent of one',
+    label: 'CPU, percent of one core',
     unit: 'percent',
     lines: [{ key: 'cpu_percent', label: 'CPU', colour: 'blue' }],
   },
   {
-    label: 'Waited for a core, per second',
+    label: 'Run queue wait, per second',
     unit: 'ms',
-    lines: [{ key: 'runqueue_wait_ms_per_sec', label: 'Run-queue wait', colour: 'amber' }],
+    lines: [{ key: 'runqueue_wait_ms_per_sec', label: 'Wait', colour: 'amber' }],
   },
   {
     label: 'Resident memory',
@@ -27,11 +27,11 @@ const processCharts: readonly ProcessChart[] = [
     lines: [{ key: 'rss_bytes', label: 'Memory', colour: 'purple' }],
   },
   {
-    label: 'Storage',
+    label: 'Disk I/O',
     unit: 'bytes/s',
     lines: [
       { key: 'read_bytes_per_sec', label: 'Read', colour: 'cyan' },
-      { key: 'write_bytes_per_sec', label: 'Written', colour: 'amber', dashed: true },
+      { key: 'write_bytes_per_sec', label: 'Write', colour: 'amber', dashed: true },
     ],
   },
   { label: 'Instructions per cycle', unit: 'none', lines: [{ key: 'ipc', label: 'IPC', colour: 'green' }] },
@@ -39,7 +39,7 @@ const processCharts: readonly ProcessChart[] = [
 
 type Read = Omit<SeriesData, 'name' | 'colour' | 'dashed'>;
 
-/** The charts that have anything to show, each with its lines as `read` finds them. */
+/** The charts that have data, with their series as returned by `read`. */
 export function chartsWith(
   read: (key: Tracked, chart: ProcessChart) => Read,
 ): { chart: ProcessChart; series: SeriesData[] }[] {

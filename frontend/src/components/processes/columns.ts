@@ -5,28 +5,28 @@ export interface Column {
   key: SortKey;
   label: string;
   title: string;
-  /** Numbers are aligned right and formatted; texts are not. */
+  /** Numbers are right-aligned and formatted; text columns have no unit. */
   unit?: Unit;
   /** Added to the formatted value. */
   suffix?: string;
-  /** As CSS grid takes it. */
+  /** CSS grid track size. */
   width: string;
-  /** How wide the table must be to show it, in pixels. */
+  /** Minimum table width to show this column, pixels. */
   from?: number;
-  /** Comes from hardware counters, which not every machine has. */
+  /** Needs hardware counters. */
   counted?: boolean;
 }
 
 export const columns: readonly Column[] = [
   { key: 'comm', label: 'Process', title: 'Name of the main thread', width: 'minmax(7rem, 1.4fr)' },
-  { key: 'pid', label: 'PID', title: 'Process number', width: '4.5rem', from: 720 },
+  { key: 'pid', label: 'PID', title: 'Process ID', width: '4.5rem', from: 720 },
   { key: 'user', label: 'User', title: 'Owner', width: 'minmax(4.5rem, 0.7fr)', from: 720 },
-  { key: 'cpu_percent', label: 'CPU', title: 'Percent of one CPU', unit: 'percent', width: '5rem' },
+  { key: 'cpu_percent', label: 'CPU', title: 'Percent of one core', unit: 'percent', width: '5rem' },
   { key: 'rss_bytes', label: 'Memory', title: 'Resident memory', unit: 'bytes', width: '5.5rem' },
   {
     key: 'runqueue_wait_ms_per_sec',
     label: 'Wait',
-    title: 'Time its threads waited for a core, per second',
+    title: 'Run queue wait of its threads, per second',
     unit: 'ms',
     suffix: '/s',
     width: '6rem',
@@ -43,20 +43,20 @@ export const columns: readonly Column[] = [
   {
     key: 'read_bytes_per_sec',
     label: 'Read',
-    title: 'From storage',
+    title: 'Read from disk',
     unit: 'bytes/s',
     width: '6rem',
     from: 720,
   },
   {
     key: 'write_bytes_per_sec',
-    label: 'Written',
-    title: 'To storage',
+    label: 'Write',
+    title: 'Written to disk',
     unit: 'bytes/s',
     width: '6rem',
     from: 720,
   },
-  { key: 'threads', label: 'Threads', title: 'Threads that ran', unit: 'none', width: '4.5rem', from: 1180 },
+  { key: 'threads', label: 'Threads', title: 'Active threads', unit: 'none', width: '4.5rem', from: 1180 },
   {
     key: 'ipc',
     label: 'IPC',

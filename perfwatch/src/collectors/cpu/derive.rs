@@ -3,8 +3,8 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::raw::{Raw, Times};
-use crate::collectors::counter::Rates;
+use crate::collectors::rates::Rates;
+use crate::kernel_files::stat::{Stat, Times};
 use crate::snapshot::derive::{percent, round};
 use crate::snapshot::rfc3339;
 
@@ -25,9 +25,9 @@ pub(super) struct Body {
     guest: Option<f64>,
     load_avg: Option<[f64; 3]>,
     frequency_mhz: Option<Vec<Option<f64>>>,
-    /// The hottest sensor.
+    /// The hottest sensor that answers.
     temperature: Option<f64>,
-    temperature_celsius: Option<Vec<f64>>,
+    temperature_celsius: Option<Vec<Option<f64>>>,
     core_count: usize,
     physical_cores: Option<usize>,
     interrupts: Option<u64>,
@@ -50,7 +50,7 @@ pub(super) enum Event {
 }
 
 impl Event {
-    pub(super) fn of_start(raw: &Raw, timestamp: &str) -> Vec<Self> {
+    pub(super) fn of_start(raw: &Stat, timestamp: &str) -> Vec<Self> {
         let booted = raw.booted.and_then(|seconds| i64::try_from(seconds).ok());
         let booted = booted.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
         let machine = booted.map(|moment| Self::MachineStarted { timestamp: rfc3339(moment) });
@@ -66,8 +66,8 @@ pub(super) struct Context {
     pub(super) load_avg: Option<[f64; 3]>,
     /// By CPU number.
     pub(super) frequency_mhz: Option<Vec<Option<f64>>>,
-    /// Every sensor of the CPU packages and cores.
-    pub(super) temperature_celsius: Option<Vec<f64>>,
+    /// Every sensor of the CPU packages and cores; `None` for one that does not answer.
+    pub(super) temperature_celsius: Option<Vec<Option<f64>>>,
     pub(super) physical_cores: Option<usize>,
 }
 
@@ -86,12 +86,18 @@ struct Shares {
     guest: Option<f64>,
 }
 
+/// A time that comes to more than this between two samples went back below zero instead: a hypervisor's account of
+/// stolen time has done so after a migration.
+const MAX_TICKS: u64 = 1 << 48;
+
 impl Shares {
     /// The kernel lets idle, iowait and steal go back a little (proc(5); remote accounting of idle CPUs, live
     /// migration): such a share is unknown for the tick and counts nothing towards the whole. Any other time that
     /// goes back means that counting started anew, and nothing is known.
     fn between(previous: &Times, current: &Times) -> Option<Self> {
-        let delta = |field: fn(&Times) -> u64| field(current).checked_sub(field(previous));
+        let delta = |field: fn(&Times) -> u64| {
+            field(current).checked_sub(field(previous)).filter(|ticks| *ticks < MAX_TICKS)
+        };
         let user = delta(|t| t.user)?;
         let nice = delta(|t| t.nice)?;
         let system = delta(|t| t.system)?;
@@ -118,12 +124,13 @@ impl Shares {
     }
 }
 
-pub(super) fn derive(context: Context, previous: Option<(&Raw, Rates)>, current: &Raw) -> Body {
+pub(super) fn derive(context: Context, previous: Option<(&Stat, Rates)>, current: &Stat) -> Body {
     let raw = previous.map(|(raw, _)| raw);
     let shares = raw.and_then(|raw| Shares::between(&raw.total, &current.total)).unwrap_or_default();
-    let rate = |counter: fn(&Raw) -> Option<u64>| {
+    let rate = |counter: fn(&Stat) -> Option<u64>| {
         previous.and_then(|(raw, rates)| rates.of_optional(counter(raw), counter(current)))
     };
+    let hottest = context.temperature_celsius.iter().flatten().flatten().copied().reduce(f64::max);
     Body {
         usage_percent: shares.usage,
         per_core: by_cpu(current.cpus.iter().map(|(cpu, times)| {
@@ -141,7 +148,7 @@ pub(super) fn derive(context: Context, previous: Option<(&Raw, Rates)>, current:
         guest: shares.guest,
         load_avg: context.load_avg,
         frequency_mhz: context.frequency_mhz,
-        temperature: context.temperature_celsius.iter().flatten().copied().reduce(f64::max),
+        temperature: hottest,
         temperature_celsius: context.temperature_celsius,
         core_count: current.cpus.len(),
         physical_cores: context.physical_cores,

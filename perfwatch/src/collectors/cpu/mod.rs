@@ -1,19 +1,22 @@
 //! Collector `cpu`, document `cpu`: `/proc/stat`, `/proc/loadavg`, cpufreq, and hwmon or thermal zones.
 
 mod derive;
-mod raw;
-mod sensors;
+mod frequencies;
+mod thermometers;
+mod topology;
 
 use std::mem;
 use std::time::Instant;
 
 use self::derive::{Context, Event, derive};
-use self::raw::Raw;
-use self::sensors::{Frequencies, Thermometers};
-use super::counter::{Rates, Width};
-use super::fields::{self, Fields};
-use super::file::KernelFile;
+use self::frequencies::Frequencies;
+use self::thermometers::Thermometers;
+use crate::collectors::rates::Rates;
 use crate::config::Roots;
+use crate::kernel_files::counter::Width;
+use crate::kernel_files::fields::{self, Fields};
+use crate::kernel_files::file::KernelFile;
+use crate::kernel_files::stat::Stat;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
 use crate::snapshot::{Reading, MetricType};
 
@@ -28,8 +31,8 @@ pub(super) struct Cpu {
     thermometers: Thermometers,
     /// Of the CPUs in the newest sample; counted anew when that set changes.
     physical_cores: Option<usize>,
-    raw: Raw,
-    previous: Option<(Raw, Instant)>,
+    raw: Stat,
+    previous: Option<(Stat, Instant)>,
     started: Vec<Event>,
     /// Documents that are yet to tell what started.
     telling: u8,
@@ -41,13 +44,13 @@ const TELLING: u8 = 2;
 impl Cpu {
     pub(super) fn new(roots: &Roots) -> Self {
         Self {
-            width: Width::of_kernel(roots),
+            width: Width::of_kernel(&roots.procfs),
             stat: KernelFile::new(roots.proc("stat")),
             loadavg: KernelFile::new(roots.proc("loadavg")),
             frequencies: Frequencies::new(roots),
             thermometers: Thermometers::new(roots),
             physical_cores: None,
-            raw: Raw::default(),
+            raw: Stat::default(),
             previous: None,
             started: Vec::new(),
             telling: TELLING,
@@ -87,7 +90,7 @@ impl Source for Cpu {
         let same_cpus = self.previous.as_ref().is_some_and(|(previous, _)| previous.same_cpus(&self.raw));
         if !same_cpus {
             self.physical_cores =
-                sensors::physical_cores(&self.roots, self.raw.cpus.iter().map(|(cpu, _)| *cpu));
+                topology::physical_cores(&self.roots, self.raw.cpus.iter().map(|(cpu, _)| *cpu));
         }
         let context = Context {
             events: self.starts(&tick.timestamp),

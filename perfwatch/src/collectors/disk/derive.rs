@@ -4,33 +4,54 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::inventory::Kind;
 use super::mounts::Partition;
 use super::raw::{Counters, Raw};
-use crate::collectors::counter::{Rates, Width, per_second};
+use crate::collectors::rates::{Rates, per_second};
+use crate::kernel_files::block_devices::Kind;
+use crate::kernel_files::counter::Width;
 use crate::snapshot::derive::round;
 
 const SECTOR: u64 = 512;
 
+/// What this machine does not tell, and why.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    pub(super) disks: Option<String>,
+    pub(super) mounts: Option<String>,
+    /// Both.
+    pub(super) reason: Option<String>,
+}
+
+impl Missing {
+    pub(super) fn new(disks: Option<String>, mounts: Option<String>) -> Self {
+        let all: Vec<&str> = [&disks, &mounts].into_iter().flatten().map(String::as_str).collect();
+        let reason = (!all.is_empty()).then(|| all.join("; "));
+        Self { disks, mounts, reason }
+    }
+}
+
 #[derive(Debug, Serialize, PartialEq)]
 pub(super) struct Body<'a> {
+    /// Why there are no partitions, or no disks.
+    reason: Option<&'a str>,
     partitions: &'a [Partition],
     io: Io,
     /// Disks, and the devices made of them (dm, md).
     devices: BTreeMap<&'a str, Activity>,
 }
 
-/// Whole disks only, so that nothing is counted twice. Counts are since boot.
-#[derive(Debug, Serialize, PartialEq)]
+/// Whole disks only, so that nothing is counted twice. Counts are since boot; `null` where they do not fit 64 bits, and
+/// without `/proc/diskstats`.
+#[derive(Debug, Default, Serialize, PartialEq)]
 struct Io {
     read_bytes_per_sec: Option<f64>,
     write_bytes_per_sec: Option<f64>,
-    read_bytes: u64,
-    write_bytes: u64,
-    read_count: u64,
-    write_count: u64,
-    read_time_ms: u64,
-    write_time_ms: u64,
+    read_bytes: Option<u64>,
+    write_bytes: Option<u64>,
+    read_count: Option<u64>,
+    write_count: Option<u64>,
+    read_time_ms: Option<u64>,
+    write_time_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Serialize, PartialEq)]
@@ -52,6 +73,7 @@ pub(super) fn derive<'a>(
     previous: Option<(&Raw, Rates)>,
     current: &'a Raw,
     partitions: &'a [Partition],
+    missing: &'a Missing,
 ) -> Body<'a> {
     let intervals = current.devices.iter().enumerate().map(|(at, device)| {
         let interval = previous.and_then(|(raw, rates)| {
@@ -61,8 +83,9 @@ pub(super) fn derive<'a>(
         (device, interval)
     });
     Body {
+        reason: missing.reason.as_deref(),
         partitions,
-        io: io(previous, current),
+        io: if missing.disks.is_none() { io(previous, current) } else { Io::default() },
         devices: intervals
             .map(|(device, interval)| (&*device.name, interval.map(|i| i.activity()).unwrap_or_default()))
             .collect(),
@@ -72,7 +95,7 @@ pub(super) fn derive<'a>(
 fn io(previous: Option<(&Raw, Rates)>, current: &Raw) -> Io {
     let disks = || current.devices.iter().enumerate().filter(|(_, device)| device.kind == Kind::Disk);
     let sum = |field: fn(&Counters) -> u64| {
-        disks().fold(0u64, |sum, (_, device)| sum.saturating_add(field(&device.counters)))
+        disks().try_fold(0u64, |sum, (_, device)| sum.checked_add(field(&device.counters)))
     };
     // Disks that have just come are left out; one that started counting anew makes the sum unknown.
     let bytes_per_sec = |sectors: fn(&Counters) -> u64| {
@@ -81,14 +104,15 @@ fn io(previous: Option<(&Raw, Rates)>, current: &Raw) -> Io {
         let sectors = disks()
             .filter_map(|(at, device)| Some((raw.device(&device.name, at)?, device)))
             .map(|(before, now)| rates.width.delta(sectors(&before.counters), sectors(&now.counters)))
-            .try_fold(0u64, |sum, delta| Some(sum.saturating_add(delta?)))?;
-        per_second(sectors.saturating_mul(SECTOR), rates.elapsed)
+            .try_fold(0u64, |sum, delta| sum.checked_add(delta?))?;
+        per_second(sectors.checked_mul(SECTOR)?, rates.elapsed)
     };
+    let bytes = |sectors: fn(&Counters) -> u64| sum(sectors)?.checked_mul(SECTOR);
     Io {
         read_bytes_per_sec: bytes_per_sec(|c| c.sectors_read),
         write_bytes_per_sec: bytes_per_sec(|c| c.sectors_written),
-        read_bytes: sum(|c| c.sectors_read).saturating_mul(SECTOR),
-        write_bytes: sum(|c| c.sectors_written).saturating_mul(SECTOR),
+        read_bytes: bytes(|c| c.sectors_read),
+        write_bytes: bytes(|c| c.sectors_written),
         read_count: sum(|c| c.reads),
         write_count: sum(|c| c.writes),
         read_time_ms: sum(|c| c.read_ms),
@@ -114,7 +138,7 @@ impl Interval<'_> {
     }
 
     fn bytes(&self, sectors: fn(&Counters) -> u64) -> Option<f64> {
-        per_second(self.count(sectors)?.saturating_mul(SECTOR), self.rates.elapsed)
+        per_second(self.count(sectors)?.checked_mul(SECTOR)?, self.rates.elapsed)
     }
 
     /// ms per second of elapsed time, over 1000.

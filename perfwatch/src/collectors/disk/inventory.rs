@@ -1,27 +1,18 @@
 //! Which lines of `/proc/diskstats` are what: disks, devices made of disks, partitions, loop devices.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::collectors::fields::{self, Fields, lines};
 use crate::config::Roots;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A whole disk: the only kind that counts towards totals.
-    Disk,
-    /// dm, md and the like: its I/O is counted again by the disks below.
-    Stacked,
-    /// Partitions (counted by their disk), loop devices (by the file below), RAM disks: left out.
-    Other,
-}
+use crate::kernel_files::block_devices::{Kind, kinds};
+use crate::kernel_files::fields::{self, Fields, lines};
 
 #[derive(Debug)]
 struct Line {
     /// The line up to the end of the device's name.
     head: Vec<u8>,
-    name: Arc<str>,
+    /// `None` for what is left out: partitions, loop devices and RAM disks, and lines that name no device.
+    name: Option<Arc<str>>,
     kind: Kind,
 }
 
@@ -42,14 +33,30 @@ impl Inventory {
     /// Devices are looked up in `/sys` only when a line's device is another than in the text before.
     pub(super) fn walk(&mut self, text: &[u8], mut each: impl FnMut(&Arc<str>, Kind, &[u8])) {
         if !self.describes(text) {
-            let has_sysfs = self.block.is_dir();
-            self.lines = lines(text).filter_map(|line| self.line(line, has_sysfs)).collect();
+            self.lines = self.describe(text);
         }
         for (line, known) in lines(text).zip(&self.lines) {
-            if known.kind != Kind::Other {
-                each(&known.name, known.kind, line.strip_prefix(&known.head[..]).unwrap_or_default());
+            if let Some(name) = &known.name {
+                each(name, known.kind, line.strip_prefix(&known.head[..]).unwrap_or_default());
             }
         }
+    }
+
+    fn describe(&self, text: &[u8]) -> Vec<Line> {
+        let heads: Vec<Option<(Vec<u8>, String)>> = lines(text).map(head).collect();
+        let names: Vec<&str> = heads.iter().flatten().map(|(_, name)| name.as_str()).collect();
+        let mut kinds = kinds(&self.block, &names).into_iter();
+        lines(text)
+            .zip(&heads)
+            .map(|(line, found)| {
+                let known = found.as_ref().zip(found.as_ref().and_then(|_| kinds.next()));
+                let Some(((head, name), kind)) = known else {
+                    return Line { head: line.to_vec(), name: None, kind: Kind::Partition };
+                };
+                let shown = matches!(kind, Kind::Disk | Kind::Stacked);
+                Line { head: head.clone(), name: shown.then(|| name.as_str().into()), kind }
+            })
+            .collect()
     }
 
     fn describes(&self, text: &[u8]) -> bool {
@@ -61,65 +68,35 @@ impl Inventory {
         });
         same && known.next().is_none()
     }
-
-    fn line(&self, line: &[u8], has_sysfs: bool) -> Option<Line> {
-        let mut words = Fields::new(line);
-        words.skip(2)?; // major and minor
-        let name = fields::text(words.word()?);
-        let head = line[..line.len() - words.rest().len()].to_vec();
-        let kind = if has_sysfs { self.kind(&name) } else { kind_by_name(&name) };
-        Some(Line { head, name: name.into(), kind })
-    }
-
-    fn kind(&self, name: &str) -> Kind {
-        let folder = self.block.join(name.replace('/', "!"));
-        if is_memory_or_loop(name) || !folder.is_dir() {
-            return Kind::Other; // partitions stand under their disk, not here
-        }
-        let stacked = ["dm", "md", "bcache"].iter().any(|kind| folder.join(kind).is_dir())
-            || fs::read_dir(folder.join("slaves")).is_ok_and(|mut slaves| slaves.next().is_some());
-        if stacked { Kind::Stacked } else { Kind::Disk }
-    }
 }
 
-fn is_memory_or_loop(name: &str) -> bool {
-    ["loop", "ram", "zram"].iter().any(|prefix| {
-        name.strip_prefix(prefix)
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
-    })
-}
-
-/// Without `/sys`: by the names that drivers have always given.
-fn kind_by_name(name: &str) -> Kind {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let letters = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
-    if name.strip_prefix("dm-").is_some_and(digits) || name.strip_prefix("md").is_some_and(digits) {
-        return Kind::Stacked;
-    }
-    let lettered =
-        ["sd", "vd", "xvd", "hd"].iter().any(|driver| name.strip_prefix(driver).is_some_and(letters));
-    let numbered = ["mmcblk", "sr", "nbd"].iter().any(|driver| name.strip_prefix(driver).is_some_and(digits));
-    let nvme = name
-        .strip_prefix("nvme")
-        .and_then(|rest| rest.split_once('n'))
-        .is_some_and(|(controller, namespace)| digits(controller) && digits(namespace));
-    if lettered || numbered || nvme { Kind::Disk } else { Kind::Other }
+/// The line up to the end of the device's name, and that name; `None` for a line that names no device.
+fn head(line: &[u8]) -> Option<(Vec<u8>, String)> {
+    let mut words = Fields::new(line);
+    let (_major, _minor) = (words.number()?, words.number()?);
+    let name = fields::text(words.word()?);
+    Some((line[..line.len() - words.rest().len()].to_vec(), name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn names(inventory: &mut Inventory, text: &[u8]) -> Vec<String> {
+        let mut names = Vec::new();
+        inventory.walk(text, |name, _, numbers| {
+            names.push(format!("{name}:{}", String::from_utf8_lossy(numbers).trim()));
+        });
+        names
+    }
+
     #[test]
-    fn names_tell_disks_from_their_partitions() {
-        for disk in ["sda", "sdaa", "vda", "xvdb", "nvme0n1", "nvme10n12", "mmcblk0", "sr0"] {
-            assert_eq!(kind_by_name(disk), Kind::Disk, "{disk}");
+    fn broken_lines_move_no_numbers_to_another_device() {
+        let mut inventory = Inventory::new(&Roots { sysfs: "/nowhere".into(), ..Roots::default() });
+        for broken in [&b""[..], b"8", b"   8   ", b"\0\0\0", b"\xff\xfe 1 sdz 5", b"garbage of words here"] {
+            let text = [b"8 0 sda 1\n", broken, b"\n8 16 sdb 2\n"].concat();
+            assert_eq!(names(&mut inventory, &text), ["sda:1", "sdb:2"], "{}", broken.escape_ascii());
         }
-        for other in
-            ["sda1", "nvme0n1p1", "mmcblk0p2", "mmcblk0boot0", "loop0", "ram0", "zram0", "sd", "nvme0"]
-        {
-            assert_eq!(kind_by_name(other), Kind::Other, "{other}");
-        }
-        assert_eq!((kind_by_name("dm-0"), kind_by_name("md127")), (Kind::Stacked, Kind::Stacked));
+        assert_eq!(names(&mut inventory, b"8 0 sda 1\n8 16 sdb 3\n"), ["sda:1", "sdb:3"]);
     }
 }

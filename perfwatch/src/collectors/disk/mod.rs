@@ -1,22 +1,26 @@
 //! Collector `disk`, document `disk`: `/proc/diskstats`, and the space on mounted file systems by mountinfo and statvfs(2).
 
+mod choice;
 mod derive;
 mod inventory;
+mod mountinfo;
 mod mounts;
 mod raw;
 mod remote;
+mod space;
 
 use std::mem;
 use std::time::Instant;
 
-use self::derive::derive;
+use self::derive::{Missing, derive};
 use self::inventory::Inventory;
 use self::mounts::Mounts;
 use self::raw::Raw;
-use super::counter::{Rates, Width};
-use super::file::KernelFile;
+use crate::collectors::rates::Rates;
 use crate::config::Roots;
-use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
+use crate::kernel_files::counter::Width;
+use crate::kernel_files::file::KernelFile;
+use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
 use crate::snapshot::{Reading, MetricType};
 
 pub(super) const NAME: &str = "disk";
@@ -28,17 +32,19 @@ pub(super) struct Disk {
     mounts: Mounts,
     raw: Raw,
     previous: Option<(Raw, Instant)>,
+    missing: Missing,
 }
 
 impl Disk {
     pub(super) fn new(roots: &Roots) -> Self {
         Self {
-            width: Width::of_kernel(roots),
+            width: Width::of_kernel(&roots.procfs),
             diskstats: KernelFile::new(roots.proc("diskstats")),
             inventory: Inventory::new(roots),
             mounts: Mounts::new(roots),
             raw: Raw::default(),
             previous: None,
+            missing: Missing::default(),
         }
     }
 }
@@ -54,13 +60,24 @@ impl Source for Disk {
 
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let now = Instant::now();
-        self.raw.parse(self.diskstats.read()?, &mut self.inventory);
-        let partitions = self.mounts.read(now);
+        // Some emulations of /proc have no such file; the file systems are there all the same.
+        let disks = match self.diskstats.read() {
+            Ok(text) => {
+                self.raw.parse(text, &mut self.inventory);
+                None
+            }
+            Err(error) => {
+                self.raw.clear();
+                Some(format!("disks are not known: {error}"))
+            }
+        };
+        self.mounts.refresh(now);
+        self.missing = Missing::new(disks, self.mounts.missing().map(str::to_owned));
         let previous = self
             .previous
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
-        let body = derive(previous, &self.raw, partitions);
+        let body = derive(previous, &self.raw, self.mounts.partitions(), &self.missing);
         let document = Reading::new(MetricType::Disk, tick.at, &body)?;
         // The older sample's memory becomes the next one's.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
@@ -69,6 +86,9 @@ impl Source for Disk {
     }
 
     fn report(&self) -> Report {
-        Report::active(NAME, MetricType::Disk, Method::Procfs)
+        let report = Report::active(NAME, MetricType::Disk, Method::Procfs);
+        let nothing = self.missing.disks.is_some() && self.missing.mounts.is_some();
+        let state = if nothing { State::Unavailable } else { State::Active };
+        Report { state, reason: self.missing.reason.clone(), ..report }
     }
 }

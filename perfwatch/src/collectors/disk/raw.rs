@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::inventory::{Inventory, Kind};
-use crate::collectors::fields::Fields;
+use super::inventory::Inventory;
+use crate::collectors::positions::Positions;
+use crate::kernel_files::block_devices::Kind;
+use crate::kernel_files::fields::Fields;
 
 /// One line's counters since boot (Documentation/admin-guide/iostats.rst).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,15 +31,16 @@ pub(super) struct Device {
     pub(super) counters: Counters,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Raw {
     pub(super) devices: Vec<Device>,
+    positions: Positions,
 }
 
 impl Raw {
     /// Takes `text` over into `self`, whose memory is reused.
     pub(super) fn parse(&mut self, text: &[u8], inventory: &mut Inventory) {
-        self.devices.clear();
+        self.clear();
         inventory.walk(text, |name, kind, numbers| {
             if let Some(counters) = counters(numbers) {
                 self.devices.push(Device { name: Arc::clone(name), kind, counters });
@@ -45,10 +48,15 @@ impl Raw {
         });
     }
 
+    pub(super) fn clear(&mut self) {
+        self.devices.clear();
+        self.positions.clear();
+    }
+
     /// The device of that name, most likely `at` the same place as in another sample.
     pub(super) fn device(&self, name: &str, at: usize) -> Option<&Device> {
-        let guess = self.devices.get(at).filter(|device| *device.name == *name);
-        guess.or_else(|| self.devices.iter().find(|device| *device.name == *name))
+        let place = self.positions.find(&self.devices, |device| &device.name, name, at)?;
+        self.devices.get(place)
     }
 }
 
@@ -57,6 +65,7 @@ fn counters(numbers: &[u8]) -> Option<Counters> {
     let mut next = || fields.number();
     let (reads, _merged, sectors_read, read_ms) = (next()?, next()?, next()?, next()?);
     let (writes, _merged, sectors_written, write_ms) = (next()?, next()?, next()?, next()?);
-    let (_in_flight, busy_ms, queued_ms) = (next()?, next()?, next()?);
+    fields.skip(1)?; // requests in flight, which some kernels let go below zero
+    let (busy_ms, queued_ms) = (fields.number()?, fields.number()?);
     Some(Counters { reads, sectors_read, read_ms, writes, sectors_written, write_ms, busy_ms, queued_ms })
 }

@@ -2,25 +2,28 @@
 //!
 //! A short-lived thread walks the mounts. One that gets stuck is left behind with the mount that holds it, another
 //! thread takes the others over, and the mount is asked again only after the stuck thread has returned. So there are
-//! never more threads than dead mounts plus one, and none at all on machines without such mounts.
+//! never more threads than dead mounts plus one, nor than [`MAX_STUCK`] plus one, and none at all on machines without
+//! such mounts.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::mounts::Space;
+use super::space::{Place, Space};
 
 /// Space on a server changes slowly, and each question is traffic for it.
 const REFRESH: Duration = Duration::from_secs(30);
 
 /// After this a mount counts as dead, and what it said before as outdated.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Mounts that may be waited for at once. With more dead ones than that nobody is asked until one of them returns.
+const MAX_STUCK: usize = 16;
 
 /// The threads do nothing but statvfs(2).
 const STACK: usize = 64 * 1024;
 
-type Statvfs = dyn Fn(&Path) -> Option<Space> + Send + Sync;
+type Statvfs = dyn Fn(&Place) -> Option<Space> + Send + Sync;
 
 pub(super) struct Remote {
     statvfs: Arc<Statvfs>,
@@ -30,7 +33,7 @@ pub(super) struct Remote {
 
 #[derive(Default)]
 struct Table {
-    mounts: BTreeMap<PathBuf, Answer>,
+    mounts: BTreeMap<Place, Answer>,
     /// The number of the thread that walks now; earlier ones stop when they see it.
     walker: u64,
     /// Since when that thread waits for one mount.
@@ -45,12 +48,12 @@ struct Answer {
 }
 
 impl Remote {
-    pub(super) fn new(statvfs: impl Fn(&Path) -> Option<Space> + Send + Sync + 'static) -> Self {
+    pub(super) fn new(statvfs: impl Fn(&Place) -> Option<Space> + Send + Sync + 'static) -> Self {
         Self { statvfs: Arc::new(statvfs), table: Arc::default(), walked: None }
     }
 
     /// Sends a thread to the mounts when it is time; never waits for it.
-    pub(super) fn refresh<'a>(&mut self, mounts: impl Iterator<Item = &'a PathBuf>, now: Instant) {
+    pub(super) fn refresh<'a>(&mut self, mounts: impl Iterator<Item = &'a Place>, now: Instant) {
         let mut mounts = mounts.peekable();
         if mounts.peek().is_none() && self.walked.is_none() {
             return;
@@ -59,54 +62,59 @@ impl Remote {
         let mut table = lock(&self.table);
         let mut before = std::mem::take(&mut table.mounts);
         let mut any_new = false;
-        for path in mounts {
-            let (path, answer) = before.remove_entry(path).unwrap_or_else(|| {
+        for place in mounts {
+            let (place, answer) = before.remove_entry(place).unwrap_or_else(|| {
                 any_new = true;
-                (path.clone(), Answer::default())
+                (place.clone(), Answer::default())
             });
-            table.mounts.insert(path, answer);
+            table.mounts.insert(place, answer);
         }
-        let is_stuck = table.waits_since.is_some_and(|since| is_over(since, PATIENCE));
+        let is_stuck = table.waits_since.is_some_and(|since| is_over(since, TIMEOUT));
         if any_new || is_stuck || self.walked.is_none_or(|at| is_over(at, REFRESH)) {
             self.walked = Some(now);
             table.walker += 1;
             table.waits_since = None;
+            // Each thread holds the table as long as it lives, also when its mount is gone from it.
+            let threads = Arc::strong_count(&self.table) - 1;
+            if threads > MAX_STUCK {
+                return;
+            }
             let free = table.mounts.iter().filter(|(_, answer)| answer.asked.is_none());
-            let paths: Vec<PathBuf> = free.map(|(path, _)| path.clone()).collect();
-            if !paths.is_empty() {
-                self.walk(paths, table.walker);
+            let places: Vec<Place> = free.map(|(place, _)| place.clone()).collect();
+            if !places.is_empty() {
+                self.walk(places, table.walker);
             }
         }
     }
 
     /// What the mount said last; `None` if it never did, refused, or has been silent for too long.
-    pub(super) fn space(&self, path: &Path, now: Instant) -> Option<Space> {
+    pub(super) fn space(&self, place: &Place, now: Instant) -> Option<Space> {
         let table = lock(&self.table);
-        let answer = table.mounts.get(path)?;
-        let is_dead = answer.asked.is_some_and(|at| now.saturating_duration_since(at) >= PATIENCE);
+        let answer = table.mounts.get(place)?;
+        let is_dead = answer.asked.is_some_and(|at| now.saturating_duration_since(at) >= TIMEOUT);
         answer.space.filter(|_| !is_dead)
     }
 
-    fn walk(&self, paths: Vec<PathBuf>, walker: u64) {
+    fn walk(&self, places: Vec<Place>, walker: u64) {
         let (statvfs, shared) = (Arc::clone(&self.statvfs), Arc::clone(&self.table));
         let thread = std::thread::Builder::new().name("statvfs".into()).stack_size(STACK).spawn(move || {
-            for path in paths {
+            for place in places {
                 let asked = Instant::now();
                 {
                     let mut table = lock(&shared);
                     if table.walker != walker {
                         return;
                     }
-                    match table.mounts.get_mut(&path) {
+                    match table.mounts.get_mut(&place) {
                         Some(answer) if answer.asked.is_none() => answer.asked = Some(asked),
                         _ => continue, // unmounted meanwhile
                     }
                     table.waits_since = Some(asked);
                 }
-                let space = statvfs(&path);
+                let space = statvfs(&place);
                 let mut table = lock(&shared);
                 // A mount that went and came back meanwhile is another one.
-                if let Some(answer) = table.mounts.get_mut(&path).filter(|a| a.asked == Some(asked)) {
+                if let Some(answer) = table.mounts.get_mut(&place).filter(|a| a.asked == Some(asked)) {
                     *answer = Answer { space, asked: None };
                 }
                 if table.walker == walker {
@@ -131,18 +139,22 @@ mod tests {
     use std::sync::mpsc;
 
     /// A server that answers for each path only when the test lets it.
-    fn server() -> (Remote, mpsc::Receiver<PathBuf>, mpsc::Sender<()>) {
+    fn server() -> (Remote, mpsc::Receiver<Place>, mpsc::Sender<()>) {
         let (asked, questions) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
         let answers = Mutex::new(answers);
-        let remote = Remote::new(move |path| {
-            asked.send(path.to_owned()).unwrap();
-            if path.starts_with("/dead") {
+        let remote = Remote::new(move |place| {
+            asked.send(place.clone()).unwrap();
+            if place.path.starts_with("/dead") {
                 answers.lock().unwrap().recv().unwrap();
             }
             Some(Space::default())
         });
         (remote, questions, answer)
+    }
+
+    fn place(path: &str) -> Place {
+        Place { path: path.into(), device: None }
     }
 
     fn until(mut done: impl FnMut() -> bool) {
@@ -156,7 +168,7 @@ mod tests {
     #[test]
     fn a_dead_mount_stalls_neither_the_tick_nor_other_mounts() {
         let (mut remote, questions, release) = server();
-        let mounts = [PathBuf::from("/dead"), PathBuf::from("/live")];
+        let mounts = [place("/dead"), place("/live")];
         let start = Instant::now();
         remote.refresh(mounts.iter(), start);
         assert_eq!(questions.recv().unwrap(), mounts[0]);
@@ -166,7 +178,7 @@ mod tests {
         assert!(questions.try_recv().is_err());
         assert_eq!(remote.space(&mounts[1], start), None);
 
-        let later = Instant::now() + PATIENCE;
+        let later = Instant::now() + TIMEOUT;
         remote.refresh(mounts.iter(), later);
         assert_eq!(questions.recv().unwrap(), mounts[1], "another thread asks the others");
         until(|| remote.space(&mounts[1], later).is_some());
@@ -190,11 +202,27 @@ mod tests {
         remote.refresh([].iter(), now);
         assert_eq!(remote.walked, None);
 
-        let mount = PathBuf::from("/live");
+        let mount = place("/live");
         remote.refresh([mount.clone()].iter(), now);
         until(|| remote.space(&mount, now).is_some());
         questions.recv().unwrap();
         remote.refresh([].iter(), now);
         assert_eq!(remote.space(&mount, now), None);
+    }
+
+    #[test]
+    fn a_server_with_thousands_of_mounts_takes_a_bounded_number_of_threads() {
+        let (mut remote, questions, _release) = server();
+        let mounts: Vec<Place> = (0..4000).map(|number| place(&format!("/dead/{number}"))).collect();
+        let mut now = Instant::now();
+        for _ in 0..=MAX_STUCK {
+            remote.refresh(mounts.iter(), now);
+            questions.recv().unwrap();
+            now = Instant::now() + REFRESH;
+        }
+        remote.refresh(mounts.iter(), now);
+        remote.refresh(mounts.iter(), now + REFRESH);
+        assert!(questions.try_recv().is_err());
+        assert_eq!(Arc::strong_count(&remote.table) - 1, MAX_STUCK + 1, "each thread holds the table");
     }
 }

@@ -88,14 +88,46 @@ impl Meminfo {
         self.swap_total.is_some_and(|total| total > 0)
     }
 
+    /// The same without what cannot be: emulations of the file in containers write numbers below zero without their
+    /// sign, and parts of the host that are more than the container has.
+    fn plausible(self) -> Self {
+        let total = self.total.filter(|kib| *kib < NEGATIVE);
+        let part = |kib: Option<u64>| kib.filter(|kib| total.is_some_and(|total| *kib <= total));
+        let swap_total = self.swap_total.filter(|kib| *kib < NEGATIVE);
+        Self {
+            total,
+            free: part(self.free),
+            buffers: part(self.buffers),
+            cached: part(self.cached),
+            reclaimable: part(self.reclaimable),
+            shared: part(self.shared),
+            // free(1), too, takes what is free where the estimate is more than there is.
+            available: self.available.and_then(|_| part(self.available).or(part(self.free))),
+            dirty: part(self.dirty),
+            writeback: part(self.writeback),
+            slab: part(self.slab),
+            swap_total,
+            swap_free: swap_total.zip(self.swap_free).map(|(total, free)| match free {
+                NEGATIVE.. => 0, // more is in use than there is
+                free => free.min(total),
+            }),
+            hugepages_total: self.hugepages_total,
+            hugepages_free: self.hugepages_free.filter(|pages| Some(*pages) <= self.hugepages_total),
+            hugepages_reserved: self.hugepages_reserved.filter(|pages| Some(*pages) <= self.hugepages_total),
+        }
+    }
+
     /// The kernel's own estimate; before Linux 3.14, what `free` took for it.
     fn available(&self) -> Option<u64> {
         self.available.or_else(|| {
             let cache = self.buffers?.saturating_add(self.cached?).saturating_sub(self.shared.unwrap_or(0));
-            Some(self.free?.saturating_add(cache))
+            Some(self.free?.saturating_add(cache)).filter(|available| Some(*available) <= self.total)
         })
     }
 }
+
+/// From here on KiB are bytes below zero in 64 bits.
+const NEGATIVE: u64 = 1 << 53;
 
 /// Pages read from and written to swap since boot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -134,9 +166,11 @@ pub(super) struct Body {
     hugepages_reserved: Option<u64>,
 }
 
-/// `None` without a total, of which everything else is a part.
+/// `None` without a total that can be, of which everything else is a part.
 pub(super) fn derive(raw: &Meminfo, swapped: Swapped, page_size: u64) -> Option<Body> {
+    let raw = &raw.plausible();
     let bytes = |kib: Option<u64>| kib.map(|kib| kib.saturating_mul(1024));
+    let cached = raw.cached.map(|cached| cached.saturating_add(raw.reclaimable.unwrap_or(0)));
     let total = raw.total?;
     let used = raw.available().map(|available| total.saturating_sub(available));
     let swap_used = raw.swap_total.zip(raw.swap_free).map(|(total, free)| total.saturating_sub(free));
@@ -148,14 +182,14 @@ pub(super) fn derive(raw: &Meminfo, swapped: Swapped, page_size: u64) -> Option<
         usage_percent: used.and_then(|used| percent(used, total)).map(|p| round(p, 2)),
         free_bytes: bytes(raw.free),
         buffers_bytes: bytes(raw.buffers),
-        cached_bytes: bytes(raw.cached.map(|cached| cached.saturating_add(raw.reclaimable.unwrap_or(0)))),
+        cached_bytes: bytes(cached.filter(|cached| Some(*cached) <= raw.total)),
         shared_bytes: bytes(raw.shared),
         swap_total_bytes: bytes(raw.swap_total),
         swap_used_bytes: bytes(swap_used),
         swap_free_bytes: bytes(raw.swap_free),
         swap_percent: swap_percent.map(|p| round(p, 2)),
-        swap_sin_bytes: swapped.pages_in.map(|pages| pages.saturating_mul(page_size)),
-        swap_sout_bytes: swapped.pages_out.map(|pages| pages.saturating_mul(page_size)),
+        swap_sin_bytes: swapped.pages_in.and_then(|pages| pages.checked_mul(page_size)),
+        swap_sout_bytes: swapped.pages_out.and_then(|pages| pages.checked_mul(page_size)),
         dirty_bytes: bytes(raw.dirty),
         writeback_bytes: bytes(raw.writeback),
         slab_bytes: bytes(raw.slab),

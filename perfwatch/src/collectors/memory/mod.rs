@@ -3,9 +3,9 @@
 mod derive;
 
 use self::derive::{MEMINFO, Meminfo, Swapped, derive};
-use super::file::KernelFile;
-use super::keyed::Keyed;
 use crate::config::Roots;
+use crate::kernel_files::file::KernelFile;
+use crate::kernel_files::keyed::Keyed;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
 use crate::snapshot::{Reading, MetricType};
 

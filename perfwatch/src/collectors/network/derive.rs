@@ -7,21 +7,22 @@ use serde::Serialize;
 
 use super::links::Link;
 use super::raw::{Counters, Raw};
-use crate::collectors::counter::{Rates, per_second};
+use crate::collectors::rates::{Rates, per_second};
 
-/// Totals are over all interfaces but loopback, since they were made.
+/// Totals are of the machine's traffic to the outside, since its interfaces were made: see [`super::outside`]. They are
+/// `null` where they do not fit 64 bits.
 #[derive(Debug, Serialize, PartialEq)]
 pub(super) struct Body<'a> {
     bytes_sent_per_sec: Option<f64>,
     bytes_recv_per_sec: Option<f64>,
-    total_bytes_sent: u64,
-    total_bytes_recv: u64,
-    packets_sent: u64,
-    packets_recv: u64,
-    errors_in: u64,
-    errors_out: u64,
-    drops_in: u64,
-    drops_out: u64,
+    total_bytes_sent: Option<u64>,
+    total_bytes_recv: Option<u64>,
+    packets_sent: Option<u64>,
+    packets_recv: Option<u64>,
+    errors_in: Option<u64>,
+    errors_out: Option<u64>,
+    drops_in: Option<u64>,
+    drops_out: Option<u64>,
     interfaces: Vec<Interface<'a>>,
     /// TCP sockets in any state, and UDP sockets.
     connection_count: Option<u64>,
@@ -67,19 +68,30 @@ pub(super) fn derive<'a>(
     previous: Option<(&Raw, Rates)>,
     current: &'a Raw,
     links: &'a BTreeMap<Arc<str>, Link>,
+    counts: &[bool],
 ) -> Body<'a> {
-    let counted = || current.interfaces.iter().enumerate().filter(|(_, interface)| !interface.is_loopback());
+    // Each interface with its counters before, if it was there.
+    let pairs: Vec<(&Counters, Option<&Counters>, bool)> = current
+        .interfaces
+        .iter()
+        .enumerate()
+        .map(|(at, now)| {
+            let before = previous.and_then(|(raw, _)| raw.interface(&now.name, at));
+            let counts = counts.get(at).copied().unwrap_or(false);
+            (&now.counters, before.map(|interface| &interface.counters), counts)
+        })
+        .collect();
+    let counted = || pairs.iter().filter(|(_, _, counts)| *counts);
     let total = |field: fn(&Counters) -> u64| {
-        counted().fold(0u64, |sum, (_, interface)| sum.saturating_add(field(&interface.counters)))
+        counted().try_fold(0u64, |sum, (now, _, _)| sum.checked_add(field(now)))
     };
     // Interfaces that have just come are left out; one that started counting anew makes the sum unknown.
     let total_per_sec = |field: fn(&Counters) -> u64| {
-        let (raw, rates) = previous?;
+        let (_, rates) = previous?;
         counted().next()?;
         let delta = counted()
-            .filter_map(|(at, now)| Some((raw.interface(&now.name, at)?, now)))
-            .map(|(before, now)| rates.width.delta(field(&before.counters), field(&now.counters)))
-            .try_fold(0u64, |sum, delta| Some(sum.saturating_add(delta?)))?;
+            .filter_map(|(now, before, _)| Some(rates.width.delta(field((*before)?), field(now))))
+            .try_fold(0u64, |sum, delta| sum.checked_add(delta?))?;
         per_second(delta, rates.elapsed)
     };
     let sockets = &current.sockets;
@@ -97,10 +109,10 @@ pub(super) fn derive<'a>(
         interfaces: current
             .interfaces
             .iter()
-            .enumerate()
-            .map(|(at, now)| {
-                let before = previous.and_then(|(raw, rates)| Some((raw.interface(&now.name, at)?, rates)));
-                interface(&now.name, before.map(|(i, rates)| (&i.counters, rates)), &now.counters, links)
+            .zip(&pairs)
+            .map(|(named, (now, before, _))| {
+                let before = before.zip(previous.map(|(_, rates)| rates));
+                interface(&named.name, before, now, links)
             })
             .collect(),
         connection_count: sockets.all,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::raw::Raw;
-use crate::collectors::fields;
-use crate::collectors::file::Attribute;
 use crate::config::Roots;
+use crate::kernel_files::fields;
+use crate::kernel_files::file::Attribute;
 
 /// A link's speed is asked for when its state changes, and this often: some drivers take a lock that is held while
 /// other links are set up, or talk to the hardware.
@@ -63,6 +63,14 @@ impl Links {
     }
 }
 
+/// Ten times the fastest bond of today.
+const MAX_MBPS: i64 = 100_000_000;
+
+/// Drivers say -1 for "unknown", which kernels have printed as a number of 16 or 32 bits without its sign.
+fn is_speed(mbps: &i64) -> bool {
+    (1..=MAX_MBPS).contains(mbps) && *mbps != i64::from(u16::MAX)
+}
+
 impl Link {
     fn new(folder: PathBuf) -> Self {
         Self {
@@ -84,7 +92,22 @@ impl Link {
         let due = self.speed_read.is_none_or(|at| now.saturating_duration_since(at) >= SPEED_REFRESH);
         if changed || due {
             self.speed_read = Some(now);
-            self.speed_mbps = self.speed.read_signed().filter(|mbps| *mbps > 0);
+            self.speed_mbps = self.speed.read_signed().filter(is_speed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_is_no_speed_in_any_width() {
+        for unknown in
+            ["-1", "0", "65535", "2147483647", "4294967295", "18446744073709551615", "9223372036854775807"]
+        {
+            assert!(!fields::signed(unknown.as_bytes()).is_some_and(|mbps| is_speed(&mbps)), "{unknown}");
+        }
+        assert!([10, 1000, 25_000, 800_000, 6_400_000].iter().all(is_speed));
     }
 }

@@ -3,6 +3,7 @@
 
 mod derive;
 mod links;
+mod outside;
 mod raw;
 mod sock_diag;
 mod sockets;
@@ -12,12 +13,14 @@ use std::time::Instant;
 
 use self::derive::derive;
 use self::links::Links;
+use self::outside::Outside;
 use self::raw::Raw;
 use self::sockets::Sockets;
-use super::counter::{Rates, Width};
-use super::file::KernelFile;
 use super::has_own_procfs;
+use crate::collectors::rates::Rates;
 use crate::config::Roots;
+use crate::kernel_files::counter::Width;
+use crate::kernel_files::file::KernelFile;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
 use crate::snapshot::{Reading, MetricType};
 
@@ -27,6 +30,7 @@ pub(super) struct Network {
     width: Width,
     dev: KernelFile,
     links: Links,
+    outside: Outside,
     sockets: Sockets,
     raw: Raw,
     previous: Option<(Raw, Instant)>,
@@ -37,9 +41,10 @@ impl Network {
         // Network namespaces are per process: the host's interfaces are those of its init.
         let net = roots.proc(if has_own_procfs(roots) { "net" } else { "1/net" });
         Self {
-            width: Width::of_kernel(roots),
+            width: Width::of_kernel(&roots.procfs),
             dev: KernelFile::new(net.join("dev")),
             links: Links::new(roots),
+            outside: Outside::new(roots),
             sockets: Sockets::new(roots, &net),
             raw: Raw::default(),
             previous: None,
@@ -68,7 +73,7 @@ impl Source for Network {
             .previous
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
-        let body = derive(previous, &self.raw, links);
+        let body = derive(previous, &self.raw, links, self.outside.of(&self.raw));
         let document = Reading::new(MetricType::Network, tick.at, &body)?;
         // The older sample's memory becomes the next one's.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();

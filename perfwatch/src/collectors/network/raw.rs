@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::collectors::fields::{self, Fields, lines};
+use crate::collectors::positions::Positions;
+use crate::kernel_files::fields::{self, Fields, lines};
 
 /// An interface's counters since it was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,12 +24,6 @@ pub(super) struct Interface {
     pub(super) counters: Counters,
 }
 
-impl Interface {
-    pub(super) fn is_loopback(&self) -> bool {
-        &*self.name == "lo"
-    }
-}
-
 /// Sockets now, and segments sent again since boot; `None` where the kernel does not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SocketCounts {
@@ -43,9 +38,10 @@ pub(super) struct SocketCounts {
     pub(super) tcp_retransmits: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Raw {
     pub(super) interfaces: Vec<Interface>,
+    pub(super) positions: Positions,
     pub(super) sockets: SocketCounts,
 }
 
@@ -53,25 +49,27 @@ impl Raw {
     /// Takes `text` over into `self`, sharing names with the sample before; `None` when it is no such table.
     pub(super) fn parse(&mut self, text: &[u8], before: Option<&Self>) -> Option<()> {
         self.interfaces.clear();
-        let mut lines = lines(text);
-        // Two lines of headings.
-        let is_table = lines.next()?.starts_with(b"Inter-|") && lines.next()?.starts_with(b" face |");
-        for line in is_table.then_some(lines)? {
-            let colon = line.iter().position(|b| *b == b':')?;
+        self.positions.clear();
+        for line in lines(text) {
+            // A name may hold a colon, as those of aliases once did; numbers hold none.
+            let Some(colon) = line.iter().rposition(|b| *b == b':') else { continue };
             let name = line[..colon].trim_ascii_start();
+            let Some(counters) = counters(&line[colon + 1..]).filter(|_| !name.is_empty()) else { continue };
             let known = before
                 .and_then(|raw| raw.interfaces.get(self.interfaces.len()))
                 .filter(|interface| interface.name.as_bytes() == name);
             let name = known.map_or_else(|| fields::text(name).into(), |known| Arc::clone(&known.name));
-            self.interfaces.push(Interface { name, counters: counters(&line[colon + 1..])? });
+            self.interfaces.push(Interface { name, counters });
         }
-        Some(())
+        // Two lines of headings; without any interface they tell that it is the right table.
+        let is_table = !self.interfaces.is_empty() || text.starts_with(b"Inter-|");
+        is_table.then_some(())
     }
 
     /// The interface of that name, most likely `at` the same place as in another sample.
     pub(super) fn interface(&self, name: &str, at: usize) -> Option<&Interface> {
-        let guess = self.interfaces.get(at).filter(|interface| *interface.name == *name);
-        guess.or_else(|| self.interfaces.iter().find(|interface| *interface.name == *name))
+        let place = self.positions.find(&self.interfaces, |interface| &interface.name, name, at)?;
+        self.interfaces.get(place)
     }
 }
 
@@ -91,4 +89,35 @@ fn counters(numbers: &[u8]) -> Option<Counters> {
         errors_out,
         drops_out,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_lines_cost_no_other_interface() {
+        let numbers = " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n";
+        let mut text = b"Inter-|   Receive\n face |bytes\n".to_vec();
+        for line in ["  eth0:", "\0\0\0\n wlan0:", "\n:", " cut: 1 2 3\n eth1:"] {
+            text.extend_from_slice(line.as_bytes());
+            text.extend_from_slice(numbers.as_bytes());
+        }
+        text.extend_from_slice(b" \xff\xfe:");
+        text.extend_from_slice(numbers.as_bytes());
+        text.extend_from_slice(b" eth0:1:");
+        text.extend_from_slice(numbers.as_bytes());
+        let mut raw = Raw::default();
+        raw.parse(&text, None).unwrap();
+        let names: Vec<&str> = raw.interfaces.iter().map(|interface| &*interface.name).collect();
+        assert_eq!(names, ["eth0", "wlan0", "eth1", "\u{fffd}\u{fffd}", "eth0:1"]);
+        assert!(raw.interfaces.iter().all(|i| i.counters.bytes_recv == 1 && i.counters.bytes_sent == 9));
+    }
+
+    #[test]
+    fn a_table_may_be_empty_but_must_be_one() {
+        let mut raw = Raw::default();
+        assert_eq!(raw.parse(b"Inter-|   Receive\n face |bytes\n", None), Some(()));
+        assert_eq!(raw.parse(b"# removed\n", None), None);
+    }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::raw::SocketCounts;
 use super::sock_diag::{Count, SockDiag};
-use crate::collectors::fields::{self, Fields, lines};
-use crate::collectors::file::KernelFile;
 use crate::collectors::has_own_procfs;
 use crate::config::Roots;
+use crate::kernel_files::fields::{Fields, lines};
+use crate::kernel_files::file::KernelFile;
+use crate::kernel_files::snmp;
 
 /// For the two states that only sock_diag tells apart the kernel walks its whole table of connections, which costs
 /// more than all the rest of a tick; both change slowly.
@@ -50,8 +51,7 @@ impl Sockets {
         }
         let v4 = self.sockstat.read_optional().map(Sockstat::parse);
         let v6 = self.sockstat6.read_optional().map(Sockstat::parse).unwrap_or_default();
-        let Snmp { established, retransmits } =
-            self.snmp.read_optional().map(Snmp::parse).unwrap_or_default();
+        let tcp_counts = self.snmp.read_optional().map(snmp::Tcp::parse).unwrap_or_default();
         let dump = self.dump.as_ref().ok();
         let close_wait = dump.map(|count| count.close_wait);
         let sum = |a: Option<u64>, b: Option<u64>| a.map(|a| a.saturating_add(b.unwrap_or(0)));
@@ -59,13 +59,13 @@ impl Sockets {
         let tcp = v4.and_then(|v4| sum(sum(v4.tcp, v6.tcp), v4.time_wait));
         SocketCounts {
             // The kernel counts both states under this name.
-            established: established.map(|count| count.saturating_sub(close_wait.unwrap_or(0))),
+            established: tcp_counts.established.map(|count| count.saturating_sub(close_wait.unwrap_or(0))),
             time_wait: v4.and_then(|v4| v4.time_wait),
             close_wait,
             listen: dump.map(|count| count.listen),
             udp,
             all: tcp.zip(udp).map(|(tcp, udp)| tcp.saturating_add(udp)),
-            tcp_retransmits: retransmits,
+            tcp_retransmits: tcp_counts.segments_retransmitted,
         }
     }
 
@@ -124,7 +124,8 @@ impl Sockstat {
                 let mut words = words.clone();
                 while let Some(name) = words.word() {
                     if name == wanted {
-                        return words.number();
+                        // A count below zero, which kernels have had, is not known.
+                        return words.number().filter(|count| *count <= i32::MAX as u64);
                     }
                 }
                 None
@@ -133,30 +134,6 @@ impl Sockstat {
                 Some(b"TCP:") => (found.tcp, found.time_wait) = (value(b"inuse"), value(b"tw")),
                 Some(b"TCP6:") => found.tcp = value(b"inuse"),
                 Some(b"UDP:" | b"UDP6:") => found.udp = value(b"inuse"),
-                _ => {}
-            }
-        }
-        found
-    }
-}
-
-/// `/proc/net/snmp` has a line of names and then one of values for each protocol; TCP's counts both address families.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Snmp {
-    established: Option<u64>,
-    retransmits: Option<u64>,
-}
-
-impl Snmp {
-    fn parse(text: &[u8]) -> Self {
-        let mut tcp = lines(text).filter(|line| line.starts_with(b"Tcp:"));
-        let (Some(names), Some(values)) = (tcp.next(), tcp.next()) else { return Self::default() };
-        let mut found = Self::default();
-        let (mut names, mut values) = (Fields::new(names), Fields::new(values));
-        while let (Some(name), Some(value)) = (names.word(), values.word()) {
-            match name {
-                b"CurrEstab" => found.established = fields::number(value),
-                b"RetransSegs" => found.retransmits = fields::number(value),
                 _ => {}
             }
         }
@@ -174,13 +151,8 @@ mod tests {
         assert_eq!(Sockstat::parse(text), Sockstat { tcp: Some(3), time_wait: Some(7), udp: Some(2) });
         let text = b"TCP6: inuse 4\nUDP6: inuse 1\nUDPLITE6: inuse 9\n";
         assert_eq!(Sockstat::parse(text), Sockstat { tcp: Some(4), time_wait: None, udp: Some(1) });
-        assert_eq!(Sockstat::parse(b"TCP: inuse\n"), Sockstat::default());
-    }
-
-    #[test]
-    fn reads_snmp_by_its_names() {
-        let text = b"Ip: Forwarding\nIp: 1\nTcp: RtoMin MaxConn CurrEstab RetransSegs\nTcp: 200 -1 5 42\n";
-        assert_eq!(Snmp::parse(text), Snmp { established: Some(5), retransmits: Some(42) });
-        assert_eq!(Snmp::parse(b"Tcp: CurrEstab\n"), Snmp::default());
+        for unknown in ["TCP: inuse\n", "TCP: inuse -1\n", "TCP: inuse 18446744073709551615\n", "\n\0\n"] {
+            assert_eq!(Sockstat::parse(unknown.as_bytes()), Sockstat::default(), "{unknown}");
+        }
     }
 }

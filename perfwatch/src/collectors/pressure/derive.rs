@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 use super::raw::{Raw, Resource, Stall};
-use crate::collectors::counter::Rates;
+use crate::collectors::rates::Rates;
 
-/// The resources are `null` where the kernel tells no pressure, and `reason` says why.
+/// A resource is `null` where the kernel tells no pressure of it, and `reason` says why.
 #[derive(Debug, Serialize, PartialEq)]
-pub(super) struct Body {
+pub(super) struct Body<'a> {
+    /// The kernel tells the pressure of any of them.
     available: bool,
-    reason: Option<&'static str>,
+    reason: Option<&'a str>,
     cpu: Option<Pressure>,
     memory: Option<Pressure>,
     io: Option<Pressure>,
@@ -31,24 +32,22 @@ struct Line {
     stalled_us_per_sec: Option<f64>,
 }
 
-pub(super) fn derive(
+pub(super) fn derive<'a>(
     previous: Option<(&Raw, Rates)>,
-    current: Option<&Raw>,
-    reason: Option<&'static str>,
-) -> Body {
-    let resource = |of: fn(&Raw) -> &Resource| {
-        let before = previous.map(|(raw, rates)| (of(raw), rates));
-        current.map(of).map(|now| Pressure {
-            some: line(before.map(|(r, rates)| (r.some, rates)), now.some),
-            full: now.full.map(|full| line(before.and_then(|(r, rates)| Some((r.full?, rates))), full)),
-        })
-    };
-    Body {
-        available: current.is_some(),
-        reason,
-        cpu: resource(|raw| &raw.cpu),
-        memory: resource(|raw| &raw.memory),
-        io: resource(|raw| &raw.io),
+    current: &Raw,
+    reason: Option<&'a str>,
+) -> Body<'a> {
+    let [cpu, memory, io] = std::array::from_fn(|resource| {
+        let before = previous.and_then(|(raw, rates)| Some((raw[resource]?, rates)));
+        current[resource].map(|now| pressure(before, now))
+    });
+    Body { available: current.iter().any(Option::is_some), reason, cpu, memory, io }
+}
+
+fn pressure(before: Option<(Resource, Rates)>, now: Resource) -> Pressure {
+    Pressure {
+        some: line(before.map(|(resource, rates)| (resource.some, rates)), now.some),
+        full: now.full.map(|full| line(before.and_then(|(r, rates)| Some((r.full?, rates))), full)),
     }
 }
 

@@ -7,10 +7,11 @@ use std::io;
 use std::time::Instant;
 
 use self::derive::derive;
-use self::raw::Raw;
-use super::counter::{Rates, Width};
-use super::file::KernelFile;
+use self::raw::{Raw, Resource};
+use crate::collectors::rates::Rates;
 use crate::config::Roots;
+use crate::kernel_files::counter::Width;
+use crate::kernel_files::file::{KernelFile, ReadError};
 use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
 use crate::snapshot::{Reading, MetricType};
 
@@ -19,60 +20,101 @@ pub(super) const NAME: &str = "pressure";
 pub(super) struct Pressure {
     files: [KernelFile; 3],
     previous: Option<(Raw, Instant)>,
-    absent: Option<Absent>,
+    missing: Missing,
 }
 
-/// Why this kernel tells no pressure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Absent {
+/// The resources, by the names of their files.
+const FILES: [&str; 3] = ["cpu", "memory", "io"];
+
+/// Why this kernel tells no pressure, or not all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Missing {
+    #[default]
+    Nothing,
     /// The files exist, but reading them is not supported: PSI was not enabled at boot.
     Off,
     /// No such files: built without PSI, or older than Linux 4.20, or switched off.
     NoFiles,
+    /// Each file that tells nothing, and why.
+    Some(String),
 }
 
-impl Absent {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Off => "pressure stall information (PSI) is switched off in this kernel",
-            Self::NoFiles => {
-                "/proc/pressure does not exist: the kernel is older than 4.20, lacks CONFIG_PSI, or has PSI switched off"
-            }
+impl Missing {
+    fn of(errors: &[Failure]) -> Self {
+        let all = |kind: io::ErrorKind| {
+            errors.len() == FILES.len() && errors.iter().all(|failure| failure.kind() == Some(kind))
+        };
+        if errors.is_empty() {
+            Self::Nothing
+        } else if all(io::ErrorKind::NotFound) {
+            Self::NoFiles
+        } else if all(io::ErrorKind::Unsupported) {
+            Self::Off
+        } else {
+            let each = errors.iter().map(ToString::to_string);
+            Self::Some(each.collect::<Vec<_>>().join("; "))
         }
     }
 
-    fn remedy(self) -> &'static str {
+    fn reason(&self) -> Option<&str> {
         match self {
-            Self::Off => "boot with the kernel parameter psi=1",
-            Self::NoFiles => "boot a kernel built with CONFIG_PSI=y, with the kernel parameter psi=1",
+            Self::Nothing => None,
+            Self::Off => Some("pressure stall information (PSI) is switched off in this kernel"),
+            Self::NoFiles => Some(
+                "/proc/pressure does not exist: the kernel is older than 4.20, lacks CONFIG_PSI, or has PSI switched off",
+            ),
+            Self::Some(which) => Some(which),
         }
     }
+
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Off => Some("boot with the kernel parameter psi=1"),
+            Self::NoFiles => Some("boot a kernel built with CONFIG_PSI=y, with the kernel parameter psi=1"),
+            Self::Nothing | Self::Some(_) => None,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
+    #[error("{0}: not pressure stall information")]
+    Malformed(String),
+}
+
+impl Failure {
+    fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Unreadable(error) => Some(error.source.kind()),
+            Self::Malformed(_) => None,
+        }
+    }
+}
+
+fn read(file: &mut KernelFile) -> Result<Resource, Failure> {
+    let resource = raw::parse(file.read()?);
+    resource.ok_or_else(|| Failure::Malformed(file.path().display().to_string()))
 }
 
 impl Pressure {
     pub(super) fn new(roots: &Roots) -> Self {
-        let files = ["cpu", "memory", "io"].map(|file| KernelFile::new(roots.proc("pressure").join(file)));
-        Self { files, previous: None, absent: None }
+        let files = FILES.map(|file| KernelFile::new(roots.proc("pressure").join(file)));
+        Self { files, previous: None, missing: Missing::Nothing }
     }
 
-    fn read(&mut self) -> Result<Raw, SourceError> {
-        let [cpu, memory, io] = &mut self.files;
-        let read = |file: &mut KernelFile| -> Result<raw::Resource, SourceError> {
-            let resource = raw::parse(file.read()?);
-            resource.ok_or_else(|| {
-                SourceError::Malformed(format!("{}: not pressure stall information", file.path().display()))
-            })
-        };
-        Ok(Raw { cpu: read(cpu)?, memory: read(memory)?, io: read(io)? })
-    }
-}
-
-fn absence(error: &SourceError) -> Option<Absent> {
-    let SourceError::Io { source, .. } = error else { return None };
-    match source.kind() {
-        io::ErrorKind::NotFound => Some(Absent::NoFiles),
-        io::ErrorKind::Unsupported => Some(Absent::Off),
-        _ => None,
+    fn read(&mut self) -> Raw {
+        let mut errors = Vec::new();
+        let mut raw: Raw = [None; 3];
+        for (file, resource) in self.files.iter_mut().zip(&mut raw) {
+            match read(file) {
+                Ok(found) => *resource = Some(found),
+                Err(error) => errors.push(error),
+            }
+        }
+        self.missing = Missing::of(&errors);
+        raw
     }
 }
 
@@ -87,36 +129,29 @@ impl Source for Pressure {
 
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let now = Instant::now();
-        let raw = match self.read() {
-            Ok(raw) => Some(raw),
-            Err(error) => {
-                self.absent = Some(absence(&error).ok_or(error)?);
-                None
-            }
-        };
-        if raw.is_some() {
-            self.absent = None;
-        }
+        let raw = self.read();
         let previous = self.previous.as_ref().map(|(raw, at)| {
             // The kernel keeps stall times in 64 bits on every architecture.
             (raw, Rates { width: Width::Bits64, elapsed: now.saturating_duration_since(*at) })
         });
-        let body = derive(previous, raw.as_ref(), self.absent.map(Absent::reason));
+        let body = derive(previous, &raw, self.missing.reason());
         let document = Reading::new(MetricType::Pressure, tick.at, &body)?;
-        self.previous = raw.map(|raw| (raw, now));
+        self.previous = Some((raw, now));
         Ok(document)
     }
 
     fn report(&self) -> Report {
-        let report = Report::active(NAME, MetricType::Pressure, Method::Procfs);
-        match self.absent {
-            None => report,
-            Some(absent) => Report {
-                state: State::Unavailable,
-                reason: Some(absent.reason().into()),
-                remedy: Some(absent.remedy().into()),
-                ..report
-            },
+        let any = self.previous.as_ref().is_none_or(|(raw, _)| raw.iter().any(Option::is_some));
+        let state = match self.missing {
+            Missing::Off | Missing::NoFiles => State::Unavailable,
+            Missing::Some(_) if !any => State::Failed,
+            Missing::Nothing | Missing::Some(_) => State::Active,
+        };
+        Report {
+            state,
+            reason: self.missing.reason().map(str::to_owned),
+            remedy: self.missing.remedy().map(str::to_owned),
+            ..Report::active(NAME, MetricType::Pressure, Method::Procfs)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `/proc/pressure/*` as it stands.
 
-use crate::collectors::fields::{self, Fields, lines};
+use crate::kernel_files::fields::{self, Fields, lines};
 
 /// A line such as `some avg10=2.47 avg60=2.35 avg300=0.78 total=44418991`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,21 +21,17 @@ pub(super) struct Resource {
     pub(super) full: Option<Stall>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Raw {
-    pub(super) cpu: Resource,
-    pub(super) memory: Resource,
-    pub(super) io: Resource,
-}
+/// CPU, memory and I/O; `None` where this kernel does not tell.
+pub(super) type Raw = [Option<Resource>; 3];
 
-/// `None` when the text is not one of these files.
+/// `None` when the text is not one of these files. Of a line that is broken nothing is known.
 pub(super) fn parse(text: &[u8]) -> Option<Resource> {
     let (mut some, mut full) = (None, None);
     for line in lines(text) {
         let mut words = Fields::new(line);
-        match words.word()? {
-            b"some" => some = Some(stall(&mut words)?),
-            b"full" => full = Some(stall(&mut words)?),
+        match words.word() {
+            Some(b"some") => some = stall(&mut words),
+            Some(b"full") => full = stall(&mut words),
             _ => {}
         }
     }
@@ -44,10 +40,39 @@ pub(super) fn parse(text: &[u8]) -> Option<Resource> {
 
 fn stall(words: &mut Fields<'_>) -> Option<Stall> {
     let mut value = |name: &str| words.word()?.strip_prefix(name.as_bytes())?.strip_prefix(b"=");
+    let percent = |word: &[u8]| fields::float(word).filter(|percent| *percent >= 0.0);
+    // An average may come out a little over the whole, as the kernel samples it.
+    let mut average = |name| value(name).and_then(percent).map(|percent| percent.min(100.0));
     Some(Stall {
-        avg10: value("avg10").and_then(fields::float)?,
-        avg60: value("avg60").and_then(fields::float)?,
-        avg300: value("avg300").and_then(fields::float)?,
+        avg10: average("avg10")?,
+        avg60: average("avg60")?,
+        avg300: average("avg300")?,
         total: value("total").and_then(fields::number)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_lines_cost_no_other() {
+        let some = "some avg10=105.32 avg60=2.35 avg300=0.78 total=44418991\n";
+        for broken in [
+            "",
+            "\n",
+            "full\n",
+            "full avg10=nan avg60=0 avg300=0 total=1\n",
+            "full avg10=-1 avg60=0 avg300=0 total=1\n",
+        ] {
+            for text in [format!("{some}{broken}"), format!("{broken}{some}")] {
+                let resource = parse(text.as_bytes()).unwrap();
+                assert_eq!(
+                    (resource.some.avg10, resource.some.total, resource.full),
+                    (100.0, 44_418_991, None)
+                );
+            }
+        }
+        assert_eq!(parse(b"full avg10=1 avg60=0 avg300=0 total=1\n"), None);
+    }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::raw::{Counter, Raw};
-use crate::collectors::counter::Rates;
+use crate::collectors::rates::Rates;
 use crate::snapshot::derive::round;
 
 /// All per second; `null` on the first tick, after a restart of the counter, and where the kernel has no such counter.

@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use self::derive::derive;
 use self::raw::{Parser, Raw};
-use super::counter::{Rates, Width};
-use super::file::KernelFile;
+use crate::collectors::rates::Rates;
 use crate::config::Roots;
+use crate::kernel_files::counter::Width;
+use crate::kernel_files::file::KernelFile;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
 use crate::snapshot::{Reading, MetricType};
 
@@ -28,7 +29,7 @@ pub(super) struct Vmstat {
 impl Vmstat {
     pub(super) fn new(roots: &Roots) -> Self {
         Self {
-            width: Width::of_kernel(roots),
+            width: Width::of_kernel(&roots.procfs),
             file: KernelFile::new(roots.proc("vmstat")),
             parser: Parser::new(),
             previous: None,

@@ -1,6 +1,6 @@
 //! The counters of `/proc/vmstat` that a document uses.
 
-use crate::collectors::keyed::Keyed;
+use crate::kernel_files::keyed::Keyed;
 
 macro_rules! counters {
     ($($name:ident = $line:literal),+ $(,)?) => {

@@ -21,7 +21,7 @@ const FEW: usize = 12;
 /// Beyond this, trying harder costs more than it saves.
 const LEVEL: usize = 6;
 /// Documents round to at most so many decimals.
-const DECIMALS: u32 = 6;
+pub(in crate::history) const DECIMALS: u32 = 6;
 const POWERS: [f64; DECIMALS as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
 
 pub(in crate::history) fn put_integers(numbers: &[u64], out: &mut Vec<u8>) {
@@ -30,9 +30,13 @@ pub(in crate::history) fn put_integers(numbers: &[u64], out: &mut Vec<u8>) {
         out.push(CONSTANT);
         return put_varint(*first, out);
     }
+    put_differences(numbers, 0, out);
+}
+
+/// What is shorter of the differences, of which the first is that to `before`, and what pco makes of the numbers.
+fn put_differences(numbers: &[u64], mut before: u64, out: &mut Vec<u8>) {
     let start = out.len();
     out.push(DIFFERENCES);
-    let mut before = 0u64;
     for &n in numbers {
         put_varint(zigzag(n.wrapping_sub(before).cast_signed()), out);
         before = n;
@@ -66,39 +70,18 @@ pub(in crate::history) fn take_integers(bytes: &mut Bytes<'_>, count: usize) -> 
 
 pub(in crate::history) fn put_signed(numbers: impl Iterator<Item = i64>, out: &mut Vec<u8>) {
     // The order of signed numbers, so that differences stay small.
-    let shifted: Vec<u64> = numbers.map(|n| n.cast_unsigned() ^ 1 << 63).collect();
+    let shifted: Vec<u64> = numbers.map(|n| n.cast_unsigned() ^ SIGN).collect();
     match shifted.first() {
+        None => out.push(EMPTY),
         Some(first) if shifted.iter().all(|n| n == first) => {
             out.push(CONSTANT);
-            put_varint(zigzag((first ^ 1 << 63).cast_signed()), out);
+            put_varint(zigzag((first ^ SIGN).cast_signed()), out);
         }
-        _ => {
-            let base: Vec<u64> = shifted;
-            put_shifted(&base, out);
-        }
+        Some(_) => put_differences(&shifted, SIGN, out),
     }
 }
 
-fn put_shifted(numbers: &[u64], out: &mut Vec<u8>) {
-    if numbers.is_empty() {
-        return out.push(EMPTY);
-    }
-    let start = out.len();
-    out.push(DIFFERENCES);
-    let mut before = 1u64 << 63;
-    for &n in numbers {
-        put_varint(zigzag(n.wrapping_sub(before).cast_signed()), out);
-        before = n;
-    }
-    if numbers.len() >= FEW
-        && let Some(packed) = pack(numbers)
-        && packed.len() < out.len() - start - 1
-    {
-        out.truncate(start);
-        out.push(PCO);
-        out.extend_from_slice(&packed);
-    }
-}
+const SIGN: u64 = 1 << 63;
 
 pub(in crate::history) fn take_signed(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<i64>, Damaged> {
     match bytes.byte()? {
@@ -112,15 +95,15 @@ pub(in crate::history) fn take_signed(bytes: &mut Bytes<'_>, count: usize) -> Re
             };
             std::iter::repeat_with(next).take(count).collect()
         }
-        PCO => Ok(unpack::<u64>(bytes, count)?.into_iter().map(|n| (n ^ 1 << 63).cast_signed()).collect()),
+        PCO => Ok(unpack::<u64>(bytes, count)?.into_iter().map(|n| (n ^ SIGN).cast_signed()).collect()),
         _ => Err(Damaged("unknown kind of integers")),
     }
 }
 
-/// The fewest decimals that all of `numbers` have, if they have so few.
+/// The fewest decimals that all of `numbers` have, if they have so few and are not too large for them.
 pub(in crate::history) fn decimals(numbers: impl Iterator<Item = f64> + Clone) -> Option<u32> {
     let mut digits = 0u32;
-    for n in numbers {
+    for n in numbers.clone() {
         while !has_decimals(n, digits) {
             digits += 1;
             if digits > DECIMALS {
@@ -128,7 +111,8 @@ pub(in crate::history) fn decimals(numbers: impl Iterator<Item = f64> + Clone) -
             }
         }
     }
-    Some(digits)
+    // What has few decimals may be too large for more.
+    numbers.into_iter().all(|n| has_decimals(n, digits)).then_some(digits)
 }
 
 fn has_decimals(n: f64, digits: u32) -> bool {
@@ -140,7 +124,7 @@ pub(in crate::history) fn scaled(n: f64, digits: u32) -> Option<i64> {
     let power = POWERS[digits as usize];
     let integer = (n * power).round();
     // −0 would come back as 0.
-    let same = integer.abs() < 9.0e15 && (integer / power).to_bits() == n.to_bits();
+    let same = integer.abs() < 9.0e15 && (integer as i64 as f64 / power).to_bits() == n.to_bits();
     same.then_some(integer as i64)
 }
 
@@ -256,8 +240,10 @@ mod tests {
         fn floats_come_back_to_the_bit(
             numbers: Vec<f64>, rounded in proptest::collection::vec((-100_000i32..100_000).prop_map(f64::from), 0..99),
         ) {
-            let rounded: Vec<f64> = rounded.iter().map(|n| n / 100.0).collect();
-            for numbers in [&numbers, &rounded] {
+            let mut rounded: Vec<f64> = rounded.iter().map(|n| n / 100.0).collect();
+            let small = rounded.clone();
+            rounded.extend([962_509_689_984.0, 1e15, 0.000_001]);
+            for numbers in [&numbers, &rounded, &small] {
                 let got = read(|out| put_floats(numbers, out), |bytes| take_floats(bytes, numbers.len()));
                 let bits = |numbers: &[f64]| numbers.iter().map(|n| n.to_bits()).collect::<Vec<_>>();
                 prop_assert_eq!(bits(&got), bits(numbers));

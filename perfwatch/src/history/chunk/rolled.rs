@@ -6,7 +6,7 @@ use super::bytes::Bytes;
 use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
 use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{
-    decimals, put_floats, put_integers, put_signed, scaled, take_floats, take_integers, take_signed, unscaled,
+    DECIMALS, decimals, put_floats, put_integers, put_signed, scaled, take_floats, take_integers, take_signed, unscaled,
 };
 use super::raw::{put_runs, take_runs};
 use crate::history::Damaged;
@@ -215,7 +215,10 @@ fn put_stats(numbers: &[(Stat, u64)], out: &mut Vec<u8>) {
     // One less for most: the number was in every reading.
     put_signed(numbers.iter().map(|(stat, samples)| samples.cast_signed() - stat.count.cast_signed()), out);
     let ends = numbers.iter().flat_map(|(stat, _)| [stat.min, stat.max]);
-    let whole = decimals(ends).and_then(|digits| {
+    let sums = || numbers.iter().map(|(stat, _)| stat.sum);
+    // What was between the ends may have more decimals than they.
+    let digits = decimals(ends).and_then(|digits| (digits..=DECIMALS).find(|digits| sums().all(|sum| nearly_has(sum, *digits))));
+    let whole = digits.and_then(|digits| {
         let of = |(stat, _): &(Stat, u64)| {
             let (min, max) = (scaled(stat.min, digits)?, scaled(stat.max, digits)?);
             let sum = exact_sum(stat, digits)?;
@@ -245,6 +248,12 @@ fn put_stats(numbers: &[(Stat, u64)], out: &mut Vec<u8>) {
     }
 }
 
+/// Whether a sum has so few decimals, but for the noise that adding floats makes.
+fn nearly_has(sum: f64, digits: u32) -> bool {
+    let scaled = sum * 10f64.powi(digits.cast_signed());
+    (scaled - scaled.round()).abs() <= (scaled.abs() * 1e-12).clamp(1e-9, 1e-3)
+}
+
 /// What numbers of so few decimals add up to: the sum of floats is off by less than the last of them.
 fn exact_sum(stat: &Stat, digits: u32) -> Option<i128> {
     let power = 10f64.powi(digits.cast_signed());
@@ -258,7 +267,7 @@ fn take_stats(bytes: &mut Bytes<'_>, samples: &[u64]) -> Result<Vec<Stat>, Damag
     match bytes.byte()? {
         DECIMAL => {
             let digits = u32::from(bytes.byte()?);
-            if digits > 6 {
+            if digits > DECIMALS {
                 return Err(Damaged("too many decimals"));
             }
             let minima = take_signed(bytes, samples.len())?;
@@ -337,4 +346,31 @@ fn state_value(text: &Arc<str>) -> Result<Value, Damaged> {
         '0' => Value::Null,
         _ => return Err(damaged),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_come_back() {
+        let all = [
+            (Stat { sum: 962_509_690_978.54, min: 994.54, max: 962_509_689_984.0, count: 2 }, 2),
+            (Stat { sum: 1.5, min: 0.7, max: 0.8, count: 2 }, 3),
+            (Stat { sum: 560.07, min: -368.0, max: 693.2, count: 3 }, 3),
+            (Stat { sum: 0.1 + 0.2, min: 0.1, max: 0.2, count: 2 }, 2),
+            (Stat { sum: 21.0, min: 7.0, max: 7.0, count: 3 }, 9),
+            (Stat { sum: 2e300, min: 1.0 / 3.0, max: 2e300, count: 2 }, 2),
+        ];
+        for numbers in (1..=all.len()).flat_map(|length| all.windows(length)) {
+            let mut out = Vec::new();
+            put_stats(numbers, &mut out);
+            let samples: Vec<u64> = numbers.iter().map(|(_, samples)| *samples).collect();
+            let got = take_stats(&mut Bytes::new(&out), &samples).unwrap();
+            for (got, (stat, _)) in got.iter().zip(numbers) {
+                assert_eq!((got.min, got.max, got.count), (stat.min, stat.max, stat.count));
+                assert!((got.sum - stat.sum).abs() <= stat.sum.abs() * 1e-12, "{got:?} of {stat:?} in {numbers:?}");
+            }
+        }
+    }
 }

@@ -290,7 +290,7 @@ pub(super) fn take_chunks(bytes: &[u8]) -> Result<Replayed, Damaged> {
         let (start, end) = (unzigzag(bytes.varint()?), unzigzag(bytes.varint()?));
         let length = bytes.count(MOST)?;
         let data = Shared::copy_from_slice(bytes.take(length)?);
-        chunks.push(Chunk { metric_type, tier: 0, start, end, data });
+        chunks.push(Chunk { metric_type, tier: 0, start, first: start, end, data });
     }
     let damaged = bytes.rest().len() as u64;
     Ok(Replayed { sealed: Sealed { chunks: chunks.into(), snapshots }, damaged })

@@ -100,9 +100,11 @@ async fn columns(history: &History, query: &HistoryQuery) -> Result<Vec<Column>>
     let mut places = BTreeSet::new();
     while let Some((_, sum)) = points.next_sum().await? {
         for (table, of) in layout.tables.iter().enumerate() {
-            for key in sum.keys_of(table) {
+            for (row, key) in sum.keys_of(table).iter().enumerate() {
                 for (column, of) in of.columns.iter().enumerate() {
-                    if of.field.is_some()
+                    let is_there = !matches!(sum.row(table, row)[column], Cell::Absent);
+                    if is_there
+                        && of.field.is_some()
                         && of.kind != Kind::Gate
                         && query.selection.has(layout, table, key, column)
                     {

@@ -128,6 +128,7 @@ impl ProcessHistory {
                     sum.add(&reading);
                     sum
                 }
+                Piece::Bucket(_, bucket) if bucket.samples() == bucket.failed() => continue,
                 Piece::Bucket(_, bucket) => bucket,
             };
             let full = match &self.filling {

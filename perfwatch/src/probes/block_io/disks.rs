@@ -1,13 +1,15 @@
 //! The disks of `/sys/block`.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use perfwatch_common::block_io::device;
 
+use super::derive::InFlight;
 use crate::config::Roots;
-use crate::probes::kept_file::KeptFile;
-use crate::snapshot::block_io::InFlight;
+use crate::kernel_files::block_devices::{Kind, kinds};
+use crate::kernel_files::fields::Fields;
+use crate::kernel_files::file::Attribute;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Disk {
@@ -20,7 +22,7 @@ pub(super) struct Disk {
 
 pub(super) struct Disks {
     folder: PathBuf,
-    in_flight: HashMap<String, KeptFile>,
+    in_flight: HashMap<String, Attribute>,
 }
 
 impl Disks {
@@ -30,38 +32,42 @@ impl Disks {
 
     pub(super) fn list(&self) -> Vec<Disk> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        entries
+        let numbered: Vec<(u32, String)> = entries
             .filter_map(|entry| {
                 let text = std::fs::read_to_string(entry.path().join("dev")).ok()?;
                 let (major, minor) = text.trim().split_once(':')?;
                 let number = device(major.parse().ok()?, minor.parse().ok()?);
-                let name = entry.file_name().to_string_lossy().into_owned();
-                Some(Disk { number, stacked: is_stacked(&name, &entry.path()), name })
+                Some((number, entry.file_name().to_string_lossy().into_owned()))
             })
-            .collect()
+            .collect();
+        let names: Vec<&str> = numbered.iter().map(|(_, name)| name.as_str()).collect();
+        let kinds = kinds(&self.folder, &names);
+        let disk = |((number, name), kind): ((u32, String), Kind)| Disk {
+            number,
+            name,
+            stacked: kind != Kind::Disk,
+        };
+        numbered.into_iter().zip(kinds).map(disk).collect()
     }
 
     /// Requests on their way to a disk; `None` for one that has gone.
     pub(super) fn in_flight(&mut self, name: &str) -> Option<InFlight> {
         if !self.in_flight.contains_key(name) {
-            let file = KeptFile::new(self.folder.join(name).join("inflight"));
+            let file = Attribute::new(self.folder.join(name).join("inflight"));
             self.in_flight.insert(name.to_owned(), file);
         }
-        let found = self.in_flight.get_mut(name)?.read(|text| {
-            let mut fields = text.split_whitespace().map(str::parse);
-            Some(InFlight { read: fields.next()?.ok()?, write: fields.next()?.ok()? })
+        let mut value = [0; 64];
+        let found = self.in_flight.get_mut(name)?.read(&mut value).and_then(|text| {
+            let mut fields = Fields::new(text);
+            // The kernel's counts may go below zero for a moment, and are printed without a sign.
+            let mut count = || fields.number().filter(|count| *count <= i32::MAX as u64);
+            Some(InFlight { read: count()?, write: count()? })
         });
         if found.is_none() {
             self.in_flight.remove(name);
         }
         found
     }
-}
-
-fn is_stacked(name: &str, folder: &Path) -> bool {
-    name.starts_with("loop")
-        || ["dm", "md", "bcache"].iter().any(|kind| folder.join(kind).is_dir())
-        || std::fs::read_dir(folder.join("slaves")).is_ok_and(|mut slaves| slaves.next().is_some())
 }
 
 #[cfg(test)]
@@ -83,5 +89,7 @@ mod tests {
         assert_eq!(disks.list(), [Disk { stacked: true, ..vda }]);
         assert_eq!(disks.in_flight("vda"), Some(InFlight { read: 2, write: 5 }));
         assert_eq!(disks.in_flight("vdb"), None);
+        std::fs::write(folder.join("inflight"), "4294967295 0\n").unwrap();
+        assert_eq!(disks.in_flight("vda"), None, "below zero");
     }
 }

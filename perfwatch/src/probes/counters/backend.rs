@@ -16,8 +16,9 @@ use super::super::loader::{self, Descriptors, Unavailable};
 use super::super::paranoid;
 use super::super::perf::{self, Core, CpuEvents};
 use super::super::pmu::{self, CorePmu};
+use super::derive::{Absent, GROUPS, Pmu};
 use crate::config::Roots;
-use crate::snapshot::counters::{Absent, Pmu};
+
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Method, ProgramStats, Report, SourceError, State};
 
@@ -185,7 +186,7 @@ impl Backend {
     }
 
     fn no_hardware(&self) -> bool {
-        let software = crate::snapshot::counters::GROUPS[0].len();
+        let software = GROUPS[0].len();
         self.pmus.iter().all(|pmu| pmu.absent[software..].iter().all(Option::is_some))
     }
 }

@@ -31,7 +31,7 @@ pub(in super::super) fn generic(event: &str) -> Builder<'static> {
         "dTLB-load-misses" => cache(CacheId::DTLB, CacheResult::MISS),
         "iTLB-loads" => cache(CacheId::ITLB, CacheResult::ACCESS),
         "iTLB-load-misses" => cache(CacheId::ITLB, CacheResult::MISS),
-        other => unreachable!("{other} is not in snapshot::counters::GROUPS"),
+        other => unreachable!("{other} is not in GROUPS of the probe counters"),
     }
 }
 
@@ -106,8 +106,8 @@ fn stand_in(event: &str, pmu: &CorePmu) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probes::counters::derive::EVENTS;
     use crate::probes::pmu::tests::machine;
-    use crate::snapshot::counters::EVENTS;
 
     #[test]
     fn every_event_can_be_asked_for() {

@@ -2,9 +2,10 @@
 //! open for a while: opening one costs more than reading it.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+
+use crate::kernel_files::fields::Fields;
+use crate::kernel_files::file::Attribute;
 
 pub(super) struct Memory {
     procfs: PathBuf,
@@ -15,7 +16,7 @@ pub(super) struct Memory {
 
 struct Known {
     /// `/proc/[pid]/statm`. Threads of the kernel have no memory of their own, and none is kept open for them.
-    file: Option<File>,
+    file: Option<Attribute>,
     /// The tick that it was opened at, and the last one that it was asked for.
     opened: u32,
     asked: u32,
@@ -44,15 +45,15 @@ impl Memory {
     pub(super) fn resident(&mut self, pid: u32) -> Option<u64> {
         if let Some(known) = self.known.get_mut(&pid) {
             known.asked = self.tick;
-            let Some(file) = &known.file else { return Some(0) };
+            let Some(file) = &mut known.file else { return Some(0) };
             // A file of a process that has ended fails, also when its number has been given to another.
             if let Some(Pages { resident, .. }) = pages(file) {
                 return Some(resident.saturating_mul(self.page_bytes));
             }
             self.known.remove(&pid);
         }
-        let file = File::open(self.procfs.join(format!("{pid}/statm"))).ok()?;
-        let Pages { size, resident } = pages(&file)?;
+        let mut file = Attribute::new(self.procfs.join(format!("{pid}/statm")));
+        let Pages { size, resident } = pages(&mut file)?;
         let file = Some(file).filter(|_| size > 0);
         self.known.insert(pid, Known { file, opened: self.tick, asked: self.tick });
         Some(resident.saturating_mul(self.page_bytes))
@@ -64,14 +65,11 @@ struct Pages {
     resident: u64,
 }
 
-/// The first two fields.
-fn pages(file: &File) -> Option<Pages> {
-    // Seven numbers of at most twenty digits.
-    let mut buffer = [0; 160];
-    let length = file.read_at(&mut buffer, 0).ok()?;
-    let text = std::str::from_utf8(&buffer[..length]).ok()?;
-    let mut fields = text.split_whitespace().map_while(|field| field.parse().ok());
-    Some(Pages { size: fields.next()?, resident: fields.next()? })
+/// The first two fields, which take less than what an attribute may.
+fn pages(file: &mut Attribute) -> Option<Pages> {
+    let mut value = [0; 64];
+    let mut fields = Fields::new(file.read(&mut value)?);
+    Some(Pages { size: fields.number()?, resident: fields.number()? })
 }
 
 #[cfg(test)]

@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::derive::{Details, Event, Process};
 use super::memory::Memory;
 use crate::config::Roots;
+use crate::kernel_files::file::KernelFile;
 use crate::probes::cgroups::{Hierarchy, Throttled};
-use crate::probes::kept_file::KeptFile;
 use crate::snapshot::derive::round;
-use crate::snapshot::processes::{Cgroup, Details, Event, Process};
 
 /// A group that has no CPU controller may be given one: it is looked for again after this.
 const CONTROLLER_LOOKED_FOR: Duration = Duration::from_secs(30);
 
 /// Names kept of cgroups; machines that make a group per job would fill the memory otherwise.
-const MOST_CGROUPS: usize = 4096;
+const MAX_CGROUPS: usize = 4096;
 
 pub(super) struct Names {
     roots: Roots,
@@ -24,7 +24,7 @@ pub(super) struct Names {
     /// Paths by the kernel's number, which is never given twice.
     cgroups: HashMap<u64, String>,
     /// Of the cgroups that were listed last.
-    throttled: HashMap<u64, Limit>,
+    throttled: HashMap<String, Limit>,
     /// Whether the kernel's process numbers are those of our `/proc`.
     sees_host: bool,
     memory: Memory,
@@ -73,8 +73,8 @@ impl Names {
     }
 
     /// The path in a process's `cgroup` file.
-    pub(super) fn path(&self, text: &str) -> Option<String> {
-        self.hierarchy.path(text).map(str::to_owned)
+    pub(super) fn path(&self, text: &[u8]) -> Option<String> {
+        self.hierarchy.path(&String::from_utf8_lossy(text)).map(str::to_owned)
     }
 
     /// The path of a cgroup. The first time one of its processes is asked; `None` if that has exited.
@@ -85,9 +85,9 @@ impl Names {
         if !self.sees_host {
             return None;
         }
-        let text = std::fs::read_to_string(self.roots.proc(format!("{member}/cgroup"))).ok()?;
-        let path = self.hierarchy.path(&text)?.to_owned();
-        if self.cgroups.len() >= MOST_CGROUPS {
+        let text = std::fs::read(self.roots.proc(format!("{member}/cgroup"))).ok()?;
+        let path = self.path(&text)?;
+        if self.cgroups.len() >= MAX_CGROUPS {
             self.cgroups.clear();
         }
         self.cgroups.insert(id, path.clone());
@@ -95,17 +95,21 @@ impl Names {
     }
 
     /// Which of the listed cgroups were held back since the last call.
-    pub(super) fn throttled(&mut self, cgroups: &[Cgroup], timestamp: &str) -> Vec<Event> {
+    pub(super) fn throttled<'a>(
+        &mut self,
+        cgroups: impl Iterator<Item = &'a str>,
+        timestamp: &str,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         let mut standing = HashMap::new();
-        for cgroup in cgroups {
-            let Some(path) = self.cgroups.get(&cgroup.id) else { continue };
-            let kept = self.throttled.remove(&cgroup.id);
-            let mut limit = kept.unwrap_or_else(|| Limit::new(self.hierarchy.cpu_stat(&self.roots, path)));
+        for path in cgroups {
+            let kept = self.throttled.remove_entry(path);
+            let new = || (path.to_owned(), Limit::new(self.hierarchy.cpu_stat(&self.roots, path)));
+            let (path, mut limit) = kept.unwrap_or_else(new);
             let (before, now) = limit.read();
-            standing.insert(cgroup.id, limit);
-            let Some((now, before)) = now.zip(before) else { continue };
-            if now.periods > before.periods {
+            if let Some((now, before)) = now.zip(before)
+                && now.periods > before.periods
+            {
                 events.push(Event::CgroupThrottled {
                     timestamp: timestamp.to_owned(),
                     cgroup: path.clone(),
@@ -113,6 +117,7 @@ impl Names {
                     throttled_ms: round(now.micros.saturating_sub(before.micros) as f64 / 1e3, 3),
                 });
             }
+            standing.insert(path, limit);
         }
         self.throttled = standing;
         events
@@ -121,7 +126,7 @@ impl Names {
 
 /// How a cgroup was held back by its limit.
 struct Limit {
-    file: KeptFile,
+    file: KernelFile,
     last: Option<Throttled>,
     /// Since when there is no such file.
     missing: Option<Instant>,
@@ -129,7 +134,7 @@ struct Limit {
 
 impl Limit {
     fn new(path: PathBuf) -> Self {
-        Self { file: KeptFile::new(path), last: None, missing: None }
+        Self { file: KernelFile::new(path), last: None, missing: None }
     }
 
     /// The last reading and the one of now. Where there is none, nearly every tick would pay for a path that leads
@@ -138,7 +143,7 @@ impl Limit {
         if self.missing.is_some_and(|since| since.elapsed() < CONTROLLER_LOOKED_FOR) {
             return (None, None);
         }
-        let now = self.file.read(Throttled::parse);
+        let now = self.file.read_optional().and_then(|text| Throttled::parse(&String::from_utf8_lossy(text)));
         self.missing = now.is_none().then(Instant::now);
         (std::mem::replace(&mut self.last, now), now)
     }
@@ -171,8 +176,8 @@ impl Users {
     }
 
     fn refresh(&mut self) {
-        const OFTEN_ENOUGH: Duration = Duration::from_secs(30);
-        if self.checked.is_some_and(|at| at.elapsed() < OFTEN_ENOUGH) {
+        const REFRESH: Duration = Duration::from_secs(30);
+        if self.checked.is_some_and(|at| at.elapsed() < REFRESH) {
             return;
         }
         self.checked = Some(Instant::now());
@@ -181,8 +186,8 @@ impl Users {
             return;
         }
         self.modified = modified;
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
-        self.names = parse_passwd(&text);
+        let text = std::fs::read(&self.path).unwrap_or_default();
+        self.names = parse_passwd(&String::from_utf8_lossy(&text));
     }
 }
 
@@ -199,94 +204,4 @@ fn parse_passwd(text: &str) -> HashMap<u32, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::sched::Usage;
-
-    #[test]
-    fn users_have_the_first_of_their_names() {
-        let names = parse_passwd("root:x:0:0::/root:/bin/sh\n#comment\ntoor:x:0:0::/:\nweb:x:33:33:::\n");
-        assert_eq!(names.get(&0).map(String::as_str), Some("root"));
-        assert_eq!(names.get(&33).map(String::as_str), Some("web"));
-        assert_eq!(names.len(), 2);
-    }
-
-    /// A machine of version 2 with one process and one limited group.
-    fn machine() -> (tempfile::TempDir, Roots) {
-        let root = tempfile::tempdir().unwrap();
-        let put = |path: &str, text: &str| {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        put("proc/42/cgroup", "0::/jobs/build\n");
-        put("proc/42/statm", "1000 25 3 1 0 9 0\n");
-        put("sys/fs/cgroup/jobs/build/cpu.stat", "nr_throttled 3\nthrottled_usec 1500\n");
-        put("etc/passwd", "builder:x:1000:1000:::\n");
-        let at = |path: &str| root.path().join(path);
-        let roots = Roots { procfs: at("proc"), sysfs: at("sys"), rootfs: at("") };
-        (root, roots)
-    }
-
-    #[test]
-    fn a_process_gets_names_and_memory() {
-        let (_root, roots) = machine();
-        let mut names = Names::new(&roots);
-        let mut process = Process {
-            pid: 42,
-            comm: "cc".into(),
-            uid: 1000,
-            cgroup: 7,
-            threads: 1,
-            exited: false,
-            usage: Usage::default(),
-        };
-        let details = names.details(&process);
-        assert_eq!(details.user.as_deref(), Some("builder"));
-        assert_eq!(details.cgroup.as_deref(), Some("/jobs/build"));
-        assert_eq!(details.rss_bytes, Some(25 * rustix::param::page_size() as u64));
-        // Another in the same group, which has exited: the name is known by now.
-        (process.pid, process.uid, process.exited) = (43, 5, true);
-        let details = names.details(&process);
-        assert_eq!((details.user, details.rss_bytes), (None, None));
-        assert_eq!(details.cgroup.as_deref(), Some("/jobs/build"));
-    }
-
-    #[test]
-    fn throttling_is_told_once() {
-        let (root, roots) = machine();
-        let mut names = Names::new(&roots);
-        let group = Cgroup { id: 7, member: 42, processes: 1, usage: Usage::default() };
-        names.cgroup(group.id, group.member).unwrap();
-        let groups = [group];
-        assert_eq!(names.throttled(&groups, "t0"), []);
-        let stat = root.path().join("sys/fs/cgroup/jobs/build/cpu.stat");
-        std::fs::write(stat, "nr_throttled 5\nthrottled_usec 4000\n").unwrap();
-        let event = Event::CgroupThrottled {
-            timestamp: "t1".into(),
-            cgroup: "/jobs/build".into(),
-            periods: 2,
-            throttled_ms: 2.5,
-        };
-        assert_eq!(names.throttled(&groups, "t1"), [event]);
-        assert_eq!(names.throttled(&groups, "t2"), []);
-    }
-
-    #[test]
-    fn a_missing_controller_is_looked_for_again_after_a_while() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("cpu.stat");
-        let mut limit = Limit::new(path.clone());
-        assert_eq!(limit.read(), (None, None));
-        let looked = limit.missing.unwrap();
-        std::fs::write(&path, "nr_throttled 3\nthrottled_usec 1500\n").unwrap();
-        // A machine may stand still for as long: then it is rightly found at once.
-        let soon = limit.read();
-        assert!(soon == (None, None) || looked.elapsed() >= CONTROLLER_LOOKED_FOR);
-        limit.missing = looked.checked_sub(CONTROLLER_LOOKED_FOR);
-        limit.last = None;
-        let found = Some(Throttled { periods: 3, micros: 1500 });
-        assert_eq!(limit.read(), (None, found));
-        assert_eq!((limit.read(), limit.missing), ((found, found), None));
-    }
-}
+mod tests;

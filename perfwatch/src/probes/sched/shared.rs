@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Sched;
+use super::interval::Interval;
+use super::programs::Sched;
 use crate::config::Roots;
 use crate::probes::budget::Budget;
 use crate::probes::cgroups::Hierarchy;
 use crate::probes::guarded::Guarded;
 use crate::probes::kernel::SharedKernel;
 use crate::probes::pmu;
-use crate::snapshot::sched::Interval;
 use crate::snapshot::source::{Report, Tick};
 
 pub(in crate::probes) struct SharedSched {
@@ -69,6 +69,11 @@ impl SharedSched {
         }
         self.had = inner.readings;
         inner.interval.clone()
+    }
+
+    /// Whether the programs were refused, or unloaded by the budget.
+    pub(in crate::probes) fn may_not_run(&self) -> bool {
+        self.lock().programs.may_not_run()
     }
 
     /// How the programs stand, as part of the report of one document.

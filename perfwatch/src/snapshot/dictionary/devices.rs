@@ -7,12 +7,12 @@ const PERCENT: f64 = 0.01;
 const MS: f64 = 1e-3;
 
 pub(super) const NETWORK: &[Field] = &[
-    field("bytes_sent_per_sec", "bytes/s", "Sent.", None),
-    field("bytes_recv_per_sec", "bytes/s", "Received.", None),
+    field("bytes_sent_per_sec", "bytes/s", "Sent to the outside.", None),
+    field("bytes_recv_per_sec", "bytes/s", "Received from the outside.", None),
     field(
         "total_bytes_sent",
         "bytes",
-        "Sent since the interfaces were made.",
+        "Sent to the outside since the interfaces were made. A packet counts once, whatever bridges, bonds, VLANs, tunnels or containers' interfaces it passes.",
         Counter("network_bytes_total{direction=\"sent\"}", 1.0),
     ),
     field(
@@ -62,7 +62,7 @@ pub(super) const NETWORK: &[Field] = &[
     field(
         "interfaces[interface=name].speed_mbps",
         "Mbit/s",
-        "Of a link that has one and is up.",
+        "Of a link that is up and has one; `null` where its driver says that it is unknown.",
         Gauge("interface_speed_bytes_per_second", 125_000.0),
     ),
     field(
@@ -156,6 +156,7 @@ pub(super) const NETWORK: &[Field] = &[
 ];
 
 pub(super) const DISK: &[Field] = &[
+    field("reason", "", "Why there are no partitions, or no disks.", None).of_kind(Kind::State),
     field("partitions[device,mountpoint,fstype].device", "", "File systems that hold data, each once.", None).of_kind(Kind::State),
     field(
         "partitions[device,mountpoint,fstype].mountpoint",
@@ -179,7 +180,7 @@ pub(super) const DISK: &[Field] = &[
     field(
         "partitions[device,mountpoint,fstype].free_bytes",
         "bytes",
-        "That ordinary users may still take.",
+        "That ordinary users may still take; 0 where it is more than full.",
         Gauge("filesystem_available_bytes", 1.0),
     ),
     field(
@@ -188,7 +189,12 @@ pub(super) const DISK: &[Field] = &[
         "Used, of what ordinary users may take, as df(1) has it.",
         Gauge("filesystem_usage_ratio", PERCENT),
     ),
-    field("io.read_bytes_per_sec", "bytes/s", "Read from whole disks: nothing is counted twice.", None),
+    field(
+        "io.read_bytes_per_sec",
+        "bytes/s",
+        "Read from whole disks: a request counts once, whatever dm, md, bcache, multipath or loop devices it passes.",
+        None,
+    ),
     field("io.write_bytes_per_sec", "bytes/s", "Written, likewise.", None),
     field(
         "io.read_bytes",
@@ -229,7 +235,7 @@ pub(super) const DISK: &[Field] = &[
     field(
         "devices{device}.read_bytes_per_sec",
         "bytes/s",
-        "Read from a disk, or from a device made of disks (dm, md).",
+        "Read from a disk, or from a device that stands on disks (dm, md, bcache, a ZFS volume).",
         Gauge("device_transferred_bytes_per_second{operation=\"read\"}", 1.0),
     ),
     field(

@@ -69,11 +69,16 @@ pub(super) const CPU: &[Field] = &[
         "Frequency of each CPU, by its number; `null` without cpufreq.",
         Gauge("cpu_frequency_hertz", MHZ),
     ),
-    field("temperature", "°C", "The hottest sensor of the CPUs.", Gauge("cpu_temperature_celsius", 1.0)),
+    field(
+        "temperature",
+        "°C",
+        "The hottest true reading of the CPUs' packages and cores.",
+        Gauge("cpu_temperature_celsius", 1.0),
+    ),
     field(
         "temperature_celsius[#sensor]",
         "°C",
-        "Each sensor of the CPUs.",
+        "Each sensor of the CPUs, always at its place; `null` for one that does not answer or says what cannot be.",
         Gauge("cpu_sensor_temperature_celsius", 1.0),
     ),
     field("core_count", "", "CPUs online.", Gauge("cpus_online", 1.0)),
@@ -107,7 +112,7 @@ pub(super) const MEMORY: &[Field] = &[
     field(
         "available_bytes",
         "bytes",
-        "What could be given to programs without swapping, as the kernel estimates.",
+        "What could be given to programs without swapping, as the kernel estimates; what is free where that is more than there is.",
         Gauge("memory_available_bytes", 1.0),
     ),
     field("used_bytes", "bytes", "Total − available.", Gauge("memory_used_bytes", 1.0)),
@@ -346,7 +351,7 @@ pub(super) const PRESSURE: &[Field] = {
     const IO: [Field; 8] = pressure!("io", "storage");
     const ALL: [Field; 26] = {
         let mut all = [field("available", "", "The kernel tells pressure (PSI).", None).of_kind(Kind::State); 26];
-        all[1] = field("reason", "", "Why not.", None).of_kind(Kind::State);
+        all[1] = field("reason", "", "Why not, or which resource lacks it.", None).of_kind(Kind::State);
         let mut at = 0;
         while at < 8 {
             all[2 + at] = CPU[at];

@@ -401,10 +401,16 @@ pub(super) const TCP: &[Field] = &joined::<30>(&[
 ]);
 
 /// Processes and cgroups come and go without bound: Prometheus gets none of their names.
-pub(super) const PROCESSES: &[Field] = &joined::<75>(&[
+pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
     &[
         field("elapsed_ms", "ms", "Time that the values cover.", None),
         field("active", "", "Processes that ran at all.", Gauge("processes_active", 1.0)),
+        field(
+            "hidden",
+            "",
+            "Processes that are missing here because `/proc` does not show them (`hidepid`); `null` where nobody can tell how many.",
+            Gauge("processes_hidden", 1.0),
+        ),
         field("forks_per_sec", "1/s", "Processes made.", None),
         field("execs_per_sec", "1/s", "Programs started.", Gauge("execs_per_second", 1.0)),
         field("exits_per_sec", "1/s", "Processes that ended.", Gauge("exits_per_second", 1.0)),
@@ -433,7 +439,7 @@ pub(super) const PROCESSES: &[Field] = &joined::<75>(&[
         field("top[pid].user", "", "Its user.", None).of_kind(Kind::State),
         field("top[pid].uid", "", "Its user's number.", None).of_kind(Kind::State),
         field("top[pid].cgroup", "", "The cgroup of its busiest thread.", None).of_kind(Kind::State),
-        field("top[pid].threads", "", "Its threads that were active.", None),
+        field("top[pid].threads", "", "Its threads that were active; all of its threads where only `/proc` tells.", None),
         field("top[pid].exited", "", "It has ended.", None).of_kind(Kind::State),
         field("top[pid].rss_bytes", "bytes", "Its memory.", None),
     ],

@@ -38,14 +38,15 @@ macro_rules! chunk_statements {
             }
             for chunk in &batch.put {
                 sqlx::query(
-                    "INSERT INTO chunks (host, metric_type, tier, start, ends, data) VALUES ($1, $2, $3, $4, $5, $6)
+                    "INSERT INTO chunks (host, metric_type, tier, start, begins, ends, data) VALUES ($1, $2, $3, $4, $5, $6, $7)
                      ON CONFLICT (host, metric_type, tier, start)
-                     DO UPDATE SET ends = excluded.ends, data = excluded.data",
+                     DO UPDATE SET begins = excluded.begins, ends = excluded.ends, data = excluded.data",
                 )
                 .bind(host)
                 .bind(chunk.metric_type.as_str())
                 .bind(chunk.tier)
                 .bind(chunk.start)
+                .bind(chunk.first)
                 .bind(chunk.end)
                 .bind(&chunk.data[..])
                 .execute(&mut *connection)
@@ -100,8 +101,8 @@ macro_rules! chunk_statements {
 
         pub(super) async fn find(pool: &$pool, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
             // No chunk is longer than its tier's slots, so none that begins earlier reaches into the range.
-            let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(
-                "SELECT start, ends, data FROM chunks
+            let rows: Vec<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
+                "SELECT start, begins, ends, data FROM chunks
                  WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4 AND start < $5 AND ends > $6
                  ORDER BY start LIMIT $7",
             )
@@ -114,10 +115,11 @@ macro_rules! chunk_statements {
             .bind(limit)
             .fetch_all(pool)
             .await?;
-            let chunk = |(start, end, data): (i64, i64, Vec<u8>)| Chunk {
+            let chunk = |(start, first, end, data): (i64, i64, i64, Vec<u8>)| Chunk {
                 metric_type: wanted.metric_type,
                 tier: wanted.tier,
                 start,
+                first,
                 end,
                 data: data.into(),
             };
@@ -180,7 +182,8 @@ macro_rules! chunk_statements {
                 for tier in [0i64, 3600] {
                     // Each subquery is one step down the key.
                     let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(
-                        "SELECT (SELECT min(start) FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3),
+                        "SELECT (SELECT begins FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
+                              ORDER BY start LIMIT 1),
                              (SELECT ends FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
                               ORDER BY start DESC LIMIT 1)",
                     )

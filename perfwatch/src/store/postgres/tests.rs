@@ -30,8 +30,8 @@ async fn explained(store: &PostgresStore, query: &'static str) -> String {
 #[tokio::test]
 async fn a_question_is_answered_from_the_key() {
     let Some((_cluster, store)) = started("a_question_is_answered_from_the_key").await else { return };
-    let fill = "INSERT INTO chunks (host, metric_type, tier, start, ends, data)
-         SELECT h, m, t, s * 1000, s * 1000 + 999, '\\x00' FROM unnest('{test-host,other}'::text[]) h,
+    let fill = "INSERT INTO chunks (host, metric_type, tier, start, begins, ends, data)
+         SELECT h, m, t, s * 1000, s * 1000, s * 1000 + 999, '\\x00' FROM unnest('{test-host,other}'::text[]) h,
              unnest('{cpu,disk}'::text[]) m, unnest('{0,60}'::bigint[]) t, generate_series(1, 4000) s;
          ANALYZE";
     sqlx::raw_sql(fill).execute(store.ready().await.unwrap()).await.unwrap();

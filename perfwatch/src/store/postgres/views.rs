@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection};
 use sqlx::postgres::PgPool;
 
 use crate::snapshot::MetricType;
@@ -19,7 +19,7 @@ const KEY: &str = "views";
 /// Makes the views anew if they are not those of this version.
 pub(super) async fn make(pool: &PgPool) -> Result<()> {
     let script = script();
-    let digest: String = Sha256::digest(script.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let digest: String = Sha256::digest(script.concat().as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
     let made: Option<String> =
         sqlx::query_scalar("SELECT value FROM config WHERE key = $1").bind(KEY).fetch_optional(pool).await?;
     if made.as_ref() == Some(&digest) {
@@ -28,17 +28,51 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
     let mut transaction = pool.begin().await?;
     // Two servers that start at once make them one after the other.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('perfwatch_views'))").execute(&mut *transaction).await?;
+    let granted: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT table_name::text, grantee::text, privilege_type::text FROM information_schema.table_privileges
+         WHERE table_schema = current_schema() AND table_name LIKE 'perfwatch\\_%' AND grantee <> current_user",
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
     let old: Vec<String> = sqlx::query_scalar(
         "SELECT viewname::text FROM pg_views WHERE schemaname = current_schema() AND viewname LIKE 'perfwatch\\_%'",
     )
     .fetch_all(&mut *transaction)
     .await?;
-    for view in old.iter().filter(|view| view.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')) {
-        sqlx::raw_sql(AssertSqlSafe(format!("DROP VIEW IF EXISTS {view} CASCADE")))
-            .execute(&mut *transaction)
-            .await?;
+    let ours = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    for view in old.iter().filter(|name| ours(name)) {
+        // What others have made of it is theirs: then it stays as it was.
+        let drop = format!("DROP VIEW IF EXISTS {view}");
+        let mut attempt = transaction.begin().await?;
+        match sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *attempt).await {
+            Ok(_) => attempt.commit().await?,
+            Err(error) => {
+                attempt.rollback().await?;
+                tracing::warn!(view, %error, "a view of an earlier version is kept, since others depend on it");
+            }
+        }
     }
-    sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *transaction).await?;
+    for statement in &script {
+        let mut attempt = transaction.begin().await?;
+        match sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut *attempt).await {
+            Ok(_) => attempt.commit().await?,
+            // It is one that was kept.
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P07") => {
+                attempt.rollback().await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for (view, grantee, privilege) in granted {
+        let grantee = if grantee == "PUBLIC" { grantee } else { format!("\"{}\"", grantee.replace('"', "\"\"")) };
+        // One that is no more has nothing to be granted.
+        let grant = format!("GRANT {privilege} ON \"{view}\" TO {grantee}");
+        let mut attempt = transaction.begin().await?;
+        match sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *attempt).await {
+            Ok(_) => attempt.commit().await?,
+            Err(_) => attempt.rollback().await?,
+        }
+    }
     sqlx::query(
         "INSERT INTO config (key, value, updated_at) VALUES ($1, $2, now())
          ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
@@ -52,13 +86,11 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
 }
 
 /// The statements that make all views. Every name in them is one of the dictionary's.
-pub fn script() -> String {
-    let mut script = String::new();
+fn script() -> Vec<String> {
+    let mut script = Vec::new();
     for metric_type in MetricType::ALL {
         let layout = Layout::of(metric_type);
-        for table in 0..layout.tables.len() {
-            script.push_str(&view(metric_type, layout, table));
-        }
+        script.extend((0..layout.tables.len()).map(|table| view(metric_type, layout, table)));
     }
     script
 }

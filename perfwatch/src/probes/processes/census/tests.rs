@@ -1,77 +1,12 @@
 use std::path::Path;
 
+use super::super::testing::Machine;
 use super::*;
+use crate::probes::sched::interval::{TaskInterval, Usage};
 use crate::snapshot::processes::ProcessRow;
-use crate::snapshot::sched::{TaskInterval, Usage};
 
-fn stat(pid: u32, name: &str, flags: u32, ticks: (u64, u64), started: u64, rss: i64) -> String {
-    let (user, system) = ticks;
-    format!(
-        "{pid} ({name}) S 1 1 1 0 -1 {flags} 9 8 7 6 {user} {system} 3 4 20 0 5 0 {started} 99999 {rss} \
-         18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0\n"
-    )
-}
-
-#[test]
-fn names_are_those_of_the_kernel_s_accounting() {
-    let name = |name: &str, flags| Stat::parse(stat(1, name, flags, (0, 0), 0, 0).as_bytes()).unwrap().comm;
-    for (told, meant) in [
-        ("bash", "bash"),
-        ("a) S (b", "a) S (b"),
-        ("tab\there and \\\\ \\n", "tab\there and \\ \n"),
-        ("kworker/0:1-events", "kworker/0:1-events"), // somebody's own program
-    ] {
-        assert_eq!(name(told, 0x40_0000), meant);
-    }
-    for (told, meant) in [
-        ("kworker/0:1-events", "kworker/0:1"),
-        ("kworker/u8:0+flush-254:0", "kworker/u8:0"),
-        ("kworker/1:2H", "kworker/1:2H"),
-        ("kworker/R-netns", "kworker/R-netns"),
-        ("kworker/R-blkcg_punt_bio", "kworker/R-blkcg"),
-        ("migration/0", "migration/0"),
-    ] {
-        assert_eq!(name(told, KERNEL_THREAD | 0x40), meant);
-    }
-}
-
-#[test]
-fn a_stat_that_is_cut_off_is_none() {
-    let whole = stat(1, "x", 0, (3, 4), 77, -1);
-    let parsed = Stat { comm: "x".into(), cpu_ticks: 7, started: 77, rss_pages: 0 };
-    assert_eq!(Stat::parse(whole.as_bytes()), Some(parsed));
-    for end in 0..40 {
-        assert_eq!(Stat::parse(&whole.as_bytes()[..end]), None, "{end}");
-    }
-}
-
-/// A machine with its files in a directory.
-struct Machine(tempfile::TempDir);
-
-impl Machine {
-    fn new() -> Self {
-        let machine = Self(tempfile::tempdir().unwrap());
-        machine.put("etc/passwd", &format!("me:x:{}:0:::\n", rustix::process::geteuid().as_raw()));
-        machine.put("proc/stat", "cpu 0\n");
-        machine
-    }
-
-    fn put(&self, path: &str, text: &str) {
-        let path = self.0.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    fn process(&self, pid: u32, name: &str, ticks: u64, started: u64, cgroup: &str) {
-        self.put(&format!("proc/{pid}/stat"), &stat(pid, name, 0, (ticks, 0), started, 10));
-        self.put(&format!("proc/{pid}/cgroup"), &format!("0::{cgroup}\n"));
-    }
-
-    fn census(&self) -> Census {
-        let at = |path: &str| self.0.path().join(path);
-        let roots = Roots { procfs: at("proc"), sysfs: at("sys"), rootfs: at("") };
-        Census::new(&roots)
-    }
+fn census(machine: &Machine) -> Census {
+    Census::new(&machine.roots())
 }
 
 fn row(listing: &Listing, pid: u32) -> &ProcessRow {
@@ -91,7 +26,7 @@ fn idle_processes_stand_beside_active_ones_and_a_tick_s_list_is_made_once() {
     let machine = Machine::new();
     machine.process(1, "init", 5, 1, "/");
     machine.process(42, "busy", 5, 2, "/jobs");
-    let census = machine.census();
+    let census = census(&machine);
     census.ticked("one", Some(&one_busy(42)));
     let first = census.list();
     assert_eq!((first.timestamp.as_str(), first.rows.len()), ("one", 2));
@@ -110,18 +45,16 @@ fn idle_processes_stand_beside_active_ones_and_a_tick_s_list_is_made_once() {
     census.ticked("two", Some(&one_busy(42)));
     assert_eq!(row(&census.list(), 7).comm, "new");
     std::fs::remove_dir_all(machine.0.path().join("proc/7")).unwrap();
-    let inner = census.inner.lock().unwrap();
-    assert_eq!(inner.known.len(), 3);
-    drop(inner);
+    assert_eq!(census.inner.lock().unwrap().walker.remembered(), 3);
     census.ticked("three", Some(&one_busy(42)));
     assert_eq!(census.list().rows.len(), 2);
-    assert_eq!(census.inner.lock().unwrap().known.len(), 2, "who has gone is forgotten");
+    assert_eq!(census.inner.lock().unwrap().walker.remembered(), 2, "who has gone is forgotten");
 }
 
 #[test]
 fn between_two_ticks_everyone_gets_the_same_list() {
     let machine = Machine::new();
-    let census = machine.census();
+    let census = census(&machine);
     census.ticked("one", None);
     let first = census.list();
     let second = census.list();
@@ -136,7 +69,7 @@ fn between_two_ticks_everyone_gets_the_same_list() {
 fn nothing_is_remembered_when_nobody_asks_any_more() {
     let machine = Machine::new();
     machine.process(1, "init", 5, 1, "/");
-    let census = machine.census();
+    let census = census(&machine);
     census.list();
     let mut inner = census.inner.lock().unwrap();
     let (made, listing) = inner.last.take().unwrap();
@@ -144,11 +77,11 @@ fn nothing_is_remembered_when_nobody_asks_any_more() {
     let Some(long_ago) = made.checked_sub(REMEMBERED) else { return };
     inner.last = Some((long_ago, listing));
     census.ticked("while a list is made", None);
-    assert_eq!(inner.known.len(), 1);
+    assert_eq!(inner.walker.remembered(), 1);
     drop(inner);
     census.ticked("later", None);
     let inner = census.inner.lock().unwrap();
-    assert!(inner.last.is_none() && inner.known.is_empty());
+    assert!(inner.last.is_none() && inner.walker.remembered() == 0);
 }
 
 #[test]
@@ -156,7 +89,7 @@ fn where_tasks_are_not_accounted_for_cpu_time_comes_from_stat() {
     let machine = Machine::new();
     machine.process(1, "init", 100, 1, "/");
     machine.process(2, "other", 100, 1, "/");
-    let census = machine.census();
+    let census = census(&machine);
     let first = census.list();
     assert_eq!(row(&first, 1).rates.cpu_percent, None, "there is nothing to compare with yet");
     assert!(first.timestamp.ends_with('Z'), "no tick yet: {}", first.timestamp);
@@ -196,4 +129,22 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
     assert_eq!((sleeping.comm.as_str(), sleeping.uid), ("sleep", rustix::process::geteuid().as_raw()));
     assert!(sleeping.rss_bytes > Some(0) && sleeping.cgroup.is_some());
     assert!(own.rss_bytes > sleeping.rss_bytes);
+}
+
+#[test]
+fn a_tick_that_walked_itself_is_listed_as_it_was() {
+    let machine = Machine::new();
+    machine.process(1, "init", 5, 1, "/");
+    let (mut names, mut walker) = (Names::new(&machine.roots()), Walker::new(&machine.roots()));
+    walker.walk(&mut names, true);
+    machine.process(1, "init", 1_000_000, 1, "/");
+    let walk = Walk { hidden: Some(4), ..walker.walk(&mut names, true) };
+    let census = census(&machine);
+    census.walked("one", &Arc::new(walk));
+    machine.process(9, "came later", 5, 1, "/");
+    let listing = census.list();
+    assert_eq!((listing.timestamp.as_str(), listing.rows.len()), ("one", 1));
+    assert_eq!((listing.hidden, listing.active), (Some(4), Some(1)));
+    assert!(listing.elapsed_ms.is_some() && row(&listing, 1).rates.cpu_percent > Some(0.0));
+    assert_eq!((row(&listing, 1).threads, row(&listing, 1).rates.cycles), (5, None));
 }

@@ -1,0 +1,18 @@
+/** Whether an element is in or near the viewport; true until known. */
+import { shallowRef, type Ref } from 'vue';
+import { useObserver } from './useObserver';
+
+/** Margin around the viewport within which charts stay current, so that scrolling shows no outdated one. */
+const MARGIN = '200px';
+
+export function useVisibility(element: Readonly<Ref<Element | null>>): Readonly<Ref<boolean>> {
+  const visible = shallowRef(true);
+  const observer = new IntersectionObserver(
+    (entries) => {
+      visible.value = entries.at(-1)?.isIntersecting ?? true;
+    },
+    { rootMargin: MARGIN },
+  );
+  useObserver(element, observer);
+  return visible;
+}

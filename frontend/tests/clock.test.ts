@@ -1,0 +1,257 @@
+import { createPinia, setActivePinia } from 'pinia';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { effectScope, nextTick, type EffectScope } from 'vue';
+import { useFreshness } from '@/composables/useFreshness';
+import { axisTime, clockTime, cursorTime, fullTime } from '@/format/time';
+import { EpisodeTrack } from '@/series/events';
+import { useClockStore } from '@/stores/clock';
+import { useLiveStore } from '@/stores/live';
+
+const HOUR = 3600;
+const NOW = Date.parse('2026-03-02T12:00:00Z') / 1000;
+
+const snapshot = (second: number, more: object = {}) => ({
+  type: 'metrics',
+  timestamp: new Date(second * 1000).toISOString(),
+  data: {
+    cpu: { usage_percent: second },
+    processes: { top: [{ pid: 7, comm: 'a', cpu_percent: second }] },
+    scheduler: { runqueue_wait: { histogram: { scheme: 'log16', count: 1, buckets: [[40, 1]] } } },
+  },
+  ...more,
+});
+
+describe('midnight', () => {
+  it('is 00:05, not 24:05', () => {
+    const midnight = new Date(2026, 2, 2, 0, 5, 0).getTime();
+    expect(clockTime(midnight)).toBe('00:05:00');
+    expect(axisTime(midnight, 3_600_000)).toBe('00:05');
+    expect(fullTime(midnight)).toContain('00:05:00');
+    expect(cursorTime(midnight, 48 * 3_600_000)).toContain('00:05:00');
+  });
+});
+
+describe('the live store and clocks', () => {
+  let receive: (message: object) => void;
+  let sent: string[];
+  let opened: () => void;
+  let scope: EffectScope;
+
+  beforeEach(() => {
+    vi.useFakeTimers({ now: NOW * 1000 });
+    sent = [];
+    vi.stubGlobal(
+      'WebSocket',
+      class {
+        onmessage: ((event: { data: string }) => void) | null = null;
+        onopen: (() => void) | null = null;
+        constructor() {
+          receive = (message) => this.onmessage?.({ data: JSON.stringify(message) });
+          opened = () => this.onopen?.();
+        }
+        send(text: string): void {
+          sent.push(text);
+        }
+        close(): void {
+          this.onmessage = null;
+        }
+      },
+    );
+    setActivePinia(createPinia());
+    scope = effectScope();
+  });
+  afterEach(() => {
+    useLiveStore().stop();
+    scope.stop();
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
+  });
+
+  function started() {
+    const live = useLiveStore();
+    live.start();
+    opened();
+    return live;
+  }
+  const times = () =>
+    [...useLiveStore().ring.slice('cpu.usage_percent', -Infinity).times].map((t) => t / 1000);
+  const ticks = (...seconds: number[]) => {
+    seconds.forEach((second) => {
+      receive(snapshot(second));
+    });
+  };
+  const history = (...seconds: number[]) => ({
+    type: 'history',
+    snapshots: seconds.map((second) => snapshot(second)),
+  });
+
+  it('goes on at once when the clock is set back', () => {
+    const live = started();
+    ticks(NOW, NOW + 1, NOW + 2);
+    ticks(NOW - 2 * HOUR, NOW - 2 * HOUR + 1);
+    expect(times()).toEqual([NOW - 2 * HOUR, NOW - 2 * HOUR + 1]);
+    const wait = live.histograms.slice('scheduler.runqueue_wait.histogram', -Infinity, Infinity);
+    expect(wait.times.map((time) => time / 1000)).toEqual(times());
+    const cpu = live.processes.slice(7, 'cpu_percent', -Infinity, Infinity);
+    expect([...cpu.times].map((time) => time / 1000)).toEqual(times());
+  });
+
+  it('keeps what came before a clock that was far ahead for a while', () => {
+    started();
+    ticks(NOW, NOW + 1);
+    ticks(NOW + 10 * 8766 * HOUR, NOW + 10 * 8766 * HOUR + 1);
+    ticks(NOW + 4, NOW + 5);
+    expect(times()).toEqual([NOW, NOW + 1, NOW + 4, NOW + 5]);
+  });
+
+  it('loses one sample to a step back by one', () => {
+    started();
+    ticks(NOW, NOW + 1, NOW + 2);
+    ticks(NOW + 1, NOW + 2, NOW + 3);
+    expect(times()).toEqual([NOW, NOW + 1, NOW + 2, NOW + 3]);
+  });
+
+  it('redraws the charts after a step back', async () => {
+    const live = started();
+    ticks(NOW, NOW + 1);
+    await vi.advanceTimersByTimeAsync(20);
+    const before = live.backfills;
+    ticks(NOW + 2);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(live.backfills).toBe(before);
+    ticks(NOW - 5);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(live.backfills).toBe(before + 1);
+  });
+
+  it('takes a backfill in which the clock was set back', () => {
+    started();
+    receive(history(NOW, NOW + 1, NOW + HOUR, NOW + HOUR + 1, NOW + 3, NOW + 4));
+    ticks(NOW + 5);
+    expect(times()).toEqual([NOW, NOW + 1, NOW + 3, NOW + 4, NOW + 5]);
+  });
+
+  it('takes a backfill from after the clock was set back while the connection was down', () => {
+    started();
+    ticks(NOW, NOW + 1);
+    receive(history(NOW, NOW + 1, NOW - HOUR, NOW - HOUR + 1));
+    ticks(NOW - HOUR + 2);
+    expect(times()).toEqual([NOW - HOUR, NOW - HOUR + 1, NOW - HOUR + 2]);
+    // And one that no longer reaches back to the samples held here.
+    receive(history(NOW - 3 * HOUR, NOW - 3 * HOUR + 1));
+    expect(times()).toEqual([NOW - 3 * HOUR, NOW - 3 * HOUR + 1]);
+  });
+
+  it('takes nothing twice when a quick reconnect repeats the newest tick', () => {
+    started();
+    ticks(NOW, NOW + 1, NOW + 2);
+    receive(history(NOW, NOW + 1));
+    ticks(NOW + 2, NOW + 3);
+    expect(times()).toEqual([NOW, NOW + 1, NOW + 2, NOW + 3]);
+  });
+
+  it('is not live on ticks that are not accepted', async () => {
+    const live = started();
+    receive({ ...snapshot(NOW), interval_ms: 1000 });
+    const freshness = scope.run(useFreshness)!;
+    for (let i = 0; i < 5; i += 1) {
+      await vi.advanceTimersByTimeAsync(1000);
+      ticks(NOW);
+    }
+    await nextTick();
+    expect(freshness.value.kind).toBe('stale');
+    expect(live.ring.size).toBe(1);
+  });
+
+  it('tells stale data by time that passed, even if this browser’s clock was set back', async () => {
+    started();
+    receive({ ...snapshot(NOW), interval_ms: 1000 });
+    const freshness = scope.run(useFreshness)!;
+    vi.setSystemTime((NOW - HOUR) * 1000);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(freshness.value.label).toBe('Stale, 5 s old');
+  });
+
+  it('checks the connection after a suspend', async () => {
+    started();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(sent).toEqual([]);
+    vi.setSystemTime((NOW + HOUR) * 1000);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(sent).toEqual(['{"type":"ping"}']);
+    // Without a pong the connection is given up.
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(useLiveStore().connection.kind).toBe('waiting');
+  });
+
+  it('knows the server’s clock from ticks, but not from the first, which may be old', () => {
+    started();
+    const clock = useClockStore();
+    ticks(NOW - 2 * HOUR);
+    expect(clock.offsetMs).toBe(0);
+    ticks(NOW - 2 * HOUR + 1);
+    expect(clock.offsetMs).toBe((1 - 2 * HOUR) * 1000);
+    expect(clock.now()).toBe((NOW - 2 * HOUR + 1) * 1000);
+    ticks(NOW);
+    expect(clock.offsetMs).toBe(0);
+  });
+
+  it('has no server’s clock within a minute or two intervals', () => {
+    const clock = useClockStore();
+    clock.observe((NOW - 50) * 1000, 1000);
+    expect(clock.offsetMs).toBe(0);
+    clock.observe((NOW - 100) * 1000, 60_000);
+    expect(clock.offsetMs).toBe(0);
+    clock.observe((NOW + 500) * 1000, 1000);
+    clock.observe((NOW + 501) * 1000, 1000);
+    expect(clock.offsetMs).toBe(500_000);
+  });
+
+  it('uses the interval that the server announces', async () => {
+    const live = started();
+    receive({ ...history(NOW + 3.7, NOW + 5), interval_ms: 5000 });
+    await vi.advanceTimersByTimeAsync(20);
+    expect(live.intervalMs).toBe(5000);
+    receive(snapshot(NOW + 6, { interval_ms: 1000 }));
+    await vi.advanceTimersByTimeAsync(20);
+    expect(live.intervalMs).toBe(1000);
+  });
+
+  it('estimates the interval despite a short first tick and a gap', async () => {
+    const live = started();
+    ticks(NOW + 4.7, NOW + 5, NOW + 10);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(live.intervalMs).toBe(5000);
+    ticks(NOW + 15, NOW + 600, NOW + 605);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(live.intervalMs).toBe(5000);
+  });
+
+  it('remembers skipped ticks with the time they were missed', () => {
+    const live = started();
+    ticks(NOW);
+    receive(snapshot(NOW + 5, { skipped: 4 }));
+    expect(live.skips).toEqual([{ time: (NOW + 5) * 1000, count: 4 }]);
+    ticks(NOW + 1);
+    expect(live.skips).toEqual([]);
+  });
+});
+
+describe('episodes and a clock that is set back', () => {
+  const throttled = (second: number) => ({
+    kind: 'cgroup_throttled',
+    timestamp: new Date(second * 1000).toISOString(),
+    cgroup: '/a',
+    throttled_ms: 10,
+  });
+
+  it('drops later ones, cuts lasting ones, and accepts events again', () => {
+    const track = new EpisodeTrack();
+    track.push([1, 2, 3].map(throttled));
+    track.push([throttled(500)]);
+    track.rewind(3000);
+    expect(track.list.map(({ from, to }) => [from, to])).toEqual([[1000, 2999]]);
+    expect(track.push([throttled(3)])).toBe(true);
+    expect(track.list.map(({ from, to }) => [from, to])).toEqual([[1000, 3000]]);
+  });
+});

@@ -1,0 +1,109 @@
+//! `/proc/[pid]/mountinfo` as it stands: see proc_pid_mountinfo(5).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use crate::kernel_files::fields::{lines, text};
+
+/// One line. Names are bytes: whoever mounts chooses them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Major and minor number, as they stand there.
+    pub(super) device: Option<(u32, u32)>,
+    /// What of the file system is shown.
+    pub(super) root: Vec<u8>,
+    pub(super) point: Vec<u8>,
+    pub(super) fstype: String,
+    pub(super) source: String,
+}
+
+impl Mount {
+    pub(super) fn path(&self) -> PathBuf {
+        PathBuf::from(OsString::from_vec(self.point.clone()))
+    }
+}
+
+/// The mounts in the order of the table. A line that is none is passed over.
+pub(super) fn parse(table: &[u8]) -> Vec<Mount> {
+    lines(table).filter_map(line).collect()
+}
+
+/// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG…] - TYPE SOURCE OPTIONS`. Fields are separated by one blank each,
+/// because the source may be empty.
+fn line(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse::<u32>().ok();
+    let (_id, _parent) = (number()?, number()?);
+    let device = device(fields.next()?);
+    let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
+    if point.first() != Some(&b'/') {
+        return None;
+    }
+    let _options = fields.next()?;
+    fields.find(|tag| *tag == b"-")?;
+    let fstype = text(&unescape(fields.next()?));
+    let source = text(&unescape(fields.next().unwrap_or_default()));
+    (!fstype.is_empty()).then_some(Mount { device, root, point, fstype, source })
+}
+
+fn device(field: &[u8]) -> Option<(u32, u32)> {
+    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Undoes the kernel's escapes of blanks and backslashes: `\040` and the like.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut bytes = text;
+    while let [first, rest @ ..] = bytes {
+        match bytes {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', rest @ ..] => {
+                plain.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
+                bytes = rest;
+            }
+            _ => {
+                plain.push(*first);
+                bytes = rest;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_by_its_places() {
+        let mounts =
+            parse(b"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 propagate_from:2 - ext3 /dev/root rw\n");
+        let mount = Mount {
+            device: Some((98, 0)),
+            root: b"/mnt1".to_vec(),
+            point: b"/mnt 2".to_vec(),
+            fstype: "ext3".into(),
+            source: "/dev/root".into(),
+        };
+        assert_eq!(mounts, [mount]);
+    }
+
+    #[test]
+    fn sources_may_be_empty_or_a_dash() {
+        let table =
+            b"1 0 0:5 / /a rw - nfs  rw\n2 0 0:6 / /b rw shared:3 - fuse - rw\n3 0 0:7 / /c rw - 9p\n";
+        let sources: Vec<String> = parse(table).into_iter().map(|mount| mount.source).collect();
+        assert_eq!(sources, ["", "-", ""]);
+    }
+
+    #[test]
+    fn broken_lines_cost_no_other() {
+        let table = b"\n\0\0\0\n22 1 8:1 / / rw\nx\n22 1 8:1 / relative rw - ext4 a rw\n\
+            23 1 8:2 / /J\xfcrgen rw - ext4 /dev/sda2 rw\n24 1 odd / /x rw - ext4 /dev/sda3 rw\n25 1 8";
+        let mounts = parse(table);
+        let points: Vec<&[u8]> = mounts.iter().map(|mount| &mount.point[..]).collect();
+        assert_eq!(points, [&b"/J\xfcrgen"[..], b"/x"]);
+        assert_eq!(mounts[1].device, None);
+    }
+}
