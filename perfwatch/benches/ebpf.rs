@@ -136,11 +136,11 @@ fn probes(names: &[&str]) -> Vec<Box<dyn Source>> {
     let mut sources = perfwatch::probes::all(&Roots::default(), 100.0);
     sources.retain(|source| names.is_empty() || names.contains(&source.name()));
     for source in &mut sources {
-        source.sample(&tick("the beginning")).unwrap();
+        source.sample(&tick()).unwrap();
     }
     sources
 }
 
-fn tick(moment: &str) -> Tick {
-    Tick { timestamp: moment.into(), interval: std::time::Duration::from_secs(1) }
+fn tick() -> Tick {
+    Tick::new(std::time::SystemTime::now().into(), std::time::Duration::from_secs(1))
 }

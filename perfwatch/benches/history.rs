@@ -1,14 +1,19 @@
 //! What a month of history costs and how fast it answers, on both engines.
 //!
-//! `cargo bench -p perfwatch --bench history [-- [--days N] [--interval SECONDS] [--rounds N] [--sizes] [--json FILE]
-//! [sqlite|postgresql]]`; with `--sizes` nothing but what a day takes.
+//! `cargo bench -p perfwatch --bench history [-- [--days N] [--interval SECONDS] [--rounds N] [--sizes] [--live SECONDS]
+//! [--json FILE] [sqlite|postgresql]]`; with `--sizes` nothing but what a day takes; with `--live` nothing but what this
+//! machine's own readings take, sampled at 1 s while something is done to it.
 //!
 //! Seeds a synthetic machine of 8 CPUs through the server's writer, with rollups and retention beside it as they would
-//! have run (raw rows are kept for 7 days), then asks for random ranges of every type. A question's time is from the
-//! call to the last byte of JSON; its *floor* is fetching the same rows from the same tables and looking at nothing.
-//! What a day takes on disk is measured in a database of its own: see `history/sizes.rs`.
+//! have run (readings are kept for all of the month), then asks for random ranges of every type. A question's time is
+//! from the call to the last byte of JSON; its *floor* is fetching the same chunks and looking at nothing.
+//! What a day takes is measured in databases of its own: see `history/sizes.rs`.
 #![allow(clippy::print_stdout)]
 
+#[path = "history/live.rs"]
+mod live;
+#[path = "history/numbers.rs"]
+mod numbers;
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 #[path = "support/seeding.rs"]
@@ -23,16 +28,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use perfwatch::history::History;
+use perfwatch::history::plan::{Coverage, plan};
+use perfwatch::history::questions::changes::changes;
+use perfwatch::history::questions::compare::{Range, compare};
+use perfwatch::history::questions::points::Points;
+use perfwatch::history::questions::{HistoryQuery, Interval, Stats};
+use perfwatch::history::writer::LogPlace;
 use perfwatch::snapshot::MetricType;
-use perfwatch::store::query::compare::{Range, compare};
-use perfwatch::store::query::pages::Pages;
-use perfwatch::store::query::points::Points;
-use perfwatch::store::query::{HistoryQuery, Interval, Stats};
-use perfwatch::store::writer::SpoolPlace;
+use perfwatch::snapshot::json::Selection;
+use perfwatch::snapshot::layout::Layout;
+use perfwatch::store::chunks::Wanted;
+use perfwatch::store::policy::DownsampleInterval;
 use perfwatch::store::{self, Store};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) const HOST: &str = "0123abcd";
+/// Days for which PostgreSQL keeps documents beside the chunks, unless it is told otherwise.
+const DOCUMENT_DAYS: u32 = 2;
+/// Hours at 1 s that a day of all types is measured by.
+const HOURS_OF_SECONDS: u32 = 6;
 
 struct Options {
     days: u32,
@@ -42,6 +59,8 @@ struct Options {
     rounds: usize,
     /// Nothing but what a day takes.
     sizes: bool,
+    /// Nothing but what this machine's readings of so many seconds take.
+    live: Option<u32>,
     json: Option<PathBuf>,
     engines: Vec<String>,
 }
@@ -49,7 +68,7 @@ struct Options {
 impl Options {
     fn parse() -> Result<Self> {
         let mut options =
-            Self { days: 30, interval: 5, rounds: 220, sizes: false, json: None, engines: Vec::new() };
+            Self { days: 30, interval: 5, rounds: 220, sizes: false, live: None, json: None, engines: Vec::new() };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|n| n.parse::<u32>().ok());
@@ -59,10 +78,11 @@ impl Options {
                 "--interval" => options.interval = number().context("--interval needs a number")?.max(1),
                 "--rounds" => options.rounds = number().context("--rounds needs a number")? as usize,
                 "--sizes" => options.sizes = true,
+                "--live" => options.live = Some(number().context("--live needs seconds")?.max(10)),
                 "--json" => options.json = Some(arguments.next().context("--json needs a file")?.into()),
                 "sqlite" | "postgresql" => options.engines.push(argument),
                 _ => bail!(
-                    "unknown argument {argument}; known are --days N, --interval SECONDS, --rounds N, --sizes, --json FILE and engines"
+                    "unknown argument {argument}; known are --days N, --interval SECONDS, --rounds N, --sizes, --live SECONDS, --json FILE and engines"
                 ),
             }
         }
@@ -87,6 +107,7 @@ async fn main() -> Result<()> {
 
 async fn bench(options: Options) -> Result<()> {
     let mut report = json!({ "bench": "history" });
+    let readings = options.live.map(live::sample).transpose()?;
     for engine in &options.engines {
         let dir = tempfile::tempdir()?;
         let mut cluster = None;
@@ -101,16 +122,22 @@ async fn bench(options: Options) -> Result<()> {
         }
         let since = Instant::now();
         let place = Place { dir: dir.path(), cluster: cluster.as_ref() };
-        if options.sizes {
+        if let Some(snapshots) = &readings {
             println!("\n{engine}");
-            report[engine]["documents_a_day"]["the_originals_six"] = sizes::a_day_on_disk(&place).await?;
+            report[engine]["live"] = live::store(&place, snapshots).await?;
             continue;
         }
-        println!("\n{engine}, {} days at {} s", options.days, options.interval);
-        let (store, url) = place.database("month").await?;
-        let mut figures = measure(&store, &url, place.spool("month"), &options).await?;
-        store.close().await;
-        figures["documents_a_day"]["the_originals_six"] = sizes::a_day_on_disk(&place).await?;
+        let mut figures = json!({});
+        if !options.sizes {
+            println!("\n{engine}, {} days at {} s", options.days, options.interval);
+            let (store, _) = place.database("month").await?;
+            figures = measure(&store, place.log("month"), &options).await?;
+            store.close().await;
+        } else {
+            println!("\n{engine}");
+        }
+        figures["documents_a_day"]["all_at_1_s"] = sizes::of_all(&place, HOURS_OF_SECONDS).await?;
+        figures["documents_a_day"]["the_originals_six"] = sizes::of_the_originals(&place).await?;
         report[engine] = figures;
         println!("took {:.0} s", since.elapsed().as_secs_f64());
     }
@@ -140,38 +167,60 @@ impl Place<'_> {
         Ok((store::open(&url).await?, url))
     }
 
-    fn spool(&self, name: &str) -> SpoolPlace {
-        SpoolPlace { dir: self.dir.join(format!("{name}-spool")), max_bytes: 256 << 20 }
+    fn log(&self, name: &str) -> LogPlace {
+        LogPlace { dir: self.dir.join(format!("{name}-spool")), max_bytes: 256 << 20 }
     }
 }
 
-async fn measure(store: &Arc<dyn Store>, url: &str, spool: SpoolPlace, options: &Options) -> Result<Value> {
+async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Result<Value> {
+    // Readings of a month are asked for, too.
+    let mut policy = store.archive_policy().await?;
+    policy.downsample_interval = DownsampleInterval::FiveSeconds;
+    policy.retention_days = 90;
+    store.set_archive_policy(&policy).await?;
     let end = OffsetDateTime::now_utc();
     let plan = seeding::Plan {
         end,
         days: options.days,
+        span: Duration::DAY,
         interval: Duration::seconds(options.interval.into()),
         cpus: 8,
         types: MetricType::ALL.to_vec(),
+        documents: if store.wants_documents() { DOCUMENT_DAYS } else { 0 },
     };
-    // Nothing runs beside the writing of the first day.
-    let mut alone = 0.0;
-    let since = Instant::now();
-    let total = seeding::seed(store, spool, &plan, |day| {
-        if alone == 0.0 {
-            alone = day.snapshots as f64 / day.writing.as_secs_f64();
-        }
+    // Nothing runs beside the writing of the first day, and of the last ones documents are kept.
+    let (mut alone, mut beside, mut with_documents) = (0.0, Vec::new(), Vec::new());
+    let mut keeping = 0.0;
+    let mut days = 0;
+    seeding::seed(store, HOST, &log, &plan, |day| {
         tracing::debug!(date = %day.date, day.snapshots, ?day.keeping, "seeded");
+        let per_second = day.snapshots as f64 / day.writing.as_secs_f64();
+        days += 1;
+        keeping += day.keeping.as_secs_f64() / f64::from(options.days);
+        if days > options.days - plan.documents.min(options.days) {
+            with_documents.push(per_second);
+        } else if days == 1 {
+            alone = per_second;
+        } else {
+            beside.push(per_second);
+        }
     })
-    .await? as f64;
-    let beside = total / since.elapsed().as_secs_f64();
+    .await?;
+    let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;
     println!(
-        "ingest: {:.0} snapshots a minute; {:.0} with rollups and retention beside it",
-        alone * 60.0,
-        beside * 60.0
+        "written: {alone:.0} snapshots/s; {:.0} with rollups and retention beside it{}; these take {keeping:.2} s a day",
+        mean(&beside),
+        match with_documents.is_empty() {
+            true => String::new(),
+            false => format!(", {:.0} with documents as well", mean(&with_documents)),
+        }
     );
-    let documents = sizes::documents(store, url).await?;
+    let extent = store.extent(HOST).await?;
+    println!("all on disk: {:.0} MB", extent.bytes as f64 / 1e6);
+    // A few hours of each tier are enough to count.
+    numbers::tell(store.as_ref(), HOST, options.interval.into(), 12).await?;
 
+    let history = History::new(store.clone(), HOST);
     let mut questions = Vec::new();
     println!("{:<14} {:>9} {:>9} {:>9} {:>10} {:>11}", "ms", "p50", "p99", "max", "floor p50", "bytes p50");
     for (name, span) in [
@@ -180,11 +229,15 @@ async fn measure(store: &Arc<dyn Store>, url: &str, spool: SpoolPlace, options: 
         ("7 d", Duration::WEEK),
         ("30 d", Duration::days(30)),
         ("compare week", Duration::WEEK),
+        ("changes 30 d", Duration::days(30)),
+        ("field 30 d raw", Duration::days(30)),
     ] {
-        let mut times = Vec::new();
-        let mut floors = Vec::new();
-        let mut bytes = Vec::new();
-        for round in 0..options.rounds {
+        let rounds = match name {
+            "changes 30 d" | "field 30 d raw" => options.rounds.div_ceil(20),
+            _ => options.rounds,
+        };
+        let mut asked = Asked::default();
+        for round in 0..rounds {
             let metric_type = MetricType::ALL[round % MetricType::ALL.len()];
             // A third of the questions are about now, as a page's are; the others about any time.
             let days = options.days.max(1) as usize;
@@ -195,55 +248,125 @@ async fn measure(store: &Arc<dyn Store>, url: &str, spool: SpoolPlace, options: 
                 stats: Stats { min: true, max: true, count: true },
                 ..HistoryQuery::new(metric_type, to - span, to)
             };
-            let comparison = name.starts_with("compare").then(|| HistoryQuery {
-                start: query.start - Duration::WEEK,
-                end: query.end - Duration::WEEK,
-                ..query.clone()
-            });
-            let since = Instant::now();
-            for query in [&query].into_iter().chain(&comparison) {
-                floor(store, query).await?;
-            }
-            floors.push(since.elapsed().as_secs_f64() * 1e3);
-            let since = Instant::now();
-            bytes.push(if let Some(before) = comparison {
-                let [current, before] = [&query, &before].map(|q| Range { start: q.start, end: q.end });
-                let both = compare(store, metric_type, (current, before), query.interval, 1000).await?;
-                both.current.points.iter().chain(&both.comparison.points).map(|p| p.json.len()).sum::<usize>()
-            } else {
-                let mut points = Points::open(Arc::clone(store), query).await?;
-                let mut length = 0;
-                while let Some(point) = points.next().await? {
-                    length += point.json.len();
+            match name {
+                "compare week" => {
+                    let before = HistoryQuery {
+                        start: query.start - Duration::WEEK,
+                        end: query.end - Duration::WEEK,
+                        ..query.clone()
+                    };
+                    asked.floor(&history, &[&query, &before]).await?;
+                    let [now, before] = [&query, &before].map(|q| Range { start: q.start, end: q.end });
+                    let since = Instant::now();
+                    let both = compare(&history, metric_type, (now, before), query.interval, 1000).await?;
+                    let points = both.current.points.iter().chain(&both.comparison.points);
+                    asked.note(since, points.map(|point| point.json.len()).sum());
                 }
-                length
-            } as f64);
-            times.push(since.elapsed().as_secs_f64() * 1e3);
+                "changes 30 d" => {
+                    // Against a day earlier, so that both are full; every type is read.
+                    let now = Range { start: end - span, end };
+                    let before = Range { start: now.start - Duration::DAY, end: now.end - Duration::DAY };
+                    let since = Instant::now();
+                    changes(&history, (now, before), 100).await?;
+                    asked.note(since, 0);
+                }
+                "field 30 d raw" => {
+                    let query = HistoryQuery {
+                        interval: Interval::ALL[0],
+                        limit: usize::MAX,
+                        stats: Stats::default(),
+                        selection: Selection::of(Layout::of(MetricType::Cpu), &["usage_percent".to_owned()]),
+                        ..HistoryQuery::new(MetricType::Cpu, end - span, end)
+                    };
+                    asked.floor(&history, &[&query]).await?;
+                    asked.points(&history, query).await?;
+                }
+                _ => {
+                    asked.floor(&history, &[&query]).await?;
+                    asked.points(&history, query).await?;
+                }
+            }
         }
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|p| quantile(&mut times, p));
-        let (floor, size) = (quantile(&mut floors, 0.5), quantile(&mut bytes, 0.5));
+        questions.push(asked.tell(name));
+    }
+    Ok(json!({
+        "writing_per_s": alone,
+        "with_rollups_and_retention_per_s": mean(&beside),
+        "with_documents_per_s": mean(&with_documents),
+        "questions": questions,
+    }))
+}
+
+/// Questions of one kind: ms and bytes.
+#[derive(Default)]
+struct Asked {
+    times: Vec<f64>,
+    floors: Vec<f64>,
+    bytes: Vec<f64>,
+}
+
+impl Asked {
+    async fn points(&mut self, history: &History, query: HistoryQuery) -> Result<()> {
+        let since = Instant::now();
+        let mut points = Points::open(history, query).await?;
+        let mut length = 0;
+        while let Some(point) = points.next().await? {
+            length += point.json.len();
+        }
+        self.note(since, length);
+        Ok(())
+    }
+
+    fn note(&mut self, since: Instant, length: usize) {
+        self.times.push(since.elapsed().as_secs_f64() * 1e3);
+        self.bytes.push(length as f64);
+    }
+
+    async fn floor(&mut self, history: &History, queries: &[&HistoryQuery]) -> Result<()> {
+        let since = Instant::now();
+        for query in queries {
+            floor(history, query).await?;
+        }
+        self.floors.push(since.elapsed().as_secs_f64() * 1e3);
+        Ok(())
+    }
+
+    fn tell(mut self, name: &str) -> Value {
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|p| quantile(&mut self.times, p));
+        let (floor, size) = (quantile(&mut self.floors, 0.5), quantile(&mut self.bytes, 0.5));
         println!("{name:<14} {p50:>9.2} {p99:>9.2} {max:>9.2} {floor:>10.2} {size:>11.0}");
         let (us, floor_us) = (p50 * 1e3, floor * 1e3);
-        questions.push(json!({
+        json!({
             "name": name,
             "p50": { "us": us, "floor_us": floor_us, "ratio": us / floor_us.max(1.0) },
             "p99_ms": p99,
             "max_ms": max,
             "p50_bytes": size,
-        }));
+        })
     }
-    Ok(json!({
-        "writing_per_s": alone,
-        "with_rollups_and_retention_per_s": beside,
-        "documents_a_day": documents,
-        "questions": questions,
-    }))
 }
 
-/// Fetches the rows that answer a query, and nothing else.
-async fn floor(store: &Arc<dyn Store>, query: &HistoryQuery) -> Result<()> {
-    let mut pages = Pages::open(Arc::clone(store), query.question()).await?;
-    while pages.next().await?.is_some() {}
+/// Fetches the chunks that answer a query, and nothing else.
+async fn floor(history: &History, query: &HistoryQuery) -> Result<()> {
+    const PAGE: i64 = 16;
+    let question = query.question();
+    let coverage = Coverage::of(&history.chunks().tiers(HOST).await?);
+    for segment in plan(&coverage, question.from, question.to, question.interval) {
+        let mut from = segment.from;
+        loop {
+            let wanted = Wanted {
+                metric_type: question.metric_type,
+                tier: segment.tier.seconds(),
+                from,
+                to: segment.to,
+            };
+            let page = history.chunks().find(HOST, wanted, PAGE).await?;
+            match page.last() {
+                Some(last) if page.len() as i64 == PAGE => from = last.end,
+                _ => break,
+            }
+        }
+    }
     Ok(())
 }
 

@@ -13,9 +13,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
+use perfwatch::app::host;
 use perfwatch::config::Config;
+use perfwatch::history::writer::LogPlace;
 use perfwatch::snapshot::MetricType;
-use perfwatch::store::{self, writer::SpoolPlace};
+use perfwatch::store;
 use time::{Duration, OffsetDateTime};
 
 #[derive(Parser)]
@@ -40,16 +42,20 @@ async fn main() -> Result<()> {
     std::fs::create_dir_all(&storage.data_dir)?;
     let url = storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(&storage.data_dir));
     let store = store::open(&url).await?;
-    let spool = SpoolPlace { dir: storage.data_dir.join("seed-spool"), max_bytes: storage.spool_max_bytes };
+    let log = LogPlace { dir: storage.data_dir.join("seed-spool"), max_bytes: storage.spool_max_bytes };
     let plan = seeding::Plan {
         end: OffsetDateTime::now_utc(),
         days: options.days,
+        span: Duration::DAY,
         interval: Duration::seconds(i64::from(options.interval.max(1))),
         cpus: options.cpus.max(1),
         types: MetricType::ALL.to_vec(),
+        documents: storage.jsonb_days,
     };
+    // The server finds it as its own.
+    let host = host::this(&config)?;
     let since = Instant::now();
-    let total = seeding::seed(&store, spool, &plan, |day| {
+    let total = seeding::seed(&store, &host.id, &log, &plan, |day| {
         println!(
             "{}: {} snapshots in {:.1} s; rollups and retention {:.1} s",
             day.date,

@@ -86,8 +86,8 @@ impl Floor {
 /// As many bits as counters are charged to tasks here, by what the probe says of itself.
 fn counting() -> u32 {
     let mut sources = probes(&["processes"]);
-    let document = sources[0].sample(&tick("a first look")).unwrap();
-    let document: Value = serde_json::from_slice(&document.json).unwrap();
+    let reading = sources[0].sample(&tick()).unwrap();
+    let document: Value = serde_json::from_slice(&reading.json()).unwrap();
     let counted = ["cycles", "instructions", "llc_mpki", "branch_mpki", "dtlb_mpki"]
         .iter()
         .filter(|field| !document["total"][field].is_null())
@@ -101,7 +101,7 @@ pub type Costs = BTreeMap<String, (u64, u64)>;
 /// Probes ask the kernel what their programs took once per sample.
 pub fn costs_of(sources: &mut [Box<dyn Source>]) -> Costs {
     let programs = sources.iter_mut().flat_map(|source| {
-        source.sample(&tick("a reading of costs")).unwrap();
+        source.sample(&tick()).unwrap();
         source.report().programs
     });
     programs.map(|program| (program.name.to_owned(), (program.run_count, program.run_time_ns))).collect()

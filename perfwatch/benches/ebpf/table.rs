@@ -69,9 +69,9 @@ fn sample(expected: usize) -> Measured {
     for _ in 0..TICKS {
         std::thread::sleep(Duration::from_secs(1));
         let began = thread_us();
-        let document = source.sample(&tick("a reading of the table")).unwrap();
+        let reading = source.sample(&tick()).unwrap();
         costs.push(thread_us() - began);
-        let document: Value = serde_json::from_slice(&document.json).unwrap();
+        let document: Value = serde_json::from_slice(&reading.json()).unwrap();
         adds_up(&document);
         active.push(document["active"].as_u64().unwrap());
         evicted.push(document["evicted"].as_u64().unwrap());
@@ -87,7 +87,7 @@ fn sample(expected: usize) -> Measured {
 fn loaded() -> Box<dyn Source> {
     let mut source = probes(&["processes"]).pop().unwrap();
     std::thread::sleep(Duration::from_secs(1));
-    source.sample(&tick("a first look")).unwrap();
+    source.sample(&tick()).unwrap();
     source
 }
 
@@ -158,7 +158,7 @@ pub fn ticks(count: &str) {
     let mut source = loaded();
     for _ in 0..count.parse().unwrap() {
         std::thread::sleep(Duration::from_secs(1));
-        source.sample(&tick("a counted one")).unwrap();
+        source.sample(&tick()).unwrap();
     }
 }
 

@@ -1,16 +1,16 @@
 //! What a day of history takes.
 
-use std::sync::Arc;
-
 use anyhow::{Result, ensure};
+use perfwatch::history::History;
+use perfwatch::history::tier::Tier;
+use perfwatch::history::tiers::roll;
 use perfwatch::snapshot::MetricType;
-use perfwatch::store::rollup::Tier;
-use perfwatch::store::{Engine, Store, roller};
+use perfwatch::store::{Engine, Store};
 use serde_json::{Value, json};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use super::{Place, seeding};
+use super::{HOST, Place, numbers, seeding};
 
 /// The types that the Python original has, and what it took for a day of them at 5 s on 4 CPUs, all on disk.
 const ORIGINALS: [MetricType; 6] = [
@@ -23,76 +23,85 @@ const ORIGINALS: [MetricType; 6] = [
 ];
 const ORIGINALS_MB: f64 = 102.6;
 
+/// A day that is over, so that all of its buckets are.
+const END: OffsetDateTime = datetime!(2026-03-04 00:00:00 UTC);
+
 /// Measures a day of the original's six types at 5 s in an otherwise empty database: tables with their indexes,
-/// raw, and then once downsampled, when the rollups of all resolutions have taken the raw rows' place.
-pub async fn a_day_on_disk(place: &Place<'_>) -> Result<Value> {
-    let (store, _) = place.database("day").await?;
-    // A day that is over, so that all of its buckets are.
-    let end = datetime!(2026-03-04 00:00:00 UTC);
-    let empty = store.extent().await?.bytes;
-    let taken = async |store: &Arc<dyn Store>| -> Result<f64> {
-        Ok((store.extent().await?.bytes.saturating_sub(empty)) as f64 / 1e6)
+/// raw, and then once downsampled, when the rollups of all resolutions have taken the readings' place.
+pub async fn of_the_originals(place: &Place<'_>) -> Result<Value> {
+    let (store, url) = place.database("day").await?;
+    let empty = on_disk(store.as_ref(), &url).await?;
+    let plan = seeding::Plan {
+        end: END,
+        days: 1,
+        span: Duration::DAY,
+        interval: Duration::seconds(5),
+        cpus: 4,
+        types: ORIGINALS.to_vec(),
+        documents: 0,
     };
-    let plan =
-        seeding::Plan { end, days: 1, interval: Duration::seconds(5), cpus: 4, types: ORIGINALS.to_vec() };
-    write_only(&store, place, &plan).await?;
-    let raw = taken(&store).await?;
-    roller::roll(store.as_ref(), micros(end + Duration::WEEK)?).await?;
-    let rows = store.remove_before(Tier::Raw, micros(end)?, true).await?;
-    ensure!(rows > 100_000, "only {rows} raw rows were replaced by rollups");
-    let downsampled = taken(&store).await?;
+    // Retention as of then has nothing to do.
+    seeding::seed(&store, HOST, &place.log("day"), &plan, |_| {}).await?;
+    let raw = (on_disk(store.as_ref(), &url).await? - empty) / 1e6;
+    let history = History::new(store.clone(), HOST);
+    roll(&history, micros(END + Duration::WEEK)?).await?;
+    let chunks = store.remove_before(HOST, Tier::Raw.seconds(), micros(END)?).await?;
+    ensure!(chunks > 100, "only {chunks} chunks were replaced by rollups");
+    let downsampled = (on_disk(store.as_ref(), &url).await? - empty) / 1e6;
     store.close().await;
     println!(
-        "a day of the original's six types on 4 CPUs, tables and indexes: raw {raw:.1} MB (the original: {ORIGINALS_MB}), \
-         downsampled {downsampled:.1} MB (a third of the original: {:.1})",
-        ORIGINALS_MB / 3.0
+        "a day of the original's six types on 4 CPUs, tables and indexes: raw with minutes {raw:.2} MB (the original: \
+         {ORIGINALS_MB}), downsampled {downsampled:.2} MB"
     );
     Ok(json!({"raw_mb": raw, "downsampled_mb": downsampled}))
 }
 
-async fn write_only(store: &Arc<dyn Store>, place: &Place<'_>, plan: &seeding::Plan) -> Result<()> {
-    // Retention as of then has nothing to do.
-    seeding::seed(store, place.spool("day"), plan, |_| {}).await.map(drop)
+/// Measures some hours of all types at a snapshot a second.
+pub async fn of_all(place: &Place<'_>, hours: u32) -> Result<Value> {
+    let (store, url) = place.database("seconds").await?;
+    let empty = on_disk(store.as_ref(), &url).await?;
+    let plan = seeding::Plan {
+        // Up to noon, when this machine is busiest.
+        end: END - Duration::hours(12),
+        days: 1,
+        span: Duration::hours(hours.into()),
+        interval: Duration::SECOND,
+        cpus: 8,
+        types: MetricType::ALL.to_vec(),
+        documents: 0,
+    };
+    let share = f64::from(hours) / 24.0;
+    let total = seeding::seed(&store, HOST, &place.log("seconds"), &plan, |_| {}).await?;
+    println!("\n{hours} hours at 1 s, {total} snapshots on 8 CPUs");
+    let mut figures = numbers::tell(store.as_ref(), HOST, 1.0, usize::MAX).await?;
+    let disk = (on_disk(store.as_ref(), &url).await? - empty) / 1e6 / share;
+    println!("a day of all eleven at 1 s, tables and indexes, with minutes: {disk:.1} MB on disk");
+    figures["all"]["on_disk_mb_a_day"] = json!(disk);
+    store.close().await;
+    Ok(figures)
 }
 
-fn micros(at: OffsetDateTime) -> Result<i64> {
-    Ok(i64::try_from(at.unix_timestamp_nanos() / 1000)?)
-}
-
-/// Prints megabytes a day as rows are stored, of each type in each tier, and what the whole takes on disk.
-pub async fn documents(store: &Arc<dyn Store>, url: &str) -> Result<Value> {
-    let rows: Vec<(String, i64, f64, f64)> = match store.engine() {
+/// Bytes, without what is free in between.
+async fn on_disk(store: &dyn Store, url: &str) -> Result<f64> {
+    let vacuum = match store.engine() {
+        Engine::Sqlite => "VACUUM",
+        Engine::Postgresql => "VACUUM FULL chunks",
+    };
+    match store.engine() {
         Engine::Sqlite => {
-            let query = "SELECT metric_type, 0, avg(octet_length(metric_data)) * 1.0, 17280.0 FROM packed_snapshots GROUP BY 1
-                 UNION ALL SELECT metric_type, tier, avg(length(data)), 86400.0 / tier FROM metrics_rollups GROUP BY 1, 2
-                 ORDER BY 1, 2";
-            sqlx::query_as(query).fetch_all(&sqlx::SqlitePool::connect(url).await?).await?
+            let pool = sqlx::SqlitePool::connect(url).await?;
+            sqlx::raw_sql(vacuum).execute(&pool).await?;
+            pool.close().await;
         }
         Engine::Postgresql => {
-            let query = "SELECT metric_type, 0::bigint, avg(pg_column_size(metric_data))::float8, 17280::float8
-                 FROM metrics_snapshots GROUP BY 1
-                 UNION ALL SELECT metric_type, tier::bigint, avg(pg_column_size(data))::float8, (86400.0 / tier::bigint)::float8
-                 FROM metrics_rollups GROUP BY 1, 2 ORDER BY 1, 2";
-            sqlx::query_as(query).fetch_all(&sqlx::PgPool::connect(url).await?).await?
+            let pool = sqlx::PgPool::connect(url).await?;
+            sqlx::raw_sql(vacuum).execute(&pool).await?;
+            pool.close().await;
         }
-    };
-    println!("{:<18} {:>9} {:>9} {:>9} {:>9} {:>9}", "MB a day", "raw", "1 min", "5 min", "1 h", "1 d");
-    let mut table = serde_json::Map::new();
-    for metric_type in MetricType::ALL {
-        let of_tier = |tier: i64| {
-            let row = rows.iter().find(|r| r.0 == metric_type.as_str() && r.1 == tier);
-            row.map_or(0.0, |(_, _, bytes, per_day)| bytes * per_day / 1e6)
-        };
-        let tiers = [0, 60, 300, 3600, 86_400].map(of_tier);
-        let [raw, minute, five, hour, day] = tiers;
-        println!("{:<18} {raw:>9.2} {minute:>9.3} {five:>9.3} {hour:>9.4} {day:>9.5}", metric_type.as_str());
-        let tiers = ["raw_mb", "1_min_mb", "5_min_mb", "1_h_mb", "1_d_mb"].into_iter().zip(tiers);
-        let tiers: serde_json::Map<String, Value> =
-            tiers.map(|(name, mb)| (name.into(), json!(mb))).collect();
-        table.insert(metric_type.as_str().to_owned(), tiers.into());
     }
-    let extent = store.extent().await?;
-    println!("all on disk: {:.0} MB", extent.bytes as f64 / 1e6);
-    table.insert("all_on_disk_bytes".into(), json!(extent.bytes));
-    Ok(table.into())
+    Ok(store.extent(HOST).await?.bytes as f64)
+}
+
+pub fn micros(at: OffsetDateTime) -> Result<i64> {
+    Ok(i64::try_from(at.unix_timestamp_nanos() / 1000)?)
 }

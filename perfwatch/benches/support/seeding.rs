@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use perfwatch::snapshot::{Document, MetricType, Snapshot};
-use perfwatch::store::writer::{SpoolPlace, Writer};
-use perfwatch::store::{Store, retention, roller};
+use perfwatch::history::History;
+use perfwatch::history::maintenance::{DocumentDays, clean};
+use perfwatch::history::tiers::roll;
+use perfwatch::history::writer::{LogPlace, Writer};
+use perfwatch::snapshot::{MetricType, Reading, Snapshot};
+use perfwatch::store::Store;
 use time::{Duration, OffsetDateTime};
 use tokio::task::JoinHandle;
 
@@ -17,6 +20,7 @@ use super::synthetic::{Machine, ticks};
 pub struct Day {
     pub date: time::Date,
     pub snapshots: u64,
+    /// Without what making the snapshots took.
     pub writing: std::time::Duration,
     /// Rollups and retention, while the next day was written.
     pub keeping: std::time::Duration,
@@ -25,56 +29,98 @@ pub struct Day {
 pub struct Plan {
     pub end: OffsetDateTime,
     pub days: u32,
+    /// So much of the end of each day.
+    pub span: Duration,
     pub interval: Duration,
     pub cpus: usize,
     pub types: Vec<MetricType>,
+    /// Of the last days documents are kept beside the chunks, where the engine keeps any.
+    pub documents: u32,
 }
+
+/// Made at a time, and then written.
+const AT_A_TIME: usize = 2048;
 
 /// Writes day by day through the server's writer. As in the server, rollups and retention run beside it: those of a
 /// day, as they would have been at its end, while the next one is written.
 pub async fn seed(
     store: &Arc<dyn Store>,
-    spool: SpoolPlace,
+    host: &str,
+    place: &LogPlace,
     plan: &Plan,
     mut done: impl FnMut(&Day),
 ) -> Result<u64> {
     let mut machine = Machine::new(plan.cpus);
-    let writer = Writer::spawn(Arc::clone(store), spool)?;
     let mut total = 0;
     let mut before: Option<(Day, JoinHandle<Result<std::time::Duration>>)> = None;
+    store.introduce(host, "seeded").await?;
+    store.prepare(plan.end).await?;
+    let mut writer = None;
+    let mut writes_documents = false;
+    let mut written = 0;
     for day in (0..plan.days).rev() {
         let end = plan.end - Duration::days(i64::from(day));
-        let since = Instant::now();
-        let mut snapshots = 0;
-        for at in ticks(end, Duration::DAY, plan.interval) {
-            if let Some(snapshot) = machine.snapshot(at) {
-                let wanted = |d: &Document| plan.types.contains(&d.metric_type);
-                let documents = snapshot.documents.into_iter().filter(wanted).collect();
-                writer.submit_waiting(Arc::new(Snapshot::new(at, documents))).await;
-                snapshots += 1;
-            }
+        let wants_documents = day < plan.documents;
+        if writer.is_none() || wants_documents != writes_documents {
+            written += close(writer.take()).await?;
+            let documents = DocumentDays(if wants_documents { plan.documents } else { 0 });
+            let history = History::new(store.clone(), host);
+            writer = Some(Writer::spawn(history, place.clone(), documents)?);
+            writes_documents = wants_documents;
         }
+        let Some(writer) = &writer else { continue };
+        let mut snapshots = 0;
+        let mut writing = std::time::Duration::ZERO;
+        let mut times = ticks(end, plan.span, plan.interval).peekable();
+        while times.peek().is_some() {
+            let made: Vec<Arc<Snapshot>> = times
+                .by_ref()
+                .take(AT_A_TIME)
+                .filter_map(|at| machine.snapshot(at))
+                .map(|snapshot| {
+                    let wanted = |reading: &Reading| plan.types.contains(&reading.metric_type);
+                    let readings = snapshot.readings.into_iter().filter(wanted).collect();
+                    Arc::new(Snapshot::new(snapshot.timestamp, readings))
+                })
+                .collect();
+            let since = Instant::now();
+            snapshots += made.len() as u64;
+            for snapshot in made {
+                writer.submit_waiting(snapshot).await;
+            }
+            writing += since.elapsed();
+        }
+        let since = Instant::now();
         writer.drained().await;
-        let writing = since.elapsed();
+        writing += since.elapsed();
         total += snapshots;
         if let Some((day, keeping)) = before.take() {
             done(&Day { keeping: keeping.await??, ..day });
         }
         let written = Day { date: end.date(), snapshots, writing, keeping: std::time::Duration::ZERO };
-        before = Some((written, tokio::spawn(keep(Arc::clone(store), end))));
+        before = Some((written, tokio::spawn(keep(Arc::clone(store), host.to_owned(), end))));
     }
     if let Some((day, keeping)) = before {
         done(&Day { keeping: keeping.await??, ..day });
     }
-    let stats = writer.stats();
-    writer.close().await;
-    ensure!(stats.dropped() == 0 && stats.written() == total, "not every snapshot was stored: {stats:?}");
+    written += close(writer).await?;
+    ensure!(written == total, "{written} of {total} snapshots were stored");
     Ok(total)
 }
 
-async fn keep(store: Arc<dyn Store>, now: OffsetDateTime) -> Result<std::time::Duration> {
+async fn close(writer: Option<Writer>) -> Result<u64> {
+    let Some(writer) = writer else { return Ok(0) };
+    writer.drained().await;
+    let stats = writer.stats();
+    writer.close().await;
+    ensure!(stats.dropped() == 0 && stats.refused() == 0, "not every snapshot was stored: {stats:?}");
+    Ok(stats.written())
+}
+
+async fn keep(store: Arc<dyn Store>, host: String, now: OffsetDateTime) -> Result<std::time::Duration> {
     let since = Instant::now();
-    roller::roll(store.as_ref(), i64::try_from(now.unix_timestamp_nanos() / 1000)?).await?;
-    retention::clean(store.as_ref(), now).await?;
+    let history = History::new(store.clone(), &host);
+    roll(&history, i64::try_from(now.unix_timestamp_nanos() / 1000)?).await?;
+    clean(&history, store.as_ref(), now).await?;
     Ok(since.elapsed())
 }

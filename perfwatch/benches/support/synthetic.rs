@@ -1,14 +1,15 @@
 //! A machine that does not exist: snapshots of every type, with a daily rhythm, spikes and gaps.
 //!
-//! Deterministic: the same seed and times give the same documents. Written straight to JSON, because a month has half
-//! a million snapshots.
+//! Deterministic: the same seed and times give the same readings. Every field of the dictionary that such a machine has is
+//! there, and nothing else.
 
 #[path = "synthetic/json.rs"]
 mod json;
 
-use std::io::Write as _;
-
-use perfwatch::snapshot::{Document, MetricType, Snapshot, rfc3339};
+use perfwatch::snapshot::histogram::{Histogram, Unit};
+use perfwatch::snapshot::latency::{Latency, Statistic};
+use perfwatch::snapshot::{MetricType, Reading, Snapshot};
+use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 use json::Json;
@@ -46,7 +47,7 @@ const DERIVED: [&str; 12] = [
     "llc_miss_ratio",
     "llc_mpki",
 ];
-const PROCESSES: [&str; 12] = [
+const PROCESSES: [&str; 30] = [
     "postgres",
     "nginx",
     "node",
@@ -59,6 +60,24 @@ const PROCESSES: [&str; 12] = [
     "dockerd",
     "python3",
     "fio",
+    "prometheus",
+    "grafana",
+    "cron",
+    "containerd",
+    "etcd",
+    "rsyslogd",
+    "php-fpm",
+    "mysqld",
+    "haproxy",
+    "memcached",
+    "ruby",
+    "cargo",
+    "make",
+    "gcc",
+    "ld",
+    "tar",
+    "rsync",
+    "gzip",
 ];
 
 pub struct Machine {
@@ -85,19 +104,15 @@ impl Machine {
         let spike = if hash(seconds.div_euclid(30)).is_multiple_of(700) { 0.6 } else { 0.0 };
         let load =
             (0.05 + rhythm * if weekend { 0.1 } else { 0.45 } + spike + self.jitter(0.05)).clamp(0.01, 1.0);
-        let timestamp = rfc3339(at);
-        let documents = MetricType::ALL
-            .into_iter()
-            .map(|metric_type| {
-                let mut out = Json::new(&timestamp);
-                self.fill(metric_type, load, &mut out);
-                Document { metric_type, json: out.finish() }
-            })
-            .collect();
-        Some(Snapshot::new(at, documents))
+        let reading = |metric_type| {
+            let mut out = Json::default();
+            self.fill(metric_type, load, seconds, &mut out);
+            Reading::new(metric_type, at, &out.finish()).expect("an object is a document")
+        };
+        Some(Snapshot::new(at, MetricType::ALL.into_iter().map(reading).collect()))
     }
 
-    fn fill(&mut self, metric_type: MetricType, load: f64, out: &mut Json) {
+    fn fill(&mut self, metric_type: MetricType, load: f64, seconds: i64, out: &mut Json) {
         match metric_type {
             MetricType::Cpu => self.cpu(load, out),
             MetricType::Memory => self.memory(load, out),
@@ -108,7 +123,7 @@ impl Machine {
             MetricType::Scheduler => self.scheduler(load, out),
             MetricType::BlockIo => self.block_io(load, out),
             MetricType::Tcp => self.tcp(load, out),
-            MetricType::Processes => self.processes(load, out),
+            MetricType::Processes => self.processes(load, seconds, out),
             MetricType::Pressure => self.pressure(load, out),
         }
     }
@@ -140,6 +155,7 @@ impl Machine {
         }
         out.whole("processes_running", (load * 8.0).ceil());
         out.whole("processes_blocked", 0.0);
+        out.put("events", Value::Array(Vec::new()));
     }
 
     fn memory(&mut self, load: f64, out: &mut Json) {
@@ -193,6 +209,9 @@ impl Machine {
                 ["bytes_sent_per_sec", "bytes_recv_per_sec", "packets_sent_per_sec", "packets_recv_per_sec"]
             {
                 out.rate(name, sent / (i + 1) as f64);
+            }
+            for name in ["errors_in", "errors_out", "drops_in", "drops_out"] {
+                out.rate(&format!("{name}_per_sec"), 0.0);
             }
         });
         out.whole("connection_count", (40.0 + load * 300.0).floor());
@@ -258,7 +277,13 @@ impl Machine {
             "pgscan_per_sec",
             "pgsteal_per_sec",
             "compact_stall_per_sec",
+            "compact_fail_per_sec",
+            "compact_success_per_sec",
             "thp_fault_alloc_per_sec",
+            "thp_fault_fallback_per_sec",
+            "thp_collapse_alloc_per_sec",
+            "numa_miss_per_sec",
+            "numa_pages_migrated_per_sec",
             "oom_kill_per_sec",
         ] {
             out.rate(name, 0.0);
@@ -271,6 +296,7 @@ impl Machine {
         out.text("cpu_cores", "all");
         out.whole("interval_ms", 1000.0);
         out.rate("sample_time", 5.0);
+        self.elapsed(out);
         let values: Vec<f64> = (0..EVENTS.len())
             .map(|i| (load * 1.0e10 / (1 + i * i) as f64 + self.jitter(1000.0).abs()).floor())
             .collect();
@@ -284,6 +310,9 @@ impl Machine {
                 });
             }
         });
+        for name in ["unsupported_events", "missing_events"] {
+            out.put(name, Value::Array(Vec::new()));
+        }
         let ratios: Vec<f64> = DERIVED.iter().map(|_| self.jitter(0.3).abs() + load).collect();
         out.object("derived", |out| {
             DERIVED.iter().zip(&ratios).for_each(|(name, ratio)| out.rate(name, *ratio));
@@ -300,66 +329,167 @@ impl Machine {
     }
 
     fn scheduler(&mut self, load: f64, out: &mut Json) {
-        out.whole("context_switches", (load * 50_000.0).floor());
-        out.whole("migrations", (load * 900.0).floor());
-        out.rate("context_switches_per_sec", load * 10_000.0);
-        out.rate("migrations_per_sec", load * 180.0);
-        self.latencies("runqueue_wait", load, 90, 3000.0, out);
-        self.latencies("off_cpu", load, 250, 2000.0, out);
+        self.elapsed(out);
+        let (switches, migrations) =
+            (load * 50_000.0 + self.jitter(900.0).abs(), load * 900.0 + self.jitter(50.0).abs());
+        out.whole("context_switches", switches);
+        out.whole("migrations", migrations);
+        out.rate("context_switches_per_sec", switches.floor() / 5.0);
+        out.rate("migrations_per_sec", migrations.floor() / 5.0);
+        out.rate("runqueue_wait_ms_per_sec", load * 40.0 + self.jitter(5.0).abs());
+        out.whole("runqueue_wait_unknown", 0.0);
+        let waits = self.times(load, 90, 3000.0);
+        let woken = self.times(load, 88, 2000.0);
+        let preempted = self.times(load, 120, 500.0);
+        let off_cpu = self.times(load, 250, 2000.0);
+        for (name, of) in [
+            ("runqueue_wait", waits),
+            ("runqueue_wait_woken", woken),
+            ("runqueue_wait_preempted", preempted),
+            ("off_cpu", off_cpu),
+        ] {
+            out.put(name, latency(of));
+        }
+        let cores: Vec<f64> =
+            (0..self.cpus).map(|_| (load * 100.0 + self.jitter(15.0)).clamp(0.0, 100.0)).collect();
+        out.list("per_cpu", self.cpus, |out, i| {
+            out.whole("cpu", i as f64);
+            out.rate("context_switches_per_sec", cores[i] * 31.0);
+            out.rate("busy_percent", cores[i]);
+            out.rate("runqueue_wait_p99_us", cores[i].floor() * 1.5);
+            out.rate("runqueue_wait_max_us", cores[i] * 17.0);
+        });
     }
 
     fn block_io(&mut self, load: f64, out: &mut Json) {
-        let mut parts = Vec::new();
-        for device in ["nvme0n1", "nvme1n1"] {
-            for direction in ["read", "write"] {
-                let mut part = Json::bare();
-                self.distribution(load, 180, 300.0, &mut part);
-                self.latencies("from_queue", load, 186, 300.0, &mut part);
-                self.latencies("size", load, 200, 300.0, &mut part);
-                parts.push((device, direction, part));
-            }
-        }
+        self.elapsed(out);
+        let total = self.times(load, 183, 600.0);
+        out.put("total", latency(total));
         out.object("devices", |out| {
-            for pair in parts.chunks(2) {
-                out.object(pair[0].0, |out| {
-                    for (_, direction, part) in pair {
-                        out.raw(direction, &part.0);
+            for device in ["nvme0n1", "nvme1n1"] {
+                out.object(device, |out| {
+                    out.object("in_flight", |out| {
+                        out.whole("read", (load * 4.0).floor());
+                        out.whole("write", (load * 7.0).floor());
+                    });
+                    for (operation, size) in [("read", 300.0), ("write", 500.0), ("flush", 9.0)] {
+                        out.object(operation, |out| self.operation(load, size, out));
                     }
-                    out.whole("in_flight", (load * 4.0).floor());
+                    out.null("discard");
                 });
             }
         });
     }
 
-    fn tcp(&mut self, load: f64, out: &mut Json) {
-        for name in ["retransmits", "resets", "accepts", "connects"] {
-            out.whole(name, (load * 12.0).floor());
-            out.rate(&format!("{name}_per_sec"), load * 2.4);
-        }
-        self.latencies("connect_latency", load, 200, 40.0, out);
-        self.latencies("smoothed_rtt", load, 190, 400.0, out);
+    fn operation(&mut self, load: f64, size: f64, out: &mut Json) {
+        let issue = self.times(load, 180, size);
+        let (requests, queue, sizes) =
+            (issue.count(), self.times(load, 186, size), self.histogram(Unit::Bytes, load, 140, size));
+        out.whole("requests", requests as f64);
+        out.rate("requests_per_sec", requests as f64 / 5.0);
+        out.rate("bytes_per_sec", sizes.sum() as f64 / 5.0);
+        out.whole("errors", 0.0);
+        out.whole("unseen", 0.0);
+        out.all_of(latency(issue));
+        out.put("from_queue", latency(queue));
+        out.object("size", |out| {
+            for statistic in [Statistic::MeanBytes, Statistic::MaxBytes] {
+                let value = statistic.of(&sizes).as_f64();
+                out.put(statistic.name(), value.map_or(Value::Null, Value::from));
+            }
+            out.put("histogram", serde_json::to_value(&sizes).unwrap_or_default());
+        });
     }
 
-    fn processes(&mut self, load: f64, out: &mut Json) {
-        out.whole("total", 240.0);
-        let shares: Vec<f64> = PROCESSES.iter().map(|_| (load * 20.0 + self.jitter(8.0)).max(0.0)).collect();
-        out.list("top", PROCESSES.len(), |out, i| {
-            out.whole("pid", (1000 + 37 * i) as f64);
+    fn tcp(&mut self, load: f64, out: &mut Json) {
+        self.elapsed(out);
+        for (name, size) in [
+            ("retransmits", 2.0),
+            ("resets_sent", 1.0),
+            ("resets_received", 1.0),
+            ("connects", 40.0),
+            ("connect_failures", 0.5),
+            ("accepts", 90.0),
+        ] {
+            let count = (load * size + self.jitter(size / 4.0).abs()).floor();
+            out.whole(name, count);
+            out.rate(&format!("{name}_per_sec"), count / 5.0);
+        }
+        out.rate("retransmit_percent", load * 0.05);
+        for name in ["segments_received_per_sec", "segments_sent_per_sec"] {
+            out.rate(name, load * 4000.0 + self.jitter(200.0).abs());
+        }
+        let (connect, rtt) = (self.times(load, 200, 40.0), self.times(load, 190, 400.0));
+        out.put("connect_latency", latency(connect));
+        out.put("smoothed_rtt", latency(rtt));
+    }
+
+    fn processes(&mut self, load: f64, seconds: i64, out: &mut Json) {
+        self.elapsed(out);
+        out.whole("active", (60.0 + load * 80.0 + self.jitter(6.0)).floor());
+        for name in ["forks_per_sec", "execs_per_sec", "exits_per_sec"] {
+            out.rate(name, (load * 30.0 + self.jitter(4.0).abs()).floor() / 5.0);
+        }
+        out.whole("evicted", 0.0);
+        out.rate("counters_running_ratio", 1.0);
+        for (name, share) in [("total", load * 400.0), ("other", load * 60.0), ("other_cgroups", 0.0)] {
+            out.object(name, |out| {
+                if name != "total" {
+                    out.whole("count", (load * 90.0).floor());
+                }
+                self.usage(share, out);
+            });
+        }
+        // The busiest differ from tick to tick, and each is started anew now and then.
+        let mut busiest: Vec<(usize, f64)> = (0..PROCESSES.len())
+            .map(|i| (i, (load * 60.0 / (1 + i / 3) as f64 + self.jitter(8.0).abs()).max(0.0)))
+            .collect();
+        busiest.sort_by(|a, b| b.1.total_cmp(&a.1));
+        busiest.truncate(20);
+        let pages: Vec<f64> = busiest.iter().map(|_| self.jitter(40.0).abs().floor()).collect();
+        out.list("top", busiest.len(), |out, at| {
+            let (i, share) = busiest[at];
+            let started = (seconds + 977 * i as i64).div_euclid(1800 * (1 + i as i64 % 40));
+            out.whole("pid", (1000 + (hash(started ^ (i as i64) << 32) % 60_000)) as f64);
             out.text("comm", PROCESSES[i]);
-            out.text("user", "www-data");
-            out.text("cgroup", "/system.slice/example.service");
-            out.rate("cpu_percent", shares[i]);
-            out.whole("rss_bytes", 4096.0 * (1000.0 + shares[i].floor() * 50.0));
-            for name in ["read_bytes_per_sec", "write_bytes_per_sec", "runqueue_wait_ms_per_sec"] {
-                out.rate(name, shares[i] * 11.0);
-            }
-            for name in ["cycles", "instructions"] {
-                out.whole(name, (shares[i] * 1.0e7).floor());
-            }
-            for name in ["ipc", "llc_mpki", "branch_mpki", "dtlb_mpki"] {
-                out.rate(name, 1.0 + shares[i] / 50.0);
-            }
+            out.text("user", if i % 3 == 0 { "root" } else { "www-data" });
+            out.whole("uid", if i % 3 == 0 { 0.0 } else { 33.0 });
+            out.text("cgroup", &format!("/system.slice/{}.service", PROCESSES[i]));
+            out.whole("threads", (1 + i % 9) as f64);
+            out.flag("exited", false);
+            out.whole("rss_bytes", 4096.0 * (1000.0 * (1 + i) as f64 + pages[at]));
+            self.usage(share, out);
         });
+        out.list("cgroups", 10, |out, i| {
+            out.text("cgroup", &format!("/system.slice/{}.service", PROCESSES[i]));
+            out.whole("processes", (1 + i % 4) as f64);
+            let share = load * 90.0 / (i + 1) as f64 + self.jitter(4.0).abs();
+            self.usage(share, out);
+        });
+        out.put("events", Value::Array(Vec::new()));
+    }
+
+    fn usage(&mut self, share: f64, out: &mut Json) {
+        out.rate("cpu_percent", share);
+        out.rate("runqueue_wait_ms_per_sec", share * 0.3 + self.jitter(0.5).abs());
+        out.rate("context_switches_per_sec", (share * 40.0 + self.jitter(20.0).abs()).floor() / 5.0);
+        for name in ["read_bytes_per_sec", "write_bytes_per_sec"] {
+            let pages = (share - 20.0 + self.jitter(9.0)).max(0.0).floor();
+            out.rate(name, pages * 4096.0 / 5.0);
+        }
+        let cycles = (share * 1.5e8 + self.jitter(1.0e6).abs()).floor();
+        let ipc = 1.1 + self.jitter(0.4);
+        out.whole("cycles", cycles);
+        out.whole("instructions", (cycles * ipc).floor());
+        out.rate("ipc", ipc);
+        for name in ["llc_mpki", "branch_mpki", "dtlb_mpki"] {
+            out.rate(name, 2.0 + self.jitter(1.5));
+        }
+    }
+
+    /// What a tick's values cover is never quite the interval.
+    fn elapsed(&mut self, out: &mut Json) {
+        out.rate("elapsed_ms", 5000.0 + self.jitter(0.6));
     }
 
     fn pressure(&mut self, load: f64, out: &mut Json) {
@@ -379,42 +509,27 @@ impl Machine {
         }
     }
 
-    /// A distribution under `name`, as the probes write them.
-    fn latencies(&mut self, name: &str, load: f64, centre: u32, samples: f64, out: &mut Json) {
-        out.object(name, |out| self.distribution(load, centre, samples, out));
+    fn times(&mut self, load: f64, centre: u16, samples: f64) -> Histogram {
+        self.histogram(Unit::Nanoseconds, load, centre, samples)
     }
 
-    /// A log16 histogram around bucket `centre` and the percentiles it has, in µs.
-    fn distribution(&mut self, load: f64, centre: u32, samples: f64, out: &mut Json) {
-        let shift = (load * 24.0) as u32;
-        let buckets: Vec<(u32, u64)> = (0..32u32)
+    /// A log16 histogram around bucket `centre`.
+    fn histogram(&mut self, unit: Unit, load: f64, centre: u16, samples: f64) -> Histogram {
+        let shift = (load * 24.0) as u16;
+        let buckets: Vec<(u16, u64)> = (0..32u16)
             .map(|i| {
                 let away = (f64::from(i) - 12.0) / 7.0;
                 let count = samples * (0.2 + load) * (-away * away).exp() + self.jitter(2.0).abs();
                 (centre + shift + i, count as u64)
             })
-            .filter(|(_, count)| *count > 0)
             .collect();
-        // The smallest value of a bucket, ns.
-        let low = |index: u32| u64::from(16 + index % 16) << (index / 16 - 1);
-        let count: u64 = buckets.iter().map(|b| b.1).sum();
+        // The smallest value of a bucket.
+        let low = |index: u16| u64::from(16 + index % 16) << (index / 16 - 1);
+        let within = self.jitter(0.03).abs();
         let sum: u64 = buckets.iter().map(|(index, count)| low(*index) * count).sum();
-        let max = buckets.last().map_or(0, |(index, _)| low(*index));
-        for (name, share) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
-            let mut seen = 0;
-            let bucket = buckets.iter().find(|(_, here)| {
-                seen += here;
-                seen as f64 >= share * count as f64
-            });
-            out.rate(&format!("{name}_us"), bucket.map_or(0.0, |(index, _)| low(*index) as f64 / 1e3));
-        }
-        out.key("histogram");
-        out.0.extend_from_slice(br#"{"unit":"ns","scheme":"log16","buckets":["#);
-        for (i, (index, count)) in buckets.iter().enumerate() {
-            let comma = if i == 0 { "" } else { "," };
-            let _ = write!(out.0, "{comma}[{index},{count}]");
-        }
-        let _ = write!(out.0, r#"],"count":{count},"sum":{sum},"max":{max}}}"#);
+        let max = buckets.iter().rev().find(|(_, count)| *count > 0).map_or(0, |(index, _)| low(*index));
+        let inside = |value: u64| (value as f64 * (1.0 + within)) as u64;
+        Histogram::from_counts(unit, buckets, inside(sum), inside(max))
     }
 
     fn grow(&mut self, i: usize, by: f64) -> f64 {
@@ -434,6 +549,11 @@ impl Machine {
         self.noise ^= self.noise << 17;
         ((self.noise >> 11) as f64 / (1u64 << 52) as f64 - 1.0) * size
     }
+}
+
+/// With the quantiles that documents have.
+fn latency(histogram: Histogram) -> Value {
+    serde_json::to_value(Latency::of(histogram)).unwrap_or_default()
 }
 
 /// Every tick of a span, ending before `end`.

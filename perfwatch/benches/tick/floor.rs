@@ -14,6 +14,7 @@ use perfwatch::config::Roots;
 use perfwatch::snapshot::source::{Source, Tick};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
+use time::macros::datetime;
 
 /// More than any of the files holds.
 pub(crate) const BUFFER: usize = 256 * 1024;
@@ -29,7 +30,7 @@ pub(crate) struct Subject {
 const NOT_EVERY_TICK: [&str; 2] = ["mountinfo", "speed"];
 
 pub(crate) fn tick() -> Tick {
-    Tick { timestamp: "2026-01-02T03:04:05Z".into(), interval: Duration::from_secs(1) }
+    Tick::new(datetime!(2026-01-02 03:04:05 UTC), Duration::from_secs(1))
 }
 
 /// Every collector after two ticks, with the files that it has open by then.
@@ -38,7 +39,7 @@ pub(crate) fn subjects() -> Result<Vec<Subject>> {
     for mut source in collectors::all(&Roots::default()) {
         let before = open_files("self")?;
         source.sample(&tick())?;
-        let document: Value = serde_json::from_slice(&source.sample(&tick())?.json)?;
+        let document: Value = serde_json::from_slice(&source.sample(&tick())?.json())?;
         let has_swap = document["swap_total_bytes"].as_u64() > Some(0);
         let read_each_tick = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -84,9 +85,9 @@ impl Subject {
 
     pub(crate) fn tick(&mut self, tick: &Tick) -> Result<f64> {
         let begun = thread_cpu_us();
-        let document = self.source.sample(tick)?;
+        let reading = self.source.sample(tick)?;
         let cost = thread_cpu_us() - begun;
-        drop(document);
+        drop(reading);
         Ok(cost)
     }
 }
