@@ -67,8 +67,15 @@ struct Options {
 
 impl Options {
     fn parse() -> Result<Self> {
-        let mut options =
-            Self { days: 30, interval: 5, rounds: 220, sizes: false, live: None, json: None, engines: Vec::new() };
+        let mut options = Self {
+            days: 30,
+            interval: 5,
+            rounds: 220,
+            sizes: false,
+            live: None,
+            json: None,
+            engines: Vec::new(),
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|n| n.parse::<u32>().ok());

@@ -72,7 +72,13 @@ impl Held {
 }
 
 /// What a tier holds of a type, of at most so many of its newest chunks.
-pub async fn held(store: &dyn Store, host: &str, metric_type: MetricType, tier: Tier, most: usize) -> Result<Held> {
+pub async fn held(
+    store: &dyn Store,
+    host: &str,
+    metric_type: MetricType,
+    tier: Tier,
+    most: usize,
+) -> Result<Held> {
     let wanted = Wanted { metric_type, tier: tier.seconds(), from: 0, to: i64::MAX };
     let chunks = store.find(host, wanted, 1 << 20).await?;
     let mut held = Held::default();

@@ -128,7 +128,8 @@ async fn what_changed(
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
-    let (interval, found) = changes(&state.history_of(sent.host.as_deref()).await?, (current, comparison), limit).await?;
+    let (interval, found) =
+        changes(&state.history_of(sent.host.as_deref()).await?, (current, comparison), limit).await?;
     Ok(Json(Changes {
         period,
         compare_to,

@@ -106,8 +106,8 @@ async fn compare_ranges(
     let metric_type = metric_type(name.unwrap_or_default())?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let interval = interval(sent.interval.as_deref(), current.start, current.end)?;
-    let compared =
-        compare::compare(&state.history, metric_type, (current, comparison), interval, limit).await?;
+    let history = state.history_of(sent.host.as_deref()).await?;
+    let compared = compare::compare(&history, metric_type, (current, comparison), interval, limit).await?;
     Ok(Json(Comparison {
         metric_type: metric_type.as_str(),
         period,
