@@ -13,7 +13,7 @@ use crate::store::Result;
 use crate::store::chunks::{Chunk, Wanted};
 
 /// Chunks read at a time.
-const PAGE: i64 = 16;
+const PAGE: usize = 16;
 
 /// One type over a range. Half-open, µs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,8 +117,8 @@ impl Pieces {
             from: segment.from.max(self.after),
             to: segment.to,
         };
-        let found = self.history.chunks().find(self.history.host(), wanted, PAGE).await?;
-        let full = found.len() as i64 == PAGE;
+        let found = self.history.chunks().find(self.history.host(), wanted, i64::try_from(PAGE).unwrap_or(i64::MAX)).await?;
+        let full = found.len() == PAGE;
         if let Some(last) = found.last() {
             self.after = last.end;
         }

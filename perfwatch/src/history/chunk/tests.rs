@@ -148,7 +148,7 @@ proptest! {
 fn chunks_of_other_versions_and_kinds_are_refused_with_the_reason() {
     let all = [crate::history::testing::cpu(0, 1.0), crate::history::testing::cpu(1, 2.0)];
     let chunk = block_of(&all).encode();
-    let mut later = chunk.clone();
+    let mut later = chunk;
     later[3] = 200;
     let decode = |bytes: &[u8]| Block::decode(bytes, everything(MetricType::Cpu)).map(|_| ());
     assert_eq!(decode(&later), Err(Damaged("it is of an unknown version")));
