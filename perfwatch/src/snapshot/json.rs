@@ -80,9 +80,10 @@ impl<T: Tables> Writer<'_, T> {
                 }
                 let start = out.len();
                 let some = match form {
-                    Form::Map => self.map(*child, table, row, inside, out),
-                    Form::List => self.list(*child, table, row, inside, out),
-                    Form::Positions => self.positions(*child, table, row, inside, out),
+                    Form::Positions => self.positions(*child, (table, row), inside, out),
+                    Form::Map | Form::List => {
+                        self.list_or_map(*form == Form::Map, *child, (table, row), inside, out)
+                    }
                 };
                 self.keep(some, start, out)
             }
@@ -157,41 +158,42 @@ impl<T: Tables> Writer<'_, T> {
         self.tables.keys(child).iter().enumerate().filter(move |(_, key)| all || key.starts_with(within))
     }
 
-    fn map(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
-        out.push(b'{');
+    /// A list of things, or a map with their names.
+    fn list_or_map(
+        &self,
+        is_map: bool,
+        child: usize,
+        (table, row): (usize, usize),
+        inside: &Node,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let (open, close) = if is_map { (b'{', b'}') } else { (b'[', b']') };
+        out.push(open);
         let mut some = false;
         for (thing, key) in self.things(child, table, row) {
             let start = out.len();
-            separate(out, b'{');
-            write_string(&key.last().map(ToString::to_string).unwrap_or_default(), out);
-            out.push(b':');
+            separate(out, open);
+            if is_map {
+                write_string(&key.last().map(ToString::to_string).unwrap_or_default(), out);
+                out.push(b':');
+            }
             if self.node(inside, child, thing, out) {
                 some = true;
             } else {
                 out.truncate(start);
             }
         }
-        out.push(b'}');
+        out.push(close);
         some
     }
 
-    fn list(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
-        out.push(b'[');
-        let mut some = false;
-        for (thing, _) in self.things(child, table, row) {
-            let start = out.len();
-            separate(out, b'[');
-            if self.node(inside, child, thing, out) {
-                some = true;
-            } else {
-                out.truncate(start);
-            }
-        }
-        out.push(b']');
-        some
-    }
-
-    fn positions(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
+    fn positions(
+        &self,
+        child: usize,
+        (table, row): (usize, usize),
+        inside: &Node,
+        out: &mut Vec<u8>,
+    ) -> bool {
         out.push(b'[');
         let mut some = false;
         let mut next = 0;

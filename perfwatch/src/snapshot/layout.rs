@@ -343,6 +343,10 @@ fn push_dotted(name: &mut String, part: &str) {
     name.push_str(part);
 }
 
-fn joined(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+/// A name within a path; either may be empty.
+pub(super) fn joined(path: &str, name: &str) -> String {
+    match (path, name) {
+        ("", only) | (only, "") => only.to_owned(),
+        (path, name) => format!("{path}.{name}"),
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::MetricType;
 use super::dictionary::Kind;
-use super::layout::Layout;
+use super::layout::{Layout, joined};
 use super::value::Label;
 
 /// What of a document is written.
@@ -106,11 +106,4 @@ fn outermost(layout: &Layout, table: usize) -> &str {
 
 fn is_within(name: &str, field: &str) -> bool {
     name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-fn joined(path: &str, column: &str) -> String {
-    match (path, column) {
-        ("", name) | (name, "") => name.to_owned(),
-        (path, column) => format!("{path}.{column}"),
-    }
 }
