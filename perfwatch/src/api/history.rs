@@ -22,9 +22,9 @@ use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader, metric_type, metric_types};
 use crate::history::questions::points::Points;
 use crate::history::questions::{HistoryQuery, Interval, Stats};
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
 use crate::snapshot::rfc3339;
+use crate::snapshot::selection::Selection;
 
 const DEFAULT_LIMIT: usize = 1000;
 const MAX_LIMIT: usize = 10_000;

@@ -14,6 +14,7 @@ mod extract;
 mod guard;
 mod health;
 mod history;
+mod message;
 mod moment;
 mod openapi;
 mod page;
@@ -44,7 +45,6 @@ use crate::snapshot::source::{Board, Report, Settings};
 use crate::store::Store;
 use crate::stream::{Hub, Subscription};
 
-pub use openapi::document as openapi_document;
 pub use prometheus::Intervals;
 pub use router::app;
 

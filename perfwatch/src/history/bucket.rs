@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::snapshot::dictionary::Kind;
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::json::{self, Selection, Tables};
+use crate::snapshot::json::{self, Tables};
 use crate::snapshot::layout::{Layout, TableLayout};
+use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, rfc3339};
 

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use super::chunk::Block;
 use super::tier::floor;
 use super::{Damaged, micros};
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading, Snapshot};
 use crate::store::chunks::Chunk;
 
@@ -188,8 +189,8 @@ impl Head {
             if all.len() >= count {
                 break;
             }
-            let blocks: Result<Vec<Block>, Damaged> =
-                sealed.chunks.iter().map(|chunk| Block::decode(&chunk.data, everything(chunk))).collect();
+            let decoded = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type));
+            let blocks: Result<Vec<Block>, Damaged> = sealed.chunks.iter().map(decoded).collect();
             // What was made here is not damaged.
             let Ok(blocks) = blocks else { continue };
             for snapshot in assemble(blocks.iter()).into_iter().rev() {
@@ -212,10 +213,6 @@ pub struct Unstored {
     pub first: i64,
     pub chunks: Vec<Chunk>,
     pub readings: Vec<Reading>,
-}
-
-fn everything(chunk: &Chunk) -> &'static crate::snapshot::json::Selection {
-    &crate::snapshot::layout::Layout::of(chunk.metric_type).everything
 }
 
 impl State {

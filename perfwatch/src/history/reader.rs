@@ -7,7 +7,7 @@ use super::chunk::{Block, decode_buckets};
 use super::plan::{Coverage, Segment, plan};
 use super::tier::{Tier, floor};
 use super::{History, micros};
-use crate::snapshot::json::Selection;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 use crate::store::Result;
 use crate::store::chunks::{Chunk, Wanted};

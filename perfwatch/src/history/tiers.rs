@@ -13,7 +13,7 @@ use super::chunk::{Block, decode_buckets, encode_buckets};
 use super::plan::Coverage;
 use super::tier::{Tier, floor};
 use super::{History, micros};
-use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 use crate::store::Result;
 use crate::store::chunks::{Batch, Chunk, Stale, Tiers, Wanted};
@@ -30,7 +30,7 @@ pub async fn batch_of(history: &History, chunks: &[Chunk]) -> Result<Batch> {
     let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
     let mut batch = Batch::default();
     for chunk in chunks {
-        let everything = &Layout::of(chunk.metric_type).everything;
+        let everything = Selection::all(chunk.metric_type);
         match Block::decode(&chunk.data, everything) {
             Ok(block) => add(history, &coverage, chunk, block, &mut batch).await?,
             Err(error) => history.note_damage(chunk, error),
@@ -56,7 +56,7 @@ async fn add(
     let mut neighbours: Vec<Block> = Vec::new();
     let mut merged = false;
     for other in history.chunks().find(history.host(), wanted, MANY).await? {
-        let other_block = match Block::decode(&other.data, &Layout::of(metric_type).everything) {
+        let other_block = match Block::decode(&other.data, Selection::all(metric_type)) {
             Ok(block) => block,
             Err(error) => {
                 history.note_damage(&other, error);
@@ -169,7 +169,7 @@ async fn slot_of(history: &History, metric_type: MetricType, tier: Tier, slot: i
         if chunk.start != slot {
             continue;
         }
-        match decode_buckets(&chunk.data, &Layout::of(metric_type).everything) {
+        match decode_buckets(&chunk.data, Selection::all(metric_type)) {
             Ok(buckets) => all.extend(buckets),
             Err(error) => history.note_damage(&chunk, error),
         }

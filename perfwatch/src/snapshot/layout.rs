@@ -8,7 +8,6 @@ use std::sync::OnceLock;
 
 use super::MetricType;
 use super::dictionary::{self, Field, Kind, Step};
-use super::json::Selection;
 use super::latency::Statistic;
 use super::value::Label;
 
@@ -19,8 +18,6 @@ pub struct Layout {
     pub tables: Vec<TableLayout>,
     /// Where the dictionary's fields are, in its order.
     pub places: Vec<Place>,
-    /// All of it.
-    pub everything: Selection,
 }
 
 #[derive(Debug)]
@@ -157,8 +154,7 @@ impl Layout {
                 derived: None,
             });
         }
-        let everything = Selection::all(&tables);
-        Self { root, tables, places, everything }
+        Self { root, tables, places }
     }
 
     /// The name of a place as `fields` of a question have it: dotted, with the names of things.
@@ -347,6 +343,10 @@ fn push_dotted(name: &mut String, part: &str) {
     name.push_str(part);
 }
 
-fn joined(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+/// A name within a path; either may be empty.
+pub(super) fn joined(path: &str, name: &str) -> String {
+    match (path, name) {
+        ("", only) | (only, "") => only.to_owned(),
+        (path, name) => format!("{path}.{name}"),
+    }
 }

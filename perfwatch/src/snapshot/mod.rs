@@ -14,6 +14,7 @@ pub mod latency;
 pub mod layout;
 pub mod processes;
 mod reading;
+pub mod selection;
 pub mod source;
 pub mod value;
 

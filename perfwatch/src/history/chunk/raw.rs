@@ -9,8 +9,8 @@ use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{put_floats, put_integers, put_signed, take_floats, take_integers, take_signed};
 use crate::history::{Damaged, from_micros, micros};
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::value::Value;
 use crate::snapshot::{MetricType, Reading, Table};
 

@@ -14,8 +14,8 @@ use crate::history::Damaged;
 use crate::history::bucket::{Bucket, Cell, Stat};
 use crate::snapshot::MetricType;
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Value};
 
 mod tag {

@@ -6,8 +6,8 @@ use crate::history::bucket::{Bucket, Cell, Show};
 use crate::history::testing::readings;
 use crate::history::tier::Tier;
 use crate::history::{Damaged, micros};
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 
 const TYPES: [MetricType; 4] =
@@ -22,7 +22,7 @@ fn block_of(readings: &[Reading]) -> Block {
 }
 
 fn everything(metric_type: MetricType) -> &'static Selection {
-    &Layout::of(metric_type).everything
+    Selection::all(metric_type)
 }
 
 fn sum(readings: &[Reading]) -> Bucket {

@@ -1,12 +1,12 @@
 use super::*;
 use crate::history::chunk::Block;
 use crate::history::testing::{readings, snapshot};
-use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use proptest::prelude::*;
 
 fn times(sealed: &Sealed) -> Vec<i64> {
     let chunk = &sealed.chunks[0];
-    Block::decode(&chunk.data, &Layout::of(chunk.metric_type).everything).unwrap().times().to_vec()
+    Block::decode(&chunk.data, Selection::all(chunk.metric_type)).unwrap().times().to_vec()
 }
 
 fn open(dir: &Path) -> Log {

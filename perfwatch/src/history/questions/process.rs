@@ -12,8 +12,8 @@ use crate::history::reader::{Piece, Pieces, Question};
 use crate::history::tier::floor;
 use crate::history::{self, History, from_micros, micros};
 use crate::snapshot::MetricType;
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::{Layout, TableLayout};
+use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Label, Value};
 use crate::store::Result;
 

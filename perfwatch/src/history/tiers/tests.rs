@@ -4,6 +4,8 @@ use crate::history::questions::points::Points;
 use crate::history::questions::{HistoryQuery, Interval};
 use crate::history::testing::{START, cpu, history, reading};
 use crate::snapshot::MetricType;
+use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use serde_json::json;
 use time::Duration;
 
@@ -181,7 +183,7 @@ async fn ten_thousand_processes_a_minute_are_bounded() {
     store_readings(&history, &all, Vec::new()).await.unwrap();
     let wanted = Wanted { metric_type: MetricType::Processes, tier: 60, from: after(0), to: after(60) };
     let chunk = store.find("test-host", wanted, 9).await.unwrap().remove(0);
-    let minutes = decode_buckets(&chunk.data, &Layout::of(MetricType::Processes).everything).unwrap();
+    let minutes = decode_buckets(&chunk.data, Selection::all(MetricType::Processes)).unwrap();
     let layout = Layout::of(MetricType::Processes);
     let top = layout.tables.iter().position(|table| table.path == "top").unwrap();
     assert_eq!(minutes[0].1.keys_of(top).len(), 100);

@@ -6,7 +6,7 @@ use crate::history::chunk::Block;
 use crate::history::head::{Sealed, assemble};
 use crate::history::{History, micros, tiers};
 use crate::snapshot::Snapshot;
-use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::store::chunks::{Chunk, Document};
 use crate::store::{Result, StoreError};
 
@@ -20,8 +20,7 @@ pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool
     let batch = tiers::batch_of(&history, &sealed.chunks).await?;
     history.chunks().commit(history.host(), &batch).await?;
     if with_documents {
-        let decode =
-            |chunk: &Chunk| Block::decode(&chunk.data, &Layout::of(chunk.metric_type).everything).ok();
+        let decode = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type)).ok();
         let blocks: Vec<Block> = sealed.chunks.iter().filter_map(decode).collect();
         for snapshots in assemble(blocks.iter()).chunks(DOCUMENTS) {
             history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await?;
