@@ -76,9 +76,9 @@ fn slot_of(at: i64, interval: i64) -> (i64, i64) {
 pub enum Pushed {
     /// In the open slot.
     Held,
-    /// The slot before was over and is to be stored.
-    Sealed(Sealed),
-    /// It is not later than the one before: the clock was set back, and it is not kept.
+    /// In a new slot: the one before was over, or the clock was set back.
+    NextSlot,
+    /// Nowhere: the newest snapshot has the same time.
     Refused,
 }
 
@@ -87,14 +87,19 @@ impl Head {
     pub fn push(&self, snapshot: &Snapshot, interval: i64) -> Pushed {
         let at = micros(snapshot.timestamp);
         let mut state = self.state();
-        if state.newest.is_some_and(|newest| newest >= at) {
+        if state.newest == Some(at) {
             return Pushed::Refused;
         }
-        if state.snapshots == 1 {
+        // What comes then is stored beside what is there of the same time.
+        let set_back = state.newest.is_some_and(|newest| at < newest);
+        if state.snapshots == 1 && !set_back {
             // Before the second, nothing told how far snapshots are apart.
             state.slot = slot_of(state.newest.unwrap_or(at), interval);
         }
-        let sealed = if state.snapshots > 0 && at >= state.slot.1 { state.seal() } else { None };
+        let next = state.snapshots > 0 && (set_back || at >= state.slot.1);
+        if next {
+            state.seal();
+        }
         if state.snapshots == 0 {
             state.slot = slot_of(at, interval);
             if state.open.is_empty() {
@@ -106,7 +111,7 @@ impl Head {
         for reading in &snapshot.readings {
             state.open[reading.metric_type as usize].push(reading);
         }
-        sealed.map_or(Pushed::Held, Pushed::Sealed)
+        if next { Pushed::NextSlot } else { Pushed::Held }
     }
 
     /// Ends the open slot, if there is anything in it.
@@ -167,7 +172,8 @@ impl Head {
         let pending: Vec<&Sealed> = state.pending.iter().collect();
         let open = state.open.get(metric_type as usize).filter(|block| !block.is_empty());
         let first_open = open.and_then(|block| block.times().first().copied());
-        let first = pending.first().map(|sealed| sealed.from()).into_iter().chain(first_open).min();
+        // Not always that of the oldest slot: the clock may have been set back.
+        let first = pending.iter().map(|sealed| sealed.from()).chain(first_open).min();
         let chunks = pending.iter().filter_map(|sealed| sealed.chunk(metric_type)).cloned().collect();
         let readings = open.map_or_else(Vec::new, |block| {
             let start = block.times().partition_point(|at| *at < from);

@@ -253,7 +253,7 @@ impl Task {
                 self.stats.refused.fetch_add(1, Ordering::Relaxed);
                 return;
             }
-            Pushed::Sealed(_) => self.end_slot(),
+            Pushed::NextSlot => self.end_slot(),
             Pushed::Held => {}
         }
         let noted = self.log().and_then(|log| log.note(snapshot));

@@ -20,7 +20,7 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         add(
             "snapshots_refused_total",
             Kind::Counter,
-            "Snapshots not kept because the clock was set back.",
+            "Snapshots not kept because the newest one has the same time.",
             &[],
             refused,
         );

@@ -25,7 +25,7 @@ impl Stats {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Snapshots that were not later than the newest: the clock was set back.
+    /// Snapshots that had the time of the newest one.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
