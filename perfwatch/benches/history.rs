@@ -369,7 +369,7 @@ async fn floor(history: &History, query: &HistoryQuery) -> Result<()> {
             };
             let page = history.chunks().find(HOST, wanted, PAGE).await?;
             match page.last() {
-                Some(last) if page.len() as i64 == PAGE => from = last.end,
+                Some(last) if i64::try_from(page.len()) == Ok(PAGE) => from = last.end,
                 _ => break,
             }
         }

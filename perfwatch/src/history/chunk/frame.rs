@@ -24,6 +24,7 @@ const VERSION: u8 = 1;
 const ZSTD_LEVEL: i32 = 3;
 /// More than any machine has, and little enough to make room for.
 const MOST_TIMES: usize = 1 << 20;
+const MOST_LABELS: usize = 16;
 const MOST_ROWS: usize = 1 << 24;
 const MOST_TEXT: usize = 64 << 20;
 
@@ -109,22 +110,7 @@ impl Members {
 
     fn put(&self, out: &mut Vec<u8>) {
         put_count(self.things.len(), out);
-        for key in &self.things {
-            put_count(key.len(), out);
-            for label in key {
-                match label {
-                    Label::Unnamed => out.push(0),
-                    Label::Number(n) => {
-                        out.push(1);
-                        put_varint(*n, out);
-                    }
-                    Label::Text(text) => {
-                        out.push(2);
-                        put_str(text, out);
-                    }
-                }
-            }
-        }
+        self.things.iter().for_each(|key| put_key(key, out));
         put_count(self.sets.len(), out);
         let lengths: Vec<u64> = self.sets.iter().map(|set| set.things.len() as u64).collect();
         put_integers(&lengths, out);
@@ -135,19 +121,8 @@ impl Members {
 
     fn take(bytes: &mut Bytes<'_>, times: usize) -> Result<Self, Damaged> {
         let count = bytes.count(bytes.rest().len())?;
-        let mut things: Vec<Key> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let labels = bytes.count(16)?;
-            let label = || -> Result<Label, Damaged> {
-                Ok(match bytes.byte()? {
-                    0 => Label::Unnamed,
-                    1 => Label::Number(bytes.varint()?),
-                    2 => Label::text(bytes.str()?),
-                    _ => return Err(Damaged("unknown kind of label")),
-                })
-            };
-            things.push(std::iter::repeat_with(label).take(labels).collect::<Result<_, _>>()?);
-        }
+        let things: Vec<Key> =
+            std::iter::repeat_with(|| take_key(bytes)).take(count).collect::<Result<_, _>>()?;
         let count = bytes.count(times)?;
         let lengths = take_integers(bytes, count)?;
         let total: u64 = lengths.iter().fold(0, |sum, n| sum.saturating_add(*n));
@@ -176,6 +151,35 @@ impl Members {
         let index = things.iter().cloned().zip(0..).collect();
         Ok(Self { things, index, sets, of_time })
     }
+}
+
+/// What names a thing.
+pub(in crate::history) fn put_key(key: &[Label], out: &mut Vec<u8>) {
+    put_count(key.len(), out);
+    for label in key {
+        match label {
+            Label::Unnamed => out.push(0),
+            Label::Number(n) => {
+                out.push(1);
+                put_varint(*n, out);
+            }
+            Label::Text(text) => {
+                out.push(2);
+                put_str(text, out);
+            }
+        }
+    }
+}
+
+pub(in crate::history) fn take_key(bytes: &mut Bytes<'_>) -> Result<Key, Damaged> {
+    let labels = bytes.count(MOST_LABELS)?;
+    let label = || match bytes.byte()? {
+        0 => Ok(Label::Unnamed),
+        1 => Ok(Label::Number(bytes.varint()?)),
+        2 => Ok(Label::text(bytes.str()?)),
+        _ => Err(Damaged("unknown kind of label")),
+    };
+    std::iter::repeat_with(label).take(labels).collect()
 }
 
 /// One table of a chunk: who is in it, and where its columns are.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes as Shared;
 
 use super::Replayed;
-use crate::history::chunk::{Bytes, put_count, put_str, put_varint, unzigzag, zigzag};
+use crate::history::chunk::{Bytes, put_count, put_key, put_str, put_varint, take_key, unzigzag, zigzag};
 use crate::history::head::Sealed;
 use crate::history::{Damaged, from_micros, micros};
 use crate::snapshot::histogram::{Histogram, Unit};
 use crate::snapshot::layout::Layout;
-use crate::snapshot::value::{Key, Label, Value};
+use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, Snapshot, Table};
 use crate::store::chunks::Chunk;
 
@@ -124,38 +124,12 @@ fn take_reading(
 
 fn put_keys(keys: &[Key], out: &mut Vec<u8>) {
     put_count(keys.len(), out);
-    for key in keys {
-        put_count(key.len(), out);
-        for label in key {
-            match label {
-                Label::Unnamed => out.push(0),
-                Label::Number(n) => {
-                    out.push(1);
-                    put_varint(*n, out);
-                }
-                Label::Text(text) => {
-                    out.push(2);
-                    put_str(text, out);
-                }
-            }
-        }
-    }
+    keys.iter().for_each(|key| put_key(key, out));
 }
 
 fn take_keys(bytes: &mut Bytes<'_>) -> Result<Arc<[Key]>, Damaged> {
     let count = bytes.count(bytes.rest().len())?;
-    let mut keys = Vec::with_capacity(count);
-    for _ in 0..count {
-        let labels = bytes.count(16)?;
-        let label = || match bytes.byte()? {
-            0 => Ok(Label::Unnamed),
-            1 => Ok(Label::Number(bytes.varint()?)),
-            2 => Ok(Label::text(bytes.str()?)),
-            _ => Err(Damaged("unknown kind of label")),
-        };
-        keys.push(std::iter::repeat_with(label).take(labels).collect::<Result<Key, _>>()?);
-    }
-    Ok(keys.into())
+    std::iter::repeat_with(|| take_key(bytes)).take(count).collect()
 }
 
 /// Runs of what has not changed, each but the last followed by a value that has.

@@ -115,7 +115,8 @@ pub(super) const PERF_EVENTS: &[Field] = &[
         Gauge("perf_frequency_hertz", MHZ),
     ),
     field("pmus{pmu}.cpus", "", "CPUs of one kind of core, on hybrid machines.", None).of_kind(Kind::State),
-    field("pmus{pmu}.events{event}.value", "", "Its events of the interval, as in `events`.", None),
+    field("pmus{pmu}.events{event}.value", "", "Its events of the interval, as in `events`.", None)
+        .of_kind(Kind::Interval),
     field("pmus{pmu}.events{event}.unit", "", "As in `events`.", None).of_kind(Kind::State),
     field("pmus{pmu}.events{event}.running_ratio", "", "As in `events`.", None),
     field("pmus{pmu}.events{event}.error", "", "Why this kind of core does not count it.", None)
@@ -457,7 +458,8 @@ pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
     &[field("other.count", "", "Active processes that are not listed.", None)],
     &usage!("other"),
     &[
-        field("cgroups[cgroup].cgroup", "", "The path of a cgroup within its hierarchy.", None),
+        field("cgroups[cgroup].cgroup", "", "The path of a cgroup within its hierarchy.", None)
+            .of_kind(Kind::State),
         field("cgroups[cgroup].processes", "", "Its processes that were active.", None),
     ],
     &usage!("cgroups[cgroup]"),

@@ -1,0 +1,226 @@
+//! What the probes of a machine that does not exist would tell.
+
+use super::json::Json;
+use super::*;
+
+impl Machine {
+    pub(super) fn perf_events(&mut self, load: f64, out: &mut Json) {
+        out.flag("available", true);
+        out.flag("hardware_available", true);
+        out.text("cpu_cores", "all");
+        out.whole("interval_ms", 1000.0);
+        out.rate("sample_time", 5.0);
+        self.elapsed(out);
+        let values: Vec<f64> = (0..EVENTS.len())
+            .map(|i| (load * 1.0e10 / (1 + i * i) as f64 + self.jitter(1000.0).abs()).floor())
+            .collect();
+        out.object("events", |out| {
+            for ((name, unit), value) in EVENTS.iter().zip(&values) {
+                out.object(name, |out| {
+                    out.whole("value", *value);
+                    out.text("unit", unit);
+                    out.rate("running_ratio", 1.0);
+                    out.null("error");
+                });
+            }
+        });
+        for name in ["unsupported_events", "missing_events"] {
+            out.put(name, Value::Array(Vec::new()));
+        }
+        let ratios: Vec<f64> = DERIVED.iter().map(|_| self.jitter(0.3).abs() + load).collect();
+        out.object("derived", |out| {
+            DERIVED.iter().zip(&ratios).for_each(|(name, ratio)| out.rate(name, *ratio));
+        });
+        let cycles: Vec<f64> =
+            (0..self.cpus).map(|_| (load * 3.0e9 + self.jitter(1.0e8).abs()).floor()).collect();
+        out.list("per_cpu", self.cpus, |out, i| {
+            out.whole("cpu", i as f64);
+            out.rate("ipc", 1.1);
+            out.whole("cycles", cycles[i]);
+            out.whole("instructions", (cycles[i] * 1.1).floor());
+            out.rate("frequency_mhz", 2900.0);
+        });
+    }
+
+    pub(super) fn scheduler(&mut self, load: f64, out: &mut Json) {
+        self.elapsed(out);
+        let (switches, migrations) =
+            (load * 50_000.0 + self.jitter(900.0).abs(), load * 900.0 + self.jitter(50.0).abs());
+        out.whole("context_switches", switches);
+        out.whole("migrations", migrations);
+        out.rate("context_switches_per_sec", switches.floor() / 5.0);
+        out.rate("migrations_per_sec", migrations.floor() / 5.0);
+        out.rate("runqueue_wait_ms_per_sec", load * 40.0 + self.jitter(5.0).abs());
+        out.whole("runqueue_wait_unknown", 0.0);
+        let waits = self.times(load, 90, 3000.0);
+        let woken = self.times(load, 88, 2000.0);
+        let preempted = self.times(load, 120, 500.0);
+        let off_cpu = self.times(load, 250, 2000.0);
+        for (name, of) in [
+            ("runqueue_wait", waits),
+            ("runqueue_wait_woken", woken),
+            ("runqueue_wait_preempted", preempted),
+            ("off_cpu", off_cpu),
+        ] {
+            out.put(name, latency(of));
+        }
+        let cores: Vec<f64> =
+            (0..self.cpus).map(|_| (load * 100.0 + self.jitter(15.0)).clamp(0.0, 100.0)).collect();
+        out.list("per_cpu", self.cpus, |out, i| {
+            out.whole("cpu", i as f64);
+            out.rate("context_switches_per_sec", cores[i] * 31.0);
+            out.rate("busy_percent", cores[i]);
+            out.rate("runqueue_wait_p99_us", cores[i].floor() * 1.5);
+            out.rate("runqueue_wait_max_us", cores[i] * 17.0);
+        });
+    }
+
+    pub(super) fn block_io(&mut self, load: f64, out: &mut Json) {
+        self.elapsed(out);
+        let total = self.times(load, 183, 600.0);
+        out.put("total", latency(total));
+        out.object("devices", |out| {
+            for device in ["nvme0n1", "nvme1n1"] {
+                out.object(device, |out| {
+                    out.object("in_flight", |out| {
+                        out.whole("read", (load * 4.0).floor());
+                        out.whole("write", (load * 7.0).floor());
+                    });
+                    for (operation, size) in [("read", 300.0), ("write", 500.0), ("flush", 9.0)] {
+                        out.object(operation, |out| self.operation(load, size, out));
+                    }
+                    out.null("discard");
+                });
+            }
+        });
+    }
+
+    fn operation(&mut self, load: f64, size: f64, out: &mut Json) {
+        let issue = self.times(load, 180, size);
+        let (requests, queue, sizes) =
+            (issue.count(), self.times(load, 186, size), self.histogram(Unit::Bytes, load, 140, size));
+        out.whole("requests", requests as f64);
+        out.rate("requests_per_sec", requests as f64 / 5.0);
+        out.rate("bytes_per_sec", sizes.sum() as f64 / 5.0);
+        out.whole("errors", 0.0);
+        out.whole("unseen", 0.0);
+        out.all_of(latency(issue));
+        out.put("from_queue", latency(queue));
+        out.object("size", |out| {
+            for statistic in [Statistic::MeanBytes, Statistic::MaxBytes] {
+                let value = statistic.of(&sizes).as_f64();
+                out.put(statistic.name(), value.map_or(Value::Null, Value::from));
+            }
+            out.put("histogram", serde_json::to_value(&sizes).unwrap_or_default());
+        });
+    }
+
+    pub(super) fn tcp(&mut self, load: f64, out: &mut Json) {
+        self.elapsed(out);
+        for (name, size) in [
+            ("retransmits", 2.0),
+            ("resets_sent", 1.0),
+            ("resets_received", 1.0),
+            ("connects", 40.0),
+            ("connect_failures", 0.5),
+            ("accepts", 90.0),
+        ] {
+            let count = (load * size + self.jitter(size / 4.0).abs()).floor();
+            out.whole(name, count);
+            out.rate(&format!("{name}_per_sec"), count / 5.0);
+        }
+        out.rate("retransmit_percent", load * 0.05);
+        for name in ["segments_received_per_sec", "segments_sent_per_sec"] {
+            out.rate(name, load * 4000.0 + self.jitter(200.0).abs());
+        }
+        let (connect, rtt) = (self.times(load, 200, 40.0), self.times(load, 190, 400.0));
+        out.put("connect_latency", latency(connect));
+        out.put("smoothed_rtt", latency(rtt));
+    }
+
+    pub(super) fn processes(&mut self, load: f64, seconds: i64, out: &mut Json) {
+        self.elapsed(out);
+        out.whole("active", (60.0 + load * 80.0 + self.jitter(6.0)).floor());
+        for name in ["forks_per_sec", "execs_per_sec", "exits_per_sec"] {
+            out.rate(name, (load * 30.0 + self.jitter(4.0).abs()).floor() / 5.0);
+        }
+        out.whole("evicted", 0.0);
+        out.rate("counters_running_ratio", 1.0);
+        for (name, share) in [("total", load * 400.0), ("other", load * 60.0), ("other_cgroups", 0.0)] {
+            out.object(name, |out| {
+                if name != "total" {
+                    out.whole("count", (load * 90.0).floor());
+                }
+                self.usage(share, out);
+            });
+        }
+        // The busiest differ from tick to tick, and each is started anew now and then.
+        let mut busiest: Vec<(usize, f64)> = (0..PROCESSES.len())
+            .map(|i| (i, (load * 60.0 / (1 + i / 3) as f64 + self.jitter(8.0).abs()).max(0.0)))
+            .collect();
+        busiest.sort_by(|a, b| b.1.total_cmp(&a.1));
+        busiest.truncate(20);
+        let pages: Vec<f64> = busiest.iter().map(|_| self.jitter(40.0).abs().floor()).collect();
+        out.list("top", busiest.len(), |out, at| {
+            let (i, share) = busiest[at];
+            let place = i64::try_from(i).unwrap_or_default();
+            let started = (seconds + 977 * place).div_euclid(1800 * (1 + place % 40));
+            out.whole("pid", (1000 + (hash(started ^ place << 32) % 60_000)) as f64);
+            out.text("comm", PROCESSES[i]);
+            out.text("user", if i % 3 == 0 { "root" } else { "www-data" });
+            out.whole("uid", if i % 3 == 0 { 0.0 } else { 33.0 });
+            out.text("cgroup", &format!("/system.slice/{}.service", PROCESSES[i]));
+            out.whole("threads", (1 + i % 9) as f64);
+            out.flag("exited", false);
+            out.whole("rss_bytes", 4096.0 * (1000.0 * (1 + i) as f64 + pages[at]));
+            self.usage(share, out);
+        });
+        out.list("cgroups", 10, |out, i| {
+            out.text("cgroup", &format!("/system.slice/{}.service", PROCESSES[i]));
+            out.whole("processes", (1 + i % 4) as f64);
+            let share = load * 90.0 / (i + 1) as f64 + self.jitter(4.0).abs();
+            self.usage(share, out);
+        });
+        out.put("events", Value::Array(Vec::new()));
+    }
+
+    fn usage(&mut self, share: f64, out: &mut Json) {
+        out.rate("cpu_percent", share);
+        out.rate("runqueue_wait_ms_per_sec", share * 0.3 + self.jitter(0.5).abs());
+        out.rate("context_switches_per_sec", (share * 40.0 + self.jitter(20.0).abs()).floor() / 5.0);
+        for name in ["read_bytes_per_sec", "write_bytes_per_sec"] {
+            let pages = (share - 20.0 + self.jitter(9.0)).max(0.0).floor();
+            out.rate(name, pages * 4096.0 / 5.0);
+        }
+        let cycles = (share * 1.5e8 + self.jitter(1.0e6).abs()).floor();
+        let ipc = 1.1 + self.jitter(0.4);
+        out.whole("cycles", cycles);
+        out.whole("instructions", (cycles * ipc).floor());
+        out.rate("ipc", ipc);
+        for name in ["llc_mpki", "branch_mpki", "dtlb_mpki"] {
+            out.rate(name, 2.0 + self.jitter(1.5));
+        }
+    }
+
+    /// What a tick's values cover is never quite the interval.
+    fn elapsed(&mut self, out: &mut Json) {
+        out.rate("elapsed_ms", 5000.0 + self.jitter(0.6));
+    }
+
+    pub(super) fn pressure(&mut self, load: f64, out: &mut Json) {
+        out.flag("available", true);
+        out.null("reason");
+        for resource in ["cpu", "memory", "io"] {
+            let value = (load * 20.0 + self.jitter(2.0)).max(0.0);
+            out.object(resource, |out| {
+                for kind in ["some", "full"] {
+                    out.object(kind, |out| {
+                        for name in ["avg10", "avg60", "avg300", "stalled_us_per_sec"] {
+                            out.rate(name, value);
+                        }
+                    });
+                }
+            });
+        }
+    }
+}
