@@ -12,8 +12,8 @@ const sum = (shares: readonly number[]) => shares.reduce((total, share) => total
 
 describe('distributions of two ranges', () => {
   it('share one axis and weigh each point by its samples', () => {
-    const current = samplesOf([point(0, { a: 0 }, 3), point(5, { a: 48 }, 1)], 'a', 'number');
-    const both = distributions(current, samplesOf([point(0, { a: 24 })], 'a', 'number'));
+    const current = samplesOf([point(0, { a: 0 }, 3), point(5, { a: 48 }, 1)], 'cpu', 'a', 'number');
+    const both = distributions(current, samplesOf([point(0, { a: 24 })], 'cpu', 'a', 'number'));
     expect(both?.edges.length).toBe(49);
     expect([both?.edges[0], both?.edges.at(-1)]).toEqual([0, 48]);
     expect(both?.current[0]).toBe(0.75);
@@ -22,12 +22,21 @@ describe('distributions of two ranges', () => {
   });
 
   it('treat all members of a list as one series', () => {
-    expect(samplesOf([point(0, { per_core: [1, 2] })], 'per_core', 'number').map(([v]) => v)).toEqual([1, 2]);
+    const values = (type: string, path: string, data: object) =>
+      samplesOf([point(0, data)], type, path, 'number').map(([value]) => value);
+    expect(values('cpu', 'per_core', { per_core: [1, 2] })).toEqual([1, 2]);
+    const per_cpu = [
+      { cpu: 0, busy_percent: 3 },
+      { cpu: 1, busy_percent: null },
+      { cpu: 2, busy_percent: 5 },
+    ];
+    expect(values('scheduler', 'per_cpu.busy_percent', { per_cpu })).toEqual([3, 5]);
+    expect(values('scheduler', 'per_cpu.2.busy_percent', { per_cpu })).toEqual([5]);
   });
 
   it('use the growth per second of counters, without resets', () => {
     const points = [point(0, { n: 10 }), point(5, { n: 20 }), point(10, { n: 1 }), point(15, { n: 6 })];
-    expect(samplesOf(points, 'n', 'rate').map(([value]) => value)).toEqual([2, 1]);
+    expect(samplesOf(points, 'cpu', 'n', 'rate').map(([value]) => value)).toEqual([2, 1]);
   });
 
   it('put a constant in the middle, and are null without data', () => {

@@ -1,8 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { DataPoint } from '@/api/types';
-import { fieldName, scaleOf, unitOf } from '@/format/fields';
 import { comparedRanges, parseView, viewQuery, type HistoryView } from '@/series/historyView';
-import { memberPath, histogramAt, leavesOf, numberAt } from '@/series/leaves';
 import {
   changePercent,
   difference,
@@ -100,45 +98,6 @@ describe('ranges', () => {
   });
 });
 
-const histogram = { unit: 'ns', scheme: 'log16', buckets: [[100, 2]], count: 2, sum: 9, max: 8 };
-
-describe('leaves of a document', () => {
-  const document = {
-    _timestamp: 'x',
-    usage_percent: 3,
-    per_core: [1, 2],
-    interfaces: [{ name: 'eth0', bytes: 1 }],
-    devices: { 'dm-0.1': { read_iops: 4 } },
-    runqueue_wait: { p99_us: 5, histogram },
-    available: true,
-    temperature: null,
-  };
-
-  it('are its numbers and histograms, not lists of objects', () => {
-    const { numbers, histograms } = leavesOf(document);
-    expect(numbers.toSorted()).toEqual([
-      'devices.dm-0.1.read_iops',
-      'per_core.0',
-      'per_core.1',
-      'runqueue_wait.p99_us',
-      'usage_percent',
-    ]);
-    expect(histograms).toEqual(['runqueue_wait.histogram']);
-  });
-
-  it('are found by path, even with dots in names', () => {
-    for (const path of leavesOf(document).numbers) expect(numberAt(document, path)).toBeGreaterThan(0);
-    expect(histogramAt(document, 'runqueue_wait.histogram')).toBe(histogram);
-    expect(numberAt(document, 'temperature')).toBeNaN();
-    expect(numberAt(undefined, 'usage_percent')).toBeNaN();
-  });
-
-  it('are requested without list positions', () => {
-    expect(memberPath('per_core.12')).toBe('per_core');
-    expect(memberPath('devices.vda.read_iops')).toBe('devices.vda.read_iops');
-  });
-});
-
 function point(minute: number, data: object, min?: object, max?: object, count = 1): DataPoint {
   return {
     timestamp: new Date(NOW + minute * 60_000).toISOString(),
@@ -172,6 +131,13 @@ describe('series of points', () => {
     ]);
   });
 
+  it('are the average and the extremes of all cores, where all are meant', () => {
+    const cores = (...per_core: (number | null)[]) => ({ per_core });
+    const series = seriesOf([point(0, cores(1, null, 3), cores(0, 2), cores(4, 9))], 'cpu', 'per_core');
+    expect([series.values[0], series.low[0], series.high[0]]).toEqual([2, 0, 9]);
+    expect(queryFor('cpu', ['per_core.1'], { from: 1, to: 2 })?.fields).toEqual(['per_core.1']);
+  });
+
   it('have no min and max per second if ticks differed in length', () => {
     const events = (value: number, elapsed_ms: number) => ({ elapsed_ms, events: { cycles: { value } } });
     const uneven = point(0, events(10, 600), events(5, 200), events(20, 1000));
@@ -197,40 +163,5 @@ describe('series of points', () => {
     expect(indexAt(times, 400, 60)).toBe(-1);
     expect(indexAt(times, -1, 60)).toBe(-1);
     expect(intervalMs('15m')).toBe(900_000);
-  });
-});
-
-describe('field names', () => {
-  it('give the unit', () => {
-    const units: [string, string, string][] = [
-      ['cpu', 'per_core.3', 'percent'],
-      ['cpu', 'load_avg.0', 'count'],
-      ['cpu', 'context_switches_per_sec', 'count/s'],
-      ['memory', 'used_bytes', 'bytes'],
-      ['disk', 'devices.vda.write_latency_ms', 'ms'],
-      ['disk', 'io.read_bytes_per_sec', 'bytes/s'],
-      ['perf_events', 'events.cycles.value', 'count/s'],
-      ['perf_events', 'derived.llc_miss_ratio', 'ratio'],
-      ['scheduler', 'runqueue_wait.p99_us', 'us'],
-      ['pressure', 'cpu.some.avg10', 'percent'],
-      ['network', 'bytes_sent_per_sec', 'bytes/s'],
-      ['network', 'packets_recv_per_sec', 'packets/s'],
-    ];
-    for (const [metric, path, unit] of units) expect(unitOf(metric, path)).toBe(unit);
-    expect(scaleOf('memory_bandwidth', 'pgpgin_per_sec')).toBe(1024);
-  });
-
-  it('are readable', () => {
-    expect(fieldName('cpu', 'per_core.3')).toBe('Core 3');
-    expect(fieldName('cpu', 'load_avg.1')).toBe('Load, 5 min');
-    expect(fieldName('disk', 'devices.vda.write_latency_ms')).toBe('vda: write latency');
-    expect(fieldName('perf_events', 'events.LLC-loads.value')).toBe('LLC-loads');
-    expect(fieldName('cpu', 'usage_percent')).toBe('Usage');
-    expect(fieldName('disk', 'io.read_bytes_per_sec')).toBe('Read');
-    expect(fieldName('pressure', 'io.full.avg60')).toBe('I/O full: 60 s average');
-    expect(fieldName('block_io', 'devices.vda.write.p99_us')).toBe('vda write: p99');
-    expect(fieldName('processes', 'other_cgroups.cpu_percent')).toBe('Other cgroups: CPU');
-    expect(fieldName('pressure', 'cpu.some.stalled_us')).toBe('CPU some: stall time');
-    expect(fieldName('processes', 'total.cpu_percent')).toBe('Total: CPU');
   });
 });

@@ -36,8 +36,8 @@ use perfwatch::history::questions::points::Points;
 use perfwatch::history::questions::{HistoryQuery, Interval, Stats};
 use perfwatch::history::writer::LogPlace;
 use perfwatch::snapshot::MetricType;
-use perfwatch::snapshot::json::Selection;
 use perfwatch::snapshot::layout::Layout;
+use perfwatch::snapshot::selection::Selection;
 use perfwatch::store::chunks::Wanted;
 use perfwatch::store::policy::DownsampleInterval;
 use perfwatch::store::{self, Store};
@@ -67,8 +67,15 @@ struct Options {
 
 impl Options {
     fn parse() -> Result<Self> {
-        let mut options =
-            Self { days: 30, interval: 5, rounds: 220, sizes: false, live: None, json: None, engines: Vec::new() };
+        let mut options = Self {
+            days: 30,
+            interval: 5,
+            rounds: 220,
+            sizes: false,
+            live: None,
+            json: None,
+            engines: Vec::new(),
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|n| n.parse::<u32>().ok());

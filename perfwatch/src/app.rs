@@ -36,13 +36,13 @@ use crate::auth::tokens::{self, Tokens};
 use crate::collectors;
 use crate::config::Config;
 use crate::doctor::{self, Diagnosis};
+use crate::history::History;
+use crate::history::maintenance::{DocumentDays, Maintenance};
+use crate::history::writer::{LogPlace, Writer};
 use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::{self, Census};
 use crate::snapshot::source::{Board, Settings, Source, State};
 use crate::snapshot::{MetricType, Snapshot};
-use crate::history::History;
-use crate::history::maintenance::{DocumentDays, Maintenance};
-use crate::history::writer::{LogPlace, Writer};
 use crate::store::{self, Store};
 use crate::stream::Hub;
 

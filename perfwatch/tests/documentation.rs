@@ -1,8 +1,11 @@
-//! Documentation that is written by the code it describes. `PERFWATCH_UPDATE_DOCS=1` writes it anew.
+//! Documentation, and what the web page knows of documents, that is written by the code it describes.
+//! `PERFWATCH_UPDATE_DOCS=1` writes it anew.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
 #[path = "documentation/metrics.rs"]
 mod metrics;
+#[path = "documentation/page.rs"]
+mod page;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -36,22 +39,22 @@ fn configuration() -> String {
     text
 }
 
-/// Holds a file under docs/ against what the code says, or writes it.
+/// Holds a file of the repository against what the code says, or writes it.
 fn check(name: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     if std::env::var_os("PERFWATCH_UPDATE_DOCS").is_some() {
         std::fs::write(&file, text).unwrap();
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
         written == text,
-        "run PERFWATCH_UPDATE_DOCS=1 cargo test -p perfwatch --test documentation and commit docs/{name}"
+        "run PERFWATCH_UPDATE_DOCS=1 cargo test -p perfwatch --test documentation and commit {name}"
     );
 }
 
 #[test]
 fn every_setting_is_documented() {
-    check("configuration.md", &configuration());
+    check("docs/configuration.md", &configuration());
 }
 
 /// The code of the server and its tests.

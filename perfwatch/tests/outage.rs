@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use perfwatch::history::chunk::Block;
 use perfwatch::snapshot::MetricType;
-use perfwatch::snapshot::layout::Layout;
+use perfwatch::snapshot::selection::Selection;
 use perfwatch::store::chunks::Wanted;
 use perfwatch::store::{self, sqlite_url};
 use postgres::Cluster;
@@ -347,7 +347,7 @@ async fn a_killed_server_leaves_whole_snapshots_and_the_next_one_stores_them() {
     for metric_type in MetricType::ALL {
         let wanted = Wanted { metric_type, tier: 0, from: 0, to: i64::MAX };
         for chunk in store.find(host, wanted, 100_000).await.unwrap() {
-            let block = Block::decode(&chunk.data, &Layout::of(metric_type).everything).unwrap();
+            let block = Block::decode(&chunk.data, Selection::all(metric_type)).unwrap();
             block.times().iter().for_each(|at| *stored.entry(*at).or_default() += 1);
         }
     }

@@ -27,7 +27,9 @@ fn sql_name(dotted: &str) -> String {
 
 /// Every view, with the type and the table it shows.
 fn views() -> Vec<(String, MetricType, usize)> {
-    let tables = |metric_type: MetricType| (0..Layout::of(metric_type).tables.len()).map(move |table| (metric_type, table));
+    let tables = |metric_type: MetricType| {
+        (0..Layout::of(metric_type).tables.len()).map(move |table| (metric_type, table))
+    };
     MetricType::ALL
         .into_iter()
         .flat_map(tables)
@@ -64,8 +66,7 @@ fn readings() -> Vec<Reading> {
     let mut sources = collectors::all(&Roots::default());
     sources.extend(probes::all(&Roots::default(), 100.0));
     let now = OffsetDateTime::now_utc().replace_millisecond(0).unwrap();
-    let mut readings =
-        vec![Reading::failed(MetricType::Disk, now - time::Duration::seconds(10), "no disk")];
+    let mut readings = vec![Reading::failed(MetricType::Disk, now - time::Duration::seconds(10), "no disk")];
     for ago in [5, 0] {
         let tick = Tick::new(now - time::Duration::seconds(ago), Duration::from_secs(5));
         readings.extend(sources.iter_mut().map(|source| source.sample(&tick).unwrap()));
@@ -122,7 +123,8 @@ async fn rows(connection: &mut PgConnection, view: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn every_field_of_the_dictionary_is_a_column() {
-    let Some((_cluster, mut connection)) = postgresql_with(&[], "every_field_of_the_dictionary_is_a_column").await
+    let Some((_cluster, mut connection)) =
+        postgresql_with(&[], "every_field_of_the_dictionary_is_a_column").await
     else {
         return;
     };
@@ -161,7 +163,8 @@ async fn flat_columns_hold_what_the_documents_say() {
         let row = rows.last().unwrap();
         assert_eq!(row["host"], HOST);
         let mut held = 0;
-        for column in Layout::of(metric_type).tables[0].columns.iter().filter(|column| column.field.is_some()) {
+        for column in Layout::of(metric_type).tables[0].columns.iter().filter(|column| column.field.is_some())
+        {
             let place = format!("/{}", column.name.replace('.', "/"));
             let Some(number) = document.pointer(&place).and_then(Value::as_f64) else { continue };
             assert_eq!(row[sql_name(&column.name)].as_f64(), Some(number), "{view}.{}", column.name);
@@ -215,8 +218,10 @@ async fn views_of_another_version_are_made_anew_and_nothing_else_is_touched() {
     ] {
         sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
     }
-    let database: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut connection).await.unwrap();
-    let owner: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut connection).await.unwrap();
+    let database: String =
+        sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut connection).await.unwrap();
+    let owner: String =
+        sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut connection).await.unwrap();
     let url = cluster.options(&owner, &database).to_url_lossy();
     store::open(url.as_str()).await.unwrap().close().await;
     assert_eq!(columns(&mut connection, "perfwatch_cpu").await, before);
@@ -228,12 +233,17 @@ async fn views_of_another_version_are_made_anew_and_nothing_else_is_touched() {
 async fn who_may_read_views_may_read_those_of_the_next_version() {
     let test = "who_may_read_views_may_read_those_of_the_next_version";
     let Some((cluster, mut connection)) = postgresql_with(&[], test).await else { return };
-    let database: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut connection).await.unwrap();
-    let owner: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut connection).await.unwrap();
+    let database: String =
+        sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut connection).await.unwrap();
+    let owner: String =
+        sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut connection).await.unwrap();
     let mut admin = cluster.options("postgres", &database).connect().await.unwrap();
     let role = file("deploy/grafana/reader.sql").replace(":'password'", "'a password'");
     sqlx::raw_sql(AssertSqlSafe(role)).execute(&mut admin).await.unwrap();
-    sqlx::raw_sql("UPDATE config SET value = 'old' WHERE key = 'views'").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("UPDATE config SET value = 'old' WHERE key = 'views'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     store::open(cluster.options(&owner, &database).to_url_lossy().as_str()).await.unwrap().close().await;
     let mut reader = cluster.options("perfwatch_reader", &database).connect().await.unwrap();
     let read = sqlx::query("SELECT * FROM perfwatch_cpu").fetch_all(&mut reader).await;
@@ -310,7 +320,8 @@ async fn the_dashboard_is_answered_as_the_reader_and_nothing_else_is() {
     let readings = readings();
     let test = "the_dashboard_is_answered_as_the_reader_and_nothing_else_is";
     let Some((cluster, mut owner)) = postgresql_with(&readings, test).await else { return };
-    let database: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut owner).await.unwrap();
+    let database: String =
+        sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut owner).await.unwrap();
     let mut admin = cluster.options("postgres", &database).connect().await.unwrap();
     let role = file("deploy/grafana/reader.sql").replace(":'password'", "'a password'");
     sqlx::raw_sql(AssertSqlSafe(role)).execute(&mut admin).await.unwrap();

@@ -1,4 +1,6 @@
-/** Display names and units of fields, derived from their paths (docs/metrics.md). */
+/** Units of fields, as the dictionary has them, and their display names, derived from their paths (docs/metrics.md). */
+import type { FieldUnit } from '@/api/dictionary';
+import { find, type Field, type Step } from './dictionary';
 import type { Unit } from './units';
 
 const metricNames: Record<string, string> = {
@@ -19,66 +21,68 @@ export function metricName(metricType: string): string {
   return metricNames[metricType] ?? sentence(metricType);
 }
 
-/** CPU time shares have no unit in their names. */
-const cpuShares = new Set([
-  'user',
-  'system',
-  'idle',
-  'iowait',
-  'irq',
-  'softirq',
-  'nice',
-  'steal',
-  'guest',
-  'per_core',
-]);
+/** What the dictionary's units are called here, and the factor to them. */
+const units: Record<FieldUnit, readonly [Unit, number]> = {
+  '': ['count', 1],
+  '%': ['percent', 1],
+  ratio: ['ratio', 1],
+  bytes: ['bytes', 1],
+  'bytes/s': ['bytes/s', 1],
+  'KiB/s': ['bytes/s', 1024],
+  'Mbit/s': ['bits/s', 1e6],
+  '1/s': ['count/s', 1],
+  'packets/s': ['packets/s', 1],
+  'requests/s': ['ops/s', 1],
+  pages: ['pages', 1],
+  'pages/s': ['pages/s', 1],
+  s: ['seconds', 1],
+  ms: ['ms', 1],
+  µs: ['us', 1],
+  ns: ['ns', 1],
+  'ms/s': ['ms/s', 1],
+  'µs/s': ['us/s', 1],
+  MHz: ['mhz', 1],
+  '°C': ['celsius', 1],
+  IPC: ['ipc', 1],
+  MPKI: ['mpki', 1],
+};
 
-const pagesPerSecond = new Set(['pswpin_per_sec', 'pswpout_per_sec']);
-/** The kernel reports these in KiB; `scaleOf` converts them to bytes. */
-const kibPerSecond = new Set(['pgpgin_per_sec', 'pgpgout_per_sec']);
+/** What a kind of core counts, on hybrid machines, is described as what all of them count. */
+const described = (metricType: string, path: string): Field | undefined =>
+  find(metricType, metricType === 'perf_events' ? path.replace(/^pmus\.[^.]+\./, '') : path)?.field;
 
-type Rule = [RegExp, Unit];
-const rules: Rule[] = [
-  [/bytes(_sent|_recv)?_per_sec$/, 'bytes/s'],
-  [/packets_(sent|recv)_per_sec$/, 'packets/s'],
-  [/(^|[._])(iops)$/, 'ops/s'],
-  [/_ms_per_sec$/, 'ms'],
-  [/_us_per_sec$/, 'us'],
-  [/stalled_us/, 'us'],
-  [/_per_sec$/, 'count/s'],
-  [/bytes(_sent|_recv)?$/, 'bytes'],
-  [/^total_bytes/, 'bytes'],
-  [/percent$/, 'percent'],
-  [/avg(10|60|300)$/, 'percent'],
-  [/ratio$/, 'ratio'],
-  [/mpki$/, 'mpki'],
-  [/ipc$/, 'ipc'],
-  [/mhz(\.\d+)?$/, 'mhz'],
-  [/temperature/, 'celsius'],
-  [/_ns$/, 'ns'],
-  [/_us$/, 'us'],
-  [/_ms$/, 'ms'],
-  [/_mbps$/, 'none'],
-];
-
-const leafOf = (path: string): string => path.split('.').findLast((part) => !/^\d+$/.test(part)) ?? path;
-
-export function unitOf(metricType: string, path: string): Unit {
-  const leaf = leafOf(path);
-  if (metricType === 'cpu' && cpuShares.has(leaf)) return 'percent';
-  if (metricType === 'perf_events' && /^events\..*\.value$/.test(path)) {
-    return path === 'events.cpu-clock.value' ? 'cores' : 'count/s';
-  }
-  if (kibPerSecond.has(leaf)) return 'bytes/s';
-  if (pagesPerSecond.has(leaf)) return 'pages/s';
-  return rules.find(([pattern]) => pattern.test(path))?.[1] ?? 'count';
+/** What a field measures, in a sentence; empty if nothing describes it. */
+export function helpOf(metricType: string, path: string): string {
+  return find(metricType, path)?.field.help ?? '';
 }
 
-/** Factor from the stored value to `unitOf`'s unit. */
-export function scaleOf(metricType: string, path: string): number {
-  if (kibPerSecond.has(leafOf(path))) return 1024;
+/** Counters' counts of an interval, which are shown as rates. */
+export function isCountOfInterval(metricType: string, path: string): boolean {
+  return metricType === 'perf_events' && described(metricType, path)?.kind === 'interval';
+}
+
+function shown(metricType: string, path: string): readonly [Unit, number] {
+  const unit = described(metricType, path)?.unit ?? '';
+  if (!isCountOfInterval(metricType, path)) return units[unit];
   // Milliseconds of CPU time per second are thousandths of a core.
-  return metricType === 'perf_events' && path === 'events.cpu-clock.value' ? 0.001 : 1;
+  return unit === 'ms' ? ['cores', 0.001] : ['count/s', 1];
+}
+
+export function unitOf(metricType: string, path: string): Unit {
+  return shown(metricType, path)[0];
+}
+
+/** Factor from the stored value, or its growth per second, to `unitOf`'s unit. */
+export function scaleOf(metricType: string, path: string): number {
+  return shown(metricType, path)[1];
+}
+
+const rates: Partial<Record<Unit, Unit>> = { bytes: 'bytes/s', count: 'count/s', ms: 'ms/s', us: 'us/s' };
+
+/** Unit and factor of a value as stored; `rate` is a counter's growth per second. */
+export function storedUnit(metricType: string, path: string, kind: string): { unit: Unit; scale: number } {
+  const [unit, scale] = units[described(metricType, path)?.unit ?? ''];
+  return { unit: kind === 'rate' ? (rates[unit] ?? unit) : unit, scale };
 }
 
 const words: Record<string, string> = {
@@ -99,11 +103,12 @@ const words: Record<string, string> = {
   irq: 'interrupts',
   softirq: 'soft interrupts',
   recv: 'received',
+  rss: 'resident memory',
   stalled: 'stall time',
 };
 
-/** Suffixes that the unit already expresses. */
-const unitEnding = /_(per_sec|percent|bytes|us|ns|ms|mhz|bytes_per_sec)$/;
+/** Endings that the unit already expresses. */
+const unitEnding = /_((bytes_|ms_|us_)?per_sec|percent|bytes|us|ns|ms|mhz|mbps|celsius)$/;
 
 function inWords(name: string): string {
   return name
@@ -112,34 +117,62 @@ function inWords(name: string): string {
     .join(' ');
 }
 
-function sentence(name: string): string {
-  const text = inWords(name);
-  return text.charAt(0).toUpperCase() + text.slice(1);
+const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+const sentence = (name: string): string => capitalised(inWords(name));
+
+/** Groups of fields whose names add nothing. */
+const groups: Record<string, string> = { disk: 'io', perf_events: 'derived' };
+
+/** What a thing is mostly asked for: its title is enough. */
+const unnamed = new Set(['per_core', 'value']);
+
+/** A partition goes by where it is mounted; the names are separated by dots, and may contain them. */
+const mountpoint = (thing: string): string => /^.*?\.(\/.*?)\.(?:fuse\.)?[^.]*$/.exec(thing)?.[1] ?? thing;
+
+const titles: Record<string, (thing: string) => string> = {
+  cpu: (thing) => `Core ${thing}`,
+  sensor: (thing) => `Sensor ${thing}`,
+  pid: (thing) => `Process ${thing}`,
+  cgroup: (thing) => (thing === '' ? 'No cgroup' : thing),
+  device: mountpoint,
+};
+const plurals: Record<string, string> = { cpu: 'cores', sensor: 'sensors' };
+
+function titleOf({ name, labels, thing }: Step): string {
+  const label = labels?.[0] ?? '';
+  if (typeof thing !== 'string') return `All ${plurals[label] ?? inWords(name)}`;
+  return titles[label]?.(thing) ?? thing;
 }
 
-/** Pure containers, whose names add nothing. */
-const containers: Record<string, readonly string[]> = {
-  disk: ['devices', 'io'],
-  block_io: ['devices'],
-  perf_events: ['derived'],
-};
+function stepsOf(metricType: string, path: string): readonly Step[] {
+  const steps = find(metricType, path)?.steps ?? path.split('.').map((name): Step => ({ name }));
+  // What is derived has no path for each of its names.
+  return steps.flatMap((step): Step[] =>
+    step.labels?.[0] === 'ratio' ? [{ name: step.name }, { name: step.thing ?? '' }] : [step],
+  );
+}
 
-/** A field's display name: `Usage`, `Core 3`, `vda: write latency`. */
-export function fieldName(metricType: string, path: string): string {
-  const parts = path.split('.').filter((part) => part !== 'histogram');
-  const core = /^per_core\.(\d+)$/.exec(path);
-  if (core !== null) return `Core ${core[1] ?? ''}`;
+/** Whether a field is one of many alike: of one core, interface, process. */
+export function isOfThing(metricType: string, path: string): boolean {
+  return find(metricType, path)?.steps.some(({ thing }) => typeof thing === 'string') ?? false;
+}
+
+/** A field's display name: `Usage`, `Core 3`, `vda: write latency`; `known` is what else a thing is called. */
+export function fieldName(metricType: string, path: string, known: string | null = null): string {
   const load = /^load_avg\.([012])$/.exec(path);
   if (load !== null) return `Load, ${['1', '5', '15'][Number(load[1])] ?? ''} min`;
-  if (metricType === 'perf_events' && parts[0] === 'events') return parts[1] ?? path;
-  const container = (containers[metricType] ?? []).includes(parts[0] ?? '') && parts.length > 1;
-  const first = container ? parts.shift() : undefined;
-  const name = (parts.pop() ?? path).replace(unitEnding, '');
-  if (parts.length === 0) return sentence(name);
-  // A device goes by its own name.
-  const where =
-    first === 'devices' ? [parts[0], ...parts.slice(1).map(inWords)] : [sentence(parts.join('_'))];
-  return `${where.join(' ')}: ${inWords(name)}`;
+  const where: string[] = [];
+  const steps = stepsOf(metricType, path);
+  const parts = steps.filter(({ name }, i) => i === 0 || name !== 'histogram');
+  const last = parts.at(-1);
+  for (const step of parts) {
+    if (step.labels !== undefined) where.push(known ?? titleOf(step));
+    else if (step !== last && step.name !== groups[metricType]) where.push(inWords(step.name));
+  }
+  const name = (last?.name ?? path).replace(unitEnding, '');
+  if (where.length === 0) return sentence(name);
+  const place = steps[0]?.labels === undefined ? capitalised(where.join(' ')) : where.join(' ');
+  return unnamed.has(name) ? place : `${place}: ${inWords(name)}`;
 }
 
 /** Fields selected by default. */
@@ -154,16 +187,3 @@ export const primaryFields: Record<string, readonly string[]> = {
   tcp: ['retransmits_per_sec'],
   pressure: ['cpu.some.avg10', 'io.some.avg10', 'memory.some.avg10'],
 };
-
-/** Unit and factor of a value as stored; `rate` is a counter's growth per second. */
-export function storedUnit(metricType: string, path: string, kind: string): { unit: Unit; scale: number } {
-  if (kind === 'histogram') return { unit: path.includes('size') ? 'bytes' : 'ns', scale: 1 };
-  if (metricType === 'perf_events' && path.startsWith('events.')) {
-    // Counts per tick; only cpu-clock is in milliseconds.
-    return { unit: path.startsWith('events.cpu-clock.') ? 'ms' : 'count', scale: 1 };
-  }
-  const unit = unitOf(metricType, path);
-  const scale = scaleOf(metricType, path);
-  if (kind !== 'rate') return { unit, scale };
-  return { unit: unit === 'bytes' ? 'bytes/s' : unit === 'count' ? 'count/s' : unit, scale };
-}

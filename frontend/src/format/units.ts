@@ -10,6 +10,7 @@ export type Unit =
   | 'count'
   | 'count/s'
   | 'packets/s'
+  | 'pages'
   | 'pages/s'
   | 'ops/s'
   | 'bits/s'
@@ -17,6 +18,8 @@ export type Unit =
   | 'ns'
   | 'us'
   | 'ms'
+  | 'us/s'
+  | 'ms/s'
   | 'mhz'
   | 'celsius'
   | 'cores'
@@ -75,6 +78,7 @@ const formatters: Record<Unit, (value: number) => string> = {
   count: (v) => decimal(v, ''),
   'count/s': (v) => `${decimal(v, '')}/s`,
   'packets/s': (v) => decimal(v, 'pkt/s'),
+  pages: (v) => decimal(v, 'pages'),
   'pages/s': (v) => decimal(v, 'pages/s'),
   'ops/s': (v) => decimal(v, 'IO/s'),
   'bits/s': (v) => decimal(v, 'bit/s'),
@@ -82,6 +86,8 @@ const formatters: Record<Unit, (value: number) => string> = {
   ns: nanoseconds,
   us: (v) => nanoseconds(v * 1e3),
   ms: (v) => nanoseconds(v * 1e6),
+  'us/s': (v) => `${nanoseconds(v * 1e3)}/s`,
+  'ms/s': (v) => `${nanoseconds(v * 1e6)}/s`,
   mhz: (v) => (Math.abs(v) >= 1000 ? `${digits(v / 1000)} GHz` : `${digits(v)} MHz`),
   celsius: (v) => `${digits(v)} °C`,
   cores: (v) => `${digits(v)} ${Math.abs(v) === 1 ? 'core' : 'cores'}`,

@@ -1,7 +1,7 @@
 /** Distributions of a series in two ranges over one axis, for comparison. */
 import type { DataPoint } from '@/api/types';
 import { columnOf, rowLow } from './histogram';
-import { histogramAt, membersAt } from './leaves';
+import { histogramAt, numbersAt } from './leaves';
 
 export interface Distributions {
   /** Edges of the bins, one more than there are bins. */
@@ -17,17 +17,21 @@ const BINS = 48;
 export type Sample = readonly [value: number, weight: number];
 
 /** For `rate` fields: a counter's growth per second from point to point. */
-export function samplesOf(points: readonly DataPoint[], path: string, kind: string): Sample[] {
+export function samplesOf(
+  points: readonly DataPoint[],
+  metricType: string,
+  path: string,
+  kind: string,
+): Sample[] {
+  const at = (point: DataPoint | undefined): number[] => numbersAt(metricType, point?.data, path);
   const weightOf = (point: DataPoint): number => point.count ?? 1;
   if (kind !== 'rate') {
-    return points.flatMap((point) =>
-      membersAt(point.data, path).map((value): Sample => [value, weightOf(point)]),
-    );
+    return points.flatMap((point) => at(point).map((value): Sample => [value, weightOf(point)]));
   }
   return points.slice(1).flatMap((point, i): Sample[] => {
     const before = points[i];
     const seconds = (Date.parse(point.timestamp) - Date.parse(before?.timestamp ?? '')) / 1000;
-    const [now, then] = [membersAt(point.data, path)[0], membersAt(before?.data, path)[0]];
+    const [now, then] = [at(point)[0], at(before)[0]];
     // A counter that went back was reset.
     if (now === undefined || then === undefined || now < then || !(seconds > 0)) return [];
     return [[(now - then) / seconds, weightOf(point)]];

@@ -1,68 +1,132 @@
-/** The numbers and histograms inside a document, by path. */
+/**
+ * The numbers and histograms inside a document, by path. Things of lists are named by what tells them apart, as the
+ * server names them: `interfaces.eth0.bytes_recv`, `per_core.3`; without a name (`per_core`) all are meant.
+ */
 import type { Histogram } from '@/api/types';
+import { heads, treeOf, type Node, type Things } from '@/format/dictionary';
 import { isHistogram } from './histogram';
 
 export interface Leaves {
   numbers: string[];
   histograms: string[];
+  /** What things are called whose name is a number: `firefox (1234)` for `top.1234`. */
+  titles: Record<string, string>;
 }
 
 const DEPTH = 6;
 
-/** Metadata, and lists of objects, whose averages would be meaningless. */
-function skipped(key: string, value: unknown): boolean {
-  if (key.startsWith('_')) return true;
-  return Array.isArray(value) && value.some((item) => typeof item === 'object' && item !== null);
+type Json = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
+const joined = (path: string, name: string): string => (path === '' ? name : `${path}.${name}`);
+
+const inMap = (node: Node | undefined, key: string): Node | undefined =>
+  node?.members.get(key) ?? node?.things?.inside;
+
+function labelOf(item: unknown, { carriers }: Things): string {
+  const text = (value: unknown): string =>
+    typeof value === 'string' || typeof value === 'number' ? value.toString() : '';
+  return isObject(item) ? carriers.map((name) => text(item[name])).join('.') : '';
 }
 
-export function leavesOf(document: unknown): Leaves {
-  const found: Leaves = { numbers: [], histograms: [] };
-  walk('', document, DEPTH, found);
-  return found;
-}
+/** Whether the things of a list are one measurement of many equal parts, which can be shown as one. */
+const areAlike = ({ positions, labels }: Things): boolean => positions || labels.includes('cpu');
 
-function walk(path: string, value: unknown, depth: number, found: Leaves): void {
-  if (typeof value === 'number') found.numbers.push(path);
-  if (typeof value !== 'object' || value === null || depth === 0) return;
-  if (isHistogram(value)) {
-    found.histograms.push(path);
-    return;
+class Walk {
+  readonly numbers = new Set<string>();
+  readonly histograms = new Set<string>();
+  readonly titles: Record<string, string> = {};
+
+  visit(node: Node | undefined, path: string, value: unknown, depth: number): void {
+    const kind = node?.field?.kind;
+    // Fields are separated by commas when they are asked for.
+    if (kind === 'state' || kind === 'events' || path.includes(',')) return;
+    if (typeof value === 'number') this.numbers.add(path);
+    if (!isObject(value) || depth === 0) return;
+    if (isHistogram(value)) this.histograms.add(path);
+    else if (Array.isArray(value)) this.list(node, path, value, depth);
+    else this.members(node, path, value, depth);
   }
-  for (const [key, inner] of Object.entries(value)) {
-    if (!skipped(key, inner)) walk(path === '' ? key : `${path}.${key}`, inner, depth - 1, found);
+
+  private members(node: Node | undefined, path: string, value: Json, depth: number): void {
+    for (const [key, inner] of Object.entries(value)) {
+      if (!key.startsWith('_')) this.visit(inMap(node, key), joined(path, key), inner, depth - 1);
+    }
+  }
+
+  private list(node: Node | undefined, path: string, items: readonly unknown[], depth: number): void {
+    const things = node?.things;
+    items.forEach((item, i) => {
+      if (things === undefined || things.positions) {
+        // The things of a list that nothing describes have no names.
+        if (!isObject(item))
+          this.visit(inMap(node, i.toString()), joined(path, i.toString()), item, depth - 1);
+      } else if (isObject(item)) {
+        const place = joined(path, labelOf(item, things));
+        if (typeof item.comm === 'string') this.titles[place] = `${item.comm} (${labelOf(item, things)})`;
+        this.thing(things, place, item, depth);
+      }
+      if (things !== undefined && areAlike(things) && items.length > 1) this.thing(things, path, item, depth);
+    });
+  }
+
+  private thing(things: Things, path: string, item: unknown, depth: number): void {
+    if (!isObject(item)) {
+      this.visit(things.inside, path, item, depth - 1);
+      return;
+    }
+    for (const [key, inner] of Object.entries(item)) {
+      if (things.carriers.includes(key)) continue;
+      this.visit(inMap(things.inside, key), joined(path, key), inner, depth - 1);
+    }
   }
 }
 
-/** The member at a path; names may contain dots. */
-function member(document: unknown, path: string): unknown {
-  if (path === '') return document;
-  if (typeof document !== 'object' || document === null) return undefined;
-  const record = document as Record<string, unknown>;
-  for (let end = path.length; end > 0; end = path.lastIndexOf('.', end - 1)) {
-    const key = path.slice(0, end);
-    if (key in record) return member(record[key], path.slice(end + 1));
+export function leavesOf(metricType: string, document: unknown): Leaves {
+  const walk = new Walk();
+  walk.visit(treeOf(metricType), '', document, DEPTH);
+  return { numbers: [...walk.numbers], histograms: [...walk.histograms], titles: walk.titles };
+}
+
+/** What a thing on the way to a field is called, if it has a better name than its path gives. */
+export function titleIn({ titles }: Leaves, path: string): string | null {
+  for (const [head] of heads(path)) if (Object.hasOwn(titles, head)) return titles[head] ?? null;
+  return null;
+}
+
+/** Everything at a path; names may contain dots. */
+function reach(node: Node | undefined, value: unknown, path: string | null): unknown[] {
+  if (Array.isArray(value)) return reachIn(value, node, path);
+  if (path === null) return [value];
+  if (!isObject(value)) return [];
+  // The longest name first: `dm-0.1` before `dm-0`.
+  for (const [key, rest] of [...heads(path)].reverse()) {
+    if (Object.hasOwn(value, key)) return reach(inMap(node, key), value[key], rest);
   }
-  return undefined;
+  return [];
 }
 
-export function numberAt(document: unknown, path: string): number {
-  const value = member(document, path);
-  return typeof value === 'number' ? value : NaN;
+function reachIn(items: readonly unknown[], node: Node | undefined, path: string | null): unknown[] {
+  const things = node?.things;
+  const all = (): unknown[] => items.flatMap((item) => reach(things?.inside, item, path));
+  if (path === null) return all();
+  if (things === undefined || things.positions) {
+    const [, at, rest] = /^(\d+)(?:\.(.*))?$/.exec(path) ?? [];
+    return at === undefined ? all() : reach(things?.inside, items[Number(at)], rest ?? null);
+  }
+  const named = items.flatMap((item) => {
+    const label = labelOf(item, things);
+    return path.startsWith(`${label}.`) ? reach(things.inside, item, path.slice(label.length + 1)) : [];
+  });
+  return named.length > 0 ? named : all();
 }
 
-/** The number at a path, or all numbers of a list there. */
-export function membersAt(document: unknown, path: string): number[] {
-  const value = member(document, path);
-  const all: unknown[] = Array.isArray(value) ? value : [value];
-  return all.filter((one) => typeof one === 'number');
+/** The number at a path, or all of them where it leads to all things of a list. */
+export function numbersAt(metricType: string, document: unknown, path: string): number[] {
+  return reach(treeOf(metricType), document, path).filter((one) => typeof one === 'number');
 }
 
 export function histogramAt(document: unknown, path: string): Histogram | null {
-  const value = member(document, path);
+  const value = reach(undefined, document, path)[0];
   return isHistogram(value) ? value : null;
-}
-
-/** The path to request from the server, which addresses members, not list positions. */
-export function memberPath(path: string): string {
-  return path.replace(/\.\d+$/, '');
 }

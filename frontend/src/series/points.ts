@@ -1,7 +1,7 @@
 /** Series from the points of a history response, and their statistics. */
 import type { DataPoint } from '@/api/types';
-import { scaleOf } from '@/format/fields';
-import { memberPath, numberAt } from './leaves';
+import { isCountOfInterval, scaleOf } from '@/format/fields';
+import { numbersAt } from './leaves';
 
 export interface HistorySeries {
   times: Float64Array;
@@ -11,30 +11,37 @@ export interface HistorySeries {
   counts: Float64Array;
 }
 
-/** Counts per interval are turned into rates. */
-const isCountOfInterval = (metricType: string, path: string): boolean =>
-  metricType === 'perf_events' && path.startsWith('events.') && path.endsWith('.value');
-
 /** Buckets whose tick lengths vary by more than this have no meaningful per-second extremes. */
 const UNEQUAL_TICKS = 0.05;
 
+type Many = (values: readonly number[]) => number;
+
+/** Of all things of a list. */
+const mean: Many = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const least: Many = (values) => (values.length > 0 ? Math.min(...values) : NaN);
+const greatest: Many = (values) => (values.length > 0 ? Math.max(...values) : NaN);
+
+/** Where a field is one of each thing of a list, such as all cores: their average, least and greatest. */
 export function seriesOf(points: readonly DataPoint[], metricType: string, path: string): HistorySeries {
   const scale = scaleOf(metricType, path);
   const perSecond = isCountOfInterval(metricType, path);
   const make = (value: (point: DataPoint) => number) => Float64Array.from(points, value);
+  const at = (document: unknown, one: string, many: Many): number =>
+    many(numbersAt(metricType, document, one));
   const rate = (point: DataPoint, document: unknown, value: number): number => {
     if (!perSecond) return value * scale;
-    const [shortest, longest] = [numberAt(point.min, 'elapsed_ms'), numberAt(point.max, 'elapsed_ms')];
+    const shortest = at(point.min, 'elapsed_ms', least);
+    const longest = at(point.max, 'elapsed_ms', greatest);
     if (document !== point.data && (longest - shortest) / longest > UNEQUAL_TICKS) return NaN;
-    return ((value * 1000) / numberAt(point.data, 'elapsed_ms')) * scale;
+    return ((value * 1000) / at(point.data, 'elapsed_ms', mean)) * scale;
   };
-  const read = (point: DataPoint, document: unknown): number =>
-    rate(point, document, numberAt(document, path));
+  const read = (point: DataPoint, document: unknown, many: Many): number =>
+    rate(point, document, at(document, path, many));
   return {
     times: make((point) => Date.parse(point.timestamp)),
-    values: make((point) => read(point, point.data)),
-    low: make((point) => read(point, point.min)),
-    high: make((point) => read(point, point.max)),
+    values: make((point) => read(point, point.data, mean)),
+    low: make((point) => read(point, point.min, least)),
+    high: make((point) => read(point, point.max, greatest)),
     counts: make((point) => point.count ?? 1),
   };
 }
@@ -54,7 +61,7 @@ export function queryFor(
   span: { from: number; to: number },
 ): SeriesQuery | null {
   if (paths.length === 0) return null;
-  const fields = new Set(paths.map(memberPath));
+  const fields = new Set(paths);
   if (paths.some((path) => isCountOfInterval(metricType, path))) fields.add('elapsed_ms');
   return { metricType, from: span.from, to: span.to, fields: [...fields] };
 }

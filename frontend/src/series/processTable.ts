@@ -17,7 +17,7 @@ export interface GroupLine {
   name: string;
   open: boolean;
   processes: Num;
-  usage: Usage & { rss_bytes?: Num };
+  usage: Usage & { rss_bytes?: number | null };
 }
 
 export type Line = { kind: 'process'; row: ProcessRow; inGroup: boolean } | GroupLine;

@@ -43,9 +43,7 @@ pub fn sample(seconds: u32) -> Result<Vec<Arc<Snapshot>>> {
         let tick = Tick::new((UNIX_EPOCH + Duration::from_secs(now)).into(), TICK);
         let readings = sources.iter_mut().map(|source| {
             let sampled = source.sample(&tick);
-            sampled.unwrap_or_else(|error| {
-                Reading::failed(source.metric_type(), tick.at, &error.to_string())
-            })
+            sampled.unwrap_or_else(|error| Reading::failed(source.metric_type(), tick.at, &error.to_string()))
         });
         snapshots.push(Arc::new(Snapshot::new(tick.at, readings.collect())));
     }

@@ -6,6 +6,7 @@ use perfwatch::history::chunk::{Block, decode_buckets};
 use perfwatch::history::tier::Tier;
 use perfwatch::snapshot::histogram::Histogram;
 use perfwatch::snapshot::layout::Layout;
+use perfwatch::snapshot::selection::Selection;
 use perfwatch::snapshot::value::Value as Stored;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::Store;
@@ -86,11 +87,17 @@ impl Held {
 }
 
 /// What a tier holds of a type, of at most so many of its newest chunks.
-pub async fn held(store: &dyn Store, host: &str, metric_type: MetricType, tier: Tier, most: usize) -> Result<Held> {
+pub async fn held(
+    store: &dyn Store,
+    host: &str,
+    metric_type: MetricType,
+    tier: Tier,
+    most: usize,
+) -> Result<Held> {
     let wanted = Wanted { metric_type, tier: tier.seconds(), from: 0, to: i64::MAX };
     let chunks = store.find(host, wanted, 1 << 20).await?;
     let mut held = Held::default();
-    let everything = &Layout::of(metric_type).everything;
+    let everything = Selection::all(metric_type);
     for chunk in chunks.iter().rev().take(most) {
         held.bytes += chunk.data.len() as u64;
         if tier == Tier::Raw {

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody};
 use super::extract::{Body, ClientAddress, CurrentUser, LoggedIn, Text};
+use super::message::Message;
 use super::users::Account;
 use crate::auth::AuthError;
 use crate::auth::passwords::MAX_BYTES;
@@ -71,11 +72,6 @@ async fn login(
         Err(AuthError::Refused) => Err(Error::BadLogin),
         Err(error) => Err(error.into()),
     }
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct Message {
-    pub message: &'static str,
 }
 
 /// End this token

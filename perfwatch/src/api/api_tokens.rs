@@ -10,9 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::account::Message;
 use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody, WithId};
 use super::extract::{Body, ClientAddress, LoggedIn};
+use super::message::Message;
 use super::parameters::Id;
 use crate::auth::api_tokens::{MOST, Scopes};
 use crate::auth::audit;

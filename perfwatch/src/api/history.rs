@@ -7,7 +7,6 @@ mod export;
 mod pieces;
 mod processes;
 
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -21,11 +20,11 @@ use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader, metric_type, metric_types};
-use crate::snapshot::rfc3339;
 use crate::history::questions::points::Points;
 use crate::history::questions::{HistoryQuery, Interval, Stats};
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::rfc3339;
+use crate::snapshot::selection::Selection;
 
 const DEFAULT_LIMIT: usize = 1000;
 const MAX_LIMIT: usize = 10_000;
@@ -65,6 +64,9 @@ struct MetricsParameters {
     /// `min`, `max` and `count` beside the averages, in any combination
     #[param(required = false, value_type = String, pattern = "^(min|max|count)(,(min|max|count))*$", example = "min,max,count")]
     stats: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -115,6 +117,7 @@ async fn metrics(
     Parameters(sent): Parameters<MetricsParameters>,
 ) -> Result<Response> {
     let query = query(&sent)?;
+    let history = state.history_of(sent.host.as_deref()).await?;
     let head = format!(
         r#"{{"metric_type":"{}","start_time":"{}","end_time":"{}","interval":"{}","data_points":["#,
         query.metric_type.as_str(),
@@ -122,7 +125,7 @@ async fn metrics(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let points = Points::open(&state.history, query).await?;
+    let points = Points::open(&history, query).await?;
     streamed(Answer::new(head, points), "application/json").await
 }
 

@@ -14,6 +14,7 @@ mod extract;
 mod guard;
 mod health;
 mod history;
+mod message;
 mod moment;
 mod openapi;
 mod page;
@@ -36,15 +37,14 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::auth::Auth;
 use crate::config::Roots;
+use crate::history::{History, writer};
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
 use crate::snapshot::source::{Board, Report, Settings};
-use crate::history::{History, writer};
 use crate::store::Store;
 use crate::stream::{Hub, Subscription};
 
-pub use openapi::document as openapi_document;
 pub use prometheus::Intervals;
 pub use router::app;
 
@@ -136,6 +136,23 @@ impl AppState {
         let surplus = messages.len().saturating_sub(backfill);
         messages.drain(..surplus);
         (messages, subscription)
+    }
+
+    /// The history of a machine by its id or name; this machine's where none is named.
+    async fn history_of(&self, host: Option<&str>) -> error::Result<History> {
+        let Some(wanted) = host.filter(|host| *host != self.history.host()) else {
+            return Ok(self.history.clone());
+        };
+        let hosts = self.history.chunks().hosts().await?;
+        let called = |(id, name): &&(String, String)| id == wanted || name == wanted;
+        let mut found = hosts.iter().filter(called);
+        match (found.next(), found.next()) {
+            (Some((id, _)), None) => Ok(self.history.of_host(id)),
+            (Some(_), Some(_)) => {
+                Err(error::Error::BadRequest("Several machines have this name: use the id of one".into()))
+            }
+            (None, _) => Err(error::Error::BadRequest("There is no history of this host".into())),
+        }
     }
 
     /// One change of the stored configuration at a time: each reads what it writes back.

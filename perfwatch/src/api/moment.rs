@@ -1,109 +1,50 @@
 //! Times as clients write them: RFC 3339 with any offset or none, a date, or epoch seconds.
 
-use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
-
-/// Reads a time; without an offset it is UTC. `None` for anything else.
-pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
-    let text = text.trim();
-    if !text.is_ascii() {
-        return None;
-    }
-    epoch(text).or_else(|| {
-        let date = date(text.get(..10)?)?;
-        let rest = &text[10..];
-        let moment = match rest.bytes().next() {
-            None => PrimitiveDateTime::new(date, Time::MIDNIGHT).assume_utc(),
-            Some(b'T' | b't' | b' ') => {
-                let (time, offset) = split_offset(&rest[1..])?;
-                PrimitiveDateTime::new(date, time_of_day(time)?).assume_offset(offset)
-            }
-            Some(_) => return None,
-        };
-        moment.checked_to_offset(UtcOffset::UTC)
-    })
-}
+use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::parsing::Parsed;
 
 /// Seconds since 1970, also with decimals.
+const EPOCH: StaticFormatDescription =
+    format_description!(version = 2, "[unix_timestamp][optional [.[subsecond]]]");
+
+/// What people leave out of RFC 3339. In a query an unescaped `+` arrives as a space.
+const SHORTENED: StaticFormatDescription = format_description!(
+    version = 2,
+    "[year]-[month]-[day][optional [[first [T][t][ ]][hour]:[minute][optional [:[second][optional [.[subsecond]]]]]\
+     [optional [[first [Z][z]\
+     [[offset_hour sign:mandatory][optional [[optional [:]][offset_minute]]]]\
+     [ [offset_hour][optional [[optional [:]][offset_minute]]]]]]]]]"
+);
+
+/// Reads a time; without an offset it is UTC. `None` for anything else, also for years that RFC 3339 cannot write.
+pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
+    let text = text.trim();
+    let moment = epoch(text).or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok()).or_else(|| {
+        let midnight = Parsed::new().with_hour_24(0)?.with_minute(0)?.with_offset_hour(0)?;
+        OffsetDateTime::parse_with_defaults(text.as_bytes(), &SHORTENED, midnight).ok()
+    })?;
+    let moment = moment.checked_to_offset(time::UtcOffset::UTC)?;
+    (0..=9999).contains(&moment.year()).then_some(moment)
+}
+
 fn epoch(text: &str) -> Option<OffsetDateTime> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = whole.strip_prefix('-').unwrap_or(whole);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    // Decimals count away from 1970, in the library always forwards.
+    let (text, is_before) = text.strip_prefix('-').map_or((text, false), |text| (text, true));
+    if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
-    let moment = OffsetDateTime::from_unix_timestamp(whole.parse().ok()?).ok()?;
-    let nanos = time::Duration::nanoseconds(nanoseconds(fraction)?);
-    if whole.starts_with('-') { moment.checked_sub(nanos) } else { moment.checked_add(nanos) }
-}
-
-fn date(text: &str) -> Option<Date> {
-    let mut parts = text.split('-');
-    let (year, month, day) =
-        (number(parts.next()?, 4)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);
-    if parts.next().is_some() {
-        return None;
-    }
-    let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
-    Date::from_calendar_date(i32::from(year), month, u8::try_from(day).ok()?).ok()
-}
-
-/// `HH:MM[:SS[.fraction]]`
-fn time_of_day(text: &str) -> Option<Time> {
-    let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let parts: Vec<&str> = clock.split(':').collect();
-    let (hour, minute, second) = match parts[..] {
-        [hour, minute] if fraction.is_empty() => (hour, minute, "00"),
-        [hour, minute, second] => (hour, minute, second),
-        _ => return None,
-    };
-    let part = |text| u8::try_from(number(text, 2)?).ok();
-    // A leap second is the last one of its minute to clocks like ours.
-    let second = part(second)?;
-    let second = if second == 60 { 59 } else { second };
-    let nanos = u32::try_from(nanoseconds(fraction)?).ok()?;
-    Time::from_hms_nano(part(hour)?, part(minute)?, second, nanos).ok()
-}
-
-fn split_offset(text: &str) -> Option<(&str, UtcOffset)> {
-    if let Some(time) = text.strip_suffix(['Z', 'z']) {
-        return Some((time, UtcOffset::UTC));
-    }
-    // In a query an unescaped `+` arrives as a space.
-    let Some(at) = text.rfind(['+', '-', ' ']) else { return Some((text, UtcOffset::UTC)) };
-    let (time, offset) = text.split_at(at);
-    let negative = offset.starts_with('-');
-    let digits = offset[1..].replace(':', "");
-    let (hours, minutes) = match digits.len() {
-        2 => (number(&digits, 2)?, 0),
-        4 => (number(&digits[..2], 2)?, number(&digits[2..], 2)?),
-        _ => return None,
-    };
-    if hours > 23 || minutes > 59 {
-        return None;
-    }
-    let seconds = (i32::from(hours) * 60 + i32::from(minutes)) * 60;
-    let offset = UtcOffset::from_whole_seconds(if negative { -seconds } else { seconds }).ok()?;
-    Some((time, offset))
-}
-
-/// Exactly `width` digits.
-fn number(text: &str, width: usize) -> Option<u16> {
-    (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
-}
-
-/// The digits behind a decimal point; past nine they are dropped.
-fn nanoseconds(fraction: &str) -> Option<i64> {
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let digits = &fraction[..fraction.len().min(9)];
-    format!("{digits:0<9}").parse().ok()
+    let moment = OffsetDateTime::parse(text, &EPOCH).ok()?;
+    let since = moment - OffsetDateTime::UNIX_EPOCH;
+    if is_before { OffsetDateTime::UNIX_EPOCH.checked_sub(since) } else { Some(moment) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use time::format_description::well_known::Rfc3339;
     use time::macros::datetime;
 
     #[test]
@@ -117,6 +58,7 @@ mod tests {
             "2026-01-02T05:04:05+02:00",
             "2026-01-02T05:04:05 02:00",
             "2026-01-01T22:04:05-0500",
+            "2026-01-01T21:34:05-05:30",
             "2026-01-02T05:04:05+02",
             "2026-01-02T03:04:05.000000Z",
             "1767323045",
@@ -154,6 +96,10 @@ mod tests {
             "NaN",
             "٢٠٢٦-01-02",
             "9999-12-31T23:59:59-01:00",
+            "0000-01-01T00:00:00+01:00",
+            "-0001-01-01",
+            "-99999999999",
+            "--5",
             "0x10",
             "2026-01-02T03:04.5",
         ] {

@@ -12,9 +12,9 @@ use super::AppState;
 use super::error::{Error, Guarded, Problem, Result, WithBody};
 use super::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use crate::auth::audit;
+use crate::history::maintenance;
 use crate::snapshot::rfc3339;
 use crate::store::policy::{ArchivePolicy, DownsampleInterval};
-use crate::history::maintenance;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -7,7 +7,6 @@ use axum::{Json, Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
-use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::error::Error;
@@ -19,7 +18,7 @@ use super::{
 
 /// Every documented resource.
 pub(super) fn resources() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(openapi::Frame::openapi())
+    OpenApiRouter::new()
         .merge(health::routes())
         .merge(account::routes())
         .merge(sources::routes())
@@ -37,8 +36,8 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
 
 /// The whole service.
 pub fn app(state: AppState) -> Router {
-    let (api, _) = resources().split_for_parts();
-    let document = openapi::document();
+    let (api, described) = resources().split_for_parts();
+    let document = openapi::document(described);
     let worth_it = SizeAbove::new(1024).and(
         |status: axum::http::StatusCode, _, headers: &axum::http::HeaderMap, _: &_| {
             // The page compresses its own files once; a stream's upgrade has no body.

@@ -9,9 +9,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::account::Message;
 use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody, WithId};
 use super::extract::{Administrator, Body, ClientAddress};
+use super::message::Message;
 use super::parameters::Id;
 use crate::auth::audit;
 use crate::snapshot::rfc3339;

@@ -11,9 +11,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
@@ -44,9 +45,9 @@ pub(super) use frame::Frames;
 
 /// What a client may send in one frame or message.
 const MAX_MESSAGE: usize = 64 * 1024;
-/// How often a silent client is asked whether it is there; after two unanswered it is not.
 /// Snapshots in a backfill at most.
 const BACKFILL_MESSAGES: usize = 720;
+/// How often a silent client is asked whether it is there; after two unanswered it is not.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// For the peer's half of the closing handshake.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -73,7 +74,7 @@ struct Parameters {
 
 /// The live stream, over WebSocket
 #[utoipa::path(get, path = "/api/ws/metrics", tag = "stream", security(()), params(Parameters), responses(
-    (status = 101, description = "Then a message per tick: {\"type\":\"metrics\",\"timestamp\",\"data\":{type: document}}"),
+    (status = 101, description = "Then a message per tick: {\"type\":\"metrics\",\"timestamp\",\"interval_ms\",\"data\":{type: document}}"),
     (status = 422, description = "A parameter is unreadable", body = ValidationBody),
     (status = 426, description = "Not a WebSocket handshake", body = ErrorBody),
     Guarded,
@@ -99,7 +100,11 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
             Error::Invalid(vec![Problem::new(&["query", "backfill"], "A number from 0 to 720 is expected")])
         })?,
     };
-    let accept = accept_key(&request)?;
+    // axum's own upgrade would hand over a socket to which nothing but messages can be written, each framed anew
+    // for every client, and which cannot be read on past one that is too big.
+    let mut response = create_response_with_body(&request, Body::empty).map_err(|_| {
+        Error::Refused(StatusCode::UPGRADE_REQUIRED, "A WebSocket handshake (version 13) is expected".into())
+    })?;
 
     let streams = state.streams.clone();
     let upgrading = hyper::upgrade::on(&mut request);
@@ -115,13 +120,9 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         }
     });
 
-    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     if protocol_token.is_some() {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bearer"));
+        let bearer = HeaderValue::from_static("bearer");
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, bearer);
     }
     Ok(response)
 }
@@ -132,31 +133,6 @@ fn token_of_protocol(headers: &HeaderMap) -> Option<String> {
         headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let mut offered = values.flat_map(|value| value.split(',')).map(str::trim);
     (offered.next()? == "bearer").then(|| offered.next().map(str::to_owned))?
-}
-
-fn accept_key(request: &Request) -> Result<HeaderValue, Error> {
-    let headers = request.headers();
-    let names = |name: header::HeaderName, wanted: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|item| item.trim().eq_ignore_ascii_case(wanted))
-    };
-    let key = headers.get(header::SEC_WEBSOCKET_KEY);
-    let is_handshake = request.method() == Method::GET
-        && names(header::CONNECTION, "upgrade")
-        && names(header::UPGRADE, "websocket")
-        && names(header::SEC_WEBSOCKET_VERSION, "13");
-    key.filter(|_| is_handshake)
-        .and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok())
-        .ok_or_else(|| {
-            Error::Refused(
-                StatusCode::UPGRADE_REQUIRED,
-                "A WebSocket handshake (version 13) is expected".into(),
-            )
-        })
 }
 
 /// Completes when the token has expired or was ended, or the server stops.

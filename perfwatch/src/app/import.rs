@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 
 use super::{host, private_directory};
 use crate::config::Config;
-use crate::store;
 use crate::history::History;
 use crate::history::import::{From, Progress, import};
+use crate::store;
 
 /// Imports and returns what to tell. Interrupted, it goes on where it stopped when asked again.
 pub async fn import_history(config: &Config, from: String, host: Option<String>) -> Result<String> {

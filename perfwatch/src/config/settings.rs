@@ -257,26 +257,10 @@ fn nearest(unknown: &str) -> Option<&'static str> {
     }
     SETTINGS
         .iter()
-        .map(|setting| (distance(&unknown, setting.name), setting.name))
+        .map(|setting| (strsim::levenshtein(&unknown, setting.name), setting.name))
         .min()
         .filter(|(distance, _)| *distance <= 3)
         .map(|(_, name)| name)
-}
-
-/// How many characters must be inserted, deleted or replaced to make one word the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::snapshot::dictionary::Kind;
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::json::{self, Selection, Tables};
+use crate::snapshot::json::{self, Tables};
 use crate::snapshot::layout::{Layout, TableLayout};
+use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, rfc3339};
 
@@ -234,9 +235,7 @@ impl Bucket {
                     match (&mut *cell, value) {
                         (Cell::Number(stat), Value::Float(n)) => stat.merge(&Stat::one(*n)),
                         (Cell::Number(stat), Value::Unsigned(n)) => stat.merge(&Stat::one(*n as f64)),
-                        (Cell::Present, Value::Present)
-                        | (Cell::Null, Value::Null)
-                        | (_, Value::Absent) => {}
+                        (Cell::Present, Value::Present) | (Cell::Null, Value::Null) | (_, Value::Absent) => {}
                         (cell, value) => cell.merge(&Cell::of(value, column.kind)),
                     }
                 }

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use super::chunk::Block;
 use super::tier::floor;
 use super::{Damaged, micros};
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading, Snapshot};
 use crate::store::chunks::Chunk;
 
@@ -63,7 +64,8 @@ struct State {
 
 /// Start and end of the slot that a time falls in, for snapshots that are so far apart.
 fn slot_of(at: i64, interval: i64) -> (i64, i64) {
-    let enough = SLOTS.into_iter().map(|seconds| seconds * 1_000_000).find(|width| *width >= READINGS * interval);
+    let enough =
+        SLOTS.into_iter().map(|seconds| seconds * 1_000_000).find(|width| *width >= READINGS * interval);
     let width = enough.unwrap_or(3_600_000_000);
     let start = floor(at, width);
     (start, start + width)
@@ -74,9 +76,9 @@ fn slot_of(at: i64, interval: i64) -> (i64, i64) {
 pub enum Pushed {
     /// In the open slot.
     Held,
-    /// The slot before was over and is to be stored.
-    Sealed(Sealed),
-    /// It is not later than the one before: the clock was set back, and it is not kept.
+    /// In a new slot: the one before was over, or the clock was set back.
+    NextSlot,
+    /// Nowhere: the newest snapshot has the same time.
     Refused,
 }
 
@@ -85,14 +87,19 @@ impl Head {
     pub fn push(&self, snapshot: &Snapshot, interval: i64) -> Pushed {
         let at = micros(snapshot.timestamp);
         let mut state = self.state();
-        if state.newest.is_some_and(|newest| newest >= at) {
+        if state.newest == Some(at) {
             return Pushed::Refused;
         }
-        if state.snapshots == 1 {
+        // What comes then is stored beside what is there of the same time.
+        let set_back = state.newest.is_some_and(|newest| at < newest);
+        if state.snapshots == 1 && !set_back {
             // Before the second, nothing told how far snapshots are apart.
             state.slot = slot_of(state.newest.unwrap_or(at), interval);
         }
-        let sealed = if state.snapshots > 0 && at >= state.slot.1 { state.seal() } else { None };
+        let next = state.snapshots > 0 && (set_back || at >= state.slot.1);
+        if next {
+            state.seal();
+        }
         if state.snapshots == 0 {
             state.slot = slot_of(at, interval);
             if state.open.is_empty() {
@@ -104,7 +111,7 @@ impl Head {
         for reading in &snapshot.readings {
             state.open[reading.metric_type as usize].push(reading);
         }
-        sealed.map_or(Pushed::Held, Pushed::Sealed)
+        if next { Pushed::NextSlot } else { Pushed::Held }
     }
 
     /// Ends the open slot, if there is anything in it.
@@ -165,7 +172,8 @@ impl Head {
         let pending: Vec<&Sealed> = state.pending.iter().collect();
         let open = state.open.get(metric_type as usize).filter(|block| !block.is_empty());
         let first_open = open.and_then(|block| block.times().first().copied());
-        let first = pending.first().map(|sealed| sealed.from()).into_iter().chain(first_open).min();
+        // Not always that of the oldest slot: the clock may have been set back.
+        let first = pending.iter().map(|sealed| sealed.from()).chain(first_open).min();
         let chunks = pending.iter().filter_map(|sealed| sealed.chunk(metric_type)).cloned().collect();
         let readings = open.map_or_else(Vec::new, |block| {
             let start = block.times().partition_point(|at| *at < from);
@@ -187,8 +195,8 @@ impl Head {
             if all.len() >= count {
                 break;
             }
-            let blocks: Result<Vec<Block>, Damaged> =
-                sealed.chunks.iter().map(|chunk| Block::decode(&chunk.data, everything(chunk))).collect();
+            let decoded = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type));
+            let blocks: Result<Vec<Block>, Damaged> = sealed.chunks.iter().map(decoded).collect();
             // What was made here is not damaged.
             let Ok(blocks) = blocks else { continue };
             for snapshot in assemble(blocks.iter()).into_iter().rev() {
@@ -211,10 +219,6 @@ pub struct Unstored {
     pub first: i64,
     pub chunks: Vec<Chunk>,
     pub readings: Vec<Reading>,
-}
-
-fn everything(chunk: &Chunk) -> &'static crate::snapshot::json::Selection {
-    &crate::snapshot::layout::Layout::of(chunk.metric_type).everything
 }
 
 impl State {
@@ -248,7 +252,14 @@ pub fn pack(blocks: &[Block]) -> Vec<Chunk> {
     let chunk = |block: &Block| {
         let (first, last) = (block.times().first()?, block.times().last()?);
         let data = Bytes::from(block.encode());
-        Some(Chunk { metric_type: block.metric_type(), tier: 0, start: *first, first: *first, end: last + 1, data })
+        Some(Chunk {
+            metric_type: block.metric_type(),
+            tier: 0,
+            start: *first,
+            first: *first,
+            end: last + 1,
+            data,
+        })
     };
     blocks.iter().filter_map(chunk).collect()
 }

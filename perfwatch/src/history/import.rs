@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::chunk::decode_buckets;
 use super::tier::Tier;
 use super::{History, from_micros, micros, tiers};
-use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 use crate::store::chunks::{Batch, Chunk};
 use crate::store::settings::SettingsStore;
@@ -135,7 +135,7 @@ impl Part {
     /// The buckets of which the source has nothing finer; the others are computed here.
     async fn batch_of_rollups(&self, target: &History, chunk: &Chunk, gone: i64) -> Result<Batch> {
         let mut batch = Batch::default();
-        let buckets = match decode_buckets(&chunk.data, &Layout::of(self.metric_type).everything) {
+        let buckets = match decode_buckets(&chunk.data, Selection::all(self.metric_type)) {
             Ok(buckets) => buckets,
             Err(error) => {
                 return Err(StoreError::Database(format!("a chunk of the source is damaged: {error}")));

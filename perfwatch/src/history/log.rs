@@ -169,7 +169,8 @@ impl Log {
             let mut bytes = Vec::new();
             let path = self.path(file.number, file.extension);
             File::open(&path)?.read_to_end(&mut bytes)?;
-            let replayed = if file.extension == CHUNKS { record::take_chunks(&bytes) } else { replay(&bytes) };
+            let replayed =
+                if file.extension == CHUNKS { record::take_chunks(&bytes) } else { replay(&bytes) };
             match replayed {
                 Ok(replayed) if replayed.sealed.snapshots > 0 => return Ok(Some(replayed)),
                 Ok(Replayed { damaged: 0, .. }) => {}

@@ -140,7 +140,8 @@ pub async fn clean(history: &History, settings: &dyn SettingsStore, now: OffsetD
                 Tier::Minute => Some(Tier::Hour),
                 _ => Some(Tier::Day),
             };
-            let oldest = waiting.iter().filter(|stale| needs.is_some_and(|tier| stale.tier == tier.seconds()));
+            let oldest =
+                waiting.iter().filter(|stale| needs.is_some_and(|tier| stale.tier == tier.seconds()));
             before = oldest.map(|stale| stale.start).fold(before, i64::min);
             let removed = chunks.remove_before(host, tier.seconds(), before).await?;
             if tier == Tier::Raw {

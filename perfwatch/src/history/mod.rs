@@ -72,7 +72,8 @@ impl History {
     pub async fn extent(&self) -> crate::store::Result<Extent> {
         let mut extent = self.0.chunks.extent(&self.0.host).await?;
         // A chunk may still have some of what is past its time.
-        let gone = plan::Coverage::of(&self.0.chunks.tiers(&self.0.host).await?).removed_before(tier::Tier::Day);
+        let gone =
+            plan::Coverage::of(&self.0.chunks.tiers(&self.0.host).await?).removed_before(tier::Tier::Day);
         extent.oldest = extent.oldest.map(|oldest| oldest.max(from_micros(gone)));
         if let Some((oldest, newest)) = self.0.head.ends() {
             extent.oldest = Some(extent.oldest.map_or(oldest, |stored| stored.min(oldest)));

@@ -76,10 +76,9 @@ fn cover(coverage: &Coverage, tier: Tier, from: i64, to: i64, out: &mut Vec<Segm
     // What this tier no longer has is answered by the coarser ones that replaced it.
     let removed = coverage.removed_before(tier).min(to);
     if from < removed {
-        match tier.coarser() {
-            Some(coarser) => cover_left(coverage, coarser, from, removed, out),
-            // Nothing is left of that time, though a chunk may still have some of it.
-            None => {}
+        // Of days nothing is left before that, though a chunk may still have some of it.
+        if let Some(coarser) = tier.coarser() {
+            cover_left(coverage, coarser, from, removed, out);
         }
         return cover(coverage, tier, removed, to, out);
     }

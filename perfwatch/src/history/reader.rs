@@ -7,13 +7,13 @@ use super::chunk::{Block, decode_buckets};
 use super::plan::{Coverage, Segment, plan};
 use super::tier::{Tier, floor};
 use super::{History, micros};
-use crate::snapshot::json::Selection;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 use crate::store::Result;
 use crate::store::chunks::{Chunk, Wanted};
 
 /// Chunks read at a time.
-const PAGE: i64 = 16;
+const PAGE: usize = 16;
 
 /// One type over a range. Half-open, µs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Pieces {
         // Memory first: what is stored meanwhile is asked of the store only up to here.
         let Question { metric_type, from, to, interval } = question;
         let unstored = history.head().unstored(metric_type, from, to);
-        let mut rest = VecDeque::new();
+        let mut rest = Vec::new();
         for chunk in &unstored.chunks {
             match Block::decode(&chunk.data, &selection) {
                 Ok(block) => rest.extend(within(&block, from, to)),
@@ -71,6 +71,9 @@ impl Pieces {
             }
         }
         rest.extend(unstored.readings.into_iter().map(Piece::Reading));
+        // Where the clock was set back there may be two of a time: as in the store, the first stays.
+        rest.sort_by_key(Piece::at);
+        rest.dedup_by_key(|piece| piece.at());
         let stored_to = to.min(unstored.first);
         let segments = if from < stored_to {
             let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
@@ -92,7 +95,7 @@ impl Pieces {
             after: i64::MIN,
             chunks: VecDeque::new(),
             ready: VecDeque::new(),
-            rest,
+            rest: rest.into(),
         })
     }
 
@@ -117,8 +120,12 @@ impl Pieces {
             from: segment.from.max(self.after),
             to: segment.to,
         };
-        let found = self.history.chunks().find(self.history.host(), wanted, PAGE).await?;
-        let full = found.len() as i64 == PAGE;
+        let found = self
+            .history
+            .chunks()
+            .find(self.history.host(), wanted, i64::try_from(PAGE).unwrap_or(i64::MAX))
+            .await?;
+        let full = found.len() == PAGE;
         if let Some(last) = found.last() {
             self.after = last.end;
         }
@@ -137,7 +144,8 @@ impl Pieces {
     fn unpack(&mut self, chunk: &Chunk, segment: Segment) {
         let Segment { tier, from, to } = segment;
         let unpacked = if tier == Tier::Raw {
-            Block::decode(&chunk.data, &self.selection).map(|block| self.ready.extend(within(&block, from, to)))
+            Block::decode(&chunk.data, &self.selection)
+                .map(|block| self.ready.extend(within(&block, from, to)))
         } else {
             decode_buckets(&chunk.data, &self.selection).map(|buckets| {
                 let first = floor(from, tier.width());

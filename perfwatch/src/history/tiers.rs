@@ -5,15 +5,15 @@
 //! was computed, unless something arrived meanwhile. Buckets are put in place of older ones, never added to them, so
 //! doing it twice changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bucket::Bucket;
 use super::chunk::{Block, decode_buckets, encode_buckets};
 use super::plan::Coverage;
 use super::tier::{Tier, floor};
 use super::{History, micros};
-use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 use crate::store::Result;
 use crate::store::chunks::{Batch, Chunk, Stale, Tiers, Wanted};
@@ -30,7 +30,7 @@ pub async fn batch_of(history: &History, chunks: &[Chunk]) -> Result<Batch> {
     let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
     let mut batch = Batch::default();
     for chunk in chunks {
-        let everything = &Layout::of(chunk.metric_type).everything;
+        let everything = Selection::all(chunk.metric_type);
         match Block::decode(&chunk.data, everything) {
             Ok(block) => add(history, &coverage, chunk, block, &mut batch).await?,
             Err(error) => history.note_damage(chunk, error),
@@ -56,7 +56,7 @@ async fn add(
     let mut neighbours: Vec<Block> = Vec::new();
     let mut merged = false;
     for other in history.chunks().find(history.host(), wanted, MANY).await? {
-        let other_block = match Block::decode(&other.data, &Layout::of(metric_type).everything) {
+        let other_block = match Block::decode(&other.data, Selection::all(metric_type)) {
             Ok(block) => block,
             Err(error) => {
                 history.note_damage(&other, error);
@@ -169,7 +169,7 @@ async fn slot_of(history: &History, metric_type: MetricType, tier: Tier, slot: i
         if chunk.start != slot {
             continue;
         }
-        match decode_buckets(&chunk.data, &Layout::of(metric_type).everything) {
+        match decode_buckets(&chunk.data, Selection::all(metric_type)) {
             Ok(buckets) => all.extend(buckets),
             Err(error) => history.note_damage(&chunk, error),
         }
@@ -183,7 +183,8 @@ pub async fn roll(history: &History, now: i64) -> Result<usize> {
     let mut done = 0;
     let stale = |tier: Tier, tiers: &Tiers| -> Vec<Stale> {
         let over = |stale: &&Stale| {
-            stale.tier == tier.seconds() && stale.start.saturating_add(tier.width()).saturating_add(GRACE) <= now
+            stale.tier == tier.seconds()
+                && stale.start.saturating_add(tier.width()).saturating_add(GRACE) <= now
         };
         tiers.stale.iter().filter(over).copied().collect()
     };
@@ -252,7 +253,11 @@ fn summed(metric_type: MetricType, parts: &Buckets, tier: Tier) -> Buckets {
 }
 
 /// Stores readings of any time, as an import has them.
-pub async fn store_readings(history: &History, readings: &[Reading], settings: Vec<(String, String)>) -> Result<()> {
+pub async fn store_readings(
+    history: &History,
+    readings: &[Reading],
+    settings: Vec<(String, String)>,
+) -> Result<()> {
     let mut blocks: Vec<Block> = Vec::new();
     for reading in readings {
         let at = micros(reading.at);

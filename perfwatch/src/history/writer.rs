@@ -4,25 +4,27 @@
 //! is stored, the oldest first, one attempt at a time; what the store does not take waits on disk. An attempt whose
 //! outcome is unknown is repeated: readings that are there already stay as they are.
 
+mod attempt;
+mod stats;
+
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::chunk::Block;
-use super::head::{Pushed, Sealed, assemble};
+use super::head::Pushed;
 use super::log::Log;
 use super::maintenance::DocumentDays;
-use super::{History, micros, tiers};
+use super::{History, micros};
 use crate::snapshot::Snapshot;
-use crate::snapshot::layout::Layout;
-use crate::store::chunks::Document;
 use crate::store::{Result, StoreError};
+use attempt::{documents_of, limited, store};
+pub use stats::Stats;
 
 /// Snapshots on their way to the writing thread.
 const QUEUE: usize = 64;
@@ -33,8 +35,6 @@ const DOCUMENTS: usize = 16;
 const MOST_DOCUMENTS: usize = 256;
 /// Pause after a failed attempt.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// When an attempt is given up, should the server have vanished without a word.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// What shutdown allows the last slot before it is left to the disk.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(600);
 /// What the disk is allowed then: better late than without what was measured.
@@ -47,55 +47,6 @@ const HELD: usize = 8;
 pub struct LogPlace {
     pub dir: PathBuf,
     pub max_bytes: u64,
-}
-
-/// Counts since the start, and what waits now.
-#[derive(Debug, Default)]
-pub struct Stats {
-    written: AtomicU64,
-    dropped: AtomicU64,
-    refused: AtomicU64,
-    waiting: AtomicU64,
-    log_bytes: AtomicU64,
-    failing: AtomicBool,
-    catching_up: AtomicBool,
-}
-
-impl Stats {
-    /// Snapshots that are in the store.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Snapshots lost for good.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Snapshots that were not later than the newest: the clock was set back.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Snapshots not yet in the store, on disk and in memory.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// What they take on disk.
-    pub fn log_bytes(&self) -> u64 {
-        self.log_bytes.load(Ordering::Relaxed)
-    }
-
-    /// True while there is something on disk that the store shall have first: of an earlier run, or of an outage.
-    pub fn catching_up(&self) -> bool {
-        self.catching_up.load(Ordering::Relaxed)
-    }
-
-    /// True while the store does not take what it is given.
-    pub fn failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
 }
 
 #[derive(Debug)]
@@ -253,7 +204,8 @@ impl Task {
             {
                 break;
             }
-            let documents_at = self.documents_at.filter(|_| self.attempt.is_none() && self.retry_at.is_none());
+            let documents_at =
+                self.documents_at.filter(|_| self.attempt.is_none() && self.retry_at.is_none());
             let wake = [closing, self.retry_at, documents_at].into_iter().flatten().min();
             tokio::select! {
                 outcome = attempted(&mut self.attempt) => self.attempt_ended(outcome),
@@ -301,7 +253,7 @@ impl Task {
                 self.stats.refused.fetch_add(1, Ordering::Relaxed);
                 return;
             }
-            Pushed::Sealed(_) => self.end_slot(),
+            Pushed::NextSlot => self.end_slot(),
             Pushed::Held => {}
         }
         let noted = self.log().and_then(|log| log.note(snapshot));
@@ -362,10 +314,17 @@ impl Task {
             match oldest {
                 Ok(Some(replayed)) => {
                     if replayed.damaged > 0 {
-                        tracing::error!(bytes = replayed.damaged, "the end of a slot in the log on disk is damaged");
+                        tracing::error!(
+                            bytes = replayed.damaged,
+                            "the end of a slot in the log on disk is damaged"
+                        );
                     }
                     self.attempted = Source::Disk;
-                    self.attempt = Some(Box::pin(limited(store(self.history.clone(), replayed.sealed, self.wants_documents))));
+                    self.attempt = Some(Box::pin(limited(store(
+                        self.history.clone(),
+                        replayed.sealed,
+                        self.wants_documents,
+                    ))));
                 }
                 Ok(None) => {
                     self.leftovers = 0;
@@ -496,42 +455,6 @@ impl Task {
                 "history is being stored again, and so is what waited"
             );
         }
-    }
-}
-
-/// Stores a slot; one that is late has its documents stored as well, which had their own chance before.
-async fn store(history: History, sealed: Sealed, with_documents: bool) -> Result<u64> {
-    let batch = tiers::batch_of(&history, &sealed.chunks).await?;
-    history.chunks().commit(history.host(), &batch).await?;
-    if with_documents {
-        let decode = |chunk: &crate::store::chunks::Chunk| {
-            Block::decode(&chunk.data, &Layout::of(chunk.metric_type).everything).ok()
-        };
-        let blocks: Vec<Block> = sealed.chunks.iter().filter_map(decode).collect();
-        for snapshots in assemble(blocks.iter()).chunks(QUEUE) {
-            history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await?;
-        }
-    }
-    Ok(sealed.snapshots)
-}
-
-fn documents_of<'s>(snapshots: impl Iterator<Item = &'s Snapshot>) -> Vec<Document> {
-    snapshots
-        .flat_map(|snapshot| {
-            let at = micros(snapshot.timestamp);
-            snapshot.readings.iter().map(move |reading| Document {
-                at,
-                metric_type: reading.metric_type,
-                json: reading.json(),
-            })
-        })
-        .collect()
-}
-
-async fn limited(attempt: impl Future<Output = Result<u64>>) -> Result<u64> {
-    match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(StoreError::Unreachable(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs()))),
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Round {
     pub at: OffsetDateTime,
     /// False for the one that primes the rates.
     pub on_grid: bool,
+    /// How far rounds are apart.
+    pub interval: Duration,
     /// What the sources were given to answer.
     pub patience: Duration,
     /// One entry per source; `None` until it has answered.
@@ -97,7 +99,13 @@ mod tests {
     use crate::snapshot::source::Method;
 
     fn round(patience: Duration) -> Round {
-        Round { at: OffsetDateTime::UNIX_EPOCH, on_grid: true, patience, answers: vec![None, None] }
+        Round {
+            at: OffsetDateTime::UNIX_EPOCH,
+            on_grid: true,
+            interval: Duration::from_secs(1),
+            patience,
+            answers: vec![None, None],
+        }
     }
 
     fn answer() -> (Reading, Report) {

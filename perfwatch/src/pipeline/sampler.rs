@@ -153,7 +153,8 @@ impl Shared {
         while let Some((at, on_grid, settings)) = self.next_tick() {
             let patience = settings.interval.mul_f64(0.8).min(LONGEST_DEADLINE);
             let answers = self.slots.iter().map(|_| None).collect();
-            let round = self.rounds.begin(Round { at, on_grid, patience, answers });
+            let round =
+                self.rounds.begin(Round { at, on_grid, interval: settings.interval, patience, answers });
             let tick = Tick::new(at, settings.interval);
             if !self.sample(round, &tick, &settings.sources) {
                 return;
@@ -219,7 +220,7 @@ impl Shared {
 
 impl Publisher {
     fn publish(&mut self, round: Round) {
-        let Round { at, on_grid, patience, answers } = round;
+        let Round { at, on_grid, interval, patience, answers } = round;
         let mut readings = Vec::with_capacity(answers.len());
         self.board.update(|reports| {
             for (answer, standing) in answers.into_iter().zip(reports) {
@@ -229,7 +230,7 @@ impl Publisher {
                 readings.push(reading);
             }
         });
-        let snapshot = Arc::new(Snapshot::new(at, readings));
+        let snapshot = Arc::new(Snapshot::new(at, readings).every(interval));
         tracing::trace!(timestamp = rfc3339(at), "tick");
         (self.outputs.live)(&snapshot);
         if on_grid {

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::snapshot::source::{Method, Report, SourceError, SourceSettings, State, Tick};
-use crate::snapshot::{Reading, MetricType};
+use crate::snapshot::{MetricType, Reading};
 
 type Behaviour = Box<dyn FnMut() -> Result<Value, SourceError> + Send>;
 

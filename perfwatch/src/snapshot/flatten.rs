@@ -3,11 +3,15 @@
 //! The layout is made of the dictionary once; nothing is looked up by name but the members of an object, and those in
 //! the order in which they come. What the dictionary does not describe is kept as JSON text.
 
+mod compound;
+mod plain;
+
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
 
+use self::plain::{Integers, KeyText, integer};
 use super::histogram::{Histogram, Unit};
 use super::layout::{Form, Layout, Node};
 use super::value::{Key, Label, Value};
@@ -20,7 +24,10 @@ pub(super) struct Rows {
 }
 
 /// Flattens a document's body, which must be a struct or a map.
-pub(super) fn flatten(layout: &'static Layout, body: &impl Serialize) -> Result<Vec<Rows>, serde_json::Error> {
+pub(super) fn flatten(
+    layout: &'static Layout,
+    body: &impl Serialize,
+) -> Result<Vec<Rows>, serde_json::Error> {
     let mut tables: Vec<Rows> = layout.tables.iter().map(|_| Rows::default()).collect();
     add_row(layout, &mut tables, 0, Box::default());
     body.serialize(Place { layout, tables: &mut tables, node: &layout.root, table: 0, row: 0 })?;
@@ -49,7 +56,9 @@ impl<'a> Place<'a> {
     fn put(self, value: Value) {
         let column = match self.node {
             Node::Leaf { column } => *column,
-            Node::Object { gate: Some(gate), .. } | Node::Fixed { gate, .. } | Node::Table { gate, .. } => *gate,
+            Node::Object { gate: Some(gate), .. } | Node::Fixed { gate, .. } | Node::Table { gate, .. } => {
+                *gate
+            }
             Node::Label { index } => {
                 self.tables[self.table].keys[self.row][*index] = match value {
                     Value::Unsigned(n) => Label::Number(n),
@@ -256,7 +265,8 @@ impl<'a> Compound<'a> {
     fn finish(self) -> Result<()> {
         match self {
             Self::Histogram { place, unit, numbers, .. } => {
-                let unit = Unit::parse(&unit).ok_or_else(|| ser::Error::custom("a histogram without a unit"))?;
+                let unit =
+                    Unit::parse(&unit).ok_or_else(|| ser::Error::custom("a histogram without a unit"))?;
                 let pairs = numbers.buckets.chunks_exact(2);
                 let counts = pairs.map(|pair| (u16::try_from(pair[0]).unwrap_or(u16::MAX), pair[1]));
                 let histogram = Histogram::from_counts(unit, counts, numbers.sum, numbers.max);
@@ -301,53 +311,6 @@ impl Place<'_> {
         text.push_str(&serde_json::to_string(value)?);
         *kept = Value::Json(text.into());
         Ok(())
-    }
-}
-
-macro_rules! compound {
-    ($($trait:ident { $($method:ident($($name:ident: $type:ty),*) => $call:ident($($argument:expr),*);)* })*) => {
-        $(impl ser::$trait for Compound<'_> {
-            type Ok = ();
-            type Error = serde_json::Error;
-            $(fn $method<T: Serialize + ?Sized>(&mut self, $($name: $type,)* value: &T) -> Result<()> {
-                self.$call($($argument,)* value)
-            })*
-            fn end(self) -> Result<()> {
-                self.finish()
-            }
-        })*
-    };
-}
-
-compound! {
-    SerializeSeq { serialize_element() => element(); }
-    SerializeTuple { serialize_element() => element(); }
-    SerializeTupleStruct { serialize_field() => element(); }
-    SerializeTupleVariant { serialize_field() => element(); }
-    SerializeStruct { serialize_field(name: &'static str) => member(name); }
-    SerializeStructVariant { serialize_field(name: &'static str) => member(name); }
-}
-
-impl ser::SerializeMap for Compound<'_> {
-    type Ok = ();
-    type Error = serde_json::Error;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        match self.key_buffer() {
-            Some(buffer) => {
-                buffer.clear();
-                key.serialize(KeyText(buffer))
-            }
-            None => Err(ser::Error::custom("an object was expected")),
-        }
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.entry(value)
-    }
-
-    fn end(self) -> Result<()> {
-        self.finish()
     }
 }
 
@@ -499,211 +462,5 @@ impl<'a> Serializer for Place<'a> {
         _: usize,
     ) -> Result<Compound<'a>> {
         Ok(self.members())
-    }
-}
-
-fn integer<T: Serialize + ?Sized>(value: &T) -> Result<u64> {
-    let mut one = Vec::with_capacity(1);
-    value.serialize(Integers(&mut one))?;
-    one.first().copied().ok_or_else(|| ser::Error::custom("a number was expected"))
-}
-
-macro_rules! refused {
-    ($what:literal: $($method:ident($($name:ident: $type:ty),*) -> $ok:ty;)*) => {
-        $(fn $method(self, $($name: $type),*) -> Result<$ok> {
-            Err(ser::Error::custom(concat!($what, " was expected")))
-        })*
-    };
-}
-
-type No = ser::Impossible<(), serde_json::Error>;
-
-/// Takes the integers of a value, however they are nested.
-struct Integers<'a>(&'a mut Vec<u64>);
-
-impl Serializer for Integers<'_> {
-    type Ok = ();
-    type Error = serde_json::Error;
-    type SerializeSeq = Self;
-    type SerializeTuple = Self;
-    type SerializeTupleStruct = No;
-    type SerializeTupleVariant = No;
-    type SerializeMap = No;
-    type SerializeStruct = No;
-    type SerializeStructVariant = No;
-
-    fn serialize_u8(self, value: u8) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u64(self, value: u64) -> Result<()> {
-        self.0.push(value);
-        Ok(())
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<()> {
-        Err(ser::Error::custom("an integer was expected"))
-    }
-
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self> {
-        Ok(self)
-    }
-
-    fn serialize_tuple(self, _: usize) -> Result<Self> {
-        Ok(self)
-    }
-
-    refused! { "an integer":
-        serialize_bool(_v: bool) -> ();
-        serialize_i8(_v: i8) -> ();
-        serialize_i16(_v: i16) -> ();
-        serialize_i32(_v: i32) -> ();
-        serialize_i64(_v: i64) -> ();
-        serialize_f32(_v: f32) -> ();
-        serialize_f64(_v: f64) -> ();
-        serialize_char(_v: char) -> ();
-        serialize_str(_v: &str) -> ();
-        serialize_bytes(_v: &[u8]) -> ();
-        serialize_none() -> ();
-        serialize_unit() -> ();
-        serialize_unit_struct(_n: &'static str) -> ();
-        serialize_unit_variant(_n: &'static str, _i: u32, _v: &'static str) -> ();
-        serialize_tuple_struct(_n: &'static str, _l: usize) -> No;
-        serialize_tuple_variant(_n: &'static str, _i: u32, _v: &'static str, _l: usize) -> No;
-        serialize_map(_l: Option<usize>) -> No;
-        serialize_struct(_n: &'static str, _l: usize) -> No;
-        serialize_struct_variant(_n: &'static str, _i: u32, _v: &'static str, _l: usize) -> No;
-    }
-}
-
-impl ser::SerializeSeq for Integers<'_> {
-    type Ok = ();
-    type Error = serde_json::Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        value.serialize(Integers(self.0))
-    }
-
-    fn end(self) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl ser::SerializeTuple for Integers<'_> {
-    type Ok = ();
-    type Error = serde_json::Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        value.serialize(Integers(self.0))
-    }
-
-    fn end(self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Takes a text, or a number as text: the key of a map.
-struct KeyText<'a>(&'a mut String);
-
-impl Serializer for KeyText<'_> {
-    type Ok = ();
-    type Error = serde_json::Error;
-    type SerializeSeq = No;
-    type SerializeTuple = No;
-    type SerializeTupleStruct = No;
-    type SerializeTupleVariant = No;
-    type SerializeMap = No;
-    type SerializeStruct = No;
-    type SerializeStructVariant = No;
-
-    fn serialize_str(self, value: &str) -> Result<()> {
-        self.0.push_str(value);
-        Ok(())
-    }
-
-    fn serialize_char(self, value: char) -> Result<()> {
-        self.0.push(value);
-        Ok(())
-    }
-
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
-        self.serialize_str(variant)
-    }
-
-    fn serialize_u8(self, value: u8) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u64(self, value: u64) -> Result<()> {
-        self.serialize_str(&value.to_string())
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<()> {
-        Err(ser::Error::custom("a text was expected"))
-    }
-
-    refused! { "a text":
-        serialize_bool(_v: bool) -> ();
-        serialize_i8(_v: i8) -> ();
-        serialize_i16(_v: i16) -> ();
-        serialize_i32(_v: i32) -> ();
-        serialize_i64(_v: i64) -> ();
-        serialize_f32(_v: f32) -> ();
-        serialize_f64(_v: f64) -> ();
-        serialize_bytes(_v: &[u8]) -> ();
-        serialize_none() -> ();
-        serialize_unit() -> ();
-        serialize_unit_struct(_n: &'static str) -> ();
-        serialize_seq(_l: Option<usize>) -> No;
-        serialize_tuple(_l: usize) -> No;
-        serialize_tuple_struct(_n: &'static str, _l: usize) -> No;
-        serialize_tuple_variant(_n: &'static str, _i: u32, _v: &'static str, _l: usize) -> No;
-        serialize_map(_l: Option<usize>) -> No;
-        serialize_struct(_n: &'static str, _l: usize) -> No;
-        serialize_struct_variant(_n: &'static str, _i: u32, _v: &'static str, _l: usize) -> No;
     }
 }

@@ -1,7 +1,7 @@
 //! Documents as JSON text: of a reading, or of many readings' sums.
 
-use super::dictionary::Kind;
-use super::layout::{Form, Layout, Node, TableLayout};
+use super::layout::{Form, Layout, Node};
+use super::selection::Selection;
 use super::value::{Key, Label, Value};
 
 /// Whatever has the tables of a layout.
@@ -13,112 +13,6 @@ pub trait Tables {
     fn write(&self, table: usize, row: usize, column: usize, out: &mut Vec<u8>) -> bool;
     /// The inside of a JSON object: members that the dictionary does not describe.
     fn extra(&self, table: usize, row: usize) -> Option<&str>;
-}
-
-/// What of a document is written.
-#[derive(Debug, Clone)]
-pub struct Selection {
-    fields: Vec<String>,
-    /// By table and column.
-    columns: Vec<Vec<Chosen>>,
-    numbers_only: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Chosen {
-    No,
-    Yes,
-    /// For some things of the table.
-    ByName,
-}
-
-impl Selection {
-    pub(super) fn all(tables: &[TableLayout]) -> Self {
-        let columns = tables.iter().map(|table| vec![Chosen::Yes; table.columns.len()]).collect();
-        Self { fields: Vec::new(), columns, numbers_only: false }
-    }
-
-    /// `a,b.c` is the member `a` with all in it, and the member `c` of `b`; things of lists and maps are named or left
-    /// out (`interfaces.eth0.bytes_recv`, `interfaces.bytes_recv`). Nothing means everything.
-    pub fn of(layout: &Layout, fields: &[String]) -> Self {
-        let chosen = |table: usize, column: &str| {
-            if fields.is_empty() {
-                return Chosen::Yes;
-            }
-            let of = &layout.tables[table];
-            let plain = joined(&of.path, column);
-            if fields.iter().any(|field| is_within(&plain, field)) {
-                return Chosen::Yes;
-            }
-            // A name with labels begins as the path of the outermost table does.
-            let outermost = outermost(layout, table);
-            let named = table != 0
-                && fields.iter().any(|field| {
-                    field.strip_prefix(outermost).is_some_and(|rest| rest.starts_with('.'))
-                });
-            if named { Chosen::ByName } else { Chosen::No }
-        };
-        let columns = layout.tables.iter().enumerate().map(|(table, of)| {
-            of.columns.iter().map(|column| chosen(table, column.name.trim_end_matches('?'))).collect()
-        });
-        Self { columns: columns.collect(), fields: fields.to_vec(), numbers_only: false }
-    }
-
-    /// Of that only what has a least and a greatest.
-    #[must_use]
-    pub fn numbers(&self, layout: &Layout) -> Self {
-        let mut numbers = self.clone();
-        numbers.numbers_only = true;
-        for (chosen, table) in numbers.columns.iter_mut().zip(&layout.tables) {
-            for (chosen, column) in chosen.iter_mut().zip(&table.columns) {
-                if !matches!(column.kind, Kind::Gauge | Kind::Counter | Kind::Interval | Kind::Gate) {
-                    *chosen = Chosen::No;
-                }
-            }
-        }
-        numbers
-    }
-
-    pub fn is_all(&self) -> bool {
-        self.fields.is_empty()
-    }
-
-    fn is_whole(&self) -> bool {
-        self.is_all() && !self.numbers_only
-    }
-
-    /// Whether a column is needed to answer.
-    pub fn needs(&self, table: usize, column: usize) -> bool {
-        self.columns[table][column] != Chosen::No
-    }
-
-    /// Whether a place is chosen.
-    pub fn has(&self, layout: &Layout, table: usize, key: &[Label], column: usize) -> bool {
-        match self.columns[table][column] {
-            Chosen::No => false,
-            Chosen::Yes => true,
-            Chosen::ByName => {
-                let name = layout.full_name(table, key, &layout.tables[table].columns[column].name);
-                self.fields.iter().any(|field| is_within(name.trim_end_matches('?'), field))
-            }
-        }
-    }
-}
-
-fn outermost(layout: &Layout, table: usize) -> &str {
-    let of = &layout.tables[table];
-    if of.parent == 0 { &of.path } else { outermost(layout, of.parent) }
-}
-
-fn is_within(name: &str, field: &str) -> bool {
-    name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-fn joined(path: &str, column: &str) -> String {
-    match (path, column) {
-        ("", name) | (name, "") => name.to_owned(),
-        (path, column) => format!("{path}.{column}"),
-    }
 }
 
 /// Writes the members of a document, without its braces, each preceded by a comma.
@@ -186,9 +80,10 @@ impl<T: Tables> Writer<'_, T> {
                 }
                 let start = out.len();
                 let some = match form {
-                    Form::Map => self.map(*child, table, row, inside, out),
-                    Form::List => self.list(*child, table, row, inside, out),
-                    Form::Positions => self.positions(*child, table, row, inside, out),
+                    Form::Positions => self.positions(*child, (table, row), inside, out),
+                    Form::Map | Form::List => {
+                        self.list_or_map(*form == Form::Map, *child, (table, row), inside, out)
+                    }
                 };
                 self.keep(some, start, out)
             }
@@ -263,41 +158,42 @@ impl<T: Tables> Writer<'_, T> {
         self.tables.keys(child).iter().enumerate().filter(move |(_, key)| all || key.starts_with(within))
     }
 
-    fn map(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
-        out.push(b'{');
+    /// A list of things, or a map with their names.
+    fn list_or_map(
+        &self,
+        is_map: bool,
+        child: usize,
+        (table, row): (usize, usize),
+        inside: &Node,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let (open, close) = if is_map { (b'{', b'}') } else { (b'[', b']') };
+        out.push(open);
         let mut some = false;
         for (thing, key) in self.things(child, table, row) {
             let start = out.len();
-            separate(out, b'{');
-            write_string(&key.last().map(ToString::to_string).unwrap_or_default(), out);
-            out.push(b':');
+            separate(out, open);
+            if is_map {
+                write_string(&key.last().map(ToString::to_string).unwrap_or_default(), out);
+                out.push(b':');
+            }
             if self.node(inside, child, thing, out) {
                 some = true;
             } else {
                 out.truncate(start);
             }
         }
-        out.push(b'}');
+        out.push(close);
         some
     }
 
-    fn list(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
-        out.push(b'[');
-        let mut some = false;
-        for (thing, _) in self.things(child, table, row) {
-            let start = out.len();
-            separate(out, b'[');
-            if self.node(inside, child, thing, out) {
-                some = true;
-            } else {
-                out.truncate(start);
-            }
-        }
-        out.push(b']');
-        some
-    }
-
-    fn positions(&self, child: usize, table: usize, row: usize, inside: &Node, out: &mut Vec<u8>) -> bool {
+    fn positions(
+        &self,
+        child: usize,
+        (table, row): (usize, usize),
+        inside: &Node,
+        out: &mut Vec<u8>,
+    ) -> bool {
         out.push(b'[');
         let mut some = false;
         let mut next = 0;

@@ -8,7 +8,6 @@ use std::sync::OnceLock;
 
 use super::MetricType;
 use super::dictionary::{self, Field, Kind, Step};
-use super::json::Selection;
 use super::latency::Statistic;
 use super::value::Label;
 
@@ -19,8 +18,6 @@ pub struct Layout {
     pub tables: Vec<TableLayout>,
     /// Where the dictionary's fields are, in its order.
     pub places: Vec<Place>,
-    /// All of it.
-    pub everything: Selection,
 }
 
 #[derive(Debug)]
@@ -61,14 +58,29 @@ pub struct Derived {
 /// A part of a document.
 #[derive(Debug)]
 pub enum Node {
-    Leaf { column: usize },
+    Leaf {
+        column: usize,
+    },
     /// A member that is the label of this number.
-    Label { index: usize },
+    Label {
+        index: usize,
+    },
     /// The document itself and each thing of a list are always there and have no gate.
-    Object { gate: Option<usize>, members: Vec<(&'static str, Self)> },
+    Object {
+        gate: Option<usize>,
+        members: Vec<(&'static str, Self)>,
+    },
     /// A list of so many values, each of its own meaning.
-    Fixed { gate: usize, items: Vec<Self> },
-    Table { gate: usize, table: usize, form: Form, row: Box<Self> },
+    Fixed {
+        gate: usize,
+        items: Vec<Self>,
+    },
+    Table {
+        gate: usize,
+        table: usize,
+        form: Form,
+        row: Box<Self>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,10 +147,14 @@ impl Layout {
         for table in &mut tables {
             table.find_derived();
             // Members that nobody described are kept as text.
-            table.columns.push(ColumnLayout { name: EXTRA.into(), kind: Kind::Text, field: None, derived: None });
+            table.columns.push(ColumnLayout {
+                name: EXTRA.into(),
+                kind: Kind::Text,
+                field: None,
+                derived: None,
+            });
         }
-        let everything = Selection::all(&tables);
-        Self { root, tables, places, everything }
+        Self { root, tables, places }
     }
 
     /// The name of a place as `fields` of a question have it: dotted, with the names of things.
@@ -294,7 +310,12 @@ impl Builder<'_> {
     }
 
     fn leaf(&mut self, within: &str) -> Node {
-        self.column(ColumnLayout { name: within.to_owned(), kind: self.field.kind, field: Some(self.field), derived: None })
+        self.column(ColumnLayout {
+            name: within.to_owned(),
+            kind: self.field.kind,
+            field: Some(self.field),
+            derived: None,
+        })
     }
 
     fn column(&mut self, column: ColumnLayout) -> Node {
@@ -305,7 +326,12 @@ impl Builder<'_> {
 
     fn gate(&mut self, within: &str) -> usize {
         let columns = &mut self.tables[self.table].columns;
-        columns.push(ColumnLayout { name: format!("{within}?"), kind: Kind::Gate, field: None, derived: None });
+        columns.push(ColumnLayout {
+            name: format!("{within}?"),
+            kind: Kind::Gate,
+            field: None,
+            derived: None,
+        });
         columns.len() - 1
     }
 }
@@ -317,6 +343,10 @@ fn push_dotted(name: &mut String, part: &str) {
     name.push_str(part);
 }
 
-fn joined(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+/// A name within a path; either may be empty.
+pub(super) fn joined(path: &str, name: &str) -> String {
+    match (path, name) {
+        ("", only) | (only, "") => only.to_owned(),
+        (path, name) => format!("{path}.{name}"),
+    }
 }

@@ -14,10 +14,12 @@ pub mod latency;
 pub mod layout;
 pub mod processes;
 mod reading;
+pub mod selection;
 pub mod source;
 pub mod value;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -91,12 +93,21 @@ pub struct Snapshot {
     /// The wall-clock multiple of the sampling interval this tick fell on.
     pub timestamp: OffsetDateTime,
     pub readings: Vec<Reading>,
+    /// How far snapshots are apart, where that is known.
+    interval: Option<Duration>,
     message: OnceLock<Bytes>,
 }
 
 impl Snapshot {
     pub fn new(timestamp: OffsetDateTime, readings: Vec<Reading>) -> Self {
-        Self { timestamp, readings, message: OnceLock::new() }
+        Self { timestamp, readings, interval: None, message: OnceLock::new() }
+    }
+
+    /// One of many that are so far apart.
+    #[must_use]
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.interval = Some(interval);
+        self
     }
 
     /// What one source made of this tick.
@@ -111,7 +122,11 @@ impl Snapshot {
                 let mut out = Vec::with_capacity(16 << 10);
                 out.extend_from_slice(br#"{"type":"metrics","timestamp":""#);
                 out.extend_from_slice(rfc3339(self.timestamp).as_bytes());
-                out.extend_from_slice(br#"","data":{"#);
+                out.push(b'"');
+                if let Some(interval) = self.interval {
+                    out.extend_from_slice(format!(",\"interval_ms\":{}", interval.as_millis()).as_bytes());
+                }
+                out.extend_from_slice(br#","data":{"#);
                 for (i, reading) in self.readings.iter().enumerate() {
                     if i > 0 {
                         out.push(b',');

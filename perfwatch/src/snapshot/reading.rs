@@ -7,8 +7,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::flatten::flatten;
-use super::json::{self, Selection, Tables};
+use super::json::{self, Tables};
 use super::layout::Layout;
+use super::selection::Selection;
 use super::value::{Key, Label, Value};
 use super::{MetricType, rfc3339};
 
@@ -122,7 +123,7 @@ impl Reading {
         self.json
             .get_or_init(|| {
                 let mut out = Vec::with_capacity(4096);
-                self.write_json(&self.layout().everything, &mut out);
+                self.write_json(Selection::all(self.metric_type), &mut out);
                 out.into()
             })
             .clone()
@@ -132,7 +133,7 @@ impl Reading {
     pub(super) fn append_json(&self, out: &mut Vec<u8>) {
         match self.json.get() {
             Some(json) => out.extend_from_slice(json),
-            None => self.write_json(&self.layout().everything, out),
+            None => self.write_json(Selection::all(self.metric_type), out),
         }
     }
 

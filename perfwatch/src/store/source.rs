@@ -41,7 +41,8 @@ pub enum Source {
 }
 
 const HOSTS: &str = "SELECT id, name FROM hosts ORDER BY name, id";
-const COUNT: &str = "SELECT count(*) FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4";
+const COUNT: &str =
+    "SELECT count(*) FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4";
 const PAGE: &str = "SELECT start, begins, ends, data FROM chunks
      WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4 ORDER BY start LIMIT $5";
 const REMOVED: &str = "SELECT tier, before FROM removed_tiers WHERE host = $1";
@@ -99,7 +100,8 @@ impl Source {
             }
             Self::Original { pool, table, bound, .. } => {
                 // The parts are ours, the values are bound.
-                let query = format!("SELECT count(*) FROM {table} WHERE metric_type = $1 AND timestamp > {bound}");
+                let query =
+                    format!("SELECT count(*) FROM {table} WHERE metric_type = $1 AND timestamp > {bound}");
                 let query = sqlx::query_scalar(AssertSqlSafe(query));
                 query.bind(name).bind(from_micros(after)).fetch_one(pool).await?
             }
@@ -139,12 +141,7 @@ impl Source {
     }
 
     /// The first documents after a time (µs).
-    pub async fn documents(
-        &self,
-        metric_type: MetricType,
-        after: i64,
-        limit: i64,
-    ) -> Result<Vec<Document>> {
+    pub async fn documents(&self, metric_type: MetricType, after: i64, limit: i64) -> Result<Vec<Document>> {
         let Self::Original { pool, table, time, bound } = self else { return Ok(Vec::new()) };
         // Indexed by type and time, as the original had it.
         let query = format!(
@@ -181,7 +178,10 @@ fn choose(hosts: Vec<(String, String)>, from: &From) -> Result<String> {
             match found[..] {
                 [(id, _)] => Ok(id.clone()),
                 [] => Err(missing(&format!("{wanted} is not among {}", names()))),
-                _ => Err(missing(&format!("several machines are called {wanted}; name the id of one: {}", names()))),
+                _ => Err(missing(&format!(
+                    "several machines are called {wanted}; name the id of one: {}",
+                    names()
+                ))),
             }
         }
         (None, [(only, _)]) => Ok(only.clone()),

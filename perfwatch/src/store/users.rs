@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use super::access::Access;
 use super::Result;
+use super::access::Access;
 
 #[derive(Debug, Clone)]
 pub struct User {

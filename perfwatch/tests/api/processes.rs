@@ -26,7 +26,8 @@ fn process(pid: u32, name: &str, cpu: f64, counted: Option<(u64, u64)>) -> Value
         "pid": pid, "comm": name, "user": "root", "uid": 0, "cgroup": "/a", "threads": 2, "exited": false,
         "rss_bytes": 4096, "cpu_percent": cpu, "runqueue_wait_ms_per_sec": 1.5, "context_switches_per_sec": 10.0,
         "read_bytes_per_sec": 100.0, "write_bytes_per_sec": null, "cycles": counted.map(|(cycles, _)| cycles),
-        "instructions": counted.map(|(_, instructions)| instructions), "ipc": null, "llc_mpki": null,
+        "instructions": counted.map(|(_, instructions)| instructions), 
+        "ipc": counted.map(|(cycles, instructions)| instructions as f64 / cycles as f64), "llc_mpki": null,
         "branch_mpki": null, "dtlb_mpki": null,
     })
 }

@@ -111,8 +111,7 @@ impl Server {
         assert!(matches!(made, First::Configured { weak: false } | First::Exists));
         let tokens = Tokens::new(SECRET, setup.token_lifetime);
         let attempts = Attempts::new(setup.attempts_per_minute);
-        let auth =
-            Arc::new(Auth::new(store.clone(), passwords, tokens, attempts, data.path().to_owned()));
+        let auth = Arc::new(Auth::new(store.clone(), passwords, tokens, attempts, data.path().to_owned()));
         auth.restore_attempts().await.unwrap();
         let (stop, shutdown) = watch::channel(false);
         let settings = watch::Sender::new(Settings {

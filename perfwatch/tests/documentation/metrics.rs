@@ -81,7 +81,7 @@ fn prometheus_name(export: Export, path: &'static str) -> String {
 
 #[test]
 fn every_metric_is_documented() {
-    super::check("metrics.md", &reference());
+    super::check("docs/metrics.md", &reference());
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn paths_are_shown_without_labels() {
 }
 
 /// What this machine's sources send at a second tick.
-fn sent() -> Vec<(MetricType, Value)> {
+pub(super) fn sent() -> Vec<(MetricType, Value)> {
     let mut sources = collectors::all(&Roots::default());
     sources.extend(probes::all(&Roots::default(), 100.0));
     let tick = Tick::new(datetime!(2026-01-02 03:04:05 UTC), Duration::from_secs(1));

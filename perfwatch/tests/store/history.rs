@@ -11,8 +11,8 @@ use perfwatch::history::questions::points::Points;
 use perfwatch::history::questions::{HistoryQuery, Interval};
 use perfwatch::history::tiers::{batch_of, roll};
 use perfwatch::history::writer::{LogPlace, Writer};
-use perfwatch::snapshot::json::Selection;
 use perfwatch::snapshot::layout::Layout;
+use perfwatch::snapshot::selection::Selection;
 use perfwatch::snapshot::{MetricType, Reading, Snapshot};
 use perfwatch::store::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
 use perfwatch::store::policy::Extent;
@@ -276,7 +276,9 @@ async fn lists_that_change_their_length_keep_all_their_values(fresh: &Fresh) {
             let name = interface["name"].as_str().unwrap();
             let of = |statistic: &str| {
                 let all = found[0][statistic]["interfaces"].as_array().unwrap();
-                all.iter().find(|other| other["name"] == name).unwrap()["bytes_recv_per_sec"].as_f64().unwrap()
+                all.iter().find(|other| other["name"] == name).unwrap()["bytes_recv_per_sec"]
+                    .as_f64()
+                    .unwrap()
             };
             rates.push((name, of("data"), of("min"), of("max")));
         }
@@ -292,7 +294,11 @@ async fn states_have_the_value_of_most_of_the_time(fresh: &Fresh) {
         let event = json!({"type": "offline", "second": second});
         let events = if second == 7 || second == 30 { json!([event]) } else { json!([]) };
         [
-            reading(MetricType::Network, at(second), &json!({"interfaces": [{"name": "eth0", "state": state}]})),
+            reading(
+                MetricType::Network,
+                at(second),
+                &json!({"interfaces": [{"name": "eth0", "state": state}]}),
+            ),
             reading(MetricType::Cpu, at(second), &json!({ "events": events })),
         ]
     };
@@ -423,7 +429,10 @@ async fn a_minute_that_two_runs_share_has_the_readings_of_both(fresh: &Fresh) {
     let ask = async |history: &History| {
         let mut all = Vec::new();
         for interval in ["5s", "1m", "5m", "1h"] {
-            all.push((interval.to_owned(), points(history, MetricType::Cpu, START, Duration::HOUR, interval).await));
+            all.push((
+                interval.to_owned(),
+                points(history, MetricType::Cpu, START, Duration::HOUR, interval).await,
+            ));
         }
         all
     };

@@ -1,9 +1,9 @@
 //! Moving history between stores, and from the original's database.
 
+use perfwatch::history::History;
 use perfwatch::history::import::{From, Imported, Progress, import};
 use perfwatch::history::maintenance::clean;
 use perfwatch::history::tiers::roll;
-use perfwatch::history::History;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::{self, StoreError};
 use serde_json::{Value, json};

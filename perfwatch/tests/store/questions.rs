@@ -120,7 +120,9 @@ async fn a_spike_of_one_sample_twenty_days_ago_shows_in_the_months_chart(fresh: 
 async fn an_export_holds_what_a_query_answers(fresh: &Fresh) {
     let history = &fresh.history;
     let readings: Vec<Reading> = (0..2000)
-        .map(|tick| reading(MetricType::Disk, NOW + Duration::seconds(tick * 5), &json!({"io": {"read_bytes": tick}})))
+        .map(|tick| {
+            reading(MetricType::Disk, NOW + Duration::seconds(tick * 5), &json!({"io": {"read_bytes": tick}}))
+        })
         .collect();
     readings::store(history, &readings).await;
     let query = HistoryQuery {

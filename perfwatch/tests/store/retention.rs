@@ -81,8 +81,7 @@ async fn coarser_policies_leave_coarser_rollups(fresh: &Fresh) {
     for (interval, left) in [(DownsampleInterval::FiveMinutes, 2), (DownsampleInterval::Hour, 1)] {
         set(fresh.store.as_ref(), |policy| policy.downsample_interval = interval).await;
         cleaned(fresh).await;
-        let found =
-            points(history, MetricType::Cpu, NOW - Duration::days(9), Duration::hours(1), "1m").await;
+        let found = points(history, MetricType::Cpu, NOW - Duration::days(9), Duration::hours(1), "1m").await;
         assert_eq!(found.len(), left);
         assert_eq!(found.iter().map(|p| p["count"].as_u64().unwrap()).sum::<u64>(), 120);
     }
@@ -105,7 +104,8 @@ async fn what_expired_goes(fresh: &Fresh) {
     set(fresh.store.as_ref(), |policy| policy.retention_days = 1).await;
     assert!(cleaned(fresh).await.deleted_count >= 2);
     for interval in ["5s", "1m", "5m", "1h", "1d"] {
-        let found = points(history, MetricType::Cpu, NOW - Duration::days(60), Duration::days(60), interval).await;
+        let found =
+            points(history, MetricType::Cpu, NOW - Duration::days(60), Duration::days(60), interval).await;
         assert!(found.is_empty(), "{interval}: {found:?}");
     }
 }
@@ -120,7 +120,8 @@ async fn nothing_older_than_the_retention_is_shown(fresh: &Fresh) {
     roll(history, micros(NOW)).await.unwrap();
     cleaned(fresh).await;
     for (interval, kept) in [("5s", 11), ("1m", 11), ("1h", 11), ("1d", 11)] {
-        let found = points(history, MetricType::Cpu, NOW - Duration::days(60), Duration::days(60), interval).await;
+        let found =
+            points(history, MetricType::Cpu, NOW - Duration::days(60), Duration::days(60), interval).await;
         let days: std::collections::BTreeSet<&str> =
             found.iter().map(|point| &point["timestamp"].as_str().unwrap()[..10]).collect();
         assert_eq!(days.first(), Some(&"2026-01-02"), "{interval}");

@@ -1,13 +1,17 @@
-//! Who may import whom in the server: the arrows of ARCHITECTURE.md, checked.
+//! Who may import whom in the server: the arrows of ARCHITECTURE.md, checked, and no two files each other.
 //!
 //! Production code only: a test may bring in what it checks against.
 
-use std::collections::BTreeSet;
+mod circles;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::step::root;
+use source::{Source, module_of};
 
 /// A top-level module of the server and the ones it may import; those not listed see everything.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -17,11 +21,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("collectors", &["snapshot", "config", "kernel_files"]),
     ("probes", &["snapshot", "config", "kernel_files"]),
     ("stream", &["snapshot", "config"]),
+    // Who asks the store uses its traits; it knows nothing of them.
     ("store", &["snapshot", "config"]),
-    // Accounts are looked up through the Store trait; the store knows nothing of auth.
+    ("history", &["store", "snapshot", "config"]),
     ("auth", &["store", "snapshot", "config"]),
-    ("pipeline", &["collectors", "probes", "stream", "store", "snapshot", "config"]),
-    ("api", &["stream", "store", "auth", "snapshot", "config"]),
+    // Its sources, and where snapshots go, are handed to it.
+    ("pipeline", &["snapshot", "config"]),
+    ("api", &["stream", "history", "store", "auth", "snapshot", "config"]),
 ];
 
 /// A crate and the only modules that may name it.
@@ -33,172 +39,78 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("axum", &["api", "app"]),
 ];
 
+/// A source file and what it names.
+#[derive(Debug)]
+struct File {
+    name: String,
+    source: Source,
+}
+
 pub fn check() -> Result<Vec<String>> {
-    let sources = root().join("perfwatch/src");
-    let modules = modules(&sources)?;
+    let files = files(&root().join("perfwatch/src"))?;
     let mut found = Vec::new();
-    for entry in walkdir::WalkDir::new(&sources).sort_by_file_name() {
-        let entry = entry?;
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "rs") || is_test_file(path) {
-            continue;
-        }
-        let relative = path.strip_prefix(&sources)?;
-        let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-        for problem in problems(relative, &text, &modules) {
-            found.push(format!("perfwatch/src/{}: {problem}", relative.display()));
-        }
+    for (module, file) in &files {
+        let problems = problems(module, &file.source, &files);
+        found.extend(problems.iter().map(|problem| format!("perfwatch/src/{}: {problem}", file.name)));
+    }
+    for circle in circles::circles(&files) {
+        let names: Vec<&str> = circle.iter().chain(&circle[..1]).map(|at| files[*at].name.as_str()).collect();
+        found.push(format!("perfwatch/src: files that import each other: {}", names.join(" -> ")));
     }
     Ok(found)
 }
 
-fn modules(sources: &Path) -> Result<BTreeSet<String>> {
-    let mut modules = BTreeSet::new();
-    for entry in std::fs::read_dir(sources)? {
-        if let Some(name) = entry?.path().file_stem() {
-            modules.insert(name.to_string_lossy().into_owned());
+/// The files of the server without its tests, by their module.
+fn files(sources: &Path) -> Result<BTreeMap<Vec<String>, File>> {
+    let mut files = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(sources) {
+        let entry = entry?;
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let relative = path.strip_prefix(sources)?;
+            let name = relative.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(|| name.clone())?;
+            let source = text.parse().with_context(|| name.clone())?;
+            files.insert(module_of(relative), File { name, source });
         }
     }
-    Ok(modules)
-}
-
-fn is_test_file(path: &Path) -> bool {
-    let is_tests = |name: &std::ffi::OsStr| name == "tests" || name == "tests.rs";
-    path.iter().any(is_tests) || path.file_stem().is_some_and(|s| s.to_string_lossy().ends_with("_tests"))
+    let for_tests: Vec<Vec<String>> = files
+        .iter()
+        .flat_map(|(module, file)| {
+            file.source
+                .test_modules
+                .iter()
+                .map(|name| [module.as_slice(), std::slice::from_ref(name)].concat())
+        })
+        .collect();
+    files.retain(|module, _| !for_tests.iter().any(|tests| module.starts_with(tests)));
+    Ok(files)
 }
 
 /// What one file imports against the arrows.
-fn problems(relative: &Path, text: &str, modules: &BTreeSet<String>) -> Vec<String> {
-    let Some(first) = relative.iter().next() else { return Vec::new() };
-    let first = Path::new(first).with_extension("");
-    let module = first.to_string_lossy();
-    // How many `super` lead from this file's own module to the crate's root.
-    let depth = match relative.file_stem() {
-        Some(stem) if stem == "mod" => relative.iter().count() - 1,
-        _ => relative.iter().count(),
-    };
-    let code = production_code(text);
-    let tokens = tokens(&code);
-    let mut found = Vec::new();
-    if let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) {
-        for imported in imported_modules(&tokens, depth) {
-            if imported != module && modules.contains(&imported) && !allowed.contains(&imported.as_str()) {
-                found.push(format!("{module} may not import {imported}"));
+fn problems(module: &[String], source: &Source, files: &BTreeMap<Vec<String>, File>) -> Vec<String> {
+    let Some(room) = module.first() else { return Vec::new() };
+    let allowed = MAY_IMPORT.iter().find(|(name, _)| name == room).map(|(_, allowed)| *allowed);
+    // Each only once, however often a file says it.
+    let mut found = BTreeSet::new();
+    for named in &source.paths {
+        if let Some(allowed) = allowed
+            && named.is_anchored()
+            && let Some(imported) = named.path_from_root(module).and_then(|path| path.into_iter().next())
+            && imported != *room
+            && files.contains_key(std::slice::from_ref(&imported))
+            && !allowed.contains(&imported.as_str())
+        {
+            found.insert(format!("{room} may not import {imported}"));
+        }
+        for (name, allowed) in ONLY_IN {
+            if named.segments.first().is_some_and(|first| first == name) && !allowed.contains(&room.as_str())
+            {
+                found.insert(format!("{name} belongs in {} only", allowed.join(" and ")));
             }
         }
     }
-    for (name, allowed) in ONLY_IN {
-        let named = tokens.windows(2).any(|pair| pair[0] == *name && pair[1] == "::");
-        if named && !allowed.contains(&&*module) {
-            found.push(format!("{name} belongs in {} only", allowed.join(" and ")));
-        }
-    }
-    found
-}
-
-/// The code without comments, string literals and the test module at its end.
-fn production_code(text: &str) -> String {
-    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
-    let mut code = String::with_capacity(end);
-    for line in text[..end].lines() {
-        let mut in_string = false;
-        let mut previous = ' ';
-        for character in line.chars() {
-            if character == '"' && previous != '\\' && previous != '\'' {
-                in_string = !in_string;
-            } else if !in_string {
-                if character == '/' && previous == '/' {
-                    code.pop();
-                    break;
-                }
-                code.push(character);
-            }
-            previous = character;
-        }
-        code.push('\n');
-    }
-    code
-}
-
-/// Identifiers, `::`, and single other characters.
-fn tokens(code: &str) -> Vec<&str> {
-    let mut tokens = Vec::new();
-    let mut rest = code.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let length = if is_word(first) {
-            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
-        } else if rest.starts_with("::") {
-            2
-        } else {
-            first.len_utf8()
-        };
-        tokens.push(&rest[..length]);
-        rest = rest[length..].trim_start();
-    }
-    tokens
-}
-
-/// The top-level modules named through `crate::…` or through `super::…` that reaches the root.
-fn imported_modules(tokens: &[&str], depth: usize) -> BTreeSet<String> {
-    let mut imported = BTreeSet::new();
-    let mut at = 0;
-    while at < tokens.len() {
-        let starts_path = at == 0 || tokens[at - 1] != "::";
-        let mut next = at;
-        if starts_path && tokens[at] == "crate" && tokens.get(at + 1) == Some(&"::") {
-            next = at + 2;
-        } else if starts_path && tokens[at] == "super" {
-            let mut supers = 0;
-            while tokens.get(next) == Some(&"super") && tokens.get(next + 1) == Some(&"::") {
-                supers += 1;
-                next += 2;
-            }
-            if supers < depth {
-                at = next.max(at + 1);
-                continue;
-            }
-        }
-        if next == at {
-            at += 1;
-            continue;
-        }
-        if tokens.get(next) == Some(&"{") {
-            imported.extend(first_of_each(&tokens[next..]));
-        } else if let Some(name) = tokens.get(next) {
-            imported.insert((*name).to_owned());
-        }
-        at = next;
-    }
-    imported
-}
-
-/// The first name of each item of a brace group: `{a::b, c::{d, e}}` names a and c.
-fn first_of_each(tokens: &[&str]) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut level = 0;
-    let mut item_starts = false;
-    for &token in tokens {
-        match token {
-            "{" => {
-                level += 1;
-                item_starts = level == 1;
-            }
-            "}" => {
-                level -= 1;
-                if level == 0 {
-                    break;
-                }
-            }
-            "," if level == 1 => item_starts = true,
-            name if item_starts => {
-                names.push(name.to_owned());
-                item_starts = false;
-            }
-            _ => {}
-        }
-    }
-    names
+    found.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -206,19 +118,10 @@ mod tests {
     use super::*;
 
     fn problems_of(path: &str, text: &str) -> Vec<String> {
-        let modules = [
-            "api",
-            "auth",
-            "collectors",
-            "config",
-            "kernel_files",
-            "pipeline",
-            "probes",
-            "snapshot",
-            "store",
-            "stream",
-        ];
-        problems(Path::new(path), text, &modules.map(str::to_owned).into())
+        let rooms = MAY_IMPORT.iter().map(|(name, _)| *name).chain(["app"]);
+        let empty =
+            |name: &str| (vec![name.to_owned()], File { name: name.to_owned(), source: Source::default() });
+        problems(&module_of(Path::new(path)), &text.parse().unwrap(), &rooms.map(empty).collect())
     }
 
     #[test]
@@ -259,12 +162,26 @@ mod tests {
         assert_eq!(problems_of("snapshot/mod.rs", "use crate::config::Roots;").len(), 1);
         assert_eq!(problems_of("kernel_files/file.rs", "use crate::snapshot::derive::round;").len(), 1);
         assert!(problems_of("probes/tcp.rs", "use crate::kernel_files::snmp;").is_empty());
+        assert_eq!(
+            problems_of("history/writer.rs", "use sqlx::SqlitePool; use crate::api::Intervals;").len(),
+            2
+        );
+        assert_eq!(problems_of("store/chunks.rs", "use crate::history::tier::Tier;").len(), 1);
+        assert!(problems_of("history/writer.rs", "use crate::store::chunks::ChunkStore;").is_empty());
     }
 
     #[test]
-    fn tests_are_known_by_their_place() {
-        assert!(is_test_file(Path::new("pipeline/tests.rs")));
-        assert!(is_test_file(Path::new("store/tests/contract.rs")));
-        assert!(!is_test_file(Path::new("store/mod.rs")));
+    fn files_for_tests_are_left_out() {
+        let sources = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(sources.path().join(name), text).unwrap();
+        std::fs::create_dir(sources.path().join("tests")).unwrap();
+        write("lib.rs", "mod a; #[cfg(test)] mod testing; #[cfg(test)] mod tests;");
+        write("a.rs", "");
+        write("testing.rs", "");
+        write("tests/mod.rs", "mod contract;");
+        write("tests/contract.rs", "");
+        let files = files(sources.path()).unwrap();
+        let names: Vec<&str> = files.values().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["lib.rs", "a.rs"]);
     }
 }

@@ -18,7 +18,7 @@ const processCharts: readonly ProcessChart[] = [
   },
   {
     label: 'Run queue wait, per second',
-    unit: 'ms',
+    unit: 'ms/s',
     lines: [{ key: 'runqueue_wait_ms_per_sec', label: 'Wait', colour: 'amber' }],
   },
   {

@@ -7,8 +7,6 @@ export interface Column {
   title: string;
   /** Numbers are right-aligned and formatted; text columns have no unit. */
   unit?: Unit;
-  /** Added to the formatted value. */
-  suffix?: string;
   /** CSS grid track size. */
   width: string;
   /** Minimum table width to show this column, pixels. */
@@ -27,8 +25,7 @@ export const columns: readonly Column[] = [
     key: 'runqueue_wait_ms_per_sec',
     label: 'Wait',
     title: 'Run queue wait of its threads, per second',
-    unit: 'ms',
-    suffix: '/s',
+    unit: 'ms/s',
     width: '6rem',
     from: 420,
   },

@@ -13,10 +13,10 @@ use crate::api::AppState;
 use crate::api::error::{ErrorBody, Guarded, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
-use crate::snapshot::rfc3339;
 use crate::history::questions::changes::rank::Summary;
 use crate::history::questions::changes::{Changed, changes};
 use crate::history::questions::compare::Range;
+use crate::snapshot::rfc3339;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 1000;
@@ -46,6 +46,9 @@ struct ChangesParameters {
     /// Changes at most
     #[param(required = false, value_type = usize, minimum = 1, maximum = 1000, default = 50)]
     limit: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -120,11 +123,13 @@ async fn what_changed(
         end_time_2: sent.end_time_2,
         limit: None,
         interval: None,
+        host: None,
     };
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
-    let (interval, found) = changes(&state.history, (current, comparison), limit).await?;
+    let (interval, found) =
+        changes(&state.history_of(sent.host.as_deref()).await?, (current, comparison), limit).await?;
     Ok(Json(Changes {
         period,
         compare_to,

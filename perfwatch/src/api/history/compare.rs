@@ -14,8 +14,8 @@ use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader, metric_type};
-use crate::snapshot::rfc3339;
 use crate::history::questions::compare::{self, Range, Side};
+use crate::snapshot::rfc3339;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(compare_ranges))
@@ -47,6 +47,9 @@ pub(super) struct CompareParameters {
     /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
     #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", default = "auto")]
     pub(super) interval: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    pub(super) host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -103,7 +106,8 @@ async fn compare_ranges(
     let metric_type = metric_type(name.unwrap_or_default())?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let interval = interval(sent.interval.as_deref(), current.start, current.end)?;
-    let compared = compare::compare(&state.history, metric_type, (current, comparison), interval, limit).await?;
+    let history = state.history_of(sent.host.as_deref()).await?;
+    let compared = compare::compare(&history, metric_type, (current, comparison), interval, limit).await?;
     Ok(Json(Comparison {
         metric_type: metric_type.as_str(),
         period,

@@ -15,8 +15,8 @@ use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::Parameters;
-use crate::snapshot::MetricType;
 use crate::history::questions::export::{Export, Format};
+use crate::snapshot::MetricType;
 use time::OffsetDateTime;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -46,6 +46,9 @@ struct ExportParameters {
     /// `min`, `max` and `count` beside the averages, in any combination
     #[param(required = false, value_type = String, example = "min,max,count")]
     stats: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 /// Any range of one metric type as a file
@@ -72,6 +75,7 @@ async fn export(
         limit: None,
         fields: sent.fields,
         stats: sent.stats,
+        host: None,
     })?;
     query.limit = usize::MAX;
     let (content_type, extension) = match format {
@@ -79,7 +83,7 @@ async fn export(
         Format::Ndjson => ("application/x-ndjson", "ndjson"),
     };
     let name = file_name(query.metric_type, query.start, extension);
-    let file = Export::open(&state.history, query, format).await?;
+    let file = Export::open(&state.history_of(sent.host.as_deref()).await?, query, format).await?;
     let mut answer = streamed(File(file), content_type).await?;
     let disposition = format!("attachment; filename=\"{name}\"");
     if let Ok(value) = HeaderValue::from_str(&disposition) {

@@ -1,6 +1,5 @@
 //! `/api/history/processes`: what one process used.
 
-
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -14,8 +13,8 @@ use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
-use crate::snapshot::rfc3339;
 use crate::history::questions::process::{ProcessHistory, ProcessPoint, ProcessQuery, Use, Whose};
+use crate::snapshot::rfc3339;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(processes))
@@ -43,6 +42,9 @@ struct ProcessParameters {
     /// Points at most
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
     limit: Option<String>,
+    /// Id or name of a machine whose history this store has; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -124,6 +126,7 @@ async fn processes(
     State(state): State<AppState>,
     Parameters(sent): Parameters<ProcessParameters>,
 ) -> Result<Response> {
+    let history = state.history_of(sent.host.as_deref()).await?;
     let query = query(sent)?;
     let text = |value: serde_json::Value| value.to_string();
     let head = format!(
@@ -134,7 +137,7 @@ async fn processes(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let history = ProcessHistory::open(&state.history, query).await?;
+    let history = ProcessHistory::open(&history, query).await?;
     streamed(Answer::new(head, history), "application/json").await
 }
 

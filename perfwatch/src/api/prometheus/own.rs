@@ -2,8 +2,8 @@
 
 use super::exposition::{Exposition, Kind, Label};
 use crate::api::{AppState, VERSION};
-use crate::snapshot::source::{Report, State};
 use crate::history::writer;
+use crate::snapshot::source::{Report, State};
 
 pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     let mut add =
@@ -16,6 +16,14 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         add("snapshots_stored_total", Kind::Counter, "Snapshots in the store, since the start.", &[], stored);
         let lost = writer.dropped() as f64;
         add("snapshots_lost_total", Kind::Counter, "Snapshots lost for good, since the start.", &[], lost);
+        let refused = writer.refused() as f64;
+        add(
+            "snapshots_refused_total",
+            Kind::Counter,
+            "Snapshots not kept because the newest one has the same time.",
+            &[],
+            refused,
+        );
         let waiting = writer.waiting() as f64;
         add("snapshots_waiting", Kind::Gauge, "Snapshots not in the store yet.", &[], waiting);
         let spool = writer.log_bytes() as f64;
@@ -23,6 +31,8 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         let failing = f64::from(u8::from(writer.failing()));
         add("store_failing", Kind::Gauge, "Whether the store does not take what it is given.", &[], failing);
     }
+    let damaged = state.history.damaged_chunks() as f64;
+    add("damaged_chunks_total", Kind::Counter, "Chunks of history that could not be read.", &[], damaged);
     let reports = state.board.reports();
     let tick: f64 = reports.iter().map(|report| report.cost.last_us / 1e6).sum();
     add(
@@ -36,9 +46,18 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         source(report, &mut add);
     }
     if let Some(process) = Process::read() {
-        let Process { cpu_seconds, resident_bytes, open_files } = process;
+        let Process { cpu_seconds, resident_bytes, anonymous_bytes, open_files } = process;
         add("process_cpu_seconds_total", Kind::Counter, "CPU time of the server.", &[], cpu_seconds);
         add("process_resident_memory_bytes", Kind::Gauge, "Memory of the server.", &[], resident_bytes);
+        if let Some(bytes) = anonymous_bytes {
+            add(
+                "process_anonymous_memory_bytes",
+                Kind::Gauge,
+                "Memory of the server that is its own: without files and what it shares.",
+                &[],
+                bytes,
+            );
+        }
         add("process_open_fds", Kind::Gauge, "Files that the server has open.", &[], open_files);
     }
 }
@@ -62,6 +81,8 @@ fn source(report: &Report, add: &mut impl FnMut(&'static str, Kind, &'static str
 struct Process {
     cpu_seconds: f64,
     resident_bytes: f64,
+    /// `RssAnon`.
+    anonymous_bytes: Option<f64>,
     open_files: f64,
 }
 
@@ -73,10 +94,14 @@ impl Process {
         let mut ticks = || times.next()?.parse::<f64>().ok();
         let cpu_seconds = (ticks()? + ticks()?) / rustix::param::clock_ticks_per_second() as f64;
         let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let anonymous = anonymous.and_then(|text| text.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
         let pages: f64 = statm.split_whitespace().nth(1)?.parse().ok()?;
         Some(Self {
             cpu_seconds,
             resident_bytes: pages * rustix::param::page_size() as f64,
+            anonymous_bytes: anonymous.map(|kib| kib * 1024.0),
             // The directory itself is open while it is read.
             open_files: std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64,
         })

@@ -18,7 +18,7 @@ use crate::kernel_files::fields::{self, Fields};
 use crate::kernel_files::file::KernelFile;
 use crate::kernel_files::stat::Stat;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Reading, MetricType};
+use crate::snapshot::{MetricType, Reading};
 
 pub(super) const NAME: &str = "cpu";
 
@@ -103,8 +103,7 @@ impl Source for Cpu {
             .previous
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
-        let document =
-            Reading::new(MetricType::Cpu, tick.at, &derive(context, previous, &self.raw))?;
+        let document = Reading::new(MetricType::Cpu, tick.at, &derive(context, previous, &self.raw))?;
         // The older sample's memory becomes the next one's.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
         self.previous = Some((mem::replace(&mut self.raw, reused), now));

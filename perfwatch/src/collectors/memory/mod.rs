@@ -7,7 +7,7 @@ use crate::config::Roots;
 use crate::kernel_files::file::KernelFile;
 use crate::kernel_files::keyed::Keyed;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Reading, MetricType};
+use crate::snapshot::{MetricType, Reading};
 
 pub(super) const NAME: &str = "memory";
 

@@ -13,7 +13,7 @@ use crate::config::Roots;
 use crate::kernel_files::counter::Width;
 use crate::kernel_files::file::{KernelFile, ReadError};
 use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
-use crate::snapshot::{Reading, MetricType};
+use crate::snapshot::{MetricType, Reading};
 
 pub(super) const NAME: &str = "pressure";
 

@@ -15,7 +15,7 @@ use crate::config::Roots;
 use crate::kernel_files::counter::Width;
 use crate::kernel_files::file::KernelFile;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Reading, MetricType};
+use crate::snapshot::{MetricType, Reading};
 
 pub(super) const NAME: &str = "memory_bandwidth";
 

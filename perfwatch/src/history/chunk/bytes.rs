@@ -17,7 +17,6 @@ impl<'a> Bytes<'a> {
         self.rest
     }
 
-
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Damaged> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(Damaged("it ends too early"))?;
         self.rest = rest;

@@ -151,7 +151,8 @@ impl Members {
         let count = bytes.count(times)?;
         let lengths = take_integers(bytes, count)?;
         let total: u64 = lengths.iter().fold(0, |sum, n| sum.saturating_add(*n));
-        let total = usize::try_from(total).ok().filter(|n| *n <= MOST_ROWS).ok_or(Damaged("too many rows"))?;
+        let total =
+            usize::try_from(total).ok().filter(|n| *n <= MOST_ROWS).ok_or(Damaged("too many rows"))?;
         let all = take_integers(bytes, total)?;
         let mut all = all.into_iter();
         let mut sets = Vec::with_capacity(count);
@@ -351,6 +352,7 @@ pub(in crate::history) fn take_texts(bytes: &mut Bytes<'_>, count: usize) -> Res
     let distinct = std::iter::repeat_with(|| texts.str().map(Arc::from)).take(known);
     let distinct = distinct.collect::<Result<Vec<Arc<str>>, _>>()?;
     let numbers = take_integers(bytes, count)?;
-    let text = |number: u64| distinct.get(number as usize).cloned().ok_or(Damaged("a text that is not there"));
+    let text =
+        |number: u64| distinct.get(number as usize).cloned().ok_or(Damaged("a text that is not there"));
     numbers.into_iter().map(text).collect()
 }

@@ -7,10 +7,7 @@ use super::numbers::{put_integers, take_integers};
 use crate::history::Damaged;
 use crate::snapshot::histogram::{Histogram, Unit};
 
-pub(super) fn put_histograms<'h>(
-    histograms: impl Iterator<Item = &'h Histogram> + Clone,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn put_histograms<'h>(histograms: impl Iterator<Item = &'h Histogram> + Clone, out: &mut Vec<u8>) {
     let column = |of: fn(&Histogram) -> u64| histograms.clone().map(of).collect::<Vec<_>>();
     let buckets = || histograms.clone().flat_map(Histogram::buckets);
     put_integers(&column(|h| u64::from(h.unit() == Unit::Bytes)), out);
@@ -44,7 +41,8 @@ pub(super) fn take_histograms(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec
             index = index.saturating_add(step);
             (u16::try_from(index).unwrap_or(u16::MAX), count)
         });
-        let histogram = Histogram::restored(unit, buckets.collect(), sum, max).ok_or(Damaged("no histogram"))?;
+        let histogram =
+            Histogram::restored(unit, buckets.collect(), sum, max).ok_or(Damaged("no histogram"))?;
         histograms.push(Arc::new(histogram));
     }
     Ok(histograms)

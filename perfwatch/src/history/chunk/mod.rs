@@ -7,10 +7,10 @@ mod numbers;
 mod raw;
 mod rolled;
 
-pub use raw::Block;
-pub use rolled::{decode_buckets, encode_buckets};
 pub(super) use bytes::{Bytes, put_count, put_str, put_varint, unzigzag, zigzag};
 pub(super) use numbers::{scaled, unscaled};
+pub use raw::Block;
+pub use rolled::{decode_buckets, encode_buckets};
 
 #[cfg(test)]
 mod tests;

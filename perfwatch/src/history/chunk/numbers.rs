@@ -166,9 +166,7 @@ pub(in crate::history) fn take_floats(bytes: &mut Bytes<'_>, count: usize) -> Re
         }
         CONSTANT_FLOAT => Ok(vec![f64::from_le_bytes(bytes.array()?); count]),
         PCO_FLOAT => unpack(bytes, count),
-        PLAIN_FLOAT => {
-            std::iter::repeat_with(|| bytes.array().map(f64::from_le_bytes)).take(count).collect()
-        }
+        PLAIN_FLOAT => std::iter::repeat_with(|| bytes.array().map(f64::from_le_bytes)).take(count).collect(),
         _ => Err(Damaged("unknown kind of floats")),
     }
 }
@@ -188,7 +186,10 @@ fn pack<T: pco::data_types::Number>(numbers: &[T]) -> Option<Vec<u8>> {
     Some(packed)
 }
 
-fn unpack<T: pco::data_types::Number + Default>(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<T>, Damaged> {
+fn unpack<T: pco::data_types::Number + Default>(
+    bytes: &mut Bytes<'_>,
+    count: usize,
+) -> Result<Vec<T>, Damaged> {
     let damaged = |_| Damaged("numbers that pco does not read");
     let (file, rest) = FileDecompressor::new(bytes.rest()).map_err(damaged)?;
     let (mut chunk, rest) = file.chunk_decompressor::<T, _>(rest).map_err(damaged)?;

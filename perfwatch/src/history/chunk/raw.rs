@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-
 use super::bytes::{Bytes, put_count};
 use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
 use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{put_floats, put_integers, put_signed, take_floats, take_integers, take_signed};
 use crate::history::{Damaged, from_micros, micros};
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::value::Value;
 use crate::snapshot::{MetricType, Reading, Table};
 
@@ -113,7 +112,8 @@ impl Block {
             for row in given.values.chunks_exact(columns.len()) {
                 for ((column, layout), value) in table.columns.iter_mut().zip(columns).zip(row) {
                     let follows = layout.derived.is_some_and(|derived| {
-                        matches!(row[derived.histogram], Value::Histogram(_)) && !matches!(value, Value::Absent)
+                        matches!(row[derived.histogram], Value::Histogram(_))
+                            && !matches!(value, Value::Absent)
                     });
                     if follows {
                         column.push_plain(tag::DERIVED, 0);
@@ -230,14 +230,17 @@ impl Block {
             let needed = |column: usize| {
                 selection.needs(at, column)
                     || layout.columns.iter().enumerate().any(|(other, of)| {
-                        of.derived.is_some_and(|derived| derived.histogram == column) && selection.needs(at, other)
+                        of.derived.is_some_and(|derived| derived.histogram == column)
+                            && selection.needs(at, other)
                     })
             };
             for (at, (column, layout)) in table.columns.iter_mut().zip(&layout.columns).enumerate() {
                 *column = match frame.column(stored, &layout.name)? {
                     Some(mut bytes) if needed(at) => Column::decode(&mut bytes, rows, order.as_deref())?,
                     Some(_) => Column { unread: true, ..Column::default() },
-                    None => Column { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Column::default() },
+                    None => {
+                        Column { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Column::default() }
+                    }
                 };
             }
         }
@@ -439,4 +442,3 @@ pub(super) fn take_runs(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<u8>, 
     }
     if all.len() == count { Ok(all) } else { Err(Damaged("too few values")) }
 }
-

@@ -6,15 +6,16 @@ use super::bytes::Bytes;
 use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
 use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{
-    DECIMALS, decimals, put_floats, put_integers, put_signed, scaled, take_floats, take_integers, take_signed, unscaled,
+    DECIMALS, decimals, put_floats, put_integers, put_signed, scaled, take_floats, take_integers,
+    take_signed, unscaled,
 };
 use super::raw::{put_runs, take_runs};
 use crate::history::Damaged;
 use crate::history::bucket::{Bucket, Cell, Stat};
 use crate::snapshot::MetricType;
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Value};
 
 mod tag {
@@ -100,7 +101,8 @@ pub fn decode_buckets(chunk: &[u8], selection: &Selection) -> Result<Vec<(i64, B
         let needed = |column: usize| {
             selection.needs(at, column)
                 || table.columns.iter().enumerate().any(|(other, of)| {
-                    of.derived.is_some_and(|derived| derived.histogram == column) && selection.needs(at, other)
+                    of.derived.is_some_and(|derived| derived.histogram == column)
+                        && selection.needs(at, other)
                 })
         };
         let width = table.columns.len();
@@ -142,7 +144,9 @@ fn put_cells(cells: &[(&Cell, u64)], out: &mut Vec<u8>) {
     );
     let numbers: Vec<(Stat, u64)> = cells
         .iter()
-        .filter_map(|(cell, samples)| if let Cell::Number(stat) = cell { Some((*stat, *samples)) } else { None })
+        .filter_map(
+            |(cell, samples)| if let Cell::Number(stat) = cell { Some((*stat, *samples)) } else { None },
+        )
         .collect();
     if !numbers.is_empty() {
         put_stats(&numbers, out);
@@ -217,7 +221,8 @@ fn put_stats(numbers: &[(Stat, u64)], out: &mut Vec<u8>) {
     let ends = numbers.iter().flat_map(|(stat, _)| [stat.min, stat.max]);
     let sums = || numbers.iter().map(|(stat, _)| stat.sum);
     // What was between the ends may have more decimals than they.
-    let digits = decimals(ends).and_then(|digits| (digits..=DECIMALS).find(|digits| sums().all(|sum| nearly_has(sum, *digits))));
+    let digits = decimals(ends)
+        .and_then(|digits| (digits..=DECIMALS).find(|digits| sums().all(|sum| nearly_has(sum, *digits))));
     let whole = digits.and_then(|digits| {
         let of = |(stat, _): &(Stat, u64)| {
             let (min, max) = (scaled(stat.min, digits)?, scaled(stat.max, digits)?);
@@ -263,7 +268,8 @@ fn exact_sum(stat: &Stat, digits: u32) -> Option<i128> {
 
 fn take_stats(bytes: &mut Bytes<'_>, samples: &[u64]) -> Result<Vec<Stat>, Damaged> {
     let missing = take_signed(bytes, samples.len())?;
-    let counts: Vec<u64> = samples.iter().zip(missing).map(|(n, missing)| n.saturating_add_signed(-missing)).collect();
+    let counts: Vec<u64> =
+        samples.iter().zip(missing).map(|(n, missing)| n.saturating_add_signed(-missing)).collect();
     match bytes.byte()? {
         DECIMAL => {
             let digits = u32::from(bytes.byte()?);
@@ -369,7 +375,10 @@ mod tests {
             let got = take_stats(&mut Bytes::new(&out), &samples).unwrap();
             for (got, (stat, _)) in got.iter().zip(numbers) {
                 assert_eq!((got.min, got.max, got.count), (stat.min, stat.max, stat.count));
-                assert!((got.sum - stat.sum).abs() <= stat.sum.abs() * 1e-12, "{got:?} of {stat:?} in {numbers:?}");
+                assert!(
+                    (got.sum - stat.sum).abs() <= stat.sum.abs() * 1e-12,
+                    "{got:?} of {stat:?} in {numbers:?}"
+                );
             }
         }
     }

@@ -6,8 +6,8 @@ use crate::history::bucket::{Bucket, Cell, Show};
 use crate::history::testing::readings;
 use crate::history::tier::Tier;
 use crate::history::{Damaged, micros};
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 
 const TYPES: [MetricType; 4] =
@@ -22,7 +22,7 @@ fn block_of(readings: &[Reading]) -> Block {
 }
 
 fn everything(metric_type: MetricType) -> &'static Selection {
-    &Layout::of(metric_type).everything
+    Selection::all(metric_type)
 }
 
 fn sum(readings: &[Reading]) -> Bucket {
@@ -148,7 +148,7 @@ proptest! {
 fn chunks_of_other_versions_and_kinds_are_refused_with_the_reason() {
     let all = [crate::history::testing::cpu(0, 1.0), crate::history::testing::cpu(1, 2.0)];
     let chunk = block_of(&all).encode();
-    let mut later = chunk.clone();
+    let mut later = chunk;
     later[3] = 200;
     let decode = |bytes: &[u8]| Block::decode(bytes, everything(MetricType::Cpu)).map(|_| ());
     assert_eq!(decode(&later), Err(Damaged("it is of an unknown version")));

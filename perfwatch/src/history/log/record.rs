@@ -52,10 +52,7 @@ pub(super) fn put(snapshot: &Snapshot, before: Option<&Snapshot>, out: &mut Vec<
 }
 
 /// The first snapshot in bytes, and what follows it.
-pub(super) fn take<'b>(
-    bytes: &'b [u8],
-    before: Option<&Snapshot>,
-) -> Result<(Snapshot, &'b [u8]), Damaged> {
+pub(super) fn take<'b>(bytes: &'b [u8], before: Option<&Snapshot>) -> Result<(Snapshot, &'b [u8]), Damaged> {
     let mut all = Bytes::new(bytes);
     let length = u32::from_le_bytes(all.array()?) as usize;
     let checksum = u32::from_le_bytes(all.array()?);

@@ -1,12 +1,12 @@
 use super::*;
 use crate::history::chunk::Block;
 use crate::history::testing::{readings, snapshot};
-use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use proptest::prelude::*;
 
 fn times(sealed: &Sealed) -> Vec<i64> {
     let chunk = &sealed.chunks[0];
-    Block::decode(&chunk.data, &Layout::of(chunk.metric_type).everything).unwrap().times().to_vec()
+    Block::decode(&chunk.data, Selection::all(chunk.metric_type)).unwrap().times().to_vec()
 }
 
 fn open(dir: &Path) -> Log {
@@ -57,7 +57,8 @@ fn what_cannot_be_read_at_all_is_set_aside_and_holds_nothing_up() {
     log.end_slot();
     assert_eq!(log.oldest().unwrap().unwrap().sealed.snapshots, 1);
     let aside = std::fs::read_dir(dir.path()).unwrap().flatten();
-    let aside: Vec<_> = aside.map(|entry| entry.path()).filter(|path| path.extension().unwrap() == DAMAGED).collect();
+    let aside: Vec<_> =
+        aside.map(|entry| entry.path()).filter(|path| path.extension().unwrap() == DAMAGED).collect();
     assert_eq!(aside.len(), 2);
 }
 

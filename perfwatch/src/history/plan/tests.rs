@@ -50,8 +50,7 @@ fn what_is_stale_is_answered_by_what_it_is_made_of() {
 
 #[test]
 fn removed_tiers_are_answered_by_the_finest_left() {
-    let removed =
-        [(Tier::Raw, 3 * HOUR), (Tier::Minute, 2 * HOUR), (Tier::FiveMinutes, HOUR)];
+    let removed = [(Tier::Raw, 3 * HOUR), (Tier::Minute, 2 * HOUR), (Tier::FiveMinutes, HOUR)];
     let coverage = coverage(&removed, &[]);
     assert_eq!(
         tiers(&plan(&coverage, 30 * MINUTE, 200 * MINUTE, 5_000_000)),

@@ -152,7 +152,8 @@ fn write_row(columns: &[Column], stats: super::Stats, at: i64, sum: &Bucket, out
         match cell {
             Some(Cell::Number(stat)) => {
                 let derived = layout.tables[*table].columns[*column].derived;
-                let histogram = derived.zip(cells).map(|(derived, cells)| (derived, &cells[derived.histogram]));
+                let histogram =
+                    derived.zip(cells).map(|(derived, cells)| (derived, &cells[derived.histogram]));
                 match histogram {
                     Some((derived, Cell::Histogram(histogram))) => {
                         write_value(&derived.statistic.of(histogram), out);

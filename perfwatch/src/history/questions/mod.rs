@@ -12,8 +12,7 @@ use time::OffsetDateTime;
 use super::micros;
 use super::reader::Question;
 use crate::snapshot::MetricType;
-use crate::snapshot::json::Selection;
-use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 
 /// The width of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +112,7 @@ impl HistoryQuery {
             end,
             interval: Interval::auto(start, end),
             limit: 1000,
-            selection: Layout::of(metric_type).everything.clone(),
+            selection: Selection::all(metric_type).clone(),
             stats: Stats::default(),
         }
     }

@@ -6,9 +6,9 @@ use crate::history::reader::{Piece, Pieces};
 use crate::history::tier::floor;
 use crate::history::{History, from_micros};
 use crate::snapshot::Reading;
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::Layout;
 use crate::snapshot::rfc3339;
+use crate::snapshot::selection::Selection;
 use crate::store::Result;
 
 /// One bucket as `{"timestamp":…,"data":{…}[,"min":{…},"max":{…},"count":n]}`.

@@ -12,8 +12,8 @@ use crate::history::reader::{Piece, Pieces, Question};
 use crate::history::tier::floor;
 use crate::history::{self, History, from_micros, micros};
 use crate::snapshot::MetricType;
-use crate::snapshot::json::Selection;
 use crate::snapshot::layout::{Layout, TableLayout};
+use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Label, Value};
 use crate::store::Result;
 
@@ -216,12 +216,22 @@ const AMOUNTS: usize = 8;
 /// Misses by cause.
 const MISSES: usize = 3;
 
+/// Instructions per cycle, and misses by cause, per thousand instructions.
+const RATIOS: [&str; 1 + MISSES] = ["ipc", "llc_mpki", "branch_mpki", "dtlb_mpki"];
+
+fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    // `None` is less than any number.
+    if b > a { b } else { a }
+}
+
 /// What the processes asked for add up to. Ratios are made from the sums.
 #[derive(Debug, Default)]
 struct Added {
     lists: u64,
     amounts: [Option<Stat>; AMOUNTS],
     counts: Counts,
+    /// The greatest of a single process in a single list.
+    ratios: [Option<f64>; 1 + MISSES],
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -261,7 +271,10 @@ impl Added {
             self.counts.cycles += cycles.sum;
             self.counts.instructions += instructions.sum;
         }
-        for (sum, name) in self.counts.misses.iter_mut().zip(["llc_mpki", "branch_mpki", "dtlb_mpki"]) {
+        for (greatest, name) in self.ratios.iter_mut().zip(RATIOS) {
+            *greatest = larger(*greatest, listed.stat(name).map(|stat| stat.max));
+        }
+        for (sum, name) in self.counts.misses.iter_mut().zip(&RATIOS[1..]) {
             if let (Some(per_thousand), Some(instructions)) = (listed.stat(name), instructions) {
                 sum.0 += per_thousand.average() / 1000.0 * instructions.sum;
                 sum.1 += instructions.sum;
@@ -325,11 +338,8 @@ impl Bucket {
             }
         }
         self.counts.plus(&used.counts);
-        for (greatest, ratio) in self.ratios.iter_mut().zip(used.counts.ratios()) {
-            // `None` is less than any number.
-            if ratio > *greatest {
-                *greatest = ratio;
-            }
+        for (greatest, ratio) in self.ratios.iter_mut().zip(used.ratios) {
+            *greatest = larger(*greatest, ratio);
         }
     }
 

@@ -4,6 +4,8 @@ use crate::history::questions::points::Points;
 use crate::history::questions::{HistoryQuery, Interval};
 use crate::history::testing::{START, cpu, history, reading};
 use crate::snapshot::MetricType;
+use crate::snapshot::layout::Layout;
+use crate::snapshot::selection::Selection;
 use serde_json::json;
 use time::Duration;
 
@@ -57,7 +59,11 @@ async fn every_tier_has_the_sums_of_the_readings() {
             assert_eq!(roll(&history, after(3 * DAY)).await.unwrap(), 0);
         }
         for (interval, width) in [("1m", 60), ("5m", 300), ("1h", 3600), ("6h", 21_600), ("1d", DAY)] {
-            assert_eq!(sums(&history, interval, 2 * DAY).await, expected(seconds(), width), "{interval} {rolled}");
+            assert_eq!(
+                sums(&history, interval, 2 * DAY).await,
+                expected(seconds(), width),
+                "{interval} {rolled}"
+            );
         }
     }
 }
@@ -125,7 +131,8 @@ async fn lists_that_change_their_length_lose_nothing() {
         ..HistoryQuery::new(MetricType::Cpu, START, START + Duration::minutes(1))
     };
     let mut points = Points::open(&history, query).await.unwrap();
-    let point: serde_json::Value = serde_json::from_slice(&points.next().await.unwrap().unwrap().json).unwrap();
+    let point: serde_json::Value =
+        serde_json::from_slice(&points.next().await.unwrap().unwrap().json).unwrap();
     assert_eq!(point["max"]["per_core"], json!([90, 90, 90, 10]));
     assert_eq!(point["min"]["per_core"], json!([10, 10, 10, 10]));
     let average = point["data"]["per_core"][0].as_f64().unwrap();
@@ -153,7 +160,8 @@ async fn things_of_a_list_are_averaged_by_their_names() {
         ..HistoryQuery::new(MetricType::Network, START, START + Duration::minutes(1))
     };
     let mut points = Points::open(&history, query).await.unwrap();
-    let point: serde_json::Value = serde_json::from_slice(&points.next().await.unwrap().unwrap().json).unwrap();
+    let point: serde_json::Value =
+        serde_json::from_slice(&points.next().await.unwrap().unwrap().json).unwrap();
     assert_eq!(point["data"]["interfaces"][0]["name"], "eth0");
     assert_eq!(point["data"]["interfaces"][0]["bytes_recv_per_sec"], 7.5e6);
     assert_eq!(point["data"]["interfaces"][1]["bytes_recv_per_sec"], 4);
@@ -175,7 +183,7 @@ async fn ten_thousand_processes_a_minute_are_bounded() {
     store_readings(&history, &all, Vec::new()).await.unwrap();
     let wanted = Wanted { metric_type: MetricType::Processes, tier: 60, from: after(0), to: after(60) };
     let chunk = store.find("test-host", wanted, 9).await.unwrap().remove(0);
-    let minutes = decode_buckets(&chunk.data, &Layout::of(MetricType::Processes).everything).unwrap();
+    let minutes = decode_buckets(&chunk.data, Selection::all(MetricType::Processes)).unwrap();
     let layout = Layout::of(MetricType::Processes);
     let top = layout.tables.iter().position(|table| table.path == "top").unwrap();
     assert_eq!(minutes[0].1.keys_of(top).len(), 100);

@@ -24,7 +24,7 @@ use super::Common;
 use super::sched::SharedSched;
 use super::sched::interval::Interval;
 use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
-use crate::snapshot::{Reading, MetricType};
+use crate::snapshot::{MetricType, Reading};
 
 pub(super) const NAME: &str = "processes";
 

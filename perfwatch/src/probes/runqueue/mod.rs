@@ -5,7 +5,7 @@ mod derive;
 use self::derive::derive;
 use super::sched::SharedSched;
 use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
-use crate::snapshot::{Reading, MetricType};
+use crate::snapshot::{MetricType, Reading};
 
 pub(super) const NAME: &str = "runqueue";
 

@@ -31,7 +31,7 @@ use crate::kernel_files::file::KernelFile;
 use crate::kernel_files::snmp;
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
-use crate::snapshot::{Reading, MetricType};
+use crate::snapshot::{MetricType, Reading};
 
 pub(super) const NAME: &str = "tcp";
 

@@ -57,8 +57,10 @@ pub(super) const NETWORK: &[Field] = &[
         "Packets dropped instead of sent, likewise.",
         Counter("network_drops_total{direction=\"sent\"}", 1.0),
     ),
-    field("interfaces[interface=name].name", "", "Every interface, loopback included.", None).of_kind(Kind::State),
-    field("interfaces[interface=name].state", "", "`up`, `down`, `unknown`, … (RFC 2863).", None).of_kind(Kind::State),
+    field("interfaces[interface=name].name", "", "Every interface, loopback included.", None)
+        .of_kind(Kind::State),
+    field("interfaces[interface=name].state", "", "`up`, `down`, `unknown`, … (RFC 2863).", None)
+        .of_kind(Kind::State),
     field(
         "interfaces[interface=name].speed_mbps",
         "Mbit/s",
@@ -157,13 +159,15 @@ pub(super) const NETWORK: &[Field] = &[
 
 pub(super) const DISK: &[Field] = &[
     field("reason", "", "Why there are no partitions, or no disks.", None).of_kind(Kind::State),
-    field("partitions[device,mountpoint,fstype].device", "", "File systems that hold data, each once.", None).of_kind(Kind::State),
+    field("partitions[device,mountpoint,fstype].device", "", "File systems that hold data, each once.", None)
+        .of_kind(Kind::State),
     field(
         "partitions[device,mountpoint,fstype].mountpoint",
         "",
         "Where it is mounted nearest to its root.",
         None,
-    ).of_kind(Kind::State),
+    )
+    .of_kind(Kind::State),
     field("partitions[device,mountpoint,fstype].fstype", "", "Its type.", None).of_kind(Kind::State),
     field(
         "partitions[device,mountpoint,fstype].total_bytes",

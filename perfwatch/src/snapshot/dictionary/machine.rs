@@ -104,7 +104,8 @@ pub(super) const CPU: &[Field] = &[
         "",
         "In the first documents of a run: when the machine and when PerfWatch started.",
         None,
-    ).of_kind(Kind::Events),
+    )
+    .of_kind(Kind::Events),
 ];
 
 pub(super) const MEMORY: &[Field] = &[
@@ -350,7 +351,8 @@ pub(super) const PRESSURE: &[Field] = {
     const MEMORY: [Field; 8] = pressure!("memory", "memory");
     const IO: [Field; 8] = pressure!("io", "storage");
     const ALL: [Field; 26] = {
-        let mut all = [field("available", "", "The kernel tells pressure (PSI).", None).of_kind(Kind::State); 26];
+        let mut all =
+            [field("available", "", "The kernel tells pressure (PSI).", None).of_kind(Kind::State); 26];
         all[1] = field("reason", "", "Why not, or which resource lacks it.", None).of_kind(Kind::State);
         let mut at = 0;
         while at < 8 {

@@ -10,7 +10,8 @@ const US: f64 = 1e-6;
 
 pub(super) const PERF_EVENTS: &[Field] = &[
     field("available", "", "At least one event counts.", None).of_kind(Kind::State),
-    field("hardware_available", "", "Cycles count.", Gauge("perf_hardware_available", 1.0)).of_kind(Kind::State),
+    field("hardware_available", "", "Cycles count.", Gauge("perf_hardware_available", 1.0))
+        .of_kind(Kind::State),
     field("cpu_cores", "", "The CPUs counted on: `all`, or a list.", None).of_kind(Kind::State),
     field("interval_ms", "ms", "Time between two readings, as configured.", None),
     field("sample_time", "s", "Since counting began.", None),
@@ -40,9 +41,12 @@ pub(super) const PERF_EVENTS: &[Field] = &[
         "",
         "The CPU's own event that stands in for one that the kernel has no generic name for here.",
         None,
-    ).of_kind(Kind::State),
-    field("unsupported_events[#n]", "", "Events that this machine does not offer.", None).of_kind(Kind::State),
-    field("missing_events[#n]", "", "Events that it offers and that gave no value this time.", None).of_kind(Kind::State),
+    )
+    .of_kind(Kind::State),
+    field("unsupported_events[#n]", "", "Events that this machine does not offer.", None)
+        .of_kind(Kind::State),
+    field("missing_events[#n]", "", "Events that it offers and that gave no value this time.", None)
+        .of_kind(Kind::State),
     field("derived.ipc", "", "Instructions per cycle.", Gauge("perf_instructions_per_cycle", 1.0)),
     field(
         "derived.branch_miss_ratio",
@@ -114,8 +118,10 @@ pub(super) const PERF_EVENTS: &[Field] = &[
     field("pmus{pmu}.events{event}.value", "", "Its events of the interval, as in `events`.", None),
     field("pmus{pmu}.events{event}.unit", "", "As in `events`.", None).of_kind(Kind::State),
     field("pmus{pmu}.events{event}.running_ratio", "", "As in `events`.", None),
-    field("pmus{pmu}.events{event}.error", "", "Why this kind of core does not count it.", None).of_kind(Kind::State),
-    field("pmus{pmu}.counted_as{event}", "", "Its own events that stand in for generic ones.", None).of_kind(Kind::State),
+    field("pmus{pmu}.events{event}.error", "", "Why this kind of core does not count it.", None)
+        .of_kind(Kind::State),
+    field("pmus{pmu}.counted_as{event}", "", "Its own events that stand in for generic ones.", None)
+        .of_kind(Kind::State),
     field("pmus{pmu}.derived{ratio}", "", "As in `derived`.", None),
     field("per_cpu[cpu].cpu", "", "Each CPU that is counted on.", None),
     field(
@@ -251,7 +257,8 @@ macro_rules! usage {
                 None,
             ),
             field(concat!($path, ".cycles"), "", "Cycles in the interval.", None).of_kind(Kind::Interval),
-            field(concat!($path, ".instructions"), "", "Instructions in the interval.", None).of_kind(Kind::Interval),
+            field(concat!($path, ".instructions"), "", "Instructions in the interval.", None)
+                .of_kind(Kind::Interval),
             field(concat!($path, ".ipc"), "", "Instructions per cycle.", None),
             field(
                 concat!($path, ".llc_mpki"),
@@ -371,14 +378,12 @@ macro_rules! counted {
 pub(super) const TCP: &[Field] = &joined::<30>(&[
     &[field("elapsed_ms", "ms", "Time that the values cover.", None)],
     &counted!("retransmits", "Segments sent again, in the interval.", "tcp_retransmitted_segments_total"),
-    &[
-        field(
-            "retransmit_percent",
-            "%",
-            "Share of the segments sent that were sent again.",
-            Gauge("tcp_retransmit_ratio", PERCENT),
-        ),
-    ],
+    &[field(
+        "retransmit_percent",
+        "%",
+        "Share of the segments sent that were sent again.",
+        Gauge("tcp_retransmit_ratio", PERCENT),
+    )],
     &counted!("resets_sent", "Connections reset by this machine.", "tcp_resets_total{direction=\"sent\"}"),
     &counted!("resets_received", "Connections reset by others.", "tcp_resets_total{direction=\"received\"}"),
     &counted!("connects", "Connections opened from here.", "tcp_connects_total"),
@@ -439,7 +444,12 @@ pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
         field("top[pid].user", "", "Its user.", None).of_kind(Kind::State),
         field("top[pid].uid", "", "Its user's number.", None).of_kind(Kind::State),
         field("top[pid].cgroup", "", "The cgroup of its busiest thread.", None).of_kind(Kind::State),
-        field("top[pid].threads", "", "Its threads that were active; all of its threads where only `/proc` tells.", None),
+        field(
+            "top[pid].threads",
+            "",
+            "Its threads that were active; all of its threads where only `/proc` tells.",
+            None,
+        ),
         field("top[pid].exited", "", "It has ended.", None).of_kind(Kind::State),
         field("top[pid].rss_bytes", "bytes", "Its memory.", None),
     ],
@@ -458,5 +468,6 @@ pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
         "",
         "What happened: processes killed for want of memory, cgroups held back by their limit.",
         None,
-    ).of_kind(Kind::Events)],
+    )
+    .of_kind(Kind::Events)],
 ]);

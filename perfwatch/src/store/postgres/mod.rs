@@ -78,12 +78,7 @@ impl PostgresStore {
             .acquire_timeout(ACQUIRE)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options);
-        let store = Self {
-            pool,
-            set_up: OnceCell::new(),
-            refused: Mutex::default(),
-            days: Mutex::default(),
-        };
+        let store = Self { pool, set_up: OnceCell::new(), refused: Mutex::default(), days: Mutex::default() };
         match store.prepare(OffsetDateTime::now_utc()).await {
             // Whoever stores tells it, once.
             Err(StoreError::Unreachable(_)) => {}

@@ -22,8 +22,10 @@ async fn started(test: &str) -> Option<(cluster::Cluster, PostgresStore)> {
 
 async fn explained(store: &PostgresStore, query: &'static str) -> String {
     let explain = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {query}");
-    let lines: Vec<String> =
-        sqlx::query_scalar(sqlx::AssertSqlSafe(explain)).fetch_all(store.ready().await.unwrap()).await.unwrap();
+    let lines: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(explain))
+        .fetch_all(store.ready().await.unwrap())
+        .await
+        .unwrap();
     lines.join("\n")
 }
 
@@ -62,20 +64,25 @@ async fn documents_land_once_in_the_partition_of_their_day_and_the_views_show_th
     store.put_documents("id-1", &documents).await.unwrap();
     let pool = store.ready().await.unwrap();
     let rows: Vec<(String, f64)> =
-        sqlx::query_as("SELECT host, usage_percent FROM perfwatch_cpu ORDER BY timestamp").fetch_all(pool).await.unwrap();
+        sqlx::query_as("SELECT host, usage_percent FROM perfwatch_cpu ORDER BY timestamp")
+            .fetch_all(pool)
+            .await
+            .unwrap();
     assert_eq!(rows.len(), 20);
     assert_eq!(rows[7], ("web-1".to_owned(), 7.0));
-    let cores: i64 = sqlx::query_scalar("SELECT count(*) FROM perfwatch_cpu_per_core WHERE cpu = 1 AND value IS NULL")
-        .fetch_one(pool)
-        .await
-        .unwrap();
+    let cores: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM perfwatch_cpu_per_core WHERE cpu = 1 AND value IS NULL")
+            .fetch_one(pool)
+            .await
+            .unwrap();
     assert_eq!(cores, 20);
     let days = partitions::days(&store).await.unwrap();
     assert!(days.contains(&start.date()) && days.contains(&start.date().next_day().unwrap()));
 
     let midnight = micros(datetime!(2026-01-02 00:00:00 UTC));
     store.remove_documents("id-1", midnight + 5_000_000).await.unwrap();
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM metrics_snapshots").fetch_one(pool).await.unwrap();
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM metrics_snapshots").fetch_one(pool).await.unwrap();
     assert_eq!(left, 5);
     assert!(!partitions::days(&store).await.unwrap().contains(&start.date()), "its day is over");
     store.close().await;

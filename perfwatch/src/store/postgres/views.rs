@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, Connection};
 use sqlx::postgres::PgPool;
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::snapshot::MetricType;
 use crate::snapshot::dictionary::Kind;
@@ -19,7 +19,8 @@ const KEY: &str = "views";
 /// Makes the views anew if they are not those of this version.
 pub(super) async fn make(pool: &PgPool) -> Result<()> {
     let script = script();
-    let digest: String = Sha256::digest(script.concat().as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let digest: String =
+        Sha256::digest(script.concat().as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
     let made: Option<String> =
         sqlx::query_scalar("SELECT value FROM config WHERE key = $1").bind(KEY).fetch_optional(pool).await?;
     if made.as_ref() == Some(&digest) {
@@ -27,7 +28,9 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
     }
     let mut transaction = pool.begin().await?;
     // Two servers that start at once make them one after the other.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('perfwatch_views'))").execute(&mut *transaction).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('perfwatch_views'))")
+        .execute(&mut *transaction)
+        .await?;
     let granted: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT table_name::text, grantee::text, privilege_type::text FROM information_schema.table_privileges
          WHERE table_schema = current_schema() AND table_name LIKE 'perfwatch\\_%' AND grantee <> current_user",
@@ -64,7 +67,8 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
         }
     }
     for (view, grantee, privilege) in granted {
-        let grantee = if grantee == "PUBLIC" { grantee } else { format!("\"{}\"", grantee.replace('"', "\"\"")) };
+        let grantee =
+            if grantee == "PUBLIC" { grantee } else { format!("\"{}\"", grantee.replace('"', "\"\"")) };
         // One that is no more has nothing to be granted.
         let grant = format!("GRANT {privilege} ON \"{view}\" TO {grantee}");
         let mut attempt = transaction.begin().await?;

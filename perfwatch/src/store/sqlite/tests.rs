@@ -84,7 +84,14 @@ async fn memory_databases_are_refused() {
 }
 
 fn chunk(start: i64, byte: u8) -> Chunk {
-    Chunk { metric_type: MetricType::Cpu, tier: 0, start, first: start, end: start + 1000, data: vec![byte; 40_000].into() }
+    Chunk {
+        metric_type: MetricType::Cpu,
+        tier: 0,
+        start,
+        first: start,
+        end: start + 1000,
+        data: vec![byte; 40_000].into(),
+    }
 }
 
 #[tokio::test]

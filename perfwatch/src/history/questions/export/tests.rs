@@ -3,7 +3,7 @@ use crate::history::questions::{Interval, Stats};
 use crate::history::testing::{START, history, reading};
 use crate::history::tiers::store_readings;
 use crate::snapshot::MetricType;
-use crate::snapshot::json::Selection;
+use crate::snapshot::selection::Selection;
 use serde_json::{Value, json};
 use time::Duration;
 

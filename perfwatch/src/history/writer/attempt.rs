@@ -1,0 +1,50 @@
+//! One attempt to store something.
+
+use std::time::Duration;
+
+use crate::history::chunk::Block;
+use crate::history::head::{Sealed, assemble};
+use crate::history::{History, micros, tiers};
+use crate::snapshot::Snapshot;
+use crate::snapshot::selection::Selection;
+use crate::store::chunks::{Chunk, Document};
+use crate::store::{Result, StoreError};
+
+/// When an attempt is given up, should the server have vanished without a word.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Snapshots whose documents are stored at a time.
+const DOCUMENTS: usize = 64;
+
+/// Stores a slot; one that is late has its documents stored as well, which had their own chance before.
+pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool) -> Result<u64> {
+    let batch = tiers::batch_of(&history, &sealed.chunks).await?;
+    history.chunks().commit(history.host(), &batch).await?;
+    if with_documents {
+        let decode = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type)).ok();
+        let blocks: Vec<Block> = sealed.chunks.iter().filter_map(decode).collect();
+        for snapshots in assemble(blocks.iter()).chunks(DOCUMENTS) {
+            history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await?;
+        }
+    }
+    Ok(sealed.snapshots)
+}
+
+pub(super) fn documents_of<'s>(snapshots: impl Iterator<Item = &'s Snapshot>) -> Vec<Document> {
+    snapshots
+        .flat_map(|snapshot| {
+            let at = micros(snapshot.timestamp);
+            snapshot.readings.iter().map(move |reading| Document {
+                at,
+                metric_type: reading.metric_type,
+                json: reading.json(),
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn limited(attempt: impl Future<Output = Result<u64>>) -> Result<u64> {
+    match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(StoreError::Unreachable(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs()))),
+    }
+}

@@ -1,0 +1,109 @@
+//! What of a document is wanted: all of it, or the fields that a question names.
+
+use std::sync::OnceLock;
+
+use super::MetricType;
+use super::dictionary::Kind;
+use super::layout::{Layout, joined};
+use super::value::Label;
+
+/// What of a document is written.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    fields: Vec<String>,
+    /// By table and column.
+    columns: Vec<Vec<Chosen>>,
+    pub(super) numbers_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    No,
+    Yes,
+    /// For some things of the table.
+    ByName,
+}
+
+impl Selection {
+    /// The whole document.
+    pub fn all(metric_type: MetricType) -> &'static Self {
+        static ALL: OnceLock<Vec<Selection>> = OnceLock::new();
+        let all = ALL.get_or_init(|| MetricType::ALL.map(|of| Self::of(Layout::of(of), &[])).into());
+        &all[metric_type as usize]
+    }
+
+    /// `a,b.c` is the member `a` with all in it, and the member `c` of `b`; things of lists and maps are named or left
+    /// out (`interfaces.eth0.bytes_recv`, `interfaces.bytes_recv`). Nothing means everything.
+    pub fn of(layout: &Layout, fields: &[String]) -> Self {
+        let chosen = |table: usize, column: &str| {
+            if fields.is_empty() {
+                return Chosen::Yes;
+            }
+            let of = &layout.tables[table];
+            let plain = joined(&of.path, column);
+            if fields.iter().any(|field| is_within(&plain, field)) {
+                return Chosen::Yes;
+            }
+            // A name with labels begins as the path of the outermost table does.
+            let outermost = outermost(layout, table);
+            let named = table != 0
+                && fields
+                    .iter()
+                    .any(|field| field.strip_prefix(outermost).is_some_and(|rest| rest.starts_with('.')));
+            if named { Chosen::ByName } else { Chosen::No }
+        };
+        let columns = layout.tables.iter().enumerate().map(|(table, of)| {
+            of.columns.iter().map(|column| chosen(table, column.name.trim_end_matches('?'))).collect()
+        });
+        Self { columns: columns.collect(), fields: fields.to_vec(), numbers_only: false }
+    }
+
+    /// Of that only what has a least and a greatest.
+    #[must_use]
+    pub fn numbers(&self, layout: &Layout) -> Self {
+        let mut numbers = self.clone();
+        numbers.numbers_only = true;
+        for (chosen, table) in numbers.columns.iter_mut().zip(&layout.tables) {
+            for (chosen, column) in chosen.iter_mut().zip(&table.columns) {
+                if !matches!(column.kind, Kind::Gauge | Kind::Counter | Kind::Interval | Kind::Gate) {
+                    *chosen = Chosen::No;
+                }
+            }
+        }
+        numbers
+    }
+
+    pub fn is_all(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_all() && !self.numbers_only
+    }
+
+    /// Whether a column is needed to answer.
+    pub fn needs(&self, table: usize, column: usize) -> bool {
+        self.columns[table][column] != Chosen::No
+    }
+
+    /// Whether a place is chosen.
+    pub fn has(&self, layout: &Layout, table: usize, key: &[Label], column: usize) -> bool {
+        match self.columns[table][column] {
+            Chosen::No => false,
+            Chosen::Yes => true,
+            Chosen::ByName => {
+                let name = layout.full_name(table, key, &layout.tables[table].columns[column].name);
+                self.fields.iter().any(|field| is_within(name.trim_end_matches('?'), field))
+            }
+        }
+    }
+}
+
+fn outermost(layout: &Layout, table: usize) -> &str {
+    let of = &layout.tables[table];
+    if of.parent == 0 { &of.path } else { outermost(layout, of.parent) }
+}
+
+fn is_within(name: &str, field: &str) -> bool {
+    name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
