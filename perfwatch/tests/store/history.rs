@@ -505,11 +505,14 @@ impl ChunkStore for Meanwhile {
 async fn what_is_stored_while_a_question_is_asked_counts_once(fresh: &Fresh) {
     // The first half of a minute is stored, as after a restart; the other half waits.
     let readings: Vec<Reading> = (0..60).map(|second| cpu(second, second as f64)).collect();
-    for (interval, asked) in [("5s", 0), ("5s", 1), ("5s", 2), ("1m", 0), ("1m", 1), ("1m", 2), ("1h", 0), ("1h", 1)] {
+    for (interval, asked) in
+        [("5s", 0), ("5s", 1), ("5s", 2), ("1m", 0), ("1m", 1), ("1m", 2), ("1h", 0), ("1h", 1)]
+    {
         let host = format!("{interval} {asked}");
         let stored = History::new(fresh.store.clone(), &host);
         readings::store(&stored, &readings[..30]).await;
-        let meanwhile = Arc::new(Meanwhile { store: fresh.store.clone(), host: host.clone(), stored: Mutex::default() });
+        let meanwhile =
+            Arc::new(Meanwhile { store: fresh.store.clone(), host: host.clone(), stored: Mutex::default() });
         let history = History::new(meanwhile.clone(), &host);
         for snapshot in snapshots(&readings[30..]) {
             history.head().push(&snapshot, 1_000_000);
