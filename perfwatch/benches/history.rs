@@ -213,15 +213,19 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
         }
     })
     .await?;
-    let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;
-    println!(
-        "written: {alone:.0} snapshots/s; {:.0} with rollups and retention beside it{}; these take {keeping:.2} s a day",
-        mean(&beside),
-        match with_documents.is_empty() {
-            true => String::new(),
-            false => format!(", {:.0} with documents as well", mean(&with_documents)),
+    let mean = |all: &[f64]| (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64);
+    let (beside, with_documents) = (mean(&beside), mean(&with_documents));
+    let alone = (alone > 0.0).then_some(alone);
+    for (figure, what) in [
+        (alone, "alone"),
+        (beside, "with rollups and retention beside it"),
+        (with_documents, "with these, and documents for SQL as well"),
+    ] {
+        if let Some(figure) = figure {
+            println!("written: {figure:.0} snapshots/s {what}");
         }
-    );
+    }
+    println!("rollups and retention of a day take {keeping:.2} s");
     let extent = store.extent(HOST).await?;
     println!("all on disk: {:.0} MB", extent.bytes as f64 / 1e6);
     // A few hours of each tier are enough to count.
@@ -298,8 +302,8 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
     }
     Ok(json!({
         "writing_per_s": alone,
-        "with_rollups_and_retention_per_s": mean(&beside),
-        "with_documents_per_s": mean(&with_documents),
+        "with_rollups_and_retention_per_s": beside,
+        "with_documents_per_s": with_documents,
         "questions": questions,
     }))
 }
@@ -343,9 +347,13 @@ impl Asked {
         let (floor, size) = (quantile(&mut self.floors, 0.5), quantile(&mut self.bytes, 0.5));
         println!("{name:<14} {p50:>9.2} {p99:>9.2} {max:>9.2} {floor:>10.2} {size:>11.0}");
         let (us, floor_us) = (p50 * 1e3, floor * 1e3);
+        let median = match self.floors.is_empty() {
+            true => json!({ "us": us }),
+            false => json!({ "us": us, "floor_us": floor_us, "ratio": us / floor_us.max(1.0) }),
+        };
         json!({
             "name": name,
-            "p50": { "us": us, "floor_us": floor_us, "ratio": us / floor_us.max(1.0) },
+            "p50": median,
             "p99_ms": p99,
             "max_ms": max,
             "p50_bytes": size,

@@ -4,6 +4,7 @@ use anyhow::Result;
 use perfwatch::history::bucket::{Bucket, Cell};
 use perfwatch::history::chunk::{Block, decode_buckets};
 use perfwatch::history::tier::Tier;
+use perfwatch::snapshot::histogram::Histogram;
 use perfwatch::snapshot::layout::Layout;
 use perfwatch::snapshot::selection::Selection;
 use perfwatch::snapshot::value::Value as Stored;
@@ -22,6 +23,8 @@ pub struct Held {
     /// Of these, what follows from a histogram beside it.
     pub derived: u64,
     pub histograms: u64,
+    /// What stands in these, as documents have it.
+    pub in_histograms: u64,
     pub bytes: u64,
 }
 
@@ -31,6 +34,7 @@ impl Held {
         self.numbers += other.numbers;
         self.derived += other.derived;
         self.histograms += other.histograms;
+        self.in_histograms += other.in_histograms;
         self.bytes += other.bytes;
     }
 
@@ -51,9 +55,17 @@ impl Held {
                 let is_number = matches!(value, Stored::Unsigned(_) | Stored::Signed(_) | Stored::Float(_));
                 self.numbers += u64::from(is_number);
                 self.derived += u64::from(is_number && column.derived.is_some());
-                self.histograms += u64::from(matches!(value, Stored::Histogram(_)));
+                if let Stored::Histogram(histogram) = value {
+                    self.histogram(histogram);
+                }
             }
         }
+    }
+
+    /// Each bucket's index and count, and the count, sum and maximum of all.
+    fn histogram(&mut self, histogram: &Histogram) {
+        self.histograms += 1;
+        self.in_histograms += 2 * histogram.buckets().len() as u64 + 3;
     }
 
     fn bucket(&mut self, bucket: &Bucket) {
@@ -65,7 +77,9 @@ impl Held {
                     let is_number = matches!(cell, Cell::Number(_));
                     self.numbers += u64::from(is_number);
                     self.derived += u64::from(is_number && column.derived.is_some());
-                    self.histograms += u64::from(matches!(cell, Cell::Histogram(_)));
+                    if let Cell::Histogram(histogram) = cell {
+                        self.histogram(histogram);
+                    }
                 }
             }
         }
@@ -98,12 +112,12 @@ pub async fn held(
 /// Prints what each type takes, and all of them together: readings at `interval` s, and their minutes.
 pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> Result<Value> {
     println!(
-        "{:<18} {:>8} {:>8} {:>11} {:>11} {:>10} {:>11} {:>11}",
-        "", "numbers", "derived", "bytes", "a number", "MB a day", "a minute of", "MB a day of"
+        "{:<18} {:>8} {:>8} {:>10} {:>11} {:>11} {:>10} {:>11} {:>11}",
+        "", "numbers", "derived", "histograms", "bytes", "a number", "MB a day", "a minute of", "MB a day of"
     );
     println!(
-        "{:<18} {:>8} {:>8} {:>11} {:>11} {:>10} {:>11} {:>11}",
-        "", "", "", "a reading", "", "", "a number", "minutes"
+        "{:<18} {:>8} {:>8} {:>10} {:>11} {:>11} {:>10} {:>11} {:>11}",
+        "", "", "", "", "a reading", "", "", "a number", "minutes"
     );
     let (mut all, mut all_minutes) = (Held::default(), Held::default());
     let (mut day, mut day_of_minutes) = (0.0, 0.0);
@@ -111,18 +125,19 @@ pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> 
     let figures = |raw: &Held, minutes: &Held, day: f64, day_of_minutes: f64| {
         json!({
             "numbers": raw.numbers as f64 / raw.times.max(1) as f64,
-            "bytes_a_number": raw.bytes_a_number(),
-            "raw_mb_a_day": day,
-            "bytes_a_minute_of_a_number": minutes.bytes_a_number(),
-            "minutes_mb_a_day": day_of_minutes,
+            "a_number_bytes": raw.bytes_a_number(),
+            "raw_a_day_mb": day,
+            "minute_of_a_number_bytes": minutes.bytes_a_number(),
+            "minutes_a_day_mb": day_of_minutes,
         })
     };
     let print = |name: &str, raw: &Held, minutes: &Held, day: f64, day_of_minutes: f64| {
         let times = raw.times.max(1) as f64;
         println!(
-            "{name:<18} {:>8.0} {:>8.0} {:>11.0} {:>11.3} {day:>10.2} {:>11.2} {day_of_minutes:>11.3}",
+            "{name:<18} {:>8.0} {:>8.0} {:>10.0} {:>11.0} {:>11.3} {day:>10.2} {:>11.2} {day_of_minutes:>11.3}",
             raw.numbers as f64 / times,
             raw.derived as f64 / times,
+            raw.histograms as f64 / times,
             raw.bytes as f64 / times,
             raw.bytes_a_number(),
             minutes.bytes_a_number(),
@@ -150,10 +165,11 @@ pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> 
     table.insert("all".to_owned(), figures(&all, &all_minutes, day, day_of_minutes));
     let stored = all.numbers - all.derived;
     println!(
-        "at {interval} s: {:.3} bytes a number raw, {:.3} of those that do not follow from a histogram; {:.2} bytes \
-         a rolled-up minute of one number with least and greatest; {day:.1} MB a day raw, {day_of_minutes:.2} MB of minutes",
+        "at {interval} s: {:.3} bytes a number raw, {:.3} of those that do not follow from a histogram, {:.3} with the \
+         numbers in histograms; {:.2} bytes a rolled-up minute of one number with least and greatest; {day:.1} MB a day raw, {day_of_minutes:.2} MB of minutes",
         all.bytes_a_number(),
         all.bytes as f64 / stored.max(1) as f64,
+        all.bytes as f64 / (all.numbers + all.in_histograms).max(1) as f64,
         all_minutes.bytes_a_number(),
     );
     Ok(table.into())

@@ -76,7 +76,7 @@ pub async fn of_all(place: &Place<'_>, hours: u32) -> Result<Value> {
     let mut figures = numbers::tell(store.as_ref(), HOST, 1.0, usize::MAX).await?;
     let disk = (on_disk(store.as_ref(), &url).await? - empty) / 1e6 / share;
     println!("a day of all eleven at 1 s, tables and indexes, with minutes: {disk:.1} MB on disk");
-    figures["all"]["on_disk_mb_a_day"] = json!(disk);
+    figures["all"]["on_disk_a_day_mb"] = json!(disk);
     store.close().await;
     Ok(figures)
 }
