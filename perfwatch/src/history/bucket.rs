@@ -11,7 +11,7 @@ use crate::snapshot::histogram::Histogram;
 use crate::snapshot::json::{self, Tables};
 use crate::snapshot::layout::{Layout, TableLayout};
 use crate::snapshot::selection::Selection;
-use crate::snapshot::value::{Key, Value};
+use crate::snapshot::value::{Key, Label, Value};
 use crate::snapshot::{MetricType, Reading, rfc3339};
 
 use super::{from_micros, micros};
@@ -19,6 +19,8 @@ use super::{from_micros, micros};
 /// Things kept of a table; of those that come and go without end the ones that did most.
 const MOST_THINGS: usize = 4096;
 const MOST_COMING_AND_GOING: usize = 100;
+/// Fewer things are not worth an index.
+const FEW_THINGS: usize = 16;
 /// States of one place that are told apart.
 const MOST_STATES: usize = 16;
 /// Bytes of events that a bucket keeps.
@@ -130,6 +132,7 @@ impl Cell {
 #[derive(Debug, Clone, Default)]
 pub struct BucketTable {
     keys: Vec<Key>,
+    /// Where each is; empty until it is needed.
     index: HashMap<Key, usize>,
     /// Row by row, all columns of the layout.
     cells: Vec<Cell>,
@@ -196,10 +199,10 @@ impl Bucket {
     }
 
     /// The sums of a number that a thing of a table has.
-    pub fn stat_of(&self, table: &str, key: &[crate::snapshot::value::Label], name: &str) -> Option<&Stat> {
+    pub fn stat_of(&self, table: &str, key: &[Label], name: &str) -> Option<&Stat> {
         let layout = Layout::of(self.metric_type);
         let table = layout.tables.iter().position(|of| of.path == table)?;
-        let row = *self.tables[table].index.get(key)?;
+        let row = self.tables[table].keys.iter().position(|known| **known == *key)?;
         match &self.row(table, row)[layout.tables[table].column(name)?] {
             Cell::Number(stat) => Some(stat),
             _ => None,
@@ -265,11 +268,8 @@ impl Bucket {
     /// Adds a row as it was stored.
     pub(super) fn restore(&mut self, table: usize, key: &Key, cells: impl Iterator<Item = Cell>) {
         let of = &mut self.tables[table];
-        if !of.index.contains_key(key) {
-            of.index.insert(key.clone(), of.keys.len());
-            of.keys.push(key.clone());
-            of.cells.extend(cells);
-        }
+        of.keys.push(key.clone());
+        of.cells.extend(cells);
     }
 
     /// Keeps of tables whose things come and go without end those that did most.
@@ -316,18 +316,31 @@ impl BucketTable {
         let row = if self.keys.get(row).is_some_and(|known| known == key) {
             row
         } else {
-            match self.index.get(key) {
-                Some(row) => *row,
+            match self.find(key) {
+                Some(row) => row,
                 None => {
                     let row = self.keys.len();
                     self.keys.push(key.clone());
-                    self.index.insert(key.clone(), row);
+                    if !self.index.is_empty() {
+                        self.index.insert(key.clone(), row);
+                    }
                     self.cells.resize(self.cells.len() + width, Cell::Absent);
                     row
                 }
             }
         };
         &mut self.cells[row * width..(row + 1) * width]
+    }
+
+    /// The row of a thing. Few are looked for one by one.
+    fn find(&mut self, key: &[Label]) -> Option<usize> {
+        if self.keys.len() < FEW_THINGS {
+            return self.keys.iter().position(|known| **known == *key);
+        }
+        if self.index.is_empty() {
+            self.index = self.keys.iter().cloned().zip(0..).collect();
+        }
+        self.index.get(key).copied()
     }
 
     fn keep_heaviest(&mut self, layout: &TableLayout, most: usize) {
@@ -350,7 +363,6 @@ impl BucketTable {
         rows.sort_by_key(|(_, row)| *row);
         let mut kept = Self::default();
         for (_, row) in rows {
-            kept.index.insert(self.keys[row].clone(), kept.keys.len());
             kept.keys.push(self.keys[row].clone());
             kept.cells.extend_from_slice(&self.cells[row * width..(row + 1) * width]);
         }

@@ -2,14 +2,15 @@
 //!
 //! Live charts begin with what is here, and a question reads it behind what the store has.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use time::OffsetDateTime;
 
+use super::bucket::Bucket;
 use super::chunk::Block;
-use super::tier::floor;
+use super::tier::{Tier, floor};
 use super::{Damaged, micros};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading, Snapshot};
@@ -26,6 +27,8 @@ const KEPT_BYTES: usize = 3 << 20;
 #[derive(Debug, Clone)]
 pub struct Sealed {
     pub chunks: Arc<[Chunk]>,
+    /// The minutes that the readings add up to, where they were added up as they came; by type and start, µs.
+    pub minutes: Option<Arc<Minutes>>,
     /// Snapshots in it.
     pub snapshots: u64,
 }
@@ -48,10 +51,14 @@ impl Sealed {
 #[derive(Debug, Default)]
 pub struct Head(Mutex<State>);
 
+/// Sums of minutes, by type and start (µs).
+pub type Minutes = BTreeMap<(MetricType, i64), Bucket>;
+
 #[derive(Debug, Default)]
 struct State {
     /// The slot that is being filled; empty before its first reading.
     open: Vec<Block>,
+    minutes: Minutes,
     snapshots: u64,
     /// Start and end of the slot, µs.
     slot: (i64, i64),
@@ -108,8 +115,12 @@ impl Head {
         }
         state.newest = Some(at);
         state.snapshots += 1;
+        let minute = Tier::Minute.floor(at);
         for reading in &snapshot.readings {
-            state.open[reading.metric_type as usize].push(reading);
+            let metric_type = reading.metric_type;
+            state.open[metric_type as usize].push(reading);
+            let bucket = state.minutes.entry((metric_type, minute));
+            bucket.or_insert_with(|| Bucket::new(metric_type)).add(reading);
         }
         if next { Pushed::NextSlot } else { Pushed::Held }
     }
@@ -227,12 +238,19 @@ impl State {
             return None;
         }
         let open = std::mem::take(&mut self.open);
-        let sealed = Sealed { chunks: pack(&open).into(), snapshots: std::mem::take(&mut self.snapshots) };
+        let mut minutes = std::mem::take(&mut self.minutes);
+        minutes.values_mut().for_each(Bucket::bound);
+        let sealed = Sealed {
+            chunks: pack(&open).into(),
+            minutes: Some(Arc::new(minutes)),
+            snapshots: std::mem::take(&mut self.snapshots),
+        };
         self.pending.push_back(sealed.clone());
         Some(sealed)
     }
 
-    fn keep(&mut self, sealed: Sealed) {
+    fn keep(&mut self, mut sealed: Sealed) {
+        sealed.minutes = None;
         self.stored.push_back(sealed);
         self.bound();
     }
@@ -266,7 +284,7 @@ pub fn pack(blocks: &[Block]) -> Vec<Chunk> {
 
 /// The snapshots that blocks of several types hold together, in time order.
 pub fn assemble<'b>(blocks: impl Iterator<Item = &'b Block>) -> Vec<Snapshot> {
-    let mut ticks: std::collections::BTreeMap<i64, Vec<Reading>> = std::collections::BTreeMap::new();
+    let mut ticks: BTreeMap<i64, Vec<Reading>> = BTreeMap::new();
     for block in blocks {
         for reading in block.readings() {
             ticks.entry(micros(reading.at)).or_default().push(reading);

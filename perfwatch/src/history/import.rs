@@ -119,7 +119,7 @@ impl Part {
         for chunk in &chunks {
             self.after = chunk.start;
             let mut batch = match self.tier {
-                Tier::Raw => tiers::batch_of(target, std::slice::from_ref(chunk)).await?,
+                Tier::Raw => tiers::batch_of(target, std::slice::from_ref(chunk), None).await?,
                 tier => {
                     let of_finer = removed.iter().find(|(seconds, _)| *seconds == tier.finer().seconds());
                     let gone = of_finer.map_or(i64::MIN, |(_, before)| *before);

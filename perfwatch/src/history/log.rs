@@ -242,7 +242,10 @@ impl Log {
 fn replay(bytes: &[u8]) -> Result<Replayed, Damaged> {
     let Some(mut rest) = bytes.strip_prefix(HEADER) else {
         return if HEADER.starts_with(bytes) {
-            Ok(Replayed { sealed: Sealed { chunks: Arc::default(), snapshots: 0 }, damaged: 0 })
+            Ok(Replayed {
+                sealed: Sealed { chunks: Arc::default(), minutes: None, snapshots: 0 },
+                damaged: 0,
+            })
         } else {
             Err(Damaged("it is no log"))
         };
@@ -259,7 +262,7 @@ fn replay(bytes: &[u8]) -> Result<Replayed, Damaged> {
         before = Some(snapshot);
         rest = after;
     }
-    let sealed = Sealed { chunks: pack(&blocks).into(), snapshots };
+    let sealed = Sealed { chunks: pack(&blocks).into(), minutes: None, snapshots };
     Ok(Replayed { sealed, damaged: rest.len() as u64 })
 }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bucket::Bucket;
 use super::chunk::{Block, decode_buckets, encode_buckets};
+use super::head::Minutes;
 use super::plan::Coverage;
 use super::tier::{Tier, floor};
 use super::{History, micros};
@@ -25,16 +26,13 @@ const MANY: i64 = 4096;
 
 type Buckets = BTreeMap<i64, Bucket>;
 
-/// What is to be stored of chunks of readings: them, with what is there of the same time, and their minutes.
-pub async fn batch_of(history: &History, chunks: &[Chunk]) -> Result<Batch> {
+/// What is to be stored of chunks of readings: them, with what is there of the same time, and their minutes, which are
+/// added up here unless they were before.
+pub async fn batch_of(history: &History, chunks: &[Chunk], minutes: Option<&Minutes>) -> Result<Batch> {
     let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
     let mut batch = Batch::default();
     for chunk in chunks {
-        let everything = Selection::all(chunk.metric_type);
-        match Block::decode(&chunk.data, everything) {
-            Ok(block) => add(history, &coverage, chunk, block, &mut batch).await?,
-            Err(error) => history.note_damage(chunk, error),
-        }
+        add(history, &coverage, chunk, minutes, &mut batch).await?;
     }
     batch.stale.sort_unstable();
     batch.stale.dedup();
@@ -45,17 +43,34 @@ async fn add(
     history: &History,
     coverage: &Coverage,
     chunk: &Chunk,
-    block: Block,
+    minutes: Option<&Minutes>,
     batch: &mut Batch,
 ) -> Result<()> {
     let metric_type = chunk.metric_type;
     let minute = |at: i64| Tier::Minute.floor(at);
     let (from, to) = (minute(chunk.start), minute(chunk.end - 1) + Tier::Minute.width());
     let wanted = Wanted { metric_type, tier: 0, from, to };
-    let mut whole = block;
+    // Where readings of a minute are gone, its sums have them, and what came now is added to those.
+    let gone = coverage.removed_before(Tier::Raw);
+    let others = history.chunks().find(history.host(), wanted, MANY).await?;
+    if others.is_empty()
+        && let Some(minutes) = minutes
+    {
+        batch.put.push(chunk.clone());
+        let minutes = minutes.range((metric_type, from)..(metric_type, to));
+        let minutes: Vec<(i64, &Bucket)> = minutes.map(|((_, at), bucket)| (*at, bucket)).collect();
+        return put_minutes(history, metric_type, &minutes, gone, batch).await;
+    }
+    let mut whole = match Block::decode(&chunk.data, Selection::all(metric_type)) {
+        Ok(block) => block,
+        Err(error) => {
+            history.note_damage(chunk, error);
+            return Ok(());
+        }
+    };
     let mut neighbours: Vec<Block> = Vec::new();
     let mut merged = false;
-    for other in history.chunks().find(history.host(), wanted, MANY).await? {
+    for other in others {
         let other_block = match Block::decode(&other.data, Selection::all(metric_type)) {
             Ok(block) => block,
             Err(error) => {
@@ -92,13 +107,57 @@ async fn add(
         }
     }
     minutes.values_mut().for_each(Bucket::bound);
-    // Where readings of a minute are gone, its sums have them, and what came now is added to those.
-    let gone = coverage.removed_before(Tier::Raw);
-    put_buckets(history, metric_type, Tier::Minute, minutes, gone, batch).await
+    let minutes: Vec<(i64, &Bucket)> = minutes.iter().map(|(at, bucket)| (*at, bucket)).collect();
+    put_minutes(history, metric_type, &minutes, gone, batch).await
 }
 
-/// Puts buckets into the chunks of their tier, in place of those that are there, or added to them before `gone`; marks
-/// what is computed from them.
+/// Puts minutes into a chunk of their own, with those that are there of the same time: an hour's chunks become one when
+/// the hour is over. Marks what is computed from them.
+async fn put_minutes(
+    history: &History,
+    metric_type: MetricType,
+    minutes: &[(i64, &Bucket)],
+    gone: i64,
+    batch: &mut Batch,
+) -> Result<()> {
+    let (Some((first, _)), Some((last, _))) = (minutes.first(), minutes.last()) else { return Ok(()) };
+    for (at, _) in minutes {
+        batch.stale.push((Tier::Hour.seconds(), Tier::Hour.floor(*at)));
+        batch.stale.push((Tier::Day.seconds(), Tier::Day.floor(*at)));
+    }
+    let range = (*first, last + Tier::Minute.width());
+    let Stored { buckets: mut known, starts } = stored(history, metric_type, Tier::Minute, range).await?;
+    if known.is_empty() {
+        batch.put.push(chunk_of(metric_type, Tier::Minute, *first, minutes));
+        return Ok(());
+    }
+    for (at, bucket) in minutes {
+        match known.get_mut(at) {
+            Some(known) if *at < gone => known.merge(bucket),
+            _ => drop(known.insert(*at, (*bucket).clone())),
+        }
+    }
+    replace(metric_type, Tier::Minute, &known, &starts, batch);
+    Ok(())
+}
+
+/// Puts one chunk in the place of others.
+fn replace(metric_type: MetricType, tier: Tier, buckets: &Buckets, starts: &[i64], batch: &mut Batch) {
+    batch.remove.extend(starts.iter().map(|start| (metric_type, tier.seconds(), *start)));
+    let all: Vec<(i64, &Bucket)> = buckets.iter().map(|(at, bucket)| (*at, bucket)).collect();
+    if let Some((first, _)) = all.first() {
+        batch.put.push(chunk_of(metric_type, tier, *first, &all));
+    }
+}
+
+fn chunk_of(metric_type: MetricType, tier: Tier, start: i64, buckets: &[(i64, &Bucket)]) -> Chunk {
+    let first = buckets.first().map_or(start, |(at, _)| *at);
+    let last = buckets.last().map_or(start, |(at, _)| *at);
+    let data = Bytes::from(encode_buckets(metric_type, tier.seconds(), buckets));
+    Chunk { metric_type, tier: tier.seconds(), start, first, end: last + tier.width(), data }
+}
+
+/// Puts buckets into the chunks of their tier, in place of those that are there, or added to them before `gone`.
 async fn put_buckets(
     history: &History,
     metric_type: MetricType,
@@ -110,29 +169,17 @@ async fn put_buckets(
     let mut slots: BTreeMap<i64, Vec<(i64, Bucket)>> = BTreeMap::new();
     for (at, bucket) in buckets {
         slots.entry(floor(at, tier.slot())).or_default().push((at, bucket));
-        if tier == Tier::Minute {
-            batch.stale.push((Tier::Hour.seconds(), Tier::Hour.floor(at)));
-            batch.stale.push((Tier::Day.seconds(), Tier::Day.floor(at)));
-        }
     }
     for (slot, fresh) in slots {
-        let mut all = slot_of(history, metric_type, tier, slot).await?;
+        let mut all = stored(history, metric_type, tier, (slot, slot + tier.slot())).await?.buckets;
         for (at, bucket) in fresh {
             match all.get_mut(&at) {
                 Some(known) if at < gone => known.merge(&bucket),
                 _ => drop(all.insert(at, bucket)),
             }
         }
-        let all: Vec<(i64, Bucket)> = all.into_iter().collect();
-        let (Some((first, _)), Some((last, _))) = (all.first(), all.last()) else { continue };
-        batch.put.push(Chunk {
-            metric_type,
-            tier: tier.seconds(),
-            start: slot,
-            first: *first,
-            end: last + tier.width(),
-            data: Bytes::from(encode_buckets(metric_type, tier.seconds(), &all)),
-        });
+        let all: Vec<(i64, &Bucket)> = all.iter().map(|(at, bucket)| (*at, bucket)).collect();
+        batch.put.push(chunk_of(metric_type, tier, slot, &all));
     }
     Ok(())
 }
@@ -145,36 +192,41 @@ pub async fn add_missing(
     buckets: Vec<(i64, Bucket)>,
     batch: &mut Batch,
 ) -> Result<()> {
-    let mut missing = Buckets::new();
-    let mut slot = None;
-    let mut known = Buckets::new();
-    for (at, bucket) in buckets {
-        let of = floor(at, tier.slot());
-        if slot != Some(of) {
-            known = slot_of(history, metric_type, tier, of).await?;
-            slot = Some(of);
-        }
-        if !known.contains_key(&at) {
-            missing.insert(at, bucket);
-        }
+    let (Some((first, _)), Some((last, _))) = (buckets.first(), buckets.last()) else { return Ok(()) };
+    let known = stored(history, metric_type, tier, (*first, last + tier.width())).await?.buckets;
+    let missing: Buckets = buckets.into_iter().filter(|(at, _)| !known.contains_key(at)).collect();
+    if tier == Tier::Minute {
+        let missing: Vec<(i64, &Bucket)> = missing.iter().map(|(at, bucket)| (*at, bucket)).collect();
+        return put_minutes(history, metric_type, &missing, i64::MIN, batch).await;
     }
     put_buckets(history, metric_type, tier, missing, i64::MIN, batch).await
 }
 
-/// All buckets of a slot.
-async fn slot_of(history: &History, metric_type: MetricType, tier: Tier, slot: i64) -> Result<Buckets> {
-    let wanted = Wanted { metric_type, tier: tier.seconds(), from: slot, to: slot + tier.slot() };
-    let mut all = Buckets::new();
+/// What is in the chunks of a tier that have something of a range, and where they start.
+#[derive(Default)]
+struct Stored {
+    buckets: Buckets,
+    starts: Vec<i64>,
+}
+
+async fn stored(
+    history: &History,
+    metric_type: MetricType,
+    tier: Tier,
+    (from, to): (i64, i64),
+) -> Result<Stored> {
+    let wanted = Wanted { metric_type, tier: tier.seconds(), from, to };
+    let mut stored = Stored::default();
     for chunk in history.chunks().find(history.host(), wanted, MANY).await? {
-        if chunk.start != slot {
-            continue;
-        }
         match decode_buckets(&chunk.data, Selection::all(metric_type)) {
-            Ok(buckets) => all.extend(buckets),
+            Ok(buckets) => {
+                stored.buckets.extend(buckets);
+                stored.starts.push(chunk.start);
+            }
             Err(error) => history.note_damage(&chunk, error),
         }
     }
-    Ok(all)
+    Ok(stored)
 }
 
 /// Computes what is stale of hours and days that ended before `now` (µs); returns how many of them.
@@ -213,11 +265,13 @@ async fn compute_hour(history: &History, stale: Stale) -> Result<()> {
     let mut batch = Batch { computed: vec![stale], ..Batch::default() };
     let gone = Coverage::of(&history.chunks().tiers(history.host()).await?).removed_before(Tier::Minute);
     for metric_type in MetricType::ALL {
-        let slot = floor(stale.start, Tier::Minute.slot());
-        let mut minutes = slot_of(history, metric_type, Tier::Minute, slot).await?;
-        minutes.retain(|at, _| Tier::Hour.floor(*at) == stale.start);
+        let hour = (stale.start, stale.start + Tier::Hour.width());
+        let Stored { buckets: minutes, starts } = stored(history, metric_type, Tier::Minute, hour).await?;
         if minutes.is_empty() {
             continue;
+        }
+        if starts.len() > 1 {
+            replace(metric_type, Tier::Minute, &minutes, &starts, &mut batch);
         }
         for tier in [Tier::FiveMinutes, Tier::Hour] {
             let sums = summed(metric_type, &minutes, tier);
@@ -232,8 +286,8 @@ async fn compute_day(history: &History, stale: Stale) -> Result<()> {
     let mut batch = Batch { computed: vec![stale], ..Batch::default() };
     let gone = Coverage::of(&history.chunks().tiers(history.host()).await?).removed_before(Tier::Hour);
     for metric_type in MetricType::ALL {
-        let slot = floor(stale.start, Tier::Hour.slot());
-        let mut hours = slot_of(history, metric_type, Tier::Hour, slot).await?;
+        let day = (stale.start, stale.start + Tier::Day.width());
+        let mut hours = stored(history, metric_type, Tier::Hour, day).await?.buckets;
         hours.retain(|at, _| Tier::Day.floor(*at) == stale.start);
         if !hours.is_empty() {
             let sums = summed(metric_type, &hours, Tier::Day);
@@ -279,7 +333,7 @@ pub async fn store_readings(
     let mut settings = Some(settings);
     let count = blocks.len();
     for (n, block) in blocks.iter().enumerate() {
-        let mut batch = batch_of(history, &super::head::pack(std::slice::from_ref(block))).await?;
+        let mut batch = batch_of(history, &super::head::pack(std::slice::from_ref(block)), None).await?;
         if n + 1 == count {
             batch.settings = settings.take().unwrap_or_default();
         }

@@ -29,11 +29,11 @@ mod tag {
 }
 
 /// Buckets by their start (µs), ascending, of a tier of so many seconds.
-pub fn encode_buckets(metric_type: MetricType, tier: i64, buckets: &[(i64, Bucket)]) -> Vec<u8> {
+pub fn encode_buckets(metric_type: MetricType, tier: i64, buckets: &[(i64, &Bucket)]) -> Vec<u8> {
     let layout = Layout::of(metric_type);
     let times: Vec<i64> = buckets.iter().map(|(at, _)| *at).collect();
     let mut notes = Vec::new();
-    let column = |of: &dyn Fn(&(i64, Bucket)) -> u64| buckets.iter().map(of).collect::<Vec<_>>();
+    let column = |of: &dyn Fn(&(i64, &Bucket)) -> u64| buckets.iter().map(of).collect::<Vec<_>>();
     put_integers(&column(&|(_, bucket)| bucket.samples), &mut notes);
     put_integers(&column(&|(_, bucket)| bucket.failed), &mut notes);
     put_integers(&column(&|(at, bucket)| (bucket.first_at - at).unsigned_abs()), &mut notes);
@@ -44,7 +44,7 @@ pub fn encode_buckets(metric_type: MetricType, tier: i64, buckets: &[(i64, Bucke
     for (at, table) in layout.tables.iter().enumerate() {
         let mut members = Members::default();
         let mut rows: Vec<(&Bucket, usize)> = Vec::new();
-        for (_, bucket) in buckets {
+        for &(_, bucket) in buckets {
             members.push(&bucket.keys_of(at).into());
             rows.extend((0..bucket.keys_of(at).len()).map(|row| (bucket, row)));
         }

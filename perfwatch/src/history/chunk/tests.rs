@@ -108,6 +108,7 @@ proptest! {
                 _ => minutes.push((at, part)),
             }
         }
+        let minutes: Vec<(i64, &Bucket)> = minutes.iter().map(|(at, bucket)| (*at, bucket)).collect();
         let chunk = encode_buckets(metric_type, 60, &minutes);
         let mut stored = Bucket::new(metric_type);
         for (_, part) in decode_buckets(&chunk, everything(metric_type)).unwrap() {
@@ -122,7 +123,7 @@ proptest! {
         all in readings(MetricType::BlockIo, 6), at: prop::sample::Index, to: u8, cut: prop::sample::Index,
     ) {
         let metric_type = MetricType::BlockIo;
-        let rolled = encode_buckets(metric_type, 60, &[(Tier::Minute.floor(micros(all[0].at)), sum(&all))]);
+        let rolled = encode_buckets(metric_type, 60, &[(Tier::Minute.floor(micros(all[0].at)), &sum(&all))]);
         for chunk in [block_of(&all).encode(), rolled] {
             let mut wrong = chunk.clone();
             let place = at.index(wrong.len());
@@ -153,7 +154,7 @@ fn chunks_of_other_versions_and_kinds_are_refused_with_the_reason() {
     let decode = |bytes: &[u8]| Block::decode(bytes, everything(MetricType::Cpu)).map(|_| ());
     assert_eq!(decode(&later), Err(Damaged("it is of an unknown version")));
     assert_eq!(decode(b"SQLite format 3"), Err(Damaged("it is no chunk")));
-    let rolled = encode_buckets(MetricType::Cpu, 60, &[(micros(crate::history::testing::START), sum(&all))]);
+    let rolled = encode_buckets(MetricType::Cpu, 60, &[(micros(crate::history::testing::START), &sum(&all))]);
     assert_eq!(decode(&rolled), Err(Damaged("it holds rollups")));
 }
 

@@ -264,5 +264,5 @@ pub(super) fn take_chunks(bytes: &[u8]) -> Result<Replayed, Damaged> {
         chunks.push(Chunk { metric_type, tier: 0, start, first: start, end, data });
     }
     let damaged = bytes.rest().len() as u64;
-    Ok(Replayed { sealed: Sealed { chunks: chunks.into(), snapshots }, damaged })
+    Ok(Replayed { sealed: Sealed { chunks: chunks.into(), minutes: None, snapshots }, damaged })
 }

@@ -73,7 +73,7 @@ fn slots_that_wait_long_are_packed_and_read_the_same() {
     }
     log.end_slot();
     log.note(&snapshot(60)).unwrap();
-    let sealed = Sealed { chunks: pack(&[block]).into(), snapshots: 60 };
+    let sealed = Sealed { chunks: pack(&[block]).into(), minutes: None, snapshots: 60 };
     let before = log.bytes();
     assert_eq!(log.pack(&sealed, 1).unwrap(), 0);
     assert!(log.bytes() < before, "{} of {before} bytes", log.bytes());
@@ -98,7 +98,8 @@ fn a_full_log_drops_the_oldest_and_counts_it() {
             block.push(&snapshot.readings[0]);
         }
         log.end_slot();
-        dropped += log.pack(&Sealed { chunks: pack(&[block]).into(), snapshots: 10 }, 0).unwrap();
+        dropped +=
+            log.pack(&Sealed { chunks: pack(&[block]).into(), minutes: None, snapshots: 10 }, 0).unwrap();
         assert!(log.bytes() <= 2000, "{}", log.bytes());
     }
     assert_eq!(dropped + log.snapshots(), 200);

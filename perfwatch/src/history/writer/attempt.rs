@@ -17,7 +17,7 @@ const DOCUMENTS: usize = 64;
 
 /// Stores a slot; one that is late has its documents stored as well, which had their own chance before.
 pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool) -> Result<u64> {
-    let batch = tiers::batch_of(&history, &sealed.chunks).await?;
+    let batch = tiers::batch_of(&history, &sealed.chunks, sealed.minutes.as_deref()).await?;
     history.chunks().commit(history.host(), &batch).await?;
     if with_documents {
         let decode = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type)).ok();
