@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 use perfwatch::history::History;
+use perfwatch::history::rollup::roll;
 use perfwatch::history::tier::Tier;
-use perfwatch::history::tiers::roll;
 use perfwatch::snapshot::MetricType;
 use perfwatch::store::{Engine, Store};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use perfwatch::history::History;
 use perfwatch::history::maintenance::{DocumentDays, clean};
-use perfwatch::history::tiers::roll;
+use perfwatch::history::rollup::roll;
 use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::snapshot::{MetricType, Reading, Snapshot};
 use perfwatch::store::Store;

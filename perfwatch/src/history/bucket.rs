@@ -18,7 +18,7 @@ use super::{from_micros, micros};
 
 /// Things kept of a table; of those that come and go without end the ones that did most.
 const MOST_THINGS: usize = 4096;
-const MOST_COMING_AND_GOING: usize = 100;
+const MOST_COMING_AND_GOING: usize = 40;
 /// Fewer things are not worth an index.
 const FEW_THINGS: usize = 16;
 /// States of one place that are told apart.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::chunk::decode_buckets;
 use super::tier::Tier;
-use super::{History, from_micros, micros, tiers};
+use super::{History, from_micros, micros, rollup};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 use crate::store::chunks::{Batch, Chunk};
@@ -77,7 +77,7 @@ pub async fn import(
             tell(progress);
         }
     }
-    tiers::roll(target, micros(time::OffsetDateTime::now_utc())).await?;
+    rollup::roll(target, micros(time::OffsetDateTime::now_utc())).await?;
     Ok(imported)
 }
 
@@ -105,7 +105,7 @@ impl Part {
                 None => imported.refused += 1,
             }
         }
-        tiers::store_readings(target, &readings, vec![self.reached()]).await?;
+        rollup::store_readings(target, &readings, vec![self.reached()]).await?;
         Ok(documents.len() as u64)
     }
 
@@ -119,7 +119,7 @@ impl Part {
         for chunk in &chunks {
             self.after = chunk.start;
             let mut batch = match self.tier {
-                Tier::Raw => tiers::batch_of(target, std::slice::from_ref(chunk), None).await?,
+                Tier::Raw => rollup::batch_of(target, std::slice::from_ref(chunk), None).await?,
                 tier => {
                     let of_finer = removed.iter().find(|(seconds, _)| *seconds == tier.finer().seconds());
                     let gone = of_finer.map_or(i64::MIN, |(_, before)| *before);
@@ -142,7 +142,7 @@ impl Part {
             }
         };
         let buckets = buckets.into_iter().filter(|(at, _)| *at < gone).collect();
-        tiers::add_missing(target, self.metric_type, self.tier, buckets, &mut batch).await?;
+        rollup::add_missing(target, self.metric_type, self.tier, buckets, &mut batch).await?;
         Ok(batch)
     }
 

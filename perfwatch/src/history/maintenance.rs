@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::tier::{Tier, floor};
-use super::{History, micros, tiers};
+use super::{History, micros, rollup};
 use crate::store::settings::SettingsStore;
 use crate::store::{Result, StoreError};
 
@@ -85,7 +85,7 @@ async fn pass(work: &Work, now: OffsetDateTime) -> Result<()> {
     let Work { history, settings, host_name, documents } = work;
     history.chunks().prepare(now).await?;
     history.chunks().introduce(history.host(), host_name).await?;
-    tiers::roll(history, micros(now)).await?;
+    rollup::roll(history, micros(now)).await?;
     let old = now - time::Duration::days(i64::from(documents.0));
     history.chunks().remove_documents(history.host(), micros(old)).await?;
     let policy = settings.archive_policy().await?;
@@ -128,7 +128,7 @@ pub async fn clean(history: &History, settings: &dyn SettingsStore, now: OffsetD
     let mut downsampled_count = 0;
     if policy.archive_enabled {
         // What is still to be rolled up must be before its finer tier may go.
-        tiers::roll(history, micros(now)).await?;
+        rollup::roll(history, micros(now)).await?;
         // Whole hours, so that no bucket loses half of what it was made from.
         let old = micros(now - time::Duration::days(policy.downsample_after_days));
         let mut before = floor(old, Tier::Hour.width());

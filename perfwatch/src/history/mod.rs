@@ -1,7 +1,7 @@
 //! History: from readings to chunks and rollups, and from those to answers.
 //!
 //! The newest readings are in memory ([`head`]) and in a log on disk ([`log`]); once there are enough of them they become
-//! a [chunk], and their minutes a part of another. Coarser [tiers] are computed from finer ones when their time is over.
+//! a [chunk], and their minutes a part of another. Coarser tiers are computed ([`rollup`]) from finer ones when their time is over.
 //! A question reads chunks and memory together, so nothing is stored for anybody's question.
 
 pub mod bucket;
@@ -16,7 +16,7 @@ pub mod reader;
 pub mod tier;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tiers;
+pub mod rollup;
 pub mod writer;
 
 use std::sync::Arc;

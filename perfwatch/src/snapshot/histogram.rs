@@ -182,7 +182,10 @@ impl Histogram {
 
     /// As it was stored; `None` if it does not hold together.
     pub fn restored(unit: Unit, buckets: Vec<(u16, u64)>, sum: u64, max: u64) -> Option<Self> {
-        Self::try_from(Unchecked { unit, _scheme: Scheme::Log16, buckets, sum, max }).ok()
+        let fits = |(index, count): &(u16, u64)| usize::from(*index) < BUCKETS && *count > 0;
+        let whole = buckets.iter().all(fits) && buckets.is_sorted_by(|a, b| a.0 < b.0);
+        let count = buckets.iter().fold(0u64, |total, (_, n)| total.saturating_add(*n));
+        whole.then_some(Self { unit, scheme: Scheme::Log16, buckets, count, sum, max })
     }
 }
 

@@ -1,6 +1,6 @@
 //! One process over time.
 
-use perfwatch::history::tiers::roll;
+use perfwatch::history::rollup::roll;
 use perfwatch::snapshot::{MetricType, Reading};
 use serde_json::{Value, json};
 use time::OffsetDateTime;

@@ -9,7 +9,7 @@ use perfwatch::history::maintenance::DocumentDays;
 use perfwatch::history::questions::compare::{Range, compare};
 use perfwatch::history::questions::points::Points;
 use perfwatch::history::questions::{HistoryQuery, Interval};
-use perfwatch::history::tiers::{batch_of, roll};
+use perfwatch::history::rollup::{batch_of, roll};
 use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::snapshot::layout::Layout;
 use perfwatch::snapshot::selection::Selection;

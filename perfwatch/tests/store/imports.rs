@@ -3,7 +3,7 @@
 use perfwatch::history::History;
 use perfwatch::history::import::{From, Imported, Progress, import};
 use perfwatch::history::maintenance::clean;
-use perfwatch::history::tiers::roll;
+use perfwatch::history::rollup::roll;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::{self, StoreError};
 use serde_json::{Value, json};

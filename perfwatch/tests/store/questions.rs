@@ -7,7 +7,7 @@ use perfwatch::history::questions::compare::Range;
 use perfwatch::history::questions::export::{Export, Format};
 use perfwatch::history::questions::points::Points;
 use perfwatch::history::questions::{HistoryQuery, Interval, Stats};
-use perfwatch::history::tiers::roll;
+use perfwatch::history::rollup::roll;
 use perfwatch::snapshot::{MetricType, Reading};
 use serde_json::{Value, json};
 use time::macros::datetime;

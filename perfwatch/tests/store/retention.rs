@@ -2,7 +2,7 @@
 
 use perfwatch::history::History;
 use perfwatch::history::maintenance::{Cleanup, clean};
-use perfwatch::history::tiers::roll;
+use perfwatch::history::rollup::roll;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::Store;
 use perfwatch::store::chunks::Wanted;

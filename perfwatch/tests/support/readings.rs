@@ -16,7 +16,7 @@ pub fn reading(metric_type: MetricType, at: OffsetDateTime, body: &Value) -> Rea
 pub async fn store(history: &History, readings: &[Reading]) {
     let mut sorted = readings.to_vec();
     sorted.sort_by_key(|reading| (reading.metric_type, reading.at));
-    tiers::store_readings(history, &sorted, Vec::new()).await.expect("the store takes readings");
+    rollup::store_readings(history, &sorted, Vec::new()).await.expect("the store takes readings");
 }
 
 /// The same readings tick by tick.

@@ -49,6 +49,8 @@ struct BlockTable {
     /// The first row of each time, and the number of all rows.
     rows: Vec<usize>,
     columns: Vec<Column>,
+    /// Nothing of it was asked for.
+    unread: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -74,6 +76,7 @@ impl Block {
             members: Members::default(),
             rows: vec![0],
             columns: table.columns.iter().map(|_| Column::default()).collect(),
+            unread: false,
         };
         let tables = Layout::of(metric_type).tables.iter().map(table).collect();
         Self { metric_type, times: Vec::new(), errors: Vec::new(), tables }
@@ -136,7 +139,7 @@ impl Block {
         let layout = Layout::of(self.metric_type);
         let tables = self.tables.iter().zip(&layout.tables).map(|(table, layout)| {
             let rows = table.rows[time]..table.rows[time + 1];
-            if rows.is_empty() {
+            if rows.is_empty() || table.unread {
                 return Table::default();
             }
             let mut values = Vec::with_capacity(rows.len() * table.columns.len());
@@ -226,6 +229,10 @@ impl Block {
             table.members = stored.members.clone();
             table.rows = table.members.rows();
             let rows = table.rows.last().copied().unwrap_or_default();
+            table.unread = at > 0 && (0..layout.columns.len()).all(|column| !selection.needs(at, column));
+            if table.unread {
+                continue;
+            }
             let order = table.members.by_thing();
             let needed = |column: usize| {
                 selection.needs(at, column)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::history::chunk::Block;
 use crate::history::head::{Sealed, assemble};
-use crate::history::{History, micros, tiers};
+use crate::history::{History, micros, rollup};
 use crate::snapshot::Snapshot;
 use crate::snapshot::selection::Selection;
 use crate::store::chunks::{Chunk, Document};
@@ -17,7 +17,7 @@ const DOCUMENTS: usize = 64;
 
 /// Stores a slot; one that is late has its documents stored as well, which had their own chance before.
 pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool) -> Result<u64> {
-    let batch = tiers::batch_of(&history, &sealed.chunks, sealed.minutes.as_deref()).await?;
+    let batch = rollup::batch_of(&history, &sealed.chunks, sealed.minutes.as_deref()).await?;
     history.chunks().commit(history.host(), &batch).await?;
     if with_documents {
         let decode = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type)).ok();

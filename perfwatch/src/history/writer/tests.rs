@@ -37,7 +37,7 @@ async fn a_question_has_everything_before_and_after_it_is_stored() {
         writer.submit_waiting(snapshot(second)).await;
     }
     while writer.stats().written() < 60 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(count(&history, 1000).await, 150);
     writer.drained().await;
@@ -92,7 +92,7 @@ async fn a_clock_that_is_set_back_loses_nothing() {
         writer.submit_waiting(snapshot(second)).await;
     }
     while writer.stats().refused() == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     writer.drained().await;
     // 5, 6, 10, 11, 12, 500000 and 500001, each once.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::history::questions::{Interval, Stats};
+use crate::history::rollup::store_readings;
 use crate::history::testing::{START, history, reading};
-use crate::history::tiers::store_readings;
 use crate::snapshot::MetricType;
 use crate::snapshot::selection::Selection;
 use serde_json::{Value, json};

@@ -186,7 +186,7 @@ async fn ten_thousand_processes_a_minute_are_bounded() {
     let minutes = decode_buckets(&chunk.data, Selection::all(MetricType::Processes)).unwrap();
     let layout = Layout::of(MetricType::Processes);
     let top = layout.tables.iter().position(|table| table.path == "top").unwrap();
-    assert_eq!(minutes[0].1.keys_of(top).len(), 100);
+    assert_eq!(minutes[0].1.keys_of(top).len(), 40);
     assert!(chunk.data.len() < 16 << 10, "{} bytes", chunk.data.len());
 }
 
