@@ -10,6 +10,8 @@ mod accounts;
 mod history;
 #[path = "store/imports.rs"]
 mod imports;
+#[path = "store/interleaving.rs"]
+mod interleaving;
 #[path = "store/outage.rs"]
 mod outage;
 #[path = "support/postgres.rs"]

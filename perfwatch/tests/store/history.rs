@@ -1,22 +1,19 @@
 //! Storing, rolling up, asking.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use perfwatch::history::History;
 use perfwatch::history::head::Pushed;
 use perfwatch::history::maintenance::DocumentDays;
 use perfwatch::history::questions::compare::{Range, compare};
 use perfwatch::history::questions::points::Points;
 use perfwatch::history::questions::{HistoryQuery, Interval};
-use perfwatch::history::rollup::{batch_of, roll};
+use perfwatch::history::rollup::roll;
 use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::snapshot::layout::Layout;
 use perfwatch::snapshot::selection::Selection;
 use perfwatch::snapshot::{MetricType, Reading, Snapshot};
-use perfwatch::store::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
-use perfwatch::store::policy::Extent;
-use perfwatch::store::{self, Store};
+use perfwatch::store;
 use serde_json::{Value, json};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -37,7 +34,6 @@ on_every_engine!(
     replays_and_clock_steps_are_kept_once,
     a_question_sees_what_is_stored_what_waits_and_what_was_measured_last,
     a_minute_that_two_runs_share_has_the_readings_of_both,
-    what_is_stored_while_a_question_is_asked_counts_once,
 );
 
 const START: OffsetDateTime = datetime!(2026-01-05 00:00:00 UTC);
@@ -440,88 +436,4 @@ async fn a_minute_that_two_runs_share_has_the_readings_of_both(fresh: &Fresh) {
     assert_same(&expected, &ask(&fresh.history).await);
     roll(&fresh.history, micros(at(10_000))).await.unwrap();
     assert_same(&expected, &ask(&fresh.history).await);
-}
-
-/// A store in which something is stored just when it is asked for the n-th time.
-#[derive(Debug)]
-struct Meanwhile {
-    store: Arc<dyn Store>,
-    host: String,
-    stored: Mutex<Option<(usize, Batch)>>,
-}
-
-impl Meanwhile {
-    async fn asked(&self) {
-        let now = {
-            let mut stored = self.stored.lock().unwrap();
-            match &mut *stored {
-                Some((0, _)) => stored.take().map(|(_, batch)| batch),
-                Some((left, _)) => {
-                    *left -= 1;
-                    None
-                }
-                None => None,
-            }
-        };
-        if let Some(batch) = now {
-            self.store.commit(&self.host, &batch).await.unwrap();
-        }
-    }
-}
-
-#[async_trait]
-impl ChunkStore for Meanwhile {
-    async fn introduce(&self, host: &str, name: &str) -> store::Result<()> {
-        self.store.introduce(host, name).await
-    }
-
-    async fn hosts(&self) -> store::Result<Vec<(String, String)>> {
-        self.store.hosts().await
-    }
-
-    async fn commit(&self, host: &str, batch: &Batch) -> store::Result<()> {
-        self.store.commit(host, batch).await
-    }
-
-    async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> store::Result<Vec<Chunk>> {
-        self.asked().await;
-        self.store.find(host, wanted, limit).await
-    }
-
-    async fn tiers(&self, host: &str) -> store::Result<Tiers> {
-        self.asked().await;
-        self.store.tiers(host).await
-    }
-
-    async fn remove_before(&self, host: &str, tier: i64, before: i64) -> store::Result<u64> {
-        self.store.remove_before(host, tier, before).await
-    }
-
-    async fn extent(&self, host: &str) -> store::Result<Extent> {
-        self.store.extent(host).await
-    }
-}
-
-async fn what_is_stored_while_a_question_is_asked_counts_once(fresh: &Fresh) {
-    // The first half of a minute is stored, as after a restart; the other half waits.
-    let readings: Vec<Reading> = (0..60).map(|second| cpu(second, second as f64)).collect();
-    for (interval, asked) in
-        [("5s", 0), ("5s", 1), ("5s", 2), ("1m", 0), ("1m", 1), ("1m", 2), ("1h", 0), ("1h", 1)]
-    {
-        let host = format!("{interval} {asked}");
-        let stored = History::new(fresh.store.clone(), &host);
-        readings::store(&stored, &readings[..30]).await;
-        let meanwhile =
-            Arc::new(Meanwhile { store: fresh.store.clone(), host: host.clone(), stored: Mutex::default() });
-        let history = History::new(meanwhile.clone(), &host);
-        for snapshot in snapshots(&readings[30..]) {
-            history.head().push(&snapshot, 1_000_000);
-        }
-        let sealed = history.head().seal().unwrap();
-        let batch = batch_of(&stored, &sealed.chunks).await.unwrap();
-        *meanwhile.stored.lock().unwrap() = Some((asked, batch));
-        let found = points(&history, MetricType::Cpu, START, Duration::minutes(1), interval).await;
-        let all: u64 = found.iter().map(|point| point["count"].as_u64().unwrap()).sum();
-        assert_eq!(all, 60, "{interval}, stored when the store is asked for the {asked}. time");
-    }
 }

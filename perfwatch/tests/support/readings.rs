@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use perfwatch::history::{History, tiers};
+use perfwatch::history::{History, rollup};
 use perfwatch::snapshot::{MetricType, Reading, Snapshot};
 use serde_json::Value;
 use time::OffsetDateTime;
