@@ -54,9 +54,10 @@ fn counters_remedy(reports: &[Report]) -> Option<&str> {
 
 fn events(reading: &Reading, remedy: Option<&str>) -> Vec<Finding> {
     let unsupported = match reading.value("unsupported_events") {
-        Value::Json(list) => serde_json::from_str::<Vec<String>>(list).unwrap_or_default(),
-        _ => Vec::new(),
+        Value::Json(list) => Some(list),
+        _ => None,
     };
+    let is_unsupported = |name: &str| unsupported.is_some_and(|list| list.contains(&format!("\"{name}\"")));
     let finding = |name: String| {
         let of = |field: &str| reading.value_of("events", &name, field);
         let error = of("error").as_str();
@@ -72,7 +73,7 @@ fn events(reading: &Reading, remedy: Option<&str>) -> Vec<Finding> {
                     _ => Finding::ok(&name, format!("counts{stand_in}")),
                 }
             }
-            None if unsupported.contains(&name) => Finding::note(&name, error.unwrap_or("not offered")),
+            None if is_unsupported(&name) => Finding::note(&name, error.unwrap_or("not offered")),
             None => Finding::problem(&name, error.unwrap_or("no value"), remedy.map(str::to_owned)),
         }
     };

@@ -282,8 +282,7 @@ impl Bucket {
         }
     }
 
-    /// The numbers of a bucket that is kept for long, without the noise of their sums: what has few decimals has few in
-    /// the sum as well.
+    /// Writes what is selected as a document; all of it has `_timestamp`, that of the first reading, and `_error` as well.
     pub fn write_json(&self, selection: &Selection, show: Show, out: &mut Vec<u8>) {
         let start = out.len();
         out.push(b'{');

@@ -23,8 +23,9 @@ use crate::snapshot::{MetricType, Snapshot};
 
 const LOG: &str = "log";
 const CHUNKS: &str = "chunks";
-/// What could not be read is kept for who wants to know.
+/// What could not be read, or stored, is kept for who wants to know.
 const DAMAGED: &str = "damaged";
+const REFUSED: &str = "refused";
 const HEADER: &[u8; 4] = b"PWL1";
 
 #[derive(Debug)]
@@ -195,6 +196,19 @@ impl Log {
         }
         // One that cannot be removed is replayed at the next start, to no effect.
         std::fs::remove_file(self.path(file.number, file.extension))
+    }
+
+    /// Sets the oldest slot aside, for who wants to know why the store refuses it; returns under which name, and of how
+    /// many snapshots of this run it is.
+    pub fn set_aside_oldest(&mut self) -> io::Result<(String, u64)> {
+        let Some(file) = self.files.pop_front() else { return Ok((String::new(), 0)) };
+        if self.files.is_empty() {
+            self.open = None;
+        }
+        let path = self.path(file.number, file.extension);
+        let aside = path.with_extension(REFUSED);
+        std::fs::rename(path, &aside)?;
+        Ok((aside.display().to_string(), file.snapshots))
     }
 
     /// Has the chunks of a slot that is over in place of its snapshots, for a store that is away; on disk when it

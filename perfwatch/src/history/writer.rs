@@ -5,6 +5,7 @@
 //! outcome is unknown is repeated: readings that are there already stay as they are.
 
 mod attempt;
+mod handle;
 mod stats;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use super::{History, micros};
 use crate::snapshot::Snapshot;
 use crate::store::{Result, StoreError};
 use attempt::{documents_of, limited, store};
+pub use handle::Handle;
 pub use stats::Stats;
 
 /// Snapshots on their way to the writing thread.
@@ -33,8 +35,10 @@ const DOCUMENTS_EVERY: Duration = Duration::from_secs(8);
 /// So many do not wait for others, and so many are held at most.
 const DOCUMENTS: usize = 16;
 const MOST_DOCUMENTS: usize = 256;
-/// Pause after a failed attempt.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Pause after a failed attempt; tests have many.
+const RETRY_DELAY: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
+/// A slot that the store has refused so often, for reasons that will not pass, is set aside.
+const MOST_REFUSALS: u32 = 10;
 /// What shutdown allows the last slot before it is left to the disk.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(600);
 /// What the disk is allowed then: better late than without what was measured.
@@ -63,27 +67,6 @@ enum Message {
     Drain(oneshot::Sender<()>),
 }
 
-/// For those who measure.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    queue: mpsc::WeakSender<Message>,
-    stats: Arc<Stats>,
-}
-
-impl Handle {
-    /// Hands a snapshot over, or drops it and counts it where the thread is far behind.
-    pub fn submit(&self, snapshot: &Arc<Snapshot>) {
-        let sent = self.queue.upgrade().map(|queue| queue.try_send(Message::Snapshot(Arc::clone(snapshot))));
-        if !matches!(sent, Some(Ok(()))) {
-            self.stats.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
-}
-
 impl Writer {
     /// Starts the writing thread, which uses the current runtime; what an earlier run left on disk comes first.
     pub fn spawn(history: History, place: LogPlace, documents: DocumentDays) -> std::io::Result<Self> {
@@ -104,6 +87,7 @@ impl Writer {
             attempt: None,
             attempted: Source::Memory,
             retry_at: None,
+            refusals: 0,
             documents: Vec::new(),
             documents_at: None,
             drains: Vec::new(),
@@ -180,6 +164,8 @@ struct Task {
     attempt: Option<Attempt>,
     attempted: Source,
     retry_at: Option<Instant>,
+    /// How often in a row the store has refused the oldest slot for reasons that will not pass.
+    refusals: u32,
     documents: Vec<Arc<Snapshot>>,
     documents_at: Option<Instant>,
     drains: Vec<oneshot::Sender<()>>,
@@ -361,6 +347,7 @@ impl Task {
                     Source::Disk if self.leftovers > 0 => self.leftovers -= 1,
                     Source::Disk => self.on_disk_only -= 1,
                 }
+                self.refusals = 0;
                 self.stats.written.fetch_add(snapshots, Ordering::Relaxed);
                 if let Some(log) = &mut self.log
                     && let Err(error) = log.forget_oldest()
@@ -371,14 +358,53 @@ impl Task {
                 self.note_success();
             }
             Err(error) => {
-                if let Source::Documents(_) = self.attempted {
+                let is_permanent = matches!(error, StoreError::Database(_) | StoreError::Conflict(_));
+                if let Source::Documents(count) = self.attempted {
                     self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
+                    if is_permanent {
+                        // Their readings are in the chunks: only the views lack them.
+                        self.documents.drain(..count.min(self.documents.len()));
+                        tracing::error!(%error, snapshots = count, "the database refuses JSON documents; SQL views lack them");
+                        return;
+                    }
+                } else if is_permanent {
+                    self.refusals += 1;
+                    if self.refusals >= MOST_REFUSALS {
+                        return self.set_aside(&error);
+                    }
                 }
                 self.note_failure(&error);
                 self.retry_at = Some(Instant::now() + RETRY_DELAY);
                 self.pack();
             }
         }
+    }
+
+    /// The store will never take the oldest slot: it must not stand before all others.
+    fn set_aside(&mut self, error: &StoreError) {
+        self.refusals = 0;
+        let lost = match self.attempted {
+            Source::Memory => {
+                let lost = self.history.head().oldest_pending().map_or(0, |sealed| sealed.snapshots);
+                self.history.head().let_go();
+                lost
+            }
+            Source::Disk if self.leftovers > 0 => {
+                self.leftovers -= 1;
+                0
+            }
+            Source::Disk | Source::Documents(_) => {
+                self.on_disk_only = self.on_disk_only.saturating_sub(1);
+                0
+            }
+        };
+        let aside = self.log().and_then(Log::set_aside_oldest);
+        let (kept, of_log) = match aside {
+            Ok(aside) => aside,
+            Err(error) => return self.tell_log(Err(error)),
+        };
+        self.stats.dropped.fetch_add(lost.max(of_log), Ordering::Relaxed);
+        tracing::error!(%error, kept, "the store refuses a slot of history for good; it is set aside");
     }
 
     /// Has chunks on disk instead of snapshots while the store is away.

@@ -23,7 +23,14 @@ pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool
         let decode = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type)).ok();
         let blocks: Vec<Block> = sealed.chunks.iter().filter_map(decode).collect();
         for snapshots in assemble(blocks.iter()).chunks(DOCUMENTS) {
-            history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await?;
+            match history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await {
+                Ok(()) => {}
+                Err(error @ StoreError::Unreachable(_)) => return Err(error),
+                // The readings are stored; what the database does not take as JSON only its views lack.
+                Err(error) => {
+                    tracing::error!(%error, "the database refuses JSON documents; SQL views lack them");
+                }
+            }
         }
     }
     Ok(sealed.snapshots)

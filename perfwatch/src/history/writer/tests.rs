@@ -1,10 +1,13 @@
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use super::*;
 use crate::history::questions::HistoryQuery;
 use crate::history::questions::points::Points;
 use crate::history::testing::{START, history, snapshot};
 use crate::snapshot::MetricType;
+use crate::store::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
+use crate::store::policy::Extent;
 
 fn place(dir: &Path) -> LogPlace {
     LogPlace { dir: dir.join("spool"), max_bytes: 1 << 20 }
@@ -97,5 +100,66 @@ async fn a_clock_that_is_set_back_loses_nothing() {
     writer.drained().await;
     // 5, 6, 10, 11, 12, 500000 and 500001, each once.
     assert_eq!((count(&history, 1_000_000).await, writer.stats().refused()), (7, 1));
+    writer.close().await;
+}
+
+/// A store that will never take what is given to it at first.
+#[derive(Debug)]
+struct Refusing {
+    store: Arc<dyn crate::store::Store>,
+    left: AtomicU64,
+}
+
+#[async_trait::async_trait]
+impl ChunkStore for Refusing {
+    async fn introduce(&self, host: &str, name: &str) -> Result<()> {
+        self.store.introduce(host, name).await
+    }
+
+    async fn hosts(&self) -> Result<Vec<(String, String)>> {
+        self.store.hosts().await
+    }
+
+    async fn commit(&self, host: &str, batch: &Batch) -> Result<()> {
+        if self.left.load(Ordering::Relaxed) > 0 {
+            self.left.fetch_sub(1, Ordering::Relaxed);
+            return Err(StoreError::Database("no such column".into()));
+        }
+        self.store.commit(host, batch).await
+    }
+
+    async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
+        self.store.find(host, wanted, limit).await
+    }
+
+    async fn tiers(&self, host: &str) -> Result<Tiers> {
+        self.store.tiers(host).await
+    }
+
+    async fn remove_before(&self, host: &str, tier: i64, before: i64) -> Result<u64> {
+        self.store.remove_before(host, tier, before).await
+    }
+
+    async fn extent(&self, host: &str) -> Result<Extent> {
+        self.store.extent(host).await
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_the_store_never_takes_is_set_aside_and_the_rest_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = history(dir.path()).await;
+    let refusing = Arc::new(Refusing { store, left: AtomicU64::new(MOST_REFUSALS.into()) });
+    let history = History::new(refusing, "test-host");
+    let writer = spawn(&history, dir.path());
+    for second in 0..120 {
+        writer.submit_waiting(snapshot(second)).await;
+    }
+    writer.drained().await;
+    assert_eq!((writer.stats().written(), writer.stats().dropped()), (60, 60));
+    assert_eq!(count(&history, 1000).await, 60);
+    let aside = std::fs::read_dir(dir.path().join("spool")).unwrap().flatten();
+    let names: Vec<String> = aside.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert_eq!(names, ["000000000001.refused"]);
     writer.close().await;
 }
