@@ -24,7 +24,7 @@ use super::maintenance::DocumentDays;
 use super::{History, micros};
 use crate::snapshot::Snapshot;
 use crate::store::{Result, StoreError};
-use attempt::{documents_of, limited, store};
+use attempt::{documents_of, limited, sleep_until, store};
 pub use handle::Handle;
 pub use stats::Stats;
 
@@ -487,13 +487,6 @@ impl Task {
 async fn attempted(attempt: &mut Option<Attempt>) -> Result<u64> {
     match attempt {
         Some(attempt) => attempt.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::history::chunk::Block;
 use crate::history::head::{Sealed, assemble};
 use crate::history::{History, micros, rollup};
@@ -53,5 +55,13 @@ pub(super) async fn limited(attempt: impl Future<Output = Result<u64>>) -> Resul
     match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
         Ok(outcome) => outcome,
         Err(_) => Err(StoreError::Unreachable(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs()))),
+    }
+}
+
+/// Never ends without a time.
+pub(super) async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
