@@ -116,9 +116,23 @@ impl Toolchain {
 
 /// Whether arm64 binaries can be compiled and linked here; the sysroot may still have to be downloaded.
 pub fn can_build_arm64() -> bool {
-    let compiles = has_std("rustc", Architecture::Arm64)
-        || (Path::new(DEBIAN_RUSTC).exists() && installed_std().is_some());
+    let compiles =
+        has_std("rustc", Architecture::Arm64) || (debian_rustc_is_new_enough() && installed_std().is_some());
     compiles && output(ARM64_LINKER, &["--version"]).is_some()
+}
+
+/// Whether Debian's compiler is there and of a version that our packages can be built with: that of the security archive is
+/// newer than the distribution's first.
+fn debian_rustc_is_new_enough() -> bool {
+    let minor = |version: &str| version.split('.').nth(1)?.parse::<u32>().ok();
+    let needed = fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
+    let needed = needed
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \"1"))
+        .map(|rest| format!("1{rest}"));
+    let here = output(DEBIAN_RUSTC, &["--version"]);
+    let here = here.as_deref().and_then(|text| text.split_whitespace().nth(1)).and_then(minor);
+    here.is_some() && here >= needed.as_deref().map(|text| text.trim_end_matches('"')).and_then(minor)
 }
 
 fn has_std(rustc: &str, architecture: Architecture) -> bool {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 
@@ -86,6 +87,13 @@ const TEST: &[Need] = &[
         debian: &["stress-ng"],
         fedora: &["stress-ng"],
         arch: &["stress-ng"],
+    },
+    Need {
+        what: "promtool",
+        found: || on_path("promtool"),
+        debian: &["prometheus"],
+        fedora: &["golang-github-prometheus"],
+        arch: &["prometheus"],
     },
 ];
 
@@ -324,19 +332,16 @@ fn refusal(missing: &[&Need], distribution: Distribution, packages: &[&str]) -> 
 }
 
 fn apt_get_install(packages: &[&str]) -> Result<()> {
-    let lists = std::fs::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten();
-    if !lists.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("_Packages")) {
+    // Lists that lie here may lack an archive, as that of security updates, and then offer an older compiler.
+    static FETCHED: OnceLock<()> = OnceLock::new();
+    if FETCHED.get().is_none() {
         quiet("Fetching Debian's package lists", apt_get(&["update"]))?;
+        let _ = FETCHED.set(());
     }
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
     arguments.extend(packages);
     let title = format!("Installing {}", packages.join(" "));
-    if quiet(&title, apt_get(&arguments)).is_err() {
-        // Most often the lists are older than the mirror.
-        quiet("Fetching Debian's package lists again", apt_get(&["update"]))?;
-        quiet(&title, apt_get(&arguments))?;
-    }
-    Ok(())
+    quiet(&title, apt_get(&arguments))
 }
 
 fn apt_get(arguments: &[&str]) -> Command {
