@@ -34,6 +34,8 @@ pub struct Log {
     max_bytes: u64,
     /// Slots that wait, oldest first; the last may be open.
     files: VecDeque<Segment>,
+    /// The last of them is the open slot's, whether it could be written to or not: each slot has its own.
+    slot_is_open: bool,
     open: Option<Open>,
     next_number: u64,
     buffer: Vec<u8>,
@@ -87,6 +89,7 @@ impl Log {
             dir: dir.to_owned(),
             max_bytes,
             files: files.into(),
+            slot_is_open: false,
             open: None,
             next_number,
             buffer: Vec::new(),
@@ -121,14 +124,27 @@ impl Log {
     }
 
     fn note_with(&mut self, snapshot: &Arc<Snapshot>, buffer: &mut Vec<u8>) -> io::Result<()> {
-        if self.open.is_none() {
-            let number = self.next_number;
-            let path = self.path(number, LOG);
-            let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+        if !self.slot_is_open {
+            self.files.push_back(Segment {
+                number: self.next_number,
+                extension: LOG,
+                bytes: 0,
+                snapshots: 0,
+            });
             self.next_number += 1;
-            file.write_all(HEADER)?;
-            let bytes = HEADER.len() as u64;
-            self.files.push_back(Segment { number, extension: LOG, bytes, snapshots: 0 });
+            self.slot_is_open = true;
+        }
+        if self.open.is_none()
+            && let Some(segment) = self.files.back_mut()
+        {
+            // What an earlier attempt left half written does not count, and nothing that follows may refer to it.
+            let path = self.dir.join(format!("{:012}.{LOG}", segment.number));
+            let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+            file.set_len(segment.bytes)?;
+            if segment.bytes == 0 {
+                file.write_all(HEADER)?;
+                segment.bytes = HEADER.len() as u64;
+            }
             self.open = Some(Open { file, before: None });
         }
         let (Some(open), Some(segment)) = (&mut self.open, self.files.back_mut()) else {
@@ -150,16 +166,17 @@ impl Log {
 
     /// The open slot is over.
     pub fn end_slot(&mut self) {
+        self.slot_is_open = false;
         self.open = None;
     }
 
     pub fn has_open(&self) -> bool {
-        self.open.is_some()
+        self.slot_is_open
     }
 
     /// Whether the oldest slot on disk is the open one.
     pub fn oldest_is_open(&self) -> bool {
-        self.open.is_some() && self.files.len() == 1
+        self.slot_is_open && self.files.len() == 1
     }
 
     /// The oldest slot that is over; what cannot be read at all is set aside.
@@ -192,10 +209,14 @@ impl Log {
     pub fn forget_oldest(&mut self) -> io::Result<()> {
         let Some(file) = self.files.pop_front() else { return Ok(()) };
         if self.files.is_empty() {
-            self.open = None;
+            self.end_slot();
         }
         // One that cannot be removed is replayed at the next start, to no effect.
-        std::fs::remove_file(self.path(file.number, file.extension))
+        match std::fs::remove_file(self.path(file.number, file.extension)) {
+            // It could not be written.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     /// Sets the oldest slot aside, for who wants to know why the store refuses it; returns under which name, and of how
@@ -203,7 +224,7 @@ impl Log {
     pub fn set_aside_oldest(&mut self) -> io::Result<(String, u64)> {
         let Some(file) = self.files.pop_front() else { return Ok((String::new(), 0)) };
         if self.files.is_empty() {
-            self.open = None;
+            self.end_slot();
         }
         let path = self.path(file.number, file.extension);
         let aside = path.with_extension(REFUSED);

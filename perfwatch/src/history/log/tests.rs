@@ -47,6 +47,29 @@ fn a_record_that_is_cut_off_costs_only_itself() {
     assert!(replayed.damaged > 0);
 }
 
+/// The disk takes nothing for a while: each slot still has its own file, and none is taken for another.
+#[test]
+fn slots_that_could_not_be_written_are_not_taken_for_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    // What stands in the way of the second slot's file.
+    std::fs::create_dir(dir.path().join("000000000002.log")).unwrap();
+    log.note(&snapshot(0)).unwrap();
+    log.end_slot();
+    assert!(log.note(&snapshot(60)).is_err());
+    assert!(log.note(&snapshot(61)).is_err());
+    log.end_slot();
+    log.note(&snapshot(120)).unwrap();
+    assert_eq!(log.len(), 3);
+    log.forget_oldest().unwrap();
+    std::fs::remove_dir(dir.path().join("000000000002.log")).unwrap();
+    log.forget_oldest().unwrap();
+    log.note(&snapshot(121)).unwrap();
+    drop(log);
+    let replayed = open(dir.path()).oldest().unwrap().unwrap();
+    assert_eq!(replayed.sealed.snapshots, 2);
+}
+
 #[test]
 fn what_cannot_be_read_at_all_is_set_aside_and_holds_nothing_up() {
     let dir = tempfile::tempdir().unwrap();
