@@ -3,6 +3,15 @@
 //! The layout is made of the dictionary once; nothing is looked up by name but the members of an object, and those in
 //! the order in which they come. What the dictionary does not describe is kept as JSON text.
 
+/// The methods of a serializer that takes narrow integers as wide ones; before the modules, as `plain` uses it.
+macro_rules! widened {
+    ($($method:ident($type:ty)),* => $wide:ident) => {
+        $(fn $method(self, value: $type) -> Result<()> {
+            self.$wide(value.into())
+        })*
+    };
+}
+
 mod compound;
 mod plain;
 
@@ -330,34 +339,14 @@ impl<'a> Serializer for Place<'a> {
         Ok(())
     }
 
-    fn serialize_i8(self, value: i8) -> Result<()> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i16(self, value: i16) -> Result<()> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i32(self, value: i32) -> Result<()> {
-        self.serialize_i64(value.into())
-    }
+    widened! { serialize_i8(i8), serialize_i16(i16), serialize_i32(i32) => serialize_i64 }
 
     fn serialize_i64(self, value: i64) -> Result<()> {
         self.put(u64::try_from(value).map_or(Value::Signed(value), Value::Unsigned));
         Ok(())
     }
 
-    fn serialize_u8(self, value: u8) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
+    widened! { serialize_u8(u8), serialize_u16(u16), serialize_u32(u32) => serialize_u64 }
 
     fn serialize_u64(self, value: u64) -> Result<()> {
         self.put(Value::Unsigned(value));

@@ -19,6 +19,29 @@ macro_rules! refused {
     };
 }
 
+/// A value may stand in an `Option` or in a struct that only wraps it, but not in a variant.
+macro_rules! looked_through {
+    ($what:literal) => {
+        fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
+            value.serialize(self)
+        }
+
+        fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
+            value.serialize(self)
+        }
+
+        fn serialize_newtype_variant<T: Serialize + ?Sized>(
+            self,
+            _: &'static str,
+            _: u32,
+            _: &'static str,
+            _: &T,
+        ) -> Result<()> {
+            Err(ser::Error::custom(concat!($what, " was expected")))
+        }
+    };
+}
+
 type No = ser::Impossible<(), serde_json::Error>;
 
 /// Takes the integers of a value, however they are nested.
@@ -35,40 +58,14 @@ impl Serializer for Integers<'_> {
     type SerializeStruct = No;
     type SerializeStructVariant = No;
 
-    fn serialize_u8(self, value: u8) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
+    widened! { serialize_u8(u8), serialize_u16(u16), serialize_u32(u32) => serialize_u64 }
 
     fn serialize_u64(self, value: u64) -> Result<()> {
         self.0.push(value);
         Ok(())
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<()> {
-        Err(ser::Error::custom("an integer was expected"))
-    }
+    looked_through! { "an integer" }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Self> {
         Ok(self)
@@ -155,39 +152,13 @@ impl Serializer for KeyText<'_> {
         self.serialize_str(variant)
     }
 
-    fn serialize_u8(self, value: u8) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<()> {
-        self.serialize_u64(value.into())
-    }
+    widened! { serialize_u8(u8), serialize_u16(u16), serialize_u32(u32) => serialize_u64 }
 
     fn serialize_u64(self, value: u64) -> Result<()> {
         self.serialize_str(&value.to_string())
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<()> {
-        Err(ser::Error::custom("a text was expected"))
-    }
+    looked_through! { "a text" }
 
     refused! { "a text":
         serialize_bool(_v: bool) -> ();
