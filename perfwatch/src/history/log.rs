@@ -11,7 +11,7 @@ mod record;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -184,9 +184,15 @@ impl Log {
         while let Some(file) = self.files.front()
             && !self.oldest_is_open()
         {
-            let mut bytes = Vec::new();
             let path = self.path(file.number, file.extension);
-            File::open(&path)?.read_to_end(&mut bytes)?;
+            let bytes = match std::fs::read(&path) {
+                // It could not be written.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.forget_oldest()?;
+                    continue;
+                }
+                read => read?,
+            };
             let replayed =
                 if file.extension == CHUNKS { record::take_chunks(&bytes) } else { replay(&bytes) };
             match replayed {
@@ -207,10 +213,7 @@ impl Log {
 
     /// The oldest slot is stored.
     pub fn forget_oldest(&mut self) -> io::Result<()> {
-        let Some(file) = self.files.pop_front() else { return Ok(()) };
-        if self.files.is_empty() {
-            self.end_slot();
-        }
+        let Some(file) = self.pop_oldest() else { return Ok(()) };
         // One that cannot be removed is replayed at the next start, to no effect.
         match std::fs::remove_file(self.path(file.number, file.extension)) {
             // It could not be written.
@@ -219,13 +222,18 @@ impl Log {
         }
     }
 
-    /// Sets the oldest slot aside, for who wants to know why the store refuses it; returns under which name, and of how
-    /// many snapshots of this run it is.
-    pub fn set_aside_oldest(&mut self) -> io::Result<(String, u64)> {
-        let Some(file) = self.files.pop_front() else { return Ok((String::new(), 0)) };
+    fn pop_oldest(&mut self) -> Option<Segment> {
+        let oldest = self.files.pop_front();
         if self.files.is_empty() {
             self.end_slot();
         }
+        oldest
+    }
+
+    /// Sets the oldest slot aside, for who wants to know why the store refuses it; returns under which name, and of how
+    /// many snapshots of this run it is.
+    pub fn set_aside_oldest(&mut self) -> io::Result<(String, u64)> {
+        let Some(file) = self.pop_oldest() else { return Ok((String::new(), 0)) };
         let path = self.path(file.number, file.extension);
         let aside = path.with_extension(REFUSED);
         std::fs::rename(path, &aside)?;

@@ -71,6 +71,20 @@ fn slots_that_could_not_be_written_are_not_taken_for_others() {
 }
 
 #[test]
+fn a_slot_that_could_not_be_written_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    std::fs::create_dir(dir.path().join("000000000001.log")).unwrap();
+    assert!(log.note(&snapshot(0)).is_err());
+    log.end_slot();
+    std::fs::remove_dir(dir.path().join("000000000001.log")).unwrap();
+    log.note(&snapshot(60)).unwrap();
+    log.end_slot();
+    assert_eq!(log.oldest().unwrap().unwrap().sealed.snapshots, 1);
+    assert_eq!(log.len(), 1);
+}
+
+#[test]
 fn what_cannot_be_read_at_all_is_set_aside_and_holds_nothing_up() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("000000000001.log"), [0; 300]).unwrap();
