@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use perfwatch::history::bucket::{Bucket, Cell};
-use perfwatch::history::chunk::{Block, decode_buckets};
+use perfwatch::history::chunk::{Block, Buckets};
 use perfwatch::history::tier::Tier;
 use perfwatch::snapshot::histogram::Histogram;
 use perfwatch::snapshot::layout::Layout;
@@ -103,7 +103,7 @@ pub async fn held(
         if tier == Tier::Raw {
             Block::decode(&chunk.data, everything)?.readings().for_each(|reading| held.reading(&reading));
         } else {
-            decode_buckets(&chunk.data, everything)?.iter().for_each(|(_, bucket)| held.bucket(bucket));
+            Buckets::decode(&chunk.data, everything)?.iter().for_each(|(_, bucket)| held.bucket(&bucket));
         }
     }
     Ok(held)

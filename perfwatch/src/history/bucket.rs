@@ -12,7 +12,7 @@ use crate::snapshot::json::{self, Tables};
 use crate::snapshot::layout::{Layout, TableLayout};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Label, Value};
-use crate::snapshot::{MetricType, Reading, rfc3339};
+use crate::snapshot::{MetricType, Reading};
 
 use super::{from_micros, micros};
 
@@ -63,7 +63,7 @@ pub enum Cell {
     Number(Stat),
     Histogram(Arc<Histogram>),
     /// Texts, yes or no, and in how many readings they stood here; the first to come is first.
-    States(Vec<(Value, u64)>),
+    States(Arc<Vec<(Value, u64)>>),
     /// The inside of a JSON list, in time order.
     Events(Arc<str>),
 }
@@ -77,13 +77,17 @@ impl Cell {
             Value::Histogram(histogram) => Self::Histogram(Arc::clone(histogram)),
             Value::Json(list) if kind == Kind::Events => match list.strip_prefix('[') {
                 Some(inside) => Self::Events(inside.trim_end_matches(']').into()),
-                None => Self::States(vec![(value.clone(), 1)]),
+                None => Self::state(value),
             },
             Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) if kind != Kind::State => {
                 Self::Number(Stat::one(value.as_f64().unwrap_or_default()))
             }
-            _ => Self::States(vec![(value.clone(), 1)]),
+            _ => Self::state(value),
         }
+    }
+
+    fn state(value: &Value) -> Self {
+        Self::States(Arc::new(vec![(value.clone(), 1)]))
     }
 
     /// How much it tells: of two kinds the one that tells more stays.
@@ -107,13 +111,7 @@ impl Cell {
                 let _ = Arc::make_mut(a).merge(b);
             }
             (Self::States(a), Self::States(b)) => {
-                for (state, count) in b {
-                    match a.iter().position(|(known, _)| known == state) {
-                        Some(known) => a[known].1 += count,
-                        None if a.len() < MOST_STATES => a.push((state.clone(), *count)),
-                        None => {}
-                    }
-                }
+                b.iter().for_each(|(state, count)| add_state(Arc::make_mut(a), state, *count));
             }
             (Self::Events(a), Self::Events(b)) if !b.is_empty() => {
                 if a.is_empty() {
@@ -128,6 +126,14 @@ impl Cell {
     }
 }
 
+fn add_state(states: &mut Vec<(Value, u64)>, state: &Value, count: u64) {
+    match states.iter().position(|(known, _)| known == state) {
+        Some(known) => states[known].1 += count,
+        None if states.len() < MOST_STATES => states.push((state.clone(), count)),
+        None => {}
+    }
+}
+
 /// The sums of one table.
 #[derive(Debug, Clone, Default)]
 pub struct BucketTable {
@@ -138,24 +144,60 @@ pub struct BucketTable {
     cells: Vec<Cell>,
 }
 
+/// How many readings a bucket is of.
+#[derive(Debug, Clone)]
+pub struct Samples {
+    pub count: u64,
+    /// Those that failed, and why the last of them did.
+    pub failed: u64,
+    pub error: Option<Arc<str>>,
+    /// Time of the first reading, µs.
+    pub first_at: i64,
+}
+
 /// The sums of one type's readings over some time.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     metric_type: MetricType,
-    /// Readings.
-    pub(super) samples: u64,
-    /// Those that failed, and why the last of them did.
-    pub(super) failed: u64,
-    pub(super) error: Option<Arc<str>>,
-    /// Time of the first reading, µs.
-    pub(super) first_at: i64,
+    samples: Samples,
     tables: Vec<BucketTable>,
+}
+
+/// Whatever has the sums of a type's places: a bucket, or a chunk that has one in it.
+pub trait Sums {
+    fn metric_type(&self) -> MetricType;
+    fn readings(&self) -> &Samples;
+    fn keys(&self, table: usize) -> &[Key];
+    fn cell(&self, table: usize, row: usize, column: usize) -> &Cell;
+}
+
+impl Sums for Bucket {
+    fn metric_type(&self) -> MetricType {
+        self.metric_type
+    }
+
+    fn readings(&self) -> &Samples {
+        &self.samples
+    }
+
+    fn keys(&self, table: usize) -> &[Key] {
+        self.keys_of(table)
+    }
+
+    fn cell(&self, table: usize, row: usize, column: usize) -> &Cell {
+        &self.row(table, row)[column]
+    }
 }
 
 impl Bucket {
     pub fn new(metric_type: MetricType) -> Self {
+        Self::restored(metric_type, Samples { count: 0, failed: 0, error: None, first_at: i64::MAX })
+    }
+
+    /// One that was stored, without its rows.
+    pub(super) fn restored(metric_type: MetricType, samples: Samples) -> Self {
         let tables = Layout::of(metric_type).tables.iter().map(|_| BucketTable::default()).collect();
-        Self { metric_type, samples: 0, failed: 0, error: None, first_at: i64::MAX, tables }
+        Self { metric_type, samples, tables }
     }
 
     pub fn metric_type(&self) -> MetricType {
@@ -163,21 +205,21 @@ impl Bucket {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.samples == 0
+        self.samples.count == 0
     }
 
     pub fn samples(&self) -> u64 {
-        self.samples
+        self.samples.count
     }
 
     /// Readings of a source that failed.
     pub fn failed(&self) -> u64 {
-        self.failed
+        self.samples.failed
     }
 
     /// Time of the first reading, µs.
     pub fn first_at(&self) -> i64 {
-        self.first_at
+        self.samples.first_at
     }
 
     pub fn keys_of(&self, table: usize) -> &[Key] {
@@ -220,11 +262,12 @@ impl Bucket {
     /// Adds a reading. Readings come in any order, but events and the first of several states stay in that of their coming.
     pub fn add(&mut self, reading: &Reading) {
         debug_assert_eq!(self.metric_type, reading.metric_type);
-        self.samples += 1;
-        self.first_at = self.first_at.min(micros(reading.at));
+        let samples = &mut self.samples;
+        samples.count += 1;
+        samples.first_at = samples.first_at.min(micros(reading.at));
         if let Some(error) = &reading.error {
-            self.failed += 1;
-            self.error = Some(Arc::clone(error));
+            samples.failed += 1;
+            samples.error = Some(Arc::clone(error));
             return;
         }
         let layout = self.layout();
@@ -239,6 +282,9 @@ impl Bucket {
                         (Cell::Number(stat), Value::Float(n)) => stat.merge(&Stat::one(*n)),
                         (Cell::Number(stat), Value::Unsigned(n)) => stat.merge(&Stat::one(*n as f64)),
                         (Cell::Present, Value::Present) | (Cell::Null, Value::Null) | (_, Value::Absent) => {}
+                        (Cell::States(states), Value::Text(_) | Value::Bool(_)) => {
+                            add_state(Arc::make_mut(states), value, 1);
+                        }
                         (cell, value) => cell.merge(&Cell::of(value, column.kind)),
                     }
                 }
@@ -248,11 +294,12 @@ impl Bucket {
 
     /// Adds the sums of other readings.
     pub fn merge(&mut self, later: &Self) {
-        self.samples += later.samples;
-        self.failed += later.failed;
-        self.first_at = self.first_at.min(later.first_at);
-        if later.error.is_some() {
-            self.error.clone_from(&later.error);
+        let samples = &mut self.samples;
+        samples.count += later.samples.count;
+        samples.failed += later.samples.failed;
+        samples.first_at = samples.first_at.min(later.samples.first_at);
+        if later.samples.error.is_some() {
+            samples.error.clone_from(&later.samples.error);
         }
         for (at, given) in later.tables.iter().enumerate() {
             let width = self.width(at);
@@ -281,27 +328,17 @@ impl Bucket {
             }
         }
     }
+}
 
-    /// Writes what is selected as a document; all of it has `_timestamp`, that of the first reading, and `_error` as well.
-    pub fn write_json(&self, selection: &Selection, show: Show, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.push(b'{');
-        if selection.is_all() && show == Show::Average {
-            out.extend_from_slice(br#""_timestamp":""#);
-            out.extend_from_slice(rfc3339(from_micros(self.first_at)).as_bytes());
-            out.extend_from_slice(br#"","_error":"#);
-            match &self.error {
-                Some(error) if self.failed == self.samples => json::write_string(error, out),
-                _ => out.extend_from_slice(b"null"),
-            }
-        }
-        let head = out.len();
-        json::write_members(self.layout(), &Shown { bucket: self, show }, selection, out);
-        if head == start + 1 && out.get(head) == Some(&b',') {
-            out.remove(head);
-        }
-        out.push(b'}');
-    }
+/// Writes what is selected as a document; all of it has `_timestamp`, that of the first reading, and `_error` as well.
+pub fn write_json(sums: &impl Sums, selection: &Selection, show: Show, out: &mut Vec<u8>) {
+    let Samples { count, failed, error, first_at } = sums.readings();
+    let head = json::Head {
+        at: from_micros(*first_at),
+        error: error.as_deref().filter(|_| failed == count),
+        is_wanted: selection.is_all() && show == Show::Average,
+    };
+    json::write_document(Layout::of(sums.metric_type()), head, &Shown { sums, show }, selection, out);
 }
 
 /// Whether a table's things are there for minutes and not for days.
@@ -379,18 +416,18 @@ pub enum Show {
     Max,
 }
 
-struct Shown<'a> {
-    bucket: &'a Bucket,
+struct Shown<'a, S> {
+    sums: &'a S,
     show: Show,
 }
 
-impl Tables for Shown<'_> {
+impl<S: Sums> Tables for Shown<'_, S> {
     fn keys(&self, table: usize) -> &[Key] {
-        &self.bucket.tables[table].keys
+        self.sums.keys(table)
     }
 
     fn gate(&self, table: usize, row: usize, column: usize) -> Value {
-        match &self.bucket.row(table, row)[column] {
+        match self.sums.cell(table, row, column) {
             Cell::Absent => Value::Absent,
             Cell::States(states) => longest(states).cloned().unwrap_or_default(),
             Cell::Null => Value::Null,
@@ -399,14 +436,13 @@ impl Tables for Shown<'_> {
     }
 
     fn write(&self, table: usize, row: usize, column: usize, out: &mut Vec<u8>) -> bool {
-        let cells = self.bucket.row(table, row);
-        match &cells[column] {
+        match self.sums.cell(table, row, column) {
             Cell::Number(stat) => match self.show {
                 Show::Average => {
                     // A quantile of all values, not the mean of some quantiles.
-                    let derived = self.bucket.layout().tables[table].columns[column].derived;
+                    let derived = Layout::of(self.sums.metric_type()).tables[table].columns[column].derived;
                     if let Some(derived) = derived
-                        && let Cell::Histogram(histogram) = &cells[derived.histogram]
+                        && let Cell::Histogram(histogram) = self.sums.cell(table, row, derived.histogram)
                     {
                         return json::write_value(&derived.statistic.of(histogram), out);
                     }
@@ -434,8 +470,9 @@ impl Tables for Shown<'_> {
     }
 
     fn extra(&self, table: usize, row: usize) -> Option<&str> {
-        match self.bucket.row(table, row).last() {
-            Some(Cell::States(states)) => match longest(states) {
+        let extra = Layout::of(self.sums.metric_type()).extra(table);
+        match self.sums.cell(table, row, extra) {
+            Cell::States(states) => match longest(states) {
                 Some(Value::Json(text)) => Some(text),
                 _ => None,
             },

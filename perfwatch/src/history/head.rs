@@ -176,8 +176,7 @@ impl Head {
         state.bound();
     }
 
-    /// A type's readings that are not stored yet: chunks, the readings of the open slot, and when the first of them was
-    /// taken; `i64::MAX` where all are stored.
+    /// A type's readings that are not stored yet, those of the open slot only from `from` to `to`.
     pub fn unstored(&self, metric_type: MetricType, from: i64, to: i64) -> Unstored {
         let state = self.state();
         let pending: Vec<&Sealed> = state.pending.iter().collect();
@@ -186,12 +185,13 @@ impl Head {
         // Not always that of the oldest slot: the clock may have been set back.
         let first = pending.iter().map(|sealed| sealed.from()).chain(first_open).min();
         let chunks = pending.iter().filter_map(|sealed| sealed.chunk(metric_type)).cloned().collect();
-        let readings = open.map_or_else(Vec::new, |block| {
-            let start = block.times().partition_point(|at| *at < from);
-            let end = block.times().partition_point(|at| *at < to);
-            (start..end.max(start)).map(|time| block.reading(time)).collect()
-        });
-        Unstored { first: first.unwrap_or(i64::MAX), chunks, readings }
+        let mut wanted = Block::new(metric_type);
+        if let Some(block) = open {
+            for n in block.within(from, to) {
+                wanted.push(&block.reading(n));
+            }
+        }
+        Unstored { first: first.unwrap_or(i64::MAX), chunks, open: wanted }
     }
 
     /// The snapshots of the last time that memory has, newest `count` of them, oldest first.
@@ -227,9 +227,11 @@ impl Head {
 /// What [`Head::unstored`] tells.
 #[derive(Debug)]
 pub struct Unstored {
+    /// When the first of them was taken; `i64::MAX` where all are stored.
     pub first: i64,
     pub chunks: Vec<Chunk>,
-    pub readings: Vec<Reading>,
+    /// The readings of the open slot.
+    pub open: Block,
 }
 
 impl State {

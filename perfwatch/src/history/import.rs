@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::chunk::decode_buckets;
+use super::chunk::Buckets;
 use super::tier::Tier;
 use super::{History, from_micros, micros, rollup};
 use crate::snapshot::selection::Selection;
@@ -135,13 +135,13 @@ impl Part {
     /// The buckets of which the source has nothing finer; the others are computed here.
     async fn batch_of_rollups(&self, target: &History, chunk: &Chunk, gone: i64) -> Result<Batch> {
         let mut batch = Batch::default();
-        let buckets = match decode_buckets(&chunk.data, Selection::all(self.metric_type)) {
+        let buckets = match Buckets::decode(&chunk.data, Selection::all(self.metric_type)) {
             Ok(buckets) => buckets,
             Err(error) => {
                 return Err(StoreError::Database(format!("a chunk of the source is damaged: {error}")));
             }
         };
-        let buckets = buckets.into_iter().filter(|(at, _)| *at < gone).collect();
+        let buckets = buckets.iter().filter(|(at, _)| *at < gone).collect();
         rollup::add_missing(target, self.metric_type, self.tier, buckets, &mut batch).await?;
         Ok(batch)
     }

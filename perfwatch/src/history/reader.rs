@@ -1,14 +1,15 @@
 //! What answers a question, in time order: readings and buckets from the store, then what is only in memory.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::bucket::Bucket;
-use super::chunk::{Block, decode_buckets};
+use super::chunk::{Block, Buckets};
 use super::plan::{Coverage, Segment, plan};
 use super::tier::{Tier, floor};
-use super::{History, micros};
+use super::History;
 use crate::snapshot::selection::Selection;
-use crate::snapshot::{MetricType, Reading};
+use crate::snapshot::MetricType;
 use crate::store::Result;
 use crate::store::chunks::{Chunk, Wanted};
 
@@ -25,20 +26,39 @@ pub struct Question {
     pub interval: i64,
 }
 
-/// A part of an answer.
+/// A part of an answer: one of what a chunk holds.
 #[derive(Debug)]
 pub enum Piece {
-    Reading(Reading),
-    /// With the start of the bucket, µs.
-    Bucket(i64, Bucket),
+    Reading(Arc<Block>, usize),
+    Bucket(Arc<Buckets>, usize),
 }
 
 impl Piece {
-    /// µs.
+    /// Time of the reading, or start of the bucket, µs.
     pub fn at(&self) -> i64 {
         match self {
-            Self::Reading(reading) => micros(reading.at),
-            Self::Bucket(at, _) => *at,
+            Self::Reading(block, n) => block.times()[*n],
+            Self::Bucket(buckets, n) => buckets.times()[*n],
+        }
+    }
+
+    /// As something that others are added to.
+    pub fn bucket(&self) -> Bucket {
+        match self {
+            Self::Reading(block, n) => {
+                let mut bucket = Bucket::new(block.metric_type());
+                bucket.add(&block.reading(*n));
+                bucket
+            }
+            Self::Bucket(buckets, n) => buckets.bucket(*n),
+        }
+    }
+
+    /// Adds it to what came before.
+    pub fn add_to(&self, sum: &mut Bucket) {
+        match self {
+            Self::Reading(block, n) => sum.add(&block.reading(*n)),
+            Self::Bucket(buckets, n) => sum.merge(&buckets.bucket(*n)),
         }
     }
 }
@@ -66,11 +86,11 @@ impl Pieces {
         let mut rest = Vec::new();
         for chunk in &unstored.chunks {
             match Block::decode(&chunk.data, &selection) {
-                Ok(block) => rest.extend(within(&block, from, to)),
+                Ok(block) => rest.extend(within(block, from, to)),
                 Err(error) => history.note_damage(chunk, error),
             }
         }
-        rest.extend(unstored.readings.into_iter().map(Piece::Reading));
+        rest.extend(within(unstored.open, from, to));
         // Where the clock was set back there may be two of a time: as in the store, the first stays.
         rest.sort_by_key(Piece::at);
         rest.dedup_by_key(|piece| piece.at());
@@ -145,12 +165,13 @@ impl Pieces {
         let Segment { tier, from, to } = segment;
         let unpacked = if tier == Tier::Raw {
             Block::decode(&chunk.data, &self.selection)
-                .map(|block| self.ready.extend(within(&block, from, to)))
+                .map(|block| self.ready.extend(within(block, from, to)))
         } else {
-            decode_buckets(&chunk.data, &self.selection).map(|buckets| {
-                let first = floor(from, tier.width());
-                let buckets = buckets.into_iter().filter(|(at, _)| (first..to).contains(at));
-                self.ready.extend(buckets.map(|(at, bucket)| Piece::Bucket(at, bucket)));
+            Buckets::decode(&chunk.data, &self.selection).map(|buckets| {
+                let buckets = Arc::new(buckets);
+                let times = floor(from, tier.width())..to;
+                let wanted = (0..buckets.times().len()).filter(|n| times.contains(&buckets.times()[*n]));
+                self.ready.extend(wanted.map(|n| Piece::Bucket(Arc::clone(&buckets), n)));
             })
         };
         if let Err(error) = unpacked {
@@ -160,8 +181,7 @@ impl Pieces {
 }
 
 /// The readings of a block in `from..to`.
-fn within(block: &Block, from: i64, to: i64) -> impl Iterator<Item = Piece> {
-    let start = block.times().partition_point(|at| *at < from);
-    let end = block.times().partition_point(|at| *at < to);
-    (start..end.max(start)).map(|time| Piece::Reading(block.reading(time)))
+fn within(block: Block, from: i64, to: i64) -> impl Iterator<Item = Piece> {
+    let block = Arc::new(block);
+    block.within(from, to).map(move |n| Piece::Reading(Arc::clone(&block), n))
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bucket::Bucket;
-use super::chunk::{Block, decode_buckets, encode_buckets};
+use super::chunk::{self, Block, encode_buckets};
 use super::head::Minutes;
 use super::plan::Coverage;
 use super::tier::{Tier, floor};
@@ -218,9 +218,9 @@ async fn stored(
     let wanted = Wanted { metric_type, tier: tier.seconds(), from, to };
     let mut stored = Stored::default();
     for chunk in history.chunks().find(history.host(), wanted, MANY).await? {
-        match decode_buckets(&chunk.data, Selection::all(metric_type)) {
+        match chunk::Buckets::decode(&chunk.data, Selection::all(metric_type)) {
             Ok(buckets) => {
-                stored.buckets.extend(buckets);
+                stored.buckets.extend(buckets.iter());
                 stored.starts.push(chunk.start);
             }
             Err(error) => history.note_damage(&chunk, error),

@@ -1,6 +1,9 @@
 //! Documents as JSON text: of a reading, or of many readings' sums.
 
+use time::OffsetDateTime;
+
 use super::layout::{Form, Layout, Node};
+use super::rfc3339;
 use super::selection::Selection;
 use super::value::{Key, Label, Value};
 
@@ -15,16 +18,49 @@ pub trait Tables {
     fn extra(&self, table: usize, row: usize) -> Option<&str>;
 }
 
-/// Writes the members of a document, without its braces, each preceded by a comma.
-pub fn write_members(layout: &Layout, tables: &impl Tables, selection: &Selection, out: &mut Vec<u8>) {
-    if tables.keys(0).is_empty() {
-        return;
-    }
-    if let Node::Object { members, .. } = &layout.root {
-        let writer = Writer { layout, tables, selection };
-        writer.members(members, 0, 0, true, out);
-    }
+/// What a whole document begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    pub at: OffsetDateTime,
+    pub error: Option<&'a str>,
+    /// Parts of a document have no head.
+    pub is_wanted: bool,
 }
+
+/// Writes what is selected of a document.
+pub fn write_document(
+    layout: &Layout,
+    head: Head<'_>,
+    tables: &impl Tables,
+    selection: &Selection,
+    out: &mut Vec<u8>,
+) {
+    out.push(b'{');
+    if head.is_wanted {
+        out.extend_from_slice(br#""_timestamp":""#);
+        write_time(head.at, out);
+        out.extend_from_slice(br#"","_error":"#);
+        match head.error {
+            Some(error) => write_string(error, out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    if !tables.keys(0).is_empty()
+        && let Node::Object { members, .. } = selection.root(layout)
+    {
+        let writer = Writer { layout, tables, selection };
+        writer.members(members, 0, 0, head.is_wanted, out);
+    }
+    out.push(b'}');
+}
+
+/// As RFC 3339, in UTC.
+pub fn write_time(at: OffsetDateTime, out: &mut Vec<u8>) {
+    out.extend_from_slice(rfc3339(at).as_bytes());
+}
+
+/// More than any machine has CPUs: a list has a place for each before the last.
+const MOST_POSITIONS: u64 = 1 << 16;
 
 struct Writer<'a, T> {
     layout: &'a Layout,
@@ -198,11 +234,13 @@ impl<T: Tables> Writer<'_, T> {
         let mut some = false;
         let mut next = 0;
         let position = |key: &Key| match key.last() {
-            Some(Label::Number(n)) => *n,
-            _ => u64::MAX,
+            Some(Label::Number(n)) => Some(*n).filter(|n| *n < MOST_POSITIONS),
+            _ => None,
         };
-        let mut things: Vec<(u64, usize)> =
-            self.things(child, table, row).map(|(thing, key)| (position(key), thing)).collect();
+        let mut things: Vec<(u64, usize)> = self
+            .things(child, table, row)
+            .filter_map(|(thing, key)| Some((position(key)?, thing)))
+            .collect();
         things.sort_unstable();
         for (at, thing) in things {
             // What was not there in all this time, before something that was.

@@ -56,7 +56,7 @@ pub struct Derived {
 }
 
 /// A part of a document.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Node {
     Leaf {
         column: usize,

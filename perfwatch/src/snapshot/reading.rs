@@ -11,7 +11,7 @@ use super::json::{self, Tables};
 use super::layout::Layout;
 use super::selection::Selection;
 use super::value::{Key, Label, Value};
-use super::{MetricType, rfc3339};
+use super::MetricType;
 
 /// One metric type's values of one tick.
 #[derive(Debug, Clone)]
@@ -139,23 +139,9 @@ impl Reading {
 
     /// Writes what is selected of the document; all of it has `_timestamp` and `_error` as well.
     pub fn write_json(&self, selection: &Selection, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.push(b'{');
-        if selection.is_all() {
-            out.extend_from_slice(br#""_timestamp":""#);
-            out.extend_from_slice(rfc3339(self.at).as_bytes());
-            out.extend_from_slice(br#"","_error":"#);
-            match &self.error {
-                Some(error) => json::write_string(error, out),
-                None => out.extend_from_slice(b"null"),
-            }
-        }
-        let head = out.len();
-        json::write_members(self.layout(), self, selection, out);
-        if head == start + 1 && out.get(head) == Some(&b',') {
-            out.remove(head);
-        }
-        out.push(b'}');
+        let head =
+            json::Head { at: self.at, error: self.error.as_deref(), is_wanted: selection.is_all() };
+        json::write_document(self.layout(), head, self, selection, out);
     }
 }
 

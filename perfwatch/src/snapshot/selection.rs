@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::MetricType;
 use super::dictionary::Kind;
-use super::layout::{Layout, joined};
+use super::layout::{Layout, Node, joined};
 use super::value::Label;
 
 /// What of a document is written.
@@ -13,6 +13,8 @@ pub struct Selection {
     fields: Vec<String>,
     /// By table and column.
     columns: Vec<Vec<Chosen>>,
+    /// The parts of the document in which something may be chosen; `None` for all of them.
+    root: Option<Node>,
     pub(super) numbers_only: bool,
 }
 
@@ -55,7 +57,45 @@ impl Selection {
         let columns = layout.tables.iter().enumerate().map(|(table, of)| {
             of.columns.iter().map(|column| chosen(table, column.name.trim_end_matches('?'))).collect()
         });
-        Self { columns: columns.collect(), fields: fields.to_vec(), numbers_only: false }
+        let mut selection =
+            Self { columns: columns.collect(), fields: fields.to_vec(), root: None, numbers_only: false };
+        if !fields.is_empty() {
+            selection.root = selection.pruned(&layout.root, 0);
+        }
+        selection
+    }
+
+    /// A part of the document without what nothing is chosen of.
+    fn pruned(&self, node: &Node, table: usize) -> Option<Node> {
+        // Where a list or an object is missing, that itself may be the answer.
+        let may_be_null = |gate: usize| self.needs(table, gate) && !self.numbers_only;
+        match node {
+            Node::Leaf { column } => self.needs(table, *column).then(|| node.clone()),
+            Node::Label { .. } => Some(node.clone()),
+            Node::Object { gate, members } => {
+                let members: Vec<_> = members
+                    .iter()
+                    .filter_map(|(name, member)| Some((*name, self.pruned(member, table)?)))
+                    .collect();
+                let some = members.iter().any(|(_, member)| !matches!(member, Node::Label { .. }));
+                // The document itself is always there.
+                let is_root = table == 0 && gate.is_none();
+                (some || is_root || gate.is_some_and(may_be_null))
+                    .then_some(Node::Object { gate: *gate, members })
+            }
+            Node::Fixed { gate, items } => {
+                let some = items.iter().any(|item| self.pruned(item, table).is_some());
+                (some || may_be_null(*gate)).then(|| node.clone())
+            }
+            Node::Table { gate, table: child, form, row } => match self.pruned(row, *child) {
+                Some(row) => Some(Node::Table { gate: *gate, table: *child, form: *form, row: row.into() }),
+                None => may_be_null(*gate).then(|| node.clone()),
+            },
+        }
+    }
+
+    pub(super) fn root<'a>(&'a self, layout: &'a Layout) -> &'a Node {
+        self.root.as_ref().unwrap_or(&layout.root)
     }
 
     /// Of that only what has a least and a greatest.
@@ -70,6 +110,7 @@ impl Selection {
                 }
             }
         }
+        numbers.root = numbers.pruned(&layout.root, 0);
         numbers
     }
 

@@ -32,6 +32,7 @@ const MOST_TEXT: usize = 64 << 20;
 #[derive(Debug, Clone, Default)]
 pub(in crate::history) struct Members {
     things: Vec<Key>,
+    /// Where each is; filled when one more comes.
     index: HashMap<Key, u32>,
     /// Sets of things that were there together, in order.
     sets: Vec<Set>,
@@ -61,6 +62,9 @@ impl Members {
     }
 
     fn thing(&mut self, key: &Key) -> u32 {
+        if self.index.len() < self.things.len() {
+            self.index = self.things.iter().cloned().zip(0..).collect();
+        }
         if let Some(thing) = self.index.get(key) {
             return *thing;
         }
@@ -148,8 +152,7 @@ impl Members {
             if rows > MOST_ROWS { Err(Damaged("too many rows")) } else { Ok(set as u32) }
         });
         let of_time = of_time.collect::<Result<Vec<_>, _>>()?;
-        let index = things.iter().cloned().zip(0..).collect();
-        Ok(Self { things, index, sets, of_time })
+        Ok(Self { things, index: HashMap::new(), sets, of_time })
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) use bytes::{Bytes, put_count, put_str, put_varint, unzigzag, zigzag};
 pub(super) use frame::{put_key, take_key};
 pub(super) use numbers::{scaled, unscaled};
 pub use raw::Block;
-pub use rolled::{decode_buckets, encode_buckets};
+pub use rolled::{Buckets, encode_buckets};
 
 #[cfg(test)]
 mod tests;

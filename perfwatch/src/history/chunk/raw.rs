@@ -1,6 +1,7 @@
 //! Readings of one metric type, one after another, column by column: as memory holds the newest, and as a chunk of them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::bytes::{Bytes, put_count};
@@ -9,9 +10,10 @@ use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{put_floats, put_integers, put_signed, take_floats, take_integers, take_signed};
 use crate::history::{Damaged, from_micros, micros};
 use crate::snapshot::histogram::Histogram;
+use crate::snapshot::json::{self, Tables};
 use crate::snapshot::layout::Layout;
 use crate::snapshot::selection::Selection;
-use crate::snapshot::value::Value;
+use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, Table};
 
 /// What stands at a place.
@@ -136,28 +138,40 @@ impl Block {
         if let Some(error) = &self.errors[time] {
             return Reading::from_tables(self.metric_type, at, Some(Arc::clone(error)), Vec::new());
         }
-        let layout = Layout::of(self.metric_type);
-        let tables = self.tables.iter().zip(&layout.tables).map(|(table, layout)| {
-            let rows = table.rows[time]..table.rows[time + 1];
-            if rows.is_empty() || table.unread {
+        let one = OneOf { block: self, time };
+        let table = |(at, table): (usize, &BlockTable)| {
+            let rows = one.keys(at).len();
+            if rows == 0 {
                 return Table::default();
             }
-            let mut values = Vec::with_capacity(rows.len() * table.columns.len());
-            for row in rows {
-                let start = values.len();
-                values.extend(table.columns.iter().map(|column| column.value(row)));
-                for (at, column) in layout.columns.iter().enumerate() {
-                    if let Some(derived) = column.derived
-                        && table.columns[at].tags.get(row) == Some(&tag::DERIVED)
-                        && let Value::Histogram(histogram) = &values[start + derived.histogram]
-                    {
-                        values[start + at] = derived.statistic.of(histogram);
-                    }
-                }
-            }
-            Table { keys: Arc::clone(table.members.keys(time)), values }
-        });
-        Reading::from_tables(self.metric_type, at, None, tables.collect())
+            let width = table.columns.len();
+            let values = (0..rows * width).map(|place| one.value(at, place / width, place % width));
+            Table { keys: Arc::clone(table.members.keys(time)), values: values.collect() }
+        };
+        let tables = self.tables.iter().enumerate().map(table).collect();
+        Reading::from_tables(self.metric_type, at, None, tables)
+    }
+
+    /// Writes what is selected of one reading; all of it has `_timestamp` and `_error` as well.
+    pub fn write_json(&self, time: usize, selection: &Selection, out: &mut Vec<u8>) {
+        let head = json::Head {
+            at: from_micros(self.times[time]),
+            error: self.errors[time].as_deref(),
+            is_wanted: selection.is_all(),
+        };
+        json::write_document(
+            Layout::of(self.metric_type),
+            head,
+            &OneOf { block: self, time },
+            selection,
+            out,
+        );
+    }
+
+    /// The readings of a range of time, µs.
+    pub fn within(&self, from: i64, to: i64) -> Range<usize> {
+        let start = self.times.partition_point(|at| *at < from);
+        start..self.times.partition_point(|at| *at < to).max(start)
     }
 
     pub fn readings(&self) -> impl Iterator<Item = Reading> {
@@ -212,7 +226,7 @@ impl Block {
 
     /// Reads the columns that a selection needs; what a histogram tells needs the histogram.
     pub fn decode(chunk: &[u8], selection: &Selection) -> Result<Self, Damaged> {
-        let frame = Frame::read(chunk)?;
+        let mut frame = Frame::read(chunk)?;
         if frame.tier != 0 {
             return Err(Damaged("it holds rollups"));
         }
@@ -220,19 +234,20 @@ impl Block {
         let mut block = Self::new(frame.metric_type);
         block.errors = take_errors(&mut Bytes::new(&frame.notes), frame.times.len())?;
         for (at, (table, layout)) in block.tables.iter_mut().zip(&layout.tables).enumerate() {
-            let Some(stored) = frame.tables.iter().find(|stored| stored.path == layout.path) else {
+            let Some(place) = frame.tables.iter().position(|stored| stored.path == layout.path) else {
                 // A table that came with a later version: it had nothing.
                 frame.times.iter().for_each(|_| table.members.push(&Arc::default()));
                 table.rows = vec![0; frame.times.len() + 1];
                 continue;
             };
-            table.members = stored.members.clone();
+            table.members = std::mem::take(&mut frame.tables[place].members);
             table.rows = table.members.rows();
             let rows = table.rows.last().copied().unwrap_or_default();
             table.unread = at > 0 && (0..layout.columns.len()).all(|column| !selection.needs(at, column));
             if table.unread {
                 continue;
             }
+            let stored = &frame.tables[place];
             let order = table.members.by_thing();
             let needed = |column: usize| {
                 selection.needs(at, column)
@@ -253,6 +268,53 @@ impl Block {
         }
         block.times = frame.times;
         Ok(block)
+    }
+}
+
+/// One reading of a block.
+#[derive(Debug, Clone, Copy)]
+struct OneOf<'a> {
+    block: &'a Block,
+    time: usize,
+}
+
+impl OneOf<'_> {
+    fn value(&self, table: usize, row: usize, column: usize) -> Value {
+        let of = &self.block.tables[table];
+        let row = of.rows[self.time] + row;
+        if of.columns[column].tags.get(row) == Some(&tag::DERIVED)
+            && let Some(derived) = Layout::of(self.block.metric_type).tables[table].columns[column].derived
+            && let Value::Histogram(histogram) = of.columns[derived.histogram].value(row)
+        {
+            return derived.statistic.of(&histogram);
+        }
+        of.columns[column].value(row)
+    }
+}
+
+impl Tables for OneOf<'_> {
+    fn keys(&self, table: usize) -> &[Key] {
+        let of = &self.block.tables[table];
+        // A source that failed has nothing.
+        if of.unread || self.block.errors[self.time].is_some() { &[] } else { of.members.keys(self.time) }
+    }
+
+    fn gate(&self, table: usize, row: usize, column: usize) -> Value {
+        self.value(table, row, column)
+    }
+
+    fn write(&self, table: usize, row: usize, column: usize, out: &mut Vec<u8>) -> bool {
+        json::write_value(&self.value(table, row, column), out)
+    }
+
+    fn extra(&self, table: usize, row: usize) -> Option<&str> {
+        let of = &self.block.tables[table];
+        let column = &of.columns[Layout::of(self.block.metric_type).extra(table)];
+        let row = of.rows[self.time] + row;
+        if column.tags.get(row) != Some(&tag::JSON) {
+            return None;
+        }
+        column.objects.as_ref()?.texts.get(column.bits[row] as usize).map(|text| &**text)
     }
 }
 

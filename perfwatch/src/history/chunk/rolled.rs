@@ -11,10 +11,10 @@ use super::numbers::{
 };
 use super::raw::{put_runs, take_runs};
 use crate::history::Damaged;
-use crate::history::bucket::{Bucket, Cell, Stat};
+use crate::history::bucket::{Bucket, Cell, Samples, Stat, Sums};
 use crate::snapshot::MetricType;
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::layout::Layout;
+use crate::snapshot::layout::{ColumnLayout, Layout, TableLayout};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Value};
 
@@ -34,11 +34,12 @@ pub fn encode_buckets(metric_type: MetricType, tier: i64, buckets: &[(i64, &Buck
     let times: Vec<i64> = buckets.iter().map(|(at, _)| *at).collect();
     let mut notes = Vec::new();
     let column = |of: &dyn Fn(&(i64, &Bucket)) -> u64| buckets.iter().map(of).collect::<Vec<_>>();
-    put_integers(&column(&|(_, bucket)| bucket.samples), &mut notes);
-    put_integers(&column(&|(_, bucket)| bucket.failed), &mut notes);
-    put_integers(&column(&|(at, bucket)| (bucket.first_at - at).unsigned_abs()), &mut notes);
-    let errors: Vec<&Arc<str>> = buckets.iter().filter_map(|(_, bucket)| bucket.error.as_ref()).collect();
-    put_integers(&column(&|(_, bucket)| u64::from(bucket.error.is_some())), &mut notes);
+    put_integers(&column(&|(_, bucket)| bucket.readings().count), &mut notes);
+    put_integers(&column(&|(_, bucket)| bucket.readings().failed), &mut notes);
+    put_integers(&column(&|(at, bucket)| (bucket.first_at() - at).unsigned_abs()), &mut notes);
+    let errors: Vec<&Arc<str>> =
+        buckets.iter().filter_map(|(_, bucket)| bucket.readings().error.as_ref()).collect();
+    put_integers(&column(&|(_, bucket)| u64::from(bucket.readings().error.is_some())), &mut notes);
     put_texts(errors.into_iter(), &mut notes);
     let mut writer = FrameWriter::new(metric_type, tier, &times, &notes, layout.tables.len());
     for (at, table) in layout.tables.iter().enumerate() {
@@ -54,78 +55,165 @@ pub fn encode_buckets(metric_type: MetricType, tier: i64, buckets: &[(i64, &Buck
         writer.table(&table.path, &members, table.columns.len());
         for (column, layout) in table.columns.iter().enumerate() {
             let cells: Vec<(&Cell, u64)> =
-                rows.iter().map(|(bucket, row)| (&bucket.row(at, *row)[column], bucket.samples)).collect();
+                rows.iter().map(|(bucket, row)| (&bucket.row(at, *row)[column], bucket.samples())).collect();
             writer.column(&layout.name, |out| put_cells(&cells, out));
         }
     }
     writer.finish()
 }
 
-/// The buckets of a chunk, with what a selection needs.
-pub fn decode_buckets(chunk: &[u8], selection: &Selection) -> Result<Vec<(i64, Bucket)>, Damaged> {
-    let frame = Frame::read(chunk)?;
-    if frame.tier == 0 {
-        return Err(Damaged("it holds no rollups"));
+/// A chunk of rollups as it was read: of its buckets what was asked for.
+#[derive(Debug)]
+pub struct Buckets {
+    metric_type: MetricType,
+    times: Vec<i64>,
+    samples: Vec<Samples>,
+    /// As the layout has them.
+    tables: Vec<BucketsTable>,
+}
+
+#[derive(Debug, Default)]
+struct BucketsTable {
+    members: Members,
+    /// The first row of each time, and where the last ends; empty where the chunk has no such table.
+    rows: Vec<usize>,
+    /// Where in its columns a row is; `None` where that is how they stand.
+    places: Option<Vec<u32>>,
+    /// Empty where they were not asked for.
+    columns: Vec<Vec<Cell>>,
+}
+
+impl Buckets {
+    /// Reads what a selection needs.
+    pub fn decode(chunk: &[u8], selection: &Selection) -> Result<Self, Damaged> {
+        let mut frame = Frame::read(chunk)?;
+        if frame.tier == 0 {
+            return Err(Damaged("it holds no rollups"));
+        }
+        let layout = Layout::of(frame.metric_type);
+        let samples = take_samples(&frame)?;
+        let mut tables = Vec::with_capacity(layout.tables.len());
+        for (at, of) in layout.tables.iter().enumerate() {
+            let needed: Vec<bool> =
+                (0..of.columns.len()).map(|column| is_needed(selection, of, at, column)).collect();
+            let stored = frame.tables.iter().position(|stored| stored.path == of.path);
+            let Some(place) = stored.filter(|_| at == 0 || needed.contains(&true)) else {
+                tables.push(BucketsTable::default());
+                continue;
+            };
+            let stored = &frame.tables[place];
+            let rows = stored.members.rows();
+            let order = stored.members.by_thing();
+            let of_row: Vec<u64> = rows
+                .windows(2)
+                .zip(&samples)
+                .flat_map(|(rows, samples)| std::iter::repeat_n(samples.count, rows[1] - rows[0]))
+                .collect();
+            let counts = match &order {
+                Some(order) => order.iter().map(|row| of_row[*row as usize]).collect(),
+                None => of_row,
+            };
+            let column = |(column, needed): (&ColumnLayout, &bool)| match frame.column(stored, &column.name)? {
+                Some(mut bytes) if *needed => take_cells(&mut bytes, &counts),
+                _ => Ok(Vec::new()),
+            };
+            let columns = of.columns.iter().zip(&needed).map(column).collect::<Result<_, _>>()?;
+            let places = order.map(|order| inverted(&order));
+            let members = std::mem::take(&mut frame.tables[place].members);
+            tables.push(BucketsTable { members, rows, places, columns });
+        }
+        Ok(Self { metric_type: frame.metric_type, times: frame.times, samples, tables })
     }
-    let layout = Layout::of(frame.metric_type);
+
+    /// Starts of the buckets, µs, ascending.
+    pub fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    pub fn at(&self, n: usize) -> OneOf<'_> {
+        OneOf { buckets: self, n }
+    }
+
+    /// One bucket, to add others to.
+    pub fn bucket(&self, n: usize) -> Bucket {
+        let mut bucket = Bucket::restored(self.metric_type, self.samples[n].clone());
+        let one = self.at(n);
+        for (table, of) in Layout::of(self.metric_type).tables.iter().enumerate() {
+            for (row, key) in one.keys(table).iter().enumerate() {
+                let cells = (0..of.columns.len()).map(|column| one.cell(table, row, column).clone());
+                bucket.restore(table, key, cells);
+            }
+        }
+        bucket
+    }
+
+    /// All buckets with their starts.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, Bucket)> {
+        self.times.iter().enumerate().map(|(n, at)| (*at, self.bucket(n)))
+    }
+}
+
+/// One bucket of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct OneOf<'a> {
+    buckets: &'a Buckets,
+    n: usize,
+}
+
+impl Sums for OneOf<'_> {
+    fn metric_type(&self) -> MetricType {
+        self.buckets.metric_type
+    }
+
+    fn readings(&self) -> &Samples {
+        &self.buckets.samples[self.n]
+    }
+
+    fn keys(&self, table: usize) -> &[Key] {
+        let table = &self.buckets.tables[table];
+        if table.rows.is_empty() { &[] } else { table.members.keys(self.n) }
+    }
+
+    fn cell(&self, table: usize, row: usize, column: usize) -> &Cell {
+        let table = &self.buckets.tables[table];
+        let row = table.rows[self.n] + row;
+        let place = table.places.as_ref().map_or(row, |places| places[row] as usize);
+        table.columns.get(column).and_then(|cells| cells.get(place)).unwrap_or(&Cell::Absent)
+    }
+}
+
+fn take_samples(frame: &Frame<'_>) -> Result<Vec<Samples>, Damaged> {
     let count = frame.times.len();
     let mut notes = Bytes::new(&frame.notes);
-    let samples = take_integers(&mut notes, count)?;
+    let counts = take_integers(&mut notes, count)?;
     let failed = take_integers(&mut notes, count)?;
     let first = take_integers(&mut notes, count)?;
     let has_error = take_integers(&mut notes, count)?;
     let errors = take_texts(&mut notes, has_error.iter().filter(|has| **has == 1).count())?;
     let mut errors = errors.into_iter();
-    let mut buckets = Vec::with_capacity(count);
-    for (n, at) in frame.times.iter().enumerate() {
-        let mut bucket = Bucket::new(frame.metric_type);
-        bucket.samples = samples[n];
-        bucket.failed = failed[n];
-        bucket.first_at = at.saturating_add_unsigned(first[n]);
-        bucket.error = if has_error[n] == 1 { errors.next() } else { None };
-        buckets.push((*at, bucket));
+    let samples = |(n, at): (usize, &i64)| Samples {
+        count: counts[n],
+        failed: failed[n],
+        first_at: at.saturating_add_unsigned(first[n]),
+        error: if has_error[n] == 1 { errors.next() } else { None },
+    };
+    Ok(frame.times.iter().enumerate().map(samples).collect())
+}
+
+/// What a histogram tells needs the histogram.
+fn is_needed(selection: &Selection, layout: &TableLayout, table: usize, column: usize) -> bool {
+    selection.needs(table, column)
+        || layout.columns.iter().enumerate().any(|(other, of)| {
+            of.derived.is_some_and(|derived| derived.histogram == column) && selection.needs(table, other)
+        })
+}
+
+fn inverted(order: &[u32]) -> Vec<u32> {
+    let mut places = vec![0; order.len()];
+    for (place, row) in (0u32..).zip(order) {
+        places[*row as usize] = place;
     }
-    for (at, table) in layout.tables.iter().enumerate() {
-        let Some(stored) = frame.tables.iter().find(|stored| stored.path == table.path) else { continue };
-        let starts = stored.members.rows();
-        let rows = starts.last().copied().unwrap_or_default();
-        let order = stored.members.by_thing();
-        let mut of_row = vec![0u64; rows];
-        for (n, window) in starts.windows(2).enumerate() {
-            of_row[window[0]..window[1]].fill(samples[n]);
-        }
-        let ordered_samples: Vec<u64> = match &order {
-            Some(order) => order.iter().map(|row| of_row[*row as usize]).collect(),
-            None => of_row,
-        };
-        let needed = |column: usize| {
-            selection.needs(at, column)
-                || table.columns.iter().enumerate().any(|(other, of)| {
-                    of.derived.is_some_and(|derived| derived.histogram == column)
-                        && selection.needs(at, other)
-                })
-        };
-        let width = table.columns.len();
-        let mut cells = vec![Cell::Absent; rows * width];
-        for (column, of) in table.columns.iter().enumerate() {
-            if !needed(column) {
-                continue;
-            }
-            let Some(mut bytes) = frame.column(stored, &of.name)? else { continue };
-            for (row, cell) in take_cells(&mut bytes, &ordered_samples)?.into_iter().enumerate() {
-                let row = order.as_ref().map_or(row, |order| order[row] as usize);
-                cells[row * width + column] = cell;
-            }
-        }
-        let mut cells = cells.into_iter();
-        for (n, (_, bucket)) in buckets.iter_mut().enumerate() {
-            let keys: &Arc<[Key]> = stored.members.keys(n);
-            for key in keys.iter() {
-                bucket.restore(at, key, cells.by_ref().take(width));
-            }
-        }
-    }
-    Ok(buckets)
+    places
 }
 
 /// Cells with the number of their bucket's readings, which is mostly how many have the number.
@@ -312,14 +400,36 @@ fn put_states(places: &[&[(Value, u64)]], out: &mut Vec<u8>) {
     put_texts(texts.iter(), out);
 }
 
-fn take_states(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<Vec<(Value, u64)>>, Damaged> {
+type States = Arc<Vec<(Value, u64)>>;
+
+fn take_states(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<States>, Damaged> {
     let lengths = take_integers(bytes, count)?;
     let total = lengths.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
     let total = usize::try_from(total).ok().filter(|n| *n <= 1 << 24).ok_or(Damaged("too many states"))?;
     let counts = take_integers(bytes, total)?;
     let texts = take_texts(bytes, total)?;
-    let mut all = texts.iter().zip(counts).map(|(text, count)| Ok((state_value(text)?, count)));
-    lengths.into_iter().map(|length| all.by_ref().take(length as usize).collect()).collect()
+    let mut all = texts.iter().zip(counts);
+    // Mostly it is the same state as before, for as long.
+    let mut before: Option<(&Arc<str>, u64, States)> = None;
+    let mut places = Vec::with_capacity(count);
+    for length in lengths {
+        if length == 1
+            && let Some((text, count)) = all.next()
+        {
+            let same = before.as_ref().filter(|(known, long, _)| Arc::ptr_eq(known, text) && *long == count);
+            let states = match same {
+                Some((.., states)) => Arc::clone(states),
+                None => Arc::new(vec![(state_value(text)?, count)]),
+            };
+            before = Some((text, count, Arc::clone(&states)));
+            places.push(states);
+        } else {
+            let states = all.by_ref().take(length as usize);
+            let states = states.map(|(text, count)| Ok((state_value(text)?, count)));
+            places.push(Arc::new(states.collect::<Result<_, _>>()?));
+        }
+    }
+    Ok(places)
 }
 
 /// A state as text, with a letter before it that tells what it is.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::frame::Frame;
 use super::*;
-use crate::history::bucket::{Bucket, Cell, Show};
+use crate::history::bucket::{Bucket, Cell, Show, Sums, write_json};
 use crate::history::testing::readings;
 use crate::history::tier::Tier;
 use crate::history::{Damaged, micros};
@@ -77,6 +77,50 @@ proptest! {
     }
 
     #[test]
+    fn a_reading_is_written_the_same_from_a_chunk(
+        all in proptest::sample::select(&TYPES[..]).prop_flat_map(|of| readings(of, 12)),
+    ) {
+        let everything = everything(all[0].metric_type);
+        let block = Block::decode(&block_of(&all).encode(), everything).unwrap();
+        for (n, reading) in all.iter().enumerate() {
+            let mut written = Vec::new();
+            block.write_json(n, everything, &mut written);
+            let json = reading.json();
+            prop_assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&json));
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_written_the_same_from_a_chunk(
+        all in proptest::sample::select(&TYPES[..]).prop_flat_map(|of| readings(of, 12)),
+    ) {
+        let metric_type = all[0].metric_type;
+        let fields = match metric_type {
+            MetricType::Network => vec!["interfaces.bytes_recv".to_owned(), "drops_in".to_owned()],
+            _ => Vec::new(),
+        };
+        let halves: Vec<Bucket> = all.chunks(6).map(sum).collect();
+        let numbered: Vec<(i64, &Bucket)> = (0..).step_by(60_000_000).zip(&halves).collect();
+        let chunk = encode_buckets(metric_type, 60, &numbered);
+        let layout = Layout::of(metric_type);
+        for selection in [everything(metric_type).clone(), Selection::of(layout, &fields)] {
+            let stored = Buckets::decode(&chunk, &selection).unwrap();
+            for (n, (_, bucket)) in stored.iter().enumerate() {
+                for (selection, show) in
+                    [(selection.clone(), Show::Average), (selection.numbers(layout), Show::Max)]
+                {
+                    let mut written = [Vec::new(), Vec::new()];
+                    write_json(&stored.at(n), &selection, show, &mut written[0]);
+                    write_json(&bucket, &selection, show, &mut written[1]);
+                    let [at_once, summed] = written.map(|text| String::from_utf8(text).unwrap());
+                    prop_assert_eq!(at_once, summed);
+                }
+                prop_assert_eq!(stored.at(n).readings().count, halves[n].samples());
+            }
+        }
+    }
+
+    #[test]
     fn sums_are_the_same_however_they_are_made(
         all in proptest::sample::select(&TYPES[..]).prop_flat_map(|of| readings(of, 24)),
         cuts in proptest::collection::vec(0usize..24, 0..4),
@@ -111,7 +155,7 @@ proptest! {
         let minutes: Vec<(i64, &Bucket)> = minutes.iter().map(|(at, bucket)| (*at, bucket)).collect();
         let chunk = encode_buckets(metric_type, 60, &minutes);
         let mut stored = Bucket::new(metric_type);
-        for (_, part) in decode_buckets(&chunk, everything(metric_type)).unwrap() {
+        for (_, part) in Buckets::decode(&chunk, everything(metric_type)).unwrap().iter() {
             stored.merge(&part);
         }
         same(&whole, &stored)?;
@@ -140,7 +184,7 @@ proptest! {
             let checksum = crc32fast::hash(&forged[8..]).to_le_bytes();
             forged[4..8].copy_from_slice(&checksum);
             let _ = Block::decode(&forged, everything(metric_type));
-            let _ = decode_buckets(&forged, everything(metric_type));
+            let _ = Buckets::decode(&forged, everything(metric_type));
         }
     }
 }
@@ -178,7 +222,7 @@ fn a_quantile_of_a_longer_time_is_that_of_the_merged_histogram() {
         crate::history::testing::reading(MetricType::Scheduler, 1, &slow),
     ];
     let mut json = Vec::new();
-    sum(&all).write_json(everything(MetricType::Scheduler), Show::Average, &mut json);
+    write_json(&sum(&all), everything(MetricType::Scheduler), Show::Average, &mut json);
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["off_cpu"]["p99_us"], fast["off_cpu"]["p99_us"]);
     assert_eq!(json["off_cpu"]["max_us"], slow["off_cpu"]["max_us"]);

@@ -1,13 +1,12 @@
 //! Points of a range, one after another: pieces in, JSON out, never more than a few chunks in memory.
 
 use super::HistoryQuery;
-use crate::history::bucket::{Bucket, Show};
+use crate::history::bucket::{Bucket, Show, Sums, write_json};
 use crate::history::reader::{Piece, Pieces};
 use crate::history::tier::floor;
 use crate::history::{History, from_micros};
-use crate::snapshot::Reading;
+use crate::snapshot::json::write_time;
 use crate::snapshot::layout::Layout;
-use crate::snapshot::rfc3339;
 use crate::snapshot::selection::Selection;
 use crate::store::Result;
 
@@ -19,39 +18,21 @@ pub struct Point {
     pub json: Vec<u8>,
 }
 
-/// A bucket being filled. A single reading stays as it is until a second one comes.
+/// A bucket being filled. A single piece stays as it is until a second one comes.
 #[derive(Debug)]
 enum Filling {
-    Reading(Box<Reading>),
+    Piece(Piece),
     Sum(Box<Bucket>),
 }
 
 impl Filling {
     fn sum(&mut self) -> &mut Bucket {
-        if let Self::Reading(reading) = self {
-            let mut sum = Bucket::new(reading.metric_type);
-            sum.add(reading);
-            *self = Self::Sum(Box::new(sum));
+        if let Self::Piece(piece) = self {
+            *self = Self::Sum(Box::new(piece.bucket()));
         }
         match self {
             Self::Sum(sum) => sum,
-            Self::Reading(_) => unreachable!("turned into a sum above"),
-        }
-    }
-
-    fn add(&mut self, piece: Piece) {
-        match piece {
-            Piece::Reading(reading) => self.sum().add(&reading),
-            Piece::Bucket(_, bucket) => self.sum().merge(&bucket),
-        }
-    }
-}
-
-impl From<Piece> for Filling {
-    fn from(piece: Piece) -> Self {
-        match piece {
-            Piece::Reading(reading) => Self::Reading(Box::new(reading)),
-            Piece::Bucket(_, bucket) => Self::Sum(Box::new(bucket)),
+            Self::Piece(_) => unreachable!("turned into a sum above"),
         }
     }
 }
@@ -107,9 +88,9 @@ impl Points {
             let Some(piece) = self.pieces.next().await? else { return Ok(self.filling.take()) };
             let bucket = floor(piece.at(), self.query.interval.width());
             match &mut self.filling {
-                Some((at, filling)) if *at == bucket => filling.add(piece),
+                Some((at, filling)) if *at == bucket => piece.add_to(filling.sum()),
                 _ => {
-                    if let Some(full) = self.filling.replace((bucket, piece.into())) {
+                    if let Some(full) = self.filling.replace((bucket, Filling::Piece(piece))) {
                         return Ok(Some(full));
                     }
                 }
@@ -121,29 +102,33 @@ impl Points {
         let stats = self.query.stats;
         let mut json = Vec::with_capacity(2048);
         json.extend_from_slice(br#"{"timestamp":""#);
-        json.extend_from_slice(rfc3339(from_micros(at)).as_bytes());
+        write_time(from_micros(at), &mut json);
         json.extend_from_slice(br#"","data":"#);
         let count = match &filling {
-            Filling::Reading(reading) if !stats.min && !stats.max => {
-                reading.write_json(&self.query.selection, &mut json);
+            Filling::Piece(Piece::Reading(block, n)) if !stats.min && !stats.max => {
+                block.write_json(*n, &self.query.selection, &mut json);
                 1
             }
-            _ => {
-                let sum = filling.sum();
-                sum.write_json(&self.query.selection, Show::Average, &mut json);
-                for (wanted, name, show) in [(stats.min, "min", Show::Min), (stats.max, "max", Show::Max)] {
-                    if wanted {
-                        json.extend_from_slice(format!(",\"{name}\":").as_bytes());
-                        sum.write_json(&self.numbers, show, &mut json);
-                    }
-                }
-                sum.samples()
-            }
+            Filling::Piece(Piece::Bucket(buckets, n)) => self.write_sums(&buckets.at(*n), &mut json),
+            _ => self.write_sums(filling.sum(), &mut json),
         };
         if stats.count {
             json.extend_from_slice(format!(",\"count\":{count}").as_bytes());
         }
         json.push(b'}');
         Point { at, json }
+    }
+
+    /// Returns of how many readings they are.
+    fn write_sums(&self, sums: &impl Sums, json: &mut Vec<u8>) -> u64 {
+        write_json(sums, &self.query.selection, Show::Average, json);
+        let stats = self.query.stats;
+        for (wanted, name, show) in [(stats.min, "min", Show::Min), (stats.max, "max", Show::Max)] {
+            if wanted {
+                json.extend_from_slice(format!(",\"{name}\":").as_bytes());
+                write_json(sums, &self.numbers, show, json);
+            }
+        }
+        sums.readings().count
     }
 }

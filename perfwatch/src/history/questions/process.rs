@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::Interval;
 use crate::history::bucket::{Cell, Stat, longest};
-use crate::history::reader::{Piece, Pieces, Question};
+use crate::history::reader::{Pieces, Question};
 use crate::history::tier::floor;
 use crate::history::{self, History, from_micros, micros};
 use crate::snapshot::MetricType;
@@ -120,17 +120,11 @@ impl ProcessHistory {
         loop {
             let Some(piece) = self.pieces.next().await? else { return Ok(self.filling.take()) };
             let at = floor(piece.at(), self.query.interval.width());
-            let sum = match piece {
-                // A source that failed has no list.
-                Piece::Reading(reading) if reading.error.is_some() => continue,
-                Piece::Reading(reading) => {
-                    let mut sum = history::bucket::Bucket::new(reading.metric_type);
-                    sum.add(&reading);
-                    sum
-                }
-                Piece::Bucket(_, bucket) if bucket.samples() == bucket.failed() => continue,
-                Piece::Bucket(_, bucket) => bucket,
-            };
+            let sum = piece.bucket();
+            // A source that failed has no list.
+            if sum.samples() == sum.failed() {
+                continue;
+            }
             let full = match &self.filling {
                 Some(bucket) if bucket.at == at => None,
                 _ => self.filling.replace(Bucket::new(at)),

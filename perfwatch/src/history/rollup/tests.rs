@@ -183,10 +183,10 @@ async fn ten_thousand_processes_a_minute_are_bounded() {
     store_readings(&history, &all, Vec::new()).await.unwrap();
     let wanted = Wanted { metric_type: MetricType::Processes, tier: 60, from: after(0), to: after(60) };
     let chunk = store.find("test-host", wanted, 9).await.unwrap().remove(0);
-    let minutes = decode_buckets(&chunk.data, Selection::all(MetricType::Processes)).unwrap();
+    let minutes = chunk::Buckets::decode(&chunk.data, Selection::all(MetricType::Processes)).unwrap();
     let layout = Layout::of(MetricType::Processes);
     let top = layout.tables.iter().position(|table| table.path == "top").unwrap();
-    assert_eq!(minutes[0].1.keys_of(top).len(), 40);
+    assert_eq!(minutes.bucket(0).keys_of(top).len(), 40);
     assert!(chunk.data.len() < 16 << 10, "{} bytes", chunk.data.len());
 }
 
