@@ -49,5 +49,5 @@ async fn recent(history: &History, start: OffsetDateTime) -> Result<Sealed> {
         let wanted = Wanted { metric_type, tier: 0, from: micros(start - RESTORED), to: micros(start) };
         chunks.extend(history.chunks().find(history.host(), wanted, MANY).await?);
     }
-    Ok(Sealed { chunks: chunks.into(), minutes: None, snapshots: 0 })
+    Ok(Sealed { slot: 0, chunks: chunks.into(), minutes: None, snapshots: 0 })
 }

@@ -26,6 +26,8 @@ const KEPT_BYTES: usize = 3 << 20;
 /// A slot that is over: its chunks, one of each type.
 #[derive(Debug, Clone)]
 pub struct Sealed {
+    /// The slots of a run are numbered from 1.
+    pub slot: i64,
     pub chunks: Arc<[Chunk]>,
     /// The minutes that the readings add up to, where they were added up as they came; by type and start, µs.
     pub minutes: Option<Arc<Minutes>>,
@@ -60,8 +62,10 @@ struct State {
     open: Vec<Block>,
     minutes: Minutes,
     snapshots: u64,
-    /// Start and end of the slot, µs.
+    /// Start and end of the open slot, µs.
     slot: (i64, i64),
+    /// Slots that are over.
+    over: i64,
     newest: Option<i64>,
     /// Not stored yet, oldest first.
     pending: VecDeque<Sealed>,
@@ -130,17 +134,22 @@ impl Head {
         self.state().seal()
     }
 
-    /// What waits longest was stored.
-    pub fn stored(&self) {
+    /// The number of the slot that is open, or will be.
+    pub fn open_slot(&self) -> i64 {
+        self.state().over + 1
+    }
+
+    /// A slot was stored.
+    pub fn stored(&self, slot: i64) {
         let mut state = self.state();
-        if let Some(sealed) = state.pending.pop_front() {
+        if let Some(sealed) = state.take_pending(slot) {
             state.keep(sealed);
         }
     }
 
-    /// What waits longest is left to the disk.
-    pub fn let_go(&self) {
-        self.state().pending.pop_front();
+    /// A slot is left to the disk; returns how many snapshots it has.
+    pub fn let_go(&self, slot: i64) -> u64 {
+        self.state().take_pending(slot).map_or(0, |sealed| sealed.snapshots)
     }
 
     /// What waits longest to be stored.
@@ -242,13 +251,20 @@ impl State {
         let open = std::mem::take(&mut self.open);
         let mut minutes = std::mem::take(&mut self.minutes);
         minutes.values_mut().for_each(Bucket::bound);
+        self.over += 1;
         let sealed = Sealed {
+            slot: self.over,
             chunks: pack(&open).into(),
             minutes: Some(Arc::new(minutes)),
             snapshots: std::mem::take(&mut self.snapshots),
         };
         self.pending.push_back(sealed.clone());
         Some(sealed)
+    }
+
+    fn take_pending(&mut self, slot: i64) -> Option<Sealed> {
+        let at = self.pending.iter().position(|sealed| sealed.slot == slot)?;
+        self.pending.remove(at)
     }
 
     fn keep(&mut self, mut sealed: Sealed) {

@@ -1,9 +1,12 @@
 //! The log on disk: every snapshot that is not stored yet, so that not even a kill loses one.
 //!
 //! A file holds one slot. It begins with a few letters and a version; then come records, one for each snapshot: length,
-//! CRC-32, and what has changed since the record before. A record that is cut off or damaged ends the file. Once a slot
-//! is stored its file is removed. While the store is away a slot that is over is packed into chunks, which take its
-//! file's place.
+//! CRC-32, and what has changed since the record before. A record that is cut off or damaged ends the file; what follows
+//! is kept aside. Once a slot is stored its file is removed. While the store is away a slot that is over is packed into
+//! chunks, which take its file's place.
+//!
+//! The slots of a run are numbered from 1, whether they could be written or not. Those that an earlier run left have
+//! numbers below.
 //!
 //! Everything here waits for the disk: call it where waiting is allowed.
 
@@ -23,7 +26,7 @@ use crate::snapshot::{MetricType, Snapshot};
 
 const LOG: &str = "log";
 const CHUNKS: &str = "chunks";
-/// What could not be read, or stored, is kept for who wants to know.
+/// What could not be read, or stored, is kept for whoever wants to know.
 const DAMAGED: &str = "damaged";
 const REFUSED: &str = "refused";
 const HEADER: &[u8; 4] = b"PWL1";
@@ -34,16 +37,15 @@ pub struct Log {
     max_bytes: u64,
     /// Slots that wait, oldest first; the last may be open.
     files: VecDeque<Segment>,
-    /// The last of them is the open slot's, whether it could be written to or not: each slot has its own.
-    slot_is_open: bool,
     open: Option<Open>,
-    next_number: u64,
+    /// What the number of a slot's file is above that of the slot.
+    offset: i64,
     buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Segment {
-    number: u64,
+    slot: i64,
     extension: &'static str,
     bytes: u64,
     snapshots: u64,
@@ -51,6 +53,7 @@ struct Segment {
 
 #[derive(Debug)]
 struct Open {
+    slot: i64,
     file: File,
     /// The one noted last, which the next is compared with.
     before: Option<Arc<Snapshot>>,
@@ -61,7 +64,7 @@ struct Open {
 pub struct Replayed {
     pub sealed: Sealed,
     /// Bytes at the end that could not be read.
-    pub damaged: u64,
+    pub damaged: usize,
 }
 
 impl Log {
@@ -77,23 +80,22 @@ impl Log {
                 Some(CHUNKS) => CHUNKS,
                 _ => continue,
             };
-            if let Some(number) = path.file_stem().and_then(|s| s.to_str()?.parse().ok()) {
-                files.push(Segment { number, extension, bytes: entry.metadata()?.len(), snapshots: 0 });
+            let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u32>().ok());
+            let metadata = entry.metadata()?;
+            if let Some(number) = number
+                && metadata.is_file()
+            {
+                let bytes = metadata.len();
+                files.push(Segment { slot: number.into(), extension, bytes, snapshots: 0 });
             }
         }
-        files.sort_unstable_by_key(|file| (file.number, file.extension != CHUNKS));
+        files.sort_unstable_by_key(|file| (file.slot, file.extension != CHUNKS));
         // Chunks are complete before their log is removed.
-        files.dedup_by_key(|file| file.number);
-        let next_number = files.last().map_or(1, |file| file.number + 1);
-        Ok(Self {
-            dir: dir.to_owned(),
-            max_bytes,
-            files: files.into(),
-            slot_is_open: false,
-            open: None,
-            next_number,
-            buffer: Vec::new(),
-        })
+        files.dedup_by_key(|file| file.slot);
+        let offset = files.last().map_or(0, |file| file.slot);
+        files.iter_mut().for_each(|file| file.slot -= offset);
+        let files = files.into();
+        Ok(Self { dir: dir.to_owned(), max_bytes, files, open: None, offset, buffer: Vec::new() })
     }
 
     /// Slots on disk.
@@ -114,159 +116,166 @@ impl Log {
         self.files.iter().map(|file| file.snapshots).sum()
     }
 
+    /// The oldest slot.
+    pub fn oldest(&self) -> Option<i64> {
+        self.files.front().map(|file| file.slot)
+    }
+
+    /// Snapshots of a slot that this run has put here.
+    pub fn snapshots_of(&self, slot: i64) -> u64 {
+        self.files.iter().find(|file| file.slot == slot).map_or(0, |file| file.snapshots)
+    }
+
     /// Notes a snapshot of the open slot: it outlives this process, though not a power cut.
-    pub fn note(&mut self, snapshot: &Arc<Snapshot>) -> io::Result<()> {
+    pub fn note(&mut self, slot: i64, snapshot: &Arc<Snapshot>) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        let noted = self.note_with(snapshot, &mut buffer);
+        let noted = self.note_with(slot, snapshot, &mut buffer);
         self.buffer = buffer;
         noted
     }
 
-    fn note_with(&mut self, snapshot: &Arc<Snapshot>, buffer: &mut Vec<u8>) -> io::Result<()> {
-        if !self.slot_is_open {
-            self.files.push_back(Segment {
-                number: self.next_number,
-                extension: LOG,
-                bytes: 0,
-                snapshots: 0,
-            });
-            self.next_number += 1;
-            self.slot_is_open = true;
+    fn note_with(&mut self, slot: i64, snapshot: &Arc<Snapshot>, buffer: &mut Vec<u8>) -> io::Result<()> {
+        if self.files.back().is_none_or(|newest| newest.slot != slot) {
+            self.files.push_back(Segment { slot, extension: LOG, bytes: 0, snapshots: 0 });
         }
-        if self.open.is_none()
-            && let Some(segment) = self.files.back_mut()
-        {
+        let path = self.path(slot, LOG);
+        let (Some(segment), open) = (self.files.back_mut(), &mut self.open) else {
+            return Err(io::Error::other("the log has no file to write to"));
+        };
+        if open.as_ref().is_none_or(|open| open.slot != slot) {
+            *open = None;
             // What an earlier attempt left half written does not count, and nothing that follows may refer to it.
-            let path = self.dir.join(format!("{:012}.{LOG}", segment.number));
             let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
             file.set_len(segment.bytes)?;
             if segment.bytes == 0 {
                 file.write_all(HEADER)?;
                 segment.bytes = HEADER.len() as u64;
             }
-            self.open = Some(Open { file, before: None });
+            *open = Some(Open { slot, file, before: None });
         }
-        let (Some(open), Some(segment)) = (&mut self.open, self.files.back_mut()) else {
+        let Some(Open { file, before, .. }) = open else {
             return Err(io::Error::other("the log has no file to write to"));
         };
-        record::put(snapshot, open.before.as_deref(), buffer);
-        if let Err(error) = open.file.write_all(buffer) {
+        record::put(snapshot, before.as_deref(), buffer);
+        if let Err(error) = file.write_all(buffer) {
             // Half a record would hide what comes after it. Where not even this works, the file is left alone.
-            if open.file.set_len(segment.bytes).is_err() {
-                self.open = None;
+            if file.set_len(segment.bytes).is_err() {
+                *open = None;
             }
             return Err(error);
         }
         segment.bytes += buffer.len() as u64;
         segment.snapshots += 1;
-        open.before = Some(Arc::clone(snapshot));
+        *before = Some(Arc::clone(snapshot));
         Ok(())
     }
 
-    /// The open slot is over.
-    pub fn end_slot(&mut self) {
-        self.slot_is_open = false;
-        self.open = None;
-    }
-
-    pub fn has_open(&self) -> bool {
-        self.slot_is_open
-    }
-
-    /// Whether the oldest slot on disk is the open one.
-    pub fn oldest_is_open(&self) -> bool {
-        self.slot_is_open && self.files.len() == 1
-    }
-
-    /// The oldest slot that is over; what cannot be read at all is set aside.
-    pub fn oldest(&mut self) -> io::Result<Option<Replayed>> {
-        while let Some(file) = self.files.front()
-            && !self.oldest_is_open()
-        {
-            let path = self.path(file.number, file.extension);
-            let bytes = match std::fs::read(&path) {
-                // It could not be written.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.forget_oldest()?;
-                    continue;
-                }
-                read => read?,
-            };
-            let replayed =
-                if file.extension == CHUNKS { record::take_chunks(&bytes) } else { replay(&bytes) };
-            match replayed {
-                Ok(replayed) if replayed.sealed.snapshots > 0 => return Ok(Some(replayed)),
-                Ok(Replayed { damaged: 0, .. }) => {}
-                Ok(_) | Err(_) => {
-                    let aside = path.with_extension(DAMAGED);
-                    tracing::error!(path = %aside.display(), "a slot of the log on disk cannot be read; it is set aside");
-                    std::fs::rename(&path, aside)?;
-                    self.files.pop_front();
-                    continue;
-                }
-            }
-            self.forget_oldest()?;
+    /// Reads a slot. `None` where nothing of it can be read: then it is not here any more.
+    pub fn read(&mut self, slot: i64) -> io::Result<Option<Replayed>> {
+        let Some(file) = self.files.iter().find(|file| file.slot == slot) else { return Ok(None) };
+        let path = self.path(slot, file.extension);
+        let bytes = match std::fs::read(&path) {
+            // It could not be written.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
+        let replayed = if file.extension == CHUNKS { record::take_chunks(&bytes) } else { replay(&bytes) };
+        let damaged = replayed.as_ref().map_or(bytes.len(), |replayed| replayed.damaged);
+        if damaged > 0 {
+            let aside = path.with_extension(DAMAGED);
+            let whole = bytes.len() - damaged;
+            std::fs::write(&aside, &bytes[whole..])?;
+            OpenOptions::new().write(true).open(&path)?.set_len(whole as u64)?;
+            tracing::error!(
+                bytes = damaged,
+                aside = %aside.display(),
+                "the end of a slot in the log on disk is damaged and was set aside"
+            );
         }
-        Ok(None)
+        match replayed {
+            Ok(replayed) if replayed.sealed.snapshots > 0 => Ok(Some(replayed)),
+            _ => self.forget(slot).map(|()| None),
+        }
     }
 
-    /// The oldest slot is stored.
-    pub fn forget_oldest(&mut self) -> io::Result<()> {
-        let Some(file) = self.pop_oldest() else { return Ok(()) };
+    /// A slot is stored.
+    pub fn forget(&mut self, slot: i64) -> io::Result<()> {
+        let Some(file) = self.remove(slot) else { return Ok(()) };
         // One that cannot be removed is replayed at the next start, to no effect.
-        match std::fs::remove_file(self.path(file.number, file.extension)) {
+        match std::fs::remove_file(self.path(slot, file.extension)) {
             // It could not be written.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
     }
 
-    fn pop_oldest(&mut self) -> Option<Segment> {
-        let oldest = self.files.pop_front();
-        if self.files.is_empty() {
-            self.end_slot();
-        }
-        oldest
+    /// Leaves a slot's file where it is, for the next start to try.
+    pub fn leave(&mut self, slot: i64) {
+        self.remove(slot);
     }
 
-    /// Sets the oldest slot aside, for who wants to know why the store refuses it; returns under which name, and of how
-    /// many snapshots of this run it is.
-    pub fn set_aside_oldest(&mut self) -> io::Result<(String, u64)> {
-        let Some(file) = self.pop_oldest() else { return Ok((String::new(), 0)) };
-        let path = self.path(file.number, file.extension);
+    fn remove(&mut self, slot: i64) -> Option<Segment> {
+        let at = self.files.iter().position(|file| file.slot == slot)?;
+        self.open.take_if(|open| open.slot == slot);
+        self.files.remove(at)
+    }
+
+    /// Sets a slot aside, for who wants to know why the store refuses it; returns under which name.
+    pub fn set_aside(&mut self, slot: i64) -> io::Result<Option<PathBuf>> {
+        let Some(file) = self.remove(slot) else { return Ok(None) };
+        let path = self.path(slot, file.extension);
         let aside = path.with_extension(REFUSED);
-        std::fs::rename(path, &aside)?;
-        Ok((aside.display().to_string(), file.snapshots))
+        match std::fs::rename(path, &aside) {
+            Ok(()) => Ok(Some(aside)),
+            // It could not be written.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Has the chunks of a slot that is over in place of its snapshots, for a store that is away; on disk when it
-    /// returns. `behind` slots are between it and the newest. Returns how many older snapshots had to make room.
-    pub fn pack(&mut self, sealed: &Sealed, behind: usize) -> io::Result<u64> {
-        let at = self.files.len().checked_sub(behind + 1);
-        if let Some(file) = at.and_then(|at| self.files.get_mut(at))
-            && file.extension == LOG
-        {
-            let number = file.number;
-            let mut bytes = Vec::new();
-            record::put_chunks(sealed, &mut bytes);
-            let path = self.dir.join(format!("{number:012}.{CHUNKS}"));
-            let unfinished = path.with_extension("unfinished");
-            let mut written =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-            written.write_all(&bytes)?;
-            written.sync_data()?;
-            std::fs::rename(&unfinished, &path)?;
-            let _ = std::fs::remove_file(self.dir.join(format!("{number:012}.{LOG}")));
-            file.extension = CHUNKS;
-            file.bytes = bytes.len() as u64;
-            file.snapshots = sealed.snapshots;
-        }
+    /// returns.
+    pub fn pack(&mut self, sealed: &Sealed) -> io::Result<()> {
+        let slot = sealed.slot;
+        let at = match self.files.binary_search_by_key(&slot, |file| file.slot) {
+            Ok(at) if self.files[at].extension == CHUNKS => return Ok(()),
+            Ok(at) => at,
+            // It could not be written before.
+            Err(at) => {
+                self.files.insert(at, Segment { slot, extension: LOG, bytes: 0, snapshots: 0 });
+                at
+            }
+        };
+        let mut bytes = Vec::new();
+        record::put_chunks(sealed, &mut bytes);
+        let path = self.path(slot, CHUNKS);
+        let unfinished = path.with_extension("unfinished");
+        let mut written =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        written.write_all(&bytes)?;
+        written.sync_data()?;
+        std::fs::rename(&unfinished, &path)?;
+        let _ = std::fs::remove_file(self.path(slot, LOG));
+        self.open.take_if(|open| open.slot == slot);
+        let bytes = bytes.len() as u64;
+        self.files[at] = Segment { slot, extension: CHUNKS, bytes, snapshots: sealed.snapshots };
+        Ok(())
+    }
+
+    /// Makes room, the oldest first; returns how many snapshots that costs. The newest slot stays: it takes what is
+    /// written now.
+    pub fn bound(&mut self) -> io::Result<u64> {
         let mut dropped = 0;
-        // The newest is never dropped: it takes what is written now.
-        while self.bytes() > self.max_bytes && self.files.len() > 1 {
-            dropped += self.files.front().map_or(0, |file| file.snapshots.max(1));
-            self.forget_oldest()?;
+        while self.bytes() > self.max_bytes
+            && self.files.len() > 1
+            && let Some(oldest) = self.files.front()
+        {
+            // Of what an earlier run left nobody has counted the snapshots.
+            let (slot, snapshots) = (oldest.slot, oldest.snapshots);
+            dropped +=
+                if slot > 0 { snapshots } else { self.read(slot)?.map_or(0, |of| of.sealed.snapshots) };
+            self.forget(slot)?;
         }
         Ok(dropped)
     }
@@ -276,8 +285,8 @@ impl Log {
         self.open.as_ref().map_or(Ok(()), |open| open.file.sync_data())
     }
 
-    fn path(&self, number: u64, extension: &str) -> PathBuf {
-        self.dir.join(format!("{number:012}.{extension}"))
+    fn path(&self, slot: i64, extension: &str) -> PathBuf {
+        self.dir.join(format!("{:012}.{extension}", slot + self.offset))
     }
 }
 
@@ -286,7 +295,7 @@ fn replay(bytes: &[u8]) -> Result<Replayed, Damaged> {
     let Some(mut rest) = bytes.strip_prefix(HEADER) else {
         return if HEADER.starts_with(bytes) {
             Ok(Replayed {
-                sealed: Sealed { chunks: Arc::default(), minutes: None, snapshots: 0 },
+                sealed: Sealed { slot: 0, chunks: Arc::default(), minutes: None, snapshots: 0 },
                 damaged: 0,
             })
         } else {
@@ -305,8 +314,8 @@ fn replay(bytes: &[u8]) -> Result<Replayed, Damaged> {
         before = Some(snapshot);
         rest = after;
     }
-    let sealed = Sealed { chunks: pack(&blocks).into(), minutes: None, snapshots };
-    Ok(Replayed { sealed, damaged: rest.len() as u64 })
+    let sealed = Sealed { slot: 0, chunks: pack(&blocks).into(), minutes: None, snapshots };
+    Ok(Replayed { sealed, damaged: rest.len() })
 }
 
 #[cfg(test)]

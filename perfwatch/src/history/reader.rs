@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::History;
 use super::bucket::Bucket;
 use super::chunk::{Block, Buckets};
 use super::plan::{Coverage, Segment, plan};
 use super::tier::{Tier, floor};
-use super::History;
-use crate::snapshot::selection::Selection;
 use crate::snapshot::MetricType;
+use crate::snapshot::selection::Selection;
 use crate::store::Result;
 use crate::store::chunks::{Chunk, Wanted};
 

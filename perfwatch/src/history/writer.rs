@@ -18,8 +18,8 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::head::Pushed;
-use super::log::Log;
+use super::head::{Pushed, Sealed};
+use super::log::{Log, Replayed};
 use super::maintenance::DocumentDays;
 use super::{History, micros};
 use crate::snapshot::Snapshot;
@@ -78,14 +78,12 @@ impl Writer {
             history,
             place,
             log: None,
-            leftovers: 0,
-            on_disk_only: 0,
             log_failing: false,
             stats: Arc::clone(&stats),
             newest: None,
             interval: 5_000_000,
             attempt: None,
-            attempted: Source::Memory,
+            attempted: Attempted::Documents(0),
             retry_at: None,
             refusals: 0,
             documents: Vec::new(),
@@ -135,15 +133,18 @@ impl Writer {
     }
 }
 
-/// Where the slot came from that is being stored.
+/// What is being stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Memory,
-    Disk,
+enum Attempted {
+    Slot {
+        slot: i64,
+        snapshots: u64,
+    },
+    /// The documents of so many snapshots.
     Documents(usize),
 }
 
-type Attempt = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
+type Attempt = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 struct Task {
     history: History,
@@ -151,10 +152,6 @@ struct Task {
     place: LogPlace,
     /// `None` until it could be opened.
     log: Option<Log>,
-    /// Slots on disk that an earlier run left: they are not in memory.
-    leftovers: usize,
-    /// Slots of this run that are not in memory any more.
-    on_disk_only: usize,
     /// The disk refused what it was given last.
     log_failing: bool,
     stats: Arc<Stats>,
@@ -162,7 +159,7 @@ struct Task {
     /// About how far snapshots are apart, µs.
     interval: i64,
     attempt: Option<Attempt>,
-    attempted: Source,
+    attempted: Attempted,
     retry_at: Option<Instant>,
     /// How often in a row the store has refused the oldest slot for reasons that will not pass.
     refusals: u32,
@@ -242,13 +239,14 @@ impl Task {
             Pushed::NextSlot => self.end_slot(),
             Pushed::Held => {}
         }
-        let noted = self.log().and_then(|log| log.note(snapshot));
+        let slot = self.history.head().open_slot();
+        let noted = self.log().and_then(|log| log.note(slot, snapshot));
         self.tell_log(noted);
         if self.wants_documents {
             self.documents.push(Arc::clone(snapshot));
             let surplus = self.documents.len().saturating_sub(MOST_DOCUMENTS);
             self.documents.drain(..surplus);
-            if let Source::Documents(count) = &mut self.attempted {
+            if let Attempted::Documents(count) = &mut self.attempted {
                 *count = count.saturating_sub(surplus);
             }
             if self.documents_at.is_none() {
@@ -258,13 +256,19 @@ impl Task {
     }
 
     fn end_slot(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.end_slot();
-        }
         // While the store is away, memory holds the newest few.
-        while self.history.head().pending() > HELD {
-            self.history.head().let_go();
-            self.on_disk_only += 1;
+        while self.history.head().pending() > HELD
+            && let Some(oldest) = self.history.head().oldest_pending()
+        {
+            let on_disk = self.log.as_ref().map_or(0, |log| log.snapshots_of(oldest.slot));
+            let lost = self.history.head().let_go(oldest.slot).saturating_sub(on_disk);
+            if lost > 0 {
+                self.stats.dropped.fetch_add(lost, Ordering::Relaxed);
+                tracing::error!(
+                    snapshots = lost,
+                    "neither the store nor the disk takes what was measured; the oldest of it is lost"
+                );
+            }
         }
     }
 
@@ -274,8 +278,14 @@ impl Task {
             && slots > 0
         {
             tracing::info!(slots, "storing what an earlier run left in the log on disk");
-            self.leftovers = slots;
         }
+    }
+
+    /// The oldest slot that is on disk and not in memory.
+    fn oldest_on_disk(&self) -> Option<i64> {
+        let in_memory = self.history.head().oldest_pending().map(|sealed| sealed.slot);
+        let from = in_memory.unwrap_or_else(|| self.history.head().open_slot());
+        self.log.as_ref()?.oldest().filter(|slot| *slot < from)
     }
 
     fn start_attempt(&mut self, closing: bool) {
@@ -287,151 +297,114 @@ impl Task {
             let documents = documents_of(self.documents.iter().map(|snapshot| &**snapshot));
             let count = self.documents.len();
             self.documents_at = None;
-            self.attempted = Source::Documents(count);
+            self.attempted = Attempted::Documents(count);
             let history = self.history.clone();
             self.attempt = Some(Box::pin(limited(async move {
-                history.chunks().put_documents(history.host(), &documents).await?;
-                Ok(0)
+                history.chunks().put_documents(history.host(), &documents).await
             })));
             return;
         }
-        if self.leftovers + self.on_disk_only > 0 {
-            let oldest = self.log().and_then(Log::oldest);
-            match oldest {
-                Ok(Some(replayed)) => {
-                    if replayed.damaged > 0 {
-                        tracing::error!(
-                            bytes = replayed.damaged,
-                            "the end of a slot in the log on disk is damaged"
-                        );
-                    }
-                    self.attempted = Source::Disk;
-                    self.attempt = Some(Box::pin(limited(store(
-                        self.history.clone(),
-                        replayed.sealed,
-                        self.wants_documents,
-                    ))));
-                }
-                Ok(None) => {
-                    self.leftovers = 0;
-                    self.on_disk_only = 0;
-                }
+        while let Some(slot) = self.oldest_on_disk() {
+            match self.log().and_then(|log| log.read(slot)) {
+                Ok(Some(Replayed { sealed, .. })) => return self.store(slot, sealed, self.wants_documents),
+                Ok(None) => {}
                 Err(error) => {
-                    self.note_failure(&StoreError::Unreachable(format!("the log cannot be read: {error}")));
-                    self.retry_at = Some(Instant::now() + RETRY_DELAY);
+                    tracing::error!(%error, "a file of the log on disk cannot be read; it is left for the next start");
+                    self.log.iter_mut().for_each(|log| log.leave(slot));
                 }
             }
-            return;
         }
         if let Some(sealed) = self.history.head().oldest_pending() {
-            self.attempted = Source::Memory;
             let late = self.wants_documents && self.stats.failing();
-            self.attempt = Some(Box::pin(limited(store(self.history.clone(), sealed, late))));
+            self.store(sealed.slot, sealed, late);
         }
     }
 
-    fn attempt_ended(&mut self, outcome: Result<u64>) {
+    fn store(&mut self, slot: i64, sealed: Sealed, with_documents: bool) {
+        self.attempted = Attempted::Slot { slot, snapshots: sealed.snapshots };
+        let attempt = store(self.history.clone(), sealed, with_documents);
+        self.attempt = Some(Box::pin(limited(attempt)));
+    }
+
+    fn attempt_ended(&mut self, outcome: Result<()>) {
         self.attempt = None;
         match outcome {
-            Ok(snapshots) => {
+            Ok(()) => {
                 match self.attempted {
-                    Source::Documents(count) => {
+                    Attempted::Documents(count) => {
                         self.documents.drain(..count.min(self.documents.len()));
                         if !self.documents.is_empty() {
                             self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
                         }
-                        self.note_success();
-                        return;
                     }
-                    Source::Memory => self.history.head().stored(),
-                    Source::Disk if self.leftovers > 0 => self.leftovers -= 1,
-                    Source::Disk => self.on_disk_only -= 1,
-                }
-                self.refusals = 0;
-                self.stats.written.fetch_add(snapshots, Ordering::Relaxed);
-                if let Some(log) = &mut self.log
-                    && let Err(error) = log.forget_oldest()
-                {
-                    // Replayed once more after a restart, to no effect.
-                    tracing::warn!(%error, "a file of the log cannot be removed");
+                    Attempted::Slot { slot, snapshots } => {
+                        self.history.head().stored(slot);
+                        self.refusals = 0;
+                        self.stats.written.fetch_add(snapshots, Ordering::Relaxed);
+                        if let Some(log) = &mut self.log
+                            && let Err(error) = log.forget(slot)
+                        {
+                            // Replayed once more after a restart, to no effect.
+                            tracing::warn!(%error, "a file of the log cannot be removed");
+                        }
+                    }
                 }
                 self.note_success();
             }
             Err(error) => {
                 let is_permanent = matches!(error, StoreError::Database(_) | StoreError::Conflict(_));
-                if let Source::Documents(count) = self.attempted {
-                    self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
-                    if is_permanent {
-                        // Their readings are in the chunks: only the views lack them.
-                        self.documents.drain(..count.min(self.documents.len()));
-                        tracing::error!(%error, snapshots = count, "the database refuses JSON documents; SQL views lack them");
-                        return;
+                match self.attempted {
+                    Attempted::Documents(count) => {
+                        self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
+                        if is_permanent {
+                            // Their readings are in the chunks: only the views lack them.
+                            self.documents.drain(..count.min(self.documents.len()));
+                            tracing::error!(%error, snapshots = count, "the database refuses JSON documents; SQL views lack them");
+                            return;
+                        }
                     }
-                } else if is_permanent {
-                    self.refusals += 1;
-                    if self.refusals >= MOST_REFUSALS {
-                        return self.set_aside(&error);
+                    Attempted::Slot { slot, snapshots } if is_permanent => {
+                        self.refusals += 1;
+                        if self.refusals >= MOST_REFUSALS {
+                            return self.set_aside(slot, snapshots, &error);
+                        }
                     }
+                    Attempted::Slot { .. } => {}
                 }
                 self.note_failure(&error);
                 self.retry_at = Some(Instant::now() + RETRY_DELAY);
-                self.pack();
+                let packed = self.pack();
+                self.tell_log(packed);
             }
         }
     }
 
-    /// The store will never take the oldest slot: it must not stand before all others.
-    fn set_aside(&mut self, error: &StoreError) {
+    /// The store will never take this slot: it must not stand before all others.
+    fn set_aside(&mut self, slot: i64, snapshots: u64, error: &StoreError) {
         self.refusals = 0;
-        let lost = match self.attempted {
-            Source::Memory => {
-                let lost = self.history.head().oldest_pending().map_or(0, |sealed| sealed.snapshots);
-                self.history.head().let_go();
-                lost
-            }
-            Source::Disk if self.leftovers > 0 => {
-                self.leftovers -= 1;
-                0
-            }
-            Source::Disk | Source::Documents(_) => {
-                self.on_disk_only = self.on_disk_only.saturating_sub(1);
-                0
-            }
-        };
-        let aside = self.log().and_then(Log::set_aside_oldest);
-        let (kept, of_log) = match aside {
-            Ok(aside) => aside,
-            Err(error) => return self.tell_log(Err(error)),
-        };
-        self.stats.dropped.fetch_add(lost.max(of_log), Ordering::Relaxed);
-        tracing::error!(%error, kept, "the store refuses a slot of history for good; it is set aside");
+        self.history.head().let_go(slot);
+        self.stats.dropped.fetch_add(snapshots, Ordering::Relaxed);
+        let aside = self.log().and_then(|log| log.set_aside(slot));
+        let kept = aside.as_ref().ok().and_then(Option::as_ref).map(|path| path.display().to_string());
+        tracing::error!(%error, snapshots, kept, "the store refuses a slot of history for good; it is set aside");
+        self.tell_log(aside.map(drop));
     }
 
     /// Has chunks on disk instead of snapshots while the store is away.
-    fn pack(&mut self) {
-        let pending = self.history.head().all_pending();
-        let open = usize::from(self.log.as_ref().is_some_and(Log::has_open));
-        let count = pending.len();
-        for (n, sealed) in pending.iter().enumerate() {
-            let behind = count - 1 - n + open;
-            let packed = self.log().and_then(|log| log.pack(sealed, behind));
-            match packed {
-                Ok(0) => {}
-                Ok(dropped) => {
-                    self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
-                    let slots = self.log.as_ref().map_or(0, Log::len);
-                    self.on_disk_only = self.on_disk_only.min(slots);
-                    self.leftovers = self.leftovers.min(slots);
-                }
-                Err(error) => return self.tell_log(Err(error)),
-            }
+    fn pack(&mut self) -> std::io::Result<()> {
+        for sealed in self.history.head().all_pending() {
+            self.log()?.pack(&sealed)?;
         }
+        let dropped = self.log()?.bound()?;
+        self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
+        Ok(())
     }
 
     fn answer_drains(&mut self) {
         let idle = self.attempt.is_none()
             && self.documents.is_empty()
-            && self.leftovers + self.on_disk_only + self.history.head().pending() == 0;
+            && self.history.head().pending() == 0
+            && self.oldest_on_disk().is_none();
         if idle {
             for done in self.drains.drain(..) {
                 // Whoever asked may have left.
@@ -460,10 +433,9 @@ impl Task {
 
     fn count(&self) {
         let log = self.log.as_ref();
-        let behind = self.leftovers + self.on_disk_only > 0;
         self.stats.waiting.store(log.map_or(0, Log::snapshots), Ordering::Relaxed);
         self.stats.log_bytes.store(log.map_or(0, Log::bytes), Ordering::Relaxed);
-        self.stats.catching_up.store(behind, Ordering::Relaxed);
+        self.stats.catching_up.store(self.oldest_on_disk().is_some(), Ordering::Relaxed);
     }
 
     /// One line per outage, however many attempts it takes.
@@ -484,7 +456,7 @@ impl Task {
     }
 }
 
-async fn attempted(attempt: &mut Option<Attempt>) -> Result<u64> {
+async fn attempted(attempt: &mut Option<Attempt>) -> Result<()> {
     match attempt {
         Some(attempt) => attempt.as_mut().await,
         None => std::future::pending().await,

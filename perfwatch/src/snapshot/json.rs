@@ -237,10 +237,8 @@ impl<T: Tables> Writer<'_, T> {
             Some(Label::Number(n)) => Some(*n).filter(|n| *n < MOST_POSITIONS),
             _ => None,
         };
-        let mut things: Vec<(u64, usize)> = self
-            .things(child, table, row)
-            .filter_map(|(thing, key)| Some((position(key)?, thing)))
-            .collect();
+        let mut things: Vec<(u64, usize)> =
+            self.things(child, table, row).filter_map(|(thing, key)| Some((position(key)?, thing))).collect();
         things.sort_unstable();
         for (at, thing) in things {
             // What was not there in all this time, before something that was.

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::MetricType;
 use super::flatten::flatten;
 use super::json::{self, Tables};
 use super::layout::Layout;
 use super::selection::Selection;
 use super::value::{Key, Label, Value};
-use super::MetricType;
 
 /// One metric type's values of one tick.
 #[derive(Debug, Clone)]
@@ -139,8 +139,7 @@ impl Reading {
 
     /// Writes what is selected of the document; all of it has `_timestamp` and `_error` as well.
     pub fn write_json(&self, selection: &Selection, out: &mut Vec<u8>) {
-        let head =
-            json::Head { at: self.at, error: self.error.as_deref(), is_wanted: selection.is_all() };
+        let head = json::Head { at: self.at, error: self.error.as_deref(), is_wanted: selection.is_all() };
         json::write_document(self.layout(), head, self, selection, out);
     }
 }

@@ -113,10 +113,11 @@ impl Buckets {
                 Some(order) => order.iter().map(|row| of_row[*row as usize]).collect(),
                 None => of_row,
             };
-            let column = |(column, needed): (&ColumnLayout, &bool)| match frame.column(stored, &column.name)? {
-                Some(mut bytes) if *needed => take_cells(&mut bytes, &counts),
-                _ => Ok(Vec::new()),
-            };
+            let column =
+                |(column, needed): (&ColumnLayout, &bool)| match frame.column(stored, &column.name)? {
+                    Some(mut bytes) if *needed => take_cells(&mut bytes, &counts),
+                    _ => Ok(Vec::new()),
+                };
             let columns = of.columns.iter().zip(&needed).map(column).collect::<Result<_, _>>()?;
             let places = order.map(|order| inverted(&order));
             let members = std::mem::take(&mut frame.tables[place].members);

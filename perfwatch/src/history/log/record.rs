@@ -263,6 +263,6 @@ pub(super) fn take_chunks(bytes: &[u8]) -> Result<Replayed, Damaged> {
         let data = Shared::copy_from_slice(bytes.take(length)?);
         chunks.push(Chunk { metric_type, tier: 0, start, first: start, end, data });
     }
-    let damaged = bytes.rest().len() as u64;
-    Ok(Replayed { sealed: Sealed { chunks: chunks.into(), minutes: None, snapshots }, damaged })
+    let sealed = Sealed { slot: 0, chunks: chunks.into(), minutes: None, snapshots };
+    Ok(Replayed { sealed, damaged: bytes.rest().len() })
 }

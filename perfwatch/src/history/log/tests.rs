@@ -17,34 +17,58 @@ fn open(dir: &Path) -> Log {
 fn what_was_noted_is_there_after_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path());
-    (0..5).for_each(|second| log.note(&snapshot(second)).unwrap());
-    log.end_slot();
-    (60..63).for_each(|second| log.note(&snapshot(second)).unwrap());
+    (0..5).for_each(|second| log.note(1, &snapshot(second)).unwrap());
+    (60..63).for_each(|second| log.note(2, &snapshot(second)).unwrap());
     assert_eq!((log.len(), log.snapshots()), (2, 8));
     drop(log);
     let mut log = open(dir.path());
     for expected in [5, 3] {
-        let replayed = log.oldest().unwrap().unwrap();
+        let slot = log.oldest().unwrap();
+        assert!(slot <= 0, "{slot} is of an earlier run");
+        let replayed = log.read(slot).unwrap().unwrap();
         assert_eq!((replayed.sealed.snapshots, replayed.damaged), (expected, 0));
         assert_eq!(times(&replayed.sealed).len() as u64, expected);
-        log.forget_oldest().unwrap();
+        log.forget(slot).unwrap();
     }
-    assert!(log.oldest().unwrap().is_none());
+    assert!(log.is_empty());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
+/// What comes behind the damage cannot be read either: it is kept, and what was before it is stored.
 #[test]
-fn a_record_that_is_cut_off_costs_only_itself() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = open(dir.path());
-    (0..4).for_each(|second| log.note(&snapshot(second)).unwrap());
-    drop(log);
-    let path = dir.path().join("000000000001.log");
-    let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
-    let replayed = open(dir.path()).oldest().unwrap().unwrap();
-    assert_eq!(replayed.sealed.snapshots, 3);
-    assert!(replayed.damaged > 0);
+fn a_log_is_cut_where_it_is_damaged_and_the_rest_kept_aside() {
+    let noted = |dir: &Path| {
+        let mut log = open(dir);
+        (0..4).for_each(|second| log.note(1, &snapshot(second)).unwrap());
+        let path = dir.join("000000000001.log");
+        let ends: Vec<usize> = (1..4)
+            .map(|count| {
+                let mut bytes = HEADER.to_vec();
+                let snapshots: Vec<_> = (0..count).map(snapshot).collect();
+                let before = |n: usize| n.checked_sub(1).map(|n| &*snapshots[n]);
+                (0..snapshots.len()).for_each(|n| record::put(&snapshots[n], before(n), &mut bytes));
+                bytes.len()
+            })
+            .collect();
+        (path.clone(), std::fs::read(path).unwrap(), ends)
+    };
+    for (flipped, cut) in [(None, Some(3)), (Some(2), None), (Some(0), None)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut bytes, ends) = noted(dir.path());
+        if let Some(record) = flipped {
+            bytes[ends[record] + 9] ^= 0x40;
+        }
+        bytes.truncate(bytes.len() - cut.unwrap_or(0));
+        std::fs::write(&path, &bytes).unwrap();
+        let whole = flipped.map_or(3, |record| record + 1);
+        let mut log = open(dir.path());
+        let replayed = log.read(0).unwrap().unwrap();
+        assert_eq!(replayed.sealed.snapshots, whole as u64);
+        assert_eq!(replayed.damaged, bytes.len() - ends[whole - 1]);
+        assert_eq!(std::fs::read(path.with_extension(DAMAGED)).unwrap(), bytes[ends[whole - 1]..]);
+        // Once is enough: another attempt to store it finds nothing wrong.
+        assert_eq!(log.read(0).unwrap().unwrap().damaged, 0);
+    }
 }
 
 /// The disk takes nothing for a while: each slot still has its own file, and none is taken for another.
@@ -53,35 +77,20 @@ fn slots_that_could_not_be_written_are_not_taken_for_others() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path());
     // What stands in the way of the second slot's file.
-    std::fs::create_dir(dir.path().join("000000000002.log")).unwrap();
-    log.note(&snapshot(0)).unwrap();
-    log.end_slot();
-    assert!(log.note(&snapshot(60)).is_err());
-    assert!(log.note(&snapshot(61)).is_err());
-    log.end_slot();
-    log.note(&snapshot(120)).unwrap();
-    assert_eq!(log.len(), 3);
-    log.forget_oldest().unwrap();
-    std::fs::remove_dir(dir.path().join("000000000002.log")).unwrap();
-    log.forget_oldest().unwrap();
-    log.note(&snapshot(121)).unwrap();
+    let obstacle = dir.path().join("000000000002.log");
+    std::fs::create_dir(&obstacle).unwrap();
+    log.note(1, &snapshot(0)).unwrap();
+    assert!(log.note(2, &snapshot(60)).is_err());
+    assert!(log.note(2, &snapshot(61)).is_err());
+    log.note(3, &snapshot(120)).unwrap();
+    assert_eq!((log.snapshots_of(1), log.snapshots_of(2), log.snapshots_of(3)), (1, 0, 1));
+    log.forget(1).unwrap();
+    std::fs::remove_dir(obstacle).unwrap();
+    assert!(log.read(2).unwrap().is_none());
+    assert_eq!(log.oldest(), Some(3));
+    log.note(3, &snapshot(121)).unwrap();
     drop(log);
-    let replayed = open(dir.path()).oldest().unwrap().unwrap();
-    assert_eq!(replayed.sealed.snapshots, 2);
-}
-
-#[test]
-fn a_slot_that_could_not_be_written_holds_nothing_up() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = open(dir.path());
-    std::fs::create_dir(dir.path().join("000000000001.log")).unwrap();
-    assert!(log.note(&snapshot(0)).is_err());
-    log.end_slot();
-    std::fs::remove_dir(dir.path().join("000000000001.log")).unwrap();
-    log.note(&snapshot(60)).unwrap();
-    log.end_slot();
-    assert_eq!(log.oldest().unwrap().unwrap().sealed.snapshots, 1);
-    assert_eq!(log.len(), 1);
+    assert_eq!(open(dir.path()).read(0).unwrap().unwrap().sealed.snapshots, 2);
 }
 
 #[test]
@@ -90,13 +99,35 @@ fn what_cannot_be_read_at_all_is_set_aside_and_holds_nothing_up() {
     std::fs::write(dir.path().join("000000000001.log"), [0; 300]).unwrap();
     std::fs::write(dir.path().join("000000000002.chunks"), b"\xff\xff\xff").unwrap();
     let mut log = open(dir.path());
-    log.note(&snapshot(1)).unwrap();
-    log.end_slot();
-    assert_eq!(log.oldest().unwrap().unwrap().sealed.snapshots, 1);
+    log.note(1, &snapshot(1)).unwrap();
+    while let Some(slot) = log.oldest()
+        && slot < 1
+    {
+        assert!(log.read(slot).unwrap().is_none());
+    }
+    assert_eq!(log.read(1).unwrap().unwrap().sealed.snapshots, 1);
     let aside = std::fs::read_dir(dir.path()).unwrap().flatten();
     let aside: Vec<_> =
         aside.map(|entry| entry.path()).filter(|path| path.extension().unwrap() == DAMAGED).collect();
     assert_eq!(aside.len(), 2);
+}
+
+/// A file that the disk does not give back stays where it is, and nothing waits for it.
+#[test]
+fn what_the_disk_does_not_give_back_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    log.note(1, &snapshot(0)).unwrap();
+    log.note(2, &snapshot(60)).unwrap();
+    let path = dir.path().join("000000000001.log");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(log.read(1).is_err());
+    log.leave(1);
+    assert_eq!(log.oldest(), Some(2));
+    assert!(path.exists());
+    // Neither is what is no file taken for one.
+    assert_eq!(open(dir.path()).len(), 1);
 }
 
 #[test]
@@ -105,41 +136,71 @@ fn slots_that_wait_long_are_packed_and_read_the_same() {
     let mut log = open(dir.path());
     let mut block = Block::new(MetricType::Cpu);
     for second in 0..60 {
-        log.note(&snapshot(second)).unwrap();
+        log.note(1, &snapshot(second)).unwrap();
         block.push(&snapshot(second).readings[0]);
     }
-    log.end_slot();
-    log.note(&snapshot(60)).unwrap();
-    let sealed = Sealed { chunks: pack(&[block]).into(), minutes: None, snapshots: 60 };
+    log.note(2, &snapshot(60)).unwrap();
+    let sealed = Sealed { slot: 1, chunks: pack(&[block]).into(), minutes: None, snapshots: 60 };
     let before = log.bytes();
-    assert_eq!(log.pack(&sealed, 1).unwrap(), 0);
+    log.pack(&sealed).unwrap();
     assert!(log.bytes() < before, "{} of {before} bytes", log.bytes());
     drop(log);
     let mut log = open(dir.path());
-    let replayed = log.oldest().unwrap().unwrap();
+    let replayed = log.read(-1).unwrap().unwrap();
     assert_eq!((replayed.sealed.snapshots, times(&replayed.sealed)), (60, times(&sealed)));
-    log.forget_oldest().unwrap();
-    assert_eq!(log.oldest().unwrap().unwrap().sealed.snapshots, 1);
+    log.forget(-1).unwrap();
+    assert_eq!(log.read(0).unwrap().unwrap().sealed.snapshots, 1);
+}
+
+/// While neither store nor disk took anything, memory had it; as soon as the disk takes something again it is there.
+#[test]
+fn a_slot_that_could_not_be_noted_is_packed_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    log.note(1, &snapshot(0)).unwrap();
+    log.note(3, &snapshot(120)).unwrap();
+    let mut block = Block::new(MetricType::Cpu);
+    block.push(&snapshot(60).readings[0]);
+    log.pack(&Sealed { slot: 2, chunks: pack(&[block]).into(), minutes: None, snapshots: 1 }).unwrap();
+    drop(log);
+    let mut log = open(dir.path());
+    let mut seconds = Vec::new();
+    while let Some(slot) = log.oldest() {
+        seconds.extend(times(&log.read(slot).unwrap().unwrap().sealed));
+        log.forget(slot).unwrap();
+    }
+    assert_eq!(seconds, [0, 60, 120].map(|second| crate::history::micros(snapshot(second).timestamp)));
 }
 
 #[test]
 fn a_full_log_drops_the_oldest_and_counts_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::open(dir.path(), 2000).unwrap();
+    let mut slots = 1..;
     let mut dropped = 0;
-    for slot in 0..20 {
-        let mut block = Block::new(MetricType::Cpu);
-        for second in 0..10 {
-            let snapshot = snapshot(slot * 60 + second);
-            log.note(&snapshot).unwrap();
-            block.push(&snapshot.readings[0]);
+    // The second run finds the files of the first.
+    for _ in 0..2 {
+        let mut log = Log::open(dir.path(), 2000).unwrap();
+        for slot in 1..=10 {
+            let mut block = Block::new(MetricType::Cpu);
+            let minute = slots.next().unwrap();
+            for second in 0..10 {
+                let snapshot = snapshot(minute * 60 + second);
+                log.note(slot, &snapshot).unwrap();
+                block.push(&snapshot.readings[0]);
+            }
+            let chunks = pack(&[block]).into();
+            log.pack(&Sealed { slot, chunks, minutes: None, snapshots: 10 }).unwrap();
+            dropped += log.bound().unwrap();
+            assert!(log.bytes() <= 2000, "{}", log.bytes());
         }
-        log.end_slot();
-        dropped +=
-            log.pack(&Sealed { chunks: pack(&[block]).into(), minutes: None, snapshots: 10 }, 0).unwrap();
-        assert!(log.bytes() <= 2000, "{}", log.bytes());
     }
-    assert_eq!(dropped + log.snapshots(), 200);
+    let mut log = open(dir.path());
+    let mut left = 0;
+    while let Some(slot) = log.oldest() {
+        left += log.read(slot).unwrap().unwrap().sealed.snapshots;
+        log.forget(slot).unwrap();
+    }
+    assert_eq!(dropped + left, 200);
     assert!(dropped > 0);
 }
 

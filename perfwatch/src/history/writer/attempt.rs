@@ -18,7 +18,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 const DOCUMENTS: usize = 64;
 
 /// Stores a slot; one that is late has its documents stored as well, which had their own chance before.
-pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool) -> Result<u64> {
+pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool) -> Result<()> {
     let batch = rollup::batch_of(&history, &sealed.chunks, sealed.minutes.as_deref()).await?;
     history.chunks().commit(history.host(), &batch).await?;
     if with_documents {
@@ -35,7 +35,7 @@ pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool
             }
         }
     }
-    Ok(sealed.snapshots)
+    Ok(())
 }
 
 pub(super) fn documents_of<'s>(snapshots: impl Iterator<Item = &'s Snapshot>) -> Vec<Document> {
@@ -51,7 +51,7 @@ pub(super) fn documents_of<'s>(snapshots: impl Iterator<Item = &'s Snapshot>) ->
         .collect()
 }
 
-pub(super) async fn limited(attempt: impl Future<Output = Result<u64>>) -> Result<u64> {
+pub(super) async fn limited(attempt: impl Future<Output = Result<()>>) -> Result<()> {
     match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await {
         Ok(outcome) => outcome,
         Err(_) => Err(StoreError::Unreachable(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs()))),

@@ -56,7 +56,7 @@ async fn what_a_killed_run_left_is_stored_once() {
     let (_store, first) = history(dir.path()).await;
     {
         let mut log = Log::open(&place(dir.path()).dir, 1 << 20).unwrap();
-        (0..90).for_each(|second| log.note(&snapshot(second)).unwrap());
+        (0..90).for_each(|second| log.note(1, &snapshot(second)).unwrap());
     }
     let kept = std::fs::read(place(dir.path()).dir.join("000000000001.log")).unwrap();
     for run in 0..2i64 {
@@ -143,6 +143,26 @@ impl ChunkStore for Refusing {
     async fn extent(&self, host: &str) -> Result<Extent> {
         self.store.extent(host).await
     }
+}
+
+/// Slots stay apart although the disk takes some and not others while the store is away.
+#[tokio::test]
+async fn what_only_memory_has_is_stored_in_its_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = history(dir.path()).await;
+    let refusing = Arc::new(Refusing { store, left: AtomicU64::new(5) });
+    let history = History::new(refusing, "test-host");
+    let spool = place(dir.path()).dir;
+    std::fs::create_dir_all(spool.join("000000000002.log")).unwrap();
+    std::fs::create_dir_all(spool.join("000000000002.chunks")).unwrap();
+    let writer = spawn(&history, dir.path());
+    for second in 0..240 {
+        writer.submit_waiting(snapshot(second)).await;
+    }
+    writer.drained().await;
+    assert_eq!((writer.stats().written(), writer.stats().dropped()), (240, 0));
+    assert_eq!(count(&history, 1000).await, 240);
+    writer.close().await;
 }
 
 #[tokio::test]
