@@ -43,6 +43,7 @@ use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::{self, Census};
 use crate::snapshot::source::{Board, Settings, Source, State};
 use crate::snapshot::{MetricType, Snapshot};
+use crate::store::watch::Watch;
 use crate::store::{self, Store};
 use crate::stream::Hub;
 
@@ -110,6 +111,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         announce: &announce,
         settings: settings.clone(),
     };
+    let store_watch = Watch::start(Arc::clone(&store)).await;
     // A store that is away must not keep the live view away too.
     let started = first_start.attempt().await?;
     let host = host::this(&config)?;
@@ -150,6 +152,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         store: Arc::clone(&store),
         hub,
         board,
+        store_watch,
         history,
         intervals,
         writer: writing,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use perfwatch::history::History;
-use perfwatch::history::maintenance::{DocumentDays, clean};
+use perfwatch::history::maintenance::{DocumentDays, Reach, clean};
 use perfwatch::history::rollup::roll;
 use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::snapshot::{MetricType, Reading, Snapshot};
@@ -17,6 +17,7 @@ use super::synthetic::{Machine, ticks};
 
 /// What a day of the machine took.
 #[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "not every benchmark tells how fast it was")]
 pub struct Day {
     pub date: time::Date,
     pub snapshots: u64,
@@ -121,6 +122,6 @@ async fn keep(store: Arc<dyn Store>, host: String, now: OffsetDateTime) -> Resul
     let since = Instant::now();
     let history = History::new(store.clone(), &host);
     roll(&history, i64::try_from(now.unix_timestamp_nanos() / 1000)?).await?;
-    clean(&history, store.as_ref(), now).await?;
+    clean(&history, store.as_ref(), now, Reach::All).await?;
     Ok(since.elapsed())
 }

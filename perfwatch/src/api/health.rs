@@ -1,6 +1,4 @@
-//! `/health` and `/api/db-status`: answers without a login, and without waiting for anything that hangs.
-
-use std::time::Duration;
+//! `/health` and `/api/db-status`: answers without a login, from what is known, so that nothing that hangs delays them.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,31 +10,49 @@ use utoipa_axum::routes;
 use super::{AppState, VERSION};
 use crate::store::StoreError;
 
-/// A database that takes longer than this counts as unreachable.
-const PATIENCE: Duration = Duration::from_millis(1500);
-/// Health checks come often and must not queue behind a hung database.
-const HEALTH_PATIENCE: Duration = Duration::from_millis(500);
-
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(db_status))
 }
 
 #[derive(Serialize, ToSchema)]
 struct Health {
-    /// `healthy`, or `degraded` when the database does not answer or a source failed.
+    /// `healthy`, or `degraded` when something does not work.
     #[schema(example = "healthy")]
     status: &'static str,
     #[schema(example = "perfwatch-backend")]
     service: &'static str,
     version: &'static str,
+    /// What does not work, one sentence each; only when `degraded`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["The database does not answer"]))]
+    problems: Vec<&'static str>,
 }
 
 /// Whether the server runs, and whether all of it does
 #[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
 async fn health(State(state): State<AppState>) -> Json<Health> {
-    let degraded = state.board.any_failed() || ping(&state, HEALTH_PATIENCE).await.is_err();
-    let status = if degraded { "degraded" } else { "healthy" };
-    Json(Health { status, service: "perfwatch-backend", version: VERSION })
+    let mut problems: Vec<&str> = store_problem(&state).into_iter().collect();
+    if state.writer.as_ref().is_some_and(|writer| writer.stats().log_failing()) {
+        problems.push("The disk does not take what waits to be stored");
+    }
+    if state.board.any_failed() {
+        problems.push("A source failed");
+    }
+    let status = if problems.is_empty() { "healthy" } else { "degraded" };
+    Json(Health { status, service: "perfwatch-backend", version: VERSION, problems })
+}
+
+/// The database's own message may name users, hosts and paths: it goes to the log alone.
+fn store_problem(state: &AppState) -> Option<&'static str> {
+    match state.store_watch.problem() {
+        Some(StoreError::Unreachable(_)) => Some("The database does not answer"),
+        Some(StoreError::Changed(_)) => Some("The database lacks what was set up in it"),
+        Some(_) => Some("The database answers with an error"),
+        None => {
+            let failing = state.writer.as_ref().is_some_and(|writer| writer.stats().failing());
+            failing.then_some("The database does not take what is measured")
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -55,27 +71,11 @@ enum DbStatus {
     },
 }
 
-/// Whether the database answers
+/// Whether the database works
 #[utoipa::path(get, path = "/api/db-status", tag = "health", security(()), responses((status = 200, body = DbStatus)))]
 async fn db_status(State(state): State<AppState>) -> Json<DbStatus> {
-    Json(match ping(&state, PATIENCE).await {
-        Ok(()) => DbStatus::Connected { status: "connected", database: state.store.engine().as_str() },
-        // The database's own message may name users, hosts and paths: it goes to the log alone.
-        Err(error) => {
-            tracing::debug!(%error, "database status asked while it does not answer");
-            DbStatus::Error {
-                status: "error",
-                message: match error {
-                    StoreError::Unreachable(_) => "The database is unreachable",
-                    _ => "The database answered with an error",
-                },
-            }
-        }
-    })
-}
-
-async fn ping(state: &AppState, patience: Duration) -> Result<(), StoreError> {
-    tokio::time::timeout(patience, state.store.ping()).await.unwrap_or_else(|_| {
-        Err(StoreError::Unreachable(format!("no answer within {} ms", patience.as_millis())))
+    Json(match store_problem(&state) {
+        None => DbStatus::Connected { status: "connected", database: state.store.engine().as_str() },
+        Some(message) => DbStatus::Error { status: "error", message },
     })
 }

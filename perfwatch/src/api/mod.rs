@@ -43,6 +43,7 @@ use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
 use crate::snapshot::source::{Board, Report, Settings};
 use crate::store::Store;
+use crate::store::watch::Watch;
 use crate::stream::{Hub, Subscription};
 
 pub use prometheus::Intervals;
@@ -72,6 +73,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub board: Board,
+    pub store_watch: Watch,
     /// What is stored, and what is not yet.
     pub history: History,
     /// Brings snapshots to the store; `None` when none go there.

@@ -175,7 +175,7 @@ async fn cleanup(
     let _turn = state.changing().await;
     // As exactly as it will be remembered.
     let now = OffsetDateTime::now_utc().truncate_to_microsecond();
-    let done = maintenance::clean(&state.history, state.store.as_ref(), now).await?;
+    let done = maintenance::clean(&state.history, state.store.as_ref(), now, maintenance::Reach::All).await?;
     let detail = format!("deleted {}, downsampled {}", done.deleted_count, done.downsampled_count);
     state.auth.audit(&identity.user.username, address, audit::CLEANUP, &detail).await;
     Ok(Json(CleanupResult {

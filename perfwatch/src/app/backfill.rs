@@ -9,7 +9,7 @@ use crate::history::head::Sealed;
 use crate::history::writer::Handle;
 use crate::snapshot::MetricType;
 use crate::store::chunks::Wanted;
-use crate::store::{Result, StoreError, micros};
+use crate::store::{Result, micros};
 use crate::stream::Hub;
 
 /// How far live charts reach back over a restart.
@@ -37,7 +37,7 @@ pub(super) async fn restore(history: History, hub: Hub, writer: Option<Handle>) 
                 }
                 return;
             }
-            Err(StoreError::Unreachable(_)) => tokio::time::sleep(RETRY_DELAY).await,
+            Err(error) if error.may_pass() => tokio::time::sleep(RETRY_DELAY).await,
             Err(error) => return tracing::warn!(%error, "live charts start empty"),
         }
     }

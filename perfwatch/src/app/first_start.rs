@@ -12,7 +12,7 @@ use crate::auth::first::{self, First, FirstError};
 use crate::auth::passwords::Passwords;
 use crate::config::Config;
 use crate::snapshot::source::Settings;
-use crate::store::{Store, StoreError, settings};
+use crate::store::{Store, settings};
 
 /// Pause between two attempts.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -31,11 +31,11 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
     /// False where the store does not answer.
     pub(super) async fn attempt(&self) -> Result<bool> {
         match self.account().await {
-            Err(FirstError::Store(StoreError::Unreachable(_))) => return Ok(false),
+            Err(FirstError::Store(error)) if error.may_pass() => return Ok(false),
             made => made.context("cannot make the first account")?,
         }
         match settings::load(self.store.as_ref(), &initial(self.config)).await {
-            Err(StoreError::Unreachable(_)) => return Ok(false),
+            Err(error) if error.may_pass() => return Ok(false),
             loaded => {
                 let loaded = loaded.context("cannot read the settings")?;
                 self.settings.send_if_modified(|current| {
@@ -46,7 +46,7 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
             }
         }
         match self.auth.restore_attempts().await {
-            Err(StoreError::Unreachable(_)) => Ok(false),
+            Err(error) if error.may_pass() => Ok(false),
             restored => restored.map(|()| true).context("cannot read the failed logins"),
         }
     }

@@ -1,19 +1,27 @@
 //! The background work of history: rollups every minute, cleanup as often as the policy says.
 
+mod evidence;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use evidence::Evidence;
+
+use super::plan::Coverage;
 use super::tier::{Tier, floor};
 use super::{History, micros, rollup};
+use crate::store::Result;
 use crate::store::settings::SettingsStore;
-use crate::store::{Result, StoreError};
 
 /// After the minute's end.
 const AFTER_MINUTE: Duration = Duration::from_secs(8);
+
+/// What one cleanup removes at most, unless that is less than an eighth of what there is.
+const MOST_DAYS: time::Duration = time::Duration::days(2);
 
 #[derive(Debug)]
 pub struct Maintenance {
@@ -55,20 +63,21 @@ struct Work {
 
 async fn run(work: Work, mut stopped: watch::Receiver<bool>) {
     let mut failing = false;
+    let mut evidence = Evidence::default();
     loop {
         let pass = tokio::select! {
             // Dropping a transaction rolls it back.
             _ = stopped.wait_for(|stop| *stop) => return,
-            pass = pass(&work, OffsetDateTime::now_utc()) => pass,
+            pass = pass(&work, &mut evidence, OffsetDateTime::now_utc()) => pass,
         };
         match pass {
             Ok(()) if failing => tracing::info!("rollups and cleanup work again"),
             // An outage is the writer's to tell.
-            Err(StoreError::Unreachable(_)) => {}
+            Err(ref error) if error.may_pass() => {}
             Err(ref error) if !failing => tracing::error!(%error, "rollups and cleanup have to wait"),
             _ => {}
         }
-        failing = matches!(pass, Err(ref error) if !matches!(error, StoreError::Unreachable(_)));
+        failing = matches!(pass, Err(ref error) if !error.may_pass());
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(until_next(OffsetDateTime::now_utc())) => {}
@@ -81,11 +90,17 @@ fn until_next(now: OffsetDateTime) -> Duration {
     (Duration::from_secs(60) + AFTER_MINUTE - into).min(Duration::from_secs(60))
 }
 
-async fn pass(work: &Work, now: OffsetDateTime) -> Result<()> {
+async fn pass(work: &Work, evidence: &mut Evidence, now: OffsetDateTime) -> Result<()> {
     let Work { history, settings, host_name, documents } = work;
+    let newest =
+        if evidence.is_first() { history.chunks().extent(history.host()).await?.newest } else { None };
+    evidence.look(now, Instant::now(), newest);
     history.chunks().prepare(now).await?;
     history.chunks().introduce(history.host(), host_name).await?;
     rollup::roll(history, micros(now)).await?;
+    if !evidence.allows_removal(Instant::now()) {
+        return Ok(());
+    }
     let old = now - time::Duration::days(i64::from(documents.0));
     history.chunks().remove_documents(history.host(), micros(old)).await?;
     let policy = settings.archive_policy().await?;
@@ -93,7 +108,7 @@ async fn pass(work: &Work, now: OffsetDateTime) -> Result<()> {
     // A last run in the future means that the clock was set back; it must not stop the cleanup.
     let due = policy.last_archive_run.is_none_or(|last| now - last >= interval || last > now);
     if policy.cleanup_enabled && due {
-        let done = clean(history, settings.as_ref(), now).await?;
+        let done = clean(history, settings.as_ref(), now, Reach::Part).await?;
         if done.deleted_count + done.downsampled_count > 0 {
             tracing::info!(
                 deleted = done.deleted_count,
@@ -115,12 +130,45 @@ pub struct Cleanup {
     pub last_archive_run: OffsetDateTime,
 }
 
+/// How much one cleanup may remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All that is past its time: someone asked for it.
+    All,
+    /// At most two days, or an eighth of what there is: more than ever expires between two cleanups, and little enough
+    /// to leave time to notice that a clock is wrong.
+    Part,
+}
+
 /// Applies the policy as of `now`.
-pub async fn clean(history: &History, settings: &dyn SettingsStore, now: OffsetDateTime) -> Result<Cleanup> {
+pub async fn clean(
+    history: &History,
+    settings: &dyn SettingsStore,
+    now: OffsetDateTime,
+    reach: Reach,
+) -> Result<Cleanup> {
     let policy = settings.archive_policy().await?;
     let (chunks, host) = (history.chunks(), history.host());
     let mut deleted_count = 0;
-    let expired = micros(now - time::Duration::days(policy.retention_days));
+    let extent = chunks.extent(host).await?;
+    // How far a part reaches of what begins at `first`, or at the oldest that there is.
+    let most = |first: i64| match (reach, extent.oldest, extent.newest) {
+        (Reach::Part, Some(oldest), Some(newest)) => {
+            let oldest = oldest.max(super::from_micros(first));
+            micros(oldest + MOST_DAYS.max((newest - oldest) / 8))
+        }
+        _ => i64::MAX,
+    };
+    let days_ago = |days: i64| micros(now - time::Duration::days(days));
+    let expired = days_ago(policy.retention_days);
+    let part = most(i64::MIN);
+    if part < expired {
+        tracing::warn!(
+            until = crate::snapshot::rfc3339(super::from_micros(part)),
+            "much of history is past its time: only its oldest part is removed now, more at the next cleanup"
+        );
+    }
+    let expired = expired.min(part);
     for tier in Tier::ALL {
         // A rollup goes when all of its bucket is past.
         deleted_count += chunks.remove_before(host, tier.seconds(), tier.floor(expired)).await?;
@@ -130,7 +178,8 @@ pub async fn clean(history: &History, settings: &dyn SettingsStore, now: OffsetD
         // What is still to be rolled up must be before its finer tier may go.
         rollup::roll(history, micros(now)).await?;
         // Whole hours, so that no bucket loses half of what it was made from.
-        let old = micros(now - time::Duration::days(policy.downsample_after_days));
+        let gone = Coverage::of(&chunks.tiers(host).await?).removed_before(Tier::Raw);
+        let old = days_ago(policy.downsample_after_days).min(most(gone));
         let mut before = floor(old, Tier::Hour.width());
         let waiting = chunks.tiers(host).await?.stale;
         for tier in policy.downsample_interval.replaces().iter().filter_map(|tier| Tier::of_seconds(*tier)) {

@@ -78,7 +78,6 @@ impl Writer {
             history,
             place,
             log: None,
-            log_failing: false,
             stats: Arc::clone(&stats),
             newest: None,
             interval: 5_000_000,
@@ -152,8 +151,6 @@ struct Task {
     place: LogPlace,
     /// `None` until it could be opened.
     log: Option<Log>,
-    /// The disk refused what it was given last.
-    log_failing: bool,
     stats: Arc<Stats>,
     newest: Option<i64>,
     /// About how far snapshots are apart, µs.
@@ -352,7 +349,7 @@ impl Task {
                 self.note_success();
             }
             Err(error) => {
-                let is_permanent = matches!(error, StoreError::Database(_) | StoreError::Conflict(_));
+                let is_permanent = matches!(error, StoreError::Refused(_));
                 match self.attempted {
                     Attempted::Documents(count) => {
                         self.documents_at = Some(Instant::now() + DOCUMENTS_EVERY);
@@ -415,12 +412,12 @@ impl Task {
 
     fn tell_log(&mut self, outcome: std::io::Result<()>) {
         match outcome {
-            Ok(()) => self.log_failing = false,
-            Err(error) if !self.log_failing => {
-                tracing::error!(%error, "the log on disk takes no snapshots; those that are not stored are only in memory");
-                self.log_failing = true;
+            Ok(()) => self.stats.log_failing.store(false, Ordering::Relaxed),
+            Err(error) => {
+                if !self.stats.log_failing.swap(true, Ordering::Relaxed) {
+                    tracing::error!(%error, "the log on disk takes no snapshots; those that are not stored are only in memory");
+                }
             }
-            Err(_) => {}
         }
     }
 

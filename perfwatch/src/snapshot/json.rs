@@ -1,9 +1,9 @@
 //! Documents as JSON text: of a reading, or of many readings' sums.
 
-use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::layout::{Form, Layout, Node};
-use super::rfc3339;
 use super::selection::Selection;
 use super::value::{Key, Label, Value};
 
@@ -56,7 +56,8 @@ pub fn write_document(
 
 /// As RFC 3339, in UTC.
 pub fn write_time(at: OffsetDateTime, out: &mut Vec<u8>) {
-    out.extend_from_slice(rfc3339(at).as_bytes());
+    // Years 0 to 9999 always format, and writing to memory does not fail.
+    drop(at.to_offset(UtcOffset::UTC).format_into(out, &Rfc3339));
 }
 
 /// More than any machine has CPUs: a list has a place for each before the last.
@@ -300,11 +301,12 @@ pub fn write_value(value: &Value, out: &mut Vec<u8>) -> bool {
 /// Whole numbers without a fraction.
 pub fn write_number(n: f64, out: &mut Vec<u8>) {
     // Up to 2^53 every integer is exact.
-    if n.fract() == 0.0 && n.abs() < 9.0e15 {
-        if n < 0.0 {
+    let whole = n as i64;
+    if whole as f64 == n && whole.unsigned_abs() < 1 << 53 {
+        if whole < 0 {
             out.push(b'-');
         }
-        write_whole(n.abs() as u64, out);
+        write_whole(whole.unsigned_abs(), out);
     } else if n.is_finite() {
         drop(serde_json::to_writer(out, &n));
     } else {

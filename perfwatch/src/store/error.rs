@@ -7,8 +7,21 @@ pub enum StoreError {
     Unreachable(String),
     #[error("{0} already exists")]
     Conflict(&'static str),
+    /// The database lacks what was set up in it: its tables, a partition, the right to use them.
+    #[error("the database is not as it was set up: {0}")]
+    Changed(String),
+    /// What was to be stored breaks a rule of the database, and always will.
+    #[error("the database refuses it: {0}")]
+    Refused(String),
     #[error("database error: {0}")]
     Database(String),
+}
+
+impl StoreError {
+    /// Whether the same may work later, without anything done here.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Changed(_))
+    }
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -21,6 +34,16 @@ const SQLITE_TRANSIENT: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
 /// authorization (a password being changed), insufficient resources, operator intervention (shutdown,
 /// statement cancelled), system error, read-only transaction (a demoted primary).
 const POSTGRES_TRANSIENT: [&str; 6] = ["08", "28", "53", "57", "58", "25"];
+
+/// SQLite's primary result codes for what it will never take: TOOBIG, CONSTRAINT, MISMATCH.
+const SQLITE_REFUSED: [u32; 3] = [18, 19, 20];
+
+/// PostgreSQL's SQLSTATE classes for that: data exception, integrity constraint violation, program limit exceeded.
+const POSTGRES_REFUSED: [&str; 3] = ["22", "23", "54"];
+
+/// No such table, schema or database; no right; no partition for a row. Each may be mended on the other side, or by setting
+/// up anew.
+const POSTGRES_CHANGED: [&str; 5] = ["42P01", "3F000", "3D000", "42501", "23514"];
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
@@ -37,26 +60,27 @@ impl From<sqlx::Error> for StoreError {
             }
             E::Database(e) => {
                 let code = e.code().unwrap_or_default().into_owned();
-                if code.get(..2) == Some("28") {
-                    // The message names the role; the log of the server has it.
-                    Self::Unreachable("the server refused the login".into())
-                } else if transient(e.as_ref(), &code) {
-                    Self::Unreachable(e.message().to_owned())
+                let class = code.get(..2).unwrap_or_default();
+                let message = e.message().to_owned();
+                if e.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+                    // Extended codes carry the primary code in their low byte.
+                    match code.parse::<u32>().map_or(0, |code| code & 0xff) {
+                        code if SQLITE_TRANSIENT.contains(&code) => Self::Unreachable(message),
+                        code if SQLITE_REFUSED.contains(&code) => Self::Refused(message),
+                        _ => Self::Database(message),
+                    }
+                } else if POSTGRES_CHANGED.contains(&&*code) {
+                    Self::Changed(message)
+                } else if POSTGRES_TRANSIENT.contains(&class) {
+                    Self::Unreachable(message)
+                } else if POSTGRES_REFUSED.contains(&class) {
+                    Self::Refused(message)
                 } else {
-                    Self::Database(e.message().to_owned())
+                    Self::Database(message)
                 }
             }
             _ => Self::Database(error.to_string()),
         }
-    }
-}
-
-fn transient(error: &dyn sqlx::error::DatabaseError, code: &str) -> bool {
-    if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-        // Extended codes carry the primary code in their low byte.
-        code.parse::<u32>().is_ok_and(|c| SQLITE_TRANSIENT.contains(&(c & 0xff)))
-    } else {
-        code.get(..2).is_some_and(|class| POSTGRES_TRANSIENT.contains(&class))
     }
 }
 

@@ -11,6 +11,7 @@ mod postgres;
 pub mod settings;
 mod sqlite;
 mod users;
+pub mod watch;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::probes::Census;
 use perfwatch::snapshot::source::{Board, Settings, SourceSettings};
 use perfwatch::snapshot::{MetricType, Snapshot};
+use perfwatch::store::watch::Watch;
 use perfwatch::store::{self, Store};
 use perfwatch::stream::Hub;
 use reqwest::{Method, RequestBuilder, Response};
@@ -130,6 +131,7 @@ impl Server {
             store: Arc::clone(&store),
             hub: hub.clone(),
             board: board.clone(),
+            store_watch: Watch::start(Arc::clone(&store)).await,
             history: history.clone(),
             intervals: Arc::clone(&intervals),
             writer: Some(writer.handle()),

@@ -2,7 +2,7 @@
 
 use perfwatch::history::History;
 use perfwatch::history::import::{From, Imported, Progress, import};
-use perfwatch::history::maintenance::clean;
+use perfwatch::history::maintenance::{Reach, clean};
 use perfwatch::history::rollup::roll;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::{self, StoreError};
@@ -36,7 +36,7 @@ async fn with_history(source: &Fresh) {
         readings::store(&source.history, &readings).await;
     }
     roll(&source.history, micros(NOW)).await.unwrap();
-    let cleaned = clean(&source.history, source.store.as_ref(), NOW).await.unwrap();
+    let cleaned = clean(&source.history, source.store.as_ref(), NOW, Reach::All).await.unwrap();
     assert!(cleaned.downsampled_count > 0);
 }
 

@@ -1,6 +1,6 @@
 //! Questions over long ranges: what changed, what a month still shows, what a file holds.
 
-use perfwatch::history::maintenance::clean;
+use perfwatch::history::maintenance::{Reach, clean};
 use perfwatch::history::questions::changes::changes;
 use perfwatch::history::questions::changes::rank::{Direction, Kind};
 use perfwatch::history::questions::compare::Range;
@@ -95,7 +95,7 @@ async fn a_spike_of_one_sample_twenty_days_ago_shows_in_the_months_chart(fresh: 
     // Before and after raw readings give way to rollups.
     for cleaned in [false, true] {
         if cleaned {
-            let done = clean(history, fresh.store.as_ref(), NOW).await.unwrap();
+            let done = clean(history, fresh.store.as_ref(), NOW, Reach::All).await.unwrap();
             assert!(done.downsampled_count > 0);
         }
         let mut points = Points::open(history, month.clone()).await.unwrap();

@@ -1,7 +1,7 @@
 //! What goes, what stays, and that the counts are true.
 
 use perfwatch::history::History;
-use perfwatch::history::maintenance::{Cleanup, clean};
+use perfwatch::history::maintenance::{Cleanup, Reach, clean};
 use perfwatch::history::rollup::roll;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::Store;
@@ -21,6 +21,8 @@ on_every_engine!(
     nothing_older_than_the_retention_is_shown,
     late_readings_join_what_was_downsampled,
     a_policy_that_keeps_raw_removes_nothing,
+    a_cleanup_by_itself_removes_a_part_at_a_time,
+    a_cleanup_by_itself_keeps_up_with_what_is_old_enough_to_be_downsampled,
 );
 
 const NOW: OffsetDateTime = datetime!(2026-02-01 12:00:00 UTC);
@@ -42,7 +44,7 @@ async fn set(store: &dyn Store, change: impl FnOnce(&mut ArchivePolicy)) {
 }
 
 async fn cleaned(fresh: &Fresh) -> Cleanup {
-    clean(&fresh.history, fresh.store.as_ref(), NOW).await.unwrap()
+    clean(&fresh.history, fresh.store.as_ref(), NOW, Reach::All).await.unwrap()
 }
 
 /// Chunks of a tier that are left.
@@ -157,4 +159,36 @@ async fn a_policy_that_keeps_raw_removes_nothing(fresh: &Fresh) {
     assert_eq!((done.deleted_count, done.downsampled_count), (0, 0));
     let raw = points(history, MetricType::Cpu, NOW - Duration::days(20), Duration::hours(1), "5s").await;
     assert_eq!(raw.len(), 120);
+}
+
+/// As if the clock were 400 days ahead: what one cleanup takes leaves time to notice.
+async fn a_cleanup_by_itself_removes_a_part_at_a_time(fresh: &Fresh) {
+    let history = &fresh.history;
+    for days in (1..=32).rev() {
+        readings::store(history, &ten_minutes(Duration::days(days))).await;
+    }
+    let ahead = NOW + Duration::days(400);
+    let oldest = || async { history.extent().await.unwrap().oldest.unwrap() };
+    let (before, mut left) = (oldest().await, 32.0);
+    for _ in 0..2 {
+        clean(history, fresh.store.as_ref(), ahead, Reach::Part).await.unwrap();
+        let gone = (oldest().await - before).as_seconds_f64() / 86_400.0;
+        assert!(gone > 0.0 && 32.0 - gone > left * 0.85 - 1.0, "{gone} of {left} days");
+        left = 32.0 - gone;
+    }
+    clean(history, fresh.store.as_ref(), ahead, Reach::All).await.unwrap();
+    assert_eq!(chunks(history, 0).await, 0);
+}
+
+/// Rollups go back much further than readings: what a cleanup may take of these is counted from where they begin.
+async fn a_cleanup_by_itself_keeps_up_with_what_is_old_enough_to_be_downsampled(fresh: &Fresh) {
+    let history = &fresh.history;
+    for days in (1..=80).rev() {
+        readings::store(history, &ten_minutes(Duration::days(days))).await;
+    }
+    let downsampled = |now| clean(history, fresh.store.as_ref(), now, Reach::Part);
+    // It takes some runs to get there.
+    while downsampled(NOW).await.unwrap().downsampled_count > 0 {}
+    let kept = chunks(history, 0).await;
+    assert_eq!(downsampled(NOW + Duration::days(1)).await.unwrap().downsampled_count, (kept / 7) as u64);
 }

@@ -28,8 +28,17 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         add("snapshots_waiting", Kind::Gauge, "Snapshots not in the store yet.", &[], waiting);
         let spool = writer.log_bytes() as f64;
         add("spool_bytes", Kind::Gauge, "Disk space of snapshots that wait for the store.", &[], spool);
-        let failing = f64::from(u8::from(writer.failing()));
+        let failing = writer.failing() || state.store_watch.problem().is_some();
+        let failing = f64::from(u8::from(failing));
         add("store_failing", Kind::Gauge, "Whether the store does not take what it is given.", &[], failing);
+        let failing = f64::from(u8::from(writer.log_failing()));
+        add(
+            "spool_failing",
+            Kind::Gauge,
+            "Whether the disk does not take what waits for the store.",
+            &[],
+            failing,
+        );
     }
     let damaged = state.history.damaged_chunks() as f64;
     add("damaged_chunks_total", Kind::Counter, "Chunks of history that could not be read.", &[], damaged);

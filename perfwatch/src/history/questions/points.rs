@@ -46,13 +46,15 @@ pub struct Points {
     filling: Option<(i64, Filling)>,
     given: usize,
     truncated: bool,
+    /// Bytes of the longest point so far.
+    longest: usize,
 }
 
 impl Points {
     pub async fn open(history: &History, query: HistoryQuery) -> Result<Self> {
         let pieces = Pieces::open(history, query.question(), query.selection.clone()).await?;
         let numbers = query.selection.numbers(Layout::of(query.metric_type));
-        Ok(Self { query, numbers, pieces, filling: None, given: 0, truncated: false })
+        Ok(Self { query, numbers, pieces, filling: None, given: 0, truncated: false, longest: 0 })
     }
 
     /// True once there turned out to be more points than the limit.
@@ -68,7 +70,9 @@ impl Points {
         }
         let Some((at, filling)) = self.next_bucket().await? else { return Ok(None) };
         self.given += 1;
-        Ok(Some(self.write(at, filling)))
+        let point = self.write(at, filling);
+        self.longest = self.longest.max(point.json.len());
+        Ok(Some(point))
     }
 
     /// The next bucket's sums, past any limit: for who wants numbers and not text.
@@ -100,7 +104,8 @@ impl Points {
 
     fn write(&self, at: i64, mut filling: Filling) -> Point {
         let stats = self.query.stats;
-        let mut json = Vec::with_capacity(2048);
+        // Points of one question are about as long as each other.
+        let mut json = Vec::with_capacity(self.longest + 64);
         json.extend_from_slice(br#"{"timestamp":""#);
         write_time(from_micros(at), &mut json);
         json.extend_from_slice(br#"","data":"#);

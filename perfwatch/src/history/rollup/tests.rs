@@ -1,5 +1,5 @@
 use super::*;
-use crate::history::maintenance::clean;
+use crate::history::maintenance::{Reach, clean};
 use crate::history::questions::points::Points;
 use crate::history::questions::{HistoryQuery, Interval};
 use crate::history::testing::{START, cpu, history, reading};
@@ -96,7 +96,7 @@ async fn what_retention_leaves_answers_for_what_it_removed() {
     policy.downsample_after_days = 1;
     store.set_archive_policy(&policy).await.unwrap();
     // Readings of the first day go; minutes stay.
-    let done = clean(&history, store.as_ref(), START + Duration::days(2)).await.unwrap();
+    let done = clean(&history, store.as_ref(), START + Duration::days(2), Reach::All).await.unwrap();
     assert!(done.downsampled_count > 0 && done.deleted_count == 0, "{done:?}");
     for (interval, width) in [("1m", 60), ("1h", 3600), ("1d", DAY)] {
         assert_eq!(sums(&history, interval, 2 * DAY).await, expected(seconds(), width), "{interval}");
@@ -104,7 +104,7 @@ async fn what_retention_leaves_answers_for_what_it_removed() {
     let finest = sums(&history, "10s", 2 * DAY).await;
     assert_eq!(finest.len(), 1440 + 8640);
     // Past the retention everything goes.
-    let done = clean(&history, store.as_ref(), START + Duration::days(40)).await.unwrap();
+    let done = clean(&history, store.as_ref(), START + Duration::days(40), Reach::All).await.unwrap();
     assert!(done.deleted_count > 0);
     assert_eq!(sums(&history, "1d", 2 * DAY).await, []);
     assert_eq!(history.extent().await.unwrap().oldest, None);

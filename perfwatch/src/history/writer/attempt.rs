@@ -27,7 +27,7 @@ pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool
         for snapshots in assemble(blocks.iter()).chunks(DOCUMENTS) {
             match history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await {
                 Ok(()) => {}
-                Err(error @ StoreError::Unreachable(_)) => return Err(error),
+                Err(error) if error.may_pass() => return Err(error),
                 // The readings are stored; what the database does not take as JSON only its views lack.
                 Err(error) => {
                     tracing::error!(%error, "the database refuses JSON documents; SQL views lack them");

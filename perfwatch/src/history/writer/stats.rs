@@ -11,6 +11,7 @@ pub struct Stats {
     pub(super) waiting: AtomicU64,
     pub(super) log_bytes: AtomicU64,
     pub(super) failing: AtomicBool,
+    pub(super) log_failing: AtomicBool,
     pub(super) catching_up: AtomicBool,
 }
 
@@ -43,6 +44,11 @@ impl Stats {
     /// True while there is something on disk that the store shall have first: of an earlier run, or of an outage.
     pub fn catching_up(&self) -> bool {
         self.catching_up.load(Ordering::Relaxed)
+    }
+
+    /// True while the disk does not take what the log notes.
+    pub fn log_failing(&self) -> bool {
+        self.log_failing.load(Ordering::Relaxed)
     }
 
     /// True while the store does not take what it is given.

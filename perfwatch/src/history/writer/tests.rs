@@ -123,7 +123,7 @@ impl ChunkStore for Refusing {
     async fn commit(&self, host: &str, batch: &Batch) -> Result<()> {
         if self.left.load(Ordering::Relaxed) > 0 {
             self.left.fetch_sub(1, Ordering::Relaxed);
-            return Err(StoreError::Database("no such column".into()));
+            return Err(StoreError::Refused("too big".into()));
         }
         self.store.commit(host, batch).await
     }

@@ -13,14 +13,14 @@ mod views;
 
 use std::collections::HashSet;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use time::OffsetDateTime;
-use tokio::sync::OnceCell;
 
 use super::chunks::{Batch, Chunk, ChunkStore, Document, Tiers, Wanted};
 use super::policy::{ArchivePolicy, Extent};
@@ -31,7 +31,7 @@ use super::{Engine, Result, Store, StoreError, User};
 /// A statement that takes longer is given up by the server.
 const STATEMENT_TIMEOUT: &str = "30s";
 /// What a health check waits for an answer.
-const PING: Duration = Duration::from_millis(1500);
+const PING: Duration = Duration::from_millis(2000);
 /// What a caller waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// A connection that was used within this time is used again without a test.
@@ -43,8 +43,10 @@ const SET_UP_AGAIN: Duration = Duration::from_millis(500);
 pub(super) struct PostgresStore {
     /// Connects when needed; [`Self::ready`] is the way to it.
     pool: PgPool,
-    /// Set once the tables are up to date.
-    set_up: OnceCell<()>,
+    /// True while the tables are up to date, as far as anybody knows.
+    is_set_up: AtomicBool,
+    /// One at a time.
+    setting_up: tokio::sync::Mutex<()>,
     /// When the last attempt to set up failed, and why.
     refused: Mutex<Option<(Instant, StoreError)>>,
     /// Days whose partition is known to exist.
@@ -78,10 +80,16 @@ impl PostgresStore {
             .acquire_timeout(ACQUIRE)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options);
-        let store = Self { pool, set_up: OnceCell::new(), refused: Mutex::default(), days: Mutex::default() };
+        let store = Self {
+            pool,
+            is_set_up: AtomicBool::new(false),
+            setting_up: tokio::sync::Mutex::default(),
+            refused: Mutex::default(),
+            days: Mutex::default(),
+        };
         match store.prepare(OffsetDateTime::now_utc()).await {
-            // Whoever stores tells it, once.
-            Err(StoreError::Unreachable(_)) => {}
+            // Whoever watches the store tells it, once.
+            Err(error) if error.may_pass() => {}
             answered => answered?,
         }
         Ok(store)
@@ -89,8 +97,24 @@ impl PostgresStore {
 
     /// Connections to a database whose tables are up to date.
     async fn ready(&self) -> Result<&PgPool> {
-        self.set_up.get_or_try_init(|| self.try_set_up()).await?;
+        if !self.is_set_up.load(Ordering::Acquire) {
+            let _one_at_a_time = self.setting_up.lock().await;
+            if !self.is_set_up.load(Ordering::Acquire) {
+                self.try_set_up().await?;
+                self.is_set_up.store(true, Ordering::Release);
+            }
+        }
         Ok(&self.pool)
+    }
+
+    /// Where a database lacks what was set up in it, another one may have taken its place: it is set up again before the
+    /// next use.
+    fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
+        if let Err(StoreError::Changed(_)) = &outcome {
+            lock(&self.days).clear();
+            self.is_set_up.store(false, Ordering::Release);
+        }
+        outcome
     }
 
     async fn try_set_up(&self) -> Result<()> {
@@ -111,8 +135,23 @@ impl PostgresStore {
 }
 
 async fn set_up(pool: PgPool) -> Result<()> {
-    let version: i32 =
-        sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&pool).await?;
+    // A pool tries again and again, and in the end only knows that it took too long: this tells why.
+    let options = pool.connect_options();
+    let connection = tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options));
+    let mut connection =
+        connection.await.map_err(|_| StoreError::Unreachable("no answer within 2 s".into()))??;
+    let (version, encoding): (i32, String) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    connection.close().await?;
+    if encoding != "UTF8" {
+        return Err(StoreError::Database(format!(
+            "the encoding of the database is {encoding}, which cannot hold every name: make one with CREATE DATABASE \
+             perfwatch ENCODING 'UTF8' TEMPLATE template0"
+        )));
+    }
     if version < 150_000 {
         return Err(StoreError::Database(format!(
             "PostgreSQL 15 or later is needed, this is {}",
@@ -135,12 +174,14 @@ impl Store for PostgresStore {
 
     async fn ping(&self) -> Result<()> {
         let answer = async {
-            sqlx::query("SELECT 1").execute(self.ready().await?).await?;
+            let pool = self.ready().await?;
+            sqlx::query("SELECT 1 FROM users LIMIT 1").execute(pool).await?;
+            sqlx::query("SELECT 1 FROM chunks LIMIT 1").execute(pool).await?;
             Ok(())
         };
         match tokio::time::timeout(PING, answer).await {
-            Ok(answered) => answered,
-            Err(_) => Err(StoreError::Unreachable("no answer in time".into())),
+            Ok(answered) => self.noted(answered),
+            Err(_) => Err(StoreError::Unreachable("no answer within 2 s".into())),
         }
     }
 
@@ -200,11 +241,13 @@ impl ChunkStore for PostgresStore {
     }
 
     async fn commit(&self, host: &str, batch: &Batch) -> Result<()> {
-        let mut transaction = self.ready().await?.begin().await?;
-        chunks::commit(&mut transaction, host, batch).await?;
-        settings::put(&mut transaction, &batch.settings).await?;
-        transaction.commit().await?;
-        Ok(())
+        let committed = async {
+            let mut transaction = self.ready().await?.begin().await?;
+            chunks::commit(&mut transaction, host, batch).await?;
+            settings::put(&mut transaction, &batch.settings).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.noted(committed.await)
     }
 
     async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
@@ -228,7 +271,7 @@ impl ChunkStore for PostgresStore {
     }
 
     async fn put_documents(&self, host: &str, documents: &[Document]) -> Result<()> {
-        documents::put(self, host, documents).await
+        self.noted(documents::put(self, host, documents).await)
     }
 
     async fn remove_documents(&self, host: &str, before: i64) -> Result<u64> {

@@ -87,3 +87,79 @@ async fn documents_land_once_in_the_partition_of_their_day_and_the_views_show_th
     assert!(!partitions::days(&store).await.unwrap().contains(&start.date()), "its day is over");
     store.close().await;
 }
+
+async fn as_administrator(cluster: &cluster::Cluster, database: &str, statement: &'static str) {
+    let mut admin: PgConnection = cluster.options("postgres", database).connect().await.unwrap();
+    sqlx::raw_sql(statement).execute(&mut admin).await.unwrap();
+    admin.close().await.unwrap();
+}
+
+/// Failover to a server that has nothing, tables dropped by mistake, a right taken away for a while: each is told, and
+/// over when its cause is.
+#[tokio::test]
+async fn what_others_did_to_the_database_is_told_and_heals_without_a_restart() {
+    let name = "what_others_did_to_the_database_is_told_and_heals_without_a_restart";
+    let Some((cluster, store)) = started(name).await else { return };
+    let now = OffsetDateTime::now_utc();
+    let document = Document { at: micros(now), metric_type: MetricType::Cpu, json: "{}".into() };
+    let data = "chunk".as_bytes().into();
+    let chunk = Chunk { metric_type: MetricType::Cpu, tier: 0, start: 1, first: 1, end: 2, data };
+    let batch = Batch { put: vec![chunk], ..Batch::default() };
+    store.commit("a", &batch).await.unwrap();
+    store.put_documents("a", std::slice::from_ref(&document)).await.unwrap();
+
+    as_administrator(
+        &cluster,
+        "test0",
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO PUBLIC",
+    )
+    .await;
+    assert!(matches!(store.ping().await, Err(StoreError::Changed(_))));
+    store.ping().await.unwrap();
+    assert!(store.hosts().await.unwrap().is_empty());
+    store.commit("a", &batch).await.unwrap();
+    store.put_documents("a", std::slice::from_ref(&document)).await.unwrap();
+
+    let partition = partitions::name(now.date()).unwrap();
+    let dropped = sqlx::AssertSqlSafe(format!("DROP TABLE {partition}"));
+    sqlx::raw_sql(dropped).execute(store.ready().await.unwrap()).await.unwrap();
+    let refused = store.put_documents("a", std::slice::from_ref(&document)).await;
+    assert!(matches!(refused, Err(StoreError::Changed(_))), "{refused:?}");
+    store.put_documents("a", std::slice::from_ref(&document)).await.unwrap();
+
+    as_administrator(&cluster, "test0", "ALTER TABLE chunks OWNER TO postgres").await;
+    let refused = store.commit("a", &batch).await;
+    assert!(matches!(refused, Err(StoreError::Changed(_))), "{refused:?}");
+    as_administrator(&cluster, "test0", "ALTER TABLE chunks OWNER TO owner0").await;
+    store.commit("a", &batch).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn why_a_database_cannot_be_used_is_told() {
+    let name = "why_a_database_cannot_be_used_is_told";
+    let Some((cluster, store)) = started(name).await else { return };
+    store.close().await;
+    as_administrator(
+        &cluster,
+        "postgres",
+        "CREATE DATABASE latin OWNER owner0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    )
+    .await;
+    let url = cluster.database().await;
+    let reason = async |url: &str| match PostgresStore::open(url).await {
+        Ok(store) => store.ping().await.unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    };
+    let latin = url.replace("owner1@", "owner0@").replace("/test1?", "/latin?");
+    for (url, expected) in [
+        (latin, "LATIN1"),
+        (url.replace("owner1@", "nobody_of_that_name@"), "does not exist"),
+        (url.replace("/test1?", "/no_such_database?"), "does not exist"),
+        ("postgres://owner1@127.0.0.1:1/test1".to_owned(), "refused"),
+        ("postgres://owner1@no-such-host.invalid/test1".to_owned(), "lookup"),
+    ] {
+        let said = reason(&url).await;
+        assert!(said.contains(expected), "{url}: {said}");
+    }
+}

@@ -9,6 +9,8 @@ mod opening;
 mod settings;
 mod users;
 
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -30,6 +32,9 @@ use super::{Engine, Result, Store, StoreError, User};
 pub(super) struct SqliteStore {
     write: SqlitePool,
     read: SqlitePool,
+    file: PathBuf,
+    /// Which file it was when it was opened.
+    identity: Option<(u64, u64)>,
 }
 
 impl SqliteStore {
@@ -51,7 +56,7 @@ impl SqliteStore {
             .pragma("journal_size_limit", "16777216")
             // Statements are ours and known; logging each costs more than running it.
             .disable_statement_logging();
-        let path = options.get_filename();
+        let path = options.get_filename().to_owned();
         if url.contains(":memory:") || path.as_os_str().is_empty() {
             return Err(StoreError::Database("a SQLite store needs a file".into()));
         }
@@ -72,8 +77,26 @@ impl SqliteStore {
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.pragma("query_only", "on"));
-        Ok(Self { write, read })
+        let file = path.to_owned();
+        let identity = identity(&file);
+        Ok(Self { write, read, file, identity })
     }
+
+    /// A connection goes on with a file that was removed or replaced, and everything it stores is lost with it.
+    fn check_file(&self) -> Result<()> {
+        if identity(&self.file) == self.identity {
+            return Ok(());
+        }
+        Err(StoreError::Unreachable(format!(
+            "{} was removed or replaced while it was in use: put it back, or restart perfwatch to go on with what is there",
+            self.file.display()
+        )))
+    }
+}
+
+/// Device and inode.
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(file).ok().map(|file| (file.dev(), file.ino()))
 }
 
 #[async_trait]
@@ -83,6 +106,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<()> {
+        self.check_file()?;
         sqlx::query("SELECT 1 FROM users LIMIT 1").execute(&self.read).await?;
         Ok(())
     }
@@ -139,6 +163,7 @@ impl ChunkStore for SqliteStore {
     }
 
     async fn commit(&self, host: &str, batch: &Batch) -> Result<()> {
+        self.check_file()?;
         let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
         chunks::commit(&mut transaction, host, batch).await?;
         settings::put(&mut transaction, &batch.settings).await?;

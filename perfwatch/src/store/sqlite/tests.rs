@@ -3,7 +3,7 @@ use crate::snapshot::MetricType;
 use crate::store::sqlite_url;
 use std::os::unix::fs::PermissionsExt;
 
-async fn open(dir: &std::path::Path) -> SqliteStore {
+async fn open(dir: &Path) -> SqliteStore {
     SqliteStore::open(&sqlite_url(dir)).await.unwrap()
 }
 
@@ -125,5 +125,31 @@ async fn space_of_removed_chunks_goes_back_to_the_file_system() {
     assert_eq!(store.remove_before("a-host", 0, 90_000).await.unwrap(), 90);
     let left = store.extent("a-host").await.unwrap().bytes;
     assert!(left < full / 3, "{left} of {full}");
+    store.close().await;
+}
+
+/// A connection would go on writing to what nobody will find again.
+#[tokio::test]
+async fn a_file_that_is_removed_or_replaced_is_noticed_and_taken_up_again_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let batch = Batch { put: vec![chunk(0, 1)], ..Batch::default() };
+    store.commit("a-host", &batch).await.unwrap();
+    let (file, aside) = (store.file.clone(), dir.path().join("aside"));
+    std::fs::rename(&file, &aside).unwrap();
+    for _ in 0..2 {
+        for outcome in [store.ping().await, store.commit("a-host", &batch).await] {
+            let error = outcome.unwrap_err();
+            assert!(
+                matches!(&error, StoreError::Unreachable(said) if said.contains("put it back")),
+                "{error}"
+            );
+        }
+        // In the second round another one is in its place.
+        std::fs::write(&file, b"").unwrap();
+    }
+    std::fs::rename(&aside, &file).unwrap();
+    store.ping().await.unwrap();
+    store.commit("a-host", &batch).await.unwrap();
     store.close().await;
 }
