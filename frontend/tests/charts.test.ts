@@ -128,8 +128,12 @@ describe('the crosshair', () => {
 
 describe('sparkline and heat colours', () => {
   it('breaks a sparkline at an absent value', () => {
-    expect(sparkPath([1, 2, NaN, 3, 4], 100, 20).match(/M/g)).toHaveLength(2);
-    expect(sparkPath([1], 100, 20)).toBe('');
+    const spark = (times: number[], values: number[]) => sparkPath({ times, values, interval: 1 }, 100, 20);
+    expect(spark([1, 2, 3, 4, 5], [1, 2, NaN, 3, 4]).match(/M/g)).toHaveLength(2);
+    expect(spark([1], [1])).toBe('');
+    // A suspend of an hour is as long in the picture.
+    expect(spark([0, 1, 3600, 3601], [4, 4, 4, 4])).toBe('M0.0 1.0L0.0 1.0M100.0 1.0L100.0 1.0');
+    expect(spark([0, 10, 20], [4, 4, 4]).match(/M/g)).toHaveLength(3);
   });
 
   it('colours from idle to saturated, and clamps', () => {

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)] // tests cause events with system calls
 
 mod block_io;
+mod bracket;
 mod budget;
 mod cgroups;
 mod counters;
@@ -38,13 +39,6 @@ pub struct Test {
     /// `<probe>::<what holds>`
     pub name: &'static str,
     pub run: fn() -> Result<Verdict>,
-}
-
-/// Tries a comparison of two sources a few times: they are not read at the same instant, and on a machine with
-/// other work the moments between can hold thousands of events. A count that is wrong never agrees.
-fn agreeing(compare: impl Fn() -> Result<Verdict>) -> Result<Verdict> {
-    const ATTEMPTS: usize = 5;
-    (1..ATTEMPTS).find_map(|_| compare().ok()).map_or_else(&compare, Ok)
 }
 
 fn main() -> ExitCode {

@@ -10,13 +10,14 @@ use perf_event::{Builder, Counter};
 use perfwatch::snapshot::source::State;
 use serde_json::Value;
 
+use crate::bracket::Bracket;
 use crate::hogs::{self, Hog};
 use crate::load;
-use crate::probe::Probe;
-use crate::{Test, Verdict, agreeing};
+use crate::probe::{Probe, TICK};
+use crate::{Test, Verdict};
 
 pub const TESTS: &[Test] = &[
-    Test { name: "processes::hogs_are_told_apart_in_one_tick", run: || agreeing(hogs_are_told_apart) },
+    Test { name: "processes::hogs_are_told_apart_in_one_tick", run: hogs_are_told_apart },
     Test { name: "processes::a_hog_matches_its_schedstat", run: a_hog_matches_its_schedstat },
     Test { name: "processes::an_exited_process_is_not_lost", run: an_exited_process_is_not_lost },
     Test { name: "processes::forks_and_exits_are_counted", run: forks_and_exits_are_counted },
@@ -49,61 +50,83 @@ fn number(row: &Value, field: &str) -> Result<f64> {
     row[field].as_f64().with_context(|| format!("no {field} in {row}"))
 }
 
+/// What the kernel itself says of a process's only thread: on-CPU time in ms, bytes written to storage, and how often it
+/// left its CPU. `None` for what this kernel does not tell.
+fn kernel_counts(pid: u32) -> [Option<f64>; 3] {
+    let lines = |file: &str, names: [&str; 2]| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        let of = |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        Some(names.into_iter().filter_map(of).sum())
+    };
+    [
+        schedstat(pid).ok().map(|[on_cpu, _]| on_cpu / 1e6),
+        lines("io", ["write_bytes:", "-"]),
+        lines("status", ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"]),
+    ]
+}
+
+/// Each as the kernel counts it, however little the others on this machine let it run.
 fn hogs_are_told_apart() -> Result<Verdict> {
     let Some(directory) = hogs::storage() else {
         return Ok(Verdict::Skipped("no directory here lies on storage (PROBE_TESTS_DIR)".into()));
     };
     let mut probe = loaded()?;
     let cpu = load::cpus()? - 1;
-    let spinning = Hog::start(hogs::CPU, &cpu.to_string())?;
-    let writing = Hog::start(hogs::IO, &directory.to_string_lossy())?;
-    let sleeping = Hog::start(hogs::SLEEPER, "")?;
-    probe.next()?; // they began in the middle of this one
-    let time = |hog: &Hog| schedstat(hog.pid()).map(|[on_cpu, _]| on_cpu);
-    let used = [&writing, &sleeping].map(time);
-    let document = probe.next()?;
-    // Emulated CPUs that take turns have everybody's time run on in others' turns: the kernel's order is the right one.
-    let used = [(&writing, &used[0]), (&sleeping, &used[1])]
-        .map(|(hog, before)| Some(time(hog).ok()? - before.as_ref().ok()?));
-    let spinner = row(&document, spinning.pid())?;
-    let writer = row(&document, writing.pid())?;
-    ensure!(spinner["comm"] == hogs::CPU && writer["comm"] == hogs::IO, "their names: {spinner} {writer}");
-    let cpu = |row| number(row, "cpu_percent");
-    let written = |row| number(row, "write_bytes_per_sec");
-    let mut words = format!(
-        "hog {}% CPU, writer {}% and {:.1} MB/s",
-        cpu(spinner)?,
-        cpu(writer)?,
-        written(writer)? / 1e6
-    );
-    ensure!(cpu(spinner)? > cpu(writer)?, "the order by CPU: {words}");
-    ensure!(written(writer)? > 100_000.0, "the writer wrote nothing: {words}");
-    ensure!(written(spinner)? == 0.0, "who did not write wrote: {spinner}");
-    match row(&document, sleeping.pid()) {
-        Ok(sleeper) => {
-            words = format!("{words}, sleeper {}%", cpu(sleeper)?);
-            ensure!(sleeper["comm"] == hogs::SLEEPER && written(sleeper)? == 0.0, "the sleeper: {sleeper}");
-            ensure!(cpu(spinner)? > cpu(sleeper)?, "the order by CPU: {words}");
-            let order = match used {
-                [Some(writing), Some(sleeping)] if sleeping > 1.5 * writing => cpu(sleeper)? > cpu(writer)?,
-                [Some(writing), Some(sleeping)] if writing < 1.5 * sleeping => true, // too close to tell
-                _ => cpu(writer)? > cpu(sleeper)?,
-            };
-            ensure!(order, "the order by CPU: {words}; the kernel says {used:?} ns of writer and sleeper");
-            // It wakes up a hundred times a second, less what an overloaded machine makes it miss.
-            let wakeups = number(sleeper, "context_switches_per_sec")?;
-            ensure!((10.0..=130.0).contains(&wakeups), "the sleeper left its CPU {wakeups} times a second");
-        }
-        // Twenty others used more: that tells it apart too, if it is true.
-        Err(_) => {
+    let hogs = [
+        (hogs::CPU, Hog::start(hogs::CPU, &cpu.to_string())?),
+        (hogs::IO, Hog::start(hogs::IO, &directory.to_string_lossy())?),
+        (hogs::SLEEPER, Hog::start(hogs::SLEEPER, "")?),
+    ];
+    let counts = || hogs.each_ref().map(|(_, hog)| kernel_counts(hog.pid()));
+    let before_start = counts();
+    probe.now()?;
+    let after_start = counts();
+    std::thread::sleep(TICK);
+    let before_end = counts();
+    let document = probe.now()?;
+    let after_end = counts();
+    let seconds = number(&document, "elapsed_ms")? / 1e3;
+    let mut words = Vec::new();
+    for (at, (name, hog)) in hogs.iter().enumerate() {
+        let bracket = |count: usize| {
+            let [a, b, c, d] = [&before_start, &after_start, &before_end, &after_end].map(|of| of[at][count]);
+            Some(Bracket::new([a?, b?], [c?, d?]))
+        };
+        let Ok(row) = row(&document, hog.pid()) else {
+            // Twenty others used more: that tells it apart too, if it is true.
             let least = document["top"].as_array().and_then(|rows| rows.get(19)).context("not listed")?;
-            ensure!(cpu(least)? > 0.0, "the sleeper is not listed, but who did nothing is: {least}");
-            words.push_str(", sleeper below the twenty busiest");
+            let least = number(least, "cpu_percent")? * 10.0 * seconds;
+            let used = bracket(0).map_or(0.0, |used| used.least);
+            ensure!(
+                used <= 1.01 * least + 15.0,
+                "{name} is not listed, but used {used} ms, a listed one {least} ms"
+            );
+            words.push(format!("{name} below the twenty busiest"));
+            continue;
+        };
+        ensure!(row["comm"] == *name, "its name: {row}");
+        let used = number(row, "cpu_percent")? * 10.0 * seconds;
+        if let Some(bracket) = bracket(0) {
+            // A time is charged up to the last tick of the scheduler.
+            words.push(bracket.check(&format!("ms of {name}"), used, 15.0 + 0.01 * used)?);
+        }
+        let written = number(row, "write_bytes_per_sec")? * seconds;
+        match bracket(1) {
+            _ if *name != hogs::IO => ensure!(written == 0.0, "who did not write wrote: {row}"),
+            Some(bracket) => words.push(bracket.check("bytes written", written, 1.0 + seconds)?),
+            None => ensure!(written > 0.0, "the writer wrote nothing: {row}"),
+        }
+        if let Some(bracket) = bracket(2) {
+            // The rate is rounded.
+            let left = number(row, "context_switches_per_sec")? * seconds;
+            words.push(bracket.check(&format!("switches of {name}"), left, 1.0 + seconds)?);
+        }
+        if *name == hogs::CPU {
+            ensure!(row["user"].is_string() && row["cgroup"].is_string(), "no names: {row}");
+            ensure!(number(row, "rss_bytes")? > 0.0, "no memory: {row}");
         }
     }
-    ensure!(spinner["user"].is_string() && spinner["cgroup"].is_string(), "no names: {spinner}");
-    ensure!(number(spinner, "rss_bytes")? > 0.0, "no memory: {spinner}");
-    Ok(Verdict::Passed(words))
+    Ok(Verdict::Passed(words.join("; ")))
 }
 
 /// On-CPU time and run-queue wait of a process's only thread, in ns.

@@ -4,7 +4,10 @@
 //! of the others. A libtest test that could not run here prints `SKIPPED: <test>: <reason>` and returns, so
 //! libtest counts it as passed; it is taken off there.
 
+mod skips;
+
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -13,6 +16,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::prerequisites::{self, Purpose};
 use crate::step::{command, npm, read_lines, root, run};
 use crate::{build_ebpf, page};
+use skips::Allowed;
 
 /// Install what the tests need, run every suite, count them
 ///
@@ -24,6 +28,10 @@ pub struct Options {
     /// Suites to run, all by default
     #[arg(value_enum)]
     suites: Vec<Suite>,
+
+    /// A list of the tests that may be skipped; others that are skipped count as failed. CI passes .ci/skips.txt
+    #[arg(long, value_name = "FILE")]
+    skips: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -136,6 +144,17 @@ impl Count {
         self
     }
 
+    /// Counts as failed what may not be skipped, and says so.
+    fn fail_skips(&mut self, allowed: &Allowed) {
+        let missing: Vec<&String> = self.reasons.iter().filter(|reason| !allowed.allows(reason)).collect();
+        for reason in &missing {
+            println!("FAILED: skipped, and not on the list of tests that may be: {reason}");
+        }
+        let missing = missing.len() as u64;
+        self.failed += missing;
+        self.skipped = self.skipped.saturating_sub(missing);
+    }
+
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
@@ -175,6 +194,7 @@ pub fn compile() -> Command {
 }
 
 pub fn test(options: &Options) -> Result<()> {
+    let allowed = options.skips.as_deref().map(Allowed::read).transpose()?;
     prerequisites::ensure(Purpose::Test)?;
     build_ebpf::ensure()?;
     page::build()?;
@@ -209,6 +229,9 @@ pub fn test(options: &Options) -> Result<()> {
         for reason in &total.reasons {
             println!("  {reason}");
         }
+    }
+    if let Some(allowed) = allowed {
+        total.fail_skips(&allowed);
     }
     println!("\n{total}");
     if total.failed > 0 {
@@ -269,6 +292,15 @@ mod tests {
         ];
         assert_eq!(count(Suite::Unit, &vitest, 1), (30, 1, 0));
         assert_eq!(count(Suite::E2e, &["e2e: 4 passed, 1 failed, 0 skipped"], 1), (4, 1, 0));
+    }
+
+    #[test]
+    fn a_skip_that_is_not_allowed_is_a_failure() {
+        let mut count = Count::default();
+        count.read(Suite::Probes, "SKIPPED: cycles: no PMU");
+        count.read(Suite::Probes, "probe-tests: 7 passed, 0 failed, 1 skipped");
+        count.fail_skips(&Allowed::default());
+        assert_eq!((count.passed, count.failed, count.skipped), (7, 1, 0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 /** The real server, on its own port and with a fresh data directory. */
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chown, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -30,12 +30,13 @@ export class Server {
   #child = null;
   #output = '';
 
-  /** `wrapper`: a command that runs the server, for example with fewer rights. */
-  static async start(env = {}, wrapper = []) {
+  /** `wrapper`: a command that runs the server, for example with fewer rights; `owner`: as which user it does so. */
+  static async start(env = {}, wrapper = [], owner = null) {
     const server = new Server();
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
     server.dataDir = await mkdtemp(path.join(tmpdir(), 'perfwatch-e2e-'));
+    if (owner !== null) await chown(server.dataDir, owner, owner);
     server.#env = env;
     server.#wrapper = wrapper;
     await server.launch();
@@ -74,6 +75,13 @@ export class Server {
       }
       await sleep(50);
     }
+  }
+
+  /** Name and password that it made for the first sign-in, where none are configured. */
+  async firstAccount() {
+    const text = await readFile(path.join(this.dataDir, 'first-password'), 'utf8');
+    const [username, password] = text.trim().split(' ');
+    return { username, password };
   }
 
   /** Its last output. */

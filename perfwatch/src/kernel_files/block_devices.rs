@@ -22,7 +22,8 @@ pub enum Kind {
 
 /// The kinds of `names`, in their order. `block` is `/sys/block`.
 pub fn kinds(block: &Path, names: &[&str]) -> Vec<Kind> {
-    let has_sysfs = block.is_dir();
+    // Containers may be shown an empty folder.
+    let has_sysfs = fs::read_dir(block).is_ok_and(|mut entries| entries.next().is_some());
     let mut kinds: Vec<Kind> = names.iter().map(|name| kind(block, has_sysfs, name)).collect();
     // The paths to a multipath disk count every request; newer kernels let the head count it again.
     let heads: BTreeSet<String> = names.iter().filter_map(|name| multipath_head(name)).collect();
@@ -218,6 +219,11 @@ mod tests {
         let names = ["sda", "vendor7", "nvme0n1", "vda"];
         let kinds = kinds(block.path(), &names);
         assert_eq!(kinds, [Kind::Disk, Kind::Stacked, Kind::Disk, Kind::Disk]);
+    }
+
+    #[test]
+    fn an_empty_folder_tells_as_little_as_none() {
+        assert_eq!(disks(&[], &["sda", "sda1", "dm-0", "nvme0n1", "nvme0n1p1"]), ["sda", "nvme0n1"]);
     }
 
     #[test]

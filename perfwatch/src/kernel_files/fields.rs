@@ -53,11 +53,12 @@ impl<'a> Fields<'a> {
         (!word.is_empty()).then_some(word)
     }
 
-    /// The next word as a number; `None` at the end or when it is none, and then nothing is consumed.
+    /// The next word as a number; `None` at the end or when it is none, and then nothing is consumed. The lines of some
+    /// emulations end in CR LF.
     pub fn number(&mut self) -> Option<u64> {
         self.skip_blanks();
         let (value, length) = decimal(self.0)?;
-        if !matches!(self.0.get(length), None | Some(b' ' | b'\t' | b'\n')) {
+        if !matches!(self.0.get(length), None | Some(b' ' | b'\t' | b'\n' | b'\r')) {
             return None;
         }
         self.0 = &self.0[length..];
@@ -123,7 +124,7 @@ mod tests {
     fn numbers_are_whole_words_that_fit() {
         assert_eq!(number(b"18446744073709551615\n"), Some(u64::MAX));
         assert_eq!(number(b"18446744073709551616"), None);
-        assert_eq!(number(b"12kB"), None);
+        assert_eq!((number(b"12kB"), Fields::new(b"12\r").number()), (None, Some(12)));
         assert_eq!((signed(b"-1\n"), signed(b"45000\n"), signed(b"-")), (Some(-1), Some(45000), None));
         assert_eq!((float(b"0.07"), float(b"inf"), float(b"x")), (Some(0.07), None, None));
     }

@@ -12,41 +12,98 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+#[cfg(test)]
+use super::timekeeper::TestTime;
+use super::timekeeper::Timekeeper;
+
 #[derive(Debug)]
-pub(super) struct Deadline(AsyncFd<OwnedFd>);
+pub(super) enum Deadline {
+    Timer(AsyncFd<OwnedFd>),
+    #[cfg(test)]
+    Test(TestDeadline),
+}
 
 impl Deadline {
     /// Belongs to the current runtime.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(time: &Timekeeper) -> io::Result<Self> {
+        match time {
+            Timekeeper::Machine => {}
+            #[cfg(test)]
+            Timekeeper::Test(time) => return Ok(Self::Test(TestDeadline::new(time))),
+        }
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         // SAFETY: an owned descriptor is open and the same for as long as it lasts.
-        Ok(Self(unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?))
+        Ok(Self::Timer(unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?))
     }
 
     pub(super) fn set(&self, after: Duration) {
-        let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
-        self.settime(Timespec { tv_sec: seconds, tv_nsec: i64::from(after.subsec_nanos()) });
+        match self {
+            Self::Timer(timer) => {
+                let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
+                settime(timer, Timespec { tv_sec: seconds, tv_nsec: i64::from(after.subsec_nanos()) });
+            }
+            #[cfg(test)]
+            Self::Test(deadline) => deadline.set(Some(after)),
+        }
     }
 
     pub(super) fn call_off(&self) {
-        self.settime(Timespec { tv_sec: 0, tv_nsec: 0 });
-    }
-
-    fn settime(&self, value: Timespec) {
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once).expect("a timer and a valid time");
+        match self {
+            Self::Timer(timer) => settime(timer, Timespec { tv_sec: 0, tv_nsec: 0 }),
+            #[cfg(test)]
+            Self::Test(deadline) => deadline.set(None),
+        }
     }
 
     /// Waits until the moment that was set has come. Cancel-safe.
     pub(super) async fn passed(&self) {
+        match self {
+            Self::Timer(timer) => loop {
+                let Ok(mut ready) = timer.readable().await else { return std::future::pending().await };
+                // What was called off at this moment has nothing to read.
+                let passed = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0; 8])?));
+                if matches!(passed, Ok(Ok(_))) {
+                    return;
+                }
+            },
+            #[cfg(test)]
+            Self::Test(deadline) => deadline.passed().await,
+        }
+    }
+}
+
+fn settime(timer: &AsyncFd<OwnedFd>, value: Timespec) {
+    let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+    timerfd_settime(timer, TimerfdTimerFlags::empty(), &once).expect("a timer and a valid time");
+}
+
+/// By a test's own time.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) struct TestDeadline {
+    time: std::sync::Arc<TestTime>,
+    due: std::sync::Mutex<Option<Duration>>,
+}
+
+#[cfg(test)]
+impl TestDeadline {
+    fn new(time: &std::sync::Arc<TestTime>) -> Self {
+        Self { time: std::sync::Arc::clone(time), due: std::sync::Mutex::new(None) }
+    }
+
+    fn set(&self, after: Option<Duration>) {
+        *self.due.lock().unwrap() = after.map(|after| self.time.elapsed() + after);
+    }
+
+    async fn passed(&self) {
+        let mut moves = self.time.moves();
         loop {
-            let Ok(mut ready) = self.0.readable().await else { return std::future::pending().await };
-            // What was called off at this moment has nothing to read.
-            let passed = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0; 8])?));
-            if matches!(passed, Ok(Ok(_))) {
+            let now = *moves.borrow_and_update();
+            if self.due.lock().unwrap().take_if(|due| *due <= now).is_some() {
                 return;
             }
+            moves.changed().await.unwrap();
         }
     }
 }

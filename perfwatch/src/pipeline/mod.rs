@@ -5,6 +5,7 @@ mod clock;
 mod deadline;
 mod rounds;
 mod sampler;
+mod timekeeper;
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use crate::snapshot::Snapshot;
 use crate::snapshot::source::{Board, Settings, Source};
 use sampler::Sampler;
+use timekeeper::Timekeeper;
 
 /// Where a snapshot goes. Called from the thread that samples: it must not wait.
 pub type Output = Box<dyn FnMut(&Arc<Snapshot>) + Send>;
@@ -49,10 +51,20 @@ impl Pipeline {
     pub fn new(
         sources: Vec<Box<dyn Source>>,
         board: Board,
+        settings: watch::Receiver<Settings>,
+        outputs: Outputs,
+    ) -> io::Result<Self> {
+        Self::by(Timekeeper::Machine, sources, board, settings, outputs)
+    }
+
+    fn by(
+        time: Timekeeper,
+        sources: Vec<Box<dyn Source>>,
+        board: Board,
         mut settings: watch::Receiver<Settings>,
         outputs: Outputs,
     ) -> io::Result<Self> {
-        let sampler = Sampler::new(sources, board, outputs, settings.borrow_and_update().clone())?;
+        let sampler = Sampler::new(sources, board, outputs, settings.borrow_and_update().clone(), time)?;
         Ok(Self { sampler, settings })
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use super::deadline::Deadline;
+use super::timekeeper::Timekeeper;
 use crate::snapshot::Reading;
 use crate::snapshot::source::Report;
 
@@ -28,6 +29,7 @@ pub(super) struct Round {
 pub(super) struct Rounds {
     state: Mutex<State>,
     deadline: Deadline,
+    time: Timekeeper,
 }
 
 #[derive(Debug)]
@@ -39,14 +41,15 @@ struct State {
 }
 
 impl Rounds {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { state: Mutex::new(State { number: 0, current: None }), deadline: Deadline::new()? })
+    pub(super) fn new(time: Timekeeper) -> io::Result<Self> {
+        let state = Mutex::new(State { number: 0, current: None });
+        Ok(Self { state, deadline: Deadline::new(&time)?, time })
     }
 
     /// Begins a round, which ends the one before; returns its number.
     pub(super) fn begin(&self, round: Round) -> u64 {
         // Not after the moment at which the overseer is woken.
-        let overdue = Instant::now() + round.patience;
+        let overdue = self.time.monotonic() + round.patience;
         self.deadline.set(round.patience);
         let mut state = self.state();
         state.number += 1;
@@ -83,8 +86,9 @@ impl Rounds {
 
     /// Takes the round away that is overdue, if there still is one.
     pub(super) fn take_overdue(&self) -> Option<Round> {
+        let now = self.time.monotonic();
         let mut state = self.state();
-        state.current.take_if(|(_, overdue)| *overdue <= Instant::now()).map(|(round, _)| round)
+        state.current.take_if(|(_, overdue)| *overdue <= now).map(|(round, _)| round)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,6 +98,11 @@ impl Rounds {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+
+    use super::super::timekeeper::TestTime;
     use super::*;
     use crate::snapshot::MetricType;
     use crate::snapshot::source::Method;
@@ -113,24 +122,37 @@ mod tests {
         (Reading::failed(MetricType::Cpu, OffsetDateTime::UNIX_EPOCH, "of this test"), report)
     }
 
+    const PATIENCE: Duration = Duration::from_millis(20);
+
+    fn is_pending(future: impl Future<Output = ()>) -> bool {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    fn rounds() -> (Arc<TestTime>, Rounds) {
+        let time = TestTime::new(OffsetDateTime::UNIX_EPOCH);
+        let rounds = Rounds::new(Timekeeper::Test(Arc::clone(&time))).unwrap();
+        (time, rounds)
+    }
+
     #[tokio::test]
     async fn a_finished_round_is_never_overdue() {
-        let rounds = Rounds::new().unwrap();
-        let number = rounds.begin(round(Duration::from_millis(20)));
+        let (time, rounds) = rounds();
+        let number = rounds.begin(round(PATIENCE));
         assert!(rounds.answer(number, 1, answer()));
         let finished = rounds.finish(number).unwrap();
         assert!(finished.answers[0].is_none() && finished.answers[1].is_some());
-        let waited = tokio::time::timeout(Duration::from_millis(100), rounds.overdue()).await;
-        assert!(waited.is_err(), "the deadline was called off");
+        time.advance(5 * PATIENCE);
+        assert!(is_pending(rounds.overdue()), "the deadline was called off");
         assert!(rounds.take_overdue().is_none());
     }
 
     #[tokio::test]
     async fn an_overdue_round_is_taken_with_what_it_has_and_its_thread_learns_of_it() {
-        let rounds = Rounds::new().unwrap();
-        let number = rounds.begin(round(Duration::from_millis(20)));
+        let (time, rounds) = rounds();
+        let number = rounds.begin(round(PATIENCE));
         assert!(rounds.answer(number, 0, answer()));
         assert!(rounds.take_overdue().is_none(), "it has time left");
+        time.advance(PATIENCE);
         rounds.overdue().await;
         let taken = rounds.take_overdue().unwrap();
         assert!(taken.answers[0].is_some() && taken.answers[1].is_none());
@@ -141,5 +163,15 @@ mod tests {
         assert!(!rounds.answer(number, 1, answer()), "the next round is another thread's");
         assert!(rounds.finish(number).is_none());
         assert!(rounds.finish(next).is_some_and(|round| round.answers[1].is_none()));
+    }
+
+    #[tokio::test]
+    async fn the_machine_s_own_timer_passes_and_can_be_called_off() {
+        let deadline = Deadline::new(&Timekeeper::Machine).unwrap();
+        deadline.set(Duration::from_nanos(1));
+        deadline.passed().await;
+        deadline.set(Duration::from_secs(3600));
+        deadline.call_off();
+        assert!(is_pending(deadline.passed()));
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::Outputs;
 use super::clock::{Next, Schedule};
 use super::rounds::{Round, Rounds};
+use super::timekeeper::Timekeeper;
 use crate::snapshot::source::{Board, Cost, Report, Settings, Source, SourceSettings, State, Tick};
 use crate::snapshot::{Reading, Snapshot, rfc3339};
 
@@ -43,6 +44,7 @@ struct Shared {
     changed: Condvar,
     rounds: Rounds,
     publisher: Mutex<Publisher>,
+    time: Timekeeper,
 }
 
 struct Control {
@@ -77,6 +79,7 @@ impl Sampler {
         board: Board,
         outputs: Outputs,
         settings: Settings,
+        time: Timekeeper,
     ) -> io::Result<Self> {
         board.publish(sources.iter().map(|source| source.report()).collect());
         let slot = |source| Mutex::new(Slot { source, settings: None, meter: Meter::default() });
@@ -84,9 +87,22 @@ impl Sampler {
             slots: sources.into_iter().map(slot).collect(),
             control: Mutex::new(Control { settings, schedule: None, stop: false }),
             changed: Condvar::new(),
-            rounds: Rounds::new()?,
+            rounds: Rounds::new(time.clone())?,
             publisher: Mutex::new(Publisher { board, outputs }),
+            time,
         });
+        #[cfg(test)]
+        if let Timekeeper::Test(time) = &shared.time {
+            let shared = Arc::downgrade(&shared);
+            time.on_move(move |time| {
+                let Some(shared) = shared.upgrade() else { return };
+                // Whoever has looked at the time before is waiting now, and for too long.
+                let control = lock(&shared.control);
+                time.waits(None);
+                drop(control);
+                shared.changed.notify_all();
+            });
+        }
         Ok(Self { shared, ended: oneshot::channel().1 })
     }
 
@@ -170,7 +186,7 @@ impl Shared {
         let mut control = lock(&self.control);
         loop {
             let Control { settings, schedule, stop } = &mut *control;
-            let now = OffsetDateTime::now_utc();
+            let now = self.time.wall();
             let Some(schedule) = schedule else {
                 *schedule = Some(Schedule::new(now));
                 return Some((now, false, settings.clone()));
@@ -180,10 +196,7 @@ impl Shared {
             }
             match schedule.next(now, settings.interval) {
                 Next::Now(tick) => return Some((tick, true, settings.clone())),
-                Next::After(wait) => {
-                    let woken = self.changed.wait_timeout(control, wait);
-                    control = woken.unwrap_or_else(PoisonError::into_inner).0;
-                }
+                Next::After(wait) => control = self.time.wait(&self.changed, control, wait),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The pipeline against sources that misbehave.
+//! The pipeline against sources that misbehave and clocks that are set, on a time of each test's own.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use time::macros::datetime;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::timekeeper::TestTime;
 use super::*;
 use crate::snapshot::source::{Method, Report, SourceError, SourceSettings, State, Tick};
 use crate::snapshot::{MetricType, Reading};
@@ -57,7 +60,8 @@ fn settings(interval_ms: u64) -> Settings {
 }
 
 struct Running {
-    snapshots: tokio::sync::mpsc::UnboundedReceiver<Value>,
+    time: Arc<TestTime>,
+    snapshots: UnboundedReceiver<Value>,
     stored: Receiver<OffsetDateTime>,
     settings: watch::Sender<Settings>,
     stop: watch::Sender<bool>,
@@ -65,8 +69,10 @@ struct Running {
     task: tokio::task::JoinHandle<()>,
 }
 
+const BEGINNING: OffsetDateTime = datetime!(2026-01-02 03:04:05.6 UTC);
+
 fn start(sources: Vec<Box<dyn Source>>, initial: Settings) -> Running {
-    let (live, snapshots) = tokio::sync::mpsc::unbounded_channel();
+    let (live, snapshots) = unbounded_channel();
     let (store, stored) = channel();
     let (settings, settings_rx) = watch::channel(initial);
     let (stop, stop_rx) = watch::channel(false);
@@ -75,22 +81,44 @@ fn start(sources: Vec<Box<dyn Source>>, initial: Settings) -> Running {
         live: Box::new(move |s| drop(live.send(serde_json::from_slice(&s.message()).unwrap()))),
         store: Box::new(move |s| store.send(s.timestamp).unwrap()),
     };
-    let pipeline = Pipeline::new(sources, board.clone(), settings_rx, outputs).unwrap();
+    let time = TestTime::new(BEGINNING);
+    let keeper = Timekeeper::Test(Arc::clone(&time));
+    let pipeline = Pipeline::by(keeper, sources, board.clone(), settings_rx, outputs).unwrap();
     let task = tokio::spawn(pipeline.run(stop_rx));
-    Running { snapshots, stored, settings, stop, board, task }
+    Running { time, snapshots, stored, settings, stop, board, task }
 }
 
 impl Running {
+    /// A snapshot that is taken without any time passing.
     async fn next(&mut self) -> Value {
-        tokio::time::timeout(Duration::from_secs(20), self.snapshots.recv()).await.unwrap().unwrap()
+        self.snapshots.recv().await.unwrap()
+    }
+
+    /// Lets as much time pass as the sampler waits for, which is at most `most`.
+    async fn tick_within(&mut self, most: Duration) -> Value {
+        let wait = self.time.until_waited_for(most).await;
+        self.time.advance(wait);
+        self.next().await
+    }
+
+    async fn tick(&mut self) -> Value {
+        self.tick_within(Duration::MAX).await
+    }
+
+    async fn stop(self) -> Vec<OffsetDateTime> {
+        self.stop.send(true).unwrap();
+        self.task.await.unwrap();
+        self.stored.iter().collect()
     }
 }
 
-/// A source that blocks until its gate is opened.
-fn gated() -> (Sender<()>, impl FnMut() -> Result<Value, SourceError> + Send) {
+/// A source that tells when it is asked, and then blocks until its gate is opened.
+fn gated() -> (Sender<()>, UnboundedReceiver<()>, impl FnMut() -> Result<Value, SourceError> + Send) {
     let (open, gate) = channel::<()>();
+    let (ask, asked) = unbounded_channel();
     let gate = Mutex::new(gate);
-    (open, move || {
+    (open, asked, move || {
+        let _ = ask.send(());
         let _ = gate.lock().unwrap().recv();
         Ok(json!({"gated": true}))
     })
@@ -105,7 +133,7 @@ async fn an_error_and_a_panic_stay_in_their_own_documents() {
             scripted("bad", MetricType::Disk, || Err(SourceError::Malformed("half a line".into()))),
             scripted("worse", MetricType::Memory, move || {
                 if !std::mem::replace(&mut panicked, true) {
-                    // Without the panic hook, whose backtrace can take longer than the deadline.
+                    // Without the panic hook, which would print a backtrace.
                     std::panic::resume_unwind(Box::new("once"));
                 }
                 Ok(json!({"value": 2}))
@@ -121,15 +149,14 @@ async fn an_error_and_a_panic_stay_in_their_own_documents() {
     let states: Vec<State> = running.board.reports().iter().map(|r| r.state).collect();
     assert_eq!(states, [State::Active, State::Failed, State::Failed]);
 
-    let second = running.next().await;
+    let second = running.tick().await;
     assert_eq!(second["data"]["memory"]["value"], 2, "the panicking source is tried again");
-    running.stop.send(true).unwrap();
-    running.task.await.unwrap();
+    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_hanging_source_stops_nothing_and_rejoins() {
-    let (open, behaviour) = gated();
+    let (open, mut asked, behaviour) = gated();
     let mut running = start(
         vec![
             scripted("before", MetricType::Cpu, || Ok(json!({"value": 1}))),
@@ -138,24 +165,26 @@ async fn a_hanging_source_stops_nothing_and_rejoins() {
         ],
         settings(100),
     );
+    asked.recv().await.unwrap();
+    running.time.advance(Duration::from_millis(79));
+    assert!(running.snapshots.try_recv().is_err(), "it has time left");
+    running.time.advance(Duration::from_millis(1));
     let first = running.next().await;
     assert_eq!(first["data"]["cpu"]["value"], 1);
-    assert!(first["data"]["disk"]["_error"].as_str().unwrap().contains("no answer"));
+    assert!(first["data"]["disk"]["_error"].as_str().unwrap().contains("no answer within 80 ms"));
     assert!(first["data"]["memory"]["_error"].is_string(), "not reached within this tick's deadline");
-    let second = running.next().await;
+    let second = running.tick().await;
     assert_eq!(second["data"]["memory"]["value"], 2, "a new thread has taken the other sources over");
     assert!(second["data"]["disk"]["_error"].is_string());
     assert_eq!(running.board.reports()[1].state, State::Failed);
 
     drop(open);
-    loop {
-        if running.next().await["data"]["disk"]["gated"] == true {
-            break;
-        }
+    // Its old thread is about to let go of it.
+    while running.tick().await["data"]["disk"]["gated"] != true {
+        tokio::task::yield_now().await;
     }
     assert_eq!(running.board.reports()[1].state, State::Active);
-    running.stop.send(true).unwrap();
-    running.task.await.unwrap();
+    running.stop().await;
 }
 
 #[tokio::test]
@@ -166,11 +195,42 @@ async fn settings_take_effect_at_the_next_tick_and_the_grid_holds() {
     changed.sources.perf_events_interval = Duration::from_millis(250);
     running.settings.send(changed).unwrap();
     for _ in 0..3 {
-        assert_eq!(running.next().await["data"]["cpu"]["interval_ms"], 250);
+        let tick = running.tick_within(Duration::from_secs(1)).await;
+        assert_eq!(tick["data"]["cpu"]["interval_ms"], 250);
     }
-    running.stop.send(true).unwrap();
-    running.task.await.unwrap();
-    let stored: Vec<_> = running.stored.iter().collect();
-    assert!(stored.len() >= 3, "every grid tick is stored, the priming one is not");
-    assert!(stored.iter().all(|t| t.unix_timestamp_nanos() % 100_000_000 == 0));
+    let stored = running.stop().await;
+    // The first is kept away from the one that primes the rates, which is not stored.
+    let expected = [2, 3, 4].map(|tenth| BEGINNING + Duration::from_millis(100) * tenth);
+    assert_eq!(stored, expected);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_and_a_suspend_bring_one_tick_each_and_no_flood() {
+    let mut running = start(vec![scripted("cpu", MetricType::Cpu, || Ok(json!({})))], settings(1000));
+    running.next().await;
+    running.tick().await;
+    // An hour ahead, and what a suspend of four hours is to a machine that was not awake meanwhile.
+    for hours in [1, 4] {
+        running.time.until_waited_for(Duration::MAX).await;
+        running.time.set_wall(time::Duration::hours(hours));
+        running.next().await;
+        assert!(running.time.until_waited_for(Duration::MAX).await <= Duration::from_secs(1));
+        running.tick().await;
+    }
+    // Back again: the next tick is within an interval, not when time has caught up.
+    running.time.set_wall(-time::Duration::hours(7));
+    running.tick_within(Duration::from_secs(1)).await;
+    running.tick().await;
+    // To 1970, and ten years ahead.
+    running.time.set_wall(-time::Duration::days(365 * 50));
+    running.tick_within(Duration::from_secs(1)).await;
+    running.time.until_waited_for(Duration::MAX).await;
+    running.time.set_wall(time::Duration::days(365 * 60));
+    running.next().await;
+    assert!(running.snapshots.try_recv().is_err());
+    let stored = running.stop().await;
+    assert_eq!(stored.len(), 9, "{stored:?}");
+    assert!(stored.iter().all(|tick| tick.unix_timestamp_nanos() % 1_000_000_000 == 0));
+    let unique: std::collections::BTreeSet<_> = stored.iter().collect();
+    assert_eq!(unique.len(), stored.len(), "no tick comes twice: {stored:?}");
 }

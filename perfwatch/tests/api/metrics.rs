@@ -133,6 +133,35 @@ async fn ten_thousand_interfaces_do_not_become_ten_thousand_series() {
     publish(&server, &[(MetricType::Network, json!({"interfaces": interfaces}))]);
     let text = scrape(&server).await;
     assert_eq!(text.lines().filter(|line| line.starts_with("perfwatch_interface_bytes_total")).count(), 1024);
+    let left_out = "perfwatch_rows_left_out{document=\"network\",list=\"interfaces\"} 8976";
+    assert!(text.lines().any(|line| line == left_out), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_counted_for_every_list_and_the_documentation_agrees() {
+    let Some(server) = open_to_all().await else { return };
+    let busy = vec![json!(1.0); 2016];
+    let disks: serde_json::Map<String, serde_json::Value> =
+        (0..1500).map(|n| (format!("sd{n}"), json!({"queue_depth": 1}))).collect();
+    // Cut to 128 characters both are alike.
+    let long = |end: &str| json!({"mountpoint": "/x".repeat(64) + end, "device": "a", "fstype": "b", "total_bytes": 1});
+    let disk = json!({"devices": disks, "partitions": [long("one"), long("two")]});
+    publish(&server, &[(MetricType::Cpu, json!({"per_core": busy})), (MetricType::Disk, disk)]);
+    let text = scrape(&server).await;
+    for line in [
+        "perfwatch_rows_left_out{document=\"cpu\",list=\"per_core\"} 992",
+        "perfwatch_rows_left_out{document=\"disk\",list=\"devices\"} 476",
+        "perfwatch_rows_left_out{document=\"disk\",list=\"partitions\"} 0",
+        "perfwatch_duplicates_left_out 1",
+        "perfwatch_interval_values_left_out_total 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    let documented =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/grafana.md")).unwrap();
+    for name in ["rows_left_out", "duplicates_left_out", "interval_values_left_out_total"] {
+        assert!(documented.contains(&format!("`perfwatch_{name}")), "{name}");
+    }
 }
 
 #[tokio::test]

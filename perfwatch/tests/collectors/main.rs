@@ -8,6 +8,7 @@ mod machine;
 mod impossible;
 mod machines;
 mod properties;
+mod reported;
 mod scale;
 mod sensors;
 mod stacked;

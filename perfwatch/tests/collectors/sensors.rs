@@ -122,13 +122,13 @@ fn the_hottest_cluster_of_an_arm_board_is_its_temperature() {
         machine.write(&format!("/sys/class/hwmon/hwmon{number}/temp1_input"), millidegrees);
     }
     let chips = sample(machine.source("cpu").as_mut());
-    assert_eq!(chips["temperature_celsius"], json!([60.0, 52.0, 78.0, 47.0]));
+    assert_eq!(chips["temperature_celsius"], json!([52.0, 78.0, 47.0, 60.0]));
     for (number, (zone, millidegrees)) in zones.iter().enumerate() {
         machine.write(&format!("/sys/class/thermal/thermal_zone{number}/type"), &format!("{zone}-thermal\n"));
         machine.write(&format!("/sys/class/thermal/thermal_zone{number}/temp"), millidegrees);
     }
     let both = sample(machine.source("cpu").as_mut());
-    assert_eq!(both["temperature_celsius"], json!([60.0, 52.0, 78.0, 47.0]), "each once");
+    assert_eq!(both["temperature_celsius"], json!([52.0, 78.0, 47.0, 60.0]), "each once");
     assert_eq!(both["temperature"], json!(78.0));
 }
 

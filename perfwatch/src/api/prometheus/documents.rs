@@ -8,8 +8,8 @@ use crate::snapshot::layout::{Layout, Place};
 use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, Snapshot};
 
-/// Of each list and map in a document: CPUs, interfaces, mounts, disks.
-const MOST: usize = 1024;
+/// Of each list and map in a document: CPUs, interfaces, mounts, disks. The rest is counted.
+const MAX_ROWS: usize = 1024;
 
 /// A field of the dictionary that is exported, ready to be looked up.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Exported {
         let Place { table, column, .. } = *self.place;
         let labels = &reading.layout().tables[table].labels;
         let keys: &'r [Key] = reading.tables().get(table).map(|table| &table.keys[..]).unwrap_or_default();
-        keys.iter().enumerate().take(MOST).filter_map(move |(row, key)| {
+        keys.iter().enumerate().take(MAX_ROWS).filter_map(move |(row, key)| {
             let value = &reading.row(table, row)[column?];
             if !self.place.has(key) {
                 return None;
@@ -71,6 +71,7 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
         seconds,
     );
     for reading in &snapshot.readings {
+        write_left_out(reading, exposition);
         exposition.add(
             "document_failed",
             Kind::Gauge,
@@ -97,6 +98,23 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
                     None => {}
                 }
             }
+        }
+    }
+}
+
+/// How many things of each exported list have no series.
+fn write_left_out(reading: &Reading, exposition: &mut Exposition) {
+    let exported_here = || exported().iter().filter(|field| field.metric_type == reading.metric_type);
+    let lists = reading.layout().tables.iter().zip(reading.tables()).enumerate().skip(1);
+    for (table, (layout, rows)) in lists {
+        if exported_here().any(|field| field.place.table == table) {
+            exposition.add(
+                "rows_left_out",
+                Kind::Gauge,
+                "Entries of a list beyond the first 1024, which have no series here.",
+                &[("document", reading.metric_type.as_str().to_owned()), ("list", layout.path.clone())],
+                rows.keys.len().saturating_sub(MAX_ROWS),
+            );
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) enum Kind {
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     families: BTreeMap<&'static str, Family>,
+    /// Samples whose labels were taken.
+    duplicates: usize,
 }
 
 #[derive(Debug)]
@@ -133,10 +135,23 @@ impl Exposition {
             samples: String::new(),
             series: BTreeSet::new(),
         });
-        family.series.insert(series.to_owned()).then_some(&mut family.samples)
+        if family.series.insert(series.to_owned()) {
+            Some(&mut family.samples)
+        } else {
+            self.duplicates += 1;
+            None
+        }
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(super) fn finish(mut self) -> String {
+        let duplicates = self.duplicates;
+        self.add(
+            "duplicates_left_out",
+            Kind::Gauge,
+            "Samples left out because another has the same labels, of which 128 characters are kept.",
+            &[],
+            duplicates,
+        );
         let mut text = String::with_capacity(16 * 1024);
         for (name, family) in self.families {
             let kind = match family.kind {
@@ -169,10 +184,13 @@ mod tests {
         let mut exposition = Exposition::default();
         let hostile = "a\"} 1\nevil{x=\"\\".to_owned();
         exposition.add("x{a=\"b\"}", Kind::Gauge, "Help.", &[("name", hostile)], 1.5);
-        assert_eq!(
-            exposition.finish(),
-            "# HELP perfwatch_x Help.\n# TYPE perfwatch_x gauge\n\
+        let text = exposition.finish();
+        assert!(
+            text.ends_with(
+                "# HELP perfwatch_x Help.\n# TYPE perfwatch_x gauge\n\
              perfwatch_x{a=\"b\",name=\"a\\\"} 1\\nevil{x=\\\"\\\\\"} 1.5\n"
+            ),
+            "{text}"
         );
     }
 
@@ -183,7 +201,9 @@ mod tests {
             let name = "x".repeat(LONGEST_LABEL) + end;
             exposition.add("n", Kind::Counter, "Help.", &[("name", name)], 1);
         }
-        assert_eq!(exposition.finish().lines().count(), 3);
+        let text = exposition.finish();
+        assert_eq!(text.lines().filter(|line| line.starts_with("perfwatch_n{")).count(), 1, "{text}");
+        assert!(text.contains("\nperfwatch_duplicates_left_out 1\n"), "{text}");
     }
 
     #[test]
@@ -191,7 +211,7 @@ mod tests {
         let mut exposition = Exposition::default();
         exposition.add_histogram("h", "Help.", "cpu=\"0\"", &[(0.5, 3), (1.0, 4)], 6, 7.25);
         let text = exposition.finish();
-        let samples: Vec<&str> = text.lines().skip(2).collect();
+        let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("perfwatch_h_")).collect();
         assert_eq!(
             samples,
             [

@@ -13,7 +13,7 @@ use crate::snapshot::histogram::{Histogram, Unit};
 use crate::snapshot::value::Value;
 
 /// Devices come and go; past this many series no new ones are begun.
-const MOST_SERIES: usize = 20_000;
+const MAX_SERIES: usize = 20_000;
 
 #[derive(Debug, Default)]
 pub struct Intervals(Mutex<Option<Sums>>);
@@ -23,6 +23,8 @@ struct Sums {
     /// By field and labels.
     counts: BTreeMap<(usize, String), f64>,
     histograms: BTreeMap<(usize, String), Histogram>,
+    /// Values of series that were not begun.
+    left_out: u64,
 }
 
 impl Intervals {
@@ -60,12 +62,14 @@ impl Sums {
     }
 
     fn add_one(&mut self, key: (usize, String), export: Export, value: &Value) {
-        let is_full = self.counts.len() + self.histograms.len() >= MOST_SERIES;
+        let is_full = self.counts.len() + self.histograms.len() >= MAX_SERIES;
         match export {
             Export::Interval(_, scale) => {
                 let Some(number) = value.as_f64().filter(|number| *number >= 0.0) else { return };
                 if !is_full || self.counts.contains_key(&key) {
                     *self.counts.entry(key).or_default() += number * scale;
+                } else {
+                    self.left_out += 1;
                 }
             }
             Export::Histogram(_) => {
@@ -75,6 +79,8 @@ impl Sums {
                     debug_assert!(same_unit, "a field has one unit");
                 } else if !is_full {
                     self.histograms.insert(key, (**histogram).clone());
+                } else {
+                    self.left_out += 1;
                 }
             }
             Export::None | Export::Gauge(..) | Export::Counter(..) => {}
@@ -82,6 +88,13 @@ impl Sums {
     }
 
     fn write(&self, exposition: &mut Exposition) {
+        exposition.add(
+            "interval_values_left_out_total",
+            Kind::Counter,
+            "Counts and histograms of intervals that are in no series here, because there are 20000 already.",
+            &[],
+            self.left_out,
+        );
         for ((at, series), count) in &self.counts {
             let field = &exported()[*at];
             exposition.add_series(field.name.family, Kind::Counter, field.help, series.clone(), count);

@@ -38,6 +38,9 @@ pub(super) struct Cpu {
     telling: u8,
 }
 
+/// All tasks that a kernel can number. Kernels that lost count have shown loads below zero and of billions.
+const MAX_LOAD: f64 = (1u64 << 22) as f64;
+
 /// The pipeline only shows its first snapshot; the second is the first that is kept.
 const TELLING: u8 = 2;
 
@@ -68,7 +71,7 @@ impl Cpu {
 
     fn load_avg(&mut self) -> Option<[f64; 3]> {
         let mut words = Fields::new(self.loadavg.read_optional()?);
-        let mut next = || words.word().and_then(fields::float);
+        let mut next = || words.word().and_then(fields::float).filter(|load| (0.0..=MAX_LOAD).contains(load));
         Some([next()?, next()?, next()?])
     }
 }

@@ -1,7 +1,8 @@
 //! The temperature sensors of the CPUs: which they are, and what they say.
 //!
 //! Chips that sit in CPUs come first; where there are none, the thermal zones of CPUs; where there are none either, what
-//! another chip labels as the CPU. Each sensor keeps its place for as long as the program runs.
+//! another chip labels as the CPU. Each sensor keeps its place for as long as the program runs; places are given in the
+//! order of what sensors are, not of the numbers that the kernel gives them, which are others after the next boot.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -15,23 +16,44 @@ use crate::snapshot::derive::round;
 /// Drivers may be loaded at any time, which nothing announces.
 const RESCAN: Duration = Duration::from_secs(60);
 
-/// What silicon can have: beyond it a sensor reads nothing, or something else.
-const PLAUSIBLE_MILLIDEGREES: std::ops::RangeInclusive<i64> = -55_000..=150_000;
+/// What silicon can have, which is specified from −55 to 125 °C. A sensor that is not connected, or switched off, reads
+/// an end of its scale: −55, 127 and a fraction, 128, 255.
+const PLAUSIBLE_MILLIDEGREES: std::ops::RangeInclusive<i64> = -54_999..=126_999;
 
 /// hwmon chips that sit in CPUs.
-const CPU_CHIPS: [&str; 7] =
-    ["coretemp", "k8temp", "k10temp", "zenpower", "fam15h_power", "via_cputemp", "scpi_sensors"];
+const CPU_CHIPS: [&str; 9] = [
+    "coretemp",
+    "k8temp",
+    "k10temp",
+    "zenpower",
+    "fam15h_power",
+    "via_cputemp",
+    "cpu_hwmon",  // Loongson
+    "ibmpowernv", // labels sensors of memory and GPUs, too
+    "scpi_sensors",
+];
 
 /// How sensors of a chip beside the CPU, or of a CPU's chip for something else, are labelled.
 const NOT_CPU: [&str; 12] =
     ["gpu", "pmic", "vrm", "vr_", "mem", "dimm", "ddr", "ambient", "board", "fan", "batt", "chipset"];
 
 /// Thermal zones of cores and packages, by how they begin. A zone that has `cpu` anywhere in its name is one, too.
-const CPU_ZONES: [&str; 9] =
-    ["x86_pkg_temp", "package", "bigcore", "midcore", "littlecore", "big", "mid", "little", "cluster"];
+const CPU_ZONES: [&str; 11] = [
+    "x86_pkg_temp",
+    "package",
+    "bigcore",
+    "midcore",
+    "littlecore",
+    "big",
+    "mid",
+    "little",
+    "cluster",
+    "core_cluster",
+    "cls",
+];
 
 /// Zones of the whole chip, for boards that have no other.
-const CHIP_ZONES: [&str; 3] = ["soc", "tj", "scpi"];
+const CHIP_ZONES: [&str; 7] = ["soc", "tj", "scpi", "imx", "armada", "sun4i_ts", "main"];
 
 #[derive(Debug)]
 pub(super) struct Thermometers {
@@ -44,7 +66,7 @@ pub(super) struct Thermometers {
 #[derive(Debug)]
 struct Sensor {
     /// What it is, whatever number the kernel gives its chip.
-    identity: PathBuf,
+    identity: String,
     /// `None` for one that is gone or has been superseded.
     input: Option<Attribute>,
 }
@@ -52,7 +74,7 @@ struct Sensor {
 /// One that was found.
 #[derive(Debug)]
 struct Found {
-    identity: PathBuf,
+    identity: String,
     input: PathBuf,
 }
 
@@ -83,25 +105,26 @@ impl Thermometers {
 
     /// Sensors that were known keep their places, new ones come behind them.
     fn take_over(&mut self, mut found: Vec<Found>) {
-        let mut seen: HashMap<PathBuf, usize> = HashMap::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
         for sensor in &mut found {
             let times = seen.entry(sensor.identity.clone()).or_default();
             if *times > 0 {
-                sensor.identity.push(times.to_string()); // zones of one device and one type
+                sensor.identity.push_str(&format!(" {times}")); // zones of one device and one type
             }
             *times += 1;
         }
-        let mut inputs: HashMap<&Path, &Path> =
-            found.iter().map(|sensor| (sensor.identity.as_path(), sensor.input.as_path())).collect();
+        found.sort_by(|a, b| natural(&a.identity).cmp(&natural(&b.identity)));
+        let mut inputs: HashMap<&str, &Path> =
+            found.iter().map(|sensor| (sensor.identity.as_str(), sensor.input.as_path())).collect();
         for sensor in &mut self.sensors {
-            match inputs.remove(sensor.identity.as_path()) {
+            match inputs.remove(sensor.identity.as_str()) {
                 None => sensor.input = None,
                 Some(input) if sensor.input.as_ref().is_some_and(|known| known.path() == input) => {}
                 Some(input) => sensor.input = Some(Attribute::new(input.to_owned())),
             }
         }
         for sensor in &found {
-            if let Some(input) = inputs.remove(sensor.identity.as_path()) {
+            if let Some(input) = inputs.remove(sensor.identity.as_str()) {
                 let input = Some(Attribute::new(input.to_owned()));
                 self.sensors.push(Sensor { identity: sensor.identity.clone(), input });
             }
@@ -178,10 +201,27 @@ fn temperatures(chip: &Path, chip_name: &str) -> Vec<(Found, Option<String>)> {
     inputs.collect()
 }
 
-/// Modules that are loaded again get other numbers, but the device they are for stays.
-fn identity(folder: &Path, name: &str, sensor: &str) -> PathBuf {
-    let device = fs::canonicalize(folder.join("device")).unwrap_or_else(|_| folder.to_owned());
-    device.join(name).join(sensor)
+/// Modules that are loaded again get other numbers, but the device they are for stays. A thermal zone is for none, or for
+/// a virtual one with a number of the same kind.
+fn identity(folder: &Path, name: &str, sensor: &str) -> String {
+    let device = fs::canonicalize(folder.join("device")).unwrap_or_default();
+    let device = device.to_string_lossy();
+    let device = if device.contains("/devices/virtual/") { "" } else { &device };
+    format!("{name} {device} {sensor}")
+}
+
+/// A key that sorts `temp2` before `temp10`.
+fn natural(text: &str) -> Vec<(&str, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (words, from) = rest.split_at(digits);
+        let end = from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len());
+        parts.push((words, from[..end].parse().unwrap_or(0)));
+        rest = &from[end..];
+    }
+    parts
 }
 
 fn name(chip: &Path) -> Option<String> {
@@ -241,6 +281,39 @@ mod tests {
         assert_eq!(thermometers.read(start + RESCAN), Some(vec![Some(41.0), Some(51.0), Some(60.0)]));
         fs::remove_dir_all(root.path().join("class/hwmon/hwmon3")).unwrap();
         assert_eq!(thermometers.read(start + 2 * RESCAN), Some(vec![None, Some(51.0), Some(60.0)]));
+    }
+
+    #[test]
+    fn after_a_boot_that_numbers_them_otherwise_sensors_have_the_places_they_had() {
+        let boot = |zones: [(u32, &str, &str); 3], packages: [(u32, u32, &str); 2]| {
+            let root = tempfile::tempdir().unwrap();
+            let read = || {
+                let roots = Roots { sysfs: root.path().into(), ..Roots::default() };
+                Thermometers::new(&roots).read(Instant::now()).unwrap()
+            };
+            for (number, kind, millidegrees) in zones {
+                let folder = format!("class/thermal/thermal_zone{number}");
+                put(root.path(), &format!("{folder}/type"), kind);
+                put(root.path(), &format!("{folder}/temp"), millidegrees);
+            }
+            let zones = read();
+            for (number, package, millidegrees) in packages {
+                chip(root.path(), number, package, millidegrees);
+            }
+            (zones, read())
+        };
+        let (little, big, package) = ("littlecore-thermal", "bigcore0-thermal", "package-thermal");
+        let first = boot(
+            [(0, package, "60000"), (1, big, "70000"), (2, little, "50000")],
+            [(2, 0, "41000"), (10, 1, "42000")],
+        );
+        let second = boot(
+            [(4, package, "60000"), (0, little, "50000"), (3, big, "70000")],
+            [(10, 0, "41000"), (2, 1, "42000")],
+        );
+        assert_eq!(first, second);
+        assert_eq!(first.0, [Some(70.0), Some(50.0), Some(60.0)]);
+        assert_eq!(first.1, [Some(41.0), Some(42.0)]);
     }
 
     #[test]

@@ -91,9 +91,10 @@ impl Meminfo {
     /// The same without what cannot be: emulations of the file in containers write numbers below zero without their
     /// sign, and parts of the host that are more than the container has.
     fn plausible(self) -> Self {
-        let total = self.total.filter(|kib| *kib < NEGATIVE);
+        let total = self.total.filter(|kib| (1..NEGATIVE).contains(kib));
         let part = |kib: Option<u64>| kib.filter(|kib| total.is_some_and(|total| *kib <= total));
         let swap_total = self.swap_total.filter(|kib| *kib < NEGATIVE);
+        let hugepages_total = self.hugepages_total.filter(|pages| *pages < NEGATIVE);
         Self {
             total,
             free: part(self.free),
@@ -111,9 +112,9 @@ impl Meminfo {
                 NEGATIVE.. => 0, // more is in use than there is
                 free => free.min(total),
             }),
-            hugepages_total: self.hugepages_total,
-            hugepages_free: self.hugepages_free.filter(|pages| Some(*pages) <= self.hugepages_total),
-            hugepages_reserved: self.hugepages_reserved.filter(|pages| Some(*pages) <= self.hugepages_total),
+            hugepages_total,
+            hugepages_free: self.hugepages_free.filter(|pages| Some(*pages) <= hugepages_total),
+            hugepages_reserved: self.hugepages_reserved.filter(|pages| Some(*pages) <= hugepages_total),
         }
     }
 

@@ -17,7 +17,25 @@ fn snapshot(page_faults: u64) -> Snapshot {
 fn scrape(intervals: &Intervals, newest: &Snapshot) -> Vec<String> {
     let mut exposition = Exposition::default();
     intervals.write(newest, &mut exposition);
-    exposition.finish().lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    let text = exposition.finish();
+    text.lines().filter(|line| line.starts_with("perfwatch_perf_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn beyond_the_most_series_values_are_left_out_and_counted() {
+    let mut sums = Sums::default();
+    let at = OffsetDateTime::UNIX_EPOCH;
+    // Machines whose CPUs have other numbers at each reading.
+    for first in (0..12_000).step_by(1000) {
+        let cpus: Vec<_> =
+            (first..first + 1000).map(|cpu| json!({"cpu": cpu, "cycles": 1, "instructions": 1})).collect();
+        let reading = Reading::new(MetricType::PerfEvents, at, &json!({"per_cpu": cpus})).unwrap();
+        sums.add(&Snapshot::new(at, vec![reading]));
+    }
+    assert_eq!((sums.counts.len(), sums.left_out), (MAX_SERIES, 4000));
+    let mut exposition = Exposition::default();
+    sums.write(&mut exposition);
+    assert!(exposition.finish().contains("\nperfwatch_interval_values_left_out_total 4000\n"));
 }
 
 #[test]
