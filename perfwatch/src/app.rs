@@ -20,7 +20,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -69,8 +69,7 @@ fn sources(config: &Config, census: &Arc<Census>) -> Vec<Box<dyn Source>> {
 /// `announce` gets each line that the person who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
     let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)
-        .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
+    private_directory(data_dir)?;
     // The address is taken first: a second server must find out before it touches the first one's store.
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!(
@@ -82,13 +81,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     // With port 0 the kernel chose one.
     let address = listener.local_addr()?;
     let tls = config.server.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key));
-    let tls = tls.transpose().context("cannot serve over TLS")?;
+    let tls = tls.transpose().context("PERFWATCH_TLS_CERT, PERFWATCH_TLS_KEY")?;
 
     let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
     let mut stop = pin!(stop);
     // A file that someone else has locked is waited for.
     let store = tokio::select! {
-        opened = store::open(&url) => opened.context("cannot open the store")?,
+        opened = store::open(&url) => opened.context("cannot open the database")?,
         () = &mut stop => return Ok(()),
     };
     let auth = Arc::new(accounts(&config, &store)?);
@@ -178,8 +177,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let rest = async {
         if !started && let Err(error) = first_start.complete().await {
             tracing::error!(
-                error = format!("{error:#}"),
-                "the store answers, but not with what a start needs"
+                error = sentence(&error),
+                "the database is reachable, but the server cannot finish starting"
             );
         }
         std::future::pending::<()>().await;
@@ -210,10 +209,31 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     served.context("the serving task panicked")
 }
 
-/// Measures for one interval and returns the snapshot as the stream would send it.
+/// Documents that every Linux machine has.
+const EVERYWHERE: [MetricType; 5] =
+    [MetricType::Cpu, MetricType::Memory, MetricType::Network, MetricType::Disk, MetricType::MemoryBandwidth];
+
+/// Measures for one interval and returns the snapshot as the stream would send it; fails if nearly all of it is missing.
 pub async fn snapshot(config: &Config) -> Result<String> {
     let settings = config.sampling.settings.clone();
-    let snapshot = measure(config, settings, |_, _| true).await?;
+    let mut reports = Vec::new();
+    let snapshot = measure(config, settings, |_, status| {
+        reports = status.reports();
+        true
+    })
+    .await?;
+    let missing: Vec<String> = reports
+        .iter()
+        .filter(|report| report.state != State::Active && EVERYWHERE.contains(&report.metric_type))
+        .map(|report| format!("{}: {}", report.name, report.reason.as_deref().unwrap_or("no reason given")))
+        .collect();
+    if missing.len() > EVERYWHERE.len() / 2 {
+        bail!(
+            "nearly all sources failed; is the host's /proc at {} (PERFWATCH_PROCFS)?\n  - {}",
+            config.roots.procfs.display(),
+            missing.join("\n  - ")
+        );
+    }
     Ok(String::from_utf8_lossy(&snapshot.message()).into_owned())
 }
 
@@ -282,9 +302,25 @@ pub fn prepare_process(config: &Config) {
     privileges::reduce(config);
 }
 
-/// Creates the directory for its owner alone, or accepts the one that is there.
-fn private_directory(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+/// Creates the data directory for its owner only, unless it exists.
+fn private_directory(path: &Path) -> Result<()> {
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.with_context(|| {
+        format!("cannot create the data directory {} (PERFWATCH_DATA_DIR sets another)", path.display())
+    })
+}
+
+/// An error with its causes. Some errors repeat their cause in their own text; that is not repeated again.
+pub fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
 }
 
 /// Everything that checks passwords and tokens.
@@ -300,4 +336,21 @@ fn accounts(config: &Config, store: &Arc<dyn Store>) -> Result<Auth> {
     let tokens = Tokens::new(&secret, accounts.login_lifetime);
     let attempts = Attempts::new(accounts.attempts_per_minute);
     Ok(Auth::new(store.clone(), passwords, tokens, attempts, data_dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read x: {0}")]
+        struct Unreadable(#[source] std::io::Error);
+        let gone = || std::io::Error::other("gone");
+        let error = anyhow::Error::new(Unreadable(gone())).context("TLS");
+        assert_eq!(format!("{error:#}"), "TLS: cannot read x: gone: gone");
+        assert_eq!(sentence(&error), "TLS: cannot read x: gone");
+        assert_eq!(sentence(&anyhow::Error::new(gone()).context("cannot start")), "cannot start: gone");
+    }
 }

@@ -7,7 +7,7 @@ pub enum StoreError {
     Unreachable(String),
     #[error("{0} already exists")]
     Conflict(&'static str),
-    #[error("database error: {0}")]
+    #[error("{0}")]
     Database(String),
 }
 
@@ -28,7 +28,7 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             E::Io(e) => Self::Unreachable(e.to_string()),
             // A configuration error may quote the URL, and with it the password.
-            E::Configuration(_) => Self::Database("the database URL is not understood".into()),
+            E::Configuration(_) => Self::Database("the database URL is not valid".into()),
             E::Tls(_) => Self::Unreachable("no TLS connection could be made".into()),
             E::PoolTimedOut => Self::Unreachable("no connection within the time limit".into()),
             E::PoolClosed => Self::Unreachable("the store is closed".into()),
@@ -39,7 +39,7 @@ impl From<sqlx::Error> for StoreError {
                 let code = e.code().unwrap_or_default().into_owned();
                 if code.get(..2) == Some("28") {
                     // The message names the role; the log of the server has it.
-                    Self::Unreachable("the server refused the login".into())
+                    Self::Unreachable("the database server rejected user or password".into())
                 } else if transient(e.as_ref(), &code) {
                     Self::Unreachable(e.message().to_owned())
                 } else {
@@ -66,7 +66,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
         match error {
             M::Execute(e) | M::ExecuteMigration(e, _) => e.into(),
             M::VersionMissing(v) => Self::Database(format!(
-                "this database was written by a newer PerfWatch (its migration {v} is unknown here)"
+                "this database was written by a newer PerfWatch (its migration {v} is unknown here); update PerfWatch"
             )),
             other => Self::Database(other.to_string()),
         }

@@ -9,6 +9,7 @@ mod opening;
 mod settings;
 mod users;
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -74,6 +75,12 @@ impl SqliteStore {
             .connect_lazy_with(options.pragma("query_only", "on"));
         Ok(Self { write, read })
     }
+}
+
+/// The file that a URL names, if it is of this engine and names one.
+pub(super) fn path(url: &str) -> Option<PathBuf> {
+    let path = SqliteConnectOptions::from_str(url).ok().filter(|_| url.starts_with("sqlite:"))?;
+    Some(path.get_filename().to_owned()).filter(|path| !path.as_os_str().is_empty())
 }
 
 #[async_trait]
