@@ -34,15 +34,16 @@ use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{self, Tokens};
 use crate::collectors;
-use crate::config::Config;
-use crate::doctor::{self, Diagnosis};
+use crate::config::{Config, Roots};
+use crate::doctor::{self, Diagnosis, Recording};
 use crate::history::History;
 use crate::history::maintenance::{DocumentDays, Maintenance};
-use crate::history::writer::{LogPlace, Writer};
+use crate::history::writer::{self, LogPlace, Writer};
 use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::{self, Census};
-use crate::snapshot::source::{Board, Settings, Source, State};
+use crate::snapshot::source::{Board, Report, Settings, Source, State};
 use crate::snapshot::{MetricType, Snapshot};
+use crate::store::inspect::{Inspection, Place};
 use crate::store::{self, Store};
 use crate::stream::Hub;
 
@@ -83,11 +84,11 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let tls = config.server.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key));
     let tls = tls.transpose().context("PERFWATCH_TLS_CERT, PERFWATCH_TLS_KEY")?;
 
-    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    let place = place(&config);
     let mut stop = pin!(stop);
     // A file that someone else has locked is waited for.
     let store = tokio::select! {
-        opened = store::open(&url) => opened.context("cannot open the database")?,
+        opened = store::open(&place.url) => opened.context("cannot open the database")?,
         () = &mut stop => return Ok(()),
     };
     let auth = Arc::new(accounts(&config, &store)?);
@@ -114,9 +115,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let host = host::this(&config)?;
     let history = History::new(store.clone(), &host.id);
     let documents = DocumentDays(config.storage.jsonb_days);
-    let place = LogPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
-    let writer =
-        config.storage.background_collection.then(|| Writer::spawn(history.clone(), place, documents));
+    let log = LogPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
+    let writer = config.storage.background_collection.then(|| Writer::spawn(history.clone(), log, documents));
     let writer = writer.transpose().context("cannot start the thread that stores")?;
     let writing = writer.as_ref().map(Writer::handle);
     let maintenance = Maintenance::spawn(history.clone(), store.clone(), &host.name, documents);
@@ -154,7 +154,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         writer: writing,
         auth,
         settings,
-        diagnose: doctor::diagnose,
+        diagnose,
+        place,
         processes: census,
         options: Options {
             allowed_hosts: config.server.allowed_hosts.clone(),
@@ -237,21 +238,50 @@ pub async fn snapshot(config: &Config) -> Result<String> {
     Ok(String::from_utf8_lossy(&snapshot.message()).into_owned())
 }
 
-/// Measures for a second and tells how every source stands; for some seconds more while a busy machine is late with
-/// answers, or with the first readings of what it has.
-pub async fn diagnose(config: Config) -> Result<Diagnosis> {
-    const MOST_TICKS: usize = 5;
+/// Where the configured store is.
+fn place(config: &Config) -> Place {
+    let data_dir = config.storage.data_dir.clone();
+    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(&data_dir));
+    Place { url, data_dir }
+}
+
+/// What `GET /api/doctor` says of the running server.
+fn diagnose(
+    roots: &Roots,
+    store: &Inspection,
+    writer: Option<&writer::Handle>,
+    reports: &[Report],
+    newest: Option<&Snapshot>,
+) -> Diagnosis {
+    let recording = writer.map_or(Recording::Off, |writer| {
+        let stats = writer.stats();
+        Recording::Here {
+            stored: stats.written(),
+            waiting: stats.waiting(),
+            lost: stats.dropped(),
+            failing: stats.failing(),
+        }
+    });
+    doctor::diagnose(roots, store, recording, reports, newest)
+}
+
+/// Measures for a second and reports how every source is doing; for some seconds more while a busy machine is late with
+/// answers, or with first readings.
+pub async fn examine(config: Config) -> Result<Diagnosis> {
+    const MAX_TICKS: usize = 5;
     let settings = Settings { interval: Duration::from_secs(1), ..config.sampling.settings.clone() };
+    let store = place(&config).inspect().await;
+    let recording = if config.storage.background_collection { Recording::Elsewhere } else { Recording::Off };
     let mut ticks = 0;
     let mut before = None;
     let mut newest = None;
     measure(&config, settings, |snapshot, board| {
         let reports = board.reports();
-        let now = doctor::diagnose(&config.roots, &reports, Some(snapshot));
+        let now = doctor::diagnose(&config.roots, &store, recording, &reports, Some(snapshot));
         ticks += 1;
         let answered = reports.iter().all(|report| report.state != State::Failed);
         let settled = answered && before.replace(now.statuses()) == Some(now.statuses());
-        let enough = now.healthy() || settled || ticks == MOST_TICKS;
+        let enough = now.healthy() || settled || ticks == MAX_TICKS;
         newest = Some(now);
         enough
     })

@@ -13,6 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use perfwatch::app;
 use perfwatch::app::users::UserCommand;
 use perfwatch::config::{Config, SETTINGS};
+use perfwatch::doctor;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn command_line() -> Command {
@@ -230,11 +231,11 @@ fn run() -> Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             "doctor" => {
-                let diagnosis = app::diagnose(config).await?;
+                let diagnosis = app::examine(config).await?;
                 if arguments.get_flag("json") {
                     print(&serde_json::to_string_pretty(&diagnosis)?)?;
                 } else {
-                    print(&diagnosis.text())?;
+                    print(&doctor::text(&diagnosis))?;
                 }
                 Ok(if diagnosis.healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }

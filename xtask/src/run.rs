@@ -36,7 +36,7 @@ fn advice(server: &Path) -> Option<String> {
     }
     Some(format!(
         "Running as an ordinary user: eBPF and hardware counters are off where the kernel asks for rights.\n\
-         To grant them to this build: sudo setcap cap_bpf,cap_perfmon+ep {}",
+         To grant them to this build: sudo setcap cap_bpf,cap_perfmon=ep {}",
         server.display()
     ))
 }

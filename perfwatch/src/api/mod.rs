@@ -43,6 +43,7 @@ use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
 use crate::snapshot::source::{Board, Report, Settings};
 use crate::store::Store;
+use crate::store::inspect::{Inspection, Place};
 use crate::stream::{Hub, Subscription};
 
 pub use prometheus::Intervals;
@@ -63,8 +64,10 @@ struct Shared {
     listing: Mutex<()>,
 }
 
-/// The doctor, asked with the sources' reports and the newest snapshot. It reads /proc and /sys.
-pub type Diagnose = fn(&Roots, &[Report], Option<&Snapshot>) -> Diagnosis;
+/// The doctor: examines machine and store, with the writer, the sources' reports and the newest snapshot. It reads /proc
+/// and /sys.
+pub type Diagnose =
+    fn(&Roots, &Inspection, Option<&writer::Handle>, &[Report], Option<&Snapshot>) -> Diagnosis;
 
 /// What an [`AppState`] is made of.
 #[derive(Debug)]
@@ -81,6 +84,8 @@ pub struct Parts {
     /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
     pub settings: watch::Sender<Settings>,
     pub diagnose: Diagnose,
+    /// Where the store is, for the doctor.
+    pub place: Place,
     pub processes: Arc<dyn Lister>,
     pub options: Options,
     /// Where streams run, apart from requests.

@@ -15,10 +15,12 @@ pub mod paranoid;
 mod perf;
 pub mod pmu;
 mod processes;
+pub mod rights;
 mod runqueue;
 pub mod sched;
 mod tcp;
 
+pub use kernel::BTF_REMEDY;
 pub use processes::Census;
 
 use std::sync::Arc;

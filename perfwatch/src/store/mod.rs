@@ -5,6 +5,7 @@
 pub mod access;
 pub mod chunks;
 mod error;
+pub mod inspect;
 pub mod source;
 pub mod policy;
 mod postgres;

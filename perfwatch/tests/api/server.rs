@@ -135,7 +135,14 @@ impl Server {
             writer: Some(writer.handle()),
             auth: auth.clone(),
             settings: settings.clone(),
-            diagnose: perfwatch::doctor::diagnose,
+            diagnose: |roots, store, _, reports, newest| {
+                let recording = perfwatch::doctor::Recording::Elsewhere;
+                perfwatch::doctor::diagnose(roots, store, recording, reports, newest)
+            },
+            place: store::inspect::Place {
+                url: store::sqlite_url(data.path()),
+                data_dir: data.path().to_owned(),
+            },
             processes: census.clone(),
             options: setup.options,
             streams: tokio::runtime::Handle::current(),
