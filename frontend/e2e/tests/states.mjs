@@ -120,7 +120,7 @@ testOnEachStore('state empty: an empty store says so', async ({ browser, store, 
   await page.goto('/history');
   await page.getByText('No data in this range').waitFor();
   await page.goto('/history?mode=changes');
-  await page.getByText('No changes, or one of the two ranges has no history.').waitFor();
+  await page.getByText('There is no history of either period.').waitFor();
   await page.goto('/settings');
   await page.locator('#retention').getByText('–').first().waitFor();
   assert.deepEqual(page.problems, []);

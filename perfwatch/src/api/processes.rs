@@ -51,7 +51,9 @@ struct ProcessList {
     active: Option<usize>,
     /// What all processes used.
     total: Option<RatesDto>,
-    /// Processes that were found, before `limit`.
+    /// Processes that `/proc` does not show (its mount option `hidepid`); `null` if it is not known how many.
+    hidden: Option<usize>,
+    /// Processes found, before `limit`.
     count: usize,
     /// Whether there were more than `limit`.
     truncated: bool,
@@ -156,6 +158,7 @@ impl Query {
             timestamp: listing.timestamp.clone(),
             elapsed_ms: listing.elapsed_ms,
             active: listing.active,
+            hidden: listing.hidden,
             total: listing.total.map(RatesDto::from),
             count: found.len(),
             truncated: found.len() > self.limit,
@@ -195,5 +198,22 @@ impl From<Rates> for RatesDto {
             branch_mpki: rates.branch_mpki,
             dtlb_mpki: rates.dtlb_mpki,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_are_hidden_is_told_and_unknown_is_not_none() {
+        let query = Query { limit: 1, order: Order::default(), search: None };
+        let told = |hidden| {
+            let timestamp = "2026-01-02T03:04:05Z".to_owned();
+            let (elapsed_ms, active, total, rows) = (None, None, None, Vec::new());
+            let listing = Listing { timestamp, elapsed_ms, active, hidden, total, rows };
+            serde_json::to_value(query.answer(&listing)).unwrap()["hidden"].clone()
+        };
+        assert_eq!((told(Some(7)), told(Some(0)), told(None)), (7.into(), 0.into(), serde_json::Value::Null));
     }
 }

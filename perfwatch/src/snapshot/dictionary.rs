@@ -16,7 +16,7 @@ pub use path::{Path, Place, Step};
 pub struct Field {
     /// Where it stands in its document; the notation is that of [`Path`].
     pub path: &'static str,
-    /// Empty for texts, and for pure numbers.
+    /// Empty for texts and counts; the page formats values by it.
     pub unit: &'static str,
     pub help: &'static str,
     pub kind: Kind,

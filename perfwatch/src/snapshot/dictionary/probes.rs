@@ -31,7 +31,7 @@ pub(super) const PERF_EVENTS: &[Field] = &[
     field("events{event}.unit", "", "`msec` of cpu-clock, `count` of all others.", None).of_kind(Kind::State),
     field(
         "events{event}.running_ratio",
-        "",
+        "ratio",
         "Share of the time that the event was on the PMU; below 1 its value is an estimate.",
         Gauge("perf_event_running_ratio", 1.0),
     ),
@@ -47,64 +47,64 @@ pub(super) const PERF_EVENTS: &[Field] = &[
         .of_kind(Kind::State),
     field("missing_events[#n]", "", "Events that it offers and that gave no value this time.", None)
         .of_kind(Kind::State),
-    field("derived.ipc", "", "Instructions per cycle.", Gauge("perf_instructions_per_cycle", 1.0)),
+    field("derived.ipc", "IPC", "Instructions per cycle.", Gauge("perf_instructions_per_cycle", 1.0)),
     field(
         "derived.branch_miss_ratio",
-        "",
+        "ratio",
         "Branches predicted wrongly, of all.",
         Gauge("perf_miss_ratio{of=\"branches\"}", 1.0),
     ),
     field(
         "derived.l1d_miss_ratio",
-        "",
+        "ratio",
         "Loads that missed the first-level data cache, of all.",
         Gauge("perf_miss_ratio{of=\"l1d\"}", 1.0),
     ),
     field(
         "derived.llc_miss_ratio",
-        "",
+        "ratio",
         "Loads that missed the last-level cache, of those that reached it.",
         Gauge("perf_miss_ratio{of=\"llc\"}", 1.0),
     ),
     field(
         "derived.dtlb_miss_ratio",
-        "",
+        "ratio",
         "Loads whose address was not in the data TLB, of all.",
         Gauge("perf_miss_ratio{of=\"dtlb\"}", 1.0),
     ),
     field(
         "derived.itlb_miss_ratio",
-        "",
+        "ratio",
         "Fetches whose address was not in the instruction TLB, of all.",
         Gauge("perf_miss_ratio{of=\"itlb\"}", 1.0),
     ),
     field(
         "derived.branch_mpki",
-        "",
+        "MPKI",
         "Branch misses per thousand instructions.",
         Gauge("perf_misses_per_thousand_instructions{of=\"branches\"}", 1.0),
     ),
     field(
         "derived.l1d_mpki",
-        "",
+        "MPKI",
         "First-level data cache misses, likewise.",
         Gauge("perf_misses_per_thousand_instructions{of=\"l1d\"}", 1.0),
     ),
     field(
         "derived.llc_mpki",
-        "",
+        "MPKI",
         "Last-level cache misses, likewise.",
         Gauge("perf_misses_per_thousand_instructions{of=\"llc\"}", 1.0),
     ),
     field(
         "derived.dtlb_mpki",
-        "",
+        "MPKI",
         "Data TLB misses, likewise.",
         Gauge("perf_misses_per_thousand_instructions{of=\"dtlb\"}", 1.0),
     ),
     field(
         "derived.itlb_mpki",
-        "",
+        "MPKI",
         "Instruction TLB misses, likewise.",
         Gauge("perf_misses_per_thousand_instructions{of=\"itlb\"}", 1.0),
     ),
@@ -118,7 +118,7 @@ pub(super) const PERF_EVENTS: &[Field] = &[
     field("pmus{pmu}.events{event}.value", "", "Its events of the interval, as in `events`.", None)
         .of_kind(Kind::Interval),
     field("pmus{pmu}.events{event}.unit", "", "As in `events`.", None).of_kind(Kind::State),
-    field("pmus{pmu}.events{event}.running_ratio", "", "As in `events`.", None),
+    field("pmus{pmu}.events{event}.running_ratio", "ratio", "As in `events`.", None),
     field("pmus{pmu}.events{event}.error", "", "Why this kind of core does not count it.", None)
         .of_kind(Kind::State),
     field("pmus{pmu}.counted_as{event}", "", "Its own events that stand in for generic ones.", None)
@@ -127,7 +127,7 @@ pub(super) const PERF_EVENTS: &[Field] = &[
     field("per_cpu[cpu].cpu", "", "Each CPU that is counted on.", None),
     field(
         "per_cpu[cpu].ipc",
-        "",
+        "IPC",
         "Its instructions per cycle.",
         Gauge("perf_core_instructions_per_cycle", 1.0),
     ),
@@ -260,15 +260,15 @@ macro_rules! usage {
             field(concat!($path, ".cycles"), "", "Cycles in the interval.", None).of_kind(Kind::Interval),
             field(concat!($path, ".instructions"), "", "Instructions in the interval.", None)
                 .of_kind(Kind::Interval),
-            field(concat!($path, ".ipc"), "", "Instructions per cycle.", None),
+            field(concat!($path, ".ipc"), "IPC", "Instructions per cycle.", None),
             field(
                 concat!($path, ".llc_mpki"),
-                "",
+                "MPKI",
                 "Last-level cache misses per thousand instructions.",
                 None,
             ),
-            field(concat!($path, ".branch_mpki"), "", "Branch misses, likewise.", None),
-            field(concat!($path, ".dtlb_mpki"), "", "Data TLB misses, likewise.", None),
+            field(concat!($path, ".branch_mpki"), "MPKI", "Branch misses, likewise.", None),
+            field(concat!($path, ".dtlb_mpki"), "MPKI", "Data TLB misses, likewise.", None),
         ]
     };
 }
@@ -428,7 +428,7 @@ pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
         ),
         field(
             "counters_running_ratio",
-            "",
+            "ratio",
             "Share of the time that the counters counted; where others made them take turns, counts are scaled up.",
             None,
         ),
