@@ -40,8 +40,8 @@ use crate::history::History;
 use crate::history::maintenance::{DocumentDays, Maintenance};
 use crate::history::writer::{self, LogPlace, Writer};
 use crate::pipeline::{Outputs, Pipeline};
-use crate::probes::{self, Census};
-use crate::snapshot::source::{Board, Report, Settings, Source, State};
+use crate::probes::{self, ProcessLister};
+use crate::snapshot::source::{Report, Settings, Source, SourceStatus, State};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::inspect::{Inspection, Place};
 use crate::store::{self, Store};
@@ -56,10 +56,10 @@ const PARALLEL_HASHES: usize = 2;
 /// How soon open streams notice what the command line did to their accounts.
 const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 
-/// Every source, in the order of the documents in a message; the census is told what each tick measured of processes.
-fn sources(config: &Config, census: &Arc<Census>) -> Vec<Box<dyn Source>> {
+/// Every source, in the order of the documents in a message; the lister is told what each tick measured of processes.
+fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
-    sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, census));
+    sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, lister));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources
@@ -98,8 +98,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     });
 
     let hub = Hub::default();
-    let board = Board::default();
-    let census = Arc::new(Census::new(&config.roots));
+    let source_status = SourceStatus::default();
+    let lister = Arc::new(ProcessLister::new(&config.roots));
     let (stop_sender, stopping) = watch::channel(false);
     let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
     let first_start = FirstStart {
@@ -137,8 +137,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             }
         }),
     };
-    let sources = sources(&config, &census);
-    let pipeline = Pipeline::new(sources, board.clone(), settings_receiver, outputs);
+    let sources = sources(&config, &lister);
+    let pipeline = Pipeline::new(sources, source_status.clone(), settings_receiver, outputs);
     let sampling = tokio::spawn(pipeline.context("cannot sample")?.run(stopping.clone()));
 
     let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
@@ -148,7 +148,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,
-        board,
+        source_status,
         history,
         intervals,
         writer: writing,
@@ -156,7 +156,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         settings,
         diagnose,
         place,
-        processes: census,
+        processes: lister,
         options: Options {
             allowed_hosts: config.server.allowed_hosts.clone(),
             cors_origins: config.server.cors_origins.clone(),
@@ -275,8 +275,8 @@ pub async fn examine(config: Config) -> Result<Diagnosis> {
     let mut ticks = 0;
     let mut before = None;
     let mut newest = None;
-    measure(&config, settings, |snapshot, board| {
-        let reports = board.reports();
+    measure(&config, settings, |snapshot, source_status| {
+        let reports = source_status.reports();
         let now = doctor::diagnose(&config.roots, &store, recording, &reports, Some(snapshot));
         ticks += 1;
         let answered = reports.iter().all(|report| report.state != State::Failed);
@@ -293,11 +293,11 @@ pub async fn examine(config: Config) -> Result<Diagnosis> {
 async fn measure(
     config: &Config,
     settings: Settings,
-    mut enough: impl FnMut(&Snapshot, &Board) -> bool,
+    mut enough: impl FnMut(&Snapshot, &SourceStatus) -> bool,
 ) -> Result<Arc<Snapshot>> {
     let (_settings, settings) = watch::channel(settings);
     let (stop, stopping) = watch::channel(false);
-    let board = Board::default();
+    let source_status = SourceStatus::default();
     let (send, mut snapshots) = mpsc::unbounded_channel();
     let outputs = Outputs {
         live: Box::new(|_| {}),
@@ -306,12 +306,13 @@ async fn measure(
             let _ = send.send(Arc::clone(snapshot));
         }),
     };
-    let sources = sources(config, &Arc::new(Census::new(&config.roots)));
-    let pipeline = Pipeline::new(sources, board.clone(), settings, outputs).context("cannot sample")?;
+    let sources = sources(config, &Arc::new(ProcessLister::new(&config.roots)));
+    let pipeline =
+        Pipeline::new(sources, source_status.clone(), settings, outputs).context("cannot sample")?;
     let until_enough = async {
         loop {
             let snapshot = snapshots.recv().await.context("sampling ended without a snapshot")?;
-            if enough(&snapshot, &board) {
+            if enough(&snapshot, &source_status) {
                 stop.send_replace(true);
                 return Ok(snapshot);
             }

@@ -19,7 +19,7 @@ use crate::step::{output, quiet};
 const RELEASES: &[&str] = &["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports"];
 const SECURITY_RELEASES: &[&str] = &["bookworm-security"];
 /// Package lists older than this are fetched again.
-const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where downloads are kept between runs and checkouts.
 pub fn cache_directory() -> Result<PathBuf> {
@@ -57,7 +57,7 @@ impl Archive {
         let stamp = self.directory.join("fetched");
         let age = fs::metadata(&stamp).ok().and_then(|stamp| stamp.modified().ok()?.elapsed().ok());
         let unchanged = fs::read_to_string(&list).is_ok_and(|found| found == sources);
-        if unchanged && age.is_some_and(|age| age < FRESH) {
+        if unchanged && age.is_some_and(|age| age < MAX_AGE) {
             return Ok(());
         }
         fs::write(&list, sources)?;

@@ -14,7 +14,7 @@ use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody, WithId}
 use super::extract::{Body, ClientAddress, LoggedIn};
 use super::message::Message;
 use super::parameters::Id;
-use crate::auth::api_tokens::{MOST, Scopes};
+use crate::auth::api_tokens::{MAX_TOKENS, Scopes};
 use crate::auth::audit;
 use crate::snapshot::rfc3339;
 use crate::store::access;
@@ -130,8 +130,10 @@ async fn create_token(
     let (true, Ok(scopes)) = (problems.is_empty(), scopes) else { return Err(Error::Invalid(problems)) };
     let user = &identity.user;
     let _turn = state.changing().await;
-    if state.store.api_tokens(Some(user.id)).await?.len() >= MOST {
-        return Err(Error::Conflict(format!("An account has {MOST} API tokens at most; revoke some first")));
+    if state.store.api_tokens(Some(user.id)).await?.len() >= MAX_TOKENS {
+        return Err(Error::Conflict(format!(
+            "An account has {MAX_TOKENS} API tokens at most; revoke some first"
+        )));
     }
     let expires_at = OffsetDateTime::now_utc() + Duration::days(days);
     let (token, about) = state.auth.create_api_token(user.id, &new.name, scopes, expires_at).await?;

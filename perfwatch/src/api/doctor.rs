@@ -87,7 +87,7 @@ async fn findings(_: CurrentUser, State(state): State<AppState>) -> Result<Json<
     let store = state.place.inspect().await;
     // A dozen files, and a hypervisor or container may make reading one of them slow.
     let examined = tokio::task::spawn_blocking(move || {
-        let (reports, newest) = (state.board.reports(), state.hub.latest());
+        let (reports, newest) = (state.source_status.reports(), state.hub.latest());
         (state.diagnose)(&state.options.roots, &store, state.writer.as_ref(), &reports, newest.as_deref())
     });
     let diagnosis = examined.await.map_err(|error| Error::Internal(error.to_string()))?;

@@ -13,9 +13,9 @@ use super::{AppState, VERSION};
 use crate::store::StoreError;
 
 /// A database that takes longer than this counts as unreachable.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const TIMEOUT: Duration = Duration::from_millis(1500);
 /// Health checks come often and must not queue behind a hung database.
-const HEALTH_PATIENCE: Duration = Duration::from_millis(500);
+const HEALTH_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(db_status))
@@ -34,7 +34,7 @@ struct Health {
 /// Whether the server runs, and whether all of it does
 #[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
 async fn health(State(state): State<AppState>) -> Json<Health> {
-    let degraded = state.board.any_failed() || ping(&state, HEALTH_PATIENCE).await.is_err();
+    let degraded = state.source_status.any_failed() || ping(&state, HEALTH_TIMEOUT).await.is_err();
     let status = if degraded { "degraded" } else { "healthy" };
     Json(Health { status, service: "perfwatch-backend", version: VERSION })
 }
@@ -58,7 +58,7 @@ enum DbStatus {
 /// Whether the database answers
 #[utoipa::path(get, path = "/api/db-status", tag = "health", security(()), responses((status = 200, body = DbStatus)))]
 async fn db_status(State(state): State<AppState>) -> Json<DbStatus> {
-    Json(match ping(&state, PATIENCE).await {
+    Json(match ping(&state, TIMEOUT).await {
         Ok(()) => DbStatus::Connected { status: "connected", database: state.store.engine().as_str() },
         // The database's own message may name users, hosts and paths: it goes to the log alone.
         Err(error) => {

@@ -41,7 +41,7 @@ use crate::history::{History, writer};
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
-use crate::snapshot::source::{Board, Report, Settings};
+use crate::snapshot::source::{Report, Settings, SourceStatus};
 use crate::store::Store;
 use crate::store::inspect::{Inspection, Place};
 use crate::stream::{Hub, Subscription};
@@ -74,7 +74,7 @@ pub type Diagnose =
 pub struct Parts {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
-    pub board: Board,
+    pub source_status: SourceStatus,
     /// What is stored, and what is not yet.
     pub history: History,
     /// Brings snapshots to the store; `None` when none go there.

@@ -75,7 +75,7 @@ struct ProgramDto {
 /// Every collector and probe with its state and cost
 #[utoipa::path(get, path = "/api/sources", tag = "sources", responses((status = 200, body = Sources), Guarded))]
 async fn sources(_: CurrentUser, State(state): State<AppState>) -> Json<Sources> {
-    Json(Sources { sources: state.board.reports().into_iter().map(Source::from).collect() })
+    Json(Sources { sources: state.source_status.reports().into_iter().map(Source::from).collect() })
 }
 
 impl From<Report> for Source {

@@ -8,24 +8,24 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// The answer is a line of JSON behind a few headers.
-const LONGEST_ANSWER: u64 = 16 * 1024;
+const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 
 /// What `/health` says; an error when the server does not answer. With TLS it is only asked for a connection.
 pub fn ask_health(config: &Config) -> Result<String> {
     let address = reachable(config.server.listen);
     let server = || format!("no server answers at {address}");
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(server)?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(server)?;
     if config.server.tls.is_some() {
         return Ok("accepts connections".to_owned());
     }
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
         .with_context(server)?;
     let mut answer = String::new();
-    stream.take(LONGEST_ANSWER).read_to_string(&mut answer).with_context(server)?;
+    stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer).with_context(server)?;
     let (head, body) = answer.split_once("\r\n\r\n").with_context(server)?;
     if !head.starts_with("HTTP/1.1 200 ") {
         bail!("{address}: {}", head.lines().next().unwrap_or_default());

@@ -15,7 +15,7 @@ use crate::snapshot::source::Settings;
 use crate::store::{Store, StoreError, settings};
 
 /// Pause between two attempts.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 pub(super) struct FirstStart<'a, A> {
     pub config: &'a Config,
@@ -54,7 +54,7 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
     /// Attempts until the store answers. Ends early only where it answers with something no attempt will mend.
     pub(super) async fn complete(&self) -> Result<()> {
         while !self.attempt().await? {
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(super) fn keep_small() {
 /// releases follow at growing distances.
 const FIRST: Duration = Duration::from_secs(10);
 /// Long questions and exports leave holes behind that the allocator would keep.
-const LONGEST: Duration = Duration::from_secs(600);
+const MAX_PAUSE: Duration = Duration::from_secs(600);
 
 /// Returns memory that was freed to the system, after the start and then now and again.
 pub(super) async fn keep_releasing() {
@@ -32,6 +32,6 @@ pub(super) async fn keep_releasing() {
         unsafe {
             libc::malloc_trim(0);
         }
-        pause = (pause * 6).min(LONGEST);
+        pause = (pause * 6).min(MAX_PAUSE);
     }
 }

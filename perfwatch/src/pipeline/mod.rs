@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
-use crate::snapshot::source::{Board, Settings, Source};
+use crate::snapshot::source::{Settings, Source, SourceStatus};
 use sampler::Sampler;
 
 /// Where a snapshot goes. Called from the thread that samples: it must not wait.
@@ -48,11 +48,11 @@ impl Pipeline {
     /// Belongs to the current runtime.
     pub fn new(
         sources: Vec<Box<dyn Source>>,
-        board: Board,
+        source_status: SourceStatus,
         mut settings: watch::Receiver<Settings>,
         outputs: Outputs,
     ) -> io::Result<Self> {
-        let sampler = Sampler::new(sources, board, outputs, settings.borrow_and_update().clone())?;
+        let sampler = Sampler::new(sources, source_status, outputs, settings.borrow_and_update().clone())?;
         Ok(Self { sampler, settings })
     }
 

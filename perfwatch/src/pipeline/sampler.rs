@@ -16,10 +16,10 @@ use tokio::sync::oneshot;
 use super::Outputs;
 use super::clock::{Next, Schedule};
 use super::rounds::{Round, Rounds};
-use crate::snapshot::source::{Board, Cost, Report, Settings, Source, SourceSettings, State, Tick};
+use crate::snapshot::source::{Cost, Report, Settings, Source, SourceSettings, SourceStatus, State, Tick};
 use crate::snapshot::{Reading, Snapshot, rfc3339};
 
-const LONGEST_DEADLINE: Duration = Duration::from_secs(2);
+const MAX_DEADLINE: Duration = Duration::from_secs(2);
 /// Asking for the thread's own time is a system call for each source. After the first ticks, so many pass between two
 /// that are measured.
 const MEASURED_EVERY: u64 = 8;
@@ -67,25 +67,25 @@ struct Meter {
 
 /// Makes rounds into snapshots.
 struct Publisher {
-    board: Board,
+    source_status: SourceStatus,
     outputs: Outputs,
 }
 
 impl Sampler {
     pub(super) fn new(
         sources: Vec<Box<dyn Source>>,
-        board: Board,
+        source_status: SourceStatus,
         outputs: Outputs,
         settings: Settings,
     ) -> io::Result<Self> {
-        board.publish(sources.iter().map(|source| source.report()).collect());
+        source_status.publish(sources.iter().map(|source| source.report()).collect());
         let slot = |source| Mutex::new(Slot { source, settings: None, meter: Meter::default() });
         let shared = Arc::new(Shared {
             slots: sources.into_iter().map(slot).collect(),
             control: Mutex::new(Control { settings, schedule: None, stop: false }),
             changed: Condvar::new(),
             rounds: Rounds::new()?,
-            publisher: Mutex::new(Publisher { board, outputs }),
+            publisher: Mutex::new(Publisher { source_status, outputs }),
         });
         Ok(Self { shared, ended: oneshot::channel().1 })
     }
@@ -151,7 +151,7 @@ impl Sampler {
 impl Shared {
     fn sample_until_stopped(&self) {
         while let Some((at, on_grid, settings)) = self.next_tick() {
-            let patience = settings.interval.mul_f64(0.8).min(LONGEST_DEADLINE);
+            let patience = settings.interval.mul_f64(0.8).min(MAX_DEADLINE);
             let answers = self.slots.iter().map(|_| None).collect();
             let round =
                 self.rounds.begin(Round { at, on_grid, interval: settings.interval, patience, answers });
@@ -222,7 +222,7 @@ impl Publisher {
     fn publish(&mut self, round: Round) {
         let Round { at, on_grid, interval, patience, answers } = round;
         let mut readings = Vec::with_capacity(answers.len());
-        self.board.update(|reports| {
+        self.source_status.update(|reports| {
             for (answer, standing) in answers.into_iter().zip(reports) {
                 let (reading, report) = answer.unwrap_or_else(|| hung(standing, at, patience));
                 note_transition(standing, &report);

@@ -61,7 +61,7 @@ struct Running {
     stored: Receiver<OffsetDateTime>,
     settings: watch::Sender<Settings>,
     stop: watch::Sender<bool>,
-    board: Board,
+    source_status: SourceStatus,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -70,14 +70,14 @@ fn start(sources: Vec<Box<dyn Source>>, initial: Settings) -> Running {
     let (store, stored) = channel();
     let (settings, settings_rx) = watch::channel(initial);
     let (stop, stop_rx) = watch::channel(false);
-    let board = Board::default();
+    let source_status = SourceStatus::default();
     let outputs = Outputs {
         live: Box::new(move |s| drop(live.send(serde_json::from_slice(&s.message()).unwrap()))),
         store: Box::new(move |s| store.send(s.timestamp).unwrap()),
     };
-    let pipeline = Pipeline::new(sources, board.clone(), settings_rx, outputs).unwrap();
+    let pipeline = Pipeline::new(sources, source_status.clone(), settings_rx, outputs).unwrap();
     let task = tokio::spawn(pipeline.run(stop_rx));
-    Running { snapshots, stored, settings, stop, board, task }
+    Running { snapshots, stored, settings, stop, source_status, task }
 }
 
 impl Running {
@@ -118,7 +118,7 @@ async fn an_error_and_a_panic_stay_in_their_own_documents() {
     assert_eq!(first["data"]["cpu"]["_error"], Value::Null);
     assert_eq!(first["data"]["disk"]["_error"], "half a line");
     assert!(first["data"]["memory"]["_error"].as_str().unwrap().contains("panicked"));
-    let states: Vec<State> = running.board.reports().iter().map(|r| r.state).collect();
+    let states: Vec<State> = running.source_status.reports().iter().map(|r| r.state).collect();
     assert_eq!(states, [State::Active, State::Failed, State::Failed]);
 
     let second = running.next().await;
@@ -145,7 +145,7 @@ async fn a_hanging_source_stops_nothing_and_rejoins() {
     let second = running.next().await;
     assert_eq!(second["data"]["memory"]["value"], 2, "a new thread has taken the other sources over");
     assert!(second["data"]["disk"]["_error"].is_string());
-    assert_eq!(running.board.reports()[1].state, State::Failed);
+    assert_eq!(running.source_status.reports()[1].state, State::Failed);
 
     drop(open);
     loop {
@@ -153,7 +153,7 @@ async fn a_hanging_source_stops_nothing_and_rejoins() {
             break;
         }
     }
-    assert_eq!(running.board.reports()[1].state, State::Active);
+    assert_eq!(running.source_status.reports()[1].state, State::Active);
     running.stop.send(true).unwrap();
     running.task.await.unwrap();
 }

@@ -21,7 +21,7 @@ pub mod sched;
 mod tcp;
 
 pub use kernel::BTF_REMEDY;
-pub use processes::Census;
+pub use processes::ProcessLister;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Common<'a> {
     kernel: kernel::SharedKernel,
     budget: budget::Budget,
     sched: sched::SharedSched,
-    census: Arc<Census>,
+    lister: Arc<ProcessLister>,
 }
 
 /// Makes a probe that is not loaded yet.
@@ -57,21 +57,26 @@ pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
     retrying_after(roots, budget_percent, budget::FIRST_PAUSE)
 }
 
-/// The same, which tell the census what each tick measured of processes.
-pub fn telling(roots: &Roots, budget_percent: f64, census: &Arc<Census>) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(census))
+/// The same, which tell the lister what each tick measured of processes.
+pub fn telling(roots: &Roots, budget_percent: f64, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
+    make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(lister))
 }
 
 /// The same with another pause before what the budget has switched off is tried again for the first time.
 pub fn retrying_after(roots: &Roots, budget_percent: f64, pause: Duration) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, pause, Arc::new(Census::new(roots)))
+    make(roots, budget_percent, pause, Arc::new(ProcessLister::new(roots)))
 }
 
-fn make(roots: &Roots, budget_percent: f64, pause: Duration, census: Arc<Census>) -> Vec<Box<dyn Source>> {
+fn make(
+    roots: &Roots,
+    budget_percent: f64,
+    pause: Duration,
+    lister: Arc<ProcessLister>,
+) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let budget = budget::Budget::new(budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
-    let common = Common { roots, kernel, budget, sched, census };
+    let common = Common { roots, kernel, budget, sched, lister };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }

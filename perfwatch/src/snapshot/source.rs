@@ -155,9 +155,9 @@ impl Report {
 
 /// The latest report of every source, in registry order: written by the pipeline, read by the API.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<RwLock<Vec<Report>>>);
+pub struct SourceStatus(Arc<RwLock<Vec<Report>>>);
 
-impl Board {
+impl SourceStatus {
     pub fn reports(&self) -> Vec<Report> {
         self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }

@@ -53,7 +53,7 @@ async fn machine_sources_and_events_are_told_with_reason_and_remedy() {
         ..Report::active(name, metric_type, Method::Ebpf)
     };
     let reports = [refused("counters", MetricType::PerfEvents), refused("tcp", MetricType::Tcp)];
-    server.board.publish(reports.into());
+    server.source_status.publish(reports.into());
     let events = json!({"events": {
         "cycles": {"value": null, "error": "EACCES"},
         "branches": {"value": null, "error": "EACCES"},

@@ -21,7 +21,7 @@ use crate::{HOST, points};
 /// Between two ticks.
 const TICK: Duration = Duration::from_millis(25);
 /// How long a condition may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Ticking {
     writer: Writer,
@@ -48,7 +48,7 @@ impl Ticking {
             if enough(&stats) {
                 return;
             }
-            assert!(since.elapsed() < PATIENCE, "{what}: {stats:?} after {} ticks", self.ticks);
+            assert!(since.elapsed() < TIMEOUT, "{what}: {stats:?} after {} ticks", self.ticks);
         }
     }
 }
@@ -175,7 +175,7 @@ async fn answered<T>(ask: impl AsyncFn() -> store::Result<T>) -> T {
     loop {
         match ask().await {
             Ok(answer) => return answer,
-            Err(StoreError::Unreachable(_)) if since.elapsed() < PATIENCE => tokio::time::sleep(TICK).await,
+            Err(StoreError::Unreachable(_)) if since.elapsed() < TIMEOUT => tokio::time::sleep(TICK).await,
             Err(error) => panic!("{error}"),
         }
     }

@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "counters::a_cpu_that_comes_back_is_counted_again", run: a_cpu_comes_back },
 ];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn cpus_read(document: &Value) -> usize {
     document["per_cpu"].as_array().map_or(0, Vec::len)
@@ -29,7 +29,7 @@ fn time_between_readings(probe: &mut Probe, readings: u32) -> Result<Duration> {
     while had < readings {
         std::thread::sleep(Duration::from_millis(60));
         had += u32::from(cpus_read(&probe.now()?) > 0);
-        ensure!(began.elapsed() < PATIENCE, "{had} of {readings} readings within {PATIENCE:?}");
+        ensure!(began.elapsed() < TIMEOUT, "{had} of {readings} readings within {TIMEOUT:?}");
     }
     Ok(began.elapsed() / readings)
 }

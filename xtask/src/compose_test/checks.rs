@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::stack::Stack;
 use crate::step::root;
 
-const LARGEST_BACKEND: u64 = 40_000_000;
+const MAX_BACKEND_BYTES: u64 = 40_000_000;
 
 fn passed(what: &str, measured: impl std::fmt::Display) {
     println!("PASS {what}: {measured}");
@@ -22,7 +22,7 @@ fn passed(what: &str, measured: impl std::fmt::Display) {
 pub fn images(stack: &Stack<'_>) -> Result<u32> {
     let image = stack.ask(&["images", "--quiet", "backend"])?;
     let size: u64 = stack.engine.ask(&["image", "inspect", "--format", "{{.Size}}", &image])?.parse()?;
-    ensure!(size < LARGEST_BACKEND, "the backend's image has {size} bytes");
+    ensure!(size < MAX_BACKEND_BYTES, "the backend's image has {size} bytes");
     passed("the backend's image is small", format_args!("{:.1} MB", size as f64 / 1e6));
     let user = stack.ask(&["exec", "-T", "frontend", "id", "-u"])?;
     ensure!(user != "0", "nginx runs as root");

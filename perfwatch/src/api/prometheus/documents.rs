@@ -9,7 +9,7 @@ use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, Snapshot};
 
 /// Of each list and map in a document: CPUs, interfaces, mounts, disks.
-const MOST: usize = 1024;
+const MAX_ROWS: usize = 1024;
 
 /// A field of the dictionary that is exported, ready to be looked up.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Exported {
         let Place { table, column, .. } = *self.place;
         let labels = &reading.layout().tables[table].labels;
         let keys: &'r [Key] = reading.tables().get(table).map(|table| &table.keys[..]).unwrap_or_default();
-        keys.iter().enumerate().take(MOST).filter_map(move |(row, key)| {
+        keys.iter().enumerate().take(MAX_ROWS).filter_map(move |(row, key)| {
             let value = &reading.row(table, row)[column?];
             if !self.place.has(key) {
                 return None;

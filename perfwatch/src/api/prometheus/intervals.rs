@@ -13,7 +13,7 @@ use crate::snapshot::histogram::{Histogram, Unit};
 use crate::snapshot::value::Value;
 
 /// Devices come and go; past this many series no new ones are begun.
-const MOST_SERIES: usize = 20_000;
+const MAX_SERIES: usize = 20_000;
 
 #[derive(Debug, Default)]
 pub struct Intervals(Mutex<Option<Sums>>);
@@ -60,7 +60,7 @@ impl Sums {
     }
 
     fn add_one(&mut self, key: (usize, String), export: Export, value: &Value) {
-        let is_full = self.counts.len() + self.histograms.len() >= MOST_SERIES;
+        let is_full = self.counts.len() + self.histograms.len() >= MAX_SERIES;
         match export {
             Export::Interval(_, scale) => {
                 let Some(number) = value.as_f64().filter(|number| *number >= 0.0) else { return };

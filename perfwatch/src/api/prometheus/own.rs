@@ -33,7 +33,7 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     }
     let damaged = state.history.damaged_chunks() as f64;
     add("damaged_chunks_total", Kind::Counter, "Chunks of history that could not be read.", &[], damaged);
-    let reports = state.board.reports();
+    let reports = state.source_status.reports();
     let tick: f64 = reports.iter().map(|report| report.cost.last_us / 1e6).sum();
     add(
         "tick_cpu_seconds",

@@ -21,7 +21,7 @@ const POINTS: i64 = 300;
 /// Below this, a minute is not worth reading raw readings for.
 const SHORT: time::Duration = time::Duration::minutes(10);
 /// Things of one table that are compared.
-const MOST_THINGS: usize = 512;
+const MAX_ROWS: usize = 512;
 
 /// One series and how it moved.
 #[derive(Debug, Clone)]
@@ -139,7 +139,7 @@ fn add(all: &mut All, at: i64, sum: &Bucket) {
             continue;
         }
         let together = of.form == Form::Positions || of.labels.last() == Some(&"cpu");
-        for (row, key) in sum.keys_of(table).iter().enumerate().take(MOST_THINGS) {
+        for (row, key) in sum.keys_of(table).iter().enumerate().take(MAX_ROWS) {
             let key = (!together).then(|| key.clone());
             let series = all.entry((table, key)).or_insert_with(|| vec![None; of.columns.len()]);
             for (series, cell) in series.iter_mut().zip(sum.row(table, row)) {

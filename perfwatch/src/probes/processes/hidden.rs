@@ -14,7 +14,7 @@ use crate::kernel_files::fields::{self, Fields};
 const REFRESH: Duration = Duration::from_mins(5);
 
 /// Numbers that are looked at in one walk, which takes some ten milliseconds.
-const AT_ONCE: i32 = 1 << 19;
+const BATCH_SIZE: i32 = 1 << 19;
 
 #[derive(Debug)]
 pub(super) struct Hidden {
@@ -68,7 +68,7 @@ impl Hidden {
         });
         let last = std::fs::read(self.procfs.join("sys/kernel/pid_max")).ok();
         let last = last.and_then(|text| fields::number(&text)).and_then(|last| i32::try_from(last).ok())?;
-        let end = last.min(round.next.saturating_add(AT_ONCE));
+        let end = last.min(round.next.saturating_add(BATCH_SIZE));
         for number in round.next..=end {
             let Some(pid) = Pid::from_raw(number) else { continue };
             if test_kill_process(pid) == Err(Errno::SRCH) {

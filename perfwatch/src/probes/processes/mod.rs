@@ -1,7 +1,7 @@
 //! Probe `processes`, document `processes`: what each process and cgroup used, from the programs of
 //! [`super::sched`]; where these may not run, what `/proc` tells of it.
 
-mod census;
+mod lister;
 mod derive;
 mod from_procfs;
 mod hidden;
@@ -15,9 +15,9 @@ mod walk;
 
 use std::sync::Arc;
 
-pub use self::census::Census;
 use self::derive::Event;
 use self::from_procfs::{FromProcfs, Ranking};
+pub use self::lister::ProcessLister;
 use self::names::Names;
 use self::walk::Walk;
 use super::Common;
@@ -31,7 +31,7 @@ pub(super) const NAME: &str = "processes";
 pub(super) struct Processes {
     sched: SharedSched,
     names: Names,
-    census: Arc<Census>,
+    lister: Arc<ProcessLister>,
     procfs: FromProcfs,
     /// What the newest document, if it is of `/proc`, lacks.
     from_procfs: Option<Lacks>,
@@ -70,7 +70,7 @@ impl Processes {
         Self {
             sched: common.sched.share(),
             names: Names::new(common.roots),
-            census: Arc::clone(&common.census),
+            lister: Arc::clone(&common.lister),
             procfs: FromProcfs::new(common.roots),
             from_procfs: None,
         }
@@ -91,7 +91,7 @@ impl Processes {
 
     fn of_procfs(&mut self, tick: &Tick) -> derive::Processes {
         let walk = self.procfs.walk(&mut self.names);
-        self.census.walked(&tick.timestamp, &walk);
+        self.lister.walked(&tick.timestamp, &walk);
         self.from_procfs = Some(Lacks::of(&walk));
         let ranking = Ranking::of(&walk);
         let events = self.names.throttled(ranking.cgroups(), &tick.timestamp);
@@ -111,12 +111,12 @@ impl Source for Processes {
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let interval = self.sched.interval(tick);
         let body = if let Some(interval) = &interval {
-            self.census.ticked(&tick.timestamp, Some(interval));
+            self.lister.ticked(&tick.timestamp, Some(interval));
             self.of_tasks(interval, tick)
         } else if self.sched.may_not_run() {
             self.of_procfs(tick)
         } else {
-            self.census.ticked(&tick.timestamp, None);
+            self.lister.ticked(&tick.timestamp, None);
             derive::Processes::default()
         };
         if !self.sched.may_not_run() && self.from_procfs.take().is_some() {

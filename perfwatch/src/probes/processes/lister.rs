@@ -16,12 +16,12 @@ use crate::snapshot::processes::listing::{Lister, Listing};
 use crate::snapshot::rfc3339;
 
 /// Within a tick a list is made once, unless the tick is longer than this: processes come and go meanwhile.
-const FRESH: Duration = Duration::from_secs(5);
+const MAX_AGE: Duration = Duration::from_secs(5);
 
 /// What is remembered from list to list is forgotten when nobody asks for this long.
-const REMEMBERED: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub struct Census {
+pub struct ProcessLister {
     newest: Mutex<Option<Newest>>,
     inner: Mutex<Inner>,
 }
@@ -49,13 +49,13 @@ struct Inner {
     last: Option<(Instant, Arc<Listing>)>,
 }
 
-impl std::fmt::Debug for Census {
+impl std::fmt::Debug for ProcessLister {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Census")
+        f.write_str("ProcessLister")
     }
 }
 
-impl Census {
+impl ProcessLister {
     pub fn new(roots: &Roots) -> Self {
         let inner = Inner { names: Names::new(roots), walker: Walker::new(roots), last: None };
         Self { newest: Mutex::new(None), inner: Mutex::new(inner) }
@@ -84,7 +84,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Lister for Census {
+impl Lister for ProcessLister {
     fn list(&self) -> Arc<Listing> {
         let mut inner = lock(&self.inner);
         let newest = lock(&self.newest).clone();
@@ -97,7 +97,7 @@ impl Lister for Census {
 impl Inner {
     /// Drops what is as good as never asked for again.
     fn forget(&mut self) {
-        let asked_lately = self.last.as_ref().is_some_and(|(made, _)| made.elapsed() < REMEMBERED);
+        let asked_lately = self.last.as_ref().is_some_and(|(made, _)| made.elapsed() < IDLE_TIMEOUT);
         if !asked_lately && self.last.is_some() {
             self.last = None;
             self.walker.forget();
@@ -107,7 +107,7 @@ impl Inner {
     fn list(&mut self, Newest { timestamp, measured }: Newest) -> Arc<Listing> {
         if let Some((made, listing)) = &self.last
             && listing.timestamp == timestamp
-            && made.elapsed() < FRESH
+            && made.elapsed() < MAX_AGE
         {
             return Arc::clone(listing);
         }
