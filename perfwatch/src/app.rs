@@ -74,7 +74,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     // The address is taken first: a second server must find out before it touches the first one's store.
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!(
-            "cannot listen on {} (is another server running there? PERFWATCH_LISTEN chooses another address)",
+            "cannot listen on {} (is another server using it? PERFWATCH_LISTEN sets another address)",
             config.server.listen
         )
     })?;
@@ -117,7 +117,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let documents = DocumentDays(config.storage.jsonb_days);
     let log = LogPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
     let writer = config.storage.background_collection.then(|| Writer::spawn(history.clone(), log, documents));
-    let writer = writer.transpose().context("cannot start the thread that stores")?;
+    let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
     let maintenance = Maintenance::spawn(history.clone(), store.clone(), &host.name, documents);
     let intervals = Arc::new(Intervals::default());
@@ -139,12 +139,12 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     };
     let sources = sources(&config, &lister);
     let pipeline = Pipeline::new(sources, source_status.clone(), settings_receiver, outputs);
-    let sampling = tokio::spawn(pipeline.context("cannot sample")?.run(stopping.clone()));
+    let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping.clone()));
 
     let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
-    let streams = Streams::start().context("cannot start the threads of the streams")?;
+    let streams = Streams::start().context("cannot start the stream threads")?;
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,
@@ -308,7 +308,7 @@ async fn measure(
     };
     let sources = sources(config, &Arc::new(ProcessLister::new(&config.roots)));
     let pipeline =
-        Pipeline::new(sources, source_status.clone(), settings, outputs).context("cannot sample")?;
+        Pipeline::new(sources, source_status.clone(), settings, outputs).context("cannot start sampling")?;
     let until_enough = async {
         loop {
             let snapshot = snapshots.recv().await.context("sampling ended without a snapshot")?;
@@ -362,7 +362,8 @@ fn accounts(config: &Config, store: &Arc<dyn Store>) -> Result<Auth> {
     let passwords = Passwords::new(BCRYPT_COST, PARALLEL_HASHES.min(cpus / 2).max(1));
     let secret = match &accounts.jwt_secret {
         Some(secret) => secret.clone().into_bytes(),
-        None => tokens::load_or_create_secret(&data_dir).context("cannot keep the key for login tokens")?,
+        None => tokens::load_or_create_secret(&data_dir)
+            .context("cannot store the key that signs login tokens")?,
     };
     let tokens = Tokens::new(&secret, accounts.login_lifetime);
     let attempts = Attempts::new(accounts.attempts_per_minute);

@@ -74,7 +74,7 @@ pub fn bench(options: &Options) -> Result<()> {
         let changes = compare::changes(&old, &report);
         println!("against {}:\n{changes}", old.commits().join(", "));
         let worse = changes.regressions();
-        ensure!(worse.is_empty(), "become worse: {}", worse.join(", "));
+        ensure!(worse.is_empty(), "regressed: {}", worse.join(", "));
     }
     let failed: Vec<&str> = report.failed().collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
@@ -85,7 +85,7 @@ pub fn bench(options: &Options) -> Result<()> {
 fn measured(options: &Options, json: &std::path::Path) -> Result<Report> {
     let known = known()?;
     if let Some(unknown) = options.names.iter().find(|name| !known.contains(name)) {
-        bail!("no benchmark {unknown}; there are: {}", known.join(", "));
+        bail!("no benchmark {unknown}; available: {}", known.join(", "));
     }
     prerequisites::ensure(Purpose::Test)?;
     build_ebpf::ensure()?;

@@ -113,7 +113,7 @@ fn check() -> Result<()> {
     if !different.is_empty() {
         bail!("rebuilt objects differ from the committed ones: {}", different.join(", "));
     }
-    println!("the committed objects are what the sources give");
+    println!("the committed objects match their sources");
     Ok(())
 }
 
@@ -193,7 +193,9 @@ fn names(objects: &[PathBuf]) -> Vec<String> {
 /// Compiles every program; the objects by name, still in cargo's target folder.
 fn compile(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     prerequisites::ensure(Purpose::Ebpf)?;
-    let Some(toolchain) = prerequisites::ebpf_toolchain() else { bail!("no toolchain for eBPF programs") };
+    let Some(toolchain) = prerequisites::ebpf_toolchain() else {
+        bail!("the toolchain for eBPF programs is not installed")
+    };
     run("Compiling the eBPF programs", cargo_build(&toolchain, arguments)?)?;
     let folder = root().join(CRATE).join("target").join(TARGET).join("release");
     let programs = programs(&fs::read_to_string(root().join(CRATE).join("Cargo.toml"))?)?;

@@ -68,10 +68,10 @@ impl Archive {
         match quiet("Fetching Debian's package lists", update) {
             Ok(()) => _ = File::create(stamp)?,
             Err(error) if !self.has_lists() => {
-                return Err(error.context("Debian's package lists cannot be fetched"));
+                return Err(error.context("cannot fetch Debian's package lists"));
             }
             // A release that has left the mirror, or lists of earlier; they are asked for again next time.
-            Err(error) => println!("{error:#}: going on with what there is"),
+            Err(error) => println!("{error:#}: continuing with the cached lists"),
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Archive {
     /// Downloads one package and unpacks its files.
     pub fn unpack(&self, package: &str, into: &Path) -> Result<()> {
         let Some((_, file)) = self.download(&[package.to_owned()])?.pop() else {
-            bail!("Debian's archive does not have {package}");
+            bail!("{package} is not in Debian's archive");
         };
         unpack(&file, into)?;
         fs::remove_file(file)?;

@@ -79,7 +79,7 @@ pub fn kernels(options: &Options) -> Result<()> {
         count.skipped + reasons.len()
     );
     if outcomes.iter().any(|outcome| !outcome.is_good()) {
-        bail!("the probes do not hold in every guest");
+        bail!("probe tests failed in at least one guest");
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ const ADVISORIES: &[Check] = &[
 pub fn lint(options: &Options) -> Result<()> {
     prerequisites::ensure(Purpose::Build)?;
     if options.advisories && output("cargo", &["deny", "--version"]).is_none() {
-        bail!("missing: cargo-deny. Run\n\n    cargo install cargo-deny\n\nand start again");
+        bail!("missing: cargo-deny. Run\n\n    cargo install cargo-deny\n\nand try again");
     }
     // eslint and vue-tsc are npm packages, and the server does not compile without the page it embeds.
     page::build()?;

@@ -55,7 +55,7 @@ pub fn schemathesis(options: &Options) -> Result<()> {
     }
     println!("schemathesis: {} passed, {} failed, 0 skipped", tally.passed, tally.failed);
     if tally.failed > 0 {
-        bail!("the server and its OpenAPI document disagree");
+        bail!("the server does not match its OpenAPI document");
     }
     Ok(())
 }

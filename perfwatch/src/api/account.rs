@@ -53,10 +53,10 @@ async fn login(
 ) -> Result<Json<LoginResponse>> {
     let mut problems = Vec::new();
     if !(1..=50).contains(&request.username.length) {
-        problems.push(Problem::new(&["body", "username"], "Between 1 and 50 characters are expected"));
+        problems.push(Problem::new(&["body", "username"], "Expected 1 to 50 characters"));
     }
     if request.password.length == 0 {
-        problems.push(Problem::new(&["body", "password"], "At least 1 character is expected"));
+        problems.push(Problem::new(&["body", "password"], "Expected at least 1 character"));
     }
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));

@@ -116,7 +116,7 @@ async fn create_token(
     let mut problems = Vec::new();
     let length = new.name.chars().count();
     if !(1..=MAX_NAME_CHARS).contains(&length) || new.name.chars().any(char::is_control) {
-        let msg = "Between 1 and 100 characters, none of them control characters, are expected";
+        let msg = "Expected 1 to 100 characters, without control characters";
         problems.push(Problem::new(&["body", "name"], msg));
     }
     let scopes = new.scopes.join(",").parse::<Scopes>();
@@ -132,7 +132,7 @@ async fn create_token(
     let _turn = state.changing().await;
     if state.store.api_tokens(Some(user.id)).await?.len() >= MAX_TOKENS {
         return Err(Error::Conflict(format!(
-            "An account has {MAX_TOKENS} API tokens at most; revoke some first"
+            "An account can have at most {MAX_TOKENS} API tokens; revoke some first"
         )));
     }
     let expires_at = OffsetDateTime::now_utc() + Duration::days(days);

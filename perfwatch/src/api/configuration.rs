@@ -165,7 +165,7 @@ fn apply(
             }
             Ok(_) => {
                 let online = online.map(ToString::to_string).unwrap_or_default();
-                let msg = format!("Only online CPUs are expected: {online}");
+                let msg = format!("Expected online CPUs only: {online}");
                 problems.push(Problem::new(&["body", "perf_events_cpu_cores"], msg));
             }
             Err(_) => {

@@ -62,12 +62,12 @@ async fn db_status(State(state): State<AppState>) -> Json<DbStatus> {
         Ok(()) => DbStatus::Connected { status: "connected", database: state.store.engine().as_str() },
         // The database's own message may name users, hosts and paths: it goes to the log alone.
         Err(error) => {
-            tracing::debug!(%error, "database status asked while it does not answer");
+            tracing::debug!(%error, "the database does not respond");
             DbStatus::Error {
                 status: "error",
                 message: match error {
                     StoreError::Unreachable(_) => "The database is unreachable",
-                    _ => "The database answered with an error",
+                    _ => "The database returned an error",
                 },
             }
         }

@@ -154,9 +154,9 @@ impl AppState {
         match (found.next(), found.next()) {
             (Some((id, _)), None) => Ok(self.history.of_host(id)),
             (Some(_), Some(_)) => {
-                Err(error::Error::BadRequest("Several machines have this name: use the id of one".into()))
+                Err(error::Error::BadRequest("Several machines have this name; use an ID".into()))
             }
-            (None, _) => Err(error::Error::BadRequest("There is no history of this host".into())),
+            (None, _) => Err(error::Error::BadRequest("No history of this host".into())),
         }
     }
 

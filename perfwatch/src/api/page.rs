@@ -66,7 +66,7 @@ fn answer(name: &str, file: &EmbeddedFile, request: &HeaderMap, is_asset: bool) 
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     let Ok(etag) = HeaderValue::from_str(&tag) else {
-        return Error::Internal(format!("{tag:?} is no header value")).into_response();
+        return Error::Internal(format!("{tag:?} is not a header value")).into_response();
     };
     headers.insert(header::ETAG, etag);
     let known = request.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());

@@ -73,7 +73,7 @@ struct NewUser {
 /// Add an account
 #[utoipa::path(post, path = "/api/users", tag = "users", request_body = NewUser, responses(
     (status = 201, description = "Added", body = Account),
-    (status = 409, description = "There is an account of this name", body = ErrorBody),
+    (status = 409, description = "An account of this name already exists", body = ErrorBody),
     Guarded, WithBody,
 ))]
 async fn add_user(
@@ -100,7 +100,7 @@ struct UserChange {
 /// Change an account's role or password, which ends its logins
 #[utoipa::path(put, path = "/api/users/{id}", tag = "users", params(Id), request_body = UserChange, responses(
     (status = 200, body = Account),
-    (status = 409, description = "The last administrator must stay one", body = ErrorBody),
+    (status = 409, description = "Would remove the last administrator", body = ErrorBody),
     Guarded, WithId, WithBody,
 ))]
 async fn change_user(
@@ -111,7 +111,7 @@ async fn change_user(
     Body(change): Body<UserChange>,
 ) -> Result<Json<Account>> {
     if change.password.is_none() && change.role.is_none() {
-        return Err(Error::Invalid(vec![Problem::new(&["body"], "A role or a password is expected")]));
+        return Err(Error::Invalid(vec![Problem::new(&["body"], "Expected a role or a password")]));
     }
     let user = state.store.user_by_id(id.id).await?.ok_or(Error::NotFound)?;
     state.auth.change_user(&user, change.password.as_deref(), change.role.as_deref()).await?;
@@ -129,7 +129,7 @@ async fn change_user(
 /// Remove an account, its logins and its API tokens
 #[utoipa::path(delete, path = "/api/users/{id}", tag = "users", params(Id), responses(
     (status = 200, body = Message),
-    (status = 409, description = "The last administrator must stay", body = ErrorBody),
+    (status = 409, description = "Would remove the last administrator", body = ErrorBody),
     Guarded, WithId,
 ))]
 async fn delete_user(

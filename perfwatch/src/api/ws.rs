@@ -84,7 +84,7 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         return Err(Error::Forbidden("Origin not allowed"));
     }
     let Query(parameters) = Query::<Parameters>::try_from_uri(request.uri()).map_err(|_| {
-        Error::Invalid(vec![Problem::new(&["query"], "token and backfill are expected at most once")])
+        Error::Invalid(vec![Problem::new(&["query"], "token and backfill may be given only once")])
     })?;
     let protocol_token = token_of_protocol(request.headers());
     let token = parameters.token.as_deref().or(protocol_token.as_deref()).ok_or(Error::NotAuthenticated)?;

@@ -15,7 +15,7 @@ const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 /// What `/health` says; an error when the server does not answer. With TLS it is only asked for a connection.
 pub fn ask_health(config: &Config) -> Result<String> {
     let address = reachable(config.server.listen);
-    let server = || format!("no server answers at {address}");
+    let server = || format!("no server responds at {address}");
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(server)?;
     if config.server.tls.is_some() {
         return Ok("accepts connections".to_owned());

@@ -38,7 +38,9 @@ pub(super) async fn restore(history: History, hub: Hub, writer: Option<Handle>) 
                 return;
             }
             Err(StoreError::Unreachable(_)) => tokio::time::sleep(RETRY_DELAY).await,
-            Err(error) => return tracing::warn!(%error, "live charts start empty"),
+            Err(error) => {
+                return tracing::warn!(%error, "cannot load recent history; live charts start empty");
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
     pub(super) async fn attempt(&self) -> Result<bool> {
         match self.account().await {
             Err(FirstError::Store(StoreError::Unreachable(_))) => return Ok(false),
-            made => made.context("cannot make the first account")?,
+            made => made.context("cannot create the first account")?,
         }
         match settings::load(self.store.as_ref(), &initial(self.config)).await {
             Err(StoreError::Unreachable(_)) => return Ok(false),
@@ -47,7 +47,7 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
         }
         match self.auth.restore_attempts().await {
             Err(StoreError::Unreachable(_)) => Ok(false),
-            restored => restored.map(|()| true).context("cannot read the failed logins"),
+            restored => restored.map(|()| true).context("cannot read the failed sign-ins"),
         }
     }
 
@@ -72,11 +72,14 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
         match made.await? {
             First::Exists | First::Configured { weak: false } => {}
             First::Configured { weak: true } => {
-                tracing::warn!("ADMIN_PASSWORD is one that a guesser would try first; change it");
+                tracing::warn!("ADMIN_PASSWORD is easy to guess; change it");
             }
             First::Generated { password, file } => {
                 (self.announce)(&format!("first login: {} / {password}", accounts.admin_username));
-                (self.announce)(&format!("             (also in {}, until it is changed)", file.display()));
+                (self.announce)(&format!(
+                    "             (also stored in {} until it is changed)",
+                    file.display()
+                ));
             }
         }
         Ok(())

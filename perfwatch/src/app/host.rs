@@ -25,7 +25,7 @@ pub fn this(config: &Config) -> Result<Host> {
         Some(id) => id.clone(),
         None => match of_machine(&config.roots.rootfs) {
             Some(id) => id,
-            None => kept(&config.storage.data_dir).context("cannot keep the id of this host")?,
+            None => kept(&config.storage.data_dir).context("cannot store the ID of this host")?,
         },
     };
     Ok(Host { id, name })
@@ -47,7 +47,7 @@ fn kept(data_dir: &Path) -> Result<String> {
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     }
     let mut random = [0; 16];
-    getrandom::fill(&mut random).context("no randomness")?;
+    getrandom::fill(&mut random).context("cannot get random numbers")?;
     let id = hex(&random);
     let mut file =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;

@@ -17,10 +17,10 @@ use crate::probes::paranoid;
 pub(super) fn reduce(config: &Config) {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         // Kernels before 5.11 count eBPF maps as locked memory; later ones charge them to the cgroup.
-        tracing::debug!(%error, limit = ?getrlimit(Resource::Memlock).current, "cannot lift the limit of locked memory");
+        tracing::debug!(%error, limit = ?getrlimit(Resource::Memlock).current, "cannot raise the limit of locked memory");
     }
     if let Err(error) = keep_only(needed(config)) {
-        tracing::warn!(%error, "cannot drop capabilities that are not needed");
+        tracing::warn!(%error, "cannot drop unneeded capabilities");
     }
 }
 

@@ -25,7 +25,7 @@ pub enum FirstError {
     Store(#[from] StoreError),
     #[error("cannot write {path}: {error}", path = path.display())]
     File { path: PathBuf, error: std::io::Error },
-    #[error("no random numbers: {0}")]
+    #[error("cannot get random numbers: {0}")]
     Random(String),
 }
 
@@ -77,7 +77,7 @@ pub fn forget(data_dir: &Path, username: &str) {
     let is_theirs = std::fs::read_to_string(&file)
         .is_ok_and(|text| text.strip_prefix(username).is_some_and(|rest| rest.starts_with(' ')));
     if is_theirs && let Err(error) = std::fs::remove_file(&file) {
-        tracing::warn!(file = %file.display(), %error, "cannot remove the outdated first password");
+        tracing::warn!(file = %file.display(), %error, "cannot remove the file with the old first password");
     }
 }
 

@@ -100,7 +100,7 @@ impl Auth {
         let record = attempt.record();
         let since = record.at - attempts::WINDOW;
         if let Err(error) = self.store.record_failure(&record, since).await {
-            tracing::warn!(%error, "a failed login will be forgotten at the next start");
+            tracing::warn!(%error, "cannot store a failed sign-in; it will be forgotten at the next start");
         }
     }
 
@@ -109,7 +109,7 @@ impl Auth {
         attempt.succeeded();
         let since = record.at - attempts::FAMILIAR;
         if let Err(error) = self.store.record_familiar(&record, since).await {
-            tracing::warn!(%error, "a familiar address will be forgotten at the next start");
+            tracing::warn!(%error, "cannot store a known address; it will be forgotten at the next start");
         }
     }
 }

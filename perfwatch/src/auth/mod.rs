@@ -36,7 +36,7 @@ const USE_RECORDED: time::Duration = time::Duration::minutes(1);
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Wrong password, unknown user or dead token: which of them is not told.
-    #[error("credentials not accepted")]
+    #[error("wrong credentials")]
     Refused,
     #[error("too many attempts")]
     TooManyAttempts { retry_after: Duration },
@@ -145,7 +145,7 @@ impl Auth {
         if token.last_used.is_none_or(|used| now - used >= USE_RECORDED)
             && let Err(error) = self.store.record_token_use(token.id, now).await
         {
-            tracing::debug!(%error, "the use of an API token was not recorded");
+            tracing::debug!(%error, "cannot record the use of an API token");
         }
         let credential = Credential::ApiToken { hash: hash.to_owned(), scopes, expires_at: token.expires_at };
         Ok(Identity { user, credential })

@@ -22,9 +22,9 @@ pub enum PasswordError {
     TooLong,
     #[error("the password must not contain a NUL character")]
     Nul,
-    #[error("too many password checks are waiting")]
+    #[error("too many passwords are being checked")]
     Busy,
-    #[error("hashing failed: {0}")]
+    #[error("cannot hash the password: {0}")]
     Hash(String),
 }
 

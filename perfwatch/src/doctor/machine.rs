@@ -224,9 +224,7 @@ fn processes(roots: &Roots) -> Finding {
         Ok(_) => Finding::ok(NAME, "/proc shows those of all users"),
         Err(error) => Finding::problem(
             NAME,
-            format!(
-                "/proc hides those of other users (mounted with hidepid): cannot read process 1: {error}"
-            ),
+            format!("/proc is mounted with hidepid (cannot read process 1: {error})"),
             Some(
                 "add PerfWatch's user to the group that /proc is mounted with (gid=); in the systemd unit: \
                  SupplementaryGroups="

@@ -200,7 +200,7 @@ impl Log {
                 Ok(Replayed { damaged: 0, .. }) => {}
                 Ok(_) | Err(_) => {
                     let aside = path.with_extension(DAMAGED);
-                    tracing::error!(path = %aside.display(), "a slot of the log on disk cannot be read; it is set aside");
+                    tracing::error!(path = %aside.display(), "cannot read a slot of the log on disk; set aside");
                     std::fs::rename(&path, aside)?;
                     self.files.pop_front();
                     continue;

@@ -130,7 +130,7 @@ impl Writer {
         let Self { queue, ended, stats: _ } = self;
         drop(queue);
         if !matches!(tokio::time::timeout(CLOSE_TIMEOUT + LAST_SYNC, ended).await, Ok(Ok(()))) {
-            tracing::error!("neither the store nor the log took the last snapshots in time");
+            tracing::error!("the last snapshots could be neither stored nor logged in time");
         }
     }
 }
@@ -212,7 +212,7 @@ impl Task {
         if let Some(log) = &self.log
             && let Err(error) = log.sync()
         {
-            tracing::error!(%error, "the log on disk cannot be synced");
+            tracing::error!(%error, "cannot sync the log on disk");
         }
     }
 
@@ -273,7 +273,7 @@ impl Task {
             && let Ok(slots) = self.log().map(|log| log.len())
             && slots > 0
         {
-            tracing::info!(slots, "storing what an earlier run left in the log on disk");
+            tracing::info!(slots, "storing snapshots that an earlier run left in the log on disk");
             self.leftovers = slots;
         }
     }
@@ -302,7 +302,7 @@ impl Task {
                     if replayed.damaged > 0 {
                         tracing::error!(
                             bytes = replayed.damaged,
-                            "the end of a slot in the log on disk is damaged"
+                            "the end of a slot in the log on disk is corrupt"
                         );
                     }
                     self.attempted = Source::Disk;
@@ -353,7 +353,7 @@ impl Task {
                     && let Err(error) = log.forget_oldest()
                 {
                     // Replayed once more after a restart, to no effect.
-                    tracing::warn!(%error, "a file of the log cannot be removed");
+                    tracing::warn!(%error, "cannot remove a file of the log");
                 }
                 self.note_success();
             }
@@ -364,7 +364,7 @@ impl Task {
                     if is_permanent {
                         // Their readings are in the chunks: only the views lack them.
                         self.documents.drain(..count.min(self.documents.len()));
-                        tracing::error!(%error, snapshots = count, "the database refuses JSON documents; SQL views lack them");
+                        tracing::error!(%error, snapshots = count, "the database rejects JSON documents; they are missing in SQL views");
                         return;
                     }
                 } else if is_permanent {
@@ -404,7 +404,7 @@ impl Task {
             Err(error) => return self.tell_log(Err(error)),
         };
         self.stats.dropped.fetch_add(lost.max(of_log), Ordering::Relaxed);
-        tracing::error!(%error, kept, "the store refuses a slot of history for good; it is set aside");
+        tracing::error!(%error, kept, "the database keeps rejecting a slot of history; set aside");
     }
 
     /// Has chunks on disk instead of snapshots while the store is away.
@@ -444,7 +444,7 @@ impl Task {
         match outcome {
             Ok(()) => self.log_failing = false,
             Err(error) if !self.log_failing => {
-                tracing::error!(%error, "the log on disk takes no snapshots; those that are not stored are only in memory");
+                tracing::error!(%error, "cannot write the log on disk; snapshots not yet stored are only in memory");
                 self.log_failing = true;
             }
             Err(_) => {}
@@ -469,7 +469,7 @@ impl Task {
     /// One line per outage, however many attempts it takes.
     fn note_failure(&self, error: &StoreError) {
         if !self.stats.failing.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "history is not being stored; snapshots wait on disk until it is");
+            tracing::error!(%error, "the database does not accept history; snapshots wait on disk");
         }
     }
 
@@ -478,7 +478,7 @@ impl Task {
             tracing::info!(
                 written = self.stats.written(),
                 dropped = self.stats.dropped(),
-                "history is being stored again, and so is what waited"
+                "history is being stored again, including the snapshots that waited"
             );
         }
     }

@@ -115,7 +115,7 @@ impl Sampler {
     pub(super) async fn overdue(&mut self) {
         tokio::select! {
             () = self.shared.rounds.overdue() => {}
-            _ = &mut self.ended => tracing::error!("the sampler thread died; another one goes on"),
+            _ = &mut self.ended => tracing::error!("the sampler thread died; starting another"),
         }
     }
 
@@ -241,7 +241,7 @@ impl Publisher {
 
 /// What stands in for the answer of a source that did not give one.
 fn hung(standing: &Report, at: OffsetDateTime, patience: Duration) -> (Reading, Report) {
-    let error = format!("no answer within {} ms; left alone until it returns", patience.as_millis());
+    let error = format!("no answer within {} ms; skipped until it returns", patience.as_millis());
     let document = Reading::failed(standing.metric_type, at, &error);
     let failed = Report { state: State::Failed, reason: Some(error), remedy: None, ..standing.clone() };
     (document, failed)

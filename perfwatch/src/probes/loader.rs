@@ -54,7 +54,7 @@ impl Unavailable {
 /// An error's words with the verifier's verdict instead of all of its log, which goes to ours.
 fn without_verifier_log(words: &str) -> String {
     let Some((error, log)) = words.split_once("Verifier output:") else { return words.to_owned() };
-    tracing::debug!(log, "the verifier refused a program");
+    tracing::debug!(log, "the verifier rejected a program");
     // Statistics follow the verdict.
     const STATISTICS: [&str; 3] = ["verification time", "stack depth", "processed"];
     let verdict = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
@@ -98,7 +98,7 @@ mod logging {
         match std::fs::read(&path) {
             Ok(object) => Some(object),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot read a logging object");
+                tracing::warn!(path = %path.display(), %error, "cannot read an object built for logging");
                 None
             }
         }
@@ -114,7 +114,7 @@ mod logging {
             }
         });
         if let Err(error) = forwarding {
-            tracing::warn!(%error, "cannot forward what the programs log");
+            tracing::warn!(%error, "cannot forward the logs of eBPF programs");
         }
     }
 }

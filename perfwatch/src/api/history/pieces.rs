@@ -72,9 +72,9 @@ pub(super) async fn streamed(mut pieces: impl Pieces, content_type: &'static str
             None => match pieces.next_piece().await {
                 Ok(piece) => piece,
                 Err(error) => {
-                    tracing::warn!(?error, "a history answer broke off");
+                    tracing::warn!(?error, "a history response was cut short");
                     // Ends the connection, so that the client sees that something is missing.
-                    return Some((Err(std::io::Error::other("the store failed")), (None, pieces)));
+                    return Some((Err(std::io::Error::other("the database failed")), (None, pieces)));
                 }
             },
         };

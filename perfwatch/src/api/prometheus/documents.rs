@@ -66,7 +66,7 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
     exposition.add(
         "snapshot_timestamp_seconds",
         Kind::Gauge,
-        "When the newest snapshot was taken, since the epoch.",
+        "Time of the newest snapshot, since the epoch.",
         &[],
         seconds,
     );
@@ -74,7 +74,7 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
         exposition.add(
             "document_failed",
             Kind::Gauge,
-            "Whether a document's source failed at the newest snapshot.",
+            "1 if a document's source failed in the newest snapshot.",
             &[("document", reading.metric_type.as_str().to_owned())],
             u8::from(reading.error.is_some()),
         );

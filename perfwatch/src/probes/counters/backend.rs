@@ -96,7 +96,7 @@ impl Backend {
     fn open_cpu(&mut self, cpu: u32) -> io::Result<()> {
         let (kind, core) = Core::of(&self.cores, cpu);
         let Some(pmu) = self.pmus.get_mut(kind) else {
-            return Err(io::Error::other(format!("no PMU of this machine counts on CPU {cpu}")));
+            return Err(io::Error::other(format!("no PMU of this machine covers CPU {cpu}")));
         };
         let events = CpuEvents::open(cpu, core, pmu).map_err(|refused| refused.0)?;
         if let Reader::Ebpf(program) = &mut self.reader {
@@ -165,7 +165,7 @@ impl Backend {
         let (mut reason, mut remedy) = match worst.or_else(|| missing.clone().next()) {
             None => (None, None),
             Some(Absent::Unsupported(_)) if self.no_hardware() => (
-                Some("no hardware PMU is visible: only the software events count".to_owned()),
+                Some("no hardware PMU: only software events are counted".to_owned()),
                 Some(
                     "run on bare metal, or give this virtual machine a PMU (libvirt: <pmu state='on'/>; \
                      QEMU: -cpu host,pmu=on)"

@@ -117,7 +117,7 @@ impl Counters {
         self.kernel.release();
         let Phase::Open(backend) = &mut self.phase else { return Ok(Vec::new()) };
         for cpu in self.silent.extract_if(.., |_, ticks| *ticks >= MAX_SILENT_TICKS).map(|(cpu, _)| cpu) {
-            tracing::info!(cpu, "counters do not advance: opening them anew");
+            tracing::info!(cpu, "counters are stuck; reopening them");
             backend.close(cpu);
             self.previous.remove(&cpu);
         }
@@ -218,7 +218,7 @@ impl Source for Counters {
             Phase::Disabled => Report {
                 state: State::Disabled,
                 reason: Some(DISABLED.into()),
-                remedy: Some("turn perf_events_enabled on in the configuration".into()),
+                remedy: Some("enable performance events (PERF_EVENTS_ENABLED, or Settings)".into()),
                 ..report
             },
             Phase::Unavailable(why) => Report {
@@ -231,7 +231,7 @@ impl Source for Counters {
     }
 }
 
-const DISABLED: &str = "switched off by the configuration (perf_events_enabled)";
+const DISABLED: &str = "disabled in the configuration (perf_events_enabled)";
 
 /// `/sys/devices/system/cpu/online`, followed tick by tick.
 struct OnlineCpus {

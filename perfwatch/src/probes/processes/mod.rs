@@ -59,7 +59,7 @@ impl Lacks {
             None => "other users' processes may be hidden (/proc does not show process 1); ".to_owned(),
         };
         if self.cgroups {
-            told.push_str("no process tells its cgroup (/proc/[pid]/cgroup); ");
+            told.push_str("cgroups are not readable (/proc/[pid]/cgroup); ");
         }
         told
     }

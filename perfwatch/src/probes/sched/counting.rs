@@ -74,7 +74,7 @@ impl Counting {
             if let Some(event) = event
                 && let Err(error) = array.set(cpu, event.as_raw_fd())
             {
-                tracing::warn!(cpu, %error, "cannot hand a counter to the scheduler's programs");
+                tracing::warn!(cpu, %error, "cannot pass a counter to the scheduler programs");
             }
         }
     }
