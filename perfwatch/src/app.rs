@@ -1,5 +1,5 @@
-//! The composition root: wires sources, pipeline, stream, store, accounts and API together, and takes them
-//! down in the order that loses nothing.
+//! The composition root: wires sources, pipeline, stream, store, accounts and API together, and shuts them
+//! down in an order that loses nothing.
 
 mod ask_health;
 mod backfill;
@@ -53,10 +53,10 @@ const BCRYPT_COST: u32 = 12;
 /// work.
 const PARALLEL_HASHES: usize = 2;
 
-/// How soon open streams notice what the command line did to their accounts.
+/// How soon open streams notice account changes made on the command line.
 const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 
-/// Every source, in the order of the documents in a message; the lister is told what each tick measured of processes.
+/// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.
 fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
     sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, lister));
@@ -65,13 +65,13 @@ fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>>
     sources
 }
 
-/// Serves until `stop` completes; then the last batch is stored before this returns.
+/// Serves until `stop` completes, then stores the last batch before returning.
 ///
 /// `announce` gets each line that the person who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
     let data_dir = &config.storage.data_dir;
     private_directory(data_dir)?;
-    // The address is taken first: a second server must find out before it touches the first one's store.
+    // Bind first: a second server must fail before it touches the first one's store.
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!(
             "cannot listen on {} (is another server using it? PERFWATCH_LISTEN sets another address)",
@@ -86,7 +86,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let place = place(&config);
     let mut stop = pin!(stop);
-    // A file that someone else has locked is waited for.
+    // Waits if another process has locked the file.
     let store = tokio::select! {
         opened = store::open(&place.url) => opened.context("cannot open the database")?,
         () = &mut stop => return Ok(()),
@@ -110,7 +110,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         announce: &announce,
         settings: settings.clone(),
     };
-    // A store that is away must not keep the live view away too.
+    // The live view must work even if the store is unreachable.
     let started = first_start.attempt().await?;
     let host = host::this(&config)?;
     let history = History::new(store.clone(), &host.id);
@@ -193,7 +193,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     tracing::info!("stopping");
     stop_sender.send_replace(true);
     sampling.await.context("the pipeline panicked")?;
-    // The last batch is stored while the last answers are sent.
+    // Store the last batch while the last responses are sent.
     let stored = async {
         if let Some(writer) = writer {
             writer.close().await;
@@ -289,7 +289,7 @@ pub async fn examine(config: Config) -> Result<Diagnosis> {
     newest.context("sampling ended without a snapshot")
 }
 
-/// The first snapshot primes the rates; of those at the next ticks, which have them, the one that is `enough` is returned.
+/// The first snapshot only primes the rates; returns the first later one that is `enough`.
 async fn measure(
     config: &Config,
     settings: Settings,
@@ -302,7 +302,7 @@ async fn measure(
     let outputs = Outputs {
         live: Box::new(|_| {}),
         store: Box::new(move |snapshot| {
-            // Whoever measures may have enough.
+            // The receiver may be gone already.
             let _ = send.send(Arc::clone(snapshot));
         }),
     };
@@ -321,7 +321,7 @@ async fn measure(
     tokio::join!(until_enough, pipeline.run(stopping)).0
 }
 
-/// What a process that measures needs before any thread starts, and what it gives away.
+/// Sets limits and drops privileges; must run before any thread starts.
 pub fn prepare_process(config: &Config) {
     // Counters take a descriptor per CPU and event; the soft limit of 1024 is too low for 64 CPUs.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);

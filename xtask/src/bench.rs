@@ -24,7 +24,7 @@ const PAGE: &str = "page";
 /// Measure what PerfWatch costs on this machine
 ///
 /// Every benchmark measures its floor in the same run: raw preads of the same files, an empty eBPF program, a
-/// SELECT of the same chunks. The table has medians over the runs, the spread from the least to the greatest, the
+/// SELECT of the same chunks. The table has medians over the runs, the spread from the least to the largest, the
 /// ratio to the floor, and the goal. Close other programs first; without names it takes about half an hour.
 #[derive(clap::Args)]
 pub struct Options {

@@ -40,7 +40,7 @@ enum Suite {
     Unit,
     /// The page in Chromium
     E2e,
-    /// The server while PostgreSQL is away for a minute and hangs for half of one; runs beside the others
+    /// The server while PostgreSQL is unreachable for a minute and hangs for half of one; runs beside the others
     Outage,
 }
 
@@ -69,7 +69,7 @@ impl Suite {
                 "cargo",
                 &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output", "--skip", LONG],
             ),
-            // Of the whole workspace, so that nothing is compiled anew for other features.
+            // Of the whole workspace, so that nothing is recompiled for other features.
             Self::Outage => command(
                 "cargo",
                 &["test", "--workspace", "--locked", "--test", "outage", "--", "--show-output", LONG],

@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 #[derive(Serialize, ToSchema)]
 struct Health {
-    /// `healthy`, or `degraded` when the database does not answer or a source failed.
+    /// `healthy`, or `degraded` if the database does not respond or a source failed.
     #[schema(example = "healthy")]
     status: &'static str,
     #[schema(example = "perfwatch-backend")]
@@ -31,7 +31,7 @@ struct Health {
     version: &'static str,
 }
 
-/// Whether the server runs, and whether all of it does
+/// Health of the server and its parts
 #[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
 async fn health(State(state): State<AppState>) -> Json<Health> {
     let degraded = state.source_status.any_failed() || ping(&state, HEALTH_TIMEOUT).await.is_err();
@@ -55,7 +55,7 @@ enum DbStatus {
     },
 }
 
-/// Whether the database answers
+/// Whether the database responds
 #[utoipa::path(get, path = "/api/db-status", tag = "health", security(()), responses((status = 200, body = DbStatus)))]
 async fn db_status(State(state): State<AppState>) -> Json<DbStatus> {
     Json(match ping(&state, TIMEOUT).await {

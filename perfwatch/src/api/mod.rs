@@ -1,7 +1,7 @@
 //! HTTP and WebSocket: what the browser page, scripts and Prometheus see.
 //!
 //! [`app`] makes the router from an [`AppState`]; [`serve`](serve::serve) runs it on a listener. Handlers
-//! stand in one file per resource and reach the rest of the program only through the state.
+//! are in one file per resource and reach the rest of the program only through the state.
 
 mod account;
 mod api_tokens;
@@ -49,10 +49,10 @@ use crate::stream::{Hub, Subscription};
 pub use prometheus::Intervals;
 pub use router::app;
 
-/// The version every answer gives.
+/// The version in responses.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Everything handlers may reach. Clones share it.
+/// Everything that handlers can access. Clones share it.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<Shared>);
 
@@ -69,19 +69,19 @@ struct Shared {
 pub type Diagnose =
     fn(&Roots, &Inspection, Option<&writer::Handle>, &[Report], Option<&Snapshot>) -> Diagnosis;
 
-/// What an [`AppState`] is made of.
+/// The parts of an [`AppState`].
 #[derive(Debug)]
 pub struct Parts {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
     pub source_status: SourceStatus,
-    /// What is stored, and what is not yet.
+    /// Stored history, and what is not stored yet.
     pub history: History,
-    /// Brings snapshots to the store; `None` when none go there.
+    /// Stores snapshots; `None` if history is not recorded.
     pub writer: Option<writer::Handle>,
     pub intervals: Arc<Intervals>,
     pub auth: Arc<Auth>,
-    /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
+    /// Receives configuration changes; the pipeline applies them at the next tick.
     pub settings: watch::Sender<Settings>,
     pub diagnose: Diagnose,
     /// Where the store is, for the doctor.
@@ -90,11 +90,11 @@ pub struct Parts {
     pub options: Options,
     /// Where streams run, apart from requests.
     pub streams: Handle,
-    /// Turns true when the server stops: streams say goodbye.
+    /// Turns true when the server stops.
     pub shutdown: watch::Receiver<bool>,
 }
 
-/// What the configuration says about the server.
+/// Options of the server from the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Names, besides addresses, `localhost` and this machine's own, under which the server may be
@@ -102,11 +102,11 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://host[:port]`) whose pages may call the API and the stream.
     pub cors_origins: Vec<String>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies that are trusted to set `X-Forwarded-For`.
     pub trusted_proxies: Vec<IpAddr>,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
-    /// Served over TLS, which browsers shall insist on from then on.
+    /// Served over TLS; browsers are told to insist on it (HSTS).
     pub https: bool,
     /// Where the observed system's files are.
     pub roots: Roots,
@@ -124,7 +124,7 @@ impl AppState {
         }))
     }
 
-    /// Up to `backfill` messages before the newest snapshot, and a subscription that goes on with that.
+    /// Up to `backfill` messages before the newest snapshot, and a subscription that continues with that.
     fn subscribe(&self, backfill: usize) -> (Vec<Bytes>, Subscription) {
         let (bridge, subscription) = self.hub.subscribe_with_bridge();
         if backfill == 0 {
@@ -134,7 +134,7 @@ impl AppState {
         let mut past = self.history.head().recent(backfill + 1);
         past.retain(|snapshot| newest.is_none_or(|newest| snapshot.timestamp < newest));
         let mut messages: Vec<Bytes> = past.iter().map(Snapshot::message).collect();
-        // What the head has not got yet, or, of one that is not stored, never gets.
+        // Snapshots that the head does not have yet, or never gets if history is not recorded.
         let last = past.last().map(|snapshot| snapshot.timestamp);
         let missing = bridge.iter().filter(|snapshot| last.is_none_or(|last| snapshot.timestamp > last));
         messages.extend(missing.map(|snapshot| snapshot.message()));
@@ -160,12 +160,12 @@ impl AppState {
         }
     }
 
-    /// One change of the stored configuration at a time: each reads what it writes back.
+    /// One change of the stored configuration at a time: each is a read-modify-write.
     async fn changing(&self) -> MutexGuard<'_, ()> {
         self.0.changing.lock().await
     }
 
-    /// One list of all processes at a time, however many ask: those behind get what the first was made for.
+    /// Lists processes once at a time: concurrent requests share the result.
     async fn listing(&self) -> MutexGuard<'_, ()> {
         self.0.listing.lock().await
     }

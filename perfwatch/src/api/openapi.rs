@@ -65,7 +65,7 @@ mod tests {
         document(resources().into_openapi())
     }
 
-    /// What clients are generated from. `UPDATE_OPENAPI=1 cargo test -p perfwatch openapi` writes it anew.
+    /// What clients are generated from. `UPDATE_OPENAPI=1 cargo test -p perfwatch openapi` rewrites it.
     const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
     #[test]

@@ -16,7 +16,7 @@ use crate::stream::Hub;
 const RESTORED_SPAN: Duration = Duration::from_secs(15 * 60);
 /// More chunks than a type has of that time.
 const MAX_CHUNKS: i64 = 64;
-/// Pause between two attempts at a store that is away.
+/// Pause between two attempts at a store that is unreachable.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Pause between two looks whether the store has what the run before left on disk: a few milliseconds, as a rule.
 const POLL_DELAY: Duration = Duration::from_millis(20);

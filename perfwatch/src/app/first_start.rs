@@ -1,5 +1,5 @@
-//! What a start takes from the store: the first account, the settings and the failed logins. Where the store is away, the
-//! server starts without them and asks again until it answers.
+//! What a start needs from the store: the first account, the settings and the failed sign-ins. If the store is unreachable,
+//! the server starts without them and retries until it responds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,13 @@ pub(super) struct FirstStart<'a, A> {
     pub store: &'a Arc<dyn Store>,
     pub auth: Arc<Auth>,
     pub passwords: Passwords,
-    /// Gets the lines that tell the first login.
+    /// Gets the lines with the first login.
     pub announce: &'a A,
     pub settings: watch::Sender<Settings>,
 }
 
 impl<A: Fn(&str)> FirstStart<'_, A> {
-    /// False where the store does not answer.
+    /// False if the store does not respond.
     pub(super) async fn attempt(&self) -> Result<bool> {
         match self.account().await {
             Err(FirstError::Store(StoreError::Unreachable(_))) => return Ok(false),
@@ -51,7 +51,7 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
         }
     }
 
-    /// Attempts until the store answers. Ends early only where it answers with something no attempt will mend.
+    /// Retries until the store responds. Ends early only with an error that no retry will fix.
     pub(super) async fn complete(&self) -> Result<()> {
         while !self.attempt().await? {
             tokio::time::sleep(RETRY_DELAY).await;
@@ -86,7 +86,7 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
     }
 }
 
-/// What holds until someone sets it through the API.
+/// The values until someone changes them through the API.
 fn initial(config: &Config) -> settings::First {
     settings::First {
         sampling: config.sampling.settings.clone(),

@@ -1,4 +1,4 @@
-//! Which machine this is: an id that stays, and the name it has now.
+//! The identity of this machine: a permanent ID, and its current name.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,8 +17,8 @@ pub struct Host {
     pub name: String,
 }
 
-/// The id is what the configuration says; else it is made of the observed machine's `/etc/machine-id`, which is not for
-/// others to see (machine-id(5)) and so only hashed; else of nothing, once, and kept in the data directory.
+/// The ID is configured; or else derived from the observed machine's `/etc/machine-id`, hashed because that is
+/// confidential (machine-id(5)); or else random, generated once and kept in the data directory.
 pub fn this(config: &Config) -> Result<Host> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let id = match &config.storage.host_id {

@@ -39,7 +39,7 @@ pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
         );
     }
     let store = store::open(&url).await.context("cannot open the database")?;
-    // A server that is away is noticed here, not at the open.
+    // A server that is unreachable is noticed here, not at the open.
     store.ping().await.context("DATABASE_URL")?;
     let done = run(&*store, data_dir, command).await;
     store.close().await;

@@ -19,7 +19,7 @@ pub struct Login {
 }
 
 impl Auth {
-    /// Exchanges a name and password for a token. `None` stands for text that is no Unicode: it is refused
+    /// Exchanges a name and password for a token. `None` means text that is not Unicode: it is refused
     /// like any wrong name or password, after the same work.
     pub async fn login(
         &self,

@@ -30,7 +30,7 @@ use tokens::{Claims, Tokens};
 /// What an admin may do that a viewer may not: change anything.
 pub const ADMIN: &str = "admin";
 pub const VIEWER: &str = "viewer";
-/// `last_used` of an API token is this exact; a script that asks every second shall not write every second.
+/// Precision of an API token's `last_used`: a script that asks every second should not write every second.
 const USE_RECORDED: time::Duration = time::Duration::minutes(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -216,7 +216,7 @@ impl Auth {
             if self.revocations.receiver_count() == 0 {
                 continue;
             }
-            // While the store is away, what was valid stays so. The first look may come after a change.
+            // While the store is unreachable, what was valid stays so. The first look may come after a change.
             if let Ok(version) = self.store.accounts_version().await
                 && known.replace(version) != Some(version)
             {

@@ -42,7 +42,7 @@ impl KernelFile {
         &self.path
     }
 
-    /// The file's text now. A descriptor that fails (its device is gone, `/proc` was mounted anew) is opened
+    /// The file's text now. A descriptor that fails (its device is gone, `/proc` was remounted) is opened
     /// again once.
     pub fn read(&mut self) -> Result<&[u8], ReadError> {
         let length = self

@@ -52,7 +52,7 @@ mod tests {
         let mut file = Keyed::new(["pgpgin", "pgpgout", "oom_kill"]);
         assert_eq!(file.parse(b"nr_free_pages 9\npgpgin 1\npgpgout 2\n"), [Some(1), Some(2), None]);
         assert_eq!(file.parse(b"nr_free_pages 8\npgpgin 5\npgpgout 6\n"), [Some(5), Some(6), None]);
-        // Another kernel's file, one with a line more, one with fewer: found anew.
+        // Another kernel's file, one with a line more, one with fewer: located again.
         assert_eq!(file.parse(b"pgpgout 5\nnr_free_pages 9\noom_kill 3\n"), [None, Some(5), Some(3)]);
         assert_eq!(file.parse(b"pgpgout 5\nx 9\noom_kill 3\npgpgin 4\n"), [Some(4), Some(5), Some(3)]);
         assert_eq!(file.parse(b"pgpgout 5\n"), [None, Some(5), None]);

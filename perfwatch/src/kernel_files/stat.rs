@@ -1,4 +1,4 @@
-//! `/proc/stat` as it stands: the times of the CPUs and what the kernel counted since boot.
+//! `/proc/stat` as it is: the times of the CPUs and what the kernel counted since boot.
 
 use super::fields::{Fields, lines};
 

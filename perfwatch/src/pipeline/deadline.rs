@@ -1,5 +1,5 @@
-//! A moment at which someone who waits is woken, unless it is called off before: setting and calling off, which every
-//! tick does, wakes nobody.
+//! A deadline at which a waiting task is woken, unless it is disarmed before. Arming and disarming, which every tick does,
+//! wake nobody.
 #![allow(unsafe_code)] // registering a descriptor has no safe wrapper
 
 use std::io;
@@ -42,7 +42,7 @@ impl Deadline {
     pub(super) async fn passed(&self) {
         loop {
             let Ok(mut ready) = self.0.readable().await else { return std::future::pending().await };
-            // What was called off at this moment has nothing to read.
+            // If it was just disarmed, there is nothing to read.
             let passed = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0; 8])?));
             if matches!(passed, Ok(Ok(_))) {
                 return;

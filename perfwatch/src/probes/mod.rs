@@ -1,7 +1,6 @@
 //! What is measured in the kernel: eBPF programs and performance counters.
 //!
-//! Each probe loads its own object, so one that this kernel rejects takes no other down, and each degrades to
-//! a state with a reason and a remedy.
+//! Each probe loads its own object, so one that this kernel rejects does not affect the others; it then has a state with a reason and a remedy.
 
 mod block_io;
 mod budget;
@@ -29,7 +28,7 @@ use std::time::Duration;
 use crate::config::Roots;
 use crate::snapshot::source::Source;
 
-/// What probes are made from.
+/// What probes share.
 #[derive(Debug)]
 pub struct Common<'a> {
     roots: &'a Roots,
@@ -42,7 +41,7 @@ pub struct Common<'a> {
 /// Makes a probe that is not loaded yet.
 pub type New = fn(&Common<'_>) -> Box<dyn Source>;
 
-/// Every probe, in the order their documents stand in a snapshot.
+/// Every probe, in the order of their documents in a snapshot.
 pub const REGISTRY: &[(&str, New)] = &[
     (counters::NAME, |common| Box::new(counters::Counters::new(common))),
     (runqueue::NAME, |common| Box::new(runqueue::RunQueue::new(&common.sched))),
@@ -57,7 +56,7 @@ pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
     retrying_after(roots, budget_percent, budget::FIRST_PAUSE)
 }
 
-/// The same, which tell the lister what each tick measured of processes.
+/// The same; each tick passes its process measurements to the lister.
 pub fn telling(roots: &Roots, budget_percent: f64, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(lister))
 }

@@ -28,7 +28,7 @@ pub struct Field {
 pub enum Kind {
     /// A value of the moment or of the last interval: longer times have average, min and max.
     Gauge,
-    /// A count that only grows, until what counts starts anew.
+    /// A count that only grows, until what counts restarts.
     Counter,
     /// A count of one interval.
     Interval,

@@ -14,7 +14,7 @@ pub struct ProcessRow {
     pub user: Option<String>,
     pub uid: u32,
     pub cgroup: Option<String>,
-    /// Threads that were active.
+    /// Active threads.
     pub threads: usize,
     pub exited: bool,
     pub rss_bytes: Option<u64>,

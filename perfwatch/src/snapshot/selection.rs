@@ -58,7 +58,7 @@ impl Selection {
         Self { columns: columns.collect(), fields: fields.to_vec(), numbers_only: false }
     }
 
-    /// Of that only what has a least and a greatest.
+    /// Only values that have min and max.
     #[must_use]
     pub fn numbers(&self, layout: &Layout) -> Self {
         let mut numbers = self.clone();

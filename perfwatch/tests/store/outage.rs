@@ -1,4 +1,4 @@
-//! PostgreSQL is killed, stays away, hangs and comes back while ticks go on: every tick is stored once.
+//! PostgreSQL is killed, stays away, hangs and comes back while ticks continue: every tick is stored once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,7 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     let url = cluster.database().await;
     let place = LogPlace { dir: dir.path().join("spool"), max_bytes: 1 << 20 };
 
-    // The server is away when we start.
+    // The server is unreachable when we start.
     cluster.kill();
     let store = store::open(&url).await.unwrap();
     assert!(matches!(store.ping().await, Err(StoreError::Unreachable(_))));

@@ -162,7 +162,7 @@ pub fn short(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// Markdown whose columns also stand under each other in a terminal.
+/// Markdown whose columns also line up in a terminal.
 fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     const WORDS: usize = 2; // the first columns; the others are numbers, to the right
     let width = |column: usize| {

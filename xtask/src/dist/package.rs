@@ -29,7 +29,7 @@ pub fn build(architecture: Architecture, version: &str) -> Result<String> {
     Ok(made)
 }
 
-/// The package's own history, in Debian's form: that of the program stands beside it.
+/// The package's changelog in Debian's format; that of the program is installed beside it.
 fn changelog(version: &str) -> Result<String> {
     let manifest: toml::Table = fs::read_to_string(root().join("perfwatch/Cargo.toml"))?.parse()?;
     let maintainer = manifest["package"]["metadata"]["deb"]["maintainer"].as_str();

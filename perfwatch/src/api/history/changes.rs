@@ -105,7 +105,7 @@ struct SummaryDto {
 #[utoipa::path(get, path = "/api/history/changes", tag = "history", params(ChangesParameters), responses(
     (status = 200, body = Changes),
     (status = 400, description = "Ranges that don't fit", body = ErrorBody),
-    (status = 422, description = "A parameter is unreadable", body = ValidationBody),
+    (status = 422, description = "A parameter is invalid", body = ValidationBody),
     Guarded,
 ))]
 async fn what_changed(

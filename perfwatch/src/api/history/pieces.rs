@@ -1,4 +1,4 @@
-//! Answers that are sent as they are read: no range is ever in memory as a whole.
+//! Responses that are sent while they are read: no range is ever in memory as a whole.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -21,7 +21,7 @@ pub(super) trait Source: Send + 'static {
     /// The next point's JSON; `None` after the last.
     fn next_point(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>>> + Send;
 
-    /// What stands after the number of points, from the comma on, when all have been given.
+    /// The text after the number of points, from the comma on.
     fn tail(&self) -> String;
 }
 

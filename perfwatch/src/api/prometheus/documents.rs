@@ -54,7 +54,7 @@ impl Exported {
             }
             let fixed = self.place.only.is_some();
             let pairs = labels.iter().zip(key).map(|(label, name)| (*label, name.to_string()));
-            // What is about one thing alone does not name it.
+            // A message about a single object does not name it.
             let pairs: Vec<(&'static str, String)> = pairs.take(labels.len() - usize::from(fixed)).collect();
             Some((self.name.series(&pairs), value))
         })

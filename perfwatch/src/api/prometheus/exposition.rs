@@ -35,7 +35,7 @@ pub(super) type Label = (&'static str, String);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name {
     pub(super) family: &'static str,
-    /// As they stand between the braces.
+    /// As written between the braces.
     constant: &'static str,
 }
 
@@ -45,7 +45,7 @@ impl Name {
         Self { family, constant: constant.trim_end_matches('}') }
     }
 
-    /// All labels as they stand between the braces.
+    /// All labels as written between the braces.
     pub(super) fn series(self, labels: &[Label]) -> String {
         let mut text = self.constant.to_owned();
         for (label, value) in labels {

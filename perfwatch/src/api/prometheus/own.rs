@@ -1,4 +1,4 @@
-//! What PerfWatch itself does and costs.
+//! PerfWatch's own state and cost.
 
 use super::exposition::{Exposition, Kind, Label};
 use crate::api::{AppState, VERSION};
@@ -88,7 +88,7 @@ fn source(report: &Report, add: &mut impl FnMut(&'static str, Kind, &'static str
     }
 }
 
-/// This process, as the kernel sees it; never the machine that is watched, which may be another `/proc`.
+/// This process, from our own `/proc`, not from that of the observed machine.
 #[derive(Debug)]
 struct Process {
     cpu_seconds: f64,

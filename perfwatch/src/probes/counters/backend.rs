@@ -123,7 +123,7 @@ impl Backend {
         Ok(gone)
     }
 
-    /// Lets go of a CPU's counters; [`Backend::follow`] opens them anew if the CPU is still wanted.
+    /// Closes a CPU's counters; [`Backend::follow`] reopens them if the CPU is still wanted.
     pub(super) fn close(&mut self, cpu: u32) {
         self.cpus.remove(&cpu);
         if let Reader::Ebpf(program) = &mut self.reader {
@@ -160,7 +160,7 @@ impl Backend {
 
     pub(super) fn report(&self, report: Report) -> Report {
         let missing = self.pmus.iter().flat_map(|pmu| pmu.absent.iter().flatten());
-        // What failed can perhaps be mended; what the CPU lacks cannot.
+        // Failures may be fixable; what the CPU lacks is not.
         let worst = missing.clone().find(|absent| matches!(absent, Absent::Failed(_)));
         let (mut reason, mut remedy) = match worst.or_else(|| missing.clone().next()) {
             None => (None, None),
@@ -259,7 +259,7 @@ impl Program {
         }
     }
 
-    /// Starts schedule and metronome anew when the CPUs or the period changed, or when the wall clock drifted.
+    /// Starts schedule and metronome again when the CPUs or the period changed, or when the wall clock drifted.
     fn keep_phase(&mut self, cpus: impl Iterator<Item = u32>, start: Start) -> io::Result<()> {
         let cpus: Vec<u32> = cpus.collect();
         if let Some(metronome) = &self.metronome

@@ -16,7 +16,7 @@
 //! idles, although its timer expires; `perf record -e cpu-clock` loses the same samples.
 //!
 //! Readings are due [`LEAD`] before the tick; if the wall clock is slewed away from that phase the schedule is
-//! made anew. Where BPF is refused the same groups are read from user space (`method: perf_read`).
+//! recreated. Where BPF is refused the same groups are read from user space (`method: perf_read`).
 //!
 //! Cost: about 260 ns per event (`cargo xtask bench ebpf`), on 4 virtual CPUs that mostly idle and expire some 200
 //! timers a second each: 0.02% of a CPU.
@@ -48,7 +48,7 @@ pub(super) const NAME: &str = "counters";
 /// How long before a tick the CPUs read their counters.
 const LEAD: Duration = Duration::from_millis(4);
 
-/// Ticks without a new reading after which a CPU's counters are opened anew. They are dead when the CPU was taken
+/// Ticks without a new reading after which a CPU's counters are reopened. They are dead when the CPU was taken
 /// offline and brought back between two ticks.
 const MAX_SILENT_TICKS: u32 = 3;
 

@@ -187,7 +187,7 @@ pub struct Processes {
     pub(super) elapsed_ms: Option<f64>,
     /// Processes that ran at all.
     pub(super) active: Option<usize>,
-    /// Processes that `/proc` does not show to us, and that are missing here for want of anything else to tell of them.
+    /// Processes that `/proc` hides from us and that are therefore missing here.
     pub(super) hidden: Option<usize>,
     pub(super) forks_per_sec: Option<f64>,
     pub(super) execs_per_sec: Option<f64>,

@@ -31,7 +31,7 @@ impl Memory {
         Self { procfs, page_bytes, tick: 0, known: HashMap::new() }
     }
 
-    /// Closes the files of processes that have not been asked for of late.
+    /// Closes the files of processes that have not been asked for recently.
     pub(super) fn begin_tick(&mut self) {
         self.tick = self.tick.wrapping_add(1);
         let tick = self.tick;

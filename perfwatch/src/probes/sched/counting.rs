@@ -55,7 +55,7 @@ impl Counting {
         }
     }
 
-    /// Sees to a CPU that has switched tasks since the last reading. Its events are opened anew if they did not
+    /// Sees to a CPU that has switched tasks since the last reading. Its events are reopened if they did not
     /// `advance`: the CPU was offline when they were opened, or since then, and the kernel has let go of them.
     pub(super) fn follow(&mut self, cpu: u32, advance: bool) {
         if self.mask == 0 || advance || self.refused.contains(&cpu) {

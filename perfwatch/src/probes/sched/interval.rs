@@ -78,7 +78,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// From two readings of one CPU's; nothing for counters that were opened anew in between.
+    /// From two readings of one CPU's; nothing for counters that were reopened in between.
     pub fn between(previous: &Reading, current: &Reading) -> Self {
         let enabled = current.enabled.checked_sub(previous.enabled);
         let running = current.running.checked_sub(previous.running);

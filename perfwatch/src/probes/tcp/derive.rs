@@ -113,7 +113,7 @@ pub struct Tcp {
     accepts_per_sec: Option<f64>,
     segments_received_per_sec: Option<f64>,
     segments_sent_per_sec: Option<f64>,
-    /// From the first SYN until the connection stood.
+    /// From the first SYN until the connection was established.
     connect_latency: Option<Latency>,
     /// The kernel's smoothed round-trip time when an application received data and when a connection ended.
     smoothed_rtt: Option<Latency>,

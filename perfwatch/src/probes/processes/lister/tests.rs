@@ -58,7 +58,7 @@ fn between_two_ticks_everyone_gets_the_same_list() {
     lister.ticked("one", None);
     let first = lister.list();
     let second = lister.list();
-    // A machine may stand still for longer than a list is fresh: then it is rightly made anew.
+    // A machine may stand still for longer than a list is fresh: then it is rightly recreated.
     let stood_still = lister.inner.lock().unwrap().last.as_ref().unwrap().0.elapsed() >= MAX_AGE;
     assert!(Arc::ptr_eq(&first, &second) || stood_still);
     lister.ticked("two", None);
