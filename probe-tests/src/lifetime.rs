@@ -123,7 +123,7 @@ struct Server {
 }
 
 impl Server {
-    /// `None` where there is no such program, as in guests.
+    /// `None` if there is no such program, as in guests.
     fn start() -> Result<Option<Self>> {
         let named = std::env::var_os("PERFWATCH_BINARY").map(PathBuf::from);
         let binary = named.unwrap_or(std::env::current_exe()?.with_file_name("perfwatch"));

@@ -16,7 +16,7 @@ impl<const N: usize> Keyed<N> {
         Self { names, known: Vec::new() }
     }
 
-    /// The value of each name; `None` where this kernel has no such line.
+    /// The value of each name; `None` if this kernel has no such line.
     pub fn parse(&mut self, text: &[u8]) -> [Option<u64>; N] {
         self.parse_known(text).unwrap_or_else(|| {
             self.known = lines(text)
@@ -29,7 +29,7 @@ impl<const N: usize> Keyed<N> {
         })
     }
 
-    /// `None` when the lines are not those of the text before.
+    /// `None` if the lines are not those of the text before.
     fn parse_known(&self, text: &[u8]) -> Option<[Option<u64>; N]> {
         let mut values = [None; N];
         let mut known = self.known.iter();

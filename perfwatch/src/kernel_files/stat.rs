@@ -64,7 +64,7 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Takes `text` over into `self`, whose memory is reused; `None` when it has no CPU times.
+    /// Takes `text` over into `self`, whose memory is reused; `None` if it has no CPU times.
     pub fn parse(&mut self, text: &[u8]) -> Option<()> {
         let mut cpus = std::mem::take(&mut self.cpus);
         cpus.clear();

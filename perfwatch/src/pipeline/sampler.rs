@@ -259,7 +259,7 @@ fn note_transition(before: &Report, after: &Report) {
 }
 
 impl Slot {
-    /// `begun` is the thread's time when the source before was done, and then when this one is; `None` where nothing is
+    /// `begun` is the thread's time when the source before was done, and then when this one is; `None` if nothing is
     /// measured.
     fn sample(
         &mut self,

@@ -70,7 +70,7 @@ pub struct CpuInterval {
     pub cpu: u32,
     /// Its PMU, as an index into [`Context::pmus`].
     pub pmu: usize,
-    /// How long it was not idle; `None` where that is not known well enough.
+    /// How long it was not idle; `None` if that is not known well enough.
     pub busy: Option<Duration>,
     pub previous: [Reading; SLOTS],
     pub current: [Reading; SLOTS],

@@ -46,7 +46,7 @@ impl Memory {
         if let Some(known) = self.known.get_mut(&pid) {
             known.asked = self.tick;
             let Some(file) = &mut known.file else { return Some(0) };
-            // A file of a process that has ended fails, also when its number has been given to another.
+            // A file of a process that has ended fails, also when its PID has been reused.
             if let Some(Pages { resident, .. }) = pages(file) {
                 return Some(resident.saturating_mul(self.page_bytes));
             }

@@ -40,7 +40,7 @@ pub(super) struct Processes {
 /// What a walk over `/proc` could not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lacks {
-    /// Processes that are not shown to us; `None` where nobody can tell how many.
+    /// Processes hidden from us; `None` if it is not known how many.
     hidden: Option<usize>,
     cgroups: bool,
 }

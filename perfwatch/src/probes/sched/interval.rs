@@ -69,7 +69,7 @@ impl Usage {
     }
 }
 
-/// For how long the counters were asked to count and did, ns, summed over CPUs. Where others make them take turns
+/// For how long the counters were asked to count and did, ns, summed over CPUs. If they are multiplexed,
 /// the counts are scaled up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
@@ -188,7 +188,7 @@ pub struct OomKill {
 }
 
 impl Totals {
-    /// Everything that was ever counted on a CPU.
+    /// Running totals of a CPU.
     pub fn of(cpu: &Cpu) -> Self {
         Self {
             usage: Usage::of_cpu(cpu),

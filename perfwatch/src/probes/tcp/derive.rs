@@ -68,7 +68,7 @@ impl Interval {
     }
 }
 
-/// What one CPU ever counted.
+/// Running totals of one CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     retransmits: u64,
@@ -96,7 +96,7 @@ impl Counts {
 #[derive(Debug, Default, Serialize)]
 pub struct Tcp {
     elapsed_ms: Option<f64>,
-    /// Segments sent again.
+    /// Retransmitted segments.
     retransmits: Option<u64>,
     retransmits_per_sec: Option<f64>,
     /// Of the segments sent.

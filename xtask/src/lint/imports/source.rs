@@ -27,7 +27,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// The path from the crate's root, of a name in the file of `module`; `None` where it leads out of that.
+    /// The path from the crate's root, of a name in the file of `module`; `None` if it leads out of that.
     pub fn path_from_root(&self, module: &[String]) -> Option<Vec<String>> {
         let mut path = [module, &self.within].concat();
         let mut rest = self.segments.as_slice();

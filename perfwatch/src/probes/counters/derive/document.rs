@@ -69,6 +69,6 @@ pub struct PerCpu {
     pub ipc: Option<f64>,
     pub cycles: Option<f64>,
     pub instructions: Option<f64>,
-    /// Cycles per time the CPU was not idle; `null` where that time is not known well enough.
+    /// Cycles per time the CPU was not idle; `null` if that time is not known well enough.
     pub frequency_mhz: Option<f64>,
 }
