@@ -92,7 +92,7 @@ impl Archive {
     }
 
     /// Downloads packages (`name:architecture`, perhaps `=version`) and returns the files of those that could
-    /// be had, by name: a mirror may list what it has not any more.
+    /// be downloaded, by name: a mirror may list packages that it no longer has.
     pub fn download(&self, packages: &[String]) -> Result<Vec<(String, PathBuf)>> {
         let downloads = self.directory.join("downloads");
         let mut fetch = self.apt("apt-get");

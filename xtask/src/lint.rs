@@ -13,7 +13,7 @@ use crate::{build_ebpf, page};
 
 /// Check formatting, lints, import directions, eBPF objects, licences; changes nothing
 ///
-/// Every check runs; all that failed are named at the end.
+/// All checks run; those that failed are listed at the end.
 #[derive(clap::Args)]
 pub struct Options {
     /// Also ask the RustSec and npm databases for advisories (needs a network and cargo-deny)

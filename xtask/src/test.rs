@@ -21,7 +21,7 @@ use crate::{build_ebpf, page};
 /// more guests. What cannot run on this machine is skipped and named with its reason.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Suites to run, all by default
+    /// Suites to run [default: all]
     #[arg(value_enum)]
     suites: Vec<Suite>,
 }
@@ -34,13 +34,13 @@ enum Suite {
     Probes,
     /// The probes in a guest: the oldest kernel, on arm64 with an emulated PMU
     Guest,
-    /// Random requests made from the OpenAPI document, against the running server
+    /// Random requests generated from the OpenAPI document, against the running server
     Api,
     /// The page's unit tests
     Unit,
     /// The page in Chromium
     E2e,
-    /// The server while PostgreSQL is unreachable for a minute and hangs for half of one; runs beside the others
+    /// The server while PostgreSQL is down for a minute and hangs for half a minute; runs beside the others
     Outage,
 }
 

@@ -119,7 +119,7 @@ fn server(c: &mut Checker<'_>) -> Server {
         match proxy.parse() {
             Ok(address) => trusted_proxies.push(address),
             Err(_) => {
-                c.problem("trusted_proxies", format_args!("{proxy:?} is not an IP address such as 10.0.0.2"))
+                c.problem("trusted_proxies", format_args!("{proxy:?} is not an IP address such as 10.0.0.2"));
             }
         }
     }

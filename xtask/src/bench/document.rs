@@ -39,7 +39,7 @@ pub fn write(report: &Report) -> Result<()> {
     report.write(&kept())
 }
 
-/// `text` with another section between the marks.
+/// `text` with the section between the marks replaced.
 fn replaced(text: &str, section: &str) -> Result<String> {
     let (before, rest) = text.split_once(BEGIN).context("no mark where the results begin")?;
     let (_, after) = rest.split_once(END).context("no mark where the results end")?;

@@ -139,7 +139,7 @@ pub fn outage(stack: &Stack<'_>, away: Duration) -> Result<u32> {
     Ok(3)
 }
 
-/// What docs/deployment.md tells to type brings back every snapshot and account.
+/// The commands in docs/deployment.md restore every snapshot and account.
 pub fn backup(stack: &Stack<'_>) -> Result<u32> {
     let document = fs::read_to_string(root().join("docs/deployment.md"))?;
     let lines = backup_lines(&document);
@@ -200,7 +200,7 @@ pub fn least_privilege(stack: &Stack<'_>) -> Result<u32> {
     Ok(2)
 }
 
-/// The override names another image and nothing else; the image itself is not to be had everywhere.
+/// The override names another image and nothing else; the image itself is not available everywhere.
 pub fn timescaledb(engine: &Engine) -> Result<u32> {
     let with = ["--file", "docker-compose.yml", "--file", "docker-compose.timescaledb.yml"];
     let configured = engine.ask(&[&["compose"], &with[..], &["config", "--images"]].concat())?;

@@ -88,7 +88,7 @@ impl Tls {
                 tracing::info!(file = %cert.display(), "certificate reloaded");
             }
             Err(error) => {
-                tracing::error!(%error, "cannot load the changed certificate; still using the old one")
+                tracing::error!(%error, "cannot load the changed certificate; still using the old one");
             }
         }
     }
