@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ProcessRow } from '@/api/types';
-import { NO_CGROUP, tableLines, type TableView } from '@/series/processTable';
+import { hiddenText, NO_CGROUP, tableLines, type TableView } from '@/series/processTable';
 import { ProcessTrack } from '@/series/processTrack';
 
 const view: TableView = {
@@ -21,6 +21,14 @@ const pids = (part: Partial<TableView>) =>
   tableLines(rows, [], { ...view, ...part }).map((line) =>
     line.kind === 'process' ? line.row.pid : line.name,
   );
+
+describe('hidden processes', () => {
+  it('are told with the reason, unless there are none or it is not known', () => {
+    expect(hiddenText(1)).toBe('1 more is hidden: /proc is mounted with hidepid');
+    expect(hiddenText(1200)).toMatch(/^1,200 more are hidden/);
+    expect([0, null, undefined].map(hiddenText)).toEqual(['', '', '']);
+  });
+});
 
 describe('the process table', () => {
   it('sorts by any column, with absent values last in either direction', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ABSENT, changeText, digits, duration, format, nanoseconds } from '@/format/units';
+import { noChanges } from '@/format/changes';
+import { ABSENT, changeText, digits, duration, format, nanoseconds, wholeMilliseconds } from '@/format/units';
 
 describe('numbers with units', () => {
   it('shows an absent number as a dash, never as zero', () => {
@@ -11,6 +12,17 @@ describe('numbers with units', () => {
     expect(['0.004', '0.12', '1.50', '12.3', '123', '99.9', '100']).toEqual(
       [0.0041, 0.1234, 1.499, 12.34, 123.4, 99.94, 99.96].map(digits),
     );
+  });
+
+  it('shows a disk latency below the kernel’s resolution as such, not as 0 ns', () => {
+    expect([0, 0.25, null].map(wholeMilliseconds)).toEqual(['< 1 ms', '250 µs', ABSENT]);
+  });
+
+  it('says which period has no history, and when nothing changed', () => {
+    expect(noChanges(true, true)).toMatch(/^Nothing changed/);
+    expect(noChanges(true, false)).toContain('comparison period');
+    expect(noChanges(false, true)).toContain('selected period');
+    expect(noChanges(false, false)).toContain('either period');
   });
 
   it('counts bytes by 1024 and everything else by 1000', () => {

@@ -4,7 +4,7 @@
 //! switches and two wake-ups), without programs, with programs that do nothing, with ones that only call the helpers
 //! that ours must call, and with the probes, in turns. Then each program beside its floor, both attached to the same
 //! tracepoint, so that the same events run both. Before these, all probes while
-//! nothing goes on, and what reading the table of tasks takes with ten thousand processes. Needs the rights to load programs.
+//! nothing continues, and what reading the table of tasks takes with ten thousand processes. Needs the rights to load programs.
 //!
 //! `cargo bench -p perfwatch --bench ebpf [-- <rounds> [--json <file>]]`
 #![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used)]

@@ -32,7 +32,7 @@ use tokio::net::TcpStream;
 const PASSWORD: &str = "kx83 admin tail";
 const TICKS: usize = 30;
 /// Clients that connect at the same time: more would overflow the listener's backlog, and be slow by their own fault.
-const AT_ONCE: usize = 100;
+const BATCH_SIZE: usize = 100;
 
 fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
@@ -210,7 +210,7 @@ impl Clients {
         let token = Arc::new(login(server.address).await.unwrap());
         let mut sockets = Vec::with_capacity(count);
         while sockets.len() < count {
-            let joining: Vec<_> = (0..(count - sockets.len()).min(AT_ONCE))
+            let joining: Vec<_> = (0..(count - sockets.len()).min(BATCH_SIZE))
                 .map(|_| {
                     let (address, token) = (server.address, Arc::clone(&token));
                     tokio::spawn(async move { upgrade(address, &token).await })

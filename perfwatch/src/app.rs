@@ -1,5 +1,5 @@
-//! The composition root: wires sources, pipeline, stream, store, accounts and API together, and takes them
-//! down in the order that loses nothing.
+//! The composition root: wires sources, pipeline, stream, store, accounts and API together, and shuts them
+//! down in an order that loses nothing.
 
 mod ask_health;
 mod backfill;
@@ -20,7 +20,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -34,15 +34,16 @@ use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{self, Tokens};
 use crate::collectors;
-use crate::config::Config;
-use crate::doctor::{self, Diagnosis};
+use crate::config::{Config, Roots};
+use crate::doctor::{self, Diagnosis, Recording};
 use crate::history::History;
 use crate::history::maintenance::{DocumentDays, Maintenance};
-use crate::history::writer::{LogPlace, Writer};
+use crate::history::writer::{self, LogPlace, Writer};
 use crate::pipeline::{Outputs, Pipeline};
-use crate::probes::{self, Census};
-use crate::snapshot::source::{Board, Settings, Source, State};
+use crate::probes::{self, ProcessLister};
+use crate::snapshot::source::{Report, Settings, Source, SourceStatus, State};
 use crate::snapshot::{MetricType, Snapshot};
+use crate::store::inspect::{Inspection, Place};
 use crate::store::watch::Watch;
 use crate::store::{self, Store};
 use crate::stream::Hub;
@@ -53,29 +54,28 @@ const BCRYPT_COST: u32 = 12;
 /// work.
 const PARALLEL_HASHES: usize = 2;
 
-/// How soon open streams notice what the command line did to their accounts.
+/// How soon open streams notice account changes made on the command line.
 const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 
-/// Every source, in the order of the documents in a message; the census is told what each tick measured of processes.
-fn sources(config: &Config, census: &Arc<Census>) -> Vec<Box<dyn Source>> {
+/// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.
+fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
-    sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, census));
+    sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, lister));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources
 }
 
-/// Serves until `stop` completes; then the last batch is stored before this returns.
+/// Serves until `stop` completes, then stores the last batch before returning.
 ///
 /// `announce` gets each line that the person who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
     let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)
-        .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
-    // The address is taken first: a second server must find out before it touches the first one's store.
+    private_directory(data_dir)?;
+    // Bind first: a second server must fail before it touches the first one's store.
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!(
-            "cannot listen on {} (is another server running there? PERFWATCH_LISTEN chooses another address)",
+            "cannot listen on {} (is another server using it? PERFWATCH_LISTEN sets another address)",
             config.server.listen
         )
     })?;
@@ -83,13 +83,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     // With port 0 the kernel chose one.
     let address = listener.local_addr()?;
     let tls = config.server.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key));
-    let tls = tls.transpose().context("cannot serve over TLS")?;
+    let tls = tls.transpose().context("PERFWATCH_TLS_CERT, PERFWATCH_TLS_KEY")?;
 
-    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    let place = place(&config);
     let mut stop = pin!(stop);
-    // A file that someone else has locked is waited for.
+    // Waits if another process has locked the file.
     let store = tokio::select! {
-        opened = store::open(&url) => opened.context("cannot open the store")?,
+        opened = store::open(&place.url) => opened.context("cannot open the database")?,
         () = &mut stop => return Ok(()),
     };
     let auth = Arc::new(accounts(&config, &store)?);
@@ -99,8 +99,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     });
 
     let hub = Hub::default();
-    let board = Board::default();
-    let census = Arc::new(Census::new(&config.roots));
+    let source_status = SourceStatus::default();
+    let lister = Arc::new(ProcessLister::new(&config.roots));
     let (stop_sender, stopping) = watch::channel(false);
     let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
     let first_start = FirstStart {
@@ -112,15 +112,14 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         settings: settings.clone(),
     };
     let store_watch = Watch::start(Arc::clone(&store)).await;
-    // A store that is away must not keep the live view away too.
+    // The live view must work even if the store is unreachable.
     let started = first_start.attempt().await?;
     let host = host::this(&config)?;
     let history = History::new(store.clone(), &host.id);
     let documents = DocumentDays(config.storage.jsonb_days);
-    let place = LogPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
-    let writer =
-        config.storage.background_collection.then(|| Writer::spawn(history.clone(), place, documents));
-    let writer = writer.transpose().context("cannot start the thread that stores")?;
+    let log = LogPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
+    let writer = config.storage.background_collection.then(|| Writer::spawn(history.clone(), log, documents));
+    let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
     let maintenance = Maintenance::spawn(history.clone(), store.clone(), &host.name, documents);
     let intervals = Arc::new(Intervals::default());
@@ -140,26 +139,27 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             }
         }),
     };
-    let sources = sources(&config, &census);
-    let pipeline = Pipeline::new(sources, board.clone(), settings_receiver, outputs);
-    let sampling = tokio::spawn(pipeline.context("cannot sample")?.run(stopping.clone()));
+    let sources = sources(&config, &lister);
+    let pipeline = Pipeline::new(sources, source_status.clone(), settings_receiver, outputs);
+    let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping.clone()));
 
     let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
-    let streams = Streams::start().context("cannot start the threads of the streams")?;
+    let streams = Streams::start().context("cannot start the stream threads")?;
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,
-        board,
+        source_status,
         store_watch,
         history,
         intervals,
         writer: writing,
         auth,
         settings,
-        diagnose: doctor::diagnose,
-        processes: census,
+        diagnose,
+        place,
+        processes: lister,
         options: Options {
             allowed_hosts: config.server.allowed_hosts.clone(),
             cors_origins: config.server.cors_origins.clone(),
@@ -181,8 +181,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let rest = async {
         if !started && let Err(error) = first_start.complete().await {
             tracing::error!(
-                error = format!("{error:#}"),
-                "the store answers, but not with what a start needs"
+                error = sentence(&error),
+                "the database is reachable, but the server cannot finish starting"
             );
         }
         std::future::pending::<()>().await;
@@ -196,7 +196,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     tracing::info!("stopping");
     stop_sender.send_replace(true);
     sampling.await.context("the pipeline panicked")?;
-    // The last batch is stored while the last answers are sent.
+    // Store the last batch while the last responses are sent.
     let stored = async {
         if let Some(writer) = writer {
             writer.close().await;
@@ -213,28 +213,78 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     served.context("the serving task panicked")
 }
 
-/// Measures for one interval and returns the snapshot as the stream would send it.
+/// Documents that every Linux machine has.
+const EVERYWHERE: [MetricType; 5] =
+    [MetricType::Cpu, MetricType::Memory, MetricType::Network, MetricType::Disk, MetricType::MemoryBandwidth];
+
+/// Measures for one interval and returns the snapshot as the stream would send it; fails if nearly all of it is missing.
 pub async fn snapshot(config: &Config) -> Result<String> {
     let settings = config.sampling.settings.clone();
-    let snapshot = measure(config, settings, |_, _| true).await?;
+    let mut reports = Vec::new();
+    let snapshot = measure(config, settings, |_, status| {
+        reports = status.reports();
+        true
+    })
+    .await?;
+    let missing: Vec<String> = reports
+        .iter()
+        .filter(|report| report.state != State::Active && EVERYWHERE.contains(&report.metric_type))
+        .map(|report| format!("{}: {}", report.name, report.reason.as_deref().unwrap_or("no reason given")))
+        .collect();
+    if missing.len() > EVERYWHERE.len() / 2 {
+        bail!(
+            "nearly all sources failed; is the host's /proc at {} (PERFWATCH_PROCFS)?\n  - {}",
+            config.roots.procfs.display(),
+            missing.join("\n  - ")
+        );
+    }
     Ok(String::from_utf8_lossy(&snapshot.message()).into_owned())
 }
 
-/// Measures for a second and tells how every source stands; for some seconds more while a busy machine is late with
-/// answers, or with the first readings of what it has.
-pub async fn diagnose(config: Config) -> Result<Diagnosis> {
-    const MOST_TICKS: usize = 5;
+/// Where the configured store is.
+fn place(config: &Config) -> Place {
+    let data_dir = config.storage.data_dir.clone();
+    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(&data_dir));
+    Place { url, data_dir }
+}
+
+/// What `GET /api/doctor` says of the running server.
+fn diagnose(
+    roots: &Roots,
+    store: &Inspection,
+    writer: Option<&writer::Handle>,
+    reports: &[Report],
+    newest: Option<&Snapshot>,
+) -> Diagnosis {
+    let recording = writer.map_or(Recording::Off, |writer| {
+        let stats = writer.stats();
+        Recording::Here {
+            stored: stats.written(),
+            waiting: stats.waiting(),
+            lost: stats.dropped(),
+            failing: stats.failing(),
+        }
+    });
+    doctor::diagnose(roots, store, recording, reports, newest)
+}
+
+/// Measures for a second and reports how every source is doing; for some seconds more while a busy machine is late with
+/// answers, or with first readings.
+pub async fn examine(config: Config) -> Result<Diagnosis> {
+    const MAX_TICKS: usize = 5;
     let settings = Settings { interval: Duration::from_secs(1), ..config.sampling.settings.clone() };
+    let store = place(&config).inspect().await;
+    let recording = if config.storage.background_collection { Recording::Elsewhere } else { Recording::Off };
     let mut ticks = 0;
     let mut before = None;
     let mut newest = None;
-    measure(&config, settings, |snapshot, board| {
-        let reports = board.reports();
-        let now = doctor::diagnose(&config.roots, &reports, Some(snapshot));
+    measure(&config, settings, |snapshot, source_status| {
+        let reports = source_status.reports();
+        let now = doctor::diagnose(&config.roots, &store, recording, &reports, Some(snapshot));
         ticks += 1;
         let answered = reports.iter().all(|report| report.state != State::Failed);
         let settled = answered && before.replace(now.statuses()) == Some(now.statuses());
-        let enough = now.healthy() || settled || ticks == MOST_TICKS;
+        let enough = now.healthy() || settled || ticks == MAX_TICKS;
         newest = Some(now);
         enough
     })
@@ -242,29 +292,30 @@ pub async fn diagnose(config: Config) -> Result<Diagnosis> {
     newest.context("sampling ended without a snapshot")
 }
 
-/// The first snapshot primes the rates; of those at the next ticks, which have them, the one that is `enough` is returned.
+/// The first snapshot only primes the rates; returns the first later one that is `enough`.
 async fn measure(
     config: &Config,
     settings: Settings,
-    mut enough: impl FnMut(&Snapshot, &Board) -> bool,
+    mut enough: impl FnMut(&Snapshot, &SourceStatus) -> bool,
 ) -> Result<Arc<Snapshot>> {
     let (_settings, settings) = watch::channel(settings);
     let (stop, stopping) = watch::channel(false);
-    let board = Board::default();
+    let source_status = SourceStatus::default();
     let (send, mut snapshots) = mpsc::unbounded_channel();
     let outputs = Outputs {
         live: Box::new(|_| {}),
         store: Box::new(move |snapshot| {
-            // Whoever measures may have enough.
+            // The receiver may be gone already.
             let _ = send.send(Arc::clone(snapshot));
         }),
     };
-    let sources = sources(config, &Arc::new(Census::new(&config.roots)));
-    let pipeline = Pipeline::new(sources, board.clone(), settings, outputs).context("cannot sample")?;
+    let sources = sources(config, &Arc::new(ProcessLister::new(&config.roots)));
+    let pipeline =
+        Pipeline::new(sources, source_status.clone(), settings, outputs).context("cannot start sampling")?;
     let until_enough = async {
         loop {
             let snapshot = snapshots.recv().await.context("sampling ended without a snapshot")?;
-            if enough(&snapshot, &board) {
+            if enough(&snapshot, &source_status) {
                 stop.send_replace(true);
                 return Ok(snapshot);
             }
@@ -273,7 +324,7 @@ async fn measure(
     tokio::join!(until_enough, pipeline.run(stopping)).0
 }
 
-/// What a process that measures needs before any thread starts, and what it gives away.
+/// Sets limits and drops privileges; must run before any thread starts.
 pub fn prepare_process(config: &Config) {
     // Counters take a descriptor per CPU and event; the soft limit of 1024 is too low for 64 CPUs.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -285,9 +336,25 @@ pub fn prepare_process(config: &Config) {
     privileges::reduce(config);
 }
 
-/// Creates the directory for its owner alone, or accepts the one that is there.
-fn private_directory(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+/// Creates the data directory for its owner only, unless it exists.
+fn private_directory(path: &Path) -> Result<()> {
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.with_context(|| {
+        format!("cannot create the data directory {} (PERFWATCH_DATA_DIR sets another)", path.display())
+    })
+}
+
+/// An error with its causes. Some errors repeat their cause in their own text; that is not repeated again.
+pub fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
 }
 
 /// Everything that checks passwords and tokens.
@@ -298,9 +365,27 @@ fn accounts(config: &Config, store: &Arc<dyn Store>) -> Result<Auth> {
     let passwords = Passwords::new(BCRYPT_COST, PARALLEL_HASHES.min(cpus / 2).max(1));
     let secret = match &accounts.jwt_secret {
         Some(secret) => secret.clone().into_bytes(),
-        None => tokens::load_or_create_secret(&data_dir).context("cannot keep the key for login tokens")?,
+        None => tokens::load_or_create_secret(&data_dir)
+            .context("cannot store the key that signs login tokens")?,
     };
     let tokens = Tokens::new(&secret, accounts.login_lifetime);
     let attempts = Attempts::new(accounts.attempts_per_minute);
     Ok(Auth::new(store.clone(), passwords, tokens, attempts, data_dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read x: {0}")]
+        struct Unreadable(#[source] std::io::Error);
+        let gone = || std::io::Error::other("gone");
+        let error = anyhow::Error::new(Unreadable(gone())).context("TLS");
+        assert_eq!(format!("{error:#}"), "TLS: cannot read x: gone: gone");
+        assert_eq!(sentence(&error), "TLS: cannot read x: gone");
+        assert_eq!(sentence(&anyhow::Error::new(gone()).context("cannot start")), "cannot start: gone");
+    }
 }

@@ -1,7 +1,7 @@
 //! PerfWatch: a Linux performance monitor that measures in the kernel.
 //!
-//! Modules stand in the order a reading passes through them; ARCHITECTURE.md has the picture.
-//! Those that only measure stand without the `server` feature.
+//! Modules are in the order in which a reading passes through them; see ARCHITECTURE.md.
+//! Those that only measure do not need the `server` feature.
 
 pub mod config;
 pub mod snapshot;

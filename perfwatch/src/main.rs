@@ -1,91 +1,111 @@
-//! The command line: reads the configuration, runs one command and is the only place that exits.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to its user
+//! The command line: reads the configuration and runs one command. Nothing else ends the process.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // what a command line is for
 
 mod manual;
 mod password_prompt;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use perfwatch::app;
 use perfwatch::app::users::UserCommand;
 use perfwatch::config::{Config, SETTINGS};
+use perfwatch::doctor;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn command_line() -> Command {
     Command::new("perfwatch")
-        .about("Shows this machine's performance, measured in the kernel, in a browser")
+        .about("Monitor this machine's performance: measured in the kernel, shown in a browser")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(configured(
-            Command::new("serve").about("Measure, keep history, and serve the page and the API"),
+        .subcommand(with_settings(
+            Command::new("serve").about("Measure, record history, and serve the page and the API"),
+            SETTINGS.iter().map(|setting| setting.name),
         ))
-        .subcommand(configured(
-            Command::new("snapshot").about("Measure for one interval and print the snapshot as JSON"),
+        .subcommand(with_settings(
+            Command::new("snapshot")
+                .about("Measure for one interval and print the snapshot as JSON")
+                .after_help("Fails if nearly all sources do."),
+            MEASURING,
         ))
         .subcommand(user_commands())
         .subcommand(db_commands())
-        .subcommand(configured(
-            Command::new("health").about("Ask the running server how it is; fails when it does not answer"),
-        ))
+        .subcommand(with_settings(Command::new("health").about("Check server health"), SERVER))
         .subcommand(
-            configured(
+            with_settings(
                 Command::new("doctor")
-                    .about("Tell what works on this machine, what does not, and how to fix it"),
+                    .about("Report what works on this machine, what does not, and how to fix it"),
+                MEASURING.into_iter().chain(STORE).chain(["background_collection_enabled"]),
             )
             .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the findings as JSON"))
-            .after_help("Exits with 0 when everything that this machine offers is in use, with 1 otherwise."),
+            .after_help("Exits with 0 if there is nothing to fix, with 1 otherwise."),
         )
         .subcommand(manual::completions())
         .subcommand(manual::man())
 }
 
+/// Settings of commands that measure.
+const MEASURING: [&str; 8] = [
+    "sampling_interval_seconds",
+    "perf_events_enabled",
+    "perf_events_cpu_cores",
+    "perf_events_interval_ms",
+    "ebpf_budget_percent",
+    "procfs",
+    "sysfs",
+    "rootfs",
+];
+/// Settings that say where the store is.
+const STORE: [&str; 2] = ["database_url", "data_dir"];
+/// Settings that say where the server is.
+const SERVER: [&str; 3] = ["listen", "tls_cert", "tls_key"];
+
 fn db_commands() -> Command {
     let from = Arg::new("from").long("from").value_name("URL").required(true).env("PERFWATCH_IMPORT_FROM");
     let host = Arg::new("host").long("host").value_name("NAME");
-    Command::new("db").about("Look after the database").subcommand_required(true).arg_required_else_help(true).subcommand(
-        configured(
-            Command::new("import")
-                .about("Take over the history of another store, or of the Python original's database")
-                .arg(from.hide_env_values(true).help("postgres://… or sqlite:FILE; it is only read"))
-                .arg(host.help("Whose history, in a store of several machines; it becomes this machine's"))
-                .after_help(
-                    "The configured store takes it over. Interrupted, it goes on where it stopped. A database of the \
-                     original that became ours keeps its own tables aside; to import those, name the same URL.",
-                ),
-        ),
-    )
+    let import = Command::new("import")
+        .about("Import the history of another store, or of the Python original's database")
+        .arg(from.hide_env_values(true).help("Source, only read: postgres://… or sqlite:FILE"))
+        .arg(host.help("Name or ID of the machine to import, if the source has several"))
+        .after_help(
+            "History is imported into the configured store, as this machine's. If interrupted, the import continues \
+             where it stopped when started again. A server started on the original's database keeps the old tables \
+             aside; to import them, give the same URL.",
+        );
+    Command::new("db")
+        .about("Manage the database")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_settings(import, STORE.into_iter().chain(["host_id", "rootfs"])))
 }
 
 fn user_commands() -> Command {
-    let name = || Arg::new("name").value_name("NAME").required(true).help("The account");
-    let password = "The password is asked for at a terminal, or read as one line of standard input.";
+    let name = || Arg::new("name").value_name("NAME").required(true).help("User name");
+    let password =
+        "The password is prompted for, or read from standard input (one line) if that is not a terminal.";
     let role = Arg::new("role").long("role").value_name("ROLE").value_parser(["admin", "viewer"]);
-    let role = role.default_value("viewer").help("A viewer changes nothing");
+    let role = role.default_value("viewer").help("Viewers are read-only");
+    let add = Command::new("add").about("Add an account").arg(name()).arg(role).after_help(password);
+    let passwd = Command::new("passwd")
+        .about("Set an account's password and sign out all its sessions")
+        .arg(name())
+        .after_help(password);
+    let list = Command::new("list").about("List the accounts");
+    let delete =
+        Command::new("delete").about("Delete an account with its sessions and API tokens").arg(name());
+    let commands = [add, passwd, list, delete];
     Command::new("user")
-        .about("Add, change, list and remove accounts")
+        .about("Add, change, list and delete accounts")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(configured(
-            Command::new("add").about("Add an account").arg(name()).arg(role).after_help(password),
-        ))
-        .subcommand(configured(
-            Command::new("passwd")
-                .about("Set an account's password, which ends its logins")
-                .arg(name())
-                .after_help(password),
-        ))
-        .subcommand(configured(Command::new("list").about("List the accounts")))
-        .subcommand(configured(
-            Command::new("delete").about("Remove an account, its logins and its API tokens").arg(name()),
-        ))
+        .subcommands(commands.map(|command| with_settings(command, STORE)))
 }
 
-/// What `perfwatch user …` asks for; asks for the password, too.
+/// The command of `perfwatch user …`; prompts for the password if it needs one.
 fn user_command(action: &str, arguments: &ArgMatches) -> Result<UserCommand> {
     let text = |name: &str| arguments.get_one::<String>(name).cloned().unwrap_or_default();
     Ok(match action {
@@ -100,9 +120,11 @@ fn user_command(action: &str, arguments: &ArgMatches) -> Result<UserCommand> {
     })
 }
 
-/// Adds a flag for every setting.
-fn configured(command: Command) -> Command {
-    let flags = SETTINGS.iter().map(|setting| {
+/// Adds flags for the named settings, `--log` and `--config`.
+fn with_settings(command: Command, names: impl IntoIterator<Item = &'static str>) -> Command {
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.push("log");
+    let flags = SETTINGS.iter().filter(|setting| names.contains(&setting.name)).map(|setting| {
         let default = if setting.default.is_empty() {
             String::new()
         } else {
@@ -114,32 +136,60 @@ fn configured(command: Command) -> Command {
             .hide_env_values(true)
             .help(format!("{}{default} [env: {}]", setting.help, setting.env))
     });
-    command
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("Configuration file [default: /etc/perfwatch/perfwatch.toml, if it is there]"),
-        )
-        .args(flags)
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Configuration file [default: /etc/perfwatch/perfwatch.toml, if it exists]");
+    command.arg(config).args(flags)
 }
 
 fn config(arguments: &ArgMatches) -> Result<Config> {
-    let flag = |name: &str| arguments.get_one::<String>(name).cloned();
+    // A command has flags for its own settings only.
+    let flag = |name: &str| arguments.try_get_one::<String>(name).ok().flatten().cloned();
     let env = |name: &str| std::env::var(name).ok();
     let file = arguments.get_one::<PathBuf>("config");
     Ok(Config::load(flag, env, file.map(PathBuf::as_path))?)
 }
 
+fn start_logging(config: &Config, command: &str) -> Result<()> {
+    let default = match command {
+        "serve" => "info",
+        // What sources report is in its findings.
+        "doctor" => "error",
+        _ => "warn",
+    };
+    let level = config.log.as_deref().unwrap_or(default);
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_new(level) else {
+        bail!(
+            "PERFWATCH_LOG (or --log): {level:?} is not a log level; use error, warn, info, debug, trace or off, or \
+             directives such as perfwatch=debug"
+        );
+    };
+    let ansi = std::io::stderr().is_terminal(); // journals and files get plain text
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+/// Prints to standard output; a reader that has left, such as `head`, is no error.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
 fn run() -> Result<ExitCode> {
     let arguments = command_line().get_matches();
-    let (name, mut arguments) = arguments.subcommand().context("clap demands a subcommand")?;
+    let (name, mut arguments) = arguments.subcommand().context("no subcommand")?;
     let mut user = None;
     match name {
         "user" | "db" => {
             let action;
-            (action, arguments) = arguments.subcommand().context("clap demands a subcommand")?;
+            (action, arguments) = arguments.subcommand().context("no subcommand")?;
             user = Some(action);
         }
         "completions" => {
@@ -153,42 +203,39 @@ fn run() -> Result<ExitCode> {
         _ => {}
     }
     let config = config(arguments)?;
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
-        .with_context(|| format!("PERFWATCH_LOG: {:?} is not a log filter", config.log))?;
-    let ansi = std::io::stderr().is_terminal(); // journals and files get plain text
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    start_logging(&config, name)?;
     if name == "health" {
-        println!("{}", app::ask_health(&config)?);
+        print(&app::ask_health(&config)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     if name != "user" {
         app::prepare_process(&config);
     }
-    // Two workers are plenty: measuring has a thread of its own, and so has each password.
+    // Two workers are enough: measuring and password hashing have their own threads.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         match name {
             "user" => {
                 let command = user_command(user.unwrap_or_default(), arguments)?;
-                println!("{}", app::users::user(&config, command).await?);
+                print(&app::users::user(&config, command).await?)?;
                 Ok(ExitCode::SUCCESS)
             }
             "db" => {
                 let text = |name: &str| arguments.get_one::<String>(name).cloned();
-                let from = text("from").context("clap demands --from")?;
-                println!("{}", app::import::import_history(&config, from, text("host")).await?);
+                let from = text("from").context("no --from")?;
+                print(&app::import::import_history(&config, from, text("host")).await?)?;
                 Ok(ExitCode::SUCCESS)
             }
             "snapshot" => {
-                println!("{}", app::snapshot(&config).await?);
+                print(&app::snapshot(&config).await?)?;
                 Ok(ExitCode::SUCCESS)
             }
             "doctor" => {
-                let diagnosis = app::diagnose(config).await?;
+                let diagnosis = app::examine(config).await?;
                 if arguments.get_flag("json") {
-                    println!("{}", serde_json::to_string_pretty(&diagnosis)?);
+                    print(&serde_json::to_string_pretty(&diagnosis)?)?;
                 } else {
-                    print!("{}", diagnosis.text());
+                    print(&doctor::text(&diagnosis))?;
                 }
                 Ok(if diagnosis.healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
@@ -198,7 +245,7 @@ fn run() -> Result<ExitCode> {
             }
         }
     });
-    // A source that hangs in the kernel must not keep the process.
+    // A source that hangs in the kernel must not keep the process alive.
     runtime.shutdown_background();
     result
 }
@@ -219,8 +266,37 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("perfwatch: {error:#}");
+            eprintln!("perfwatch: {}", app::sentence(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(path: &[&str]) -> Vec<String> {
+        let mut line = command_line();
+        line.build();
+        let command = path.iter().fold(&line, |command, name| command.find_subcommand(name).unwrap());
+        command.get_arguments().filter_map(|argument| Some(argument.get_long()?.to_owned())).collect()
+    }
+
+    #[test]
+    fn each_command_has_the_flags_of_its_own_settings() {
+        command_line().debug_assert();
+        let mut names: Vec<_> = MEASURING.into_iter().chain(STORE).chain(SERVER).collect();
+        names.retain(|name| !SETTINGS.iter().any(|setting| setting.name == *name));
+        assert_eq!(names, [""; 0], "not a setting");
+
+        assert!(SETTINGS.iter().all(|setting| flags(&["serve"]).contains(&setting.name.replace('_', "-"))));
+        assert_eq!(flags(&["user", "add"]), ["role", "config", "database-url", "data-dir", "log", "help"]);
+        for action in ["passwd", "list", "delete"] {
+            assert_eq!(flags(&["user", action]), ["config", "database-url", "data-dir", "log", "help"]);
+        }
+        assert_eq!(flags(&["health"]), ["config", "listen", "tls-cert", "tls-key", "log", "help"]);
+        assert!(!flags(&["snapshot"]).contains(&"listen".to_owned()));
+        assert!(flags(&["db", "import"]).contains(&"host-id".to_owned()));
     }
 }

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 pub fn completions() -> Command {
     Command::new("completions")
-        .about("Print completions for a shell")
+        .about("Print shell completions")
         .arg(Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell)))
 }
 
@@ -26,7 +26,7 @@ pub fn print_completions(mut command_line: Command, arguments: &ArgMatches) {
 }
 
 pub fn write_man_pages(command_line: Command, arguments: &ArgMatches) -> Result<()> {
-    let directory = arguments.get_one::<PathBuf>("directory").context("clap demands a directory")?;
+    let directory = arguments.get_one::<PathBuf>("directory").context("no directory")?;
     clap_mangen::generate_to(command_line, directory)
-        .with_context(|| format!("cannot write into {}", directory.display()))
+        .with_context(|| format!("cannot write to {}", directory.display()))
 }

@@ -10,8 +10,8 @@ pub(crate) fn new_password() -> Result<String> {
         return line();
     }
     let first = unseen("New password: ")?;
-    if unseen("Again: ")? != first {
-        bail!("the two passwords differ");
+    if unseen("Repeat: ")? != first {
+        bail!("the passwords do not match");
     }
     Ok(first)
 }

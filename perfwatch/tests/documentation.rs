@@ -1,5 +1,5 @@
 //! Documentation, and what the web page knows of documents, that is written by the code it describes.
-//! `PERFWATCH_UPDATE_DOCS=1` writes it anew.
+//! `PERFWATCH_UPDATE_DOCS=1` rewrites it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
 #[path = "documentation/metrics.rs"]

@@ -28,10 +28,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const PASSWORD: &str = "quiet tested outage";
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 /// An end takes a second or two of its own; a busy machine may stretch them. Less than any time-out that something else
 /// could hold it by: a statement has 30 s, an attempt to store 10 s.
-const STOPS: Duration = Duration::from_secs(8);
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long the database stays away, and how long it hangs.
 const AWAY: Duration = Duration::from_secs(60);
 const HUNG: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ impl Server {
         let server = Self { process: command.spawn().unwrap(), address };
         let since = Instant::now();
         while server.health().await.is_none() {
-            assert!(since.elapsed() < PATIENCE, "the server does not answer");
+            assert!(since.elapsed() < TIMEOUT, "the server does not answer");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         server
@@ -92,7 +92,7 @@ impl Server {
                 assert!(status.success(), "{status}");
                 return asked.elapsed();
             }
-            assert!(asked.elapsed() < PATIENCE, "it does not end");
+            assert!(asked.elapsed() < TIMEOUT, "it does not end");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -108,7 +108,7 @@ impl Server {
             match self.login().await {
                 Ok(token) => break token,
                 // A busy machine's database may be slow to answer.
-                Err(503) if since.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_secs(1)).await,
+                Err(503) if since.elapsed() < TIMEOUT => tokio::time::sleep(Duration::from_secs(1)).await,
                 Err(status) => panic!("{status}"),
             }
         };
@@ -133,7 +133,7 @@ struct Live {
 impl Live {
     /// Takes the next message; none may have been skipped on the way.
     async fn next(&mut self) {
-        let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+        let message = tokio::time::timeout(TIMEOUT, self.socket.next()).await;
         let message = message.expect("the stream goes on").expect("the stream is open").unwrap();
         assert_eq!(self.note(&message), 0);
     }
@@ -176,8 +176,8 @@ impl Live {
         let since = Instant::now();
         let mut missing = ticks.clone();
         while !missing.is_empty() {
-            assert!(since.elapsed() < PATIENCE, "not in the backfill: {missing:?}");
-            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            assert!(since.elapsed() < TIMEOUT, "not in the backfill: {missing:?}");
+            let message = tokio::time::timeout(TIMEOUT, self.socket.next()).await;
             let message = message.expect("the stream goes on").expect("the stream is open").unwrap();
             let Ok(message) = serde_json::from_str::<Value>(message.to_text().unwrap()) else { continue };
             let Some(past) = message["snapshots"].as_array() else { continue };
@@ -194,7 +194,7 @@ impl Live {
     /// Follows the stream to its end.
     async fn rest(mut self) -> BTreeSet<OffsetDateTime> {
         while let Some(Ok(message)) =
-            tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the stream ends")
+            tokio::time::timeout(TIMEOUT, self.socket.next()).await.expect("the stream ends")
         {
             self.note(&message);
         }
@@ -238,7 +238,7 @@ async fn live_view_and_health_go_on_through_a_long_outage_and_every_tick_is_stor
     let since = Instant::now();
     while let Err(status) = server.login().await {
         // Until the account is made there is none of that name.
-        assert!(matches!(status, 503 | 401) && since.elapsed() < PATIENCE, "{status}");
+        assert!(matches!(status, 503 | 401) && since.elapsed() < TIMEOUT, "{status}");
         // Slower than the attempts that are allowed a minute.
         tokio::time::sleep(Duration::from_secs(7)).await;
     }
@@ -275,7 +275,7 @@ async fn all_arrive(cluster: &Cluster, seen: &BTreeSet<OffsetDateTime>) {
         if missing.is_empty() {
             break;
         }
-        assert!(since.elapsed() < PATIENCE, "of {} ticks these are not stored: {missing:?}", seen.len());
+        assert!(since.elapsed() < TIMEOUT, "of {} ticks these are not stored: {missing:?}", seen.len());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     admin.close().await.unwrap();
@@ -307,7 +307,7 @@ async fn asked_to_stop_while_the_database_hangs_or_is_away_it_goes_and_loses_not
         live.follow(2).await;
         let took = server.stop().await;
         println!("stopped within {took:.2?} while the database {}", if away { "is away" } else { "hangs" });
-        assert!(took < STOPS, "{took:?}");
+        assert!(took < STOP_TIMEOUT, "{took:?}");
         seen.extend(live.rest().await);
         if !away {
             cluster.resume();

@@ -53,7 +53,7 @@ pub(crate) async fn sqlite() -> Option<Fresh> {
     Some(Fresh { history: history_in(&store).await, store, url, _dir: Some(dir) })
 }
 
-/// An empty store in a database of its own; `None` where there can be none.
+/// An empty store in a database of its own; `None` if there can be none.
 pub(crate) async fn postgresql() -> Option<Fresh> {
     let url = empty_postgresql().await?;
     let store = store::open(&url).await.unwrap();
@@ -66,7 +66,7 @@ pub(crate) async fn history_in(store: &Arc<dyn Store>) -> History {
     History::new(store.clone(), HOST)
 }
 
-/// A new database in a cluster that all tests of this process share; `None` where there can be none.
+/// A new database in a cluster that all tests of this process share; `None` if there can be none.
 pub(crate) async fn empty_postgresql() -> Option<String> {
     static CLUSTER: OnceCell<Result<postgres::Cluster, String>> = OnceCell::const_new();
     match CLUSTER.get_or_init(postgres::Cluster::start).await {

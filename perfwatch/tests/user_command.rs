@@ -30,18 +30,34 @@ fn accounts_are_managed_without_a_server() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path();
     let added = said(&user(data, &["add", "ann", "--role", "admin"], "correct horse\n"));
-    assert_eq!(added, "ann was added as admin\n");
-    assert_eq!(said(&user(data, &["add", "bob"], "battery staple\n")), "bob was added as viewer\n");
+    assert_eq!(added, "Added ann as admin\n");
+    assert_eq!(said(&user(data, &["add", "bob"], "battery staple\n")), "Added bob as viewer\n");
     let list = said(&user(data, &["list"], ""));
     let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[1..], [["ann", "admin", "never"], ["bob", "viewer", "never"]]);
     assert!(
-        said(&user(data, &["passwd", "bob"], "another password\n")).starts_with("bob has a new password")
+        said(&user(data, &["passwd", "bob"], "another password\n"))
+            .starts_with("Changed the password of bob")
     );
-    assert_eq!(said(&user(data, &["delete", "bob"], "")), "bob was deleted\n");
+    assert_eq!(said(&user(data, &["delete", "bob"], "")), "Deleted bob\n");
 
     assert!(refused(&user(data, &["add", "ann"], "correct horse\n")).contains("already exists"));
     assert!(refused(&user(data, &["add", "eve"], "short\n")).contains("at least 8 characters"));
-    assert!(refused(&user(data, &["delete", "ann"], "")).contains("the last administrator must stay"));
+    assert!(refused(&user(data, &["delete", "ann"], "")).contains("cannot remove the last administrator"));
     assert!(refused(&user(data, &["passwd", "nobody"], "correct horse\n")).contains("there is no user"));
+}
+
+#[test]
+fn only_add_creates_a_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    for (arguments, input) in
+        [(["list"].as_slice(), ""), (&["delete", "ann"], ""), (&["passwd", "ann"], "correct horse\n")]
+    {
+        let error = refused(&user(&data, arguments, input));
+        assert!(error.contains("there is no database at") && error.contains("PERFWATCH_DATA_DIR"), "{error}");
+        assert!(!data.exists(), "{arguments:?} created it");
+    }
+    said(&user(&data, &["add", "ann"], "correct horse\n"));
+    assert!(said(&user(&data, &["list"], "")).contains("ann"));
 }

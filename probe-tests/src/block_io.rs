@@ -168,7 +168,7 @@ fn open(path: &Path, flags: i32) -> Result<File> {
     file.with_context(|| path.display().to_string())
 }
 
-/// A file on storage, gone when this is; `None` where there is none.
+/// A file on storage, gone when this is; `None` if there is none.
 struct OnStorage(PathBuf);
 
 impl OnStorage {

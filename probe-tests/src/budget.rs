@@ -11,11 +11,11 @@ use crate::{Test, Verdict, load};
 pub const TESTS: &[Test] =
     &[Test { name: "budget::what_is_too_dear_is_shed_and_tried_again", run: shed_and_tried }];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Samples under a load of context switches until the probe stands so.
 fn wait_for(probe: &mut Probe, state: State) -> Result<Report> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         load::ping_pong(0, 1_000)?;
         probe.now()?;
@@ -23,7 +23,7 @@ fn wait_for(probe: &mut Probe, state: State) -> Result<Report> {
         if report.state == state {
             return Ok(report);
         }
-        ensure!(Instant::now() < end, "not {state:?} within {PATIENCE:?}: {report:?}");
+        ensure!(Instant::now() < end, "not {state:?} within {TIMEOUT:?}: {report:?}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// How long to wait for what must come sooner or later.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn loaded() -> Result<Probe> {
     let mut probe = Probe::new("processes")?;
@@ -93,21 +93,21 @@ impl Drop for Group {
 
 /// Samples until a document has an event that is looked for.
 fn wait_for(probe: &mut Probe, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         let document = probe.now()?;
         let found = document["events"].as_array().into_iter().flatten().find(|event| wanted(event));
         if let Some(event) = found {
             return Ok(event.clone());
         }
-        ensure!(Instant::now() < end, "no such event within {PATIENCE:?}");
+        ensure!(Instant::now() < end, "no such event within {TIMEOUT:?}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
 /// Samples until a group has a row, and so a name.
 fn wait_for_row(probe: &mut Probe, group: &Group) -> Result<()> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         let document = probe.now()?;
         let mut rows = document["cgroups"].as_array().into_iter().flatten();

@@ -159,12 +159,12 @@ fn page_faults_match_a_group_read() -> Result<Verdict> {
 /// Where a machine has no time for its own timers, readings come late: some ticks of many must have them.
 fn idle_and_busy_cpus_are_read() -> Result<Verdict> {
     const TICKS: usize = 2;
-    const MOST_TICKS: usize = 20;
+    const MAX_TICKS: usize = 20;
     let mut probe = loaded()?;
     let cpus = load::cpus()?;
     let _busy = Spinner::start(cpus - 1)?; // one task for as long as the test lasts; the others mostly idle
     let mut late = Vec::new();
-    for tick in 0..MOST_TICKS {
+    for tick in 0..MAX_TICKS {
         let last = Instant::now();
         let document = probe.next()?;
         let since_last = last.elapsed().as_secs_f64() * 1e3;
@@ -187,14 +187,14 @@ fn idle_and_busy_cpus_are_read() -> Result<Verdict> {
 
 /// Samples until a CPU has a new reading, which an overloaded machine makes late.
 fn next_reading(probe: &mut Probe) -> Result<Value> {
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
     let began = Instant::now();
     loop {
         let document = probe.next()?;
         if document["per_cpu"].as_array().is_some_and(|cpus| !cpus.is_empty()) {
             return Ok(document);
         }
-        ensure!(began.elapsed() < PATIENCE, "no reading within {PATIENCE:?}: {document}");
+        ensure!(began.elapsed() < TIMEOUT, "no reading within {TIMEOUT:?}: {document}");
     }
 }
 

@@ -54,7 +54,7 @@ impl Hog {
         self.0.id()
     }
 
-    /// Tells one that waits for it to go on.
+    /// Tells one that waits for it to continue.
     pub fn go(&mut self) -> Result<()> {
         Ok(self.0.stdin.take().context("told already")?.write_all(b"!")?)
     }

@@ -17,7 +17,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "lifetime::kill_9_of_the_server_leaves_nothing_behind", run: kill_9_of_the_server },
 ];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The first argument of the process that is killed.
 pub const FLAG: &str = "--hold-all-probes";
@@ -99,7 +99,7 @@ fn kill_9() -> Result<Verdict> {
 fn are_gone(held: &Held) -> Result<Verdict> {
     ensure!(!held.programs.is_empty() && !held.maps.is_empty() && held.perf_events > 0, "it held {held:?}");
     // The kernel frees them some milliseconds after their last user has gone, if it finds the time.
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         let left = remaining(held)?;
         if left == Held::default() {
@@ -111,7 +111,7 @@ fn are_gone(held: &Held) -> Result<Verdict> {
                 held.perf_events
             )));
         }
-        ensure!(Instant::now() < end, "{PATIENCE:?} after it was killed there are {left:?} of {held:?}");
+        ensure!(Instant::now() < end, "{TIMEOUT:?} after it was killed there are {left:?} of {held:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -123,7 +123,7 @@ struct Server {
 }
 
 impl Server {
-    /// `None` where there is no such program, as in guests.
+    /// `None` if there is no such program, as in guests.
     fn start() -> Result<Option<Self>> {
         let named = std::env::var_os("PERFWATCH_BINARY").map(PathBuf::from);
         let binary = named.unwrap_or(std::env::current_exe()?.with_file_name("perfwatch"));
@@ -147,7 +147,7 @@ impl Server {
 
     /// What it holds once that has stayed the same for a while: by then every probe has been loaded.
     fn held(&mut self) -> Result<Held> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let mut before = (Held::default(), Instant::now());
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -160,7 +160,7 @@ impl Server {
             } else if !held.programs.is_empty() && before.1.elapsed() > Duration::from_secs(3) {
                 return Ok(held);
             }
-            ensure!(Instant::now() < end, "not all loaded within {PATIENCE:?}: {:?}", before.0);
+            ensure!(Instant::now() < end, "not all loaded within {TIMEOUT:?}: {:?}", before.0);
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -71,7 +71,7 @@ fn refuses_perfmon() -> Result<Verdict> {
     Ok(Verdict::Skipped("perf_event_paranoid is 3 or more: only CAP_SYS_ADMIN may count here".into()))
 }
 
-/// How every probe stands after its first samples.
+/// The state of every probe after its first samples.
 fn reports() -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     for (name, _) in probes::REGISTRY {

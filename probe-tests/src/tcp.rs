@@ -1,4 +1,4 @@
-//! Probe `tcp`: connections that stand, are refused, or lose everything on the way.
+//! Probe `tcp`: connections that are established, are refused, or lose everything on the way.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -142,7 +142,7 @@ fn connect_deafly(address: SocketAddr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Data of connections that stand, and the first packets of both sides of those that never will.
+/// Data of established connections, and the first packets of both sides of those that never will.
 fn retransmits_match_snmp() -> Result<Verdict> {
     const CONNECTIONS: u64 = 8;
     const DEAF: u64 = 4;

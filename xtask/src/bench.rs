@@ -24,37 +24,37 @@ const PAGE: &str = "page";
 /// Measure what PerfWatch costs on this machine
 ///
 /// Every benchmark measures its floor in the same run: raw preads of the same files, an empty eBPF program, a
-/// SELECT of the same chunks. The table has medians over the runs, the spread from the least to the greatest, the
+/// SELECT of the same chunks. The table has medians over the runs, the spread from the least to the largest, the
 /// ratio to the floor, and the goal. Close other programs first; without names it takes about half an hour.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Benchmarks to run, all by default
+    /// Benchmarks to run [default: all]
     names: Vec<String>,
-    /// How often each runs [default: history 1, the others 2]
+    /// Number of runs [default: history 1, others 2]
     #[arg(long)]
     runs: Option<usize>,
-    /// History of 30 days at a snapshot each 5 s instead of one each 30 s: takes six times as long
+    /// Use a snapshot every 5 s in the 30 days of history instead of every 30 s; takes six times as long
     #[arg(long)]
     full: bool,
-    /// How long `page` watches the open dashboard; 60 shows whether its memory stays flat
+    /// How long `page` watches the open dashboard, minutes; 60 shows whether its memory stays flat
     #[arg(long, default_value_t = 1, value_name = "N")]
     minutes: u64,
     /// Where to write the figures
     #[arg(long, value_name = "FILE", default_value = "target/bench/report.json")]
     json: PathBuf,
-    /// Keep the figures that FILE has of benchmarks which are not run now
+    /// Keep the figures in FILE of benchmarks that are not run now
     #[arg(long)]
     keep: bool,
-    /// Run nothing: show the figures that FILE has
+    /// Only show the figures in FILE
     #[arg(long, conflicts_with_all = ["names", "runs", "full", "minutes", "keep"])]
     show: bool,
-    /// Figures of an earlier run: fail when something has become worse than its spread explains
+    /// Compare with an earlier run: fail on regressions beyond the spread
     #[arg(long, value_name = "OLD.json")]
     compare: Option<PathBuf>,
     /// Write the results into the documents, and the figures beside them
     #[arg(long)]
     write_docs: bool,
-    /// Print every figure, not only those that goals are set for
+    /// Print every figure, not only those with goals
     #[arg(long)]
     all: bool,
 }
@@ -74,18 +74,18 @@ pub fn bench(options: &Options) -> Result<()> {
         let changes = compare::changes(&old, &report);
         println!("against {}:\n{changes}", old.commits().join(", "));
         let worse = changes.regressions();
-        ensure!(worse.is_empty(), "become worse: {}", worse.join(", "));
+        ensure!(worse.is_empty(), "regressed: {}", worse.join(", "));
     }
     let failed: Vec<&str> = report.failed().collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
 
-/// Runs the benchmarks; what one measured is on disk before the next one starts, and one that fails stops none.
+/// Runs the benchmarks; figures are on disk before the next one starts, and a failure does not stop the others.
 fn measured(options: &Options, json: &std::path::Path) -> Result<Report> {
     let known = known()?;
     if let Some(unknown) = options.names.iter().find(|name| !known.contains(name)) {
-        bail!("no benchmark {unknown}; there are: {}", known.join(", "));
+        bail!("no benchmark {unknown}; available: {}", known.join(", "));
     }
     prerequisites::ensure(Purpose::Test)?;
     build_ebpf::ensure()?;

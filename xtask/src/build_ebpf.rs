@@ -32,18 +32,18 @@ const LINKER_VERSION: &str = "0.13.0";
 
 /// Compile the eBPF programs and commit-ready objects
 ///
-/// Does nothing while perfwatch-ebpf/prebuilt/SOURCES.sha256 says that the objects fit their sources.
+/// Does nothing if the objects match their sources according to perfwatch-ebpf/prebuilt/SOURCES.sha256.
 /// Needs Debian's rustc-web, rust-web-src and llvm-22-dev (installed when run as root on Debian), or
 /// rustup's nightly with rust-src and a bpf-linker on the path.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Compile even when the sources have not changed
+    /// Compile even if the sources have not changed
     #[arg(long)]
     force: bool,
-    /// Compile, and fail unless the result is byte for byte what is committed; changes nothing
+    /// Compile, and fail unless the result is identical to the committed objects; changes nothing
     #[arg(long, conflicts_with = "force")]
     check: bool,
-    /// Compile programs that log into target/ebpf-log, for a debug build of the server
+    /// Compile programs with logging into target/ebpf-log, for a debug build of the server
     #[arg(long, conflicts_with_all = ["force", "check"])]
     log: bool,
 }
@@ -113,7 +113,7 @@ fn check() -> Result<()> {
     if !different.is_empty() {
         bail!("rebuilt objects differ from the committed ones: {}", different.join(", "));
     }
-    println!("the committed objects are what the sources give");
+    println!("the committed objects match their sources");
     Ok(())
 }
 
@@ -193,7 +193,9 @@ fn names(objects: &[PathBuf]) -> Vec<String> {
 /// Compiles every program; the objects by name, still in cargo's target folder.
 fn compile(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     prerequisites::ensure(Purpose::Ebpf)?;
-    let Some(toolchain) = prerequisites::ebpf_toolchain() else { bail!("no toolchain for eBPF programs") };
+    let Some(toolchain) = prerequisites::ebpf_toolchain() else {
+        bail!("the toolchain for eBPF programs is not installed")
+    };
     run("Compiling the eBPF programs", cargo_build(&toolchain, arguments)?)?;
     let folder = root().join(CRATE).join("target").join(TARGET).join("release");
     let programs = programs(&fs::read_to_string(root().join(CRATE).join("Cargo.toml"))?)?;

@@ -15,7 +15,7 @@ use crate::prerequisites::{self, Purpose};
 use engine::Engine;
 use stack::Stack;
 
-/// Start docker-compose.yml for real, kill its database and look for losses
+/// Start docker-compose.yml for real, kill its database and check that nothing is lost
 ///
 /// Builds the images, starts the services, logs in through nginx, looks for the host's numbers, and kills the
 /// database: every tick must be in it afterwards. Backs up and restores as docs/deployment.md says. Then again with docker-compose.least-privilege.yml. Uses the
@@ -24,7 +24,7 @@ use stack::Stack;
 /// from Debian's packages and this machine's compilers in place of the ones that would be pulled.
 #[derive(clap::Args)]
 pub struct Options {
-    /// How long the database stays away, seconds
+    /// How long the database is down, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     outage: u64,
 }

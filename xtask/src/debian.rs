@@ -19,7 +19,7 @@ use crate::step::{output, quiet};
 const RELEASES: &[&str] = &["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports"];
 const SECURITY_RELEASES: &[&str] = &["bookworm-security"];
 /// Package lists older than this are fetched again.
-const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where downloads are kept between runs and checkouts.
 pub fn cache_directory() -> Result<PathBuf> {
@@ -57,7 +57,7 @@ impl Archive {
         let stamp = self.directory.join("fetched");
         let age = fs::metadata(&stamp).ok().and_then(|stamp| stamp.modified().ok()?.elapsed().ok());
         let unchanged = fs::read_to_string(&list).is_ok_and(|found| found == sources);
-        if unchanged && age.is_some_and(|age| age < FRESH) {
+        if unchanged && age.is_some_and(|age| age < MAX_AGE) {
             return Ok(());
         }
         fs::write(&list, sources)?;
@@ -68,10 +68,10 @@ impl Archive {
         match quiet("Fetching Debian's package lists", update) {
             Ok(()) => _ = File::create(stamp)?,
             Err(error) if !self.has_lists() => {
-                return Err(error.context("Debian's package lists cannot be fetched"));
+                return Err(error.context("cannot fetch Debian's package lists"));
             }
             // A release that has left the mirror, or lists of earlier; they are asked for again next time.
-            Err(error) => println!("{error:#}: going on with what there is"),
+            Err(error) => println!("{error:#}: continuing with the cached lists"),
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Archive {
     }
 
     /// Downloads packages (`name:architecture`, perhaps `=version`) and returns the files of those that could
-    /// be had, by name: a mirror may list what it has not any more.
+    /// be downloaded, by name: a mirror may list packages that it no longer has.
     pub fn download(&self, packages: &[String]) -> Result<Vec<(String, PathBuf)>> {
         let downloads = self.directory.join("downloads");
         let mut fetch = self.apt("apt-get");
@@ -117,7 +117,7 @@ impl Archive {
     /// Downloads one package and unpacks its files.
     pub fn unpack(&self, package: &str, into: &Path) -> Result<()> {
         let Some((_, file)) = self.download(&[package.to_owned()])?.pop() else {
-            bail!("Debian's archive does not have {package}");
+            bail!("{package} is not in Debian's archive");
         };
         unpack(&file, into)?;
         fs::remove_file(file)?;

@@ -55,7 +55,7 @@ pub fn dev() -> Result<()> {
             return Ok(()); // dropping both ends them
         }
         if vite.has_ended() {
-            bail!("Vite's dev server ended");
+            bail!("Vite's dev server exited");
         }
         if changed(&changes)? {
             server = rebuilt(server);
@@ -71,7 +71,7 @@ fn changed(changes: &Receiver<()>) -> Result<bool> {
             Ok(true)
         }
         Err(RecvTimeoutError::Timeout) => Ok(false),
-        Err(RecvTimeoutError::Disconnected) => bail!("watching the sources ended"),
+        Err(RecvTimeoutError::Disconnected) => bail!("watching the sources failed"),
     }
 }
 

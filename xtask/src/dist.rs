@@ -16,7 +16,7 @@ use crate::prerequisites::{self, Purpose};
 use crate::step::{command, output, quiet, root, run};
 use crate::{build_ebpf, page};
 
-/// Make static binaries, Debian packages and checksums in target/dist
+/// Build static binaries, Debian packages and checksums in target/dist
 ///
 /// For x86-64 and arm64, with a bill of materials (CycloneDX). The binaries run on any Linux of their architecture; those of another one are tried under
 /// qemu's user emulation. Packages are made with cargo-deb (built in target/tools) and, as root on Debian, installed in

@@ -26,7 +26,7 @@ const INIT: &str = include_str!("kernels/init.sh");
 /// Boots Debian's kernels 5.10, 6.1, 6.12, 6.18 and the newest for x86-64 and arm64 under QEMU (software
 /// emulation), each with a statically linked probe-tests and the prebuilt eBPF objects. The arm64 guests
 /// have an emulated PMU, whose hardware counts are checked too. Kernels are cached in the user's cache
-/// directory. Where the packages or Debian's archive cannot be had, it says so and skips.
+/// directory. If the packages or Debian's archive are not available, it says so and skips.
 #[derive(clap::Args)]
 pub struct Options {
     /// Only guests of this architecture
@@ -79,12 +79,12 @@ pub fn kernels(options: &Options) -> Result<()> {
         count.skipped + reasons.len()
     );
     if outcomes.iter().any(|outcome| !outcome.is_good()) {
-        bail!("the probes do not hold in every guest");
+        bail!("probe tests failed in at least one guest");
     }
     Ok(())
 }
 
-/// What must be on this machine before a guest can be made; where it cannot be had, guests are skipped.
+/// What must be on this machine before a guest can be made; otherwise guests are skipped.
 #[derive(Debug)]
 struct Tools {
     toolchain: Toolchain,

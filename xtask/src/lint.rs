@@ -13,7 +13,7 @@ use crate::{build_ebpf, page};
 
 /// Check formatting, lints, import directions, eBPF objects, licences; changes nothing
 ///
-/// Every check runs; all that failed are named at the end.
+/// All checks run; those that failed are listed at the end.
 #[derive(clap::Args)]
 pub struct Options {
     /// Also ask the RustSec and npm databases for advisories (needs a network and cargo-deny)
@@ -58,7 +58,7 @@ const ADVISORIES: &[Check] = &[
 pub fn lint(options: &Options) -> Result<()> {
     prerequisites::ensure(Purpose::Build)?;
     if options.advisories && output("cargo", &["deny", "--version"]).is_none() {
-        bail!("missing: cargo-deny. Run\n\n    cargo install cargo-deny\n\nand start again");
+        bail!("missing: cargo-deny. Run\n\n    cargo install cargo-deny\n\nand try again");
     }
     // eslint and vue-tsc are npm packages, and the server does not compile without the page it embeds.
     page::build()?;

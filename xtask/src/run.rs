@@ -29,14 +29,14 @@ pub fn run(options: &Options) -> Result<()> {
     Err(error).with_context(|| format!("cannot start {}", server.display()))
 }
 
-/// What an ordinary user may do to measure everything.
+/// How an ordinary user can measure everything.
 fn advice(server: &Path) -> Option<String> {
     if rustix::process::geteuid().is_root() || has_capabilities(server) {
         return None;
     }
     Some(format!(
-        "Running as an ordinary user: eBPF and hardware counters are off where the kernel asks for rights.\n\
-         To grant them to this build: sudo setcap cap_bpf,cap_perfmon+ep {}",
+        "Running as an ordinary user: eBPF probes and hardware counters need extra rights and are off.\n\
+         To grant them to this build: sudo setcap cap_bpf,cap_perfmon=ep {}",
         server.display()
     ))
 }

@@ -24,7 +24,7 @@ const ENDS_LOGINS: [&str; 3] = ["logout", "change_user", "delete_user"];
 /// are wrong), and members it does not name are ignored: both are meant to be.
 const NOT_CHECKED: &str = "positive_data_acceptance,negative_data_rejection";
 
-/// Send the server random requests made from its OpenAPI document
+/// Send the server random requests generated from its OpenAPI document
 ///
 /// Fails on any 5xx, undocumented status, or answer that breaks its schema.
 #[derive(clap::Args)]
@@ -55,7 +55,7 @@ pub fn schemathesis(options: &Options) -> Result<()> {
     }
     println!("schemathesis: {} passed, {} failed, 0 skipped", tally.passed, tally.failed);
     if tally.failed > 0 {
-        bail!("the server and its OpenAPI document disagree");
+        bail!("the server does not match its OpenAPI document");
     }
     Ok(())
 }

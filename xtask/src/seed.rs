@@ -6,7 +6,7 @@ use crate::build_ebpf;
 use crate::prerequisites::{self, Purpose};
 use crate::step::{command, run};
 
-/// Fill a store with realistic history of a machine that does not exist
+/// Fill a store with realistic history of a fictional machine
 ///
 /// Goes through the server's own writer, rollups and retention, into the store that DATABASE_URL or PERFWATCH_DATA_DIR
 /// names. Do not point it at a store you care about.

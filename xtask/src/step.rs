@@ -223,7 +223,7 @@ fn spinner(title: &str) -> ProgressBar {
     spinner
 }
 
-/// What a short command prints, or nothing when it cannot be had.
+/// The output of a short command, or nothing if it cannot be run.
 pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = command(program, arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

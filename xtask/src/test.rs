@@ -25,7 +25,7 @@ use skips::Allowed;
 /// more guests. What cannot run on this machine is skipped and named with its reason.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Suites to run, all by default
+    /// Suites to run [default: all]
     #[arg(value_enum)]
     suites: Vec<Suite>,
 
@@ -42,13 +42,13 @@ enum Suite {
     Probes,
     /// The probes in a guest: the oldest kernel, on arm64 with an emulated PMU
     Guest,
-    /// Random requests made from the OpenAPI document, against the running server
+    /// Random requests generated from the OpenAPI document, against the running server
     Api,
     /// The page's unit tests
     Unit,
     /// The page in Chromium
     E2e,
-    /// The server while PostgreSQL is away for a minute and hangs for half of one; runs beside the others
+    /// The server while PostgreSQL is down for a minute and hangs for half a minute; runs beside the others
     Outage,
 }
 
@@ -77,7 +77,7 @@ impl Suite {
                 "cargo",
                 &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output", "--skip", LONG],
             ),
-            // Of the whole workspace, so that nothing is compiled anew for other features.
+            // Of the whole workspace, so that nothing is recompiled for other features.
             Self::Outage => command(
                 "cargo",
                 &["test", "--workspace", "--locked", "--test", "outage", "--", "--show-output", LONG],

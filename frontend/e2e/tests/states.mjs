@@ -120,7 +120,7 @@ testOnEachStore('state empty: an empty store says so', async ({ browser, store, 
   await page.goto('/history');
   await page.getByText('No data in this range').waitFor();
   await page.goto('/history?mode=changes');
-  await page.getByText('No changes, or one of the two ranges has no history.').waitFor();
+  await page.getByText('There is no history of either period.').waitFor();
   await page.goto('/settings');
   await page.locator('#retention').getByText('–').first().waitFor();
   assert.deepEqual(page.problems, []);
@@ -158,15 +158,23 @@ test('state unavailable: without eBPF the page still works and says how to enabl
     .locator('#scheduler')
     .getByText(/^(Needs extra rights|Not available)/)
     .waitFor();
-  await page.locator('#scheduler').getByRole('button', { name: 'Copy' }).waitFor();
+  // One banner has the command, instead of each card.
+  const banner = page.locator('[data-banner=rights]');
+  await banner.getByText('run queue and off-CPU time').waitFor();
+  await banner.getByRole('button', { name: 'Copy' }).waitFor();
+  assert.equal(await page.locator('code', { hasText: 'setcap' }).count(), 1);
+  await page.goto('/processes');
+  await banner.waitFor();
+  await page.getByRole('row', { name: 'perfwatch' }).first().waitFor();
   await page.goto('/settings');
-  // The doctor lists the same, with reasons and a command to copy.
+  // The doctor has one problem for it, with what it affects and the command.
   const doctor = page.locator('#doctor');
   await doctor.getByText(/[1-9]\d*\s+to fix/).waitFor();
-  const remedy = doctor.locator('.border-amber', { hasText: 'runqueue' });
-  await remedy.getByText(/unavailable: /).waitFor();
-  await remedy.locator('code').waitFor();
-  await remedy.getByRole('button', { name: 'Copy' }).waitFor();
+  const problem = doctor.locator('.border-amber', { hasText: 'Missing rights' });
+  assert.equal(await problem.count(), 1);
+  await problem.getByText(/Affects .*runqueue/).waitFor();
+  await problem.locator('code').waitFor();
+  await problem.getByRole('button', { name: 'Copy' }).waitFor();
   await doctor.getByText('Sources').click();
   await doctor
     .getByRole('listitem')

@@ -70,6 +70,7 @@ export type ProcessList = Schemas['ProcessList'];
 export type ProcessHistory = Schemas['ProcessAnswer'];
 export type Findings = Schemas['Findings'];
 export type Finding = Schemas['FindingDto'];
+export type Problem = Schemas['ProblemDto'];
 export type Source = Schemas['Source'];
 export type SourceState = Schemas['StateDto'];
 export type User = Schemas['Account'];

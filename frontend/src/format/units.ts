@@ -102,6 +102,11 @@ export function format(value: number | null | undefined, unit: Unit): string {
   return formatters[unit](value);
 }
 
+/** A mean that the kernel measures in whole milliseconds: zero of them is less than one, not nothing. */
+export function wholeMilliseconds(value: number | null | undefined): string {
+  return value === 0 ? '< 1 ms' : format(value, 'ms');
+}
+
 /** A signed change in percent; from 1000 % on as a factor, which is easier to read. */
 export function changeText(percent: number): string {
   if (percent >= 1000) return `×${format(percent / 100 + 1, 'count')}`;

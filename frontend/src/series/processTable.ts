@@ -113,3 +113,10 @@ export function tableLines(
     line.open ? [line, ...members.map((row): Line => ({ kind: 'process', row, inGroup: true }))] : [line],
   );
 }
+
+/** How many processes are hidden, and why; empty if none is, or if it is not known. */
+export function hiddenText(hidden: number | null | undefined): string {
+  if (!hidden) return '';
+  const verb = hidden === 1 ? 'is' : 'are';
+  return `${hidden.toLocaleString('en')} more ${verb} hidden: /proc is mounted with hidepid`;
+}

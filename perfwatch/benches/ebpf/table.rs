@@ -131,7 +131,7 @@ fn floor() -> f64 {
 }
 
 /// System calls of a tick, counted by strace over this program's own ticks: those of one run less those of another with
-/// fewer ticks, by the number of ticks more. `None` where there is no strace.
+/// fewer ticks, by the number of ticks more. `None` if there is no strace.
 fn system_calls() -> Option<f64> {
     const FEW: usize = 1;
     const MANY: usize = 4;

@@ -106,7 +106,7 @@ fn ask_for_timestamps(socket: &TcpStream) {
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// What has arrived, and when the last of it did, ns since the epoch. `None` where nothing has.
+/// What has arrived, and when the last of it did, ns since the epoch. `None` if nothing has.
 fn receive(socket: &TcpStream, buffer: &mut [u8]) -> Option<(usize, i64)> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // Aligned as control messages are.

@@ -94,7 +94,7 @@ impl Machine {
         Self { cpus, noise: 0x9e37_79b9_7f4a_7c15, grown: [1.0e6; 16] }
     }
 
-    /// `None` where this machine was off: twenty minutes about every third day.
+    /// `None` if this machine was off: twenty minutes about every third day.
     pub fn snapshot(&mut self, at: OffsetDateTime) -> Option<Snapshot> {
         let seconds = at.unix_timestamp();
         if hash(seconds.div_euclid(1200)).is_multiple_of(216) {

@@ -22,7 +22,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// A minute is rolled up 8 s after its end; this is well behind it.
 const AFTER_ROLLUP: i64 = 12;
 /// A machine busy with other work may need it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Figures {
@@ -220,7 +220,7 @@ async fn next_tick(stream: &mut Stream) -> Result<()> {
 
 async fn next_message(stream: &mut Stream) -> Result<()> {
     loop {
-        let message = tokio::time::timeout(PATIENCE, stream.next()).await?.context("the stream ended")??;
+        let message = tokio::time::timeout(TIMEOUT, stream.next()).await?.context("the stream ended")??;
         if message.is_text() {
             return Ok(());
         }
@@ -259,7 +259,7 @@ impl Server {
         loop {
             match step(self.address.clone()).await {
                 Ok(done) => return Ok(done),
-                Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+                Err(error) if begun.elapsed() > TIMEOUT => return Err(error),
                 Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
             }
             if let Some(status) = self.child.try_wait()? {

@@ -40,7 +40,7 @@ struct LoginResponse {
     expires_in: u64,
 }
 
-/// Exchange a name and password for a token
+/// Sign in: exchange a name and password for a token
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginRequest, security(()), responses(
     (status = 200, body = LoginResponse),
     (status = 429, description = "Too many attempts", body = ErrorBody, headers(("retry-after" = u64, description = "Seconds to wait"))),
@@ -53,10 +53,10 @@ async fn login(
 ) -> Result<Json<LoginResponse>> {
     let mut problems = Vec::new();
     if !(1..=50).contains(&request.username.length) {
-        problems.push(Problem::new(&["body", "username"], "Between 1 and 50 characters are expected"));
+        problems.push(Problem::new(&["body", "username"], "Expected 1 to 50 characters"));
     }
     if request.password.length == 0 {
-        problems.push(Problem::new(&["body", "password"], "At least 1 character is expected"));
+        problems.push(Problem::new(&["body", "password"], "Expected at least 1 character"));
     }
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
@@ -74,7 +74,7 @@ async fn login(
     }
 }
 
-/// End this token
+/// Revoke this token
 #[utoipa::path(post, path = "/api/auth/logout", tag = "auth", responses((status = 200, body = Message), Guarded))]
 async fn logout(
     LoggedIn(identity): LoggedIn,
@@ -95,12 +95,12 @@ async fn me(CurrentUser(identity): CurrentUser) -> Json<Account> {
 struct PasswordChange {
     #[schema(format = Password)]
     current_password: String,
-    /// At least 8 characters and at most 72 bytes of UTF-8, which is all that bcrypt reads.
+    /// At least 8 characters and at most 72 bytes of UTF-8 (the limit of bcrypt).
     #[schema(min_length = 8, max_length = 72, format = Password)]
     new_password: String,
 }
 
-/// Change the password, which ends every login of the account
+/// Change the password and sign out all sessions of the account
 #[utoipa::path(put, path = "/api/auth/password", tag = "auth", request_body = PasswordChange, responses(
     (status = 200, body = Message),
     (status = 400, description = "The current password is wrong", body = ErrorBody),

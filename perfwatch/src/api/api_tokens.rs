@@ -14,7 +14,7 @@ use super::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody, WithId}
 use super::extract::{Body, ClientAddress, LoggedIn};
 use super::message::Message;
 use super::parameters::Id;
-use crate::auth::api_tokens::{MOST, Scopes};
+use crate::auth::api_tokens::{MAX_TOKENS, Scopes};
 use crate::auth::audit;
 use crate::snapshot::rfc3339;
 use crate::store::access;
@@ -40,9 +40,9 @@ enum ScopeName {
 struct ApiToken {
     id: i64,
     name: String,
-    /// Whose it is.
+    /// The account it belongs to.
     username: String,
-    /// `read` (what a viewer sees, the live stream included) and `metrics` (`/metrics` alone).
+    /// `read` (read access, including the live stream) and `metrics` (`/metrics` only).
     #[schema(value_type = Vec<ScopeName>, example = json!(["metrics"]))]
     scopes: Vec<String>,
     #[schema(format = DateTime)]
@@ -73,7 +73,7 @@ struct ApiTokens {
     tokens: Vec<ApiToken>,
 }
 
-/// One's own API tokens; for an administrator everyone's
+/// Your own API tokens; for administrators, everyone's
 #[utoipa::path(get, path = "/api/tokens", tag = "tokens", responses((status = 200, body = ApiTokens), Guarded))]
 async fn tokens(LoggedIn(identity): LoggedIn, State(state): State<AppState>) -> Result<Json<ApiTokens>> {
     let of = (!identity.is_admin()).then_some(identity.user.id);
@@ -88,22 +88,22 @@ struct NewApiToken {
     /// `read`, `metrics`, or both.
     #[schema(value_type = Vec<ScopeName>, min_items = 1, max_items = 2, example = json!(["metrics"]))]
     scopes: Vec<String>,
-    /// 90 if left out.
+    /// Default: 90.
     #[schema(minimum = 1, maximum = 365)]
     expires_in_days: Option<i64>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct CreatedApiToken {
-    /// Shown this once: only a hash is kept.
+    /// Shown only once: the server stores a hash.
     token: String,
     #[serde(flatten)]
     about: ApiToken,
 }
 
-/// Make an API token
+/// Create an API token
 #[utoipa::path(post, path = "/api/tokens", tag = "tokens", request_body = NewApiToken, responses(
-    (status = 201, description = "Made", body = CreatedApiToken),
+    (status = 201, description = "Created", body = CreatedApiToken),
     (status = 409, description = "The account has too many tokens", body = ErrorBody),
     Guarded, WithBody,
 ))]
@@ -116,7 +116,7 @@ async fn create_token(
     let mut problems = Vec::new();
     let length = new.name.chars().count();
     if !(1..=MAX_NAME_CHARS).contains(&length) || new.name.chars().any(char::is_control) {
-        let msg = "Between 1 and 100 characters, none of them control characters, are expected";
+        let msg = "Expected 1 to 100 characters, without control characters";
         problems.push(Problem::new(&["body", "name"], msg));
     }
     let scopes = new.scopes.join(",").parse::<Scopes>();
@@ -130,8 +130,10 @@ async fn create_token(
     let (true, Ok(scopes)) = (problems.is_empty(), scopes) else { return Err(Error::Invalid(problems)) };
     let user = &identity.user;
     let _turn = state.changing().await;
-    if state.store.api_tokens(Some(user.id)).await?.len() >= MOST {
-        return Err(Error::Conflict(format!("An account has {MOST} API tokens at most; revoke some first")));
+    if state.store.api_tokens(Some(user.id)).await?.len() >= MAX_TOKENS {
+        return Err(Error::Conflict(format!(
+            "An account can have at most {MAX_TOKENS} API tokens; revoke some first"
+        )));
     }
     let expires_at = OffsetDateTime::now_utc() + Duration::days(days);
     let (token, about) = state.auth.create_api_token(user.id, &new.name, scopes, expires_at).await?;
@@ -140,7 +142,7 @@ async fn create_token(
     Ok((StatusCode::CREATED, Json(CreatedApiToken { token, about: about.into() })))
 }
 
-/// End an API token; an administrator anyone's
+/// Revoke an API token; administrators can revoke anyone's
 #[utoipa::path(delete, path = "/api/tokens/{id}", tag = "tokens", params(Id), responses(
     (status = 200, body = Message), Guarded, WithId,
 ))]

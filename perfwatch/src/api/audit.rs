@@ -25,10 +25,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AuditParameters {
-    /// Only entries older than the one of this id
+    /// Only entries older than the one with this ID
     #[param(required = false, value_type = i64, minimum = 1)]
     before: Option<String>,
-    /// Entries at most
+    /// Maximum number of entries
     #[param(required = false, value_type = usize, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
 }
@@ -46,7 +46,7 @@ struct AuditEntry {
     at: String,
     /// Who did it, or `(unknown)`.
     username: String,
-    /// From where.
+    /// Client address.
     address: String,
     #[schema(example = "login")]
     action: String,
@@ -66,10 +66,10 @@ impl From<access::AuditEntry> for AuditEntry {
     }
 }
 
-/// Logins and changes: who, from where, what
+/// Sign-ins and changes: who, from where, what
 #[utoipa::path(get, path = "/api/audit", tag = "users", params(AuditParameters), responses(
     (status = 200, body = AuditLog),
-    (status = 422, description = "A parameter is unreadable", body = ValidationBody),
+    (status = 422, description = "A parameter is invalid", body = ValidationBody),
     Guarded,
 ))]
 async fn audit(

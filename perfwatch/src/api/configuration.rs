@@ -60,13 +60,13 @@ async fn current(state: &AppState) -> Result<Configuration> {
     })
 }
 
-/// The configuration in force, and this system
+/// The current configuration, and this system
 #[utoipa::path(get, path = "/api/config", tag = "config", responses((status = 200, body = Configuration), Guarded))]
 async fn configuration(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Configuration>> {
     Ok(Json(current(&state).await?))
 }
 
-/// Any subset; what is left out or `null` stays, and what cannot be changed is ignored.
+/// Any subset; fields that are missing or `null` stay unchanged, and read-only fields are ignored.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct ConfigurationChange {
     #[schema(minimum = 1, maximum = 3600)]
@@ -94,7 +94,7 @@ struct Updated {
     config: Configuration,
 }
 
-/// Change any part of the configuration, from the next tick on
+/// Change any part of the configuration; takes effect at the next tick
 #[utoipa::path(put, path = "/api/config", tag = "config", request_body = ConfigurationChange, responses(
     (status = 200, body = Updated),
     Guarded, WithBody,
@@ -165,7 +165,7 @@ fn apply(
             }
             Ok(_) => {
                 let online = online.map(ToString::to_string).unwrap_or_default();
-                let msg = format!("Only online CPUs are expected: {online}");
+                let msg = format!("Expected online CPUs only: {online}");
                 problems.push(Problem::new(&["body", "perf_events_cpu_cores"], msg));
             }
             Err(_) => {

@@ -1,4 +1,4 @@
-//! `/api/doctor`: what `perfwatch doctor` would say of the running server.
+//! `/api/doctor`: what `perfwatch doctor` says, for the running server.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,21 +10,50 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::error::{Error, Guarded, Result};
 use super::extract::CurrentUser;
-use crate::snapshot::diagnosis::{Diagnosis, Finding, Status};
+use crate::snapshot::diagnosis::{Diagnosis, Finding, Problem, Status, Summary};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(findings))
 }
 
-/// In each list, in the order the doctor looks.
+/// The problems by cause, then all findings.
 #[derive(Serialize, ToSchema)]
 struct Findings {
+    summary: DoctorSummary,
+    /// Each cause once, with everything it affects.
+    problems: Vec<ProblemDto>,
     /// Kernel and machine: what they are, offer and forbid.
     machine: Vec<FindingDto>,
+    /// The database: reachable, writable, with space, and whether snapshots are being stored.
+    store: Vec<FindingDto>,
     /// Each collector and probe.
     sources: Vec<FindingDto>,
-    /// Each performance event; empty before the first were read.
+    /// Performance events, those with the same reason together; empty before the first reading.
     events: Vec<FindingDto>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct DoctorSummary {
+    working: usize,
+    /// Causes, not what they affect: the length of `problems`.
+    to_fix: usize,
+    /// Not available on this machine, whatever its settings.
+    not_available: usize,
+}
+
+/// One cause of problems.
+#[derive(Serialize, ToSchema)]
+struct ProblemDto {
+    #[schema(example = "Missing rights")]
+    title: String,
+    #[schema(example = "CAP_BPF and CAP_PERFMON are missing")]
+    reason: String,
+    /// Names of sources, and numbers of events, that do not measure, or not everything, because of it.
+    #[schema(example = json!(["counters", "tcp", "17 events"]))]
+    affects: Vec<String>,
+    /// The exact command or setting that fixes it.
+    #[schema(example = "sudo setcap cap_bpf,cap_perfmon=ep /usr/bin/perfwatch")]
+    remedy: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -32,16 +61,16 @@ struct FindingDto {
     #[schema(example = "perf_event_paranoid")]
     name: String,
     status: StatusDto,
-    /// What was found, and why it stands so.
-    #[schema(example = "2: counting the whole machine needs CAP_PERFMON or a level of 0")]
+    /// What was found, and why.
+    #[schema(example = "2, overridden by CAP_PERFMON")]
     detail: String,
-    /// The exact command or setting that would mend it.
-    #[schema(example = "sudo sysctl kernel.perf_event_paranoid=0")]
+    /// The exact command or setting that fixes or improves it.
+    #[schema(example = "sudo sysctl kernel.perf_event_paranoid=2")]
     remedy: Option<String>,
 }
 
-/// `ok`: in use. `note`: not there, and no setting of this machine would bring it. `problem`: it could be used
-/// and is not.
+/// `ok`: in use. `note`: not available, and no setting of this machine would change that. `problem`: could be used and
+/// is not.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum StatusDto {
@@ -55,22 +84,34 @@ enum StatusDto {
 /// The same as `perfwatch doctor --json`, for the running server: with its rights, its sources and its newest events.
 #[utoipa::path(get, path = "/api/doctor", tag = "sources", responses((status = 200, body = Findings), Guarded))]
 async fn findings(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Findings>> {
-    // Some dozen files, of which a hypervisor or a container may make a slow one.
-    let looked = tokio::task::spawn_blocking(move || {
-        (state.diagnose)(&state.options.roots, &state.board.reports(), state.hub.latest().as_deref())
+    let store = state.place.inspect().await;
+    // A dozen files, and a hypervisor or container may make reading one of them slow.
+    let examined = tokio::task::spawn_blocking(move || {
+        let (reports, newest) = (state.source_status.reports(), state.hub.latest());
+        (state.diagnose)(&state.options.roots, &store, state.writer.as_ref(), &reports, newest.as_deref())
     });
-    let diagnosis = looked.await.map_err(|error| Error::Internal(error.to_string()))?;
+    let diagnosis = examined.await.map_err(|error| Error::Internal(error.to_string()))?;
     Ok(Json(diagnosis.into()))
 }
 
 impl From<Diagnosis> for Findings {
     fn from(diagnosis: Diagnosis) -> Self {
         let listed = |findings: Vec<Finding>| findings.into_iter().map(FindingDto::from).collect();
+        let Summary { working, to_fix, not_available } = diagnosis.summary;
         Self {
+            summary: DoctorSummary { working, to_fix, not_available },
+            problems: diagnosis.problems.into_iter().map(ProblemDto::from).collect(),
             machine: listed(diagnosis.machine),
+            store: listed(diagnosis.store),
             sources: listed(diagnosis.sources),
             events: listed(diagnosis.events),
         }
+    }
+}
+
+impl From<Problem> for ProblemDto {
+    fn from(Problem { title, reason, affects, remedy }: Problem) -> Self {
+        Self { title, reason, affects, remedy }
     }
 }
 
@@ -95,7 +136,16 @@ mod tests {
 
     #[test]
     fn it_is_told_as_the_command_line_tells_it() {
+        let problem = Problem {
+            title: "No PSI".into(),
+            reason: "off".into(),
+            affects: vec!["pressure".into()],
+            remedy: Some("psi=1".into()),
+        };
         let diagnosis = Diagnosis {
+            summary: Summary { working: 1, to_fix: 2, not_available: 1 },
+            problems: vec![problem],
+            store: vec![Finding::ok("database", "SQLite")],
             machine: vec![Finding::ok("btf", "there"), Finding::problem("psi", "off", Some("psi=1".into()))],
             sources: vec![Finding::problem("tcp", "failed", None)],
             events: vec![Finding::note("cycles", "no PMU")],

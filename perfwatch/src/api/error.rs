@@ -40,7 +40,7 @@ pub(super) enum Error {
     Refused(StatusCode, String),
 }
 
-/// One thing wrong with what was sent, never with the value itself.
+/// One problem with the request; never contains the value itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Problem {
     /// The path to the value, beginning with `body`, `query` or `path`.
@@ -60,7 +60,7 @@ pub(super) struct ErrorBody {
     /// One sentence.
     #[schema(example = "Not found")]
     detail: String,
-    /// Only with 500: the number under which the log has the cause.
+    /// Only with 500: the ID under which the log has the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error_id: Option<String>,
@@ -106,7 +106,7 @@ impl From<AccountError> for Error {
             AccountError::Name => invalid("username"),
             AccountError::Role => invalid("role"),
             AccountError::Unknown => Self::NotFound,
-            AccountError::LastAdmin => Self::Conflict("The last administrator must stay".into()),
+            AccountError::LastAdmin => Self::Conflict("Cannot remove the last administrator".into()),
             AccountError::Password(PasswordError::Busy) => Self::Busy,
             AccountError::Password(PasswordError::Hash(cause)) => Self::Internal(cause),
             AccountError::Password(_) => invalid("password"),
@@ -142,10 +142,10 @@ impl Error {
             Self::Forbidden(why) => why,
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
-            Self::TimedOut => "The request took too long to arrive",
+            Self::TimedOut => "Request timed out",
             Self::TooLarge => "Request body too large",
             Self::TooManyAttempts(_) => "Too many attempts; try again later",
-            Self::Busy => "Too many logins are waiting; try again later",
+            Self::Busy => "Too many sign-ins at once; try again later",
             Self::StoreUnreachable => "The database is unreachable",
             Self::Internal(_) => "Internal server error",
             Self::BadRequest(why) | Self::Conflict(why) | Self::Refused(_, why) => why,
@@ -189,7 +189,7 @@ impl IntoResponse for Error {
 }
 
 fn error_id() -> String {
-    // Without random numbers the log line still stands; only the link to it is lost.
+    // Without random numbers the cause is still logged; only the link to it is lost.
     let mut bytes = [0u8; 8];
     let _ = getrandom::fill(&mut bytes);
     format!("{:016x}", u64::from_be_bytes(bytes))
@@ -209,16 +209,16 @@ pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 #[derive(IntoResponses)]
 #[allow(dead_code)] // only its description is used
 pub(super) enum Guarded {
-    /// No token, or one that is not valid
+    /// No token, or an invalid one
     #[response(status = 401)]
     Unauthorized(ErrorBody),
     /// The account's role or the API token's scopes do not allow it
     #[response(status = 403)]
     Forbidden(ErrorBody),
-    /// The host name in the request is not one of this server's
+    /// The host name in the request is not served here
     #[response(status = 421)]
     Misdirected(ErrorBody),
-    /// Unforeseen; the log has the cause under `error_id`
+    /// Internal error; the log has the cause under `error_id`
     #[response(status = 500)]
     Internal(ErrorBody),
     /// The database is unreachable
@@ -230,10 +230,10 @@ pub(super) enum Guarded {
 #[derive(IntoResponses)]
 #[allow(dead_code)] // only its description is used
 pub(super) enum WithId {
-    /// There is none such
+    /// Not found
     #[response(status = 404)]
     NotFound(ErrorBody),
-    /// The id is not a number
+    /// The ID is not a number
     #[response(status = 422)]
     Invalid(ValidationBody),
 }
@@ -242,13 +242,13 @@ pub(super) enum WithId {
 #[derive(IntoResponses)]
 #[allow(dead_code)] // only its description is used
 pub(super) enum WithBody {
-    /// The body did not arrive in time
+    /// The request body timed out
     #[response(status = 408)]
     TimedOut(ErrorBody),
     /// The body exceeds 64 KiB
     #[response(status = 413)]
     TooLarge(ErrorBody),
-    /// The body is not what is expected
+    /// The request body is invalid
     #[response(status = 422)]
     Invalid(ValidationBody),
 }

@@ -70,7 +70,7 @@ impl FromRequestParts<AppState> for Administrator {
         if identity.is_admin() {
             Ok(Self(identity))
         } else {
-            Err(Error::Forbidden("Administrator rights are needed"))
+            Err(Error::Forbidden("Administrator rights required"))
         }
     }
 }

@@ -24,18 +24,18 @@ struct Health {
     version: &'static str,
     /// What does not work, one sentence each; only when `degraded`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(example = json!(["The database does not answer"]))]
+    #[schema(example = json!(["The database does not respond"]))]
     problems: Vec<&'static str>,
 }
 
-/// Whether the server runs, and whether all of it does
+/// Health of the server and its parts
 #[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
 async fn health(State(state): State<AppState>) -> Json<Health> {
     let mut problems: Vec<&str> = store_problem(&state).into_iter().collect();
     if state.writer.as_ref().is_some_and(|writer| writer.stats().log_failing()) {
-        problems.push("The disk does not take what waits to be stored");
+        problems.push("The spool cannot be written to disk");
     }
-    if state.board.any_failed() {
+    if state.source_status.any_failed() {
         problems.push("A source failed");
     }
     let status = if problems.is_empty() { "healthy" } else { "degraded" };
@@ -45,12 +45,12 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
 /// The database's own message may name users, hosts and paths: it goes to the log alone.
 fn store_problem(state: &AppState) -> Option<&'static str> {
     match state.store_watch.problem() {
-        Some(StoreError::Unreachable(_)) => Some("The database does not answer"),
-        Some(StoreError::Changed(_)) => Some("The database lacks what was set up in it"),
-        Some(_) => Some("The database answers with an error"),
+        Some(StoreError::Unreachable(_)) => Some("The database does not respond"),
+        Some(StoreError::Changed(_)) => Some("The database lacks its tables, or the right to use them"),
+        Some(_) => Some("The database returned an error"),
         None => {
             let failing = state.writer.as_ref().is_some_and(|writer| writer.stats().failing());
-            failing.then_some("The database does not take what is measured")
+            failing.then_some("History is not being stored")
         }
     }
 }
@@ -71,7 +71,7 @@ enum DbStatus {
     },
 }
 
-/// Whether the database works
+/// Whether the database responds and stores
 #[utoipa::path(get, path = "/api/db-status", tag = "health", security(()), responses((status = 200, body = DbStatus)))]
 async fn db_status(State(state): State<AppState>) -> Json<DbStatus> {
     Json(match store_problem(&state) {

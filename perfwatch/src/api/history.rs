@@ -1,4 +1,4 @@
-//! `/api/history`: what was, over any range, streamed as it is read.
+//! `/api/history`: stored data of any range, streamed as it is read.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
 mod changes;
@@ -39,32 +39,32 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(export::routes())
 }
 
-/// All texts, so that what is wrong with them is ours to say.
+/// All texts, so that errors in them get our own messages.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct MetricsParameters {
-    /// `cpu`, `memory`, … (`/api/history/metrics/types` has all); `perf` is `perf_events`
+    /// `cpu`, `memory`, … (`/api/history/metrics/types` lists all); `perf` is `perf_events`
     #[param(required = true, value_type = String, example = "cpu")]
     metric_type: Option<String>,
-    /// RFC 3339 with any offset or none (UTC), a date, or seconds since 1970; included
+    /// RFC 3339 (UTC without an offset), a date, or seconds since 1970; inclusive
     #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T03:00:00Z")]
     start_time: Option<String>,
-    /// Likewise; included
+    /// Likewise; inclusive
     #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
-    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`: what suits the range
+    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`, which fits the range
     #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
     interval: Option<String>,
-    /// Points at most
+    /// Maximum number of points
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
     limit: Option<String>,
-    /// Only these members: `usage_percent,io.read_bytes`
+    /// Only these fields: `usage_percent,io.read_bytes`
     #[param(required = false, value_type = String)]
     fields: Option<String>,
-    /// `min`, `max` and `count` beside the averages, in any combination
+    /// Any of `min`, `max` and `count`, in addition to averages
     #[param(required = false, value_type = String, pattern = "^(min|max|count)(,(min|max|count))*$", example = "min,max,count")]
     stats: Option<String>,
-    /// Id or name of a machine whose history this store has; this machine by default
+    /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
     host: Option<String>,
 }
@@ -85,13 +85,13 @@ struct History {
     data_points: Vec<DataPoint>,
 }
 
-/// One bucket; in a bucket of one snapshot the document as it was.
+/// One bucket; if it has a single snapshot, the original document.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DataPoint {
     /// Start of the bucket.
     #[schema(format = DateTime)]
     timestamp: String,
-    /// The document, with averages where there were several.
+    /// The document, averaged over the bucket.
     data: serde_json::Map<String, serde_json::Value>,
     /// Smallest value of each number; with `stats=min`.
     #[schema(required = false, nullable = false)]
@@ -108,7 +108,7 @@ pub(super) struct DataPoint {
 #[utoipa::path(get, path = "/api/history/metrics", tag = "history", params(MetricsParameters), responses(
     (status = 200, body = History),
     (status = 400, description = "Unknown metric type or interval, or an empty range", body = ErrorBody),
-    (status = 422, description = "A parameter is missing or unreadable", body = ValidationBody),
+    (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
     Guarded,
 ))]
 async fn metrics(
@@ -155,7 +155,7 @@ fn query(sent: &MetricsParameters) -> Result<HistoryQuery> {
     };
     reader.finish()?;
     let (Some(name), Some(start), Some(end)) = (name, start, end) else {
-        // Whatever is missing is among the problems above.
+        // Anything missing is among the problems above.
         return Err(Error::Invalid(Vec::new()));
     };
     let metric_type = metric_type(name)?;
@@ -194,7 +194,7 @@ struct Types {
     metric_types: Vec<&'static str>,
 }
 
-/// The metric types there are
+/// The available metric types
 #[utoipa::path(get, path = "/api/history/metrics/types", tag = "history", responses((status = 200, body = Types), Guarded))]
 async fn types(_: CurrentUser) -> Json<Types> {
     Json(Types { metric_types: metric_types() })

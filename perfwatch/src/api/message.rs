@@ -1,4 +1,4 @@
-//! The answer to a request that only does something.
+//! The response to a request that only performs an action.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,7 +1,7 @@
 //! HTTP and WebSocket: what the browser page, scripts and Prometheus see.
 //!
 //! [`app`] makes the router from an [`AppState`]; [`serve`](serve::serve) runs it on a listener. Handlers
-//! stand in one file per resource and reach the rest of the program only through the state.
+//! are in one file per resource and reach the rest of the program only through the state.
 
 mod account;
 mod api_tokens;
@@ -41,18 +41,19 @@ use crate::history::{History, writer};
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
-use crate::snapshot::source::{Board, Report, Settings};
+use crate::snapshot::source::{Report, Settings, SourceStatus};
 use crate::store::Store;
+use crate::store::inspect::{Inspection, Place};
 use crate::store::watch::Watch;
 use crate::stream::{Hub, Subscription};
 
 pub use prometheus::Intervals;
 pub use router::app;
 
-/// The version every answer gives.
+/// The version in responses.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Everything handlers may reach. Clones share it.
+/// Everything that handlers can access. Clones share it.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<Shared>);
 
@@ -64,34 +65,38 @@ struct Shared {
     listing: Mutex<()>,
 }
 
-/// The doctor, asked with the sources' reports and the newest snapshot. It reads /proc and /sys.
-pub type Diagnose = fn(&Roots, &[Report], Option<&Snapshot>) -> Diagnosis;
+/// The doctor: examines machine and store, with the writer, the sources' reports and the newest snapshot. It reads /proc
+/// and /sys.
+pub type Diagnose =
+    fn(&Roots, &Inspection, Option<&writer::Handle>, &[Report], Option<&Snapshot>) -> Diagnosis;
 
-/// What an [`AppState`] is made of.
+/// The parts of an [`AppState`].
 #[derive(Debug)]
 pub struct Parts {
     pub store: Arc<dyn Store>,
     pub hub: Hub,
-    pub board: Board,
+    pub source_status: SourceStatus,
     pub store_watch: Watch,
     /// What is stored, and what is not yet.
     pub history: History,
-    /// Brings snapshots to the store; `None` when none go there.
+    /// Stores snapshots; `None` if history is not recorded.
     pub writer: Option<writer::Handle>,
     pub intervals: Arc<Intervals>,
     pub auth: Arc<Auth>,
-    /// Where a changed configuration goes; the pipeline obeys it from the next tick on.
+    /// Receives configuration changes; the pipeline applies them at the next tick.
     pub settings: watch::Sender<Settings>,
     pub diagnose: Diagnose,
+    /// Where the store is, for the doctor.
+    pub place: Place,
     pub processes: Arc<dyn Lister>,
     pub options: Options,
     /// Where streams run, apart from requests.
     pub streams: Handle,
-    /// Turns true when the server stops: streams say goodbye.
+    /// Turns true when the server stops.
     pub shutdown: watch::Receiver<bool>,
 }
 
-/// What the configuration says about the server.
+/// Options of the server from the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Names, besides addresses, `localhost` and this machine's own, under which the server may be
@@ -99,11 +104,11 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://host[:port]`) whose pages may call the API and the stream.
     pub cors_origins: Vec<String>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies that are trusted to set `X-Forwarded-For`.
     pub trusted_proxies: Vec<IpAddr>,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
-    /// Served over TLS, which browsers shall insist on from then on.
+    /// Served over TLS; browsers are told to insist on it (HSTS).
     pub https: bool,
     /// Where the observed system's files are.
     pub roots: Roots,
@@ -121,7 +126,7 @@ impl AppState {
         }))
     }
 
-    /// Up to `backfill` messages before the newest snapshot, and a subscription that goes on with that.
+    /// Up to `backfill` messages before the newest snapshot, and a subscription that continues with that.
     fn subscribe(&self, backfill: usize) -> (Vec<Bytes>, Subscription) {
         let (bridge, subscription) = self.hub.subscribe_with_bridge();
         if backfill == 0 {
@@ -131,7 +136,7 @@ impl AppState {
         let mut past = self.history.head().recent(backfill + 1);
         past.retain(|snapshot| newest.is_none_or(|newest| snapshot.timestamp < newest));
         let mut messages: Vec<Bytes> = past.iter().map(Snapshot::message).collect();
-        // What the head has not got yet, or, of one that is not stored, never gets.
+        // Snapshots that the head does not have yet, or never gets if history is not recorded.
         let last = past.last().map(|snapshot| snapshot.timestamp);
         let missing = bridge.iter().filter(|snapshot| last.is_none_or(|last| snapshot.timestamp > last));
         messages.extend(missing.map(|snapshot| snapshot.message()));
@@ -151,18 +156,18 @@ impl AppState {
         match (found.next(), found.next()) {
             (Some((id, _)), None) => Ok(self.history.of_host(id)),
             (Some(_), Some(_)) => {
-                Err(error::Error::BadRequest("Several machines have this name: use the id of one".into()))
+                Err(error::Error::BadRequest("Several machines have this name; use an ID".into()))
             }
-            (None, _) => Err(error::Error::BadRequest("There is no history of this host".into())),
+            (None, _) => Err(error::Error::BadRequest("No history of this host".into())),
         }
     }
 
-    /// One change of the stored configuration at a time: each reads what it writes back.
+    /// One change of the stored configuration at a time: each is a read-modify-write.
     async fn changing(&self) -> MutexGuard<'_, ()> {
         self.0.changing.lock().await
     }
 
-    /// One list of all processes at a time, however many ask: those behind get what the first was made for.
+    /// Lists processes once at a time: concurrent requests share the result.
     async fn listing(&self) -> MutexGuard<'_, ()> {
         self.0.listing.lock().await
     }

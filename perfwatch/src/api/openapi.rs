@@ -6,17 +6,17 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "PerfWatch", description = "One Linux machine's performance, live and over time."),
+    info(title = "PerfWatch", description = "Performance of one Linux machine, live and historical."),
     modifiers(&Bearer),
     security(("bearer" = [])),
     tags(
-        (name = "health", description = "Whether the server and its parts run; no login needed"),
-        (name = "auth", description = "Logging in and out"),
+        (name = "health", description = "Status of the server and its parts; no login needed"),
+        (name = "auth", description = "Signing in and out"),
         (name = "users", description = "Accounts and the audit log, for administrators"),
         (name = "tokens", description = "Tokens for scripts and Prometheus"),
-        (name = "stream", description = "What is, at each tick"),
-        (name = "processes", description = "All of them"),
-        (name = "history", description = "What was, over any range"),
+        (name = "stream", description = "Live data, one message per tick"),
+        (name = "processes", description = "All processes of the machine"),
+        (name = "history", description = "Stored data of any time range"),
         (name = "retention", description = "How long history is kept"),
         (name = "config", description = "What is measured and how often"),
         (name = "sources", description = "Collectors and probes"),
@@ -65,7 +65,7 @@ mod tests {
         document(resources().into_openapi())
     }
 
-    /// What clients are generated from. `UPDATE_OPENAPI=1 cargo test -p perfwatch openapi` writes it anew.
+    /// What clients are generated from. `UPDATE_OPENAPI=1 cargo test -p perfwatch openapi` rewrites it.
     const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
     #[test]

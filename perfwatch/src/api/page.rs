@@ -14,7 +14,7 @@ use serde_json::json;
 use super::VERSION;
 use super::error::Error;
 
-/// Debug builds read the files at run time, release builds carry them.
+/// Debug builds read the files at run time, release builds embed them.
 #[derive(RustEmbed)]
 #[folder = "../frontend/dist"]
 #[allow_missing = true]
@@ -25,7 +25,7 @@ const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>PerfWatch</ti
     <h1>PerfWatch</h1><p>This server was built without its page. <code>cargo xtask build</code> builds both. \
     The API is at work: see <a href=/docs>/docs</a>.</p>";
 
-/// Whatever is not the API: a file of the page, or the page itself for a path inside it.
+/// Everything but the API: a file of the page, or the page itself for its own routes.
 pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path();
     if path == "/api" || path.starts_with("/api/") {
@@ -66,7 +66,7 @@ fn answer(name: &str, file: &EmbeddedFile, request: &HeaderMap, is_asset: bool) 
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     let Ok(etag) = HeaderValue::from_str(&tag) else {
-        return Error::Internal(format!("{tag:?} is no header value")).into_response();
+        return Error::Internal(format!("{tag:?} is not a header value")).into_response();
     };
     headers.insert(header::ETAG, etag);
     let known = request.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());

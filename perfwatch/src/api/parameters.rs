@@ -20,8 +20,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         // With only optional texts to read, the one thing left to go wrong is a name that comes twice.
-        let query = Query::try_from_uri(&parts.uri)
-            .map_err(|_| Error::Invalid(vec![Problem::new(&["query"], "Each parameter is expected once")]))?;
+        let query = Query::try_from_uri(&parts.uri).map_err(|_| {
+            Error::Invalid(vec![Problem::new(&["query"], "Each parameter may be given only once")])
+        })?;
         Ok(Self(query.0))
     }
 }

@@ -28,37 +28,39 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListParameters {
-    /// Processes at most
+    /// Maximum number of processes
     #[param(required = false, value_type = usize, minimum = 1, maximum = 100000, default = 10000)]
     limit: Option<String>,
-    /// The field by which they are ordered: the greatest first, but `pid`, `comm`, `user` and `cgroup` ascending
+    /// Field to sort by: largest first, but `pid`, `comm`, `user` and `cgroup` ascending
     #[param(required = false, value_type = String, pattern = "^(pid|comm|user|cgroup|threads|rss_bytes|cpu_percent|runqueue_wait_ms_per_sec|context_switches_per_sec|read_bytes_per_sec|write_bytes_per_sec|cycles|instructions|ipc|llc_mpki|branch_mpki|dtlb_mpki)$", default = "cpu_percent", example = "rss_bytes")]
     sort: Option<String>,
-    /// Only processes whose name, user or cgroup contains this text, whatever its case, or whose number it is
+    /// Only processes whose name, user or cgroup contains this text (case-insensitive), or with this PID
     #[param(required = false, value_type = String, example = "postgres")]
     search: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct ProcessList {
-    /// The tick whose interval the rates are of.
+    /// Time of the tick that the rates cover.
     #[serde(rename = "_timestamp")]
     #[schema(format = DateTime)]
     timestamp: String,
-    /// The interval's length; `null` where tasks are not accounted for, or not yet.
+    /// Length of the interval; `null` without task accounting, or before the first interval.
     elapsed_ms: Option<f64>,
-    /// Processes that ran at all in the interval.
+    /// Processes that ran in the interval.
     active: Option<usize>,
-    /// What all processes used.
+    /// Usage of all processes.
     total: Option<RatesDto>,
-    /// Processes that were found, before `limit`.
+    /// Processes that `/proc` does not show (its mount option `hidepid`); `null` if it is not known how many.
+    hidden: Option<usize>,
+    /// Processes found, before `limit`.
     count: usize,
     /// Whether there were more than `limit`.
     truncated: bool,
     processes: Vec<ProcessDto>,
 }
 
-/// As in the document `processes`. What did not run in the interval has 0; `null` is what is not measured here.
+/// As in the document `processes`. 0: did not run in the interval; `null`: not measured on this machine.
 #[derive(Serialize, ToSchema)]
 struct ProcessDto {
     pid: u32,
@@ -67,11 +69,11 @@ struct ProcessDto {
     user: Option<String>,
     uid: u32,
     cgroup: Option<String>,
-    /// Threads that were active.
+    /// Active threads.
     threads: usize,
-    /// Whether it ended in the interval.
+    /// Whether it exited in the interval.
     exited: bool,
-    /// Memory in RAM.
+    /// Resident memory.
     rss_bytes: Option<u64>,
     #[serde(flatten)]
     rates: RatesDto,
@@ -79,14 +81,14 @@ struct ProcessDto {
 
 #[derive(Serialize, ToSchema)]
 struct RatesDto {
-    /// Of one CPU: two busy threads have 200.
+    /// Percent of one CPU: two busy threads use 200.
     cpu_percent: Option<f64>,
-    /// Time ready to run and waiting for a CPU.
+    /// Time spent runnable, waiting for a CPU.
     runqueue_wait_ms_per_sec: Option<f64>,
     context_switches_per_sec: Option<f64>,
-    /// From storage.
+    /// Read from storage.
     read_bytes_per_sec: Option<f64>,
-    /// To storage, when they dirty the page cache.
+    /// Written to storage, counted when the page cache is dirtied.
     write_bytes_per_sec: Option<f64>,
     /// In the interval.
     cycles: Option<u64>,
@@ -102,14 +104,13 @@ struct RatesDto {
     dtlb_mpki: Option<f64>,
 }
 
-/// Every process of the machine, those included that did nothing
+/// All processes of the machine, including idle ones
 ///
-/// The rows of the document `processes`, all of them: rates of the newest tick's interval, memory and names as they are
-/// when the list is made. That is done when someone asks, once per tick and at most each 5 s: who asks in between gets
-/// the same.
+/// The rows of the document `processes`, without its limit: rates of the newest tick's interval, memory and names as of
+/// the request. The list is cached for a tick, at most 5 s.
 #[utoipa::path(get, path = "/api/processes", tag = "processes", params(ListParameters), responses(
     (status = 200, body = ProcessList),
-    (status = 422, description = "A parameter is unreadable", body = ValidationBody),
+    (status = 422, description = "A parameter is invalid", body = ValidationBody),
     Guarded,
 ))]
 async fn all_processes(
@@ -156,6 +157,7 @@ impl Query {
             timestamp: listing.timestamp.clone(),
             elapsed_ms: listing.elapsed_ms,
             active: listing.active,
+            hidden: listing.hidden,
             total: listing.total.map(RatesDto::from),
             count: found.len(),
             truncated: found.len() > self.limit,
@@ -195,5 +197,22 @@ impl From<Rates> for RatesDto {
             branch_mpki: rates.branch_mpki,
             dtlb_mpki: rates.dtlb_mpki,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_are_hidden_is_told_and_unknown_is_not_none() {
+        let query = Query { limit: 1, order: Order::default(), search: None };
+        let told = |hidden| {
+            let timestamp = "2026-01-02T03:04:05Z".to_owned();
+            let (elapsed_ms, active, total, rows) = (None, None, None, Vec::new());
+            let listing = Listing { timestamp, elapsed_ms, active, hidden, total, rows };
+            serde_json::to_value(query.answer(&listing)).unwrap()["hidden"].clone()
+        };
+        assert_eq!((told(Some(7)), told(Some(0)), told(None)), (7.into(), 0.into(), serde_json::Value::Null));
     }
 }

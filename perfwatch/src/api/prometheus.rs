@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// All metrics, for Prometheus
 ///
-/// Needs an API token with the scope `metrics`, unless the server is configured to serve it to everyone.
+/// Needs an API token with the scope `metrics`, unless `PERFWATCH_METRICS_PUBLIC` is set.
 #[utoipa::path(
     get,
     path = "/metrics",

@@ -58,7 +58,7 @@ impl From<ArchivePolicy> for Policy {
     }
 }
 
-/// Any subset; what is left out or `null` stays.
+/// Any subset; fields that are missing or `null` stay unchanged.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(super) struct PolicyChange {
     #[schema(minimum = 1, maximum = 365)]
@@ -94,7 +94,7 @@ impl PolicyChange {
             };
         set("retention_days", self.retention_days, 1..=365, &mut policy.retention_days);
         set("downsample_after_days", self.downsample_after_days, 0..=365, &mut policy.downsample_after_days);
-        // A year in minutes: whoever wants none switches cleanup off.
+        // A year in minutes: to have none, switch clean-up off.
         let minutes = 1..=525_600;
         set(
             "cleanup_interval_minutes",
@@ -154,7 +154,7 @@ async fn change_policy(
 
 #[derive(Serialize, ToSchema)]
 struct CleanupResult {
-    /// Rows removed because they were past the retention.
+    /// Rows deleted because they were past the retention.
     deleted_count: u64,
     /// Raw rows replaced by rollups.
     downsampled_count: u64,
@@ -189,7 +189,7 @@ async fn cleanup(
 struct PolicyAndSize {
     #[serde(flatten)]
     policy: Policy,
-    /// On disk, with indexes and rollups; 1 MB is 1,000,000 bytes.
+    /// Size on disk, including indexes and rollups; 1 MB is 1,000,000 bytes.
     current_data_size_mb: f64,
     #[schema(format = DateTime)]
     oldest_record: Option<String>,

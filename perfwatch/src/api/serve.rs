@@ -102,7 +102,7 @@ pub async fn serve(
     }
     drop((listener, alive));
     if tokio::time::timeout(limits.grace, all_gone.recv()).await.is_err() {
-        tracing::debug!("closed with connections still open");
+        tracing::debug!("stopped with connections still open");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/api/sources`: how every collector and probe stands, and what it costs.
+//! `/api/sources`: the state and cost of every collector and probe.
 
 use axum::Json;
 use axum::extract::State;
@@ -24,14 +24,14 @@ struct Sources {
 #[derive(Serialize, ToSchema)]
 struct Source {
     name: &'static str,
-    /// The document it makes.
+    /// The document it produces.
     #[schema(example = "cpu")]
     metric_type: &'static str,
     state: StateDto,
     method: MethodDto,
-    /// Why it is not active.
+    /// Why it is not active, or not fully.
     reason: Option<String>,
-    /// The exact command or setting that would make it active.
+    /// The exact command or setting that fixes it.
     remedy: Option<String>,
     cost: CostDto,
     programs: Vec<ProgramDto>,
@@ -54,17 +54,16 @@ enum MethodDto {
     PerfRead,
 }
 
-/// CPU time that the server takes for a source's sample, user and system, µs. The first samples are measured and then
-/// one in eight.
+/// CPU time (user and system) of a source's sample, µs. The first samples are measured, then every eighth.
 #[derive(Serialize, ToSchema)]
 struct CostDto {
     last_us: f64,
-    /// Mean of the newest samples that were measured, some sixty; the first, which sets the source up, is left out.
+    /// Mean of about the last 60 measured samples, without the first, which sets the source up.
     avg_us: f64,
 }
 
-/// What a BPF program has cost since it was loaded: by the kernel's accounting where `kernel.bpf_stats_enabled` is on,
-/// otherwise by its own, which counts every run and times one in 256.
+/// Cost of an eBPF program since it was loaded: from the kernel's accounting if `kernel.bpf_stats_enabled` is on,
+/// otherwise from its own, which counts every run and times one in 256.
 #[derive(Serialize, ToSchema)]
 struct ProgramDto {
     name: &'static str,
@@ -75,7 +74,7 @@ struct ProgramDto {
 /// Every collector and probe with its state and cost
 #[utoipa::path(get, path = "/api/sources", tag = "sources", responses((status = 200, body = Sources), Guarded))]
 async fn sources(_: CurrentUser, State(state): State<AppState>) -> Json<Sources> {
-    Json(Sources { sources: state.board.reports().into_iter().map(Source::from).collect() })
+    Json(Sources { sources: state.source_status.reports().into_iter().map(Source::from).collect() })
 }
 
 impl From<Report> for Source {

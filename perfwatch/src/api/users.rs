@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 pub(super) struct Account {
     id: i64,
     username: String,
-    /// `admin` or `viewer`, who changes nothing.
+    /// `admin`, or `viewer` (read-only).
     #[schema(example = "viewer")]
     role: String,
     #[schema(format = DateTime)]
@@ -51,7 +51,7 @@ struct Users {
     users: Vec<Account>,
 }
 
-/// Every account
+/// All accounts
 #[utoipa::path(get, path = "/api/users", tag = "users", responses((status = 200, body = Users), Guarded))]
 async fn users(_: Administrator, State(state): State<AppState>) -> Result<Json<Users>> {
     let users = state.store.users().await?;
@@ -60,7 +60,7 @@ async fn users(_: Administrator, State(state): State<AppState>) -> Result<Json<U
 
 #[derive(Deserialize, ToSchema)]
 struct NewUser {
-    /// Without control characters, and without spaces at its ends.
+    /// Without control characters or leading or trailing spaces.
     #[schema(min_length = 1, max_length = 50)]
     username: String,
     /// At least 8 characters and at most 72 bytes of UTF-8.
@@ -72,8 +72,8 @@ struct NewUser {
 
 /// Add an account
 #[utoipa::path(post, path = "/api/users", tag = "users", request_body = NewUser, responses(
-    (status = 201, description = "Added", body = Account),
-    (status = 409, description = "There is an account of this name", body = ErrorBody),
+    (status = 201, description = "Created", body = Account),
+    (status = 409, description = "An account of this name already exists", body = ErrorBody),
     Guarded, WithBody,
 ))]
 async fn add_user(
@@ -97,10 +97,10 @@ struct UserChange {
     role: Option<String>,
 }
 
-/// Change an account's role or password, which ends its logins
+/// Change an account's role or password and sign out its sessions
 #[utoipa::path(put, path = "/api/users/{id}", tag = "users", params(Id), request_body = UserChange, responses(
     (status = 200, body = Account),
-    (status = 409, description = "The last administrator must stay one", body = ErrorBody),
+    (status = 409, description = "Would remove the last administrator", body = ErrorBody),
     Guarded, WithId, WithBody,
 ))]
 async fn change_user(
@@ -111,7 +111,7 @@ async fn change_user(
     Body(change): Body<UserChange>,
 ) -> Result<Json<Account>> {
     if change.password.is_none() && change.role.is_none() {
-        return Err(Error::Invalid(vec![Problem::new(&["body"], "A role or a password is expected")]));
+        return Err(Error::Invalid(vec![Problem::new(&["body"], "Expected a role or a password")]));
     }
     let user = state.store.user_by_id(id.id).await?.ok_or(Error::NotFound)?;
     state.auth.change_user(&user, change.password.as_deref(), change.role.as_deref()).await?;
@@ -126,10 +126,10 @@ async fn change_user(
     Ok(Json(user.into()))
 }
 
-/// Remove an account, its logins and its API tokens
+/// Delete an account with its sessions and API tokens
 #[utoipa::path(delete, path = "/api/users/{id}", tag = "users", params(Id), responses(
     (status = 200, body = Message),
-    (status = 409, description = "The last administrator must stay", body = ErrorBody),
+    (status = 409, description = "Would remove the last administrator", body = ErrorBody),
     Guarded, WithId,
 ))]
 async fn delete_user(

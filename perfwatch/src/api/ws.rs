@@ -64,18 +64,18 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Parameters {
-    /// A login's or an API token; better offered as subprotocols `bearer, <token>`, which no log keeps
+    /// A session or API token; better sent as subprotocols `bearer, <token>`, which are not logged
     #[param(required = false, value_type = String)]
     token: Option<String>,
-    /// Snapshots from memory to begin with, at most 720
+    /// Number of past snapshots to start with, at most 720
     #[param(required = false, value_type = usize, minimum = 0, default = 0)]
     backfill: Option<String>,
 }
 
 /// The live stream, over WebSocket
 #[utoipa::path(get, path = "/api/ws/metrics", tag = "stream", security(()), params(Parameters), responses(
-    (status = 101, description = "Then a message per tick: {\"type\":\"metrics\",\"timestamp\",\"interval_ms\",\"data\":{type: document}}"),
-    (status = 422, description = "A parameter is unreadable", body = ValidationBody),
+    (status = 101, description = "One message per tick: {\"type\":\"metrics\",\"timestamp\",\"interval_ms\",\"data\":{type: document}}"),
+    (status = 422, description = "A parameter is invalid", body = ValidationBody),
     (status = 426, description = "Not a WebSocket handshake", body = ErrorBody),
     Guarded,
 ))]
@@ -84,7 +84,7 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         return Err(Error::Forbidden("Origin not allowed"));
     }
     let Query(parameters) = Query::<Parameters>::try_from_uri(request.uri()).map_err(|_| {
-        Error::Invalid(vec![Problem::new(&["query"], "token and backfill are expected at most once")])
+        Error::Invalid(vec![Problem::new(&["query"], "token and backfill may be given only once")])
     })?;
     let protocol_token = token_of_protocol(request.headers());
     let token = parameters.token.as_deref().or(protocol_token.as_deref()).ok_or(Error::NotAuthenticated)?;
@@ -97,20 +97,20 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
     let backfill = match parameters.backfill.as_deref() {
         None => 0,
         Some(text) => text.parse::<usize>().map(|n| n.min(BACKFILL_MESSAGES)).map_err(|_| {
-            Error::Invalid(vec![Problem::new(&["query", "backfill"], "A number from 0 to 720 is expected")])
+            Error::Invalid(vec![Problem::new(&["query", "backfill"], "Expected a number from 0 to 720")])
         })?,
     };
-    // axum's own upgrade would hand over a socket to which nothing but messages can be written, each framed anew
+    // axum's own upgrade would hand over a socket to which nothing but messages can be written, each framed again
     // for every client, and which cannot be read on past one that is too big.
     let mut response = create_response_with_body(&request, Body::empty).map_err(|_| {
-        Error::Refused(StatusCode::UPGRADE_REQUIRED, "A WebSocket handshake (version 13) is expected".into())
+        Error::Refused(StatusCode::UPGRADE_REQUIRED, "Expected a WebSocket handshake (version 13)".into())
     })?;
 
     let streams = state.streams.clone();
     let upgrading = hyper::upgrade::on(&mut request);
     let slot = request.extensions_mut().remove::<Arc<Slot>>();
     let alive = request.extensions_mut().remove::<Alive>();
-    // On threads of their own: a tick wakes every stream at once, and no request shall queue behind thousands.
+    // On their own threads: a tick wakes every stream at once, and no request should queue behind thousands.
     streams.spawn(async move {
         // Both count this stream among the connections until it ends.
         let _held = (slot, alive);
@@ -217,7 +217,7 @@ impl Stream {
         backfill: usize,
         ended: impl Future<Output = End>,
     ) -> End {
-        // One future for as long as the stream lasts: what a loop makes anew costs every client a little at every tick.
+        // One future for as long as the stream lasts: what a loop recreates costs every client a little at every tick.
         let mut ended = pin!(ended);
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         let mut unanswered = 0;

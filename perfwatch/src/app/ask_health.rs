@@ -1,4 +1,4 @@
-//! `perfwatch health`: asks the server of this configuration how it is, for containers' health checks.
+//! `perfwatch health`: checks the health of the configured server, for container health checks.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -8,24 +8,24 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The answer is a line of JSON behind a few headers.
-const LONGEST_ANSWER: u64 = 16 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The response is a line of JSON after a few headers.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 
-/// What `/health` says; an error when the server does not answer. With TLS it is only asked for a connection.
+/// The answer of `/health`; an error if the server does not respond. With TLS only a connection is made.
 pub fn ask_health(config: &Config) -> Result<String> {
     let address = reachable(config.server.listen);
-    let server = || format!("no server answers at {address}");
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(server)?;
+    let server = || format!("no server responds at {address}");
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(server)?;
     if config.server.tls.is_some() {
         return Ok("accepts connections".to_owned());
     }
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
         .with_context(server)?;
     let mut answer = String::new();
-    stream.take(LONGEST_ANSWER).read_to_string(&mut answer).with_context(server)?;
+    stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer).with_context(server)?;
     let (head, body) = answer.split_once("\r\n\r\n").with_context(server)?;
     if !head.starts_with("HTTP/1.1 200 ") {
         bail!("{address}: {}", head.lines().next().unwrap_or_default());
@@ -33,7 +33,7 @@ pub fn ask_health(config: &Config) -> Result<String> {
     Ok(body.to_owned())
 }
 
-/// A server that listens on every address is asked on the loopback.
+/// A server that listens on all addresses is reached through the loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let loopback: IpAddr =
         if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };

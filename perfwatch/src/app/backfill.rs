@@ -13,10 +13,10 @@ use crate::store::{Result, micros};
 use crate::stream::Hub;
 
 /// How far live charts reach back over a restart.
-const RESTORED: Duration = Duration::from_secs(15 * 60);
+const RESTORED_SPAN: Duration = Duration::from_secs(15 * 60);
 /// More chunks than a type has of that time.
-const MANY: i64 = 64;
-/// Pause between two attempts at a store that is away.
+const MAX_CHUNKS: i64 = 64;
+/// Pause between two attempts at a store that is unreachable.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Pause between two looks whether the store has what the run before left on disk: a few milliseconds, as a rule.
 const POLL_DELAY: Duration = Duration::from_millis(20);
@@ -46,8 +46,8 @@ pub(super) async fn restore(history: History, hub: Hub, writer: Option<Handle>) 
 async fn recent(history: &History, start: OffsetDateTime) -> Result<Sealed> {
     let mut chunks = Vec::new();
     for metric_type in MetricType::ALL {
-        let wanted = Wanted { metric_type, tier: 0, from: micros(start - RESTORED), to: micros(start) };
-        chunks.extend(history.chunks().find(history.host(), wanted, MANY).await?);
+        let wanted = Wanted { metric_type, tier: 0, from: micros(start - RESTORED_SPAN), to: micros(start) };
+        chunks.extend(history.chunks().find(history.host(), wanted, MAX_CHUNKS).await?);
     }
     Ok(Sealed { slot: 0, chunks: chunks.into(), minutes: None, snapshots: 0 })
 }

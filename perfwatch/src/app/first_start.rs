@@ -1,5 +1,5 @@
-//! What a start takes from the store: the first account, the settings and the failed logins. Where the store is away, the
-//! server starts without them and asks again until it answers.
+//! What a start needs from the store: the first account, the settings and the failed sign-ins. If the store is unreachable,
+//! the server starts without them and retries until it responds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use crate::snapshot::source::Settings;
 use crate::store::{Store, settings};
 
 /// Pause between two attempts.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 pub(super) struct FirstStart<'a, A> {
     pub config: &'a Config,
     pub store: &'a Arc<dyn Store>,
     pub auth: Arc<Auth>,
     pub passwords: Passwords,
-    /// Gets the lines that tell the first login.
+    /// Gets the lines with the first login.
     pub announce: &'a A,
     pub settings: watch::Sender<Settings>,
 }
 
 impl<A: Fn(&str)> FirstStart<'_, A> {
-    /// False where the store does not answer.
+    /// False if the store does not respond.
     pub(super) async fn attempt(&self) -> Result<bool> {
         match self.account().await {
             Err(FirstError::Store(error)) if error.may_pass() => return Ok(false),
-            made => made.context("cannot make the first account")?,
+            made => made.context("cannot create the first account")?,
         }
         match settings::load(self.store.as_ref(), &initial(self.config)).await {
             Err(error) if error.may_pass() => return Ok(false),
@@ -47,14 +47,14 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
         }
         match self.auth.restore_attempts().await {
             Err(error) if error.may_pass() => Ok(false),
-            restored => restored.map(|()| true).context("cannot read the failed logins"),
+            restored => restored.map(|()| true).context("cannot read the failed sign-ins"),
         }
     }
 
-    /// Attempts until the store answers. Ends early only where it answers with something no attempt will mend.
+    /// Retries until the store responds. Ends early only with an error that no retry will fix.
     pub(super) async fn complete(&self) -> Result<()> {
         while !self.attempt().await? {
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
         Ok(())
     }
@@ -72,18 +72,21 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
         match made.await? {
             First::Exists | First::Configured { weak: false } => {}
             First::Configured { weak: true } => {
-                tracing::warn!("ADMIN_PASSWORD is one that a guesser would try first; change it");
+                tracing::warn!("ADMIN_PASSWORD is easy to guess; change it");
             }
             First::Generated { password, file } => {
                 (self.announce)(&format!("first login: {} / {password}", accounts.admin_username));
-                (self.announce)(&format!("             (also in {}, until it is changed)", file.display()));
+                (self.announce)(&format!(
+                    "             (also stored in {} until it is changed)",
+                    file.display()
+                ));
             }
         }
         Ok(())
     }
 }
 
-/// What holds until someone sets it through the API.
+/// The values until someone changes them through the API.
 fn initial(config: &Config) -> settings::First {
     settings::First {
         sampling: config.sampling.settings.clone(),

@@ -1,4 +1,4 @@
-//! Which machine this is: an id that stays, and the name it has now.
+//! The identity of this machine: a permanent ID, and its current name.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,15 +17,15 @@ pub struct Host {
     pub name: String,
 }
 
-/// The id is what the configuration says; else it is made of the observed machine's `/etc/machine-id`, which is not for
-/// others to see (machine-id(5)) and so only hashed; else of nothing, once, and kept in the data directory.
+/// The ID is configured; or else derived from the observed machine's `/etc/machine-id`, hashed because that is
+/// confidential (machine-id(5)); or else random, generated once and kept in the data directory.
 pub fn this(config: &Config) -> Result<Host> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let id = match &config.storage.host_id {
         Some(id) => id.clone(),
         None => match of_machine(&config.roots.rootfs) {
             Some(id) => id,
-            None => kept(&config.storage.data_dir).context("cannot keep the id of this host")?,
+            None => kept(&config.storage.data_dir).context("cannot store the ID of this host")?,
         },
     };
     Ok(Host { id, name })
@@ -47,7 +47,7 @@ fn kept(data_dir: &Path) -> Result<String> {
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     }
     let mut random = [0; 16];
-    getrandom::fill(&mut random).context("no randomness")?;
+    getrandom::fill(&mut random).context("cannot get random numbers")?;
     let id = hex(&random);
     let mut file =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;

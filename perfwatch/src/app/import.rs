@@ -1,9 +1,9 @@
-//! `perfwatch db import`: another store's history into the configured one.
+//! `perfwatch db import`: imports another store's history into the configured one.
 
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::{host, private_directory};
 use crate::config::Config;
@@ -11,32 +11,43 @@ use crate::history::History;
 use crate::history::import::{From, Progress, import};
 use crate::store;
 
-/// Imports and returns what to tell. Interrupted, it goes on where it stopped when asked again.
+/// Imports and returns what to print. If interrupted, the next import continues where this one stopped.
 pub async fn import_history(config: &Config, from: String, host: Option<String>) -> Result<String> {
+    let known = ["sqlite:", "postgres://", "postgresql://", "postgresql+asyncpg://"];
+    if !known.iter().any(|scheme| from.starts_with(scheme)) {
+        // The value is not repeated: it may hold a password.
+        bail!(
+            "--from must begin with postgres:// or sqlite:, such as sqlite:/var/lib/perfwatch/perfwatch.db"
+        );
+    }
+    if let Some(path) = store::sqlite_path(&from)
+        && !path.try_exists().with_context(|| format!("--from: cannot access {}", path.display()))?
+    {
+        bail!("--from: there is no database at {}", path.display());
+    }
     let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)
-        .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
+    private_directory(data_dir)?;
     let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
-    let target = store::open(&url).await.context("cannot open the store")?;
-    target.ping().await.context("cannot reach the store")?;
+    let target = store::open(&url).await.context("cannot open the database")?;
+    target.ping().await.context("DATABASE_URL")?;
     let set_aside = from == url;
     let since = Instant::now();
     let mut bar = Bar::default();
     let from = From { url: from, host, set_aside };
     let host = host::this(config)?;
-    target.introduce(&host.id, &host.name).await.context("cannot write to the store")?;
+    target.introduce(&host.id, &host.name).await.context("cannot write to the database")?;
     let history = History::new(target.clone(), &host.id);
     let imported = import(&history, target.as_ref(), &from, |progress| bar.show(progress)).await;
     let imported = imported.context("cannot import")?;
     bar.end();
     target.close().await;
     Ok(format!(
-        "{} rows imported in {:.0} s{}",
+        "Imported {} rows in {:.0} s{}",
         imported.rows,
         since.elapsed().as_secs_f64(),
         match imported.refused {
             0 => String::new(),
-            refused => format!("; {refused} of them are no JSON objects and were left out"),
+            refused => format!("; {refused} were not JSON objects and were skipped"),
         }
     ))
 }
@@ -48,7 +59,7 @@ struct Bar {
 }
 
 impl Bar {
-    #[allow(clippy::print_stderr)] // what a terminal sees is not a log
+    #[allow(clippy::print_stderr)] // progress is for a terminal, not for the log
     fn show(&mut self, progress: Progress) {
         let percent = (progress.done * 100).checked_div(progress.total).unwrap_or(100);
         let terminal = std::io::stderr().is_terminal();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Tells glibc's allocator to keep little of what was freed: few arenas, where by default each thread may have one,
+/// Makes glibc's allocator keep little of what was freed: few arenas, where by default each thread may have one,
 /// and thresholds that stay put, where by default one large buffer raises them to twice its size for good. The end
 /// of an arena is released only by them, not by `malloc_trim`.
 pub(super) fn keep_small() {
@@ -16,13 +16,13 @@ pub(super) fn keep_small() {
     }
 }
 
-/// By then the sources are set up, which takes many times what running does. On a busy machine it takes longer, so the next
-/// releases follow at growing distances.
+/// By then the sources are set up, which needs many times the memory of running. On a busy machine that takes longer, so
+/// the next releases follow at growing intervals.
 const FIRST: Duration = Duration::from_secs(10);
-/// Long questions and exports leave holes behind that the allocator would keep.
-const LONGEST: Duration = Duration::from_secs(600);
+/// Long queries and exports leave holes that the allocator would keep.
+const MAX_PAUSE: Duration = Duration::from_secs(600);
 
-/// Returns memory that was freed to the system, after the start and then now and again.
+/// Returns freed memory to the system, after the start and then occasionally.
 pub(super) async fn keep_releasing() {
     let mut pause = FIRST;
     loop {
@@ -32,6 +32,6 @@ pub(super) async fn keep_releasing() {
         unsafe {
             libc::malloc_trim(0);
         }
-        pause = (pause * 6).min(LONGEST);
+        pause = (pause * 6).min(MAX_PAUSE);
     }
 }

@@ -17,14 +17,14 @@ use crate::probes::paranoid;
 pub(super) fn reduce(config: &Config) {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         // Kernels before 5.11 count eBPF maps as locked memory; later ones charge them to the cgroup.
-        tracing::debug!(%error, limit = ?getrlimit(Resource::Memlock).current, "cannot lift the limit of locked memory");
+        tracing::debug!(%error, limit = ?getrlimit(Resource::Memlock).current, "cannot raise the limit of locked memory");
     }
     if let Err(error) = keep_only(needed(config)) {
-        tracing::warn!(%error, "cannot drop capabilities that are not needed");
+        tracing::warn!(%error, "cannot drop unneeded capabilities");
     }
 }
 
-/// What is worth keeping: not all of it is there.
+/// What to keep, as far as it is held.
 fn needed(config: &Config) -> CapabilitySet {
     let mut kept = CapabilitySet::BPF | CapabilitySet::PERFMON;
     if !knows_bpf_capability(&config.roots.proc("sys/kernel/cap_last_cap")) {
@@ -32,7 +32,8 @@ fn needed(config: &Config) -> CapabilitySet {
         kept |= CapabilitySet::SYS_ADMIN;
     }
     if paranoid::is_stricter(&config.roots) {
-        // Where a distribution lets only this right count, counters would be lost; doctor tells how to do without.
+        // If a distribution lets only this right count events, counters would be lost without it; the doctor says how to do
+        // without.
         kept |= CapabilitySet::SYS_ADMIN;
     }
     if config.server.listen.port() < 1024 {
@@ -56,8 +57,7 @@ fn belongs_to_another(directory: &Path) -> bool {
     there.is_some_and(|directory| directory.uid() != geteuid().as_raw())
 }
 
-/// Drops this thread's other capabilities, and the way to get them back: a program that it starts can have no
-/// rights that it has not.
+/// Drops this thread's other capabilities, and any way to get them back: programs it starts cannot gain rights either.
 fn keep_only(kept: CapabilitySet) -> rustix::io::Result<()> {
     let has = capabilities(None)?;
     let kept = CapabilitySets {
@@ -75,7 +75,7 @@ fn keep_only(kept: CapabilitySet) -> rustix::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// With this directory for data and as `/proc`, where nothing but the level stands.
+    /// With this directory for data and as `/proc`, which contains only the level.
     fn config(directory: &Path, paranoid: &str, listen: &str) -> Config {
         let file = directory.join("perfwatch.toml");
         std::fs::write(&file, "").unwrap();

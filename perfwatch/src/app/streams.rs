@@ -5,7 +5,7 @@
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// As many as it takes to use the CPUs that a crowd's own reading leaves, and no more stacks than that.
+/// Enough to use the CPUs that are left by the clients themselves, without needless stacks.
 const THREADS: usize = 2;
 
 /// Ends its threads when dropped, without waiting for them.
@@ -26,7 +26,7 @@ impl Streams {
 impl Drop for Streams {
     fn drop(&mut self) {
         if let Some(threads) = self.0.take() {
-            // The wait that dropping means is not allowed where this is dropped.
+            // Dropping would block, which is not allowed in async code.
             threads.shutdown_background();
         }
     }

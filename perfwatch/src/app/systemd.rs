@@ -41,7 +41,7 @@ impl Manager {
                 self.tell("WATCHDOG=1");
                 tokio::time::sleep(patience / 2).await;
             }
-            tracing::error!("sampling has ended: leaving the restart to the service manager's watchdog");
+            tracing::error!("sampling has ended; the service manager's watchdog will restart the server");
         }
         std::future::pending().await
     }
@@ -50,7 +50,7 @@ impl Manager {
         if let Some((socket, manager)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), manager)
         {
-            tracing::warn!(%error, state, "cannot tell the service manager");
+            tracing::warn!(%error, state, "cannot notify the service manager");
         }
     }
 }

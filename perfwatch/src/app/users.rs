@@ -6,13 +6,13 @@ use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 
 use super::{BCRYPT_COST, private_directory};
-use crate::auth::accounts;
+use crate::auth::accounts::{self, AccountError};
 use crate::auth::audit;
 use crate::auth::passwords::Passwords;
 use crate::config::Config;
 use crate::snapshot::rfc3339;
 use crate::store::access::AuditEntry;
-use crate::store::{self, Store, User};
+use crate::store::{self, Store, StoreError, User};
 
 #[derive(Debug)]
 pub enum UserCommand {
@@ -22,37 +22,53 @@ pub enum UserCommand {
     List,
 }
 
-/// Does what is asked and returns what to tell.
+/// Runs the command and returns what to print.
 pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
     let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)
-        .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
     let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
-    let store = store::open(&url).await.context("cannot open the store")?;
-    let told = obey(&*store, data_dir, command).await;
+    if matches!(command, UserCommand::Add { .. }) {
+        private_directory(data_dir)?;
+    } else if let Some(path) = store::sqlite_path(&url)
+        && !path.try_exists().with_context(|| format!("cannot access {}", path.display()))?
+    {
+        // Opening it would create it; a mistyped place must not look like a store without accounts.
+        bail!(
+            "there is no database at {}; set PERFWATCH_DATA_DIR or DATABASE_URL to those of the server, or start one \
+             with `perfwatch serve`, which creates the database and the first account",
+            path.display()
+        );
+    }
+    let store = store::open(&url).await.context("cannot open the database")?;
+    // A server that is unreachable is noticed here, not at the open.
+    store.ping().await.context("DATABASE_URL")?;
+    let done = run(&*store, data_dir, command).await;
     store.close().await;
-    told
+    done
 }
 
-async fn obey(store: &dyn Store, data_dir: &Path, command: UserCommand) -> Result<String> {
+async fn run(store: &dyn Store, data_dir: &Path, command: UserCommand) -> Result<String> {
     let passwords = Passwords::new(BCRYPT_COST, 1);
     match command {
         UserCommand::Add { name, role, password } => {
-            let user = accounts::add(store, &passwords, &name, &password, &role).await?;
+            let added = accounts::add(store, &passwords, &name, &password, &role).await;
+            if matches!(added, Err(AccountError::Store(StoreError::Conflict(_)))) {
+                bail!("user {name:?} already exists; `perfwatch user passwd` changes its password");
+            }
+            let user = added?;
             record(store, audit::USER_ADDED, &format!("{name} as {role}")).await?;
-            Ok(format!("{} was added as {}", user.username, user.role))
+            Ok(format!("Added {} as {}", user.username, user.role))
         }
         UserCommand::Password { name, password } => {
             let user = find(store, &name).await?;
             accounts::set_password(store, &passwords, user.id, &password).await?;
             crate::auth::first::forget(data_dir, &name);
             record(store, audit::USER_CHANGED, &format!("{name}: password")).await?;
-            Ok(format!("{name} has a new password; every login of that account has ended"))
+            Ok(format!("Changed the password of {name} and signed out all sessions of that account"))
         }
         UserCommand::Delete { name } => {
             accounts::delete(store, find(store, &name).await?.id).await?;
             record(store, audit::USER_DELETED, &name).await?;
-            Ok(format!("{name} was deleted"))
+            Ok(format!("Deleted {name}"))
         }
         UserCommand::List => Ok(list(&store.users().await?)),
     }
@@ -61,13 +77,13 @@ async fn obey(store: &dyn Store, data_dir: &Path, command: UserCommand) -> Resul
 async fn find(store: &dyn Store, name: &str) -> Result<User> {
     match store.user_by_name(name).await? {
         Some(user) => Ok(user),
-        None => bail!("there is no user {name:?}"),
+        None => bail!("there is no user {name:?}; `perfwatch user list` shows all"),
     }
 }
 
 fn list(users: &[User]) -> String {
     let width = users.iter().map(|user| user.username.chars().count()).max().unwrap_or(0).max(4);
-    let mut lines = vec![format!("{:width$}  {:6}  last login", "name", "role")];
+    let mut lines = vec![format!("{:width$}  {:6}  last sign-in", "name", "role")];
     lines.extend(users.iter().map(|user| {
         let last = user.last_login.map_or_else(|| "never".to_owned(), rfc3339);
         format!("{:width$}  {:6}  {last}", user.username, user.role)
@@ -84,5 +100,8 @@ async fn record(store: &dyn Store, action: &str, detail: &str) -> Result<()> {
         action: action.into(),
         detail: detail.into(),
     };
-    store.record_audit(&entry).await.context("the change is made, but the audit log was not written")
+    store
+        .record_audit(&entry)
+        .await
+        .context("the change was made, but could not be recorded in the audit log")
 }

@@ -9,14 +9,14 @@ pub const MAX_NAME_CHARS: usize = 50;
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     #[error(
-        "a user name has 1 to {MAX_NAME_CHARS} characters, no control characters, and no space at its ends"
+        "a user name must have 1 to {MAX_NAME_CHARS} characters, without control characters or leading or trailing spaces"
     )]
     Name,
-    #[error("the role is admin or viewer")]
+    #[error("the role must be admin or viewer")]
     Role,
     #[error("there is no such user")]
     Unknown,
-    #[error("the last administrator must stay")]
+    #[error("cannot remove the last administrator")]
     LastAdmin,
     #[error(transparent)]
     Password(#[from] PasswordError),

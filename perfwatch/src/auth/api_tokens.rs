@@ -11,7 +11,7 @@ use super::digest;
 /// What every API token begins with: people and secret scanners recognise it, and no JWT has it.
 pub const PREFIX: &str = "pwt_";
 /// Per account.
-pub const MOST: usize = 100;
+pub const MAX_TOKENS: usize = 100;
 
 /// What a token may be used for. Changing anything is never among it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -120,7 +120,7 @@ impl Attempts {
 }
 
 impl Attempt<'_> {
-    /// What the store shall remember of it.
+    /// What the store keeps of it.
     pub fn record(&self) -> LoginRecord {
         LoginRecord {
             user_hash: self.user.clone(),

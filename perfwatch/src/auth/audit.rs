@@ -35,7 +35,7 @@ impl Auth {
             detail: detail.to_owned(),
         };
         if let Err(error) = self.store.record_audit(&entry).await {
-            tracing::warn!(%error, action, "the audit log's entry is in this log only");
+            tracing::warn!(%error, action, "cannot write to the audit log; the entry is only in this log");
         }
     }
 }

@@ -16,16 +16,16 @@ const LENGTH: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub enum FirstError {
     #[error(
-        "ADMIN_PASSWORD is too easily guessed to be used on a network; choose another or listen on 127.0.0.1 only"
+        "ADMIN_PASSWORD is too easy to guess to be used on a network; choose another or listen on 127.0.0.1 only"
     )]
     Weak,
     #[error("ADMIN_PASSWORD: {0}")]
-    Password(#[from] PasswordError),
+    Password(PasswordError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot write {path}: {source}", path = path.display())]
-    File { path: PathBuf, source: std::io::Error },
-    #[error("no random numbers: {0}")]
+    #[error("cannot write {path}: {error}", path = path.display())]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("cannot get random numbers: {0}")]
     Random(String),
 }
 
@@ -57,16 +57,16 @@ pub async fn ensure(
         if weak && !loopback_only {
             return Err(FirstError::Weak);
         }
-        let hash = passwords.hash(password).await?;
+        let hash = passwords.hash(password).await.map_err(FirstError::Password)?;
         store.create_user(username, &hash, ADMIN).await?;
         return Ok(First::Configured { weak });
     }
     let password = random_password()?;
-    let hash = passwords.hash(&password).await?;
+    let hash = passwords.hash(&password).await.map_err(FirstError::Password)?;
     let file = data_dir.join(PASSWORD_FILE);
     // The file comes first: an account whose password nobody knows would be worse than a stale file.
     private_file::write(&file, format!("{username} {password}\n").as_bytes())
-        .map_err(|source| FirstError::File { path: file.clone(), source })?;
+        .map_err(|error| FirstError::File { path: file.clone(), error })?;
     store.create_user(username, &hash, ADMIN).await?;
     Ok(First::Generated { password, file })
 }
@@ -77,7 +77,7 @@ pub fn forget(data_dir: &Path, username: &str) {
     let is_theirs = std::fs::read_to_string(&file)
         .is_ok_and(|text| text.strip_prefix(username).is_some_and(|rest| rest.starts_with(' ')));
     if is_theirs && let Err(error) = std::fs::remove_file(&file) {
-        tracing::warn!(file = %file.display(), %error, "cannot remove the outdated first password");
+        tracing::warn!(file = %file.display(), %error, "cannot remove the file with the old first password");
     }
 }
 

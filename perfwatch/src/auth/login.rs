@@ -19,7 +19,7 @@ pub struct Login {
 }
 
 impl Auth {
-    /// Exchanges a name and password for a token. `None` stands for text that is no Unicode: it is refused
+    /// Exchanges a name and password for a token. `None` means text that is not Unicode: it is refused
     /// like any wrong name or password, after the same work.
     pub async fn login(
         &self,
@@ -100,7 +100,7 @@ impl Auth {
         let record = attempt.record();
         let since = record.at - attempts::WINDOW;
         if let Err(error) = self.store.record_failure(&record, since).await {
-            tracing::warn!(%error, "a failed login will be forgotten at the next start");
+            tracing::warn!(%error, "cannot store a failed sign-in; it will be forgotten at the next start");
         }
     }
 
@@ -109,7 +109,7 @@ impl Auth {
         attempt.succeeded();
         let since = record.at - attempts::FAMILIAR;
         if let Err(error) = self.store.record_familiar(&record, since).await {
-            tracing::warn!(%error, "a familiar address will be forgotten at the next start");
+            tracing::warn!(%error, "cannot store a known address; it will be forgotten at the next start");
         }
     }
 }

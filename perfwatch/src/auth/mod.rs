@@ -30,13 +30,13 @@ use tokens::{Claims, Tokens};
 /// What an admin may do that a viewer may not: change anything.
 pub const ADMIN: &str = "admin";
 pub const VIEWER: &str = "viewer";
-/// `last_used` of an API token is this exact; a script that asks every second shall not write every second.
+/// Precision of an API token's `last_used`: a script that asks every second should not write every second.
 const USE_RECORDED: time::Duration = time::Duration::minutes(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Wrong password, unknown user or dead token: which of them is not told.
-    #[error("credentials not accepted")]
+    #[error("wrong credentials")]
     Refused,
     #[error("too many attempts")]
     TooManyAttempts { retry_after: Duration },
@@ -145,7 +145,7 @@ impl Auth {
         if token.last_used.is_none_or(|used| now - used >= USE_RECORDED)
             && let Err(error) = self.store.record_token_use(token.id, now).await
         {
-            tracing::debug!(%error, "the use of an API token was not recorded");
+            tracing::debug!(%error, "cannot record the use of an API token");
         }
         let credential = Credential::ApiToken { hash: hash.to_owned(), scopes, expires_at: token.expires_at };
         Ok(Identity { user, credential })
@@ -216,7 +216,7 @@ impl Auth {
             if self.revocations.receiver_count() == 0 {
                 continue;
             }
-            // While the store is away, what was valid stays so. The first look may come after a change.
+            // While the store is unreachable, what was valid stays so. The first look may come after a change.
             if let Ok(version) = self.store.accounts_version().await
                 && known.replace(version) != Some(version)
             {

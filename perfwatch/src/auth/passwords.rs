@@ -16,15 +16,15 @@ const MAX_WAITING: usize = 256;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PasswordError {
-    #[error("at least {MIN_CHARS} characters are needed")]
+    #[error("the password must have at least {MIN_CHARS} characters")]
     TooShort,
-    #[error("at most {MAX_BYTES} bytes of UTF-8 are possible")]
+    #[error("the password must not exceed {MAX_BYTES} bytes")]
     TooLong,
-    #[error("a password cannot hold a NUL character")]
+    #[error("the password must not contain a NUL character")]
     Nul,
-    #[error("too many password checks are waiting")]
+    #[error("too many passwords are being checked")]
     Busy,
-    #[error("hashing failed: {0}")]
+    #[error("cannot hash the password: {0}")]
     Hash(String),
 }
 

@@ -76,7 +76,7 @@ impl Tokens {
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let mut id = [0u8; 16];
         getrandom::fill(&mut id).map_err(|error| {
-            jsonwebtoken::errors::ErrorKind::Provider(format!("no random numbers: {error}"))
+            jsonwebtoken::errors::ErrorKind::Provider(format!("cannot get random numbers: {error}"))
         })?;
         let wire = Wire {
             sub: user_id.to_string(),
@@ -112,7 +112,7 @@ pub fn load_or_create_secret(data_dir: &Path) -> io::Result<Vec<u8>> {
             .ok()
             .filter(|secret| secret.len() >= MIN_SECRET_BYTES)
             .ok_or_else(|| {
-                let message = format!("{} is damaged; delete it to get a new one", path.display());
+                let message = format!("{} is corrupt; delete it and a new one is generated", path.display());
                 io::Error::new(io::ErrorKind::InvalidData, message)
             }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -1,4 +1,4 @@
-//! From texts to values: one function per section, each reporting all of its problems.
+//! From texts to values: one function per section, each reports all of its problems.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub(super) fn all(
         sampling: sampling(&mut checker),
         retention: retention(&mut checker),
         roots: roots(&checker),
-        log: checker.text("log").to_owned(),
+        log: given.get("log").map(str::to_owned),
         server,
     }
 }
@@ -41,11 +41,10 @@ impl Checker<'_> {
     }
 
     fn problem(&mut self, name: &str, what: impl Display) {
-        let env = SETTINGS.iter().find(|setting| setting.name == name).map_or(name, |s| s.env);
-        self.problems.push(format!("{env}: {what}"));
+        self.problems.push(format!("{}: {what}", self.given.named(name)));
     }
 
-    /// The parsed text; one that does not parse is a problem, and `placeholder` goes on in its place.
+    /// The parsed text; if it does not parse, that is a problem, and `placeholder` takes its place.
     fn parsed<T: FromStr>(&mut self, name: &str, expected: &str, placeholder: T) -> T {
         match self.text(name).trim().parse() {
             Ok(value) => value,
@@ -57,11 +56,11 @@ impl Checker<'_> {
         }
     }
 
-    fn within<T: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, least: T, most: T) -> T {
-        let value = self.parsed(name, &format!("a number from {least} to {most}"), least);
-        if value < least || value > most {
-            self.problem(name, format_args!("{value} is out of range; {least} to {most} is accepted"));
-            return least;
+    fn within<T: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, min: T, max: T) -> T {
+        let value = self.parsed(name, &format!("a number from {min} to {max}"), min);
+        if value < min || value > max {
+            self.problem(name, format_args!("{value} is out of range; use {min} to {max}"));
+            return min;
         }
         value
     }
@@ -72,7 +71,7 @@ impl Checker<'_> {
             "false" | "0" | "no" | "off" => false,
             other => {
                 let other = other.to_owned();
-                self.problem(name, format_args!("{other:?} is neither true nor false"));
+                self.problem(name, format_args!("{other:?} is not a switch; use true or false"));
                 false
             }
         }
@@ -95,11 +94,11 @@ fn server(c: &mut Checker<'_>) -> Server {
         (Some(cert), Some(key)) => Some(Tls { cert, key }),
         (None, None) => None,
         (Some(_), None) => {
-            c.problem("tls_key", "is needed besides PERFWATCH_TLS_CERT");
+            c.problem("tls_key", "must be set together with PERFWATCH_TLS_CERT");
             None
         }
         (None, Some(_)) => {
-            c.problem("tls_cert", "is needed besides PERFWATCH_TLS_KEY");
+            c.problem("tls_cert", "must be set together with PERFWATCH_TLS_KEY");
             None
         }
     };
@@ -119,7 +118,9 @@ fn server(c: &mut Checker<'_>) -> Server {
     for proxy in c.list("trusted_proxies") {
         match proxy.parse() {
             Ok(address) => trusted_proxies.push(address),
-            Err(_) => c.problem("trusted_proxies", format_args!("{proxy:?} is not an IP address")),
+            Err(_) => {
+                c.problem("trusted_proxies", format_args!("{proxy:?} is not an IP address such as 10.0.0.2"));
+            }
         }
     }
     Server {
@@ -139,7 +140,10 @@ fn storage(c: &mut Checker<'_>, env: &impl Fn(&str) -> Option<String>) -> Storag
         && !known.iter().any(|scheme| url.starts_with(scheme))
     {
         // The value is not repeated: it may hold a password.
-        c.problem("database_url", "must begin with postgres:// or sqlite:");
+        c.problem(
+            "database_url",
+            "must begin with postgres:// or sqlite:, such as postgres://user:password@host/database",
+        );
     }
     let data_dir =
         c.path("data_dir").unwrap_or_else(|| default_data_dir(env, rustix::process::geteuid().is_root()));
@@ -181,7 +185,12 @@ fn default_data_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBu
 fn accounts(c: &mut Checker<'_>, listen: SocketAddr) -> Accounts {
     let jwt_secret = c.given.get("jwt_secret").map(str::to_owned);
     if jwt_secret.as_ref().is_some_and(|secret| secret.len() < 32) && !listen.ip().is_loopback() {
-        c.problem("jwt_secret", format_args!("is shorter than 32 bytes, which {listen} is too public for"));
+        c.problem(
+            "jwt_secret",
+            format_args!(
+                "must have at least 32 bytes to listen on {listen}; leave it unset and one is generated"
+            ),
+        );
     }
     let admin_username = c.text("admin_username").to_owned();
     if admin_username.is_empty() || admin_username.chars().count() > 50 {
@@ -189,7 +198,7 @@ fn accounts(c: &mut Checker<'_>, listen: SocketAddr) -> Accounts {
     }
     let admin_password = c.given.get("admin_password").map(str::to_owned);
     if admin_password.as_ref().is_some_and(|password| password.len() > 72) {
-        c.problem("admin_password", "is longer than 72 bytes, which bcrypt would cut");
+        c.problem("admin_password", "must not exceed 72 bytes");
     }
     Accounts {
         jwt_secret,
@@ -294,7 +303,7 @@ mod tests {
         let all = problems.join("\n");
         assert_eq!(problems.len(), 8, "{all}");
         assert!(!all.contains("short-secret") && !all.contains("hunter2"), "{all}");
-        assert!(all.contains("SAMPLING_INTERVAL_SECONDS: 0 is out of range; 1 to 3600 is accepted"), "{all}");
+        assert!(all.contains("SAMPLING_INTERVAL_SECONDS: 0 is out of range; use 1 to 3600"), "{all}");
     }
 
     #[test]

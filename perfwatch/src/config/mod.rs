@@ -1,4 +1,4 @@
-//! What a user may set, checked as a whole before anything starts.
+//! The settings, checked as a whole before anything starts.
 
 mod check;
 mod settings;
@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use settings::{Given, SETTINGS, Setting};
+pub use settings::{ConfigFile, Given, SETTINGS, Setting};
 
 use crate::snapshot::source;
 
@@ -45,8 +45,8 @@ pub struct Config {
     pub sampling: Sampling,
     pub retention: Retention,
     pub roots: Roots,
-    /// Directives for the log's filter.
-    pub log: String,
+    /// Directives for the log's filter; `None`: the command's default.
+    pub log: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub cors_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies that are trusted to set `X-Forwarded-For`.
     pub trusted_proxies: Vec<IpAddr>,
     pub tls: Option<Tls>,
     pub metrics_public: bool,
@@ -72,9 +72,9 @@ pub struct Storage {
     pub database_url: Option<String>,
     pub data_dir: PathBuf,
     pub spool_max_bytes: u64,
-    /// What this machine's history is stored under; `None` is made of what the machine has.
+    /// ID under which this machine's history is stored; `None`: derived from the machine's own.
     pub host_id: Option<String>,
-    /// How long PostgreSQL keeps readings as JSON beside the chunks; 0 is not at all.
+    /// How long PostgreSQL keeps readings as JSON beside the chunks; 0 for not at all.
     pub jsonb_days: u32,
     pub background_collection: bool,
 }
@@ -104,7 +104,7 @@ impl std::fmt::Debug for Accounts {
     }
 }
 
-/// First-start values: later the store's configuration holds.
+/// Values for the first start; afterwards the configuration in the store applies.
 #[derive(Debug, Clone)]
 pub struct Sampling {
     pub settings: source::Settings,
@@ -112,7 +112,7 @@ pub struct Sampling {
     pub ebpf_budget_percent: f64,
 }
 
-/// First-start values, likewise.
+/// Values for the first start, likewise.
 #[derive(Debug, Clone)]
 pub struct Retention {
     pub cleanup_enabled: bool,
@@ -121,7 +121,7 @@ pub struct Retention {
 
 /// Everything that is wrong with a configuration, one line each.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration cannot be used:\n{}", .0.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
+#[error("the configuration has errors:\n{}", .0.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
 pub struct Problems(pub Vec<String>);
 
 impl Config {
@@ -135,8 +135,8 @@ impl Config {
         file: Option<&Path>,
     ) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let table = read_file(file, &mut problems);
-        let given = Given::gather(flag, &env, &table, &mut problems);
+        let file = read_file(file, &mut problems);
+        let given = Given::gather(flag, &env, file, &mut problems);
         let config = check::all(&given, &env, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
     }
@@ -144,18 +144,15 @@ impl Config {
 
 const DEFAULT_FILE: &str = "/etc/perfwatch/perfwatch.toml";
 
-fn read_file(named: Option<&Path>, problems: &mut Vec<String>) -> toml::Table {
+fn read_file(named: Option<&Path>, problems: &mut Vec<String>) -> ConfigFile {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+    match std::fs::read_to_string(path) {
+        Ok(text) => ConfigFile::parse(path, &text, problems),
         Err(error) => {
-            problems.push(format!("cannot read {}: {error}", path.display()));
-            String::new()
+            if named.is_some() || error.kind() != std::io::ErrorKind::NotFound {
+                problems.push(format!("cannot read the configuration file {}: {error}", path.display()));
+            }
+            ConfigFile::default()
         }
-    };
-    text.parse().unwrap_or_else(|error: toml::de::Error| {
-        problems.push(format!("{}: {}", path.display(), error.message()));
-        toml::Table::new()
-    })
+    }
 }

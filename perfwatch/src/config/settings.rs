@@ -1,19 +1,21 @@
-//! Every setting there is, and where its value is taken from: flag, environment, `perfwatch.toml`, default.
+//! All settings, and where their values come from: flag, environment, `perfwatch.toml`, default.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// One thing a user may set.
+use toml::de::{DeTable, DeValue};
+
+/// One setting.
 #[derive(Debug)]
 pub struct Setting {
     /// Its key in `perfwatch.toml`; with dashes, its flag.
     pub name: &'static str,
     /// Its environment variable.
     pub env: &'static str,
-    /// What holds when nobody sets it, in words where it is computed.
+    /// The default, in words if it is computed.
     pub default: &'static str,
     pub help: &'static str,
-    /// Never shown, and also taken from the file that `<NAME>_FILE` names.
+    /// Never shown; can also be read from the file named by `<NAME>_FILE`.
     pub secret: bool,
 }
 
@@ -37,22 +39,22 @@ pub const SETTINGS: &[Setting] = &[
         "cors_origins",
         "PERFWATCH_CORS_ORIGINS",
         "",
-        "Other origins whose pages may use the API, comma-separated",
+        "Origins other than this server whose pages may use the API, comma-separated",
     ),
     plain(
         "allowed_hosts",
         "PERFWATCH_ALLOWED_HOSTS",
         "",
-        "Host names the server answers to besides its addresses, localhost and this machine's name, comma-separated",
+        "Additional host names the server answers to; its addresses, localhost and this machine's name always work; comma-separated",
     ),
     plain(
         "trusted_proxies",
         "PERFWATCH_TRUSTED_PROXIES",
         "",
-        "Addresses of reverse proxies whose X-Forwarded-For is believed, comma-separated",
+        "Addresses of reverse proxies trusted to set X-Forwarded-For, comma-separated",
     ),
-    plain("tls_cert", "PERFWATCH_TLS_CERT", "", "PEM file of the certificate chain; turns HTTPS on"),
-    plain("tls_key", "PERFWATCH_TLS_KEY", "", "PEM file of the certificate's private key"),
+    plain("tls_cert", "PERFWATCH_TLS_CERT", "", "PEM file with the certificate chain; enables HTTPS"),
+    plain("tls_key", "PERFWATCH_TLS_KEY", "", "PEM file with the certificate's private key"),
     secret(
         "database_url",
         "DATABASE_URL",
@@ -63,25 +65,25 @@ pub const SETTINGS: &[Setting] = &[
         "data_dir",
         "PERFWATCH_DATA_DIR",
         "/var/lib/perfwatch for root, else $XDG_STATE_HOME/perfwatch",
-        "Directory of the SQLite store, the spool and generated secrets",
+        "Directory for the SQLite database, the spool and generated secrets",
     ),
     plain(
         "spool_max_mb",
         "PERFWATCH_SPOOL_MAX_MB",
         "256",
-        "Disk space for snapshots while the database is away, MiB",
+        "Maximum disk space for snapshots while the database is unreachable, MiB",
     ),
     plain(
         "host_id",
         "PERFWATCH_HOST_ID",
-        "made of /etc/machine-id, or once and kept in the data directory",
-        "What this machine's history is stored under, whatever its name is",
+        "derived from /etc/machine-id, or generated once and kept in the data directory",
+        "ID under which this machine's history is stored, independent of its host name",
     ),
     plain(
         "jsonb_days",
         "PERFWATCH_JSONB_DAYS",
         "2",
-        "Days for which PostgreSQL keeps readings as JSON too, for SQL views; 0 for none",
+        "Days for which PostgreSQL also keeps readings as JSON, for SQL views; 0 for none",
     ),
     secret(
         "jwt_secret",
@@ -89,19 +91,19 @@ pub const SETTINGS: &[Setting] = &[
         "generated once and kept in the data directory",
         "Key that signs login tokens, at least 32 bytes",
     ),
-    plain("jwt_expire_hours", "JWT_EXPIRE_HOURS", "24", "Lifetime of a login, hours"),
+    plain("jwt_expire_hours", "JWT_EXPIRE_HOURS", "24", "How long a login is valid, hours"),
     plain("admin_username", "ADMIN_USERNAME", "admin", "Name of the first account"),
     secret(
         "admin_password",
         "ADMIN_PASSWORD",
         "random, printed at the first start",
-        "Password of the first account, used when it is made",
+        "Password of the first account, used when that is created",
     ),
     plain(
         "login_attempts_per_minute",
         "LOGIN_ATTEMPTS_PER_MINUTE",
         "10",
-        "Failed logins accepted per user and per address",
+        "Failed logins allowed per minute, per user and per address",
     ),
     plain(
         "sampling_interval_seconds",
@@ -109,12 +111,7 @@ pub const SETTINGS: &[Setting] = &[
         "5",
         "Time between two snapshots, 1 to 3600 s (first start only)",
     ),
-    plain(
-        "background_collection_enabled",
-        "BACKGROUND_COLLECTION_ENABLED",
-        "true",
-        "Keep snapshots in the store, not only show them",
-    ),
+    plain("background_collection_enabled", "BACKGROUND_COLLECTION_ENABLED", "true", "Record history"),
     plain(
         "perf_events_enabled",
         "PERF_EVENTS_ENABLED",
@@ -137,7 +134,7 @@ pub const SETTINGS: &[Setting] = &[
         "ebpf_budget_percent",
         "PERFWATCH_EBPF_BUDGET_PERCENT",
         "1",
-        "CPU time that eBPF programs may take before optional ones are switched off, percent of each CPU",
+        "CPU time that eBPF programs may use before optional ones are switched off, percent of each CPU",
     ),
     plain(
         "retention_cleanup_enabled",
@@ -149,7 +146,7 @@ pub const SETTINGS: &[Setting] = &[
         "retention_cleanup_interval_minutes",
         "RETENTION_CLEANUP_INTERVAL_MINUTES",
         "60",
-        "Time between two cleanups, minutes (first start only)",
+        "Time between two clean-ups, minutes (first start only)",
     ),
     plain(
         "metrics_public",
@@ -163,87 +160,159 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "log",
         "PERFWATCH_LOG",
-        "info",
-        "What to log: error, warn, info, debug, trace, or directives such as perfwatch=debug",
+        "info for serve, otherwise warn",
+        "Log level: error, warn, info, debug, trace; or directives such as perfwatch=debug",
     ),
 ];
 
+/// Where a value comes from, as an error names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Flag,
+    Environment,
+    /// The line in the configuration file.
+    Line(usize),
+}
+
+#[derive(Debug)]
+struct Value {
+    text: String,
+    origin: Origin,
+}
+
 /// What was given for each setting, by name; the texts are not checked yet.
 #[derive(Debug, Default)]
-pub struct Given(BTreeMap<&'static str, String>);
+pub struct Given {
+    values: BTreeMap<&'static str, Value>,
+    /// The configuration file that was read, if any.
+    file: PathBuf,
+}
+
+/// A configuration file: its settings as texts, each with its line.
+#[derive(Debug, Default)]
+pub struct ConfigFile {
+    path: PathBuf,
+    settings: BTreeMap<String, (String, usize)>,
+}
+
+impl ConfigFile {
+    /// Parses a file's text. What cannot be read is a problem that names file and line.
+    pub fn parse(path: &Path, text: &str, problems: &mut Vec<String>) -> Self {
+        let mut file = Self { path: path.to_owned(), settings: BTreeMap::new() };
+        let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        let place = |at: usize| format!("{}, line {}", path.display(), line(at));
+        let table = match DeTable::parse(text) {
+            Ok(table) => table.into_inner(),
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                problems.push(format!("{}: {}", place(at), error.message()));
+                return file;
+            }
+        };
+        for (key, value) in table {
+            let at = key.span().start;
+            let text = match value.into_inner() {
+                DeValue::String(text) => text.into_owned(),
+                DeValue::Integer(number) => number.to_string(),
+                DeValue::Float(number) => number.to_string(),
+                DeValue::Boolean(yes) => yes.to_string(),
+                DeValue::Array(_) => {
+                    let problem = "is a list; write one string with commas, such as \"a, b\"";
+                    problems.push(format!("{}: {} {problem}", place(at), key.get_ref()));
+                    continue;
+                }
+                DeValue::Table(_) => {
+                    let problem = "is a section; settings have none, so write them at the top level";
+                    problems.push(format!("{}: {} {problem}", place(at), key.get_ref()));
+                    continue;
+                }
+                DeValue::Datetime(_) => {
+                    let problem = "must be a string, a number, true or false";
+                    problems.push(format!("{}: {} {problem}", place(at), key.get_ref()));
+                    continue;
+                }
+            };
+            file.settings.insert(key.into_inner().into_owned(), (text, line(at)));
+        }
+        file
+    }
+
+    fn place(&self, line: usize) -> String {
+        format!("{}, line {line}", self.path.display())
+    }
+}
 
 impl Given {
-    /// Merges the three places. Problems (an unknown key, an unreadable file) are appended to `problems`.
+    /// Merges the three sources. Problems (an unknown key, an unreadable file) are appended to `problems`.
     pub fn gather(
         flag: impl Fn(&str) -> Option<String>,
         env: impl Fn(&str) -> Option<String>,
-        file: &toml::Table,
+        mut file: ConfigFile,
         problems: &mut Vec<String>,
     ) -> Self {
-        let mut file = texts(file, problems);
-        let mut given = BTreeMap::new();
+        let mut values = BTreeMap::new();
         for setting in SETTINGS {
             // An empty variable is how a compose file says "not set".
-            let set = |text: Option<String>| text.filter(|text| !text.is_empty());
-            let in_file = (file.remove(setting.name), file.remove(&format!("{}_file", setting.name)));
-            let value = flag(setting.name).or_else(|| set(env(setting.env)));
-            let from_file = || set(env(&format!("{}_FILE", setting.env))).or(in_file.1.clone());
-            let value = match value {
-                None if setting.secret => match from_file() {
-                    Some(path) => read_secret(setting, Path::new(&path), problems),
-                    None => in_file.0,
-                },
-                None => {
-                    if in_file.1.is_some() {
-                        problems
-                            .push(format!("{0}_file: {0} is not a secret, set it directly", setting.name));
-                    }
-                    in_file.0
-                }
-                Some(value) => Some(value),
+            let env = |name: &str| env(name).filter(|text| !text.is_empty());
+            let direct = file.settings.remove(setting.name);
+            let named_file = file.settings.remove(&format!("{}_file", setting.name));
+            if let Some((_, line)) = named_file.as_ref().filter(|_| !setting.secret) {
+                let place = file.place(*line);
+                problems
+                    .push(format!("{place}: {0}_file: {0} is not a secret; set {0} itself", setting.name));
+            }
+            let given = |text, origin| Some(Value { text, origin });
+            let value = if let Some(text) = flag(setting.name) {
+                given(text, Origin::Flag)
+            } else if let Some(text) = env(setting.env) {
+                given(text, Origin::Environment)
+            } else if let Some(path) = env(&format!("{}_FILE", setting.env)).filter(|_| setting.secret) {
+                read_secret(&format!("{}_FILE", setting.env), Path::new(&path), problems)
+                    .and_then(|text| given(text, Origin::Environment))
+            } else if let Some((path, line)) = named_file.filter(|_| setting.secret) {
+                let name = format!("{}: {}_file", file.place(line), setting.name);
+                read_secret(&name, Path::new(&path), problems)
+                    .and_then(|text| given(text, Origin::Line(line)))
+            } else {
+                direct.and_then(|(text, line)| given(text, Origin::Line(line)))
             };
             if let Some(value) = value {
-                given.insert(setting.name, value);
+                values.insert(setting.name, value);
             }
         }
-        for unknown in file.keys() {
+        for (unknown, (_, line)) in &file.settings {
+            let place = file.place(*line);
             problems.push(match nearest(unknown) {
-                Some(known) => format!("{unknown}: there is no such setting; did you mean {known}?"),
-                None => format!("{unknown}: there is no such setting; perfwatch serve --help lists them"),
+                Some(known) => format!("{place}: there is no setting {unknown}; did you mean {known}?"),
+                None => {
+                    format!("{place}: there is no setting {unknown}; `perfwatch serve --help` lists them")
+                }
             });
         }
-        Self(given)
+        Self { values, file: file.path }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
         debug_assert!(SETTINGS.iter().any(|setting| setting.name == name), "{name} is not in SETTINGS");
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(|value| value.text.as_str())
+    }
+
+    /// How an error names the setting: as it was given, so that the reader finds it.
+    pub fn named(&self, name: &str) -> String {
+        let env = || SETTINGS.iter().find(|setting| setting.name == name).map_or(name, |s| s.env).to_owned();
+        match self.values.get(name).map(|value| value.origin) {
+            Some(Origin::Flag) => format!("--{}", name.replace('_', "-")),
+            Some(Origin::Line(line)) => format!("{}, line {line}: {name}", self.file.display()),
+            Some(Origin::Environment) | None => env(),
+        }
     }
 }
 
-fn texts(file: &toml::Table, problems: &mut Vec<String>) -> BTreeMap<String, String> {
-    let mut texts = BTreeMap::new();
-    for (key, value) in file {
-        let text = match value {
-            toml::Value::String(text) => text.clone(),
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Float(number) => number.to_string(),
-            toml::Value::Boolean(yes) => yes.to_string(),
-            _ => {
-                problems.push(format!("{key}: a text, a number, or true or false is expected"));
-                continue;
-            }
-        };
-        texts.insert(key.clone(), text);
-    }
-    texts
-}
-
-fn read_secret(setting: &Setting, path: &Path, problems: &mut Vec<String>) -> Option<String> {
+fn read_secret(name: &str, path: &Path, problems: &mut Vec<String>) -> Option<String> {
     match std::fs::read_to_string(path) {
         Ok(text) => Some(text.trim_end_matches(['\n', '\r']).to_owned()),
         Err(error) => {
-            problems.push(format!("{}_FILE: cannot read {}: {error}", setting.env, path.display()));
+            problems.push(format!("{name}: cannot read {}: {error}", path.display()));
             None
         }
     }
@@ -272,8 +341,8 @@ mod tests {
             list.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
         let mut problems = Vec::new();
-        let table = file.parse().unwrap();
-        let given = Given::gather(|name| find(flags, name), |name| find(env, name), &table, &mut problems);
+        let file = ConfigFile::parse(Path::new("/etc/p.toml"), file, &mut problems);
+        let given = Given::gather(|name| find(flags, name), |name| find(env, name), file, &mut problems);
         (given, problems)
     }
 
@@ -297,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_may_stand_in_files_and_other_settings_may_not() {
+    fn secrets_may_be_in_files_and_other_settings_may_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         std::fs::write(&path, "hush\n").unwrap();
@@ -309,12 +378,38 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_refused_with_a_suggestion() {
-        let (_, problems) = gather(&[], &[], "listn = \"x\"\nJWT_SECRET = \"y\"\nzzzzzzzz = 1\nlog = []");
+    fn unknown_keys_are_refused_with_file_line_and_a_suggestion() {
+        let (_, problems) = gather(&[], &[], "listn = \"x\"\nJWT_SECRET = \"y\"\n\nzzzzzzzz = 1\nlog = []");
         let all = problems.join("\n");
-        assert!(all.contains("did you mean listen?"), "{all}");
+        assert!(
+            all.contains("/etc/p.toml, line 1: there is no setting listn; did you mean listen?"),
+            "{all}"
+        );
         assert!(all.contains("did you mean jwt_secret?"), "{all}");
-        assert!(all.contains("zzzzzzzz: there is no such setting; perfwatch serve --help"), "{all}");
-        assert!(all.contains("log: a text"), "{all}");
+        assert!(all.contains("line 4: there is no setting zzzzzzzz; `perfwatch serve --help`"), "{all}");
+        assert!(all.contains("line 5: log is a list"), "{all}");
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_told_with_their_line() {
+        for (text, expected) in [
+            ("listen = \"a\"\n\nlog = \n", "/etc/p.toml, line 3: "),
+            ("log = \"a\"\nlisten = \"b\"\nlog = \"c\"\n", "/etc/p.toml, line 3: duplicate key"),
+            ("log = \"a\"\n[server]\nport = 1\n", "/etc/p.toml, line 2: server is a section"),
+        ] {
+            let (_, problems) = gather(&[], &[], text);
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].starts_with(expected), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_is_named_as_it_was_given() {
+        let (given, _) =
+            gather(&[("tls_cert", "x")], &[("PERFWATCH_LISTEN", "x")], "log = \"x\"\njwt_expire_hours = 1\n");
+        assert_eq!(given.named("tls_cert"), "--tls-cert");
+        assert_eq!(given.named("listen"), "PERFWATCH_LISTEN");
+        assert_eq!(given.named("jwt_expire_hours"), "/etc/p.toml, line 2: jwt_expire_hours");
+        assert_eq!(given.named("tls_key"), "PERFWATCH_TLS_KEY");
     }
 }

@@ -4,29 +4,33 @@ use std::fs::read_to_string;
 use std::path::Path;
 
 use super::Finding;
+use super::rights::Rights;
 use crate::config::Roots;
-use crate::probes::{paranoid, pmu};
+use crate::probes::{BTF_REMEDY, paranoid, pmu};
 
-/// Capabilities the probes can use, with their bit in `CapEff` (`include/uapi/linux/capability.h`).
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
-
-pub(super) fn findings(roots: &Roots) -> Vec<Finding> {
-    let rights = Rights::read(roots);
-    vec![
+pub(super) fn findings(roots: &Roots, rights: &Rights) -> Vec<Finding> {
+    let mut findings = vec![
         kernel(),
         environment(roots),
         btf(roots),
         capabilities(rights),
-        event_level(roots, rights),
         lockdown(roots),
         pmu(roots),
         nmi_watchdog(roots),
-        pressure(roots),
-        processes(roots),
-        bpf_stats(roots),
-    ]
+    ];
+    match procfs(roots) {
+        // Whatever else is missing there is missing for this reason.
+        Some(unreadable) => findings.push(unreadable),
+        None => {
+            findings.extend([
+                event_level(roots, rights),
+                pressure(roots),
+                processes(roots),
+                bpf_stats(roots),
+            ]);
+        }
+    }
+    findings
 }
 
 fn text(path: impl AsRef<Path>) -> Option<String> {
@@ -54,101 +58,88 @@ fn environment(roots: &Roots) -> Finding {
             (true, true) => "a container in a virtual machine",
             (true, false) => "a virtual machine",
             (false, true) => "a container",
-            (false, false) => "no hypervisor and no container seen",
+            (false, false) => "no hypervisor or container detected",
         },
     )
 }
 
 fn btf(roots: &Roots) -> Finding {
     if roots.sys("kernel/btf/vmlinux").exists() {
-        return Finding::ok("btf", "the kernel carries its type information");
+        return Finding::ok("btf", "the kernel provides its type information");
     }
-    let remedy = "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (all large distributions since 2021)";
+    let file = roots.sys("kernel/btf/vmlinux");
     Finding::problem(
         "btf",
-        "no /sys/kernel/btf/vmlinux: eBPF programs cannot be attached",
-        Some(remedy.into()),
+        format!("there is no {}, so eBPF programs cannot be loaded", file.display()),
+        Some(BTF_REMEDY.into()),
     )
 }
 
-/// The effective capabilities of this process.
-#[derive(Debug, Clone, Copy)]
-struct Rights(u64);
-
-impl Rights {
-    fn read(roots: &Roots) -> Self {
-        let status = text(roots.proc("self/status")).unwrap_or_default();
-        Self::parse(&status).unwrap_or(Self(0))
-    }
-
-    fn parse(status: &str) -> Option<Self> {
-        let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-        u64::from_str_radix(hex.trim(), 16).ok().map(Self)
-    }
-
-    fn has(self, capability: u32) -> bool {
-        self.0 >> capability & 1 == 1
+fn capabilities(rights: &Rights) -> Finding {
+    const NAME: &str = "capabilities";
+    match &*rights.missing {
+        [] if rights.administrator => {
+            Finding::ok(NAME, "CAP_SYS_ADMIN is held, which includes all rights needed")
+        }
+        [] => Finding::ok(NAME, "CAP_BPF and CAP_PERFMON are held"),
+        missing => {
+            let verb = if missing.len() == 1 { "is" } else { "are" };
+            Finding::problem(NAME, format!("{} {verb} missing", missing.join(" and ")), rights.remedy())
+        }
     }
 }
 
-fn capabilities(rights: Rights) -> Finding {
-    let administrator = rights.has(CAP_SYS_ADMIN);
-    let missing: Vec<_> = [("CAP_BPF", CAP_BPF), ("CAP_PERFMON", CAP_PERFMON)]
-        .into_iter()
-        .filter(|(_, bit)| !rights.has(*bit) && !administrator)
-        .map(|(name, _)| name)
-        .collect();
-    if missing.is_empty() {
-        return Finding::ok("capabilities", "CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN) are held");
-    }
-    let binary = std::env::current_exe().unwrap_or_else(|_| "perfwatch".into());
-    Finding::problem(
-        "capabilities",
-        format!("{} not held: the kernel's programs cannot be loaded", missing.join(" and ")),
-        Some(format!("sudo setcap cap_bpf,cap_perfmon=ep {}", binary.display())),
-    )
+/// `/proc` of the observed machine, if it cannot be read.
+fn procfs(roots: &Roots) -> Option<Finding> {
+    let file = roots.proc("stat");
+    let error = std::fs::File::open(&file).err()?;
+    Some(Finding::problem(
+        "procfs",
+        format!("cannot read {}: {error}", file.display()),
+        Some("set PERFWATCH_PROCFS to where the host's /proc is mounted".into()),
+    ))
 }
 
-fn event_level(roots: &Roots, rights: Rights) -> Finding {
+fn event_level(roots: &Roots, rights: &Rights) -> Finding {
     const NAME: &str = "perf_event_paranoid";
-    let Some(level) = text(roots.proc("sys/kernel/perf_event_paranoid")) else {
+    let Some(level) = paranoid::level(roots) else {
         return Finding::problem(
             NAME,
             "no /proc/sys/kernel/perf_event_paranoid: the kernel has no performance events",
             Some("use a kernel built with CONFIG_PERF_EVENTS=y".into()),
         );
     };
+    let without_perfmon = rights.missing.contains(&"CAP_PERFMON");
     if paranoid::is_stricter(roots) {
-        let detail = format!("{level}: kernels of Debian and Ubuntu then let only CAP_SYS_ADMIN count");
-        let finding = if rights.has(CAP_SYS_ADMIN) {
-            Finding::ok(NAME, detail)
+        let detail =
+            format!("{level}: on Debian and Ubuntu kernels, only CAP_SYS_ADMIN may then count events");
+        return if rights.administrator {
+            Finding { remedy: Some(paranoid::REMEDY.into()), ..Finding::ok(NAME, detail) }
         } else {
-            Finding::problem(NAME, detail, None)
+            Finding::problem(NAME, detail, rights.remedy().or_else(|| Some(paranoid::REMEDY.into())))
         };
-        return Finding { remedy: Some(paranoid::REMEDY.into()), ..finding };
     }
-    let above = rights.has(CAP_PERFMON) || rights.has(CAP_SYS_ADMIN);
-    match level.parse::<i32>() {
-        Ok(value) if value > 0 && !above => Finding::problem(
+    match level {
+        // A lower level would let every user observe all others: the right is granted instead.
+        1.. if without_perfmon => Finding::problem(
             NAME,
-            format!("{value}: counting the whole machine needs CAP_PERFMON or a level of 0"),
-            Some("sudo sysctl kernel.perf_event_paranoid=0".into()),
+            format!("{level}: counting events of the whole machine needs CAP_PERFMON"),
+            rights.remedy(),
         ),
-        _ => {
-            Finding::ok(NAME, if above { format!("{level}, which CAP_PERFMON stands above") } else { level })
-        }
+        1.. => Finding::ok(NAME, format!("{level}, overridden by CAP_PERFMON")),
+        _ => Finding::ok(NAME, level.to_string()),
     }
 }
 
 fn lockdown(roots: &Roots) -> Finding {
     match text(roots.sys("kernel/security/lockdown")) {
-        Some(modes) if modes.contains("[confidentiality]") => Finding::problem(
+        // Whoever chose this mode wants it so.
+        Some(modes) if modes.contains("[confidentiality]") => Finding::note(
             "lockdown",
-            "confidentiality: eBPF programs may not read kernel memory",
-            Some("boot with lockdown=integrity".into()),
+            "confidentiality: the kernel lets no eBPF program read its memory (integrity mode would)",
         ),
         Some(modes) => Finding::ok("lockdown", modes),
-        None => Finding::ok("lockdown", "not in use"),
+        None => Finding::ok("lockdown", "off"),
     }
 }
 
@@ -157,8 +148,7 @@ fn pmu(roots: &Roots) -> Finding {
     if pmus.is_empty() {
         return Finding::note(
             "pmu",
-            "no hardware PMU is visible: cycles, instructions, caches, branches and TLBs cannot be counted \
-             (a hypervisor may offer one; libvirt: <pmu state='on'/>, QEMU: -cpu host,pmu=on)",
+            "no hardware PMU: cycles, instructions, cache, branch and TLB events cannot be counted",
         );
     }
     let each = pmus.iter().map(|pmu| match &pmu.cpus {
@@ -166,14 +156,14 @@ fn pmu(roots: &Roots) -> Finding {
         None => pmu.name.clone(),
     });
     let names = each.collect::<Vec<_>>().join(", ");
-    // A hybrid CPU's instruction tells of the core it happens to run on.
+    // On a hybrid CPU, CPUID describes the core it happens to run on.
     match counters().filter(|_| pmus.len() == 1) {
         Some(counters) => Finding::ok("pmu", format!("{names}: {counters}")),
         None => Finding::ok("pmu", names),
     }
 }
 
-/// How many counters each CPU has, as it says itself. On arm64 only the kernel may ask.
+/// How many counters each CPU has, according to CPUID. On arm64 only the kernel may ask.
 #[cfg(target_arch = "x86_64")]
 fn counters() -> Option<String> {
     use std::arch::x86_64::{__cpuid, __get_cpuid_max};
@@ -184,7 +174,7 @@ fn counters() -> Option<String> {
         let leaf = __cpuid(INTEL);
         if bits(leaf.eax, 0, 8) > 1 {
             return Some(format!(
-                "{} counters and {} fixed ones",
+                "{} general and {} fixed counters",
                 bits(leaf.eax, 8, 8),
                 bits(leaf.edx, 0, 5)
             ));
@@ -209,16 +199,16 @@ fn nmi_watchdog(roots: &Roots) -> Finding {
             remedy: Some("sudo sysctl kernel.nmi_watchdog=0".into()),
             ..Finding::ok(
                 "nmi_watchdog",
-                "on: it holds one hardware counter, so groups are multiplexed sooner",
+                "on: it occupies one hardware counter, so events are multiplexed more",
             )
         };
     }
-    Finding::ok("nmi_watchdog", "holds no hardware counter")
+    Finding::ok("nmi_watchdog", "occupies no hardware counter")
 }
 
 fn pressure(roots: &Roots) -> Finding {
     match read_to_string(roots.proc("pressure/cpu")) {
-        Ok(_) => Finding::ok("psi", "the kernel accounts for stalls"),
+        Ok(_) => Finding::ok("psi", "the kernel measures stall time"),
         Err(error) => Finding::problem(
             "psi",
             format!("/proc/pressure cannot be read: {error}"),
@@ -234,9 +224,10 @@ fn processes(roots: &Roots) -> Finding {
         Ok(_) => Finding::ok(NAME, "/proc shows those of all users"),
         Err(error) => Finding::problem(
             NAME,
-            format!("/proc hides those of other users (hidepid): process 1 cannot be read: {error}"),
+            format!("/proc is mounted with hidepid (cannot read process 1: {error})"),
             Some(
-                "add SupplementaryGroups= of the group that /proc is mounted with (gid=), or grant CAP_SYS_PTRACE"
+                "add PerfWatch's user to the group that /proc is mounted with (gid=); in the systemd unit: \
+                 SupplementaryGroups="
                     .into(),
             ),
         ),
@@ -245,9 +236,9 @@ fn processes(roots: &Roots) -> Finding {
 
 fn bpf_stats(roots: &Roots) -> Finding {
     match text(roots.proc("sys/kernel/bpf_stats_enabled")).as_deref() {
-        Some("1") => Finding::ok("bpf_stats", "run times of all eBPF programs are counted"),
-        Some(_) => Finding::ok("bpf_stats", "off; PerfWatch measures its own programs in samples"),
-        None => Finding::note("bpf_stats", "this kernel does not count run times of eBPF programs"),
+        Some("1") => Finding::ok("bpf_stats", "the kernel times all eBPF programs"),
+        Some(_) => Finding::ok("bpf_stats", "off; PerfWatch times its own programs by sampling"),
+        None => Finding::note("bpf_stats", "this kernel cannot time eBPF programs"),
     }
 }
 
@@ -256,14 +247,15 @@ mod tests {
     use super::*;
     use crate::doctor::Status;
 
+    fn rights(missing: &[&'static str], administrator: bool, strict: bool) -> Rights {
+        Rights { missing: missing.to_vec(), administrator, strict }
+    }
+
     #[test]
-    fn capabilities_are_read_by_their_bits() {
-        let bpf_and_perfmon = Rights::parse("Name:\tx\nCapEff:\t000000c000000000\n").unwrap();
-        assert!(bpf_and_perfmon.has(CAP_BPF) && bpf_and_perfmon.has(CAP_PERFMON));
-        assert!(!bpf_and_perfmon.has(CAP_SYS_ADMIN));
-        assert_eq!(capabilities(bpf_and_perfmon).status, Status::Ok);
-        let none = capabilities(Rights(0));
-        assert_eq!(none.status, Status::Problem);
+    fn missing_capabilities_come_with_the_command_that_grants_them() {
+        assert_eq!(capabilities(&rights(&[], false, false)).status, Status::Ok);
+        let none = capabilities(&rights(&["CAP_BPF", "CAP_PERFMON"], false, false));
+        assert_eq!((none.status, &*none.detail), (Status::Problem, "CAP_BPF and CAP_PERFMON are missing"));
         assert!(none.remedy.unwrap().starts_with("sudo setcap cap_bpf,cap_perfmon=ep "));
     }
 
@@ -272,32 +264,46 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let roots = Roots { procfs: at("proc"), sysfs: at("sys"), rootfs: at("") };
-        let found = findings(&roots);
-        let status = |name: &str| found.iter().find(|finding| finding.name == name).unwrap().status;
-        assert_eq!(status("btf"), Status::Problem);
-        assert_eq!(status("psi"), Status::Problem);
-        assert_eq!(status("pmu"), Status::Note);
-        assert_eq!(status("processes"), Status::Problem);
+        let look = || findings(&roots, &rights(&[], false, false));
+        let status = |found: &[Finding], name: &str| {
+            found.iter().find(|finding| finding.name == name).map(|finding| finding.status)
+        };
+        let found = look();
+        assert_eq!(status(&found, "btf"), Some(Status::Problem));
+        assert_eq!(status(&found, "pmu"), Some(Status::Note));
+        // That /proc is not there is one problem, not one for each file.
+        assert_eq!((status(&found, "procfs"), status(&found, "psi")), (Some(Status::Problem), None));
         std::fs::create_dir_all(roots.proc("1")).unwrap();
+        std::fs::write(roots.proc("stat"), "cpu 1\n").unwrap();
+        let found = look();
+        assert_eq!((status(&found, "procfs"), status(&found, "psi")), (None, Some(Status::Problem)));
+        assert_eq!(status(&found, "processes"), Some(Status::Problem));
         std::fs::write(roots.proc("1/stat"), "1 (init) S 0\n").unwrap();
         assert_eq!(processes(&roots).status, Status::Ok);
     }
 
     #[test]
-    fn a_distributions_stricter_level_asks_for_more_than_perfmon() {
+    fn no_level_weaker_than_the_documented_one_is_advised() {
         let directory = tempfile::tempdir().unwrap();
         let roots = Roots { procfs: directory.path().into(), ..Roots::default() };
         std::fs::create_dir_all(roots.proc("sys/kernel")).unwrap();
-        let level = |level: &str, rights| {
+        let level = |level: &str, missing: &[&'static str], administrator| {
             std::fs::write(roots.proc("sys/kernel/perf_event_paranoid"), level).unwrap();
-            event_level(&roots, Rights(rights))
+            event_level(&roots, &rights(missing, administrator, paranoid::is_stricter(&roots)))
         };
-        let (perfmon, administrator) = (1 << CAP_PERFMON, 1 << CAP_SYS_ADMIN);
-        assert_eq!(level("2", perfmon).status, Status::Ok);
-        assert_eq!(level("2", 0).status, Status::Problem);
-        let refused = level("3", perfmon);
-        assert_eq!((refused.status, refused.remedy.as_deref()), (Status::Problem, Some(paranoid::REMEDY)));
-        assert_eq!(level("3", administrator).status, Status::Ok);
+        let all = ["CAP_BPF", "CAP_PERFMON"];
+        assert_eq!(level("2", &[], false).detail, "2, overridden by CAP_PERFMON");
+        let refused = level("2", &all, false);
+        assert_eq!(refused.status, Status::Problem);
+        assert!(refused.remedy.unwrap().starts_with("sudo setcap"));
+        let strict = level("3", &[], false);
+        assert_eq!((strict.status, strict.remedy.as_deref()), (Status::Problem, Some(paranoid::REMEDY)));
+        let both = level("4", &all, false).remedy.unwrap();
+        assert!(both.starts_with("sudo setcap") && both.ends_with(paranoid::REMEDY), "{both}");
+        assert_eq!(level("3", &[], true).status, Status::Ok);
+        assert_eq!(level("-1", &all, false).status, Status::Ok);
+        let documented = include_str!("../../../docs/deployment.md");
+        assert!(documented.contains("kernel.perf_event_paranoid=2") && paranoid::REMEDY.ends_with("=2"));
     }
 
     #[test]

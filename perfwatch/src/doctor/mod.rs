@@ -1,22 +1,72 @@
-//! `perfwatch doctor`: what works on this machine, what does not, why, and the command that would mend it.
+//! `perfwatch doctor`: what works on this machine, what does not, why, and the command that fixes it.
 
+mod causes;
 mod machine;
+mod rights;
+mod store;
+mod text;
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
+
+use time::OffsetDateTime;
+
+use rights::Rights;
+pub use store::Recording;
+pub use text::text;
 
 use crate::config::Roots;
-pub use crate::snapshot::diagnosis::{Diagnosis, Finding, Status};
+pub use crate::snapshot::diagnosis::{Diagnosis, Finding, Problem, Status, Summary};
 use crate::snapshot::source::{Method, Report, State};
 use crate::snapshot::value::Value;
 use crate::snapshot::{MetricType, Reading, Snapshot};
+use crate::store::inspect::Inspection;
 
-/// Looks at the machine, and at how each source and each event stood when the newest snapshot was taken.
-pub fn diagnose(roots: &Roots, reports: &[Report], newest: Option<&Snapshot>) -> Diagnosis {
+/// Examines the machine and the store, and how each source and event was doing when the newest snapshot was taken.
+pub fn diagnose(
+    roots: &Roots,
+    store: &Inspection,
+    recording: Recording,
+    reports: &[Report],
+    newest: Option<&Snapshot>,
+) -> Diagnosis {
+    let rights = Rights::of_this_process(roots);
     let perf_events = newest.and_then(|snapshot| snapshot.reading(MetricType::PerfEvents));
-    Diagnosis {
-        machine: machine::findings(roots),
-        sources: reports.iter().map(source).collect(),
-        events: perf_events.map_or_else(Vec::new, |reading| events(reading, counters_remedy(reports))),
+    let mut machine = machine::findings(roots, &rights);
+    let store = store::findings(store, recording, OffsetDateTime::now_utc());
+    let mut sources: Vec<Finding> = reports.iter().map(source).collect();
+    let mut events = perf_events.map_or_else(Vec::new, |reading| events(reading, counters_remedy(reports)));
+    for finding in sources.iter_mut().chain(&mut events) {
+        finding.remedy = finding.remedy.take().map(|remedy| rights.whole(remedy));
+    }
+    share_remedies(&mut machine, &mut sources, reports);
+    let problems = causes::problems(machine.iter().chain(&store), sources.iter().chain(&events), &rights);
+    let mut diagnosis = Diagnosis { summary: Summary::default(), problems, machine, store, sources, events };
+    diagnosis.summary = Summary {
+        working: diagnosis.count(Status::Ok),
+        to_fix: diagnosis.problems.len(),
+        not_available: diagnosis.count(Status::Note),
+    };
+    diagnosis
+}
+
+/// Gives what has one cause one remedy: a source and the part of the machine that it reads may each know another.
+fn share_remedies(machine: &mut [Finding], sources: &mut [Finding], reports: &[Report]) {
+    let is_problem = |finding: &Finding| finding.status == Status::Problem;
+    let procfs =
+        machine.iter().find(|finding| finding.name == "procfs").and_then(|finding| finding.remedy.clone());
+    for (source, report) in sources.iter_mut().zip(reports) {
+        if procfs.is_some() && is_problem(source) && report.method == Method::Procfs {
+            source.remedy.clone_from(&procfs);
+        }
+        if report.metric_type == MetricType::Pressure
+            && is_problem(source)
+            && let Some(psi) = machine.iter_mut().find(|finding| finding.name == "psi" && is_problem(finding))
+        {
+            match &source.remedy {
+                Some(remedy) => psi.remedy = Some(remedy.clone()),
+                None => source.remedy.clone_from(&psi.remedy),
+            }
+        }
     }
 }
 
@@ -24,105 +74,99 @@ fn source(report: &Report) -> Finding {
     let method = match report.method {
         Method::Procfs => "procfs",
         Method::Ebpf => "eBPF",
-        Method::PerfRead => "perf_event reads in user space",
+        Method::PerfRead => "perf events, read in user space",
     };
-    let reason = report.reason.as_deref();
-    let detail = |how: &str| match reason {
+    let detail = |how: &str| match &report.reason {
         Some(reason) => format!("{how}: {reason}"),
         None => how.to_owned(),
     };
+    let problem = |how| Finding::problem(report.name, detail(how), report.remedy.clone());
     match (report.state, report.method) {
-        (State::Active, Method::PerfRead) => {
-            Finding::problem(report.name, detail(method), report.remedy.clone())
-        }
+        (State::Active, Method::PerfRead) => problem(method),
         (State::Active, _) => {
             Finding { remedy: report.remedy.clone(), ..Finding::ok(report.name, detail(method)) }
         }
-        (State::Disabled, _) => Finding::problem(report.name, detail("disabled"), report.remedy.clone()),
-        (State::Unavailable, _) => {
-            Finding::problem(report.name, detail("unavailable"), report.remedy.clone())
-        }
-        (State::Failed, _) => Finding::problem(report.name, detail("failed"), report.remedy.clone()),
+        (State::Disabled, _) => problem("disabled"),
+        (State::Unavailable, _) => problem("unavailable"),
+        (State::Failed, _) => problem("failed"),
     }
 }
 
-/// What would let the events count that could not be opened.
+/// What would make the events count that could not be opened.
 fn counters_remedy(reports: &[Report]) -> Option<&str> {
     let counters = reports.iter().find(|report| report.metric_type == MetricType::PerfEvents)?;
     counters.remedy.as_deref()
 }
 
+/// One line for all events that share a reason, and one for each that counts in its own way.
 fn events(reading: &Reading, remedy: Option<&str>) -> Vec<Finding> {
     let unsupported = match reading.value("unsupported_events") {
         Value::Json(list) => Some(list),
         _ => None,
     };
     let is_unsupported = |name: &str| unsupported.is_some_and(|list| list.contains(&format!("\"{name}\"")));
-    let finding = |name: String| {
+    let has_pmu = !matches!(reading.value("hardware_available"), Value::Bool(false));
+    let mut counting = Vec::new();
+    let mut own = Vec::new();
+    let mut not_offered = Vec::new();
+    let mut failed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in reading.things("events") {
         let of = |field: &str| reading.value_of("events", &name, field);
-        let error = of("error").as_str();
-        match of("value").as_f64() {
-            Some(_) => {
-                let stand_in = reading.value_of("counted_as", &name, "").as_str();
-                let stand_in = stand_in.map_or_else(String::new, |stand_in| format!(" as {stand_in}"));
-                match of("running_ratio").as_f64() {
-                    Some(ratio) if ratio < 1.0 => {
-                        let percent = ratio * 100.0;
-                        Finding::ok(&name, format!("counts{stand_in}, on the PMU {percent:.0}% of the time"))
-                    }
-                    _ => Finding::ok(&name, format!("counts{stand_in}")),
-                }
+        if of("value").as_f64().is_some() {
+            let stand_in = reading.value_of("counted_as", &name, "").as_str();
+            let ratio = of("running_ratio").as_f64().filter(|ratio| *ratio < 1.0);
+            let stand_in = stand_in.map(|stand_in| format!("counted as {stand_in}"));
+            let ratio =
+                ratio.map(|ratio| format!("multiplexed, on the PMU {:.0}% of the time", ratio * 100.0));
+            match [stand_in, ratio].into_iter().flatten().collect::<Vec<_>>().join(", ") {
+                nothing if nothing.is_empty() => counting.push(name),
+                detail => own.push(Finding::ok(name, detail)),
             }
-            None if is_unsupported(&name) => Finding::note(&name, error.unwrap_or("not offered")),
-            None => Finding::problem(&name, error.unwrap_or("no value"), remedy.map(str::to_owned)),
+        } else if is_unsupported(&name) {
+            not_offered.push(name);
+        } else {
+            let error = of("error").as_str().unwrap_or("no value").to_owned();
+            failed.entry(error).or_default().push(name);
         }
+    }
+    let count = |names: &[String]| match names.len() {
+        1 => "1 event".to_owned(),
+        many => format!("{many} events"),
     };
-    reading.things("events").map(finding).collect()
+    let mut findings = Vec::new();
+    if !counting.is_empty() {
+        findings.push(Finding::ok(count(&counting), counting.join(", ")));
+    }
+    findings.extend(own);
+    if !not_offered.is_empty() {
+        let why = if has_pmu { "not offered by this CPU or virtual machine" } else { "no hardware PMU" };
+        findings.push(Finding::note(count(&not_offered), format!("{why}: {}", not_offered.join(", "))));
+    }
+    findings.extend(failed.iter().map(|(error, names)| {
+        // The names add nothing if all share the reason.
+        let names_too = if names.len() < 4 { format!(": {}", names.join(", ")) } else { String::new() };
+        Finding::problem(count(names), format!("{error}{names_too}"), remedy.map(str::to_owned))
+    }));
+    findings
 }
 
 impl Diagnosis {
     fn all(&self) -> impl Iterator<Item = &Finding> {
-        self.machine.iter().chain(&self.sources).chain(&self.events)
+        self.machine.iter().chain(&self.store).chain(&self.sources).chain(&self.events)
     }
 
-    /// How each finding stands, without its words.
+    fn count(&self, status: Status) -> usize {
+        self.all().filter(|finding| finding.status == status).count()
+    }
+
+    /// The status of each finding.
     pub fn statuses(&self) -> Vec<Status> {
         self.all().map(|finding| finding.status).collect()
     }
 
-    /// True when everything that this machine offers is in use.
+    /// True when there is nothing to fix.
     pub fn healthy(&self) -> bool {
-        self.all().all(|finding| finding.status != Status::Problem)
-    }
-
-    /// For a terminal.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        for (title, findings) in
-            [("machine", &self.machine), ("sources", &self.sources), ("events", &self.events)]
-        {
-            let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{title}");
-            for finding in findings {
-                let mark = match finding.status {
-                    Status::Ok => "ok  ",
-                    Status::Note => "-   ",
-                    Status::Problem => "FIX ",
-                };
-                let _ = writeln!(text, "  {mark}{:width$}  {}", finding.name, finding.detail);
-                if let Some(remedy) = &finding.remedy {
-                    let _ = writeln!(text, "      {:width$}  → {remedy}", "");
-                }
-            }
-        }
-        let problems = self.all().filter(|finding| finding.status == Status::Problem).count();
-        let _ = match problems {
-            0 => writeln!(text, "everything that this machine offers is in use"),
-            1 => writeln!(text, "1 finding to fix"),
-            many => writeln!(text, "{many} findings to fix"),
-        };
-        text
+        self.problems.is_empty()
     }
 }
 
@@ -149,36 +193,67 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_event_the_hardware_lacks_is_a_note_and_one_that_failed_a_problem() {
-        let document = json!({
-            "events": {
-                "cycles": {"value": null, "error": "no PMU"},
-                "cpu-clock": {"value": 1.0, "running_ratio": 1.0, "error": null},
-                "branches": {"value": null, "error": "EMFILE"},
-                "LLC-loads": {"value": 7.0, "running_ratio": 0.5, "error": null},
-            },
-            "unsupported_events": ["cycles"],
-            "counted_as": {"LLC-loads": "cache-references"},
-        });
-        let at = time::OffsetDateTime::UNIX_EPOCH;
-        let reading = Reading::new(MetricType::PerfEvents, at, &document).unwrap();
-        let found = events(&reading, Some("sudo sysctl"));
-        let status = |name: &str| found.iter().find(|finding| finding.name == name).unwrap().status;
-        assert_eq!(status("cycles"), Status::Note);
-        assert_eq!(status("cpu-clock"), Status::Ok);
-        assert_eq!(status("branches"), Status::Problem);
-        let find = |name: &str| found.iter().find(|finding| finding.name == name).unwrap();
-        assert_eq!(find("branches").remedy.as_deref(), Some("sudo sysctl"));
-        assert_eq!(find("LLC-loads").detail, "counts as cache-references, on the PMU 50% of the time");
+    fn read(document: &serde_json::Value) -> Vec<Finding> {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        events(&Reading::new(MetricType::PerfEvents, at, document).unwrap(), Some("sudo sysctl"))
     }
 
     #[test]
-    fn the_last_line_counts_what_is_to_fix() {
-        let finding = Finding::problem("psi", "off", Some("boot with psi=1".into()));
-        let diagnosis = Diagnosis { machine: vec![finding], sources: vec![], events: vec![] };
-        assert!(!diagnosis.healthy());
-        let text = diagnosis.text();
-        assert!(text.contains("→ boot with psi=1") && text.ends_with("1 finding to fix\n"), "{text}");
+    fn events_with_one_reason_are_one_line() {
+        let found = read(&json!({
+            "hardware_available": false,
+            "events": {
+                "cycles": {"value": null, "error": "cycles is not offered"},
+                "branches": {"value": null, "error": "branches is not offered"},
+                "cpu-clock": {"value": 1.0, "running_ratio": 1.0, "error": null},
+                "page-faults": {"value": 1.0, "running_ratio": 1.0, "error": null},
+            },
+            "unsupported_events": ["cycles", "branches"],
+        }));
+        assert_eq!(
+            found,
+            [
+                Finding::ok("2 events", "cpu-clock, page-faults"),
+                Finding::note("2 events", "no hardware PMU: branches, cycles"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_event_that_failed_is_a_problem_and_a_multiplexed_one_says_so() {
+        let found = read(&json!({
+            "hardware_available": true,
+            "events": {
+                "branches": {"value": null, "error": "EMFILE"},
+                "LLC-loads": {"value": 7.0, "running_ratio": 0.5, "error": null},
+                "cycles": {"value": null, "error": "no"},
+            },
+            "unsupported_events": ["cycles"],
+            "counted_as": {"LLC-loads": "cache-references"},
+        }));
+        assert_eq!(
+            found,
+            [
+                Finding::ok(
+                    "LLC-loads",
+                    "counted as cache-references, multiplexed, on the PMU 50% of the time"
+                ),
+                Finding::note("1 event", "not offered by this CPU or virtual machine: cycles"),
+                Finding::problem("1 event", "EMFILE: branches", Some("sudo sysctl".into())),
+            ]
+        );
+    }
+
+    #[test]
+    fn stalls_have_one_remedy_whoever_noticed() {
+        let mut machine = [Finding::problem("psi", "no file", Some("boot with psi=1".into()))];
+        let pressure = Report {
+            state: State::Unavailable,
+            remedy: Some("boot a kernel built with CONFIG_PSI=y".into()),
+            ..Report::active("pressure", MetricType::Pressure, Method::Procfs)
+        };
+        let mut sources = [source(&pressure)];
+        share_remedies(&mut machine, &mut sources, &[pressure]);
+        assert_eq!(machine[0].remedy, sources[0].remedy);
     }
 }

@@ -50,7 +50,7 @@ impl Maintenance {
     pub async fn close(self) {
         let Self { stop, task } = self;
         let _ = stop.send(true);
-        task.await.unwrap_or_else(|error| tracing::error!(%error, "the maintenance of history failed"));
+        task.await.unwrap_or_else(|error| tracing::error!(%error, "history maintenance failed"));
     }
 }
 
@@ -71,10 +71,10 @@ async fn run(work: Work, mut stopped: watch::Receiver<bool>) {
             pass = pass(&work, &mut evidence, OffsetDateTime::now_utc()) => pass,
         };
         match pass {
-            Ok(()) if failing => tracing::info!("rollups and cleanup work again"),
+            Ok(()) if failing => tracing::info!("rollups and clean-up are working again"),
             // An outage is the writer's to tell.
             Err(ref error) if error.may_pass() => {}
-            Err(ref error) if !failing => tracing::error!(%error, "rollups and cleanup have to wait"),
+            Err(ref error) if !failing => tracing::error!(%error, "rollups and clean-up failed; retrying"),
             _ => {}
         }
         failing = matches!(pass, Err(ref error) if !error.may_pass());
@@ -113,7 +113,7 @@ async fn pass(work: &Work, evidence: &mut Evidence, now: OffsetDateTime) -> Resu
             tracing::info!(
                 deleted = done.deleted_count,
                 downsampled = done.downsampled_count,
-                "retention cleanup"
+                "retention clean-up"
             );
         }
     }

@@ -95,7 +95,7 @@ impl History {
             tier = chunk.tier,
             start = crate::snapshot::rfc3339(from_micros(chunk.start)),
             %error,
-            "a chunk of history is damaged; its time is a gap"
+            "a chunk of history is corrupt and leaves a gap"
         );
     }
 }

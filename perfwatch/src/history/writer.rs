@@ -127,7 +127,7 @@ impl Writer {
         let Self { queue, ended, stats: _ } = self;
         drop(queue);
         if !matches!(tokio::time::timeout(CLOSE_TIMEOUT + LAST_SYNC, ended).await, Ok(Ok(()))) {
-            tracing::error!("neither the store nor the log took the last snapshots in time");
+            tracing::error!("the last snapshots could be neither stored nor logged in time");
         }
     }
 }
@@ -206,7 +206,7 @@ impl Task {
         if let Some(log) = &self.log
             && let Err(error) = log.sync()
         {
-            tracing::error!(%error, "the log on disk cannot be synced");
+            tracing::error!(%error, "cannot sync the log on disk");
         }
     }
 
@@ -342,7 +342,7 @@ impl Task {
                             && let Err(error) = log.forget(slot)
                         {
                             // Replayed once more after a restart, to no effect.
-                            tracing::warn!(%error, "a file of the log cannot be removed");
+                            tracing::warn!(%error, "cannot remove a file of the log");
                         }
                     }
                 }
@@ -356,7 +356,7 @@ impl Task {
                         if is_permanent {
                             // Their readings are in the chunks: only the views lack them.
                             self.documents.drain(..count.min(self.documents.len()));
-                            tracing::error!(%error, snapshots = count, "the database refuses JSON documents; SQL views lack them");
+                            tracing::error!(%error, snapshots = count, "the database rejects JSON documents; they are missing in SQL views");
                             return;
                         }
                     }
@@ -383,7 +383,7 @@ impl Task {
         self.stats.dropped.fetch_add(snapshots, Ordering::Relaxed);
         let aside = self.log().and_then(|log| log.set_aside(slot));
         let kept = aside.as_ref().ok().and_then(Option::as_ref).map(|path| path.display().to_string());
-        tracing::error!(%error, snapshots, kept, "the store refuses a slot of history for good; it is set aside");
+        tracing::error!(%error, snapshots, kept, "the database keeps rejecting a slot of history; set aside");
         self.tell_log(aside.map(drop));
     }
 
@@ -415,7 +415,7 @@ impl Task {
             Ok(()) => self.stats.log_failing.store(false, Ordering::Relaxed),
             Err(error) => {
                 if !self.stats.log_failing.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "the log on disk takes no snapshots; those that are not stored are only in memory");
+                    tracing::error!(%error, "cannot write the log on disk; snapshots not yet stored are only in memory");
                 }
             }
         }
@@ -438,7 +438,7 @@ impl Task {
     /// One line per outage, however many attempts it takes.
     fn note_failure(&self, error: &StoreError) {
         if !self.stats.failing.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "history is not being stored; snapshots wait on disk until it is");
+            tracing::error!(%error, "the database does not accept history; snapshots wait on disk");
         }
     }
 
@@ -447,7 +447,7 @@ impl Task {
             tracing::info!(
                 written = self.stats.written(),
                 dropped = self.stats.dropped(),
-                "history is being stored again, and so is what waited"
+                "history is being stored again, including the snapshots that waited"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! Which block devices are disks, and which only pass on what is counted below them.
 //!
-//! What stands on what is told by `/sys/block`; names decide only where it says nothing.
+//! How devices are stacked comes from `/sys/block`; names decide only if that says nothing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -60,7 +60,7 @@ fn kind(block: &Path, has_sysfs: bool, name: &str) -> Kind {
     if folder.join("loop").is_dir() {
         return Kind::Loop;
     }
-    // A disk that bcache uses has a folder of that name, too: only who stands on it has slaves.
+    // A disk that bcache uses has a folder of that name, too: only devices stacked on it have slaves.
     let is_stacked = folder.join("dm").is_dir()
         || folder.join("md").is_dir()
         || fs::read_dir(folder.join("slaves")).is_ok_and(|mut slaves| slaves.next().is_some())
@@ -69,10 +69,10 @@ fn kind(block: &Path, has_sysfs: bool, name: &str) -> Kind {
     if is_stacked { Kind::Stacked } else { Kind::Disk }
 }
 
-/// Drivers whose devices stand on others without saying so by `slaves`.
+/// Drivers whose devices are stacked on others without listing them in `slaves`.
 const VIRTUAL: [&str; 7] = ["dm-", "md", "bcache", "zd", "drbd", "ploop", "nbd"];
 
-/// Whether no hardware stands behind it. Heads of NVMe multipath are elsewhere below `virtual`.
+/// Whether there is no hardware behind it. Heads of NVMe multipath are elsewhere below `virtual`.
 fn is_virtual(folder: &Path) -> bool {
     fs::canonicalize(folder).is_ok_and(|path| {
         let path = path.to_string_lossy();

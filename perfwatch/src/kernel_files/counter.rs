@@ -18,7 +18,7 @@ impl Width {
         if wide { Self::Bits64 } else { Self::Bits32 }
     }
 
-    /// What was counted between two readings; `None` when the counter went back, that is, started anew.
+    /// What was counted between two readings; `None` if the counter went back, that is, restarted.
     ///
     /// A 32-bit counter passes zero regularly (a busy gigabit interface every 34 s); a step of more than half its
     /// range is taken for a restart.

@@ -42,7 +42,7 @@ impl KernelFile {
         &self.path
     }
 
-    /// The file's text now. A descriptor that fails (its device is gone, `/proc` was mounted anew) is opened
+    /// The file's text now. A descriptor that fails (its device is gone, `/proc` was remounted) is opened
     /// again once.
     pub fn read(&mut self) -> Result<&[u8], ReadError> {
         let length = self
@@ -97,7 +97,7 @@ static KEPT: AtomicUsize = AtomicUsize::new(0);
 struct Kept(File);
 
 impl Kept {
-    /// `None` when there are enough.
+    /// `None` if there are enough.
     fn new(file: File) -> Option<Self> {
         let one_more = |kept| (kept < MAX_KEPT).then_some(kept + 1);
         KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Self(file))
@@ -122,7 +122,7 @@ impl Attribute {
         &self.path
     }
 
-    /// The value now, in `value`; `None` where the kernel refuses it, as it does for a link that is down.
+    /// The value now, in `value`; `None` if the kernel refuses it, as it does for a link that is down.
     pub fn read<'a>(&mut self, value: &'a mut Value) -> Option<&'a [u8]> {
         let kept = self.file.as_ref().and_then(|Kept(file)| file.read_at(value, 0).ok());
         let length = match kept {

@@ -16,7 +16,7 @@ impl<const N: usize> Keyed<N> {
         Self { names, known: Vec::new() }
     }
 
-    /// The value of each name; `None` where this kernel has no such line.
+    /// The value of each name; `None` if this kernel has no such line.
     pub fn parse(&mut self, text: &[u8]) -> [Option<u64>; N] {
         self.parse_known(text).unwrap_or_else(|| {
             self.known = lines(text)
@@ -29,7 +29,7 @@ impl<const N: usize> Keyed<N> {
         })
     }
 
-    /// `None` when the lines are not those of the text before.
+    /// `None` if the lines are not those of the text before.
     fn parse_known(&self, text: &[u8]) -> Option<[Option<u64>; N]> {
         let mut values = [None; N];
         let mut known = self.known.iter();
@@ -52,7 +52,7 @@ mod tests {
         let mut file = Keyed::new(["pgpgin", "pgpgout", "oom_kill"]);
         assert_eq!(file.parse(b"nr_free_pages 9\npgpgin 1\npgpgout 2\n"), [Some(1), Some(2), None]);
         assert_eq!(file.parse(b"nr_free_pages 8\npgpgin 5\npgpgout 6\n"), [Some(5), Some(6), None]);
-        // Another kernel's file, one with a line more, one with fewer: found anew.
+        // Another kernel's file, one with a line more, one with fewer: located again.
         assert_eq!(file.parse(b"pgpgout 5\nnr_free_pages 9\noom_kill 3\n"), [None, Some(5), Some(3)]);
         assert_eq!(file.parse(b"pgpgout 5\nx 9\noom_kill 3\npgpgin 4\n"), [Some(4), Some(5), Some(3)]);
         assert_eq!(file.parse(b"pgpgout 5\n"), [None, Some(5), None]);

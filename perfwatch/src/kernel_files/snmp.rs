@@ -2,7 +2,7 @@
 
 use super::fields::{self, Fields, lines};
 
-/// TCP's counters since boot, and its connections now; `None` where this kernel does not say.
+/// TCP's counters since boot, and its connections now; `None` if this kernel does not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tcp {
     /// Connections that are established or in close-wait.

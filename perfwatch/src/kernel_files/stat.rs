@@ -1,4 +1,4 @@
-//! `/proc/stat` as it stands: the times of the CPUs and what the kernel counted since boot.
+//! `/proc/stat` as it is: the times of the CPUs and what the kernel counted since boot.
 
 use super::fields::{Fields, lines};
 
@@ -64,7 +64,7 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Takes `text` over into `self`, whose memory is reused; `None` when it has no CPU times.
+    /// Takes `text` over into `self`, whose memory is reused; `None` if it has no CPU times.
     pub fn parse(&mut self, text: &[u8]) -> Option<()> {
         let mut cpus = std::mem::take(&mut self.cpus);
         cpus.clear();

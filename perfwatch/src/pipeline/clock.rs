@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// Too close to the priming sample a rate would be taken over an instant and mean nothing.
+/// Too close to the priming sample, a rate would cover too short a time to be meaningful.
 const FIRST_GAP: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -28,8 +28,8 @@ impl Schedule {
 
     /// The tick that is due, or how long to wait before asking again; asking earlier does no harm.
     ///
-    /// Each wait is computed from the wall clock anew, so ticks don't drift. After a suspend or a step of the
-    /// clock the grid of the new time holds; a small step back never yields the same tick twice in a row.
+    /// Each wait is computed from the wall clock, so ticks don't drift. After a suspend or a step of the
+    /// clock, the grid of the new time applies; a small step back never yields the same tick twice in a row.
     pub(super) fn next(&mut self, now: OffsetDateTime, interval: Duration) -> Next {
         let awaited = self.awaited.filter(|(_, of)| *of == interval).map(|(target, _)| target);
         let target = match awaited {

@@ -1,5 +1,5 @@
-//! A moment at which someone who waits is woken, unless it is called off before: setting and calling off, which every
-//! tick does, wakes nobody.
+//! A deadline at which a waiting task is woken, unless it is disarmed before. Arming and disarming, which every tick does,
+//! wake nobody.
 #![allow(unsafe_code)] // registering a descriptor has no safe wrapper
 
 use std::io;

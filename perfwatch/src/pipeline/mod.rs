@@ -1,5 +1,5 @@
-//! The tick: at every multiple of the sampling interval all sources are sampled and one [`Snapshot`] goes
-//! to whoever consumes it. Nothing flows back, and no consumer or source can make a tick wait.
+//! The tick: at every multiple of the sampling interval all sources are sampled and one [`Snapshot`] is passed on.
+//! Nothing flows back, and no consumer or source can delay a tick.
 
 mod clock;
 mod deadline;
@@ -13,16 +13,16 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
-use crate::snapshot::source::{Board, Settings, Source};
+use crate::snapshot::source::{Settings, Source, SourceStatus};
 use sampler::Sampler;
 use timekeeper::Timekeeper;
 
-/// Where a snapshot goes. Called from the thread that samples: it must not wait.
+/// Receives a snapshot. Called from the sampling thread, so it must not block.
 pub type Output = Box<dyn FnMut(&Arc<Snapshot>) + Send>;
 
 /// Where snapshots go.
 pub struct Outputs {
-    /// Every snapshot, for whoever is watching.
+    /// Every snapshot, for live clients.
     pub live: Output,
     /// The snapshots on the grid, for history.
     pub store: Output,
@@ -50,31 +50,31 @@ impl Pipeline {
     /// Belongs to the current runtime.
     pub fn new(
         sources: Vec<Box<dyn Source>>,
-        board: Board,
+        source_status: SourceStatus,
         settings: watch::Receiver<Settings>,
         outputs: Outputs,
     ) -> io::Result<Self> {
-        Self::by(Timekeeper::Machine, sources, board, settings, outputs)
+        Self::by(Timekeeper::Machine, sources, source_status, settings, outputs)
     }
 
     fn by(
         time: Timekeeper,
         sources: Vec<Box<dyn Source>>,
-        board: Board,
+        source_status: SourceStatus,
         mut settings: watch::Receiver<Settings>,
         outputs: Outputs,
     ) -> io::Result<Self> {
-        let sampler = Sampler::new(sources, board, outputs, settings.borrow_and_update().clone(), time)?;
+        let sampler = Sampler::new(sources, source_status, outputs, settings.borrow_and_update().clone(), time)?;
         Ok(Self { sampler, settings })
     }
 
     /// Samples until `shutdown` turns true; what is being sampled then still goes out.
     ///
-    /// The first snapshot is taken at once and only shown, so that nobody waits an interval for a first sight;
+    /// The first snapshot is taken at once and only shown, so that clients need not wait an interval for it;
     /// it also primes the rates. All others fall on multiples of the interval and are stored too.
     ///
-    /// A thread of its own does all that a tick needs, because waking others costs more than most sources do. What
-    /// runs here only looks after it, and sleeps while all is well.
+    /// A single thread does everything in a tick, because waking others costs more than most sources do. This task
+    /// only supervises it, and sleeps while all is well.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let Self { mut sampler, mut settings } = self;
         let overseeing = async {
@@ -95,7 +95,7 @@ impl Pipeline {
         };
         tokio::select! {
             () = overseeing => {}
-            // An error is that whoever could say so is gone, which is as good.
+            // Err: sender dropped; treat as shutdown.
             _ = async { shutdown.wait_for(|stop| *stop).await.map(drop) } => {}
         }
         sampler.stop().await;

@@ -1,5 +1,5 @@
-//! One tick's answers. The thread that samples gathers them; whoever takes the round away, that thread when it is done
-//! or its overseer when the deadline has passed, is the only one who has it.
+//! The readings of one tick. The sampling thread collects them; the round is then taken exactly once, by that thread when
+//! it is done or by its supervisor when the deadline has passed.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ pub(super) struct Round {
     pub on_grid: bool,
     /// How far rounds are apart.
     pub interval: Duration,
-    /// What the sources were given to answer.
+    /// The time that the sources were given.
     pub patience: Duration,
     /// One entry per source; `None` until it has answered.
     pub answers: Vec<Option<(Reading, Report)>>,
@@ -57,7 +57,7 @@ impl Rounds {
         state.number
     }
 
-    /// False where that round is not under way any more.
+    /// False if that round is no longer in progress.
     pub(super) fn answer(&self, number: u64, source: usize, answer: (Reading, Report)) -> bool {
         let mut state = self.state();
         if state.number != number {

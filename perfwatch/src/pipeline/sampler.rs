@@ -1,8 +1,8 @@
-//! Samples every source at each tick on one plain thread and survives whatever a source does.
+//! Samples every source at each tick on one plain thread, and survives sources that hang or panic.
 //!
 //! All sources share the thread, because waking one costs more than most of them do. A source that hangs
-//! (a dead device, a stuck kernel lock) is found out by the deadline: its thread is abandoned with it, a new
-//! one takes the other sources over, and the lost source rejoins when it returns.
+//! (a dead device, a stuck kernel lock) misses the deadline: its thread is abandoned with it, a new one takes over the
+//! other sources, and the lost source rejoins when it returns.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,19 +17,19 @@ use super::Outputs;
 use super::clock::{Next, Schedule};
 use super::rounds::{Round, Rounds};
 use super::timekeeper::Timekeeper;
-use crate::snapshot::source::{Board, Cost, Report, Settings, Source, SourceSettings, State, Tick};
+use crate::snapshot::source::{SourceStatus, Cost, Report, Settings, Source, SourceSettings, State, Tick};
 use crate::snapshot::{Reading, Snapshot, rfc3339};
 
-const LONGEST_DEADLINE: Duration = Duration::from_secs(2);
-/// Asking for the thread's own time is a system call for each source. After the first ticks, so many pass between two
+const MAX_DEADLINE: Duration = Duration::from_secs(2);
+/// Asking for the thread's own time is a system call for each source. After the first ticks, this many pass between two
 /// that are measured.
 const MEASURED_EVERY: u64 = 8;
-/// A source's mean is of about so many samples, the newest.
+/// A source's mean is of about this many samples, the newest.
 const REMEMBERED: u64 = 64;
-/// Pause before another attempt to start a thread where the machine has none left.
+/// Pause before another attempt to start a thread, if the machine is out of threads.
 const NO_THREAD: Duration = Duration::from_secs(1);
 
-/// Oversees the thread that samples.
+/// Supervises the sampling thread.
 pub(super) struct Sampler {
     shared: Arc<Shared>,
     /// Of the newest thread.
@@ -67,28 +67,28 @@ struct Meter {
     cost: Cost,
 }
 
-/// Makes rounds into snapshots.
+/// Turns rounds into snapshots.
 struct Publisher {
-    board: Board,
+    source_status: SourceStatus,
     outputs: Outputs,
 }
 
 impl Sampler {
     pub(super) fn new(
         sources: Vec<Box<dyn Source>>,
-        board: Board,
+        source_status: SourceStatus,
         outputs: Outputs,
         settings: Settings,
         time: Timekeeper,
     ) -> io::Result<Self> {
-        board.publish(sources.iter().map(|source| source.report()).collect());
+        source_status.publish(sources.iter().map(|source| source.report()).collect());
         let slot = |source| Mutex::new(Slot { source, settings: None, meter: Meter::default() });
         let shared = Arc::new(Shared {
             slots: sources.into_iter().map(slot).collect(),
             control: Mutex::new(Control { settings, schedule: None, stop: false }),
             changed: Condvar::new(),
             rounds: Rounds::new(time.clone())?,
-            publisher: Mutex::new(Publisher { board, outputs }),
+            publisher: Mutex::new(Publisher { source_status, outputs }),
             time,
         });
         #[cfg(test)]
@@ -106,14 +106,14 @@ impl Sampler {
         Ok(Self { shared, ended: oneshot::channel().1 })
     }
 
-    /// Starts a thread that goes on where the last one stopped.
+    /// Starts a thread that continues where the last one stopped.
     pub(super) async fn start(&mut self) {
         loop {
             let (end, ended) = oneshot::channel();
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new().name("sampler".into()).spawn(move || {
                 shared.sample_until_stopped();
-                // Nobody waits for an abandoned one.
+                // An abandoned one is not waited for.
                 let _ = end.send(());
             });
             match thread {
@@ -131,11 +131,11 @@ impl Sampler {
     pub(super) async fn overdue(&mut self) {
         tokio::select! {
             () = self.shared.rounds.overdue() => {}
-            _ = &mut self.ended => tracing::error!("the sampler thread died; another one goes on"),
+            _ = &mut self.ended => tracing::error!("the sampler thread died; starting another"),
         }
     }
 
-    /// Publishes what an overdue round has and has another thread go on.
+    /// Publishes what an overdue round has, and lets another thread continue.
     pub(super) async fn replace(&mut self) {
         if self.shared.publish_overdue() || self.ended.is_terminated() {
             self.start().await;
@@ -147,7 +147,7 @@ impl Sampler {
         self.shared.changed.notify_all();
     }
 
-    /// Ends the thread; what it is sampling still goes out.
+    /// Ends the thread; a round in progress is still published.
     pub(super) async fn stop(mut self) {
         lock(&self.shared.control).stop = true;
         self.shared.changed.notify_all();
@@ -167,7 +167,7 @@ impl Sampler {
 impl Shared {
     fn sample_until_stopped(&self) {
         while let Some((at, on_grid, settings)) = self.next_tick() {
-            let patience = settings.interval.mul_f64(0.8).min(LONGEST_DEADLINE);
+            let patience = settings.interval.mul_f64(0.8).min(MAX_DEADLINE);
             let answers = self.slots.iter().map(|_| None).collect();
             let round =
                 self.rounds.begin(Round { at, on_grid, interval: settings.interval, patience, answers });
@@ -180,8 +180,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the next tick, which the first never does; `None` when there shall be no more. Tells whether the tick
-    /// is on the grid.
+    /// Waits for the next tick, except for the first; `None` on shutdown. Returns whether the tick is on the grid.
     fn next_tick(&self) -> Option<(OffsetDateTime, bool, Settings)> {
         let mut control = lock(&self.control);
         loop {
@@ -201,7 +200,7 @@ impl Shared {
         }
     }
 
-    /// Has every source answer that no abandoned thread hangs in. False where this thread has been abandoned.
+    /// Samples every source that is not stuck in an abandoned thread. False if this thread has been abandoned.
     fn sample(&self, round: u64, tick: &Tick, settings: &SourceSettings) -> bool {
         let measured = round <= MEASURED_EVERY || round.is_multiple_of(MEASURED_EVERY);
         // Once between two sources is enough.
@@ -235,7 +234,7 @@ impl Publisher {
     fn publish(&mut self, round: Round) {
         let Round { at, on_grid, interval, patience, answers } = round;
         let mut readings = Vec::with_capacity(answers.len());
-        self.board.update(|reports| {
+        self.source_status.update(|reports| {
             for (answer, standing) in answers.into_iter().zip(reports) {
                 let (reading, report) = answer.unwrap_or_else(|| hung(standing, at, patience));
                 note_transition(standing, &report);
@@ -252,9 +251,9 @@ impl Publisher {
     }
 }
 
-/// What stands in for the answer of a source that did not give one.
+/// The replacement for the reading of a source that did not respond.
 fn hung(standing: &Report, at: OffsetDateTime, patience: Duration) -> (Reading, Report) {
-    let error = format!("no answer within {} ms; left alone until it returns", patience.as_millis());
+    let error = format!("no answer within {} ms; skipped until it returns", patience.as_millis());
     let document = Reading::failed(standing.metric_type, at, &error);
     let failed = Report { state: State::Failed, reason: Some(error), remedy: None, ..standing.clone() };
     (document, failed)
@@ -273,7 +272,7 @@ fn note_transition(before: &Report, after: &Report) {
 }
 
 impl Slot {
-    /// `begun` is the thread's time when the source before was done, and then when this one is; `None` where nothing is
+    /// `begun` is the thread's time when the source before was done, and then when this one is; `None` if nothing is
     /// measured.
     fn sample(
         &mut self,

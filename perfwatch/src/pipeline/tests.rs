@@ -65,7 +65,7 @@ struct Running {
     stored: Receiver<OffsetDateTime>,
     settings: watch::Sender<Settings>,
     stop: watch::Sender<bool>,
-    board: Board,
+    source_status: SourceStatus,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -76,16 +76,16 @@ fn start(sources: Vec<Box<dyn Source>>, initial: Settings) -> Running {
     let (store, stored) = channel();
     let (settings, settings_rx) = watch::channel(initial);
     let (stop, stop_rx) = watch::channel(false);
-    let board = Board::default();
+    let source_status = SourceStatus::default();
     let outputs = Outputs {
         live: Box::new(move |s| drop(live.send(serde_json::from_slice(&s.message()).unwrap()))),
         store: Box::new(move |s| store.send(s.timestamp).unwrap()),
     };
     let time = TestTime::new(BEGINNING);
     let keeper = Timekeeper::Test(Arc::clone(&time));
-    let pipeline = Pipeline::by(keeper, sources, board.clone(), settings_rx, outputs).unwrap();
+    let pipeline = Pipeline::by(keeper, sources, source_status.clone(), settings_rx, outputs).unwrap();
     let task = tokio::spawn(pipeline.run(stop_rx));
-    Running { time, snapshots, stored, settings, stop, board, task }
+    Running { time, snapshots, stored, settings, stop, source_status, task }
 }
 
 impl Running {
@@ -146,7 +146,7 @@ async fn an_error_and_a_panic_stay_in_their_own_documents() {
     assert_eq!(first["data"]["cpu"]["_error"], Value::Null);
     assert_eq!(first["data"]["disk"]["_error"], "half a line");
     assert!(first["data"]["memory"]["_error"].as_str().unwrap().contains("panicked"));
-    let states: Vec<State> = running.board.reports().iter().map(|r| r.state).collect();
+    let states: Vec<State> = running.source_status.reports().iter().map(|r| r.state).collect();
     assert_eq!(states, [State::Active, State::Failed, State::Failed]);
 
     let second = running.tick().await;
@@ -176,14 +176,14 @@ async fn a_hanging_source_stops_nothing_and_rejoins() {
     let second = running.tick().await;
     assert_eq!(second["data"]["memory"]["value"], 2, "a new thread has taken the other sources over");
     assert!(second["data"]["disk"]["_error"].is_string());
-    assert_eq!(running.board.reports()[1].state, State::Failed);
+    assert_eq!(running.source_status.reports()[1].state, State::Failed);
 
     drop(open);
     // Its old thread is about to let go of it.
     while running.tick().await["data"]["disk"]["gated"] != true {
         tokio::task::yield_now().await;
     }
-    assert_eq!(running.board.reports()[1].state, State::Active);
+    assert_eq!(running.source_status.reports()[1].state, State::Active);
     running.stop().await;
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// A burst shorter than this is let pass.
 const MAX_BURST: Duration = Duration::from_secs(3);
 pub(super) const FIRST_PAUSE: Duration = Duration::from_mins(1);
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+const MAX_PAUSE: Duration = Duration::from_hours(1);
 
 #[derive(Debug, Clone)]
 pub(super) struct Budget(Arc<Mutex<Accounts>>);
@@ -107,8 +107,8 @@ impl Accounts {
 
     fn shed(&mut self, name: &'static str, ns_per_sec: f64, total: f64, now: Instant) {
         self.loads.remove(name);
-        let earlier = self.shed.get(name).filter(|earlier| now < earlier.until + LONGEST_PAUSE);
-        let pause = earlier.map_or(self.first_pause, |earlier| (earlier.pause * 2).min(LONGEST_PAUSE));
+        let earlier = self.shed.get(name).filter(|earlier| now < earlier.until + MAX_PAUSE);
+        let pause = earlier.map_or(self.first_pause, |earlier| (earlier.pause * 2).min(MAX_PAUSE));
         let percent = |ns: f64| ns / 1e7;
         let reason = format!(
             "switched off by the overhead budget: its programs took {:.2}% of a CPU, all together {:.2}% of the {:.2}% \
@@ -185,7 +185,7 @@ mod tests {
             now += Duration::from_mins(minutes);
             assert_eq!(budget.refusal("a", now), None, "{minutes}");
         }
-        now += 2 * LONGEST_PAUSE; // it behaved
+        now += 2 * MAX_PAUSE; // it behaved
         now = run(&budget, now, 5, &[("a", true, 50_000_000)]);
         assert!(budget.refusal("a", now).unwrap().ends_with("after 1 min"));
     }

@@ -55,7 +55,7 @@ impl Hierarchy {
     }
 }
 
-/// How often and how long a group was held back by its limit since it was made.
+/// How often and how long a group was throttled by its CPU quota since it was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Throttled {
     pub periods: u64,

@@ -1,5 +1,4 @@
-//! A set of programs from loading to unloading: loaded when first wanted, unloaded by the overhead budget, and
-//! otherwise known to be unavailable.
+//! The life of a set of programs: loaded when first needed, unloaded by the overhead budget, or known to be unavailable.
 
 use std::time::Instant;
 
@@ -9,10 +8,10 @@ use crate::snapshot::source::{ProgramStats, Report, State};
 
 /// Programs in the kernel; they leave it when this is dropped.
 pub(super) trait Loaded {
-    /// What they have cost so far.
+    /// Their cost so far.
     fn stats(&self) -> Vec<ProgramStats>;
 
-    /// Parts that this kernel refused, though the rest works.
+    /// Parts that this kernel rejected although the rest works.
     fn missing(&self) -> &[Unavailable];
 }
 
@@ -20,7 +19,7 @@ pub(super) struct Guarded<T> {
     name: &'static str,
     budget: Budget,
     phase: Phase<T>,
-    /// What the programs had cost by the last reading.
+    /// The cost of the programs at the last reading.
     stats: Vec<ProgramStats>,
 }
 
@@ -37,7 +36,7 @@ impl<T: Loaded> Guarded<T> {
         Self { name, budget: budget.clone(), phase: Phase::Closed, stats: Vec::new() }
     }
 
-    /// Reads the programs; `None` when there is nothing to read: they were loaded only now, or may not run.
+    /// Reads the programs; `None` if there is nothing to read: they were just loaded, or may not run.
     pub(super) fn read<R>(
         &mut self,
         load: impl FnOnce() -> Result<T, Unavailable>,
@@ -69,12 +68,12 @@ impl<T: Loaded> Guarded<T> {
         }
     }
 
-    /// Whether they were refused, or unloaded by the budget.
+    /// Whether they were rejected, or unloaded by the budget.
     pub(super) fn may_not_run(&self) -> bool {
         matches!(self.phase, Phase::Shed(_) | Phase::Unavailable(_))
     }
 
-    /// How the programs stand, as part of the report of a document made from them.
+    /// The state of the programs, as part of the report of a document made from them.
     pub(super) fn report(&self, report: Report) -> Report {
         match &self.phase {
             Phase::Closed => Report { reason: Some("not loaded yet".into()), ..report },

@@ -53,12 +53,16 @@ impl SharedKernel {
     }
 }
 
+/// What helps if the kernel carries no type information.
+pub const BTF_REMEDY: &str =
+    "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of all large distributions are since 2021";
+
 impl Kernel {
     fn read(path: &Path) -> Result<Self, Unavailable> {
         if !path.exists() {
             return Err(Unavailable {
                 reason: format!("this kernel has no type information ({} is missing)", path.display()),
-                remedy: Some("use a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned()),
+                remedy: Some(BTF_REMEDY.to_owned()),
             });
         }
         let what = format!("reading {}", path.display());

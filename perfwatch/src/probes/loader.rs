@@ -1,4 +1,4 @@
-//! Loading objects into the kernel, and saying why it was refused.
+//! Loading objects into the kernel, and explaining refusals.
 #![allow(unsafe_code)] // the bpf(2) calls aya has no method for
 
 use std::io;
@@ -8,23 +8,18 @@ use aya::maps::{Map, MapData};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use perfwatch_common::cost::Costs;
 
+use super::rights;
 use crate::snapshot::source::ProgramStats;
 
-/// Why a probe cannot be had, in words for `/api/sources`.
+/// Why a probe is not available, as `/api/sources` says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unavailable {
     pub reason: String,
     pub remedy: Option<String>,
 }
 
-/// The command that grants an ordinary user's binary what the probes need.
-pub(super) fn grant_command() -> String {
-    let binary = std::env::current_exe().unwrap_or_else(|_| "perfwatch".into());
-    format!("sudo setcap cap_bpf,cap_perfmon=ep {}", binary.display())
-}
-
 impl Unavailable {
-    /// Turns any error on the way to a running program into reason and remedy.
+    /// Turns an error while loading or attaching into reason and remedy.
     pub(super) fn from_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut words = error.to_string();
         let mut errno = None;
@@ -42,9 +37,10 @@ impl Unavailable {
         }
         let words = without_verifier_log(&words);
         let (reason, remedy) = match errno {
-            Some(libc::EPERM | libc::EACCES) => {
-                (format!("{what} is not permitted ({words})"), Some(grant_command()))
-            }
+            Some(libc::EPERM | libc::EACCES) => match &*rights::missing() {
+                [] => (format!("{what} is not permitted, although the rights are held ({words})"), None),
+                missing => (format!("{what} needs {}", missing.join(" and ")), Some(rights::grant_command())),
+            },
             Some(libc::ENOSYS) => (
                 format!("{what}: this kernel was built without bpf(2)"),
                 Some("use a kernel built with CONFIG_BPF_SYSCALL=y".to_owned()),
@@ -58,7 +54,7 @@ impl Unavailable {
 /// An error's words with the verifier's verdict instead of all of its log, which goes to ours.
 fn without_verifier_log(words: &str) -> String {
     let Some((error, log)) = words.split_once("Verifier output:") else { return words.to_owned() };
-    tracing::debug!(log, "the verifier refused a program");
+    tracing::debug!(log, "the verifier rejected a program");
     // Statistics follow the verdict.
     const STATISTICS: [&str; 3] = ["verification time", "stack depth", "processed"];
     let verdict = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
@@ -102,7 +98,7 @@ mod logging {
         match std::fs::read(&path) {
             Ok(object) => Some(object),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot read a logging object");
+                tracing::warn!(path = %path.display(), %error, "cannot read an object built for logging");
                 None
             }
         }
@@ -118,7 +114,7 @@ mod logging {
             }
         });
         if let Err(error) = forwarding {
-            tracing::warn!(%error, "cannot forward what the programs log");
+            tracing::warn!(%error, "cannot forward the logs of eBPF programs");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What is measured in the kernel: eBPF programs and performance counters.
 //!
-//! Each probe loads its own object, so one that this kernel rejects takes no other down, and each degrades to
-//! a state with a reason and a remedy.
+//! Each probe loads its own object, so one that this kernel rejects does not affect the others; it then has a state with a reason and a remedy.
 
 mod block_io;
 mod budget;
@@ -15,11 +14,13 @@ pub mod paranoid;
 mod perf;
 pub mod pmu;
 mod processes;
+pub mod rights;
 mod runqueue;
 pub mod sched;
 mod tcp;
 
-pub use processes::Census;
+pub use kernel::BTF_REMEDY;
+pub use processes::ProcessLister;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,20 +28,20 @@ use std::time::Duration;
 use crate::config::Roots;
 use crate::snapshot::source::Source;
 
-/// What probes are made from.
+/// What probes share.
 #[derive(Debug)]
 pub struct Common<'a> {
     roots: &'a Roots,
     kernel: kernel::SharedKernel,
     budget: budget::Budget,
     sched: sched::SharedSched,
-    census: Arc<Census>,
+    lister: Arc<ProcessLister>,
 }
 
 /// Makes a probe that is not loaded yet.
 pub type New = fn(&Common<'_>) -> Box<dyn Source>;
 
-/// Every probe, in the order their documents stand in a snapshot.
+/// Every probe, in the order of their documents in a snapshot.
 pub const REGISTRY: &[(&str, New)] = &[
     (counters::NAME, |common| Box::new(counters::Counters::new(common))),
     (runqueue::NAME, |common| Box::new(runqueue::RunQueue::new(&common.sched))),
@@ -55,21 +56,26 @@ pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
     retrying_after(roots, budget_percent, budget::FIRST_PAUSE)
 }
 
-/// The same, which tell the census what each tick measured of processes.
-pub fn telling(roots: &Roots, budget_percent: f64, census: &Arc<Census>) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(census))
+/// The same; each tick passes its process measurements to the lister.
+pub fn telling(roots: &Roots, budget_percent: f64, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
+    make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(lister))
 }
 
 /// The same with another pause before what the budget has switched off is tried again for the first time.
 pub fn retrying_after(roots: &Roots, budget_percent: f64, pause: Duration) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, pause, Arc::new(Census::new(roots)))
+    make(roots, budget_percent, pause, Arc::new(ProcessLister::new(roots)))
 }
 
-fn make(roots: &Roots, budget_percent: f64, pause: Duration, census: Arc<Census>) -> Vec<Box<dyn Source>> {
+fn make(
+    roots: &Roots,
+    budget_percent: f64,
+    pause: Duration,
+    lister: Arc<ProcessLister>,
+) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let budget = budget::Budget::new(budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
-    let common = Common { roots, kernel, budget, sched, census };
+    let common = Common { roots, kernel, budget, sched, lister };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }

@@ -1,22 +1,22 @@
 //! `kernel.perf_event_paranoid`: who may count performance events.
 //!
-//! The kernel knows levels up to 2, above which `CAP_PERFMON` stands. Debian (3, the default there) and Ubuntu (4)
-//! have added one that refuses everybody without `CAP_SYS_ADMIN`.
+//! The kernel has levels up to 2, which `CAP_PERFMON` overrides. Debian (3, the default there) and Ubuntu (4) added one
+//! that requires `CAP_SYS_ADMIN`.
 
 use crate::config::Roots;
 
-/// The least level that a distribution has added.
+/// The lowest level that a distribution has added.
 const STRICTER: i32 = 3;
 
-/// The command that makes `CAP_PERFMON` suffice.
+/// The command after which `CAP_PERFMON` is enough.
 pub const REMEDY: &str = "sudo sysctl kernel.perf_event_paranoid=2";
 
-/// The level in force, if the kernel has performance events at all.
+/// The level in effect, if the kernel has performance events at all.
 pub fn level(roots: &Roots) -> Option<i32> {
     std::fs::read_to_string(roots.proc("sys/kernel/perf_event_paranoid")).ok()?.trim().parse().ok()
 }
 
-/// Whether `CAP_PERFMON` may not be enough.
+/// Whether `CAP_PERFMON` may be insufficient.
 pub fn is_stricter(roots: &Roots) -> bool {
     level(roots).is_some_and(|level| level >= STRICTER)
 }

@@ -186,9 +186,9 @@ fn classify(event: &str, error: &io::Error) -> Absent {
             Absent::Unsupported(format!("{event} is not offered by this CPU or virtual machine"))
         }
         Some(libc::EACCES | libc::EPERM) => Absent::Failed(format!("{event}: not permitted ({error})")),
-        Some(libc::EMFILE | libc::ENFILE) => Absent::Failed(format!(
-            "{event}: too few file descriptors ({error}); raise the limit (ulimit -n)"
-        )),
+        Some(libc::EMFILE | libc::ENFILE) => {
+            Absent::Failed(format!("{event}: out of file descriptors ({error}); raise the limit (ulimit -n)"))
+        }
         _ => Absent::Failed(format!("{event}: {error}")),
     }
 }

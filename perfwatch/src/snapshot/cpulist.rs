@@ -13,9 +13,9 @@ const MAX_CPU: u32 = 8191;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CpuListError {
-    #[error("a CPU list such as 0-3,6 is expected")]
+    #[error("expected a CPU list such as 0-3,6")]
     Malformed,
-    #[error("CPU numbers go up to {MAX_CPU}")]
+    #[error("CPU numbers must not exceed {MAX_CPU}")]
     TooLarge,
 }
 

@@ -1,6 +1,6 @@
 //! Arithmetic that derivations share.
 
-/// `part` as a percentage of `whole`; `None` when `whole` is 0.
+/// `part` as a percentage of `whole`; `None` if `whole` is 0.
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
 }

@@ -1,16 +1,15 @@
-//! What the doctor found: plain data, made by `doctor` and told by the command line and the API.
+//! What the doctor found: plain data, made by `doctor` and shown by the command line and the API.
 
 use serde::Serialize;
 
-/// How a finding stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// In use.
     Ok,
-    /// Not there, and no setting of this machine would bring it.
+    /// Not available, and no setting of this machine would change that.
     Note,
-    /// It could be used and is not.
+    /// Could be used and is not.
     Problem,
 }
 
@@ -19,14 +18,36 @@ pub struct Finding {
     pub name: String,
     pub status: Status,
     pub detail: String,
-    /// The exact command or setting that would mend it.
+    /// The exact command or setting that fixes or improves it.
     pub remedy: Option<String>,
+}
+
+/// One cause of problems, with everything it affects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub title: String,
+    pub reason: String,
+    /// Names of the sources that do not measure, or not everything, because of it.
+    pub affects: Vec<String>,
+    /// The exact command or setting that fixes it.
+    pub remedy: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    pub working: usize,
+    /// Causes, not what they affect.
+    pub to_fix: usize,
+    pub not_available: usize,
 }
 
 /// Everything the doctor found, in the order it is printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
+    pub summary: Summary,
+    pub problems: Vec<Problem>,
     pub machine: Vec<Finding>,
+    pub store: Vec<Finding>,
     pub sources: Vec<Finding>,
     pub events: Vec<Finding>,
 }

@@ -14,31 +14,31 @@ pub use path::{Path, Place, Step};
 /// A field, or all fields of one name in a list or map.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
-    /// Where it stands in its document; the notation is that of [`Path`].
+    /// Its path in the document, in the notation of [`Path`].
     pub path: &'static str,
-    /// Empty for texts, and for pure numbers.
+    /// Empty for texts and counts; the page formats values by it.
     pub unit: &'static str,
     pub help: &'static str,
     pub kind: Kind,
     pub export: Export,
 }
 
-/// What a field's values are, and so what becomes of them over time.
+/// What a field's values are, and how they are aggregated over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A value of the moment or of the last interval: a longer time has its average, least and greatest.
+    /// A value of the moment or of the last interval: longer times have average, min and max.
     Gauge,
-    /// A count that only grows, until what counts starts anew.
+    /// A count that only grows, until what counts restarts.
     Counter,
     /// A count of one interval.
     Interval,
     /// Intervals add up.
     Histogram,
-    /// A text or a yes or no that stays for a while: a longer time has the time spent in each.
+    /// A text or a yes or no that stays for a while: longer times have the time spent in each.
     State,
     /// Text that the dictionary does not describe.
     Text,
-    /// What happened, one after another: a longer time has them all.
+    /// What happened, one after another: longer times have them all.
     Events,
     /// Whether an object, list or map is there.
     Gate,
@@ -48,7 +48,7 @@ pub enum Kind {
 /// (`cpu_time_ratio{mode="user"}`); values are multiplied by the scale, which makes base units of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Export {
-    /// Texts, what other fields say too, and what has too many labels.
+    /// Texts, duplicates of other fields, and fields with too many labels.
     None,
     /// A value of the moment, or of the last interval.
     Gauge(&'static str, f64),
@@ -103,13 +103,13 @@ pub const fn source(metric_type: MetricType) -> &'static str {
         MetricType::MemoryBandwidth => "`/proc/vmstat`",
         MetricType::Pressure => "`/proc/pressure` (PSI)",
         MetricType::PerfEvents => {
-            "`perf_event_open`, read inside an eBPF program where that is permitted, else by group reads"
+            "`perf_event_open`, read inside an eBPF program if permitted, otherwise by group reads"
         }
         MetricType::Scheduler => "eBPF at context switches and wakeups",
         MetricType::BlockIo => "eBPF at the issue and completion of block requests",
         MetricType::Tcp => "eBPF at TCP's tracepoints, and `/proc/net/snmp`",
         MetricType::Processes => {
-            "eBPF at context switches, and `/proc/[pid]`; where eBPF may not run, `/proc/[pid]` alone"
+            "eBPF at context switches, and `/proc/[pid]`; without eBPF, `/proc/[pid]` only"
         }
     }
 }
@@ -123,17 +123,17 @@ pub const FAMILIES: &[(&str, &str)] = &[
         "disk_request_seconds_total",
         "Time of requests of whole disks since boot, from queueing to completion.",
     ),
-    ("device_transferred_bytes_per_second", "Transferred by a disk, or a device made of disks."),
-    ("device_requests_per_second", "Requests completed by a disk, or a device made of disks."),
+    ("device_transferred_bytes_per_second", "Transferred by a disk, or a device stacked on disks."),
+    ("device_requests_per_second", "Requests completed by a disk, or a device stacked on disks."),
     ("device_request_seconds", "Mean time of the requests that completed in the last interval."),
-    ("network_bytes_total", "Passed to and from the outside, each packet once."),
-    ("network_packets_total", "Passed to and from the outside, each packet once."),
-    ("network_errors_total", "Errors of the interfaces that lead outside."),
-    ("network_drops_total", "Dropped by the interfaces that lead outside."),
-    ("interface_bytes_total", "Passed over an interface since it was made."),
-    ("interface_packets_total", "Passed over an interface since it was made."),
-    ("interface_errors_total", "Errors of an interface since it was made."),
-    ("interface_drops_total", "Dropped by an interface since it was made."),
+    ("network_bytes_total", "Traffic to and from the outside, each packet once."),
+    ("network_packets_total", "Traffic to and from the outside, each packet once."),
+    ("network_errors_total", "Errors on the interfaces that lead outside."),
+    ("network_drops_total", "Packets dropped by the interfaces that lead outside."),
+    ("interface_bytes_total", "Traffic of an interface since it was created."),
+    ("interface_packets_total", "Traffic of an interface since it was created."),
+    ("interface_errors_total", "Errors of an interface since it was created."),
+    ("interface_drops_total", "Packets dropped by an interface since it was created."),
     ("sockets", "Sockets by state; UDP sockets have none."),
     ("memory_hugepages", "Huge pages by state."),
     (
@@ -146,8 +146,8 @@ pub const FAMILIES: &[(&str, &str)] = &[
     ),
     ("block_requests_total", "Completed requests of a disk."),
     ("block_request_errors_total", "Requests of a disk that failed."),
-    ("block_requests_in_flight", "Requests on their way to a disk."),
-    ("block_device_request_seconds", "From when a disk was given a request to its completion."),
+    ("block_requests_in_flight", "Requests of a disk in flight."),
+    ("block_device_request_seconds", "From issue of a request to its completion."),
     ("tcp_resets_total", "Connections that were reset."),
     ("perf_miss_ratio", "Misses per access, of the last interval."),
     (

@@ -299,7 +299,7 @@ impl Place<'_> {
         let labels = self.layout.tables[table].labels.len();
         let mut key: Vec<Label> = Vec::with_capacity(labels);
         key.extend(inherited.iter().cloned());
-        // Those of a list's objects stand in the objects.
+        // Those of a list's objects are in the objects.
         key.resize(labels, Label::Unnamed);
         if labels == inherited.len() + 1 {
             key[inherited.len()] = last;

@@ -42,7 +42,7 @@ pub struct Histogram {
     max: u64,
 }
 
-/// As it may stand in a stored document, before it is known to hold together.
+/// As found in a stored document, before validation.
 #[derive(Deserialize)]
 struct Unchecked {
     unit: Unit,

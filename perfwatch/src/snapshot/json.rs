@@ -10,7 +10,7 @@ use super::value::{Key, Label, Value};
 /// Whatever has the tables of a layout.
 pub trait Tables {
     fn keys(&self, table: usize) -> &[Key];
-    /// Of a gate: `Absent`, `Null` or `Present`, or the JSON text of what stands there instead.
+    /// Of a gate: `Absent`, `Null` or `Present`, or the JSON text of the value there.
     fn gate(&self, table: usize, row: usize, column: usize) -> Value;
     /// Writes a value as JSON; false, and nothing, where the document does not have it.
     fn write(&self, table: usize, row: usize, column: usize, out: &mut Vec<u8>) -> bool;

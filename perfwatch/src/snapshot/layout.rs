@@ -42,7 +42,7 @@ pub struct ColumnLayout {
     /// Dotted, within the row; empty where the row is a single value.
     pub name: String,
     pub kind: Kind,
-    /// `None` where it only tells whether an object, list or map is there.
+    /// `None` if it only tells whether an object, list or map is there.
     pub field: Option<&'static Field>,
     /// What it tells of a histogram in the same row: it follows from that and need not be kept.
     pub derived: Option<Derived>,

@@ -14,7 +14,7 @@ pub struct ProcessRow {
     pub user: Option<String>,
     pub uid: u32,
     pub cgroup: Option<String>,
-    /// Threads that were active.
+    /// Active threads.
     pub threads: usize,
     pub exited: bool,
     pub rss_bytes: Option<u64>,
@@ -31,7 +31,7 @@ pub struct Rates {
     /// From and to storage; writes when they dirty the page cache.
     pub read_bytes_per_sec: Option<f64>,
     pub write_bytes_per_sec: Option<f64>,
-    /// Counts in the interval; `null` where the CPU counts no such event.
+    /// Counts in the interval; `null` if the CPU counts no such event.
     pub cycles: Option<u64>,
     pub instructions: Option<u64>,
     pub ipc: Option<f64>,

@@ -65,7 +65,7 @@ impl Reading {
         );
     }
 
-    /// What stands in for a reading whose source failed: nothing but the reason.
+    /// The reading of a source that failed: only the reason.
     pub fn failed(metric_type: MetricType, at: OffsetDateTime, error: &str) -> Self {
         Self::from_tables(metric_type, at, Some(error.into()), Vec::new())
     }

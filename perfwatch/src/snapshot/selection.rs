@@ -98,7 +98,7 @@ impl Selection {
         self.root.as_ref().unwrap_or(&layout.root)
     }
 
-    /// Of that only what has a least and a greatest.
+    /// Only values that have min and max.
     #[must_use]
     pub fn numbers(&self, layout: &Layout) -> Self {
         let mut numbers = self.clone();

@@ -1,4 +1,4 @@
-//! What the pipeline knows of a collector or probe, and what `/api/sources` tells of it.
+//! The interface between the pipeline and collectors or probes, and their reports for `/api/sources`.
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -15,14 +15,14 @@ pub trait Source: Send {
     /// Unique, snake_case.
     fn name(&self) -> &'static str;
 
-    /// The document this source makes.
+    /// The document this source produces.
     fn metric_type(&self) -> MetricType;
 
     /// Reads the kernel and derives the document. An `Err` becomes the document's `_error`; the next
     /// tick tries again.
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError>;
 
-    /// How it stands now; `cost` is filled in by the pipeline. Called after each `sample`, so it must be cheap.
+    /// Its current state; `cost` is filled in by the pipeline. Called after each `sample`, so it must be cheap.
     fn report(&self) -> Report;
 
     /// Called when the settings changed, before the next `sample`.
@@ -33,9 +33,9 @@ pub trait Source: Send {
 #[derive(Debug, Clone)]
 pub struct Tick {
     pub at: OffsetDateTime,
-    /// The same as it stands in `_timestamp`.
+    /// The same as in `_timestamp`.
     pub timestamp: String,
-    /// The sampling interval in force.
+    /// The sampling interval in effect.
     pub interval: Duration,
 }
 
@@ -45,14 +45,14 @@ impl Tick {
     }
 }
 
-/// What may change while sampling: sent by the configuration API, obeyed from the next tick on.
+/// Settings that may change while sampling: set through the configuration API, applied at the next tick.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub interval: Duration,
     pub sources: SourceSettings,
 }
 
-/// The part of the settings that sources obey.
+/// The part of the settings that sources use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSettings {
     pub perf_events_enabled: bool,
@@ -92,11 +92,11 @@ impl SourceError {
 pub enum State {
     /// Measuring.
     Active,
-    /// Switched off by the configuration or by the overhead budget; `reason` says which.
+    /// Switched off by the configuration or the overhead budget; `reason` says which.
     Disabled,
-    /// This machine or these rights do not offer it; `reason` and `remedy` say why and what would.
+    /// Not available on this machine or with these rights; `reason` and `remedy` say why and how to fix it.
     Unavailable,
-    /// It should work and did not; `reason` is the error.
+    /// It should work but failed; `reason` is the error.
     Failed,
 }
 
@@ -115,8 +115,8 @@ pub struct Cost {
     pub avg_us: f64,
 }
 
-/// What one loaded BPF program has cost: by the kernel's accounting where `kernel.bpf_stats_enabled` is on, by its
-/// own otherwise.
+/// The cost of a loaded eBPF program: from the kernel's accounting if `kernel.bpf_stats_enabled` is on, otherwise from its
+/// own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProgramStats {
     pub name: &'static str,
@@ -132,7 +132,7 @@ pub struct Report {
     pub state: State,
     pub method: Method,
     pub reason: Option<String>,
-    /// The exact command or setting that would make it active.
+    /// The exact command or setting that fixes it.
     pub remedy: Option<String>,
     pub cost: Cost,
     pub programs: Vec<ProgramStats>,
@@ -155,9 +155,9 @@ impl Report {
 
 /// The latest report of every source, in registry order: written by the pipeline, read by the API.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<RwLock<Vec<Report>>>);
+pub struct SourceStatus(Arc<RwLock<Vec<Report>>>);
 
-impl Board {
+impl SourceStatus {
     pub fn reports(&self) -> Vec<Report> {
         self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -166,7 +166,7 @@ impl Board {
         *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reports;
     }
 
-    /// Changes the reports in place: each tick has new ones, and hardly anyone looks.
+    /// Changes the reports in place: each tick updates them, and they are rarely read.
     pub fn update(&self, change: impl FnOnce(&mut [Report])) {
         change(&mut self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner));
     }

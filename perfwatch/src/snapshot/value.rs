@@ -1,4 +1,4 @@
-//! What stands at one place of a document, and what tells the things of a list or map apart.
+//! A value in a document, and the key that identifies an entry of a list or map.
 
 use std::sync::Arc;
 

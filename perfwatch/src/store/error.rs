@@ -8,12 +8,12 @@ pub enum StoreError {
     #[error("{0} already exists")]
     Conflict(&'static str),
     /// The database lacks what was set up in it: its tables, a partition, the right to use them.
-    #[error("the database is not as it was set up: {0}")]
+    #[error("the database lacks its tables or the right to use them: {0}")]
     Changed(String),
     /// What was to be stored breaks a rule of the database, and always will.
-    #[error("the database refuses it: {0}")]
+    #[error("the database rejects it: {0}")]
     Refused(String),
-    #[error("database error: {0}")]
+    #[error("{0}")]
     Database(String),
 }
 
@@ -51,7 +51,7 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             E::Io(e) => Self::Unreachable(e.to_string()),
             // A configuration error may quote the URL, and with it the password.
-            E::Configuration(_) => Self::Database("the database URL is not understood".into()),
+            E::Configuration(_) => Self::Database("the database URL is not valid".into()),
             E::Tls(_) => Self::Unreachable("no TLS connection could be made".into()),
             E::PoolTimedOut => Self::Unreachable("no connection within the time limit".into()),
             E::PoolClosed => Self::Unreachable("the store is closed".into()),
@@ -90,7 +90,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
         match error {
             M::Execute(e) | M::ExecuteMigration(e, _) => e.into(),
             M::VersionMissing(v) => Self::Database(format!(
-                "this database was written by a newer PerfWatch (its migration {v} is unknown here)"
+                "this database was written by a newer PerfWatch (its migration {v} is unknown here); update PerfWatch"
             )),
             other => Self::Database(other.to_string()),
         }

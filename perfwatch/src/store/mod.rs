@@ -5,6 +5,7 @@
 pub mod access;
 pub mod chunks;
 mod error;
+pub mod inspect;
 pub mod source;
 pub mod policy;
 mod postgres;
@@ -13,7 +14,7 @@ mod sqlite;
 mod users;
 pub mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -70,6 +71,11 @@ pub fn sqlite_url(data_dir: &Path) -> String {
     // `?` and `#` would end the path, `%` would start an escape.
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
     format!("sqlite:{escaped}")
+}
+
+/// The file of a SQLite store; `None` for other engines, or if the URL names no file.
+pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+    sqlite::path(url)
 }
 
 pub(crate) fn micros(at: OffsetDateTime) -> i64 {

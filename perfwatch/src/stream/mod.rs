@@ -1,7 +1,7 @@
-//! Live fan-out: the newest snapshot for everyone who watches, and the last ones for those who just came.
+//! Live fan-out: the newest snapshot for every subscriber, and the last few for new ones.
 //!
-//! Publishing never waits. Each subscriber holds one place for the newest message, so a slow one skips
-//! what it missed and is told how many; it delays nobody and costs no queue.
+//! Publishing never blocks. Each subscriber has one slot for the newest message, so a slow one skips what it missed and
+//! learns how many; it delays nobody and needs no queue.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
 
-/// Snapshots that are kept for who comes between one's publication and its being in the head of history.
+/// Snapshots kept for subscribers that arrive after a snapshot is published and before history has it.
 const BRIDGE: usize = 4;
 
-/// Hands every published snapshot to all subscribers. Clones share one hub.
+/// Passes every published snapshot to all subscribers. Clones share one hub.
 #[derive(Debug, Clone)]
 pub struct Hub(Arc<Shared>);
 
@@ -23,7 +23,7 @@ struct Shared {
     newest: watch::Sender<Option<Published>>,
     /// The newest few, oldest first.
     bridge: Mutex<VecDeque<Arc<Snapshot>>>,
-    /// How often the past became longer, as when an earlier run was read.
+    /// How often more past became available, as when an earlier run was read.
     restored: AtomicUsize,
     subscribers: AtomicUsize,
 }
@@ -62,8 +62,7 @@ impl Hub {
         });
     }
 
-    /// Tells those who watch that the past reaches further back now: they learn of it by
-    /// [`Subscription::missed_past`].
+    /// Announces that the past reaches further back now; subscribers see it in [`Subscription::missed_past`].
     pub fn past_restored(&self) {
         self.0.restored.fetch_add(1, Ordering::Relaxed);
     }
@@ -77,12 +76,12 @@ impl Hub {
         self.0.subscribers.load(Ordering::Relaxed)
     }
 
-    /// Starts watching; the newest snapshot, if there is one, is the first update.
+    /// Subscribes; the newest snapshot, if there is one, is the first update.
     pub fn subscribe(&self) -> Subscription {
         self.subscribe_with_bridge().1
     }
 
-    /// The few snapshots before the newest one, oldest first, and a subscription that goes on from there.
+    /// The few snapshots before the newest one, oldest first, and a subscription that continues from there.
     pub fn subscribe_with_bridge(&self) -> (Vec<Arc<Snapshot>>, Subscription) {
         let bridge = self.bridge();
         let mut updates = self.0.newest.subscribe();
@@ -100,7 +99,7 @@ impl Hub {
     }
 }
 
-/// One watcher's place in the stream.
+/// One subscriber's position in the stream.
 #[derive(Debug)]
 pub struct Subscription {
     hub: Hub,

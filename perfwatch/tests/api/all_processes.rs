@@ -39,7 +39,7 @@ fn tick(server: &Server, timestamp: &str, tasks: Vec<TaskInterval>) {
     let used = tasks.iter().fold(Usage::default(), |sum, task| sum.plus(&task.usage));
     let elapsed = Duration::from_secs(2);
     let interval = Interval { elapsed, tasks, used, storage: true, counting: 0b111, ..Interval::default() };
-    server.census.ticked(timestamp, Some(&Arc::new(interval)));
+    server.lister.ticked(timestamp, Some(&Arc::new(interval)));
 }
 
 fn pids(answer: &Value) -> Vec<u64> {

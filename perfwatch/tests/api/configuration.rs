@@ -194,7 +194,7 @@ async fn a_viewer_changes_nothing() {
         // Also when there is nothing right in what is sent.
         for change in [json!({"retention_days": 2}), json!("x")] {
             let refused = detail(put(&server, token, path, &change).await, 403).await;
-            assert_eq!(refused, "Administrator rights are needed");
+            assert_eq!(refused, "Administrator rights required");
         }
     }
     let cleanup = server.send_as(token, Method::POST, "/api/retention/cleanup", &Value::Null).await;

@@ -28,34 +28,46 @@ async fn machine_sources_and_events_are_told_with_reason_and_remedy() {
 
     let before = body(server.get_as(&token, "/api/doctor").await, 200).await;
     assert_eq!((&before["sources"], &before["events"]), (&json!([]), &json!([])));
-    let names: BTreeSet<_> =
-        before["machine"].as_array().unwrap().iter().map(|finding| finding["name"].as_str().unwrap()).collect();
-    for name in [
-        "kernel", "environment", "btf", "capabilities", "perf_event_paranoid", "lockdown", "pmu", "nmi_watchdog",
-        "psi", "bpf_stats",
-    ] {
-        assert!(names.contains(name), "{name} is missing in {names:?}");
+    let names = |list: &str| -> BTreeSet<String> {
+        let listed = before[list].as_array().unwrap().iter();
+        listed.map(|finding| finding["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let machine = ["kernel", "environment", "btf", "capabilities", "lockdown", "pmu", "nmi_watchdog", "procfs"];
+    for name in machine {
+        assert!(names("machine").contains(name), "{name} is missing in {before}");
+    }
+    for name in ["database", "write access", "free space", "recording"] {
+        assert!(names("store").contains(name), "{name} is missing in {before}");
     }
     assert_eq!(named(&before, "machine", "btf")["status"], "ok");
     assert_eq!(named(&before, "machine", "btf")["remedy"], Value::Null);
-    let psi = named(&before, "machine", "psi");
-    assert_eq!((&psi["status"], psi["remedy"].is_string()), (&json!("problem"), true), "{psi}");
+    // The tree has no /proc: one problem, whatever is missing in it.
+    let procfs = named(&before, "machine", "procfs");
+    assert_eq!((&procfs["status"], procfs["remedy"].is_string()), (&json!("problem"), true), "{procfs}");
+    assert_eq!(before["summary"]["to_fix"], before["problems"].as_array().unwrap().len());
 
-    let counters = Report {
+    let refused = |name, metric_type| Report {
         state: State::Unavailable,
         reason: Some("not permitted".into()),
         remedy: Some("sudo setcap".into()),
-        ..Report::active("counters", MetricType::PerfEvents, Method::Ebpf)
+        ..Report::active(name, metric_type, Method::Ebpf)
     };
-    server.board.publish(vec![counters]);
-    let events = json!({"events": {"cycles": {"value": null, "error": "EACCES"}, "cpu-clock": {"value": 1.0}}});
+    let reports = [refused("counters", MetricType::PerfEvents), refused("tcp", MetricType::Tcp)];
+    server.source_status.publish(reports.into());
+    let events = json!({"events": {
+        "cycles": {"value": null, "error": "EACCES"},
+        "branches": {"value": null, "error": "EACCES"},
+        "cpu-clock": {"value": 1.0},
+    }});
     server.hub.publish(&snapshot_of(&[(MetricType::PerfEvents, events)]));
     let after = body(server.get_as(&token, "/api/doctor").await, 200).await;
-    assert_eq!(
-        after["sources"],
-        json!([{"name": "counters", "status": "problem", "detail": "unavailable: not permitted", "remedy": "sudo setcap"}])
-    );
-    let cycles = named(&after, "events", "cycles");
-    assert_eq!(cycles, &json!({"name": "cycles", "status": "problem", "detail": "EACCES", "remedy": "sudo setcap"}));
-    assert_eq!(named(&after, "events", "cpu-clock")["status"], "ok");
+    let counters = json!({"name": "counters", "status": "problem", "detail": "unavailable: not permitted", "remedy": "sudo setcap"});
+    assert_eq!(named(&after, "sources", "counters"), &counters);
+    assert_eq!(named(&after, "events", "2 events")["detail"], "EACCES: branches, cycles");
+    assert_eq!(named(&after, "events", "1 event"), &json!({"name": "1 event", "status": "ok", "detail": "cpu-clock", "remedy": null}));
+    // One remedy, one problem.
+    let mut problems = after["problems"].as_array().unwrap().iter();
+    let problem = problems.find(|problem| problem["remedy"] == "sudo setcap").unwrap();
+    assert_eq!(problem["affects"], json!(["counters", "tcp", "2 events"]));
+    assert!(!problems.any(|problem| problem["remedy"] == "sudo setcap"), "{after}");
 }

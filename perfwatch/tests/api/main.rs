@@ -31,7 +31,7 @@ macro_rules! contract {
 
             use crate::server::{Engine, Server, Setup};
 
-            /// `None` where the engine is not installed.
+            /// `None` if the engine is not installed.
             pub async fn start() -> Option<Server> {
                 start_with(Setup::default()).await
             }

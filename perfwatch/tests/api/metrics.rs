@@ -40,7 +40,7 @@ fn publish_this_machine(server: &Server) {
         let readings = sources.iter_mut().map(|source| source.sample(&tick).unwrap()).collect();
         server.publish_snapshot(&Arc::new(Snapshot::new(now, readings)));
     }
-    server.board.publish(sources.iter().map(|source| source.report()).collect());
+    server.source_status.publish(sources.iter().map(|source| source.report()).collect());
 }
 
 fn publish(server: &Server, documents: &[(MetricType, serde_json::Value)]) {

@@ -17,7 +17,7 @@ async fn health_is_healthy_and_degrades_with_a_source() {
     assert!(answer["version"].is_string());
     let failed =
         Report { state: State::Failed, ..Report::active("cpu", MetricType::Cpu, SourceMethod::Procfs) };
-    server.board.publish(vec![failed]);
+    server.source_status.publish(vec![failed]);
     assert_eq!(body(server.get("/health").await, 200).await["status"], "degraded");
 }
 

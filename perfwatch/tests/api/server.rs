@@ -14,8 +14,8 @@ use perfwatch::auth::{ADMIN, Auth};
 use perfwatch::history::History;
 use perfwatch::history::maintenance::DocumentDays;
 use perfwatch::history::writer::{LogPlace, Writer};
-use perfwatch::probes::Census;
-use perfwatch::snapshot::source::{Board, Settings, SourceSettings};
+use perfwatch::probes::ProcessLister;
+use perfwatch::snapshot::source::{Settings, SourceSettings, SourceStatus};
 use perfwatch::snapshot::{MetricType, Snapshot};
 use perfwatch::store::watch::Watch;
 use perfwatch::store::{self, Store};
@@ -45,8 +45,8 @@ pub struct Server {
     pub auth: Arc<Auth>,
     pub hub: Hub,
     pub intervals: Arc<Intervals>,
-    pub board: Board,
-    pub census: Arc<Census>,
+    pub source_status: SourceStatus,
+    pub lister: Arc<ProcessLister>,
     pub settings: watch::Sender<Settings>,
     pub data: Arc<tempfile::TempDir>,
     pub stop: watch::Sender<bool>,
@@ -121,8 +121,8 @@ impl Server {
         });
         let hub = Hub::default();
         let intervals = Arc::new(Intervals::default());
-        let board = Board::default();
-        let census = Arc::new(Census::new(&setup.options.roots));
+        let source_status = SourceStatus::default();
+        let lister = Arc::new(ProcessLister::new(&setup.options.roots));
         store.introduce("0123abcd", "testbed").await.unwrap();
         let history = History::new(store.clone(), "0123abcd");
         let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
@@ -130,15 +130,22 @@ impl Server {
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             hub: hub.clone(),
-            board: board.clone(),
+            source_status: source_status.clone(),
             store_watch: Watch::start(Arc::clone(&store)).await,
             history: history.clone(),
             intervals: Arc::clone(&intervals),
             writer: Some(writer.handle()),
             auth: auth.clone(),
             settings: settings.clone(),
-            diagnose: perfwatch::doctor::diagnose,
-            processes: census.clone(),
+            diagnose: |roots, store, _, reports, newest| {
+                let recording = perfwatch::doctor::Recording::Elsewhere;
+                perfwatch::doctor::diagnose(roots, store, recording, reports, newest)
+            },
+            place: store::inspect::Place {
+                url: store::sqlite_url(data.path()),
+                data_dir: data.path().to_owned(),
+            },
+            processes: lister.clone(),
             options: setup.options,
             streams: tokio::runtime::Handle::current(),
             shutdown: shutdown.clone(),
@@ -154,8 +161,8 @@ impl Server {
             auth,
             hub,
             intervals,
-            board,
-            census,
+            source_status,
+            lister,
             settings,
             data,
             stop,

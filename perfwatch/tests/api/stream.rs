@@ -125,7 +125,7 @@ async fn what_the_run_before_left_reaches_those_who_came_before_it_was_read() {
     let seconds: Vec<_> =
         history["snapshots"].as_array().unwrap().iter().map(|s| &s["data"]["cpu"]["usage_percent"]).collect();
     assert_eq!(seconds, [1, 2, 3]);
-    // Then it goes on where that ends, and for who asked for no past there is none.
+    // Then it continues where that ends, and for who asked for no past there is none.
     assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 4);
     assert_eq!(next_json(&mut plain).await["data"]["cpu"]["usage_percent"], 4);
     server.publish(5);

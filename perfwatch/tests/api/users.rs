@@ -84,7 +84,7 @@ async fn the_last_admin_stays() {
         send(&server, &token, Method::DELETE, &path, Value::Null).await,
         send(&server, &token, Method::PUT, &path, json!({"role": "viewer"})).await,
     ] {
-        assert_eq!(detail(answer, 409).await, "The last administrator must stay");
+        assert_eq!(detail(answer, 409).await, "Cannot remove the last administrator");
     }
 }
 
@@ -101,7 +101,7 @@ async fn accounts_are_no_business_of_viewers_and_strangers() {
         (Method::GET, "/api/audit"),
     ] {
         let refused = send(&server, &eve, method.clone(), path, json!({"role": "admin"})).await;
-        assert_eq!(detail(refused, 403).await, "Administrator rights are needed", "{method} {path}");
+        assert_eq!(detail(refused, 403).await, "Administrator rights required", "{method} {path}");
         let stranger = server.request(method, path).send().await.unwrap();
         assert_eq!(detail(stranger, 401).await, "Not authenticated");
     }

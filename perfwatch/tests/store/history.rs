@@ -393,7 +393,7 @@ async fn a_question_sees_what_is_stored_what_waits_and_what_was_measured_last(fr
         }
         all
     };
-    // While this goes on slots end, wait, and are stored.
+    // While this continues slots end, wait, and are stored.
     for snapshot in snapshots(&readings[600..]) {
         let newest = (snapshot.timestamp - START).whole_seconds();
         writer.submit_waiting(Arc::new(snapshot)).await;

@@ -1,4 +1,4 @@
-//! PostgreSQL is killed, stays away, hangs and comes back while ticks go on: every tick is stored once.
+//! PostgreSQL is killed, stays away, hangs and comes back while ticks continue: every tick is stored once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::{HOST, points};
 /// Between two ticks.
 const TICK: Duration = Duration::from_millis(25);
 /// How long a condition may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Ticking {
     writer: Writer,
@@ -48,7 +48,7 @@ impl Ticking {
             if enough(&stats) {
                 return;
             }
-            assert!(since.elapsed() < PATIENCE, "{what}: {stats:?} after {} ticks", self.ticks);
+            assert!(since.elapsed() < TIMEOUT, "{what}: {stats:?} after {} ticks", self.ticks);
         }
     }
 }
@@ -66,7 +66,7 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     let url = cluster.database().await;
     let place = LogPlace { dir: dir.path().join("spool"), max_bytes: 1 << 20 };
 
-    // The server is away when we start.
+    // The server is unreachable when we start.
     cluster.kill();
     let store = store::open(&url).await.unwrap();
     assert!(matches!(store.ping().await, Err(StoreError::Unreachable(_))));
@@ -175,7 +175,7 @@ async fn answered<T>(ask: impl AsyncFn() -> store::Result<T>) -> T {
     loop {
         match ask().await {
             Ok(answer) => return answer,
-            Err(StoreError::Unreachable(_)) if since.elapsed() < PATIENCE => tokio::time::sleep(TICK).await,
+            Err(StoreError::Unreachable(_)) if since.elapsed() < TIMEOUT => tokio::time::sleep(TICK).await,
             Err(error) => panic!("{error}"),
         }
     }

@@ -1,8 +1,8 @@
 //! Questions over long ranges: what changed, what a month still shows, what a file holds.
 
 use perfwatch::history::maintenance::{Reach, clean};
-use perfwatch::history::questions::changes::changes;
 use perfwatch::history::questions::changes::rank::{Direction, Kind};
+use perfwatch::history::questions::changes::{Changes, changes};
 use perfwatch::history::questions::compare::Range;
 use perfwatch::history::questions::export::{Export, Format};
 use perfwatch::history::questions::points::Points;
@@ -43,6 +43,7 @@ async fn what_changed_is_ranked_and_constants_and_counters_are_not(fresh: &Fresh
                     reading(MetricType::Cpu, at, &cpu),
                     reading(MetricType::Network, at, &network),
                     reading(MetricType::Scheduler, at, &json!({ "runqueue_wait": {"histogram": wait}, "context_switches": 100.0 + n })),
+                    reading(MetricType::PerfEvents, at, &json!({ "sample_time": f64::from(u8::from(slow)) * 1e6, "elapsed_ms": 1e3 + f64::from(u8::from(slow)) })),
                 ]
             })
             .collect()
@@ -53,7 +54,7 @@ async fn what_changed_is_ranked_and_constants_and_counters_are_not(fresh: &Fresh
     let today = Range { start: NOW - Duration::hours(1), end: NOW };
     let yesterday = Range { start: today.start - Duration::DAY, end: today.end - Duration::DAY };
 
-    let (interval, found) = changes(history, (today, yesterday), 100).await.unwrap();
+    let Changes { interval, changes: found, .. } = changes(history, (today, yesterday), 100).await.unwrap();
     assert_eq!(interval.as_str(), "1m");
     let names: Vec<&str> = found.iter().map(|c| c.field.as_str()).collect();
     assert_eq!(names[..2], ["usage_percent", "runqueue_wait.histogram"], "{found:?}");
@@ -64,12 +65,19 @@ async fn what_changed_is_ranked_and_constants_and_counters_are_not(fresh: &Fresh
     assert!((usage.current.median - 80.5).abs() < 0.1 && (usage.comparison.median - 20.5).abs() < 0.1);
     // A constant, a counter that grew at its usual pace, and one whose rate is there by itself are no news.
     assert!(!names.contains(&"core_count") && !names.contains(&"total_bytes_sent"), "{names:?}");
+    // How PerfWatch measured is no change of the machine.
+    assert!(!names.contains(&"sample_time") && !names.contains(&"elapsed_ms"), "{names:?}");
     assert!(found[2..].iter().all(|c| c.change.score < 0.1), "{found:?}");
 
-    let (_, first) = changes(history, (today, yesterday), 1).await.unwrap();
+    let first = changes(history, (today, yesterday), 1).await.unwrap().changes;
     assert_eq!(first.len(), 1);
     let empty = Range { start: today.start - Duration::WEEK, end: today.end - Duration::WEEK };
-    assert!(changes(history, (today, empty), 9).await.unwrap().1.is_empty());
+    let has_data = |found: &Changes| (found.current_has_data, found.comparison_has_data);
+    let nothing = changes(history, (today, empty), 9).await.unwrap();
+    assert!(nothing.changes.is_empty());
+    assert_eq!(has_data(&nothing), (true, false));
+    assert_eq!(has_data(&changes(history, (empty, today), 9).await.unwrap()), (false, true));
+    assert_eq!(has_data(&changes(history, (empty, empty), 9).await.unwrap()), (false, false));
 }
 
 async fn a_spike_of_one_sample_twenty_days_ago_shows_in_the_months_chart(fresh: &Fresh) {

@@ -17,7 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 /// What a started server may take to answer, on a machine busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Cluster {
     bin: PathBuf,
@@ -93,7 +93,7 @@ impl Cluster {
         let since = Instant::now();
         while let Err(error) = self.options("postgres", "postgres").connect().await {
             let log = || std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-            assert!(since.elapsed() < PATIENCE, "the cluster does not answer: {error}\n{}", log());
+            assert!(since.elapsed() < TIMEOUT, "the cluster does not answer: {error}\n{}", log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "counters::a_cpu_that_comes_back_is_counted_again", run: a_cpu_comes_back },
 ];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn cpus_read(document: &Value) -> usize {
     document["per_cpu"].as_array().map_or(0, Vec::len)
@@ -31,7 +31,7 @@ fn next_reading(probe: &mut Probe, pause: Duration) -> Result<[Instant; 2]> {
         if cpus_read(&probe.now()?) > 0 {
             return Ok([before, Instant::now()]);
         }
-        ensure!(began.elapsed() < PATIENCE, "no reading within {PATIENCE:?}");
+        ensure!(began.elapsed() < TIMEOUT, "no reading within {TIMEOUT:?}");
     }
 }
 
@@ -65,7 +65,7 @@ fn a_new_interval_is_obeyed() -> Result<Verdict> {
             while f64::from(readings) < 3.0 + 2.0 * began.elapsed().as_secs_f64() {
                 next_reading(&mut probe, SHORT.mul_f64(0.6))?;
                 readings += 1;
-                ensure!(began.elapsed() < PATIENCE, "{readings} readings within {PATIENCE:?}");
+                ensure!(began.elapsed() < TIMEOUT, "{readings} readings within {TIMEOUT:?}");
             }
             words.push(format!("{readings} readings within {:.0?}", began.elapsed()));
         }

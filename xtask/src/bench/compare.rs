@@ -17,7 +17,7 @@ pub struct Changes {
     compared: usize,
     /// Worse ones first, the largest change first.
     changes: Vec<Change>,
-    /// What hampers the comparison, a sentence each.
+    /// Limits of the comparison, one sentence each.
     caveats: Vec<String>,
     other_machine: bool,
 }

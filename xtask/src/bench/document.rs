@@ -39,7 +39,7 @@ pub fn write(report: &Report) -> Result<()> {
     report.write(&kept())
 }
 
-/// `text` with another section between the marks.
+/// `text` with the section between the marks replaced.
 fn replaced(text: &str, section: &str) -> Result<String> {
     let (before, rest) = text.split_once(BEGIN).context("no mark where the results begin")?;
     let (_, after) = rest.split_once(END).context("no mark where the results end")?;
@@ -162,7 +162,7 @@ pub fn short(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// Markdown whose columns also stand under each other in a terminal.
+/// Markdown whose columns also line up in a terminal.
 fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     const WORDS: usize = 2; // the first columns; the others are numbers, to the right
     let width = |column: usize| {

@@ -138,7 +138,7 @@ impl Report {
         self.benches.get(bench)?.figures.get(path)
     }
 
-    /// What stands for the least that `path` could be, measured in the same run.
+    /// The lower bound for `path`, measured in the same run.
     pub fn floor(&self, bench: &str, path: &str) -> Option<&Figure> {
         let named = ROWS.iter().find(|row| (row.bench, row.path) == (bench, path)).and_then(|row| row.floor);
         self.figure(bench, &named.map_or_else(|| floor_of(path), str::to_owned))
@@ -153,7 +153,7 @@ fn floor_of(path: &str) -> String {
     }
 }
 
-/// Whether a number only stands beside another one.
+/// Whether a number only accompanies another one.
 pub fn is_beside(path: &str) -> bool {
     let name = path.rsplit('.').next().unwrap_or(path);
     name == "ratio" || name.starts_with("floor_")

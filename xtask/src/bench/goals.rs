@@ -5,9 +5,9 @@
 pub enum Goal {
     AtMost(f64),
     AtLeast(f64),
-    /// At most so many times its floor.
+    /// At most this many times its floor.
     TimesFloor(f64),
-    /// Told for its own sake.
+    /// For information only.
     None,
 }
 

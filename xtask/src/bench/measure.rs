@@ -13,7 +13,7 @@ use crate::build;
 use crate::step::{command, npm, quiet, root, run_within};
 
 /// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const PATIENCE_FULL: Duration = Duration::from_secs(90 * 60);
 
 /// How much of what takes long is asked for.
@@ -26,7 +26,7 @@ pub struct Length {
 
 impl Length {
     fn patience(&self) -> Duration {
-        let least = if self.full { PATIENCE_FULL } else { PATIENCE };
+        let least = if self.full { PATIENCE_FULL } else { TIMEOUT };
         least + Duration::from_secs(2 * 60 * self.minutes)
     }
 }

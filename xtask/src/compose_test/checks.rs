@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::stack::Stack;
 use crate::step::root;
 
-const LARGEST_BACKEND: u64 = 40_000_000;
+const MAX_BACKEND_BYTES: u64 = 40_000_000;
 
 fn passed(what: &str, measured: impl std::fmt::Display) {
     println!("PASS {what}: {measured}");
@@ -22,7 +22,7 @@ fn passed(what: &str, measured: impl std::fmt::Display) {
 pub fn images(stack: &Stack<'_>) -> Result<u32> {
     let image = stack.ask(&["images", "--quiet", "backend"])?;
     let size: u64 = stack.engine.ask(&["image", "inspect", "--format", "{{.Size}}", &image])?.parse()?;
-    ensure!(size < LARGEST_BACKEND, "the backend's image has {size} bytes");
+    ensure!(size < MAX_BACKEND_BYTES, "the backend's image has {size} bytes");
     passed("the backend's image is small", format_args!("{:.1} MB", size as f64 / 1e6));
     let user = stack.ask(&["exec", "-T", "frontend", "id", "-u"])?;
     ensure!(user != "0", "nginx runs as root");
@@ -139,7 +139,7 @@ pub fn outage(stack: &Stack<'_>, away: Duration) -> Result<u32> {
     Ok(3)
 }
 
-/// What docs/deployment.md tells to type brings back every snapshot and account.
+/// The commands in docs/deployment.md restore every snapshot and account.
 pub fn backup(stack: &Stack<'_>) -> Result<u32> {
     let document = fs::read_to_string(root().join("docs/deployment.md"))?;
     let lines = backup_lines(&document);
@@ -200,7 +200,7 @@ pub fn least_privilege(stack: &Stack<'_>) -> Result<u32> {
     Ok(2)
 }
 
-/// The override names another image and nothing else; the image itself is not to be had everywhere.
+/// The override names another image and nothing else; the image itself is not available everywhere.
 pub fn timescaledb(engine: &Engine) -> Result<u32> {
     let with = ["--file", "docker-compose.yml", "--file", "docker-compose.timescaledb.yml"];
     let configured = engine.ask(&[&["compose"], &with[..], &["config", "--images"]].concat())?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tungstenite::WebSocket;
 use tungstenite::stream::MaybeTlsStream;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Client {
@@ -33,7 +33,7 @@ impl Answer {
 impl Client {
     pub fn new(port: u16) -> Self {
         let config =
-            ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build();
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
         Self { agent: config.into(), address: format!("127.0.0.1:{port}"), token: None }
     }
 
@@ -69,7 +69,7 @@ impl Client {
         let url = format!("ws://{}/api/ws/metrics?token={token}", self.address);
         let (socket, _) = tungstenite::connect(url).context("cannot open the live stream")?;
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
         }
         Ok(Stream(socket))
     }

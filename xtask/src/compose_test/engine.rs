@@ -34,7 +34,7 @@ struct Own {
 }
 
 impl Engine {
-    /// Whether an engine with compose answers already.
+    /// Whether an engine with compose is running already.
     pub fn runs_here() -> bool {
         output("docker", &["info", "--format", "{{.ServerVersion}}"])
             .is_some_and(|version| !version.is_empty())

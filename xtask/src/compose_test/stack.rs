@@ -69,7 +69,7 @@ impl<'a> Stack<'a> {
         compose
     }
 
-    /// Types a command line of a document, in a folder of its own.
+    /// Runs a command line of a document, in a folder of its own.
     pub fn type_in(&self, folder: &Path, line: &str) -> Result<()> {
         let compose = self.compose(&[]);
         let mut shell = Command::new("sh");
@@ -104,7 +104,7 @@ impl<'a> Stack<'a> {
         Ok((user.to_owned(), password.to_owned()))
     }
 
-    /// What the database answers to a query, one row a line, asked inside its container.
+    /// The result of a query, one row per line, run inside the database's container.
     pub fn sql(&self, query: &str) -> Result<String> {
         self.ask(&[
             "exec",

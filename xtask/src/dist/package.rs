@@ -24,12 +24,12 @@ pub fn build(architecture: Architecture, version: &str) -> Result<String> {
     deb.args(["--target", architecture.target(), "--output"]).arg(folder());
     quiet(&format!("Packaging for {architecture}"), deb)?;
     let made = packages()?.into_iter().find(|package| !before.contains(package));
-    let made = made.with_context(|| format!("cargo-deb made no package for {architecture}"))?;
+    let made = made.with_context(|| format!("cargo-deb built no package for {architecture}"))?;
     lint(&made)?;
     Ok(made)
 }
 
-/// The package's own history, in Debian's form: that of the program stands beside it.
+/// The package's changelog in Debian's format; that of the program is installed beside it.
 fn changelog(version: &str) -> Result<String> {
     let manifest: toml::Table = fs::read_to_string(root().join("perfwatch/Cargo.toml"))?.parse()?;
     let maintainer = manifest["package"]["metadata"]["deb"]["maintainer"].as_str();
@@ -119,7 +119,7 @@ fn installed(system: &Path, package: &Path) -> Result<()> {
     inside(&["dpkg", "--purge", "perfwatch"])?;
     ensure!(!system.join("usr/bin/perfwatch").exists(), "purging left the program");
     ensure!(!system.join("etc/perfwatch/perfwatch.toml").exists(), "purging left the settings");
-    println!("PASS the package installs, runs and goes away in a test root: {version}, {user}");
+    println!("PASS the package installs, runs and is removed in a test root: {version}, {user}");
     Ok(())
 }
 

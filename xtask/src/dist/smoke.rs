@@ -35,6 +35,6 @@ pub fn check(binary: &Path, machine: &str, version: &str) -> Result<()> {
     let cpu = sources.iter().find(|source| source["name"] == "cpu").filter(works);
     ensure!(cpu.is_some(), "{machine}: the cpu source does not work: {sources:?}");
     let working = sources.iter().filter(works).count();
-    println!("PASS {machine}: {told}; doctor finds {working} of {} sources at work", sources.len());
+    println!("PASS {machine}: {told}; doctor finds {working} of {} sources working", sources.len());
     Ok(())
 }

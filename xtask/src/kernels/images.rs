@@ -82,7 +82,7 @@ pub struct Image {
     pub modules: Vec<PathBuf>,
 }
 
-/// One kernel that is wanted, and how the search for it stands.
+/// One kernel that is wanted, and the state of the search for it.
 #[derive(Debug)]
 struct Search {
     architecture: Architecture,

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use crate::step::{output, root};
 
 /// Files past this size belong elsewhere; the eBPF objects and lock files stay below it.
-const LARGEST: u64 = 1024 * 1024;
+const MAX_BYTES: u64 = 1024 * 1024;
 /// Production code past this many lines is split by idea.
-const LONGEST: usize = 500;
+const MAX_LINES: usize = 500;
 
 pub fn check() -> Result<Vec<String>> {
     let files = output("git", &["ls-files", "-z"]).context("cannot list the repository's files")?;
@@ -20,8 +20,8 @@ pub fn check() -> Result<Vec<String>> {
             continue; // deleted and not yet committed
         }
         let bytes = std::fs::read(&path).with_context(|| name.to_owned())?;
-        if bytes.len() as u64 > LARGEST {
-            found.push(format!("{name}: larger than {LARGEST} bytes"));
+        if bytes.len() as u64 > MAX_BYTES {
+            found.push(format!("{name}: larger than {MAX_BYTES} bytes"));
         }
         if let Ok(text) = std::str::from_utf8(&bytes)
             && !bytes.contains(&0)
@@ -59,7 +59,7 @@ fn problems(path: &Path, text: &str) -> Vec<String> {
     }
     if extension == "rs" {
         let length = production_lines(text);
-        if length > LONGEST {
+        if length > MAX_LINES {
             found.push(format!("{length} lines of production code; split it by idea"));
         }
     }
@@ -102,14 +102,14 @@ mod tests {
         assert_eq!(count("a.rs", concat!("<<<<", "<<< HEAD\n")), 1);
         assert_eq!(count("a.pem", concat!("-----BEGIN ", "RSA PRIVATE KEY-----\n")), 1);
         assert_eq!(count("a.rs", concat!("#[ig", "nore]\n")), 1);
-        assert_eq!(count("a.rs", &"x\n".repeat(LONGEST + 1)), 1);
+        assert_eq!(count("a.rs", &"x\n".repeat(MAX_LINES + 1)), 1);
     }
 
     #[test]
     fn good_files_pass() {
         assert_eq!(count("a.rs", ""), 0);
         assert_eq!(count("perfwatch/tests/fixtures/proc/vm/comm", "no newline"), 0);
-        let tests = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\n", "x\n".repeat(LONGEST));
+        let tests = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\n", "x\n".repeat(MAX_LINES));
         assert_eq!(count("a.rs", &tests), 0);
     }
 

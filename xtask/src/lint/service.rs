@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::step::{output, root};
 
 /// systemd's own score, in tenths: 0 is closed, 100 open. Up to here is "OK".
-const MOST_EXPOSED: &str = "25";
+const MAX_EXPOSURE: &str = "25";
 const UNITS: &str = "usr/lib/systemd/system";
 
 pub fn check() -> Result<Vec<String>> {
@@ -33,7 +33,7 @@ pub fn check() -> Result<Vec<String>> {
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--recursive-errors=no"]).arg(format!("--root={}", image.display()));
     let mut security = Command::new("systemd-analyze");
-    security.args(["security", "--offline=true", "--no-pager"]).arg(format!("--threshold={MOST_EXPOSED}"));
+    security.args(["security", "--offline=true", "--no-pager"]).arg(format!("--threshold={MAX_EXPOSURE}"));
     let mut found = complaints(verify.arg("perfwatch.service"))?;
     found.extend(complaints(security.arg(&unit))?);
     Ok(found)

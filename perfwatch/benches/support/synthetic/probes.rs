@@ -154,7 +154,7 @@ impl Machine {
                 self.usage(share, out);
             });
         }
-        // The busiest differ from tick to tick, and each is started anew now and then.
+        // The busiest differ from tick to tick, and each is restarted now and then.
         let mut busiest: Vec<(usize, f64)> = (0..PROCESSES.len())
             .map(|i| (i, (load * 60.0 / (1 + i / 3) as f64 + self.jitter(8.0).abs()).max(0.0)))
             .collect();

@@ -23,7 +23,7 @@ pub(super) struct System {
     memory_total_bytes: Option<u64>,
     #[schema(example = "sqlite")]
     database: &'static str,
-    /// Capabilities the server holds that open sources.
+    /// Capabilities the server holds that sources need.
     #[schema(example = json!(["CAP_PERFMON", "CAP_BPF"]))]
     privileges: Vec<&'static str>,
 }

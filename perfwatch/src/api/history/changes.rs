@@ -1,4 +1,4 @@
-//! `/api/history/changes`: what is different between two ranges, of everything that is measured.
+//! `/api/history/changes`: what differs between two ranges, across everything that is measured.
 
 use axum::Json;
 use axum::extract::State;
@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(what_changed))
 }
 
-/// Relative (`period`, `compare_to`) or custom (the four times, which win when any is present).
+/// Relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given).
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ChangesParameters {
@@ -43,10 +43,10 @@ struct ChangesParameters {
     start_time_2: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
     end_time_2: Option<String>,
-    /// Changes at most
+    /// Maximum number of changes
     #[param(required = false, value_type = usize, minimum = 1, maximum = 1000, default = 50)]
     limit: Option<String>,
-    /// Id or name of a machine whose history this store has; this machine by default
+    /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
     host: Option<String>,
 }
@@ -57,7 +57,7 @@ struct Changes {
     period: String,
     #[schema(example = "yesterday")]
     compare_to: String,
-    /// Width of the points that both ranges were looked at through.
+    /// Resolution: the width of the points that were compared.
     interval: &'static str,
     current: RangeDto,
     comparison: RangeDto,
@@ -71,6 +71,8 @@ struct RangeDto {
     start_time: String,
     #[schema(format = DateTime)]
     end_time: String,
+    /// Whether anything is stored of it.
+    has_data: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -82,14 +84,14 @@ struct ChangeDto {
     /// `number`; `rate`: a counter, compared by its growth per second; `histogram`.
     #[schema(example = "number")]
     kind: &'static str,
-    /// How far the distribution moved, 0 to 1; 0.5 is as far as its values usually spread.
+    /// How far the distribution moved, 0 to 1; 0.5 is as far as its values usually vary.
     score: f64,
-    /// `up`, `down`, or `mixed` where it became wider or narrower.
+    /// `up`, `down`, or `mixed` if it became wider or narrower.
     #[schema(example = "up")]
     direction: &'static str,
     current: SummaryDto,
     comparison: SummaryDto,
-    /// Of the medians; `null` when the comparison's is 0.
+    /// Change of the median; `null` if the comparison's is 0.
     change_percent: Option<f64>,
 }
 
@@ -103,7 +105,7 @@ struct SummaryDto {
 #[utoipa::path(get, path = "/api/history/changes", tag = "history", params(ChangesParameters), responses(
     (status = 200, body = Changes),
     (status = 400, description = "Ranges that don't fit", body = ErrorBody),
-    (status = 422, description = "A parameter is unreadable", body = ValidationBody),
+    (status = 422, description = "A parameter is invalid", body = ValidationBody),
     Guarded,
 ))]
 async fn what_changed(
@@ -128,20 +130,20 @@ async fn what_changed(
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
-    let (interval, found) =
-        changes(&state.history_of(sent.host.as_deref()).await?, (current, comparison), limit).await?;
+    let history = state.history_of(sent.host.as_deref()).await?;
+    let found = changes(&history, (current, comparison), limit).await?;
     Ok(Json(Changes {
         period,
         compare_to,
-        interval: interval.as_str(),
-        current: range(current),
-        comparison: range(comparison),
-        changes: found.into_iter().map(change).collect(),
+        interval: found.interval.as_str(),
+        current: range(current, found.current_has_data),
+        comparison: range(comparison, found.comparison_has_data),
+        changes: found.changes.into_iter().map(change).collect(),
     }))
 }
 
-fn range(range: Range) -> RangeDto {
-    RangeDto { start_time: rfc3339(range.start), end_time: rfc3339(range.end) }
+fn range(range: Range, has_data: bool) -> RangeDto {
+    RangeDto { start_time: rfc3339(range.start), end_time: rfc3339(range.end), has_data }
 }
 
 fn change(changed: Changed) -> ChangeDto {

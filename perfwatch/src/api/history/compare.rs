@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(compare_ranges))
 }
 
-/// Relative (`period`, `compare_to`) or custom (the four times, which win when any is present).
+/// Relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given).
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct CompareParameters {
@@ -41,13 +41,13 @@ pub(super) struct CompareParameters {
     pub(super) start_time_2: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
     pub(super) end_time_2: Option<String>,
-    /// Points of each range at most
+    /// Maximum number of points in each range
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
     pub(super) limit: Option<String>,
     /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
     #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", default = "auto")]
     pub(super) interval: Option<String>,
-    /// Id or name of a machine whose history this store has; this machine by default
+    /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
     pub(super) host: Option<String>,
 }
@@ -82,7 +82,7 @@ struct SideDto {
 struct Summary {
     current_avg: Option<f64>,
     comparison_avg: Option<f64>,
-    /// `null` when the comparison's average is 0 or missing.
+    /// `null` if the comparison's average is 0 or missing.
     change_percent: Option<f64>,
 }
 
@@ -90,7 +90,7 @@ struct Summary {
 #[utoipa::path(get, path = "/api/history/compare", tag = "history", params(CompareParameters), responses(
     (status = 200, body = Comparison),
     (status = 400, description = "Unknown metric type or interval, or ranges that don't fit", body = ErrorBody),
-    (status = 422, description = "A parameter is missing or unreadable", body = ValidationBody),
+    (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
     Guarded,
 ))]
 async fn compare_ranges(

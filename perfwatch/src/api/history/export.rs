@@ -26,27 +26,27 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ExportParameters {
-    /// `csv`: a column per field; `ndjson`: a point per line, as `/api/history/metrics` has it
+    /// `csv`: a column per field; `ndjson`: a point per line, as in `/api/history/metrics`
     #[param(required = true, value_type = String, example = "csv")]
     format: Option<String>,
     #[param(required = true, value_type = String, example = "cpu")]
     metric_type: Option<String>,
-    /// RFC 3339 with any offset or none (UTC), a date, or seconds since 1970; included
+    /// RFC 3339 (UTC without an offset), a date, or seconds since 1970; inclusive
     #[param(required = true, value_type = String, example = "2026-01-02T03:00:00Z")]
     start_time: Option<String>,
-    /// Likewise; included
+    /// Likewise; inclusive
     #[param(required = true, value_type = String, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
-    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`; where finer data is gone, what is left
+    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`; coarser if finer data was removed
     #[param(required = false, value_type = String, default = "5s")]
     interval: Option<String>,
-    /// Only these members: `usage_percent,io.read_bytes`
+    /// Only these fields: `usage_percent,io.read_bytes`
     #[param(required = false, value_type = String)]
     fields: Option<String>,
-    /// `min`, `max` and `count` beside the averages, in any combination
+    /// Any of `min`, `max` and `count`, in addition to averages
     #[param(required = false, value_type = String, example = "min,max,count")]
     stats: Option<String>,
-    /// Id or name of a machine whose history this store has; this machine by default
+    /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
     host: Option<String>,
 }
@@ -55,7 +55,7 @@ struct ExportParameters {
 #[utoipa::path(get, path = "/api/history/export", tag = "history", params(ExportParameters), responses(
     (status = 200, body = String, content_type = "text/csv", description = "With `format=csv`; `application/x-ndjson` with `format=ndjson`"),
     (status = 400, description = "Unknown metric type or interval, or an empty range", body = ErrorBody),
-    (status = 422, description = "A parameter is missing or unreadable", body = ValidationBody),
+    (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
     Guarded,
 ))]
 async fn export(

@@ -1,4 +1,4 @@
-//! Answers that are sent as they are read: no range is ever in memory as a whole.
+//! Responses that are sent while they are read: no range is ever in memory as a whole.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -21,7 +21,7 @@ pub(super) trait Source: Send + 'static {
     /// The next point's JSON; `None` after the last.
     fn next_point(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>>> + Send;
 
-    /// What stands after the number of points, from the comma on, when all have been given.
+    /// The text after the number of points, from the comma on.
     fn tail(&self) -> String;
 }
 
@@ -72,9 +72,9 @@ pub(super) async fn streamed(mut pieces: impl Pieces, content_type: &'static str
             None => match pieces.next_piece().await {
                 Ok(piece) => piece,
                 Err(error) => {
-                    tracing::warn!(?error, "a history answer broke off");
+                    tracing::warn!(?error, "a history response was cut short");
                     // Ends the connection, so that the client sees that something is missing.
-                    return Some((Err(std::io::Error::other("the store failed")), (None, pieces)));
+                    return Some((Err(std::io::Error::other("the database failed")), (None, pieces)));
                 }
             },
         };

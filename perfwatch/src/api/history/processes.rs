@@ -24,25 +24,25 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ProcessParameters {
-    /// The process's number; with `name`, only while it had that name
+    /// Process ID; with `name`, only while it had that name
     #[param(required = false, value_type = u32, minimum = 1, example = 1)]
     pid: Option<String>,
-    /// The kernel's name of it, up to 15 characters; without `pid`, all processes of this name added up
+    /// The kernel's name of it, up to 15 characters; without `pid`, the sum of all processes of this name
     #[param(required = false, value_type = String, min_length = 1, example = "postgres")]
     name: Option<String>,
-    /// RFC 3339 with any offset or none (UTC), a date, or seconds since 1970; included
+    /// RFC 3339 (UTC without an offset), a date, or seconds since 1970; inclusive
     #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T03:00:00Z")]
     start_time: Option<String>,
-    /// Likewise; included
+    /// Likewise; inclusive
     #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
-    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`: what suits the range
+    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`, which fits the range
     #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
     interval: Option<String>,
-    /// Points at most
+    /// Maximum number of points
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
     limit: Option<String>,
-    /// Id or name of a machine whose history this store has; this machine by default
+    /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
     host: Option<String>,
 }
@@ -62,45 +62,45 @@ struct ProcessAnswer {
     count: usize,
     /// Whether there were more than `limit`.
     truncated: bool,
-    /// What the processes found were called: more than one where a number was given anew. 16 at most.
+    /// Names of the processes found: several if the PID was reused. At most 16.
     names: Vec<String>,
     data_points: Vec<ProcessDataPoint>,
 }
 
-/// One bucket that snapshots were kept of.
+/// One bucket with stored snapshots.
 #[derive(Serialize, ToSchema)]
 struct ProcessDataPoint {
     /// Start of the bucket.
     #[schema(format = DateTime)]
     timestamp: String,
-    /// Lists of the busiest processes that were looked at: each snapshot's, or of a long range the first of each
-    /// minute, five minutes, hour or day.
+    /// Samples of the busiest processes in the bucket: every snapshot, or for long ranges the first of each minute,
+    /// five minutes, hour or day.
     snapshots: u64,
-    /// Those in which the process stood. In the others it used less than the busiest 25 did.
+    /// Samples that list the process. In the others it used less than the 25 busiest.
     listed: u64,
-    /// Averages over the lists in which it stood; `null` where it stood in none.
+    /// Averages over the samples that list it; `null` if none does.
     data: Option<ProcessUse>,
-    /// The greatest of any one list.
+    /// Maximum of any one sample.
     max: Option<ProcessUse>,
 }
 
-/// `null` is what is not counted on this machine, or was not read in time.
+/// `null`: not counted on this machine, or not read in time.
 #[derive(Serialize, ToSchema)]
 struct ProcessUse {
-    /// How many were added up.
+    /// Number of processes added up.
     processes: Option<f64>,
-    /// Threads that were active.
+    /// Active threads.
     threads: Option<f64>,
-    /// Of one CPU: two busy threads have 200.
+    /// Percent of one CPU: two busy threads use 200.
     cpu_percent: Option<f64>,
-    /// Memory in RAM.
+    /// Resident memory.
     rss_bytes: Option<f64>,
-    /// Time ready to run and waiting for a CPU.
+    /// Time spent runnable, waiting for a CPU.
     runqueue_wait_ms_per_sec: Option<f64>,
     context_switches_per_sec: Option<f64>,
-    /// From storage.
+    /// Read from storage.
     read_bytes_per_sec: Option<f64>,
-    /// To storage, when they dirty the page cache.
+    /// Written to storage, counted when the page cache is dirtied.
     write_bytes_per_sec: Option<f64>,
     /// Instructions per cycle.
     ipc: Option<f64>,
@@ -114,11 +114,11 @@ struct ProcessUse {
 
 /// What one process, or all of one name, used over a range
 ///
-/// Made from the lists of the busiest processes that snapshots keep.
+/// Based on the lists of the busiest processes in the stored snapshots.
 #[utoipa::path(get, path = "/api/history/processes", tag = "history", params(ProcessParameters), responses(
     (status = 200, body = ProcessAnswer),
     (status = 400, description = "Unknown interval, or an empty range", body = ErrorBody),
-    (status = 422, description = "A parameter is missing or unreadable", body = ValidationBody),
+    (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
     Guarded,
 ))]
 async fn processes(
@@ -157,7 +157,7 @@ fn query(sent: ProcessParameters) -> Result<ProcessQuery> {
     let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
     reader.finish()?;
     let (Some(start), Some(end)) = (start, end) else {
-        // Whatever is missing is among the problems above.
+        // Anything missing is among the problems above.
         return Err(Error::Invalid(Vec::new()));
     };
     check_order(start, end)?;

@@ -54,7 +54,7 @@ impl Exported {
             }
             let fixed = self.place.only.is_some();
             let pairs = labels.iter().zip(key).map(|(label, name)| (*label, name.to_string()));
-            // What is about one thing alone does not name it.
+            // A message about a single object does not name it.
             let pairs: Vec<(&'static str, String)> = pairs.take(labels.len() - usize::from(fixed)).collect();
             Some((self.name.series(&pairs), value))
         })
@@ -66,7 +66,7 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
     exposition.add(
         "snapshot_timestamp_seconds",
         Kind::Gauge,
-        "When the newest snapshot was taken, since the epoch.",
+        "Time of the newest snapshot, since the epoch.",
         &[],
         seconds,
     );
@@ -75,7 +75,7 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
         exposition.add(
             "document_failed",
             Kind::Gauge,
-            "Whether a document's source failed at the newest snapshot.",
+            "1 if a document's source failed in the newest snapshot.",
             &[("document", reading.metric_type.as_str().to_owned())],
             u8::from(reading.error.is_some()),
         );

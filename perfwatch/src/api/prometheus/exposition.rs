@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write};
 
 /// Labels of the machine's making, such as mount points, are cut after this many characters.
-const LONGEST_LABEL: usize = 128;
+const MAX_LABEL_LENGTH: usize = 128;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -37,7 +37,7 @@ pub(super) type Label = (&'static str, String);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name {
     pub(super) family: &'static str,
-    /// As they stand between the braces.
+    /// As written between the braces.
     constant: &'static str,
 }
 
@@ -47,7 +47,7 @@ impl Name {
         Self { family, constant: constant.trim_end_matches('}') }
     }
 
-    /// All labels as they stand between the braces.
+    /// All labels as written between the braces.
     pub(super) fn series(self, labels: &[Label]) -> String {
         let mut text = self.constant.to_owned();
         for (label, value) in labels {
@@ -63,7 +63,7 @@ fn push_label(text: &mut String, label: &str, value: &str) {
     }
     text.push_str(label);
     text.push_str("=\"");
-    for character in value.chars().take(LONGEST_LABEL) {
+    for character in value.chars().take(MAX_LABEL_LENGTH) {
         match character {
             '\\' => text.push_str("\\\\"),
             '"' => text.push_str("\\\""),
@@ -198,7 +198,7 @@ mod tests {
     fn a_series_is_told_once_even_where_its_label_was_cut() {
         let mut exposition = Exposition::default();
         for end in ["one", "two"] {
-            let name = "x".repeat(LONGEST_LABEL) + end;
+            let name = "x".repeat(MAX_LABEL_LENGTH) + end;
             exposition.add("n", Kind::Counter, "Help.", &[("name", name)], 1);
         }
         let text = exposition.finish();

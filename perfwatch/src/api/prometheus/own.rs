@@ -1,4 +1,4 @@
-//! What PerfWatch itself does and costs.
+//! PerfWatch's own state and cost.
 
 use super::exposition::{Exposition, Kind, Label};
 use crate::api::{AppState, VERSION};
@@ -8,46 +8,46 @@ use crate::snapshot::source::{Report, State};
 pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     let mut add =
         |name, kind, help, labels: &[Label], value: f64| exposition.add(name, kind, help, labels, value);
-    add("build_info", Kind::Gauge, "The version that runs.", &[("version", VERSION.to_owned())], 1.0);
+    add("build_info", Kind::Gauge, "Version of the running server.", &[("version", VERSION.to_owned())], 1.0);
     let clients = state.hub.subscribers() as f64;
-    add("stream_clients", Kind::Gauge, "Clients of the live stream.", &[], clients);
+    add("stream_clients", Kind::Gauge, "Connected clients of the live stream.", &[], clients);
     if let Some(writer) = state.writer.as_ref().map(writer::Handle::stats) {
         let stored = writer.written() as f64;
-        add("snapshots_stored_total", Kind::Counter, "Snapshots in the store, since the start.", &[], stored);
+        add("snapshots_stored_total", Kind::Counter, "Snapshots stored since the start.", &[], stored);
         let lost = writer.dropped() as f64;
-        add("snapshots_lost_total", Kind::Counter, "Snapshots lost for good, since the start.", &[], lost);
+        add("snapshots_lost_total", Kind::Counter, "Snapshots lost since the start.", &[], lost);
         let refused = writer.refused() as f64;
         add(
             "snapshots_refused_total",
             Kind::Counter,
-            "Snapshots not kept because the newest one has the same time.",
+            "Snapshots skipped because one with the same time is stored.",
             &[],
             refused,
         );
         let waiting = writer.waiting() as f64;
-        add("snapshots_waiting", Kind::Gauge, "Snapshots not in the store yet.", &[], waiting);
+        add("snapshots_waiting", Kind::Gauge, "Snapshots not stored yet.", &[], waiting);
         let spool = writer.log_bytes() as f64;
-        add("spool_bytes", Kind::Gauge, "Disk space of snapshots that wait for the store.", &[], spool);
+        add("spool_bytes", Kind::Gauge, "Disk space used by snapshots that wait for the database.", &[], spool);
         let failing = writer.failing() || state.store_watch.problem().is_some();
         let failing = f64::from(u8::from(failing));
-        add("store_failing", Kind::Gauge, "Whether the store does not take what it is given.", &[], failing);
+        add("store_failing", Kind::Gauge, "1 while the database does not accept snapshots.", &[], failing);
         let failing = f64::from(u8::from(writer.log_failing()));
         add(
             "spool_failing",
             Kind::Gauge,
-            "Whether the disk does not take what waits for the store.",
+            "1 while snapshots that wait for the database cannot be written to disk.",
             &[],
             failing,
         );
     }
     let damaged = state.history.damaged_chunks() as f64;
     add("damaged_chunks_total", Kind::Counter, "Chunks of history that could not be read.", &[], damaged);
-    let reports = state.board.reports();
+    let reports = state.source_status.reports();
     let tick: f64 = reports.iter().map(|report| report.cost.last_us / 1e6).sum();
     add(
         "tick_cpu_seconds",
         Kind::Gauge,
-        "CPU time of all sources at the tick measured last, one in eight.",
+        "CPU time of all sources in the last measured tick (every eighth).",
         &[],
         tick,
     );
@@ -57,35 +57,41 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     if let Some(process) = Process::read() {
         let Process { cpu_seconds, resident_bytes, anonymous_bytes, open_files } = process;
         add("process_cpu_seconds_total", Kind::Counter, "CPU time of the server.", &[], cpu_seconds);
-        add("process_resident_memory_bytes", Kind::Gauge, "Memory of the server.", &[], resident_bytes);
+        add(
+            "process_resident_memory_bytes",
+            Kind::Gauge,
+            "Resident memory of the server.",
+            &[],
+            resident_bytes,
+        );
         if let Some(bytes) = anonymous_bytes {
             add(
                 "process_anonymous_memory_bytes",
                 Kind::Gauge,
-                "Memory of the server that is its own: without files and what it shares.",
+                "Anonymous memory of the server, without files and shared memory.",
                 &[],
                 bytes,
             );
         }
-        add("process_open_fds", Kind::Gauge, "Files that the server has open.", &[], open_files);
+        add("process_open_fds", Kind::Gauge, "Open file descriptors of the server.", &[], open_files);
     }
 }
 
 fn source(report: &Report, add: &mut impl FnMut(&'static str, Kind, &'static str, &[Label], f64)) {
     let name = [("source", report.name.to_owned())];
     let active = f64::from(u8::from(report.state == State::Active));
-    add("source_active", Kind::Gauge, "Whether a source measures.", &name, active);
+    add("source_active", Kind::Gauge, "1 if a source is active.", &name, active);
     let cost = report.cost.last_us / 1e6;
-    add("source_cpu_seconds", Kind::Gauge, "CPU time of a source at the tick measured last.", &name, cost);
+    add("source_cpu_seconds", Kind::Gauge, "CPU time of a source in the last measured tick.", &name, cost);
     for program in &report.programs {
         let labels = [name[0].clone(), ("program", program.name.to_owned())];
         let (runs, seconds) = (program.run_count as f64, program.run_time_ns as f64 / 1e9);
-        add("bpf_program_runs_total", Kind::Counter, "Runs of a BPF program.", &labels, runs);
-        add("bpf_program_run_seconds_total", Kind::Counter, "Time of a BPF program.", &labels, seconds);
+        add("bpf_program_runs_total", Kind::Counter, "Runs of an eBPF program.", &labels, runs);
+        add("bpf_program_run_seconds_total", Kind::Counter, "Run time of an eBPF program.", &labels, seconds);
     }
 }
 
-/// This process, as the kernel sees it; never the machine that is watched, which may be another `/proc`.
+/// This process, from our own `/proc`, not from that of the observed machine.
 #[derive(Debug)]
 struct Process {
     cpu_seconds: f64,

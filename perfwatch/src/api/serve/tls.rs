@@ -22,9 +22,9 @@ const WATCHED: Duration = Duration::from_secs(5);
 pub enum TlsError {
     #[error("cannot read {path}: {source}", path = path.display())]
     Pem { path: PathBuf, source: pem::Error },
-    #[error("{0} holds no certificate")]
+    #[error("{0} contains no certificate")]
     Empty(String),
-    #[error("certificate and key cannot be used: {0}")]
+    #[error("cannot use certificate and key: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
@@ -85,9 +85,11 @@ impl Tls {
         match read {
             Ok(renewed) => {
                 current.1 = renewed;
-                tracing::info!(file = %cert.display(), "the certificate was renewed");
+                tracing::info!(file = %cert.display(), "certificate reloaded");
             }
-            Err(error) => tracing::error!(%error, "the changed certificate is not used; the old one stays"),
+            Err(error) => {
+                tracing::error!(%error, "cannot load the changed certificate; still using the old one");
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ const POINTS: i64 = 300;
 /// Below this, a minute is not worth reading raw readings for.
 const SHORT: time::Duration = time::Duration::minutes(10);
 /// Things of one table that are compared.
-const MOST_THINGS: usize = 512;
+const MAX_ROWS: usize = 512;
 
 /// One series and how it moved.
 #[derive(Debug, Clone)]
@@ -32,24 +32,44 @@ pub struct Changed {
     pub change: Change,
 }
 
-/// The `limit` series that moved most, and the width of the points they were seen through.
+/// How PerfWatch measured, which says nothing about the machine.
+const ABOUT_MEASURING: [&str; 3] = ["sample_time", "elapsed_ms", "interval_ms"];
+
+/// What changed, and whether there was anything to compare.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    /// Resolution: the width of the points that were compared.
+    pub interval: Interval,
+    pub current_has_data: bool,
+    pub comparison_has_data: bool,
+    /// Those that moved most, largest first.
+    pub changes: Vec<Changed>,
+}
+
+/// The `limit` series that moved most.
 pub async fn changes(
     history: &History,
     (current, comparison): (Range, Range),
     limit: usize,
-) -> Result<(Interval, Vec<Changed>)> {
+) -> Result<Changes> {
     let interval = interval(current);
     let mut all = Vec::new();
+    let (mut current_has_data, mut comparison_has_data) = (false, false);
     for metric_type in MetricType::ALL {
         let now = collect(history, metric_type, current, interval).await?;
-        if now.is_empty() {
+        current_has_data |= !now.is_empty();
+        if now.is_empty() && comparison_has_data {
             continue;
         }
         let before = collect(history, metric_type, comparison, interval).await?;
+        comparison_has_data |= !before.is_empty();
         let layout = Layout::of(metric_type);
         for ((table, key), series) in &now {
             let Some(before) = before.get(&(*table, key.clone())) else { continue };
             for (column, (series, before)) in series.iter().zip(before).enumerate() {
+                if ABOUT_MEASURING.contains(&&*layout.tables[*table].columns[column].name) {
+                    continue;
+                }
                 if let (Some(series), Some(before)) = (series, before)
                     && let Some(change) = rank::compare(series, before)
                     // A counter's rate has a series of its own where there is one.
@@ -71,7 +91,7 @@ pub async fn changes(
     }
     all.sort_by(|a, b| b.change.score.total_cmp(&a.change.score).then_with(|| a.field.cmp(&b.field)));
     all.truncate(limit);
-    Ok((interval, all))
+    Ok(Changes { interval, current_has_data, comparison_has_data, changes: all })
 }
 
 fn interval(range: Range) -> Interval {
@@ -119,7 +139,7 @@ fn add(all: &mut All, at: i64, sum: &Bucket) {
             continue;
         }
         let together = of.form == Form::Positions || of.labels.last() == Some(&"cpu");
-        for (row, key) in sum.keys_of(table).iter().enumerate().take(MOST_THINGS) {
+        for (row, key) in sum.keys_of(table).iter().enumerate().take(MAX_ROWS) {
             let key = (!together).then(|| key.clone());
             let series = all.entry((table, key)).or_insert_with(|| vec![None; of.columns.len()]);
             for (series, cell) in series.iter_mut().zip(sum.row(table, row)) {

@@ -30,7 +30,7 @@ pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool
                 Err(error) if error.may_pass() => return Err(error),
                 // The readings are stored; what the database does not take as JSON only its views lack.
                 Err(error) => {
-                    tracing::error!(%error, "the database refuses JSON documents; SQL views lack them");
+                    tracing::error!(%error, "the database rejects JSON documents; they are missing in SQL views");
                 }
             }
         }

@@ -152,7 +152,7 @@ impl Programs {
             } else if self.placed.len() < most {
                 let place = self.placed.len() as u32 + 1;
                 if let Err(error) = self.places.insert(disk.number, place, 0) {
-                    tracing::warn!(disk = disk.name, %error, "the block_io programs cannot tell a disk apart");
+                    tracing::warn!(disk = disk.name, %error, "the block_io programs cannot identify a disk");
                 }
                 self.placed.push(disk);
             }
@@ -236,7 +236,7 @@ fn offsets(kernel: &Kernel) -> Result<Offsets, Unavailable> {
     let issued = arguments.iter().position(|argument| argument.as_deref() == Some("request"));
     Ok(Offsets {
         issued_argument: issued.and_then(|at| u32::try_from(at).ok()).ok_or_else(|| Unavailable {
-            reason: "this kernel's tracepoint block_rq_issue does not tell the request".into(),
+            reason: "this kernel's tracepoint block_rq_issue does not pass the request".into(),
             remedy: None,
         })?,
         request_link,

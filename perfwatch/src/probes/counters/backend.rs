@@ -96,7 +96,7 @@ impl Backend {
     fn open_cpu(&mut self, cpu: u32) -> io::Result<()> {
         let (kind, core) = Core::of(&self.cores, cpu);
         let Some(pmu) = self.pmus.get_mut(kind) else {
-            return Err(io::Error::other(format!("no PMU of this machine counts on CPU {cpu}")));
+            return Err(io::Error::other(format!("no PMU of this machine covers CPU {cpu}")));
         };
         let events = CpuEvents::open(cpu, core, pmu).map_err(|refused| refused.0)?;
         if let Reader::Ebpf(program) = &mut self.reader {
@@ -123,7 +123,7 @@ impl Backend {
         Ok(gone)
     }
 
-    /// Lets go of a CPU's counters; [`Backend::follow`] opens them anew if the CPU is still wanted.
+    /// Closes a CPU's counters; [`Backend::follow`] reopens them if the CPU is still wanted.
     pub(super) fn close(&mut self, cpu: u32) {
         self.cpus.remove(&cpu);
         if let Reader::Ebpf(program) = &mut self.reader {
@@ -160,12 +160,12 @@ impl Backend {
 
     pub(super) fn report(&self, report: Report) -> Report {
         let missing = self.pmus.iter().flat_map(|pmu| pmu.absent.iter().flatten());
-        // What failed can perhaps be mended; what the CPU lacks cannot.
+        // Failures may be fixable; what the CPU lacks is not.
         let worst = missing.clone().find(|absent| matches!(absent, Absent::Failed(_)));
         let (mut reason, mut remedy) = match worst.or_else(|| missing.clone().next()) {
             None => (None, None),
             Some(Absent::Unsupported(_)) if self.no_hardware() => (
-                Some("no hardware PMU is visible: only the software events count".to_owned()),
+                Some("no hardware PMU: only software events are counted".to_owned()),
                 Some(
                     "run on bare metal, or give this virtual machine a PMU (libvirt: <pmu state='on'/>; \
                      QEMU: -cpu host,pmu=on)"
@@ -259,7 +259,7 @@ impl Program {
         }
     }
 
-    /// Starts schedule and metronome anew when the CPUs or the period changed, or when the wall clock drifted.
+    /// Starts schedule and metronome again when the CPUs or the period changed, or when the wall clock drifted.
     fn keep_phase(&mut self, cpus: impl Iterator<Item = u32>, start: Start) -> io::Result<()> {
         let cpus: Vec<u32> = cpus.collect();
         if let Some(metronome) = &self.metronome

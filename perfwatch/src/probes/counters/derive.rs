@@ -70,7 +70,7 @@ pub struct CpuInterval {
     pub cpu: u32,
     /// Its PMU, as an index into [`Context::pmus`].
     pub pmu: usize,
-    /// How long it was not idle; `None` where that is not known well enough.
+    /// How long it was not idle; `None` if that is not known well enough.
     pub busy: Option<Duration>,
     pub previous: [Reading; SLOTS],
     pub current: [Reading; SLOTS],
@@ -116,7 +116,7 @@ pub struct Context<'a> {
     pub nmi_watchdog: bool,
 }
 
-const NEVER_RAN: &str = "never got onto the PMU in this interval: too many events share its counters";
+const NEVER_RAN: &str = "not scheduled on the PMU in this interval: too many events share its counters";
 const WATCHDOG: &str = ", and the NMI watchdog holds one of them (sudo sysctl kernel.nmi_watchdog=0)";
 const NO_READING: &str = "no reading in this interval yet";
 
@@ -269,7 +269,7 @@ impl<'a> Part<'a> {
         let absent = self.pmus.iter().find_map(|pmu| Some((*pmu, pmu.absent[slot].as_ref()?)));
         match absent {
             Some((pmu, Absent::Unsupported(why) | Absent::Failed(why))) if self.pmus.len() > 1 => {
-                format!("{}: {why}; what other cores count stands in `pmus`", pmu.name)
+                format!("{}: {why}; for what other cores count, see `pmus`", pmu.name)
             }
             Some((_, Absent::Unsupported(why) | Absent::Failed(why))) => why.clone(),
             None if !self.any_reading => NO_READING.to_owned(),

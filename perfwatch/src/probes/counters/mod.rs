@@ -16,7 +16,7 @@
 //! idles, although its timer expires; `perf record -e cpu-clock` loses the same samples.
 //!
 //! Readings are due [`LEAD`] before the tick; if the wall clock is slewed away from that phase the schedule is
-//! made anew. Where BPF is refused the same groups are read from user space (`method: perf_read`).
+//! recreated. Where BPF is refused the same groups are read from user space (`method: perf_read`).
 //!
 //! Cost: about 260 ns per event (`cargo xtask bench ebpf`), on 4 virtual CPUs that mostly idle and expire some 200
 //! timers a second each: 0.02% of a CPU.
@@ -48,7 +48,7 @@ pub(super) const NAME: &str = "counters";
 /// How long before a tick the CPUs read their counters.
 const LEAD: Duration = Duration::from_millis(4);
 
-/// Ticks without a new reading after which a CPU's counters are opened anew. They are dead when the CPU was taken
+/// Ticks without a new reading after which a CPU's counters are reopened. They are dead when the CPU was taken
 /// offline and brought back between two ticks.
 const MAX_SILENT_TICKS: u32 = 3;
 
@@ -117,7 +117,7 @@ impl Counters {
         self.kernel.release();
         let Phase::Open(backend) = &mut self.phase else { return Ok(Vec::new()) };
         for cpu in self.silent.extract_if(.., |_, ticks| *ticks >= MAX_SILENT_TICKS).map(|(cpu, _)| cpu) {
-            tracing::info!(cpu, "counters do not advance: opening them anew");
+            tracing::info!(cpu, "counters are stuck; reopening them");
             backend.close(cpu);
             self.previous.remove(&cpu);
         }
@@ -218,7 +218,7 @@ impl Source for Counters {
             Phase::Disabled => Report {
                 state: State::Disabled,
                 reason: Some(DISABLED.into()),
-                remedy: Some("turn perf_events_enabled on in the configuration".into()),
+                remedy: Some("enable performance events (PERF_EVENTS_ENABLED, or Settings)".into()),
                 ..report
             },
             Phase::Unavailable(why) => Report {
@@ -231,7 +231,7 @@ impl Source for Counters {
     }
 }
 
-const DISABLED: &str = "switched off by the configuration (perf_events_enabled)";
+const DISABLED: &str = "disabled in the configuration (perf_events_enabled)";
 
 /// `/sys/devices/system/cpu/online`, followed tick by tick.
 struct OnlineCpus {

@@ -1,4 +1,4 @@
-//! Which parts of a large array are mapped: those that were read of late. A page counts as our memory for as long as
+//! Which parts of a large array are mapped: those that were read recently. A page counts as our memory for as long as
 //! it is mapped, and of a table by PID few pages are read in any minute.
 #![allow(unsafe_code)] // mmap(2)
 

@@ -35,7 +35,7 @@ pub(in super::super) fn generic(event: &str) -> Builder<'static> {
     }
 }
 
-/// The generic event of one PMU among several: its number stands in the upper half of `config` (since Linux 5.13).
+/// The generic event of one PMU among several: its number is in the upper half of `config` (since Linux 5.13).
 pub(super) fn extended(event: &str, pmu: &CorePmu) -> Builder<'static> {
     let mut builder = generic(event);
     builder.attrs_mut().config |= u64::from(pmu.kind) << 32;
@@ -51,7 +51,7 @@ pub(super) fn named(event: &str, pmu: &CorePmu) -> Option<(&'static str, Builder
     Some((name, builder))
 }
 
-/// Events of one ratio, and the names that CPUs have for them, best first. A ratio's halves stand in together.
+/// Events of one ratio, and the names that CPUs have for them, best first. Both halves of a ratio are replaced together.
 struct Family {
     events: &'static [&'static str],
     names: &'static [&'static [&'static str]],

@@ -38,7 +38,7 @@ pub struct Process {
     pub uid: u32,
     /// The cgroup of its busiest thread.
     pub cgroup: u64,
-    /// Threads that were active.
+    /// Active threads.
     pub threads: usize,
     pub exited: bool,
     pub usage: Usage,
@@ -71,7 +71,7 @@ pub enum Event {
         comm: Option<String>,
         cgroup: Option<String>,
     },
-    /// A cgroup was held back by its CPU limit during the interval that ended then.
+    /// A cgroup was throttled by its CPU quota during the interval that ended then.
     CgroupThrottled {
         timestamp: String,
         cgroup: String,
@@ -185,16 +185,16 @@ impl Process {
 #[derive(Debug, Default, Serialize)]
 pub struct Processes {
     pub(super) elapsed_ms: Option<f64>,
-    /// Processes that ran at all.
+    /// Processes that ran in the interval.
     pub(super) active: Option<usize>,
-    /// Processes that `/proc` does not show to us, and that are missing here for want of anything else to tell of them.
+    /// Processes that `/proc` hides from us and that are therefore missing here.
     pub(super) hidden: Option<usize>,
     pub(super) forks_per_sec: Option<f64>,
     pub(super) execs_per_sec: Option<f64>,
     pub(super) exits_per_sec: Option<f64>,
     /// Threads whose entry another took over before it was read: their usage is part of `other`.
     pub(super) evicted: Option<u64>,
-    /// Share of the time that the counters counted; where others made them take turns counts are scaled up by it.
+    /// Share of the time that the counters counted; multiplexed counts are scaled up by it.
     pub(super) counters_running_ratio: Option<f64>,
     /// All processes.
     pub(super) total: Option<Rates>,

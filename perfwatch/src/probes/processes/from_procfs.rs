@@ -1,4 +1,4 @@
-//! The document `processes` where tasks are not accounted for: from two walks over `/proc`. What it does not tell (waits,
+//! The document `processes` without task accounting: from two walks over `/proc`. What it does not tell (waits,
 //! switches, counters, who came and went) is `null`.
 
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ impl FromProcfs {
         walk
     }
 
-    /// To be called when nobody has walked for a while.
+    /// To be called if there was no walk for a while.
     pub(super) fn forget(&mut self) {
         self.walker.forget();
         self.used = None;
@@ -130,7 +130,7 @@ impl<'a> Ranking<'a> {
         self.cgroups.iter().map(|(cgroup, _)| *cgroup)
     }
 
-    /// Makes the document of the walk that this is of.
+    /// Makes the document of this walk.
     pub(super) fn document(self, walk: &Walk, events: Vec<Event>) -> Processes {
         let Some(elapsed) = walk.elapsed else {
             return Processes { hidden: walk.hidden, ..Processes::default() };

@@ -1,5 +1,5 @@
-//! How many processes `/proc` does not show to us (its mount option `hidepid`): the kernel tells for each number whether
-//! a process has it, whoever asks.
+//! How many processes `/proc` hides from us (its mount option `hidepid`): the kernel tells anyone, for each PID, whether
+//! a process has it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,21 +10,21 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
 use crate::config::Roots;
 use crate::kernel_files::fields::{self, Fields};
 
-/// Looking at every number takes a while, and the count is for orientation.
+/// Probing every PID takes a while, and the count need not be exact.
 const REFRESH: Duration = Duration::from_mins(5);
 
-/// Numbers that are looked at in one walk, which takes some ten milliseconds.
-const AT_ONCE: i32 = 1 << 19;
+/// PIDs that are probed at a time, which takes some ten milliseconds.
+const BATCH_SIZE: i32 = 1 << 19;
 
 #[derive(Debug)]
 pub(super) struct Hidden {
     procfs: PathBuf,
-    /// All processes, by the last round that was completed, and when.
+    /// The number of all processes in the last completed round, and when that was.
     all: Option<(Instant, usize)>,
     round: Option<Round>,
 }
 
-/// A round over all numbers that is not at its end.
+/// An unfinished round over all PIDs.
 #[derive(Debug)]
 struct Round {
     next: i32,
@@ -37,7 +37,7 @@ impl Hidden {
         Self { procfs: roots.procfs.clone(), all: None, round: None }
     }
 
-    /// How many there are besides the `visible` ones; `None` where that cannot be told, or not yet.
+    /// How many there are besides the `visible` ones; `None` if that is not known, or not yet.
     pub(super) fn count(&mut self, visible: usize, now: Instant) -> Option<usize> {
         let due = self.all.is_none_or(|(at, _)| now.saturating_duration_since(at) >= REFRESH);
         if due && self.shows_our_numbers() {
@@ -50,13 +50,13 @@ impl Hidden {
         self.all.map(|(_, all)| all.saturating_sub(visible))
     }
 
-    /// Whether the numbers in that `/proc` are those of our system calls: else it is of another PID namespace.
+    /// Whether the PIDs in that `/proc` are those of our system calls, that is, of our PID namespace.
     fn shows_our_numbers(&self) -> bool {
         let own = std::fs::read_link(self.procfs.join("self")).unwrap_or_default();
         own.to_str().and_then(|pid| pid.parse().ok()) == Some(std::process::id())
     }
 
-    /// How many processes there are, or the round with what is left of it; `None` where the kernel does not tell.
+    /// How many processes there are, or the unfinished round; `None` if the kernel does not say.
     fn go_on(&self, mut round: Round) -> Option<Result<usize, Round>> {
         // `0.20 0.18 0.12 1/80 11206`: the fourth is of the tasks that there are.
         let loadavg = std::fs::read(self.procfs.join("loadavg")).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Hidden {
         });
         let last = std::fs::read(self.procfs.join("sys/kernel/pid_max")).ok();
         let last = last.and_then(|text| fields::number(&text)).and_then(|last| i32::try_from(last).ok())?;
-        let end = last.min(round.next.saturating_add(AT_ONCE));
+        let end = last.min(round.next.saturating_add(BATCH_SIZE));
         for number in round.next..=end {
             let Some(pid) = Pid::from_raw(number) else { continue };
             if test_kill_process(pid) == Err(Errno::SRCH) {

@@ -51,7 +51,7 @@ pub(super) fn join(
     }
 }
 
-/// Every process of a walk, for where tasks are not accounted for.
+/// Every process of a walk, for without task accounting.
 pub(super) fn of_walk(timestamp: String, walk: &Walk) -> Listing {
     let total = Rates { cpu_percent: walk.total_cpu_percent, ..Rates::default() };
     Listing {

@@ -31,7 +31,7 @@ impl Memory {
         Self { procfs, page_bytes, tick: 0, known: HashMap::new() }
     }
 
-    /// Closes the files of processes that have not been asked for of late.
+    /// Closes the files of processes that have not been asked for recently.
     pub(super) fn begin_tick(&mut self) {
         self.tick = self.tick.wrapping_add(1);
         let tick = self.tick;
@@ -46,7 +46,7 @@ impl Memory {
         if let Some(known) = self.known.get_mut(&pid) {
             known.asked = self.tick;
             let Some(file) = &mut known.file else { return Some(0) };
-            // A file of a process that has ended fails, also when its number has been given to another.
+            // A file of a process that has ended fails, also when its PID has been reused.
             if let Some(Pages { resident, .. }) = pages(file) {
                 return Some(resident.saturating_mul(self.page_bytes));
             }

@@ -1,7 +1,7 @@
 //! Probe `processes`, document `processes`: what each process and cgroup used, from the programs of
 //! [`super::sched`]; where these may not run, what `/proc` tells of it.
 
-mod census;
+mod lister;
 mod derive;
 mod from_procfs;
 mod hidden;
@@ -15,9 +15,9 @@ mod walk;
 
 use std::sync::Arc;
 
-pub use self::census::Census;
 use self::derive::Event;
 use self::from_procfs::{FromProcfs, Ranking};
+pub use self::lister::ProcessLister;
 use self::names::Names;
 use self::walk::Walk;
 use super::Common;
@@ -31,7 +31,7 @@ pub(super) const NAME: &str = "processes";
 pub(super) struct Processes {
     sched: SharedSched,
     names: Names,
-    census: Arc<Census>,
+    lister: Arc<ProcessLister>,
     procfs: FromProcfs,
     /// What the newest document, if it is of `/proc`, lacks.
     from_procfs: Option<Lacks>,
@@ -40,7 +40,7 @@ pub(super) struct Processes {
 /// What a walk over `/proc` could not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lacks {
-    /// Processes that are not shown to us; `None` where nobody can tell how many.
+    /// Processes hidden from us; `None` if it is not known how many.
     hidden: Option<usize>,
     cgroups: bool,
 }
@@ -59,7 +59,7 @@ impl Lacks {
             None => "other users' processes may be hidden (/proc does not show process 1); ".to_owned(),
         };
         if self.cgroups {
-            told.push_str("no process tells its cgroup (/proc/[pid]/cgroup); ");
+            told.push_str("cgroups are not readable (/proc/[pid]/cgroup); ");
         }
         told
     }
@@ -70,7 +70,7 @@ impl Processes {
         Self {
             sched: common.sched.share(),
             names: Names::new(common.roots),
-            census: Arc::clone(&common.census),
+            lister: Arc::clone(&common.lister),
             procfs: FromProcfs::new(common.roots),
             from_procfs: None,
         }
@@ -91,7 +91,7 @@ impl Processes {
 
     fn of_procfs(&mut self, tick: &Tick) -> derive::Processes {
         let walk = self.procfs.walk(&mut self.names);
-        self.census.walked(&tick.timestamp, &walk);
+        self.lister.walked(&tick.timestamp, &walk);
         self.from_procfs = Some(Lacks::of(&walk));
         let ranking = Ranking::of(&walk);
         let events = self.names.throttled(ranking.cgroups(), &tick.timestamp);
@@ -111,12 +111,12 @@ impl Source for Processes {
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let interval = self.sched.interval(tick);
         let body = if let Some(interval) = &interval {
-            self.census.ticked(&tick.timestamp, Some(interval));
+            self.lister.ticked(&tick.timestamp, Some(interval));
             self.of_tasks(interval, tick)
         } else if self.sched.may_not_run() {
             self.of_procfs(tick)
         } else {
-            self.census.ticked(&tick.timestamp, None);
+            self.lister.ticked(&tick.timestamp, None);
             derive::Processes::default()
         };
         if !self.sched.may_not_run() && self.from_procfs.take().is_some() {

@@ -21,7 +21,7 @@ pub(super) struct Names {
     roots: Roots,
     hierarchy: Hierarchy,
     users: Users,
-    /// Paths by the kernel's number, which is never given twice.
+    /// Paths by the kernel's number, which is never reused.
     cgroups: HashMap<u64, String>,
     /// Of the cgroups that were listed last.
     throttled: HashMap<String, Limit>,
@@ -94,7 +94,7 @@ impl Names {
         Some(path)
     }
 
-    /// Which of the listed cgroups were held back since the last call.
+    /// Which of the listed cgroups were throttled since the last call.
     pub(super) fn throttled<'a>(
         &mut self,
         cgroups: impl Iterator<Item = &'a str>,
@@ -124,7 +124,7 @@ impl Names {
     }
 }
 
-/// How a cgroup was held back by its limit.
+/// How a cgroup was throttled by its CPU quota.
 struct Limit {
     file: KernelFile,
     last: Option<Throttled>,

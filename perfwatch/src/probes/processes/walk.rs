@@ -28,9 +28,9 @@ pub(super) struct Walk {
     /// Since the walk before; `None` for the first.
     pub(super) elapsed: Option<Duration>,
     pub(super) present: Vec<Present>,
-    /// Processes that are not shown to us; `None` where nobody can tell how many.
+    /// Processes hidden from us; `None` if it is not known how many.
     pub(super) hidden: Option<usize>,
-    /// CPU time of all processes, those included that are hidden or have ended, in percent of one CPU.
+    /// CPU time of all processes, including hidden and exited ones, in percent of one CPU.
     pub(super) total_cpu_percent: Option<f64>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Present {
     pub(super) used: Used,
 }
 
-/// What a process used between two walks; `None` where that is not known.
+/// What a process used between two walks; `None` if that is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Used {
     pub(super) cpu_percent: Option<f64>,

@@ -55,7 +55,7 @@ impl Counting {
         }
     }
 
-    /// Sees to a CPU that has switched tasks since the last reading. Its events are opened anew if they did not
+    /// Sees to a CPU that has switched tasks since the last reading. Its events are reopened if they did not
     /// `advance`: the CPU was offline when they were opened, or since then, and the kernel has let go of them.
     pub(super) fn follow(&mut self, cpu: u32, advance: bool) {
         if self.mask == 0 || advance || self.refused.contains(&cpu) {
@@ -74,7 +74,7 @@ impl Counting {
             if let Some(event) = event
                 && let Err(error) = array.set(cpu, event.as_raw_fd())
             {
-                tracing::warn!(cpu, %error, "cannot hand a counter to the scheduler's programs");
+                tracing::warn!(cpu, %error, "cannot pass a counter to the scheduler programs");
             }
         }
     }

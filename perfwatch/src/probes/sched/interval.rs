@@ -69,7 +69,7 @@ impl Usage {
     }
 }
 
-/// For how long the counters were asked to count and did, ns, summed over CPUs. Where others make them take turns
+/// For how long the counters were asked to count and did, ns, summed over CPUs. If they are multiplexed,
 /// the counts are scaled up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
@@ -78,7 +78,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// From two readings of one CPU's; nothing for counters that were opened anew in between.
+    /// From two readings of one CPU's; nothing for counters that were reopened in between.
     pub fn between(previous: &Reading, current: &Reading) -> Self {
         let enabled = current.enabled.checked_sub(previous.enabled);
         let running = current.running.checked_sub(previous.running);
@@ -188,7 +188,7 @@ pub struct OomKill {
 }
 
 impl Totals {
-    /// Everything that was ever counted on a CPU.
+    /// Running totals of a CPU.
     pub fn of(cpu: &Cpu) -> Self {
         Self {
             usage: Usage::of_cpu(cpu),

@@ -240,7 +240,7 @@ impl Sched {
         }
         if overrun {
             // Any task may have been in a list that went round. Who was active has the epoch that has just ended, or
-            // this one; others were read when they were, and those that are dead since then would be read anew.
+            // this one; others were read when they were, and those that are dead since then would be read again.
             let epoch = |index| self.tasks.load_u32(index, offset_of!(Task, epoch));
             indices.extend((0..self.tasks.len()).filter(|&index| self.epoch.wrapping_sub(epoch(index)) <= 1));
         }

@@ -76,7 +76,7 @@ impl SharedSched {
         self.lock().programs.may_not_run()
     }
 
-    /// How the programs stand, as part of the report of one document.
+    /// The state of the programs, as part of the report of one document.
     pub(in crate::probes) fn report(&self, report: Report) -> Report {
         self.lock().programs.report(report)
     }

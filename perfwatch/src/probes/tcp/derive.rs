@@ -68,7 +68,7 @@ impl Interval {
     }
 }
 
-/// What one CPU ever counted.
+/// Running totals of one CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     retransmits: u64,
@@ -96,7 +96,7 @@ impl Counts {
 #[derive(Debug, Default, Serialize)]
 pub struct Tcp {
     elapsed_ms: Option<f64>,
-    /// Segments sent again.
+    /// Retransmitted segments.
     retransmits: Option<u64>,
     retransmits_per_sec: Option<f64>,
     /// Of the segments sent.
@@ -113,7 +113,7 @@ pub struct Tcp {
     accepts_per_sec: Option<f64>,
     segments_received_per_sec: Option<f64>,
     segments_sent_per_sec: Option<f64>,
-    /// From the first SYN until the connection stood.
+    /// From the first SYN until the connection was established.
     connect_latency: Option<Latency>,
     /// The kernel's smoothed round-trip time when an application received data and when a connection ended.
     smoothed_rtt: Option<Latency>,

@@ -37,7 +37,7 @@ pub(super) const NAME: &str = "tcp";
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/prebuilt/tcp.o");
 
-/// Each program stands for itself: a kernel that lacks one tracepoint still shows the rest.
+/// Each program is independent: a kernel that lacks one tracepoint still provides the rest.
 const HOOKS: [(&str, &str); 6] = [
     ("state", "inet_sock_set_state"),
     ("retransmit", "tcp_retransmit_skb"),

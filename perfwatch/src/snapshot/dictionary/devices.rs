@@ -12,7 +12,7 @@ pub(super) const NETWORK: &[Field] = &[
     field(
         "total_bytes_sent",
         "bytes",
-        "Sent to the outside since the interfaces were made. A packet counts once, whatever bridges, bonds, VLANs, tunnels or containers' interfaces it passes.",
+        "Sent to the outside since the interfaces were created. A packet counts once, however many bridges, bonds, VLANs, tunnels or container interfaces it passes.",
         Counter("network_bytes_total{direction=\"sent\"}", 1.0),
     ),
     field(
@@ -64,13 +64,13 @@ pub(super) const NETWORK: &[Field] = &[
     field(
         "interfaces[interface=name].speed_mbps",
         "Mbit/s",
-        "Of a link that is up and has one; `null` where its driver says that it is unknown.",
+        "Link speed; `null` if the link is down, has none, or its driver does not know it.",
         Gauge("interface_speed_bytes_per_second", 125_000.0),
     ),
     field(
         "interfaces[interface=name].bytes_sent",
         "bytes",
-        "Sent since it was made.",
+        "Sent since it was created.",
         Counter("interface_bytes_total{direction=\"sent\"}", 1.0),
     ),
     field(
@@ -117,8 +117,8 @@ pub(super) const NETWORK: &[Field] = &[
     ),
     field("interfaces[interface=name].bytes_sent_per_sec", "bytes/s", "Sent.", None),
     field("interfaces[interface=name].bytes_recv_per_sec", "bytes/s", "Received.", None),
-    field("interfaces[interface=name].packets_sent_per_sec", "1/s", "Packets sent.", None),
-    field("interfaces[interface=name].packets_recv_per_sec", "1/s", "Packets received.", None),
+    field("interfaces[interface=name].packets_sent_per_sec", "packets/s", "Packets sent.", None),
+    field("interfaces[interface=name].packets_recv_per_sec", "packets/s", "Packets received.", None),
     field("interfaces[interface=name].errors_in_per_sec", "1/s", "Bad packets received.", None),
     field("interfaces[interface=name].errors_out_per_sec", "1/s", "Packets that could not be sent.", None),
     field("interfaces[interface=name].drops_in_per_sec", "1/s", "Packets received and dropped.", None),
@@ -127,76 +127,81 @@ pub(super) const NETWORK: &[Field] = &[
     field(
         "connections.established",
         "",
-        "TCP sockets connected. Where `close_wait` is `null`, those are included.",
+        "Established TCP connections; includes close-wait if `close_wait` is `null`.",
         Gauge("sockets{protocol=\"tcp\",state=\"established\"}", 1.0),
     ),
     field(
         "connections.time_wait",
         "",
-        "TCP sockets that linger after their end.",
+        "TCP sockets in time-wait.",
         Gauge("sockets{protocol=\"tcp\",state=\"time_wait\"}", 1.0),
     ),
     field(
         "connections.close_wait",
         "",
-        "TCP sockets whose peer has closed, counted once a minute.",
+        "TCP sockets in close-wait, counted once a minute.",
         Gauge("sockets{protocol=\"tcp\",state=\"close_wait\"}", 1.0),
     ),
     field(
         "connections.listen",
         "",
-        "TCP sockets that listen, counted once a minute.",
+        "Listening TCP sockets, counted once a minute.",
         Gauge("sockets{protocol=\"tcp\",state=\"listen\"}", 1.0),
     ),
     field("connections.udp", "", "UDP sockets.", Gauge("sockets{protocol=\"udp\",state=\"\"}", 1.0)),
     field(
         "tcp_retransmits_per_sec",
         "1/s",
-        "TCP segments sent again.",
+        "TCP segments retransmitted.",
         Gauge("tcp_retransmits_per_second", 1.0),
     ),
 ];
 
 pub(super) const DISK: &[Field] = &[
     field("reason", "", "Why there are no partitions, or no disks.", None).of_kind(Kind::State),
-    field("partitions[device,mountpoint,fstype].device", "", "File systems that hold data, each once.", None)
-        .of_kind(Kind::State),
     field(
-        "partitions[device,mountpoint,fstype].mountpoint",
+        "partitions[device,mountpoint,fstype].device",
         "",
-        "Where it is mounted nearest to its root.",
+        "Device of each file system that holds data.",
         None,
     )
     .of_kind(Kind::State),
-    field("partitions[device,mountpoint,fstype].fstype", "", "Its type.", None).of_kind(Kind::State),
+    field(
+        "partitions[device,mountpoint,fstype].mountpoint",
+        "",
+        "Its mount point; if there are several, the one nearest to the root.",
+        None,
+    )
+    .of_kind(Kind::State),
+    field("partitions[device,mountpoint,fstype].fstype", "", "File system type.", None).of_kind(Kind::State),
     field(
         "partitions[device,mountpoint,fstype].total_bytes",
         "bytes",
-        "Size; `null` while it does not answer.",
+        "Size; `null` while it does not respond.",
         Gauge("filesystem_size_bytes", 1.0),
     ),
     field(
         "partitions[device,mountpoint,fstype].used_bytes",
         "bytes",
-        "In use.",
+        "Used space.",
         Gauge("filesystem_used_bytes", 1.0),
     ),
     field(
         "partitions[device,mountpoint,fstype].free_bytes",
         "bytes",
-        "That ordinary users may still take; 0 where it is more than full.",
+        "Space available to ordinary users; 0 if it is over-full.",
         Gauge("filesystem_available_bytes", 1.0),
     ),
     field(
         "partitions[device,mountpoint,fstype].usage_percent",
         "%",
-        "Used, of what ordinary users may take, as df(1) has it.",
+        "Used share of the space available to ordinary users, as df(1) shows it.",
         Gauge("filesystem_usage_ratio", PERCENT),
     ),
     field(
         "io.read_bytes_per_sec",
         "bytes/s",
-        "Read from whole disks: a request counts once, whatever dm, md, bcache, multipath or loop devices it passes.",
+        "Read from whole disks. A request counts once, however many dm, md, bcache, multipath or loop devices it passes.",
         None,
     ),
     field("io.write_bytes_per_sec", "bytes/s", "Written, likewise.", None),
@@ -239,7 +244,7 @@ pub(super) const DISK: &[Field] = &[
     field(
         "devices{device}.read_bytes_per_sec",
         "bytes/s",
-        "Read from a disk, or from a device that stands on disks (dm, md, bcache, a ZFS volume).",
+        "Read from a disk, or from a device stacked on disks (dm, md, bcache, ZFS volume).",
         Gauge("device_transferred_bytes_per_second{operation=\"read\"}", 1.0),
     ),
     field(
@@ -250,20 +255,20 @@ pub(super) const DISK: &[Field] = &[
     ),
     field(
         "devices{device}.read_iops",
-        "1/s",
+        "requests/s",
         "Reads completed.",
         Gauge("device_requests_per_second{operation=\"read\"}", 1.0),
     ),
     field(
         "devices{device}.write_iops",
-        "1/s",
+        "requests/s",
         "Writes completed.",
         Gauge("device_requests_per_second{operation=\"write\"}", 1.0),
     ),
     field(
         "devices{device}.read_latency_ms",
         "ms",
-        "Mean time of reads, from queueing to completion; `null` when none completed.",
+        "Mean time of reads, from queueing to completion; `null` if none completed.",
         Gauge("device_request_seconds{operation=\"read\"}", MS),
     ),
     field(
@@ -275,7 +280,7 @@ pub(super) const DISK: &[Field] = &[
     field(
         "devices{device}.utilization_percent",
         "%",
-        "Time with at least one request in flight. A device that serves many at once is not full at 100.",
+        "Share of time with at least one request in flight. A device that serves many at once is not saturated at 100.",
         Gauge("device_utilization_ratio", PERCENT),
     ),
     field(

@@ -12,19 +12,19 @@ pub(super) const CPU: &[Field] = &[
     field(
         "usage_percent",
         "%",
-        "Share of the time of all CPUs that was not idle or iowait.",
+        "CPU usage: share of the time of all CPUs that was not idle or iowait.",
         Gauge("cpu_usage_ratio", PERCENT),
     ),
     field(
         "per_core[#cpu]",
         "%",
-        "The same of each CPU, by its number; `null` for one that is offline.",
+        "Usage of each CPU, by number; `null` if it is offline.",
         Gauge("cpu_core_usage_ratio", PERCENT),
     ),
     field(
         "user",
         "%",
-        "Share of time in user mode, guests included.",
+        "Share of time in user mode, including guests.",
         Gauge("cpu_time_ratio{mode=\"user\"}", PERCENT),
     ),
     field("system", "%", "Share of time in the kernel.", Gauge("cpu_time_ratio{mode=\"system\"}", PERCENT)),
@@ -51,43 +51,38 @@ pub(super) const CPU: &[Field] = &[
     field(
         "steal",
         "%",
-        "Share of time that the hypervisor gave to others.",
+        "Share of time that the hypervisor gave to other machines.",
         Gauge("cpu_time_ratio{mode=\"steal\"}", PERCENT),
     ),
     field("guest", "%", "Share of time in guests; part of user and nice.", Gauge("cpu_guest_ratio", PERCENT)),
     field(
         "load_avg[0]",
         "",
-        "Tasks running or in uninterruptible sleep, averaged by the kernel over 1 min.",
+        "Load average over 1 min: tasks running or in uninterruptible sleep.",
         Gauge("load1", 1.0),
     ),
-    field("load_avg[1]", "", "The same over 5 min.", Gauge("load5", 1.0)),
-    field("load_avg[2]", "", "The same over 15 min.", Gauge("load15", 1.0)),
+    field("load_avg[1]", "", "Load average over 5 min.", Gauge("load5", 1.0)),
+    field("load_avg[2]", "", "Load average over 15 min.", Gauge("load15", 1.0)),
     field(
         "frequency_mhz[#cpu]",
         "MHz",
-        "Frequency of each CPU, by its number; `null` without cpufreq.",
+        "Frequency of each CPU, by number; `null` without cpufreq.",
         Gauge("cpu_frequency_hertz", MHZ),
     ),
     field(
         "temperature",
         "°C",
-        "The hottest true reading of the CPUs' packages and cores.",
+        "The hottest valid reading of the CPUs' packages and cores.",
         Gauge("cpu_temperature_celsius", 1.0),
     ),
     field(
         "temperature_celsius[#sensor]",
         "°C",
-        "Each sensor of the CPUs, always at its place; `null` for one that does not answer or says what cannot be.",
+        "Each CPU sensor, always at the same position; `null` if it does not respond or its value is impossible.",
         Gauge("cpu_sensor_temperature_celsius", 1.0),
     ),
     field("core_count", "", "CPUs online.", Gauge("cpus_online", 1.0)),
-    field(
-        "physical_cores",
-        "",
-        "Cores that the online CPUs are threads of.",
-        Gauge("cpu_physical_cores", 1.0),
-    ),
+    field("physical_cores", "", "Physical cores of the online CPUs.", Gauge("cpu_physical_cores", 1.0)),
     field("interrupts", "", "Interrupts since boot.", Counter("interrupts_total", 1.0)),
     field("interrupts_per_sec", "1/s", "Interrupts.", None),
     field(
@@ -96,13 +91,13 @@ pub(super) const CPU: &[Field] = &[
         "Context switches of all CPUs.",
         Gauge("context_switches_per_second", 1.0),
     ),
-    field("forks_per_sec", "1/s", "Processes and threads made.", Gauge("forks_per_second", 1.0)),
-    field("processes_running", "", "Tasks that could run.", Gauge("tasks_running", 1.0)),
-    field("processes_blocked", "", "Tasks that waited for storage.", Gauge("tasks_blocked", 1.0)),
+    field("forks_per_sec", "1/s", "Processes and threads created.", Gauge("forks_per_second", 1.0)),
+    field("processes_running", "", "Runnable tasks.", Gauge("tasks_running", 1.0)),
+    field("processes_blocked", "", "Tasks blocked on storage.", Gauge("tasks_blocked", 1.0)),
     field(
         "events[#n]",
         "",
-        "In the first documents of a run: when the machine and when PerfWatch started.",
+        "In the first documents after a start: when the machine and PerfWatch started.",
         None,
     )
     .of_kind(Kind::Events),
@@ -113,19 +108,14 @@ pub(super) const MEMORY: &[Field] = &[
     field(
         "available_bytes",
         "bytes",
-        "What could be given to programs without swapping, as the kernel estimates; what is free where that is more than there is.",
+        "Memory available to programs without swapping, as estimated by the kernel; free memory if the estimate exceeds the total.",
         Gauge("memory_available_bytes", 1.0),
     ),
     field("used_bytes", "bytes", "Total − available.", Gauge("memory_used_bytes", 1.0)),
-    field("usage_percent", "%", "Used, of total.", Gauge("memory_usage_ratio", PERCENT)),
-    field("free_bytes", "bytes", "Used for nothing at all.", Gauge("memory_free_bytes", 1.0)),
+    field("usage_percent", "%", "Used share of the total.", Gauge("memory_usage_ratio", PERCENT)),
+    field("free_bytes", "bytes", "Unused memory.", Gauge("memory_free_bytes", 1.0)),
     field("buffers_bytes", "bytes", "Buffers of block devices.", Gauge("memory_buffers_bytes", 1.0)),
-    field(
-        "cached_bytes",
-        "bytes",
-        "Page cache, and slabs that can be reclaimed.",
-        Gauge("memory_cached_bytes", 1.0),
-    ),
+    field("cached_bytes", "bytes", "Page cache and reclaimable slabs.", Gauge("memory_cached_bytes", 1.0)),
     field("shared_bytes", "bytes", "Shared memory and tmpfs.", Gauge("memory_shared_bytes", 1.0)),
     field("swap_total_bytes", "bytes", "Swap space; 0 without swap.", Gauge("swap_size_bytes", 1.0)),
     field("swap_used_bytes", "bytes", "Swap space in use.", Gauge("swap_used_bytes", 1.0)),
@@ -140,8 +130,13 @@ pub(super) const MEMORY: &[Field] = &[
     ),
     field("dirty_bytes", "bytes", "Waiting to be written to storage.", Gauge("memory_dirty_bytes", 1.0)),
     field("writeback_bytes", "bytes", "Being written to storage.", Gauge("memory_writeback_bytes", 1.0)),
-    field("slab_bytes", "bytes", "The kernel's own objects.", Gauge("memory_slab_bytes", 1.0)),
-    field("hugepages_total", "pages", "Huge pages set aside.", Gauge("memory_hugepages{state=\"all\"}", 1.0)),
+    field("slab_bytes", "bytes", "Kernel objects (slab).", Gauge("memory_slab_bytes", 1.0)),
+    field(
+        "hugepages_total",
+        "pages",
+        "Huge pages in the pool.",
+        Gauge("memory_hugepages{state=\"all\"}", 1.0),
+    ),
     field(
         "hugepages_free",
         "pages",
@@ -151,86 +146,86 @@ pub(super) const MEMORY: &[Field] = &[
     field(
         "hugepages_reserved",
         "pages",
-        "Huge pages promised, and not in use yet.",
+        "Huge pages reserved and not in use yet.",
         Gauge("memory_hugepages{state=\"reserved\"}", 1.0),
     ),
 ];
 
 pub(super) const MEMORY_BANDWIDTH: &[Field] = &[
-    field("available", "", "The kernel counts paging.", None).of_kind(Kind::State),
+    field("available", "", "Whether the kernel counts paging.", None).of_kind(Kind::State),
     field("pgpgin_per_sec", "KiB/s", "Read from block devices.", Gauge("paged_in_bytes_per_second", KIB)),
     field("pgpgout_per_sec", "KiB/s", "Written to block devices.", Gauge("paged_out_bytes_per_second", KIB)),
     field("pswpin_per_sec", "pages/s", "Read from swap.", Gauge("swap_in_pages_per_second", 1.0)),
     field("pswpout_per_sec", "pages/s", "Written to swap.", Gauge("swap_out_pages_per_second", 1.0)),
-    field("page_io_bytes_per_sec", "bytes/s", "Both directions of paging.", None),
-    field("swap_io_bytes_per_sec", "bytes/s", "Both directions of swapping.", None),
+    field("page_io_bytes_per_sec", "bytes/s", "Paging in both directions.", None),
+    field("swap_io_bytes_per_sec", "bytes/s", "Swapping in both directions.", None),
     field("pgfault_per_sec", "1/s", "Page faults.", Gauge("page_faults_per_second", 1.0)),
     field(
         "pgmajfault_per_sec",
         "1/s",
-        "Page faults that waited for storage.",
+        "Major page faults, which had to wait for storage.",
         Gauge("major_page_faults_per_second", 1.0),
     ),
     field(
         "pgscan_per_sec",
         "pages/s",
-        "Looked at to free memory.",
+        "Pages scanned by reclaim.",
         Gauge("reclaim_scanned_pages_per_second", 1.0),
     ),
-    field("pgsteal_per_sec", "pages/s", "Freed so.", Gauge("reclaimed_pages_per_second", 1.0)),
+    field("pgsteal_per_sec", "pages/s", "Pages freed by reclaim.", Gauge("reclaimed_pages_per_second", 1.0)),
     field(
         "compact_stall_per_sec",
         "1/s",
-        "Times a task waited for memory to be compacted.",
+        "Stalls of tasks in memory compaction.",
         Gauge("compaction_stalls_per_second", 1.0),
     ),
-    field(
-        "compact_fail_per_sec",
-        "1/s",
-        "Compactions that did not yield enough.",
-        Gauge("compaction_failures_per_second", 1.0),
-    ),
+    field("compact_fail_per_sec", "1/s", "Failed compactions.", Gauge("compaction_failures_per_second", 1.0)),
     field(
         "compact_success_per_sec",
         "1/s",
-        "Compactions that did.",
+        "Successful compactions.",
         Gauge("compaction_successes_per_second", 1.0),
     ),
     field(
         "thp_fault_alloc_per_sec",
         "1/s",
-        "Transparent huge pages given at page faults.",
+        "Transparent huge pages allocated at page faults.",
         Gauge("thp_fault_allocations_per_second", 1.0),
     ),
     field(
         "thp_fault_fallback_per_sec",
         "1/s",
-        "Page faults that got small pages instead.",
+        "Page faults that fell back to small pages.",
         Gauge("thp_fault_fallbacks_per_second", 1.0),
     ),
     field(
         "thp_collapse_alloc_per_sec",
         "1/s",
-        "Small pages merged to a huge one.",
+        "Small pages collapsed into a huge page.",
         Gauge("thp_collapses_per_second", 1.0),
     ),
     field(
         "numa_hit_per_sec",
         "pages/s",
-        "Given on the node that was wanted.",
+        "Allocated on the intended node.",
         Gauge("numa_hit_pages_per_second", 1.0),
     ),
-    field("numa_miss_per_sec", "pages/s", "Given on another node.", Gauge("numa_miss_pages_per_second", 1.0)),
+    field(
+        "numa_miss_per_sec",
+        "pages/s",
+        "Allocated on another node.",
+        Gauge("numa_miss_pages_per_second", 1.0),
+    ),
     field(
         "numa_pages_migrated_per_sec",
         "pages/s",
-        "Moved to another node.",
+        "Migrated to another node.",
         Gauge("numa_migrated_pages_per_second", 1.0),
     ),
     field(
         "oom_kill_per_sec",
         "1/s",
-        "Processes killed for want of memory.",
+        "Processes killed by the OOM killer.",
         Gauge("oom_kills_per_second", 1.0),
     ),
 ];
@@ -241,7 +236,7 @@ macro_rules! pressure {
             field(
                 concat!($resource, ".some.avg10"),
                 "%",
-                concat!("Time in which some task waited for ", $some, ", over 10 s."),
+                concat!("Share of time in which some task waited for ", $some, ", over 10 s."),
                 Gauge(
                     concat!(
                         "pressure_stalled_ratio{resource=\"",
@@ -293,7 +288,7 @@ macro_rules! pressure {
             field(
                 concat!($resource, ".full.avg10"),
                 "%",
-                concat!("Time in which all tasks waited for ", $some, ", over 10 s."),
+                concat!("Share of time in which all tasks waited for ", $some, ", over 10 s."),
                 Gauge(
                     concat!(
                         "pressure_stalled_ratio{resource=\"",
@@ -352,8 +347,9 @@ pub(super) const PRESSURE: &[Field] = {
     const IO: [Field; 8] = pressure!("io", "storage");
     const ALL: [Field; 26] = {
         let mut all =
-            [field("available", "", "The kernel tells pressure (PSI).", None).of_kind(Kind::State); 26];
-        all[1] = field("reason", "", "Why not, or which resource lacks it.", None).of_kind(Kind::State);
+            [field("available", "", "Whether the kernel provides pressure stall information (PSI).", None)
+                .of_kind(Kind::State); 26];
+        all[1] = field("reason", "", "Why not, or which resources lack it.", None).of_kind(Kind::State);
         let mut at = 0;
         while at < 8 {
             all[2 + at] = CPU[at];

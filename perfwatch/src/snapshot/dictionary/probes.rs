@@ -9,17 +9,17 @@ const PERCENT: f64 = 0.01;
 const US: f64 = 1e-6;
 
 pub(super) const PERF_EVENTS: &[Field] = &[
-    field("available", "", "At least one event counts.", None).of_kind(Kind::State),
-    field("hardware_available", "", "Cycles count.", Gauge("perf_hardware_available", 1.0))
+    field("available", "", "Whether at least one event is counted.", None).of_kind(Kind::State),
+    field("hardware_available", "", "Whether cycles are counted.", Gauge("perf_hardware_available", 1.0))
         .of_kind(Kind::State),
-    field("cpu_cores", "", "The CPUs counted on: `all`, or a list.", None).of_kind(Kind::State),
+    field("cpu_cores", "", "Monitored CPUs: `all`, or a list.", None).of_kind(Kind::State),
     field("interval_ms", "ms", "Time between two readings, as configured.", None),
-    field("sample_time", "s", "Since counting began.", None),
+    field("sample_time", "s", "Time since counting began.", None),
     field("elapsed_ms", "ms", "Time that the values cover.", None),
     field(
         "events{event!cpu-clock}.value",
         "",
-        "Events of the interval, scaled by the share of time they were counted.",
+        "Events in the interval, scaled up if they were counted for only part of it.",
         Interval("perf_events_total", 1.0),
     ),
     field(
@@ -28,106 +28,112 @@ pub(super) const PERF_EVENTS: &[Field] = &[
         "CPU time counted in the interval.",
         Interval("perf_cpu_clock_seconds_total", MS),
     ),
-    field("events{event}.unit", "", "`msec` of cpu-clock, `count` of all others.", None).of_kind(Kind::State),
+    field("events{event}.unit", "", "`msec` for cpu-clock, `count` for all others.", None)
+        .of_kind(Kind::State),
     field(
         "events{event}.running_ratio",
-        "",
-        "Share of the time that the event was on the PMU; below 1 its value is an estimate.",
+        "ratio",
+        "Share of the time that the event was on the PMU; below 1, its value is an estimate.",
         Gauge("perf_event_running_ratio", 1.0),
     ),
-    field("events{event}.error", "", "Why it does not count.", None).of_kind(Kind::State),
+    field("events{event}.error", "", "Why it is not counted.", None).of_kind(Kind::State),
     field(
         "counted_as{event}",
         "",
-        "The CPU's own event that stands in for one that the kernel has no generic name for here.",
+        "The CPU's own event that is counted instead, if the kernel has no generic one.",
         None,
     )
     .of_kind(Kind::State),
     field("unsupported_events[#n]", "", "Events that this machine does not offer.", None)
         .of_kind(Kind::State),
-    field("missing_events[#n]", "", "Events that it offers and that gave no value this time.", None)
+    field("missing_events[#n]", "", "Events that are offered but had no value in this interval.", None)
         .of_kind(Kind::State),
-    field("derived.ipc", "", "Instructions per cycle.", Gauge("perf_instructions_per_cycle", 1.0)),
+    field("derived.ipc", "IPC", "Instructions per cycle.", Gauge("perf_instructions_per_cycle", 1.0)),
     field(
         "derived.branch_miss_ratio",
-        "",
-        "Branches predicted wrongly, of all.",
+        "ratio",
+        "Share of branches that were mispredicted.",
         Gauge("perf_miss_ratio{of=\"branches\"}", 1.0),
     ),
     field(
         "derived.l1d_miss_ratio",
-        "",
-        "Loads that missed the first-level data cache, of all.",
+        "ratio",
+        "Share of loads that missed the first-level data cache.",
         Gauge("perf_miss_ratio{of=\"l1d\"}", 1.0),
     ),
     field(
         "derived.llc_miss_ratio",
-        "",
-        "Loads that missed the last-level cache, of those that reached it.",
+        "ratio",
+        "Share of loads from the last-level cache that missed it.",
         Gauge("perf_miss_ratio{of=\"llc\"}", 1.0),
     ),
     field(
         "derived.dtlb_miss_ratio",
-        "",
-        "Loads whose address was not in the data TLB, of all.",
+        "ratio",
+        "Share of loads that missed the data TLB.",
         Gauge("perf_miss_ratio{of=\"dtlb\"}", 1.0),
     ),
     field(
         "derived.itlb_miss_ratio",
-        "",
-        "Fetches whose address was not in the instruction TLB, of all.",
+        "ratio",
+        "Share of instruction fetches that missed the instruction TLB.",
         Gauge("perf_miss_ratio{of=\"itlb\"}", 1.0),
     ),
     field(
         "derived.branch_mpki",
-        "",
+        "MPKI",
         "Branch misses per thousand instructions.",
         Gauge("perf_misses_per_thousand_instructions{of=\"branches\"}", 1.0),
     ),
     field(
         "derived.l1d_mpki",
-        "",
+        "MPKI",
         "First-level data cache misses, likewise.",
         Gauge("perf_misses_per_thousand_instructions{of=\"l1d\"}", 1.0),
     ),
     field(
         "derived.llc_mpki",
-        "",
+        "MPKI",
         "Last-level cache misses, likewise.",
         Gauge("perf_misses_per_thousand_instructions{of=\"llc\"}", 1.0),
     ),
     field(
         "derived.dtlb_mpki",
-        "",
+        "MPKI",
         "Data TLB misses, likewise.",
         Gauge("perf_misses_per_thousand_instructions{of=\"dtlb\"}", 1.0),
     ),
     field(
         "derived.itlb_mpki",
-        "",
+        "MPKI",
         "Instruction TLB misses, likewise.",
         Gauge("perf_misses_per_thousand_instructions{of=\"itlb\"}", 1.0),
     ),
     field(
         "derived.frequency_mhz",
         "MHz",
-        "Cycles per time that CPUs were not idle.",
+        "Mean frequency while busy: cycles per time that CPUs were not idle.",
         Gauge("perf_frequency_hertz", MHZ),
     ),
     field("pmus{pmu}.cpus", "", "CPUs of one kind of core, on hybrid machines.", None).of_kind(Kind::State),
-    field("pmus{pmu}.events{event}.value", "", "Its events of the interval, as in `events`.", None)
+    field("pmus{pmu}.events{event}.value", "", "Its events in the interval, as in `events`.", None)
         .of_kind(Kind::Interval),
     field("pmus{pmu}.events{event}.unit", "", "As in `events`.", None).of_kind(Kind::State),
-    field("pmus{pmu}.events{event}.running_ratio", "", "As in `events`.", None),
-    field("pmus{pmu}.events{event}.error", "", "Why this kind of core does not count it.", None)
+    field("pmus{pmu}.events{event}.running_ratio", "ratio", "As in `events`.", None),
+    field("pmus{pmu}.events{event}.error", "", "Why it is not counted on this kind of core.", None)
         .of_kind(Kind::State),
-    field("pmus{pmu}.counted_as{event}", "", "Its own events that stand in for generic ones.", None)
-        .of_kind(Kind::State),
+    field(
+        "pmus{pmu}.counted_as{event}",
+        "",
+        "Its own events that are counted instead of generic ones.",
+        None,
+    )
+    .of_kind(Kind::State),
     field("pmus{pmu}.derived{ratio}", "", "As in `derived`.", None),
-    field("per_cpu[cpu].cpu", "", "Each CPU that is counted on.", None),
+    field("per_cpu[cpu].cpu", "", "Each monitored CPU.", None),
     field(
         "per_cpu[cpu].ipc",
-        "",
+        "IPC",
         "Its instructions per cycle.",
         Gauge("perf_core_instructions_per_cycle", 1.0),
     ),
@@ -141,7 +147,7 @@ pub(super) const PERF_EVENTS: &[Field] = &[
     field(
         "per_cpu[cpu].frequency_mhz",
         "MHz",
-        "Its cycles per time not idle.",
+        "Its mean frequency while busy.",
         Gauge("perf_core_frequency_hertz", MHZ),
     ),
 ];
@@ -154,8 +160,8 @@ macro_rules! distribution {
             field(concat!($path, ".p90_us"), "µs", "90th percentile.", None),
             field(concat!($path, ".p99_us"), "µs", "99th percentile.", None),
             field(concat!($path, ".p999_us"), "µs", "99.9th percentile.", None),
-            field(concat!($path, ".max_us"), "µs", "The longest.", None),
-            field(concat!($path, ".histogram"), "ns", concat!($what, ": all of them."), $export)
+            field(concat!($path, ".max_us"), "µs", "Maximum.", None),
+            field(concat!($path, ".histogram"), "ns", concat!($what, ": full distribution."), $export)
                 .of_kind(Kind::Histogram),
         ]
     };
@@ -191,33 +197,33 @@ pub(super) const SCHEDULER: &[Field] = &joined::<40>(&[
         field(
             "migrations",
             "",
-            "Times a task ran on another CPU than before, in the interval.",
+            "Times a task moved to another CPU, in the interval.",
             Interval("scheduler_migrations_total", 1.0),
         ),
         field("migrations_per_sec", "1/s", "The same per second.", None),
         field(
             "runqueue_wait_ms_per_sec",
             "ms/s",
-            "Time that all tasks together waited for a CPU.",
+            "Time spent waiting for a CPU, all tasks combined.",
             Gauge("scheduler_runqueue_wait_seconds_per_second", MS),
         ),
         field(
             "runqueue_wait_unknown",
             "",
-            "Times a task came to a CPU and nothing told how long it had waited.",
+            "Times a task got a CPU without a known waiting time.",
             Interval("scheduler_runqueue_waits_unknown_total", 1.0),
         ),
     ],
     &distribution!(
         "runqueue_wait",
-        "From when a task could run until it did",
+        "Time from runnable to running",
         Export::Histogram("scheduler_runqueue_wait_seconds")
     ),
-    &distribution!("runqueue_wait_woken", "The same after waking up", None),
-    &distribution!("runqueue_wait_preempted", "The same after being preempted", None),
+    &distribution!("runqueue_wait_woken", "Run queue wait after waking up", None),
+    &distribution!("runqueue_wait_preempted", "Run queue wait after being preempted", None),
     &distribution!(
         "off_cpu",
-        "From when a task blocked until it ran again",
+        "Time from blocking to running again",
         Export::Histogram("scheduler_off_cpu_seconds")
     ),
     &[
@@ -231,14 +237,14 @@ pub(super) const SCHEDULER: &[Field] = &joined::<40>(&[
         field(
             "per_cpu[cpu].busy_percent",
             "%",
-            "Share of the time that it ran a task.",
+            "Share of the time that it was running tasks.",
             Gauge("scheduler_core_busy_ratio", PERCENT),
         ),
-        field("per_cpu[cpu].runqueue_wait_p99_us", "µs", "99th percentile of the waits for it.", None),
+        field("per_cpu[cpu].runqueue_wait_p99_us", "µs", "99th percentile of the run queue wait.", None),
         field(
             "per_cpu[cpu].runqueue_wait_max_us",
             "µs",
-            "The longest wait for it.",
+            "Maximum run queue wait.",
             Gauge("scheduler_core_runqueue_wait_max_seconds", US),
         ),
     ],
@@ -247,28 +253,28 @@ pub(super) const SCHEDULER: &[Field] = &joined::<40>(&[
 macro_rules! usage {
     ($path:literal) => {
         [
-            field(concat!($path, ".cpu_percent"), "%", "CPU time, of one CPU.", None),
+            field(concat!($path, ".cpu_percent"), "%", "CPU time, as a share of one CPU.", None),
             field(concat!($path, ".runqueue_wait_ms_per_sec"), "ms/s", "Time spent waiting for a CPU.", None),
-            field(concat!($path, ".context_switches_per_sec"), "1/s", "Times it left a CPU.", None),
+            field(concat!($path, ".context_switches_per_sec"), "1/s", "Context switches.", None),
             field(concat!($path, ".read_bytes_per_sec"), "bytes/s", "Read from storage.", None),
             field(
                 concat!($path, ".write_bytes_per_sec"),
                 "bytes/s",
-                "Written to storage, when it dirties the page cache.",
+                "Written to storage, counted when the page cache is dirtied.",
                 None,
             ),
             field(concat!($path, ".cycles"), "", "Cycles in the interval.", None).of_kind(Kind::Interval),
             field(concat!($path, ".instructions"), "", "Instructions in the interval.", None)
                 .of_kind(Kind::Interval),
-            field(concat!($path, ".ipc"), "", "Instructions per cycle.", None),
+            field(concat!($path, ".ipc"), "IPC", "Instructions per cycle.", None),
             field(
                 concat!($path, ".llc_mpki"),
-                "",
+                "MPKI",
                 "Last-level cache misses per thousand instructions.",
                 None,
             ),
-            field(concat!($path, ".branch_mpki"), "", "Branch misses, likewise.", None),
-            field(concat!($path, ".dtlb_mpki"), "", "Data TLB misses, likewise.", None),
+            field(concat!($path, ".branch_mpki"), "MPKI", "Branch misses, likewise.", None),
+            field(concat!($path, ".dtlb_mpki"), "MPKI", "Data TLB misses, likewise.", None),
         ]
     };
 }
@@ -283,7 +289,7 @@ macro_rules! operation {
                 Interval(concat!("block_requests_total{operation=\"", $name, "\"}"), 1.0),
             ),
             field(concat!($path, ".requests_per_sec"), "1/s", "The same per second.", None),
-            field(concat!($path, ".bytes_per_sec"), "bytes/s", "Bytes of these.", None),
+            field(concat!($path, ".bytes_per_sec"), "bytes/s", "Bytes transferred.", None),
             field(
                 concat!($path, ".errors"),
                 "",
@@ -293,7 +299,7 @@ macro_rules! operation {
             field(
                 concat!($path, ".unseen"),
                 "",
-                "Requests whose issue was not seen: not part of the times from issue.",
+                "Requests whose issue was not seen; not included in the times from issue.",
                 None,
             ),
         ]
@@ -304,8 +310,8 @@ macro_rules! sizes {
     ($path:literal) => {
         [
             field(concat!($path, ".size.mean_bytes"), "bytes", "Mean size.", None),
-            field(concat!($path, ".size.max_bytes"), "bytes", "The largest.", None),
-            field(concat!($path, ".size.histogram"), "bytes", "Sizes: all of them.", None)
+            field(concat!($path, ".size.max_bytes"), "bytes", "Maximum size.", None),
+            field(concat!($path, ".size.histogram"), "bytes", "Sizes: full distribution.", None)
                 .of_kind(Kind::Histogram),
         ]
     };
@@ -322,13 +328,13 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         field(
             "devices{device}.in_flight.read",
             "",
-            "Reads on their way now.",
+            "Reads in flight.",
             Gauge("block_requests_in_flight{operation=\"read\"}", 1.0),
         ),
         field(
             "devices{device}.in_flight.write",
             "",
-            "Writes on their way now.",
+            "Writes in flight.",
             Gauge("block_requests_in_flight{operation=\"write\"}", 1.0),
         ),
     ],
@@ -338,7 +344,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         "From issue to completion",
         Export::Histogram("block_device_request_seconds{operation=\"read\"}")
     ),
-    &distribution!("devices{device}.read.from_queue", "From when it was made to completion", None),
+    &distribution!("devices{device}.read.from_queue", "From queueing to completion", None),
     &sizes!("devices{device}.read"),
     &operation!("devices{device}.write", "write"),
     &distribution!(
@@ -346,7 +352,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         "From issue to completion",
         Export::Histogram("block_device_request_seconds{operation=\"write\"}")
     ),
-    &distribution!("devices{device}.write.from_queue", "From when it was made to completion", None),
+    &distribution!("devices{device}.write.from_queue", "From queueing to completion", None),
     &sizes!("devices{device}.write"),
     &operation!("devices{device}.flush", "flush"),
     &distribution!(
@@ -354,7 +360,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         "From issue to completion",
         Export::Histogram("block_device_request_seconds{operation=\"flush\"}")
     ),
-    &distribution!("devices{device}.flush.from_queue", "From when it was made to completion", None),
+    &distribution!("devices{device}.flush.from_queue", "From queueing to completion", None),
     &sizes!("devices{device}.flush"),
     &operation!("devices{device}.discard", "discard"),
     &distribution!(
@@ -362,7 +368,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
         "From issue to completion",
         Export::Histogram("block_device_request_seconds{operation=\"discard\"}")
     ),
-    &distribution!("devices{device}.discard.from_queue", "From when it was made to completion", None),
+    &distribution!("devices{device}.discard.from_queue", "From queueing to completion", None),
     &sizes!("devices{device}.discard"),
 ]);
 
@@ -378,30 +384,30 @@ macro_rules! counted {
 
 pub(super) const TCP: &[Field] = &joined::<30>(&[
     &[field("elapsed_ms", "ms", "Time that the values cover.", None)],
-    &counted!("retransmits", "Segments sent again, in the interval.", "tcp_retransmitted_segments_total"),
+    &counted!("retransmits", "Segments retransmitted, in the interval.", "tcp_retransmitted_segments_total"),
     &[field(
         "retransmit_percent",
         "%",
-        "Share of the segments sent that were sent again.",
+        "Share of sent segments that were retransmitted.",
         Gauge("tcp_retransmit_ratio", PERCENT),
     )],
     &counted!("resets_sent", "Connections reset by this machine.", "tcp_resets_total{direction=\"sent\"}"),
     &counted!("resets_received", "Connections reset by others.", "tcp_resets_total{direction=\"received\"}"),
     &counted!("connects", "Connections opened from here.", "tcp_connects_total"),
-    &counted!("connect_failures", "Attempts to open one that failed.", "tcp_connect_failures_total"),
-    &counted!("accepts", "Connections that others opened to here.", "tcp_accepts_total"),
+    &counted!("connect_failures", "Failed attempts to open a connection.", "tcp_connect_failures_total"),
+    &counted!("accepts", "Connections accepted.", "tcp_accepts_total"),
     &[
         field("segments_received_per_sec", "1/s", "Segments received.", None),
         field("segments_sent_per_sec", "1/s", "Segments sent for the first time.", None),
     ],
     &distribution!(
         "connect_latency",
-        "From the first packet until the connection stood",
+        "Time from the first packet to the established connection",
         Export::Histogram("tcp_connect_seconds")
     ),
     &distribution!(
         "smoothed_rtt",
-        "Smoothed round-trip time, when an application received data and when a connection ended",
+        "Smoothed round-trip time, sampled when data is received and when a connection ends",
         Export::Histogram("tcp_smoothed_rtt_seconds")
     ),
 ]);
@@ -410,26 +416,26 @@ pub(super) const TCP: &[Field] = &joined::<30>(&[
 pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
     &[
         field("elapsed_ms", "ms", "Time that the values cover.", None),
-        field("active", "", "Processes that ran at all.", Gauge("processes_active", 1.0)),
+        field("active", "", "Processes that ran in the interval.", Gauge("processes_active", 1.0)),
         field(
             "hidden",
             "",
-            "Processes that are missing here because `/proc` does not show them (`hidepid`); `null` where nobody can tell how many.",
+            "Processes hidden by `hidepid`; `null` if it is not known how many.",
             Gauge("processes_hidden", 1.0),
         ),
-        field("forks_per_sec", "1/s", "Processes made.", None),
+        field("forks_per_sec", "1/s", "Processes created.", None),
         field("execs_per_sec", "1/s", "Programs started.", Gauge("execs_per_second", 1.0)),
         field("exits_per_sec", "1/s", "Processes that ended.", Gauge("exits_per_second", 1.0)),
         field(
             "evicted",
             "",
-            "Threads whose place another took before it was read; their usage is part of `other`.",
+            "Threads that were evicted from the table before it was read; their usage is part of `other`.",
             Interval("processes_evicted_threads_total", 1.0),
         ),
         field(
             "counters_running_ratio",
-            "",
-            "Share of the time that the counters counted; where others made them take turns, counts are scaled up.",
+            "ratio",
+            "Share of the time that the counters were on the PMU; multiplexed counts are scaled up.",
             None,
         ),
     ],
@@ -441,18 +447,13 @@ pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
             "The processes with the most CPU time, then those with the most storage traffic.",
             None,
         ),
-        field("top[pid].comm", "", "Its name.", None).of_kind(Kind::State),
-        field("top[pid].user", "", "Its user.", None).of_kind(Kind::State),
-        field("top[pid].uid", "", "Its user's number.", None).of_kind(Kind::State),
+        field("top[pid].comm", "", "Name.", None).of_kind(Kind::State),
+        field("top[pid].user", "", "User.", None).of_kind(Kind::State),
+        field("top[pid].uid", "", "User ID.", None).of_kind(Kind::State),
         field("top[pid].cgroup", "", "The cgroup of its busiest thread.", None).of_kind(Kind::State),
-        field(
-            "top[pid].threads",
-            "",
-            "Its threads that were active; all of its threads where only `/proc` tells.",
-            None,
-        ),
-        field("top[pid].exited", "", "It has ended.", None).of_kind(Kind::State),
-        field("top[pid].rss_bytes", "bytes", "Its memory.", None),
+        field("top[pid].threads", "", "Active threads; all threads if only `/proc` is available.", None),
+        field("top[pid].exited", "", "Whether it has exited.", None).of_kind(Kind::State),
+        field("top[pid].rss_bytes", "bytes", "Resident memory.", None),
     ],
     &usage!("top[pid]"),
     &[field("other.count", "", "Active processes that are not listed.", None)],
@@ -460,7 +461,7 @@ pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
     &[
         field("cgroups[cgroup].cgroup", "", "The path of a cgroup within its hierarchy.", None)
             .of_kind(Kind::State),
-        field("cgroups[cgroup].processes", "", "Its processes that were active.", None),
+        field("cgroups[cgroup].processes", "", "Active processes in it.", None),
     ],
     &usage!("cgroups[cgroup]"),
     &[field("other_cgroups.count", "", "Active cgroups that are not listed.", None)],
@@ -468,7 +469,7 @@ pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
     &[field(
         "events[#n]",
         "",
-        "What happened: processes killed for want of memory, cgroups held back by their limit.",
+        "Processes killed by the OOM killer, and cgroups throttled by their CPU quota.",
         None,
     )
     .of_kind(Kind::Events)],

@@ -54,3 +54,19 @@ fn names_follow_prometheus() {
         assert_eq!(family.ends_with("_total"), is_counter, "{family}");
     }
 }
+
+#[test]
+fn numbers_of_one_kind_have_one_unit() {
+    for (of, field) in all().filter(|(_, field)| field.kind != Kind::State) {
+        let ends = |end: &str| field.path.ends_with(end);
+        let unit = match () {
+            () if ends("ratio") => "ratio",
+            () if ends("ipc") => "IPC",
+            () if ends("_mpki") => "MPKI",
+            () if ends("_iops") => "requests/s",
+            () if ends("packets_sent_per_sec") || ends("packets_recv_per_sec") => "packets/s",
+            () => continue,
+        };
+        assert_eq!(field.unit, unit, "{of:?} {}", field.path);
+    }
+}

@@ -1,4 +1,4 @@
-//! Serializers for the few places where only one kind of value may stand: integers, and texts.
+//! Serializers for the few places that allow only one kind of value: integers, or texts.
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
@@ -19,7 +19,7 @@ macro_rules! refused {
     };
 }
 
-/// A value may stand in an `Option` or in a struct that only wraps it, but not in a variant.
+/// A value may be in an `Option` or in a struct that only wraps it, but not in a variant.
 macro_rules! looked_through {
     ($what:literal) => {
         fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {

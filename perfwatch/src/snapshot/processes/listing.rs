@@ -1,10 +1,10 @@
-//! Every process of the machine, those included that did nothing: what the document of processes is too short for.
+//! All processes of the machine, including idle ones: the document `processes` has only the busiest.
 
 use std::sync::Arc;
 
 use super::{ProcessRow, Rates};
 
-/// Makes [`Listing`]s. Reads several files for each process, so it is nothing for an async worker.
+/// Makes [`Listing`]s. Reads several files for each process, so it must not run on an async worker.
 pub trait Lister: std::fmt::Debug + Send + Sync {
     fn list(&self) -> Arc<Listing>;
 }
@@ -14,18 +14,18 @@ pub struct Listing {
     /// Of the tick whose interval the rates are of.
     pub timestamp: String,
     pub elapsed_ms: Option<f64>,
-    /// Processes that ran at all in the interval; `None` where that is not known.
+    /// Processes that ran at all in the interval; `None` if that is not known.
     pub active: Option<usize>,
-    /// Processes that `/proc` does not show to us; `None` where it is not known how many.
+    /// Processes that `/proc` hides from us; `None` if it is not known how many.
     pub hidden: Option<usize>,
-    /// All processes, those included that ended and are not listed.
+    /// All processes, including those that exited and are not listed.
     pub total: Option<Rates>,
     /// In no order.
     pub rows: Vec<ProcessRow>,
 }
 
 impl Listing {
-    /// The processes whose name, user or cgroup contains the text, whatever its case, or whose number it is.
+    /// The processes whose name, user or cgroup contains the text (case-insensitive), or with this PID.
     pub fn find(&self, text: Option<&str>) -> Vec<&ProcessRow> {
         let Some(text) = text else { return self.rows.iter().collect() };
         let (pid, text) = (text.parse::<u32>().ok(), text.to_lowercase());

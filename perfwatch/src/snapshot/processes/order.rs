@@ -6,7 +6,7 @@ use super::ProcessRow;
 
 type Compare = fn(&ProcessRow, &ProcessRow) -> Ordering;
 
-/// By one field: texts and the process number ascending, amounts the greatest first, what is not known behind.
+/// By one field: texts and PIDs ascending, amounts descending, unknown values last.
 #[derive(Debug, Clone, Copy)]
 pub struct Order(Compare);
 

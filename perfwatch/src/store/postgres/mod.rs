@@ -31,13 +31,13 @@ use super::{Engine, Result, Store, StoreError, User};
 /// A statement that takes longer is given up by the server.
 const STATEMENT_TIMEOUT: &str = "30s";
 /// What a health check waits for an answer.
-const PING: Duration = Duration::from_millis(2000);
+const PING_TIMEOUT: Duration = Duration::from_millis(2000);
 /// What a caller waits for a connection.
-const ACQUIRE: Duration = Duration::from_secs(2);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that was used within this time is used again without a test.
-const UNTESTED: Duration = Duration::from_secs(1);
+const MAX_UNTESTED_AGE: Duration = Duration::from_secs(1);
 /// Pause between two attempts to reach a server that was not there at the start.
-const SET_UP_AGAIN: Duration = Duration::from_millis(500);
+const SETUP_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct PostgresStore {
@@ -71,13 +71,13 @@ impl PostgresStore {
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for > UNTESTED {
+                    if meta.idle_for > MAX_UNTESTED_AGE {
                         connection.ping().await?;
                     }
                     Ok(true)
                 })
             })
-            .acquire_timeout(ACQUIRE)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options);
         let store = Self {
@@ -120,7 +120,7 @@ impl PostgresStore {
     async fn try_set_up(&self) -> Result<()> {
         // While the server is away, callers are told so at once, not one by one after a timeout.
         if let Some((at, error)) = lock(&self.refused).as_ref()
-            && at.elapsed() < SET_UP_AGAIN
+            && at.elapsed() < SETUP_RETRY_DELAY
         {
             return Err(error.clone());
         }
@@ -137,7 +137,7 @@ impl PostgresStore {
 async fn set_up(pool: PgPool) -> Result<()> {
     // A pool tries again and again, and in the end only knows that it took too long: this tells why.
     let options = pool.connect_options();
-    let connection = tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options));
+    let connection = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
     let mut connection =
         connection.await.map_err(|_| StoreError::Unreachable("no answer within 2 s".into()))??;
     let (version, encoding): (i32, String) = sqlx::query_as(
@@ -179,7 +179,7 @@ impl Store for PostgresStore {
             sqlx::query("SELECT 1 FROM chunks LIMIT 1").execute(pool).await?;
             Ok(())
         };
-        match tokio::time::timeout(PING, answer).await {
+        match tokio::time::timeout(PING_TIMEOUT, answer).await {
             Ok(answered) => self.noted(answered),
             Err(_) => Err(StoreError::Unreachable("no answer within 2 s".into())),
         }

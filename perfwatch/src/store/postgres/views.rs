@@ -51,7 +51,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
             Ok(_) => attempt.commit().await?,
             Err(error) => {
                 attempt.rollback().await?;
-                tracing::warn!(view, %error, "a view of an earlier version is kept, since others depend on it");
+                tracing::warn!(view, %error, "cannot update a view of an earlier version: others depend on it");
             }
         }
     }

@@ -99,6 +99,12 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(file).ok().map(|file| (file.dev(), file.ino()))
 }
 
+/// The file that a URL names, if it is of this engine and names one.
+pub(super) fn path(url: &str) -> Option<PathBuf> {
+    let path = SqliteConnectOptions::from_str(url).ok().filter(|_| url.starts_with("sqlite:"))?;
+    Some(path.get_filename().to_owned()).filter(|path| !path.as_os_str().is_empty())
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     fn engine(&self) -> Engine {

@@ -10,8 +10,8 @@ use sqlx::{ConnectOptions, Connection};
 use crate::store::{Result, StoreError};
 
 /// How long another process may keep the file to itself: a backup, a `VACUUM`, a server that is ending.
-const LOCKED: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_millis(200);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// SQLite's primary result codes.
 const BUSY: [u32; 2] = [5, 6];
@@ -27,20 +27,20 @@ pub(super) async fn check(options: &SqliteConnectOptions) -> Result<()> {
     let mut told = false;
     loop {
         let Err(error) = try_out(options).await else { return Ok(()) };
-        if !BUSY.contains(&code(&error)) || since.elapsed() > LOCKED {
+        if !BUSY.contains(&code(&error)) || since.elapsed() > LOCK_TIMEOUT {
             return Err(explain(path, error));
         }
         if !told {
             told = true;
             tracing::warn!(path = %path.display(), "another process has locked the database; waiting for it");
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY_DELAY).await;
     }
 }
 
 /// Reads and writes, and leaves everything as it was.
 async fn try_out(options: &SqliteConnectOptions) -> sqlx::Result<()> {
-    let mut connection: SqliteConnection = options.clone().busy_timeout(AGAIN).connect().await?;
+    let mut connection: SqliteConnection = options.clone().busy_timeout(RETRY_DELAY).connect().await?;
     sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
     let same = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"));
@@ -61,8 +61,8 @@ fn code(error: &sqlx::Error) -> u32 {
 
 fn not_writable(path: &Path, reason: &str) -> StoreError {
     StoreError::Database(format!(
-        "{} cannot be written ({reason}): give the file and its directory to the user that perfwatch runs as, or name \
-         another directory in PERFWATCH_DATA_DIR",
+        "cannot write {} ({reason}): its directory must exist, and both must belong to the user that runs perfwatch; \
+         PERFWATCH_DATA_DIR or DATABASE_URL sets another place",
         path.display()
     ))
 }
@@ -72,14 +72,14 @@ fn explain(path: &Path, error: sqlx::Error) -> StoreError {
     let reason = error.as_database_error().map(|e| e.message().to_owned()).unwrap_or_default();
     match code(&error) {
         code if DAMAGED.contains(&code) => StoreError::Database(format!(
-            "{file} is damaged or no SQLite database ({reason}): move it away (mv {file} {file}.damaged) and start again \
-             with an empty one; `sqlite3 {file}.damaged .recover` may get its content back"
+            "{file} is corrupt or not an SQLite database ({reason}): move it away (mv {file} {file}.damaged) and restart \
+             with an empty one; `sqlite3 {file}.damaged .recover` may recover some of the data"
         )),
         code if NOT_WRITABLE.contains(&code) => not_writable(path, &reason),
-        FULL => StoreError::Database(format!("{file} cannot be written: no space is left on its disk")),
+        FULL => StoreError::Database(format!("cannot write {file}: no space left on the device")),
         code if BUSY.contains(&code) => StoreError::Unreachable(format!(
-            "another process has kept {file} locked for {} s; `fuser {file}` names it",
-            LOCKED.as_secs()
+            "another process has locked {file} for {} s; `fuser {file}` shows which",
+            LOCK_TIMEOUT.as_secs()
         )),
         _ => error.into(),
     }

@@ -45,7 +45,7 @@ async fn a_damaged_file_is_named_with_what_to_do() {
     bytes[100..2000].fill(0xee);
     std::fs::write(&file, &bytes).unwrap();
     let error = SqliteStore::open(&sqlite_url(dir.path())).await.unwrap_err().to_string();
-    assert!(error.contains("is damaged"), "{error}");
+    assert!(error.contains("is corrupt"), "{error}");
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_file_that_cannot_be_written_is_named_with_what_to_do() {
     // Not even root makes files there.
     let error = SqliteStore::open("sqlite:/proc/perfwatch.db").await.unwrap_err().to_string();
     assert!(
-        error.contains("/proc/perfwatch.db cannot be written") && error.contains("PERFWATCH_DATA_DIR"),
+        error.contains("cannot write /proc/perfwatch.db") && error.contains("PERFWATCH_DATA_DIR"),
         "{error}"
     );
 }

@@ -9,7 +9,7 @@ use super::File;
 type Module = Vec<String>;
 
 /// So many `pub use` lead from a name to what it names, at most.
-const LONGEST_DETOUR: usize = 8;
+const MAX_DETOUR: usize = 8;
 
 /// Every circle once, as the modules on it; the first is also where it ends.
 pub fn circles(files: &BTreeMap<Module, File>) -> Vec<Vec<&Module>> {
@@ -30,7 +30,7 @@ fn edges(files: &BTreeMap<Module, File>) -> BTreeMap<&Module, BTreeSet<&Module>>
     let mut edges = BTreeMap::new();
     for (module, file) in files {
         let paths = file.source.paths.iter().filter_map(|named| named.path_from_root(module));
-        let used = paths.filter_map(|path| owner(files, &path, LONGEST_DETOUR));
+        let used = paths.filter_map(|path| owner(files, &path, MAX_DETOUR));
         edges.insert(module, used.filter(|used| !module.starts_with(used)).collect());
     }
     edges

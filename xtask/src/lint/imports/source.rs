@@ -1,6 +1,6 @@
 //! What a source file names, read from its tokens: paths in any spelling, in macros too.
 //!
-//! Production code only: what stands under `#[cfg(test)]` may bring in what it checks against.
+//! Production code only: code under `#[cfg(test)]` may import what it checks against.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -12,14 +12,14 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 #[derive(Debug, Default)]
 pub struct Source {
     pub paths: Vec<Named>,
-    /// The modules that are declared for tests and stand in files of their own.
+    /// Test modules in files of their own.
     pub test_modules: Vec<String>,
 }
 
 /// A path that the code names: its identifiers, up to the first that no `::` follows.
 #[derive(Debug)]
 pub struct Named {
-    /// The modules inside the file in which it stands.
+    /// The modules inside its file.
     within: Vec<String>,
     pub segments: Vec<String>,
     /// What a `use` calls it here.
@@ -27,7 +27,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// The path from the crate's root, of a name in the file of `module`; `None` where it leads out of that.
+    /// The path from the crate's root, of a name in the file of `module`; `None` if it leads out of that.
     pub fn path_from_root(&self, module: &[String]) -> Option<Vec<String>> {
         let mut path = [module, &self.within].concat();
         let mut rest = self.segments.as_slice();

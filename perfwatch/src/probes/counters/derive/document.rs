@@ -6,7 +6,7 @@ use serde::Serialize;
 
 #[derive(Debug, Serialize, PartialEq)]
 pub struct PerfEvents {
-    /// At least one counter counts.
+    /// At least one event is counted.
     pub available: bool,
     /// Cycles are counted.
     pub hardware_available: bool,
@@ -17,7 +17,7 @@ pub struct PerfEvents {
     /// Milliseconds that the values cover, averaged over CPUs.
     pub elapsed_ms: Option<f64>,
     pub events: BTreeMap<&'static str, Event>,
-    /// The CPU's own events that stand in for those that the kernel's table lacks.
+    /// The CPU's own events counted instead of those that the kernel's table lacks.
     pub counted_as: BTreeMap<&'static str, String>,
     pub unsupported_events: Vec<&'static str>,
     pub missing_events: Vec<&'static str>,
@@ -69,6 +69,6 @@ pub struct PerCpu {
     pub ipc: Option<f64>,
     pub cycles: Option<f64>,
     pub instructions: Option<f64>,
-    /// Cycles per time the CPU was not idle; `null` where that time is not known well enough.
+    /// Cycles per time the CPU was not idle; `null` if that time is not known well enough.
     pub frequency_mhz: Option<f64>,
 }

@@ -1,6 +1,6 @@
-//! All processes of the machine, for whoever asks: see [`crate::snapshot::processes::listing`].
+//! All processes of the machine, on request: see [`crate::snapshot::processes::listing`].
 //!
-//! Not part of a tick: that only leaves what it measured here, and nothing else is done while nobody asks.
+//! Not part of a tick: that only leaves its measurements here; the list is made when someone asks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,21 +15,21 @@ use crate::probes::sched::interval::Interval;
 use crate::snapshot::processes::listing::{Lister, Listing};
 use crate::snapshot::rfc3339;
 
-/// Within a tick a list is made once, unless the tick is longer than this: processes come and go meanwhile.
-const FRESH: Duration = Duration::from_secs(5);
+/// A list is reused within a tick, but no longer than this: processes come and go.
+const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// What is remembered from list to list is forgotten when nobody asks for this long.
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// Cached state is dropped if nobody asks for this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub struct Census {
+pub struct ProcessLister {
     newest: Mutex<Option<Newest>>,
     inner: Mutex<Inner>,
 }
 
-/// What the newest tick left.
+/// The measurements of the newest tick.
 #[derive(Debug, Clone)]
 struct Newest {
-    /// The tick's, as it stands in the documents.
+    /// The tick's, as in the documents.
     timestamp: String,
     measured: Measured,
 }
@@ -39,7 +39,7 @@ enum Measured {
     /// Nothing, or not yet.
     Nothing,
     Tasks(Arc<Interval>),
-    /// Tasks are not accounted for, so the tick has walked over `/proc` itself.
+    /// Without task accounting: the tick has walked over `/proc` itself.
     Procfs(Arc<Walk>),
 }
 
@@ -49,25 +49,25 @@ struct Inner {
     last: Option<(Instant, Arc<Listing>)>,
 }
 
-impl std::fmt::Debug for Census {
+impl std::fmt::Debug for ProcessLister {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Census")
+        f.write_str("ProcessLister")
     }
 }
 
-impl Census {
+impl ProcessLister {
     pub fn new(roots: &Roots) -> Self {
         let inner = Inner { names: Names::new(roots), walker: Walker::new(roots), last: None };
         Self { newest: Mutex::new(None), inner: Mutex::new(inner) }
     }
 
-    /// What a tick measured; `None` where tasks are not accounted for yet. Waits for no list.
+    /// The measurements of a tick; `None` without task accounting so far. Never blocks on a list in progress.
     pub fn ticked(&self, timestamp: &str, interval: Option<&Arc<Interval>>) {
         let measured = interval.map_or(Measured::Nothing, |interval| Measured::Tasks(Arc::clone(interval)));
         self.set(timestamp, measured);
     }
 
-    /// What a tick found in `/proc`, where tasks are not accounted for.
+    /// What a tick found in `/proc`, without task accounting.
     pub(super) fn walked(&self, timestamp: &str, walk: &Arc<Walk>) {
         self.set(timestamp, Measured::Procfs(Arc::clone(walk)));
     }
@@ -84,7 +84,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Lister for Census {
+impl Lister for ProcessLister {
     fn list(&self) -> Arc<Listing> {
         let mut inner = lock(&self.inner);
         let newest = lock(&self.newest).clone();
@@ -95,9 +95,9 @@ impl Lister for Census {
 }
 
 impl Inner {
-    /// Drops what is as good as never asked for again.
+    /// Drops cached state that is unlikely to be needed again.
     fn forget(&mut self) {
-        let asked_lately = self.last.as_ref().is_some_and(|(made, _)| made.elapsed() < REMEMBERED);
+        let asked_lately = self.last.as_ref().is_some_and(|(made, _)| made.elapsed() < IDLE_TIMEOUT);
         if !asked_lately && self.last.is_some() {
             self.last = None;
             self.walker.forget();
@@ -107,7 +107,7 @@ impl Inner {
     fn list(&mut self, Newest { timestamp, measured }: Newest) -> Arc<Listing> {
         if let Some((made, listing)) = &self.last
             && listing.timestamp == timestamp
-            && made.elapsed() < FRESH
+            && made.elapsed() < MAX_AGE
         {
             return Arc::clone(listing);
         }

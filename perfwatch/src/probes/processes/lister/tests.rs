@@ -5,8 +5,8 @@ use super::*;
 use crate::probes::sched::interval::{TaskInterval, Usage};
 use crate::snapshot::processes::ProcessRow;
 
-fn census(machine: &Machine) -> Census {
-    Census::new(&machine.roots())
+fn lister(machine: &Machine) -> ProcessLister {
+    ProcessLister::new(&machine.roots())
 }
 
 fn row(listing: &Listing, pid: u32) -> &ProcessRow {
@@ -26,9 +26,9 @@ fn idle_processes_stand_beside_active_ones_and_a_tick_s_list_is_made_once() {
     let machine = Machine::new();
     machine.process(1, "init", 5, 1, "/");
     machine.process(42, "busy", 5, 2, "/jobs");
-    let census = census(&machine);
-    census.ticked("one", Some(&one_busy(42)));
-    let first = census.list();
+    let lister = lister(&machine);
+    lister.ticked("one", Some(&one_busy(42)));
+    let first = lister.list();
     assert_eq!((first.timestamp.as_str(), first.rows.len()), ("one", 2));
     let page = rustix::param::page_size() as u64;
     let init = row(&first, 1);
@@ -42,45 +42,45 @@ fn idle_processes_stand_beside_active_ones_and_a_tick_s_list_is_made_once() {
     assert_eq!((busy.rss_bytes, busy.rates.cpu_percent), (Some(10 * page), Some(50.0)));
 
     machine.process(7, "new", 0, 3, "/");
-    census.ticked("two", Some(&one_busy(42)));
-    assert_eq!(row(&census.list(), 7).comm, "new");
+    lister.ticked("two", Some(&one_busy(42)));
+    assert_eq!(row(&lister.list(), 7).comm, "new");
     std::fs::remove_dir_all(machine.0.path().join("proc/7")).unwrap();
-    assert_eq!(census.inner.lock().unwrap().walker.remembered(), 3);
-    census.ticked("three", Some(&one_busy(42)));
-    assert_eq!(census.list().rows.len(), 2);
-    assert_eq!(census.inner.lock().unwrap().walker.remembered(), 2, "who has gone is forgotten");
+    assert_eq!(lister.inner.lock().unwrap().walker.remembered(), 3);
+    lister.ticked("three", Some(&one_busy(42)));
+    assert_eq!(lister.list().rows.len(), 2);
+    assert_eq!(lister.inner.lock().unwrap().walker.remembered(), 2, "who has gone is forgotten");
 }
 
 #[test]
 fn between_two_ticks_everyone_gets_the_same_list() {
     let machine = Machine::new();
-    let census = census(&machine);
-    census.ticked("one", None);
-    let first = census.list();
-    let second = census.list();
-    // A machine may stand still for longer than a list is fresh: then it is rightly made anew.
-    let stood_still = census.inner.lock().unwrap().last.as_ref().unwrap().0.elapsed() >= FRESH;
+    let lister = lister(&machine);
+    lister.ticked("one", None);
+    let first = lister.list();
+    let second = lister.list();
+    // A machine may stand still for longer than a list is fresh: then it is rightly recreated.
+    let stood_still = lister.inner.lock().unwrap().last.as_ref().unwrap().0.elapsed() >= MAX_AGE;
     assert!(Arc::ptr_eq(&first, &second) || stood_still);
-    census.ticked("two", None);
-    assert_eq!(census.list().timestamp, "two");
+    lister.ticked("two", None);
+    assert_eq!(lister.list().timestamp, "two");
 }
 
 #[test]
 fn nothing_is_remembered_when_nobody_asks_any_more() {
     let machine = Machine::new();
     machine.process(1, "init", 5, 1, "/");
-    let census = census(&machine);
-    census.list();
-    let mut inner = census.inner.lock().unwrap();
+    let lister = lister(&machine);
+    lister.list();
+    let mut inner = lister.inner.lock().unwrap();
     let (made, listing) = inner.last.take().unwrap();
     // A machine that was started within the last minute has no such moment.
-    let Some(long_ago) = made.checked_sub(REMEMBERED) else { return };
+    let Some(long_ago) = made.checked_sub(IDLE_TIMEOUT) else { return };
     inner.last = Some((long_ago, listing));
-    census.ticked("while a list is made", None);
+    lister.ticked("while a list is made", None);
     assert_eq!(inner.walker.remembered(), 1);
     drop(inner);
-    census.ticked("later", None);
-    let inner = census.inner.lock().unwrap();
+    lister.ticked("later", None);
+    let inner = lister.inner.lock().unwrap();
     assert!(inner.last.is_none() && inner.walker.remembered() == 0);
 }
 
@@ -89,14 +89,14 @@ fn where_tasks_are_not_accounted_for_cpu_time_comes_from_stat() {
     let machine = Machine::new();
     machine.process(1, "init", 100, 1, "/");
     machine.process(2, "other", 100, 1, "/");
-    let census = census(&machine);
-    let first = census.list();
+    let lister = lister(&machine);
+    let first = lister.list();
     assert_eq!(row(&first, 1).rates.cpu_percent, None, "there is nothing to compare with yet");
     assert!(first.timestamp.ends_with('Z'), "no tick yet: {}", first.timestamp);
     machine.process(1, "init", 100_000, 1, "/moved");
     machine.process(2, "another", 100_000, 9, "/");
-    census.ticked("one", None);
-    let second = census.list();
+    lister.ticked("one", None);
+    let second = lister.list();
     assert!(row(&second, 1).rates.cpu_percent > Some(0.0));
     assert_eq!(row(&second, 1).cgroup.as_deref(), Some("/"), "kept for a while");
     assert_eq!(row(&second, 2).rates.cpu_percent, None, "its number has been given to another");
@@ -112,15 +112,15 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
         return;
     }
     let mut child = std::process::Command::new("sleep").arg("infinity").spawn().unwrap();
-    let census = Census::new(&Roots::default());
+    let lister = ProcessLister::new(&Roots::default());
     // The child is this program until it has become the other.
     let started = Instant::now();
     let listing = loop {
-        let listing = census.list();
+        let listing = lister.list();
         if row(&listing, child.id()).comm == "sleep" || started.elapsed() > Duration::from_secs(60) {
             break listing;
         }
-        census.inner.lock().unwrap().last = None;
+        lister.inner.lock().unwrap().last = None;
     };
     let sleeping = row(&listing, child.id());
     let own = row(&listing, std::process::id());
@@ -139,10 +139,10 @@ fn a_tick_that_walked_itself_is_listed_as_it_was() {
     walker.walk(&mut names, true);
     machine.process(1, "init", 1_000_000, 1, "/");
     let walk = Walk { hidden: Some(4), ..walker.walk(&mut names, true) };
-    let census = census(&machine);
-    census.walked("one", &Arc::new(walk));
+    let lister = lister(&machine);
+    lister.walked("one", &Arc::new(walk));
     machine.process(9, "came later", 5, 1, "/");
-    let listing = census.list();
+    let listing = lister.list();
     assert_eq!((listing.timestamp.as_str(), listing.rows.len()), ("one", 1));
     assert_eq!((listing.hidden, listing.active), (Some(4), Some(1)));
     assert!(listing.elapsed_ms.is_some() && row(&listing, 1).rates.cpu_percent > Some(0.0));
