@@ -153,3 +153,26 @@ async fn a_file_that_is_removed_or_replaced_is_noticed_and_taken_up_again_when_i
     store.commit("a-host", &batch).await.unwrap();
     store.close().await;
 }
+
+/// SQLite ends the transaction by itself then; the connection must be good for the next one.
+#[tokio::test]
+async fn a_full_disk_is_over_when_it_is_no_longer_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.write).await.unwrap();
+    let limit = |pages: i64| sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+    sqlx::raw_sql(limit(pages + 4)).execute(&store.write).await.unwrap();
+    let batch = Batch { put: (0..50).map(|n| chunk(n * 1000, 1)).collect(), ..Batch::default() };
+    for _ in 0..2 {
+        let full = store.commit("a-host", &batch).await;
+        assert!(matches!(full, Err(StoreError::Unreachable(_))), "{full:?}");
+        // A new connection has the default again.
+        if sqlx::raw_sql(limit(pages + 4)).execute(&store.write).await.is_err() {
+            break;
+        }
+    }
+    sqlx::raw_sql(limit(1 << 30)).execute(&store.write).await.unwrap();
+    store.commit("a-host", &batch).await.unwrap();
+    assert!(store.extent("a-host").await.unwrap().oldest.is_some());
+    store.close().await;
+}
