@@ -190,9 +190,6 @@ impl Head {
         let state = self.state();
         let pending: Vec<&Sealed> = state.pending.iter().collect();
         let open = state.open.get(metric_type as usize).filter(|block| !block.is_empty());
-        let first_open = open.and_then(|block| block.times().first().copied());
-        // Not always that of the oldest slot: the clock may have been set back.
-        let first = pending.iter().map(|sealed| sealed.from()).chain(first_open).min();
         let chunks = pending.iter().filter_map(|sealed| sealed.chunk(metric_type)).cloned().collect();
         let mut wanted = Block::new(metric_type);
         if let Some(block) = open {
@@ -200,7 +197,7 @@ impl Head {
                 wanted.push(&block.reading(n));
             }
         }
-        Unstored { first: first.unwrap_or(i64::MAX), chunks, open: wanted }
+        Unstored { chunks, open: wanted }
     }
 
     /// The snapshots of the last time that memory has, newest `count` of them, oldest first.
@@ -236,8 +233,6 @@ impl Head {
 /// What [`Head::unstored`] tells.
 #[derive(Debug)]
 pub struct Unstored {
-    /// When the first of them was taken; `i64::MAX` where all are stored.
-    pub first: i64,
     pub chunks: Vec<Chunk>,
     /// The readings of the open slot.
     pub open: Block,

@@ -94,18 +94,20 @@ impl Pieces {
         // Where the clock was set back there may be two of a time: as in the store, the first stays.
         rest.sort_by_key(Piece::at);
         rest.dedup_by_key(|piece| piece.at());
-        let stored_to = to.min(unstored.first);
-        let segments = if from < stored_to {
-            let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
-            // A minute that goes on in memory is of readings here, too: its sums may have some of those already.
-            let whole = if unstored.first < to { Tier::Minute.floor(stored_to).max(from) } else { stored_to };
-            let mut segments = plan(&coverage, from, whole, interval);
-            if whole < stored_to {
-                segments.push(Segment { tier: Tier::Raw, from: whole, to: stored_to });
+        let ends = rest.first().map(Piece::at).zip(rest.last().map(|last| last.at() + 1));
+        let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
+        let segments = match ends {
+            None => plan(&coverage, from, to, interval),
+            Some((first, end)) => {
+                // Of minutes that go on in memory readings are read here, too: their sums may have some of those already.
+                let minute = Tier::Minute.width();
+                let (first, end) =
+                    (Tier::Minute.floor(first).max(from), (floor(end - 1, minute) + minute).min(to));
+                let mut segments = plan(&coverage, from, first, interval);
+                segments.push(Segment { tier: Tier::Raw, from: first, to: end });
+                segments.extend(plan(&coverage, end, to, interval));
+                segments
             }
-            segments
-        } else {
-            Vec::new()
         };
         Ok(Self {
             history: history.clone(),
@@ -121,8 +123,15 @@ impl Pieces {
 
     pub async fn next(&mut self) -> Result<Option<Piece>> {
         loop {
-            if let Some(piece) = self.ready.pop_front() {
-                return Ok(Some(piece));
+            if let Some(stored) = self.ready.front() {
+                // Where the clock was set back both may have the same time: the first stays.
+                let at = stored.at();
+                match self.rest.front().map(Piece::at) {
+                    Some(in_memory) if in_memory < at => return Ok(self.rest.pop_front()),
+                    Some(in_memory) if in_memory == at => drop(self.rest.pop_front()),
+                    _ => {}
+                }
+                return Ok(self.ready.pop_front());
             }
             let Some(segment) = self.segments.front().copied() else { return Ok(self.rest.pop_front()) };
             match self.chunks.pop_front() {

@@ -64,7 +64,8 @@ impl Pipeline {
         mut settings: watch::Receiver<Settings>,
         outputs: Outputs,
     ) -> io::Result<Self> {
-        let sampler = Sampler::new(sources, source_status, outputs, settings.borrow_and_update().clone(), time)?;
+        let sampler =
+            Sampler::new(sources, source_status, outputs, settings.borrow_and_update().clone(), time)?;
         Ok(Self { sampler, settings })
     }
 

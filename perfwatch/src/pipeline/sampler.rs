@@ -17,7 +17,7 @@ use super::Outputs;
 use super::clock::{Next, Schedule};
 use super::rounds::{Round, Rounds};
 use super::timekeeper::Timekeeper;
-use crate::snapshot::source::{SourceStatus, Cost, Report, Settings, Source, SourceSettings, State, Tick};
+use crate::snapshot::source::{Cost, Report, Settings, Source, SourceSettings, SourceStatus, State, Tick};
 use crate::snapshot::{Reading, Snapshot, rfc3339};
 
 const MAX_DEADLINE: Duration = Duration::from_secs(2);

@@ -27,7 +27,13 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         let waiting = writer.waiting() as f64;
         add("snapshots_waiting", Kind::Gauge, "Snapshots not stored yet.", &[], waiting);
         let spool = writer.log_bytes() as f64;
-        add("spool_bytes", Kind::Gauge, "Disk space used by snapshots that wait for the database.", &[], spool);
+        add(
+            "spool_bytes",
+            Kind::Gauge,
+            "Disk space used by snapshots that wait for the database.",
+            &[],
+            spool,
+        );
         let failing = writer.failing() || state.store_watch.problem().is_some();
         let failing = f64::from(u8::from(failing));
         add("store_failing", Kind::Gauge, "1 while the database does not accept snapshots.", &[], failing);

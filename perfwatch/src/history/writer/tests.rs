@@ -103,6 +103,33 @@ async fn a_clock_that_is_set_back_loses_nothing() {
     writer.close().await;
 }
 
+/// What was measured while the clock was ahead is seen beside what has been measured since, stored or not.
+#[tokio::test]
+async fn a_clock_that_returns_from_ahead_hides_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, history) = history(dir.path()).await;
+    let writer = spawn(&history, dir.path());
+    let ahead = 500_000..500_008;
+    let around = [0..5, 500_003..500_005];
+    for second in ahead {
+        writer.submit_waiting(snapshot(second)).await;
+    }
+    writer.drained().await;
+    // Of the second, two are there already, and the next slot is not stored yet.
+    for second in around.into_iter().flatten().chain([500_020]) {
+        writer.submit_waiting(snapshot(second)).await;
+    }
+    while history.head().ends().map(|(_, newest)| newest) != Some(snapshot(500_020).timestamp) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for seconds in [1_000_000, 600_000] {
+        assert_eq!(count(&history, seconds).await, 8 + 5 + 1);
+    }
+    writer.drained().await;
+    assert_eq!(count(&history, 1_000_000).await, 8 + 5 + 1);
+    writer.close().await;
+}
+
 /// A store that will never take what is given to it at first.
 #[derive(Debug)]
 struct Refusing {

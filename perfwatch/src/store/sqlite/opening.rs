@@ -27,6 +27,11 @@ pub(super) async fn check(options: &SqliteConnectOptions) -> Result<()> {
     let mut told = false;
     loop {
         let Err(error) = try_out(options).await else { return Ok(()) };
+        if code(&error) == FULL && path.metadata().is_ok_and(|file| file.len() > 0) {
+            // What is stored can be read, and what is measured waits until there is room.
+            tracing::error!(path = %path.display(), "no space left on the device: nothing is stored until there is");
+            return Ok(());
+        }
         if !BUSY.contains(&code(&error)) || since.elapsed() > LOCK_TIMEOUT {
             return Err(explain(path, error));
         }

@@ -72,7 +72,7 @@ async fn a_locked_file_is_waited_for() {
     tokio::pin!(opening);
     // However long it is given, it cannot be opened yet.
     assert!(tokio::time::timeout(Duration::from_secs(1), &mut opening).await.is_err());
-    sqlx::Connection::close(other).await.unwrap();
+    other.close().await.unwrap();
     let store = opening.await;
     assert_eq!(store.user_by_name("ann").await.unwrap().unwrap().role, "viewer");
     store.close().await;
