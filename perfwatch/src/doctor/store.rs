@@ -61,14 +61,20 @@ fn database(seen: &Inspection) -> Finding {
     match &seen.database {
         None => Finding::ok(NAME, format!("{place}does not exist yet; `perfwatch serve` creates it")),
         Some(Err(error)) => {
-            let remedy = match error {
-                StoreError::Unreachable(_) if seen.file.is_none() => {
-                    "start the database server, or correct DATABASE_URL"
+            let remedy = match (error, &seen.file) {
+                (StoreError::Unreachable(_), None) => {
+                    "start the database server, or correct DATABASE_URL".to_owned()
                 }
-                _ if seen.file.is_none() => "correct DATABASE_URL, or the rights of its user",
-                _ => own(seen),
+                (_, None) => "correct DATABASE_URL, or the rights of its user".to_owned(),
+                (_, Some(_)) if seen.read_only.is_some() => own(seen).to_owned(),
+                (_, Some(file)) => {
+                    let file = file.display();
+                    format!(
+                        "move {file} away and restart with an empty one; `sqlite3 {file} .recover` may recover data"
+                    )
+                }
             };
-            Finding::problem(NAME, format!("{place}{error}"), Some(remedy.into()))
+            Finding::problem(NAME, format!("{place}{error}"), Some(remedy))
         }
         Some(Ok(Database { version, migration, known_migration, .. })) => {
             let detail = format!("{place}{version}, schema version {migration}");
@@ -169,6 +175,14 @@ mod tests {
     fn each_fault_of_a_store_is_a_problem_with_a_remedy() {
         let found = findings(&seen(GIB), GOOD, OffsetDateTime::UNIX_EPOCH);
         assert!(found.iter().all(|finding| finding.status == Status::Ok), "{found:?}");
+
+        let locked_out = Inspection {
+            database: Some(Err(StoreError::Database("read-only".into()))),
+            read_only: Some("cannot write".into()),
+            ..seen(GIB)
+        };
+        let found = findings(&locked_out, GOOD, OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(found[0].remedy, found[1].remedy, "one cause: {found:?}");
 
         let gone = Inspection { database: Some(Err(StoreError::Unreachable("refused".into()))), ..seen(GIB) };
         let newer = Database { version: "SQLite 3".into(), migration: 9, known_migration: 1, newest: None };

@@ -69,7 +69,11 @@ impl Place {
             directories.insert(0, directory);
             match file.try_exists() {
                 Ok(false) => None,
-                Ok(true) => Some(limited(sqlite(file)).await),
+                // Of a file, the reason says it all.
+                Ok(true) => Some(limited(sqlite(file)).await.map_err(|error| match error {
+                    StoreError::Unreachable(reason) => StoreError::Database(reason),
+                    other => other,
+                })),
                 Err(error) => Some(Err(StoreError::Database(error.to_string()))),
             }
         } else {
