@@ -76,6 +76,19 @@ fn storage_traffic_that_is_known_of_some_is_no_sum() {
 }
 
 #[test]
+fn of_ten_thousand_cgroups_the_busiest_are_listed_and_the_others_added_up() {
+    let group = |pid: u32| format!("/jobs/{pid}");
+    let present = |pid| present(pid, Some(f64::from(pid)), Some(0.0), Some(&group(pid)));
+    let document = document((1..=10_000).map(present).collect(), Some(50_005_000.0));
+    let groups = document["cgroups"].as_array().unwrap();
+    assert_eq!((groups.len(), &groups[0]["cgroup"]), (TOP_CGROUPS, &json!("/jobs/10000")));
+    assert_eq!(document["other_cgroups"]["count"], json!(10_000 - TOP_CGROUPS));
+    let listed: f64 = groups.iter().map(|group| group["cpu_percent"].as_f64().unwrap()).sum();
+    assert_eq!(document["other_cgroups"]["cpu_percent"], json!(50_005_000.0 - listed));
+    assert_eq!(pids(&document).len(), TOP);
+}
+
+#[test]
 fn the_busiest_come_first_and_then_those_with_the_most_storage_traffic() {
     let mut all: Vec<Present> =
         (1..=40).map(|pid| present(pid, Some(f64::from(100 - pid)), Some(0.0), None)).collect();
