@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Finding;
 use crate::config::Roots;
-use crate::probes::{paranoid, pmu};
+use crate::probes::{paranoid, pmu, target};
 
 /// Capabilities the probes can use, with their bit in `CapEff` (`include/uapi/linux/capability.h`).
 const CAP_SYS_ADMIN: u32 = 21;
@@ -13,6 +13,10 @@ const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 pub(super) fn findings(roots: &Roots) -> Vec<Finding> {
+    if let Some(build) = build(roots) {
+        // What the kernel would ask for to be measured from within does not matter to this one.
+        return vec![kernel(), environment(roots), build, pressure(roots), processes(roots)];
+    }
     let rights = Rights::read(roots);
     vec![
         kernel(),
@@ -57,6 +61,12 @@ fn environment(roots: &Roots) -> Finding {
             (false, false) => "no hypervisor and no container seen",
         },
     )
+}
+
+/// What this build lacks on any machine.
+fn build(roots: &Roots) -> Option<Finding> {
+    let why = target::no_programs(roots)?;
+    Some(Finding { remedy: why.remedy, ..Finding::note("build", why.reason) })
 }
 
 fn btf(roots: &Roots) -> Finding {

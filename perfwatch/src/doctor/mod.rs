@@ -5,6 +5,7 @@ mod machine;
 use std::fmt::Write;
 
 use crate::config::Roots;
+use crate::probes::target;
 pub use crate::snapshot::diagnosis::{Diagnosis, Finding, Status};
 use crate::snapshot::source::{Method, Report, State};
 use crate::snapshot::value::Value;
@@ -39,6 +40,10 @@ fn source(report: &Report) -> Finding {
             Finding { remedy: report.remedy.clone(), ..Finding::ok(report.name, detail(method)) }
         }
         (State::Disabled, _) => Finding::problem(report.name, detail("disabled"), report.remedy.clone()),
+        // What this build lacks on every machine, and no command mends.
+        (State::Unavailable, Method::Ebpf) if !target::IN_KERNEL && report.remedy.is_none() => {
+            Finding::note(report.name, detail("unavailable"))
+        }
         (State::Unavailable, _) => {
             Finding::problem(report.name, detail("unavailable"), report.remedy.clone())
         }

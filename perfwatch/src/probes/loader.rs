@@ -12,7 +12,7 @@ use crate::snapshot::source::ProgramStats;
 
 /// Why a probe cannot be had, in words for `/api/sources`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unavailable {
+pub struct Unavailable {
     pub reason: String,
     pub remedy: Option<String>,
 }

@@ -17,6 +17,7 @@ pub mod pmu;
 mod processes;
 mod runqueue;
 pub mod sched;
+pub mod target;
 mod tcp;
 
 pub use processes::Census;
