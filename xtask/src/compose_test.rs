@@ -2,7 +2,6 @@
 //! and its database killed.
 
 mod checks;
-mod client;
 mod engine;
 mod images;
 mod stack;

@@ -1,7 +1,8 @@
-//! Statically linked binaries for x86-64 and arm64, built here.
+//! Statically linked binaries for x86-64, arm64 and 32-bit ARM (armv7), built here.
 //!
 //! rustup's targets are used where they are installed. Elsewhere Debian's `rustc-web` compiles, with arm64's
-//! standard library unpacked from Debian's archive into a sysroot of its own.
+//! standard library unpacked from Debian's archive into a sysroot of its own, and armv7's, which Debian does not have,
+//! built from the sources that the eBPF programs' `core` is built from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,27 +11,54 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::debian::{self, Archive};
-use crate::step::{command, output, root, run};
+use crate::step::{command, find_on_path, output, root, run};
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_STD: &str = "libstd-rust-web-dev";
+const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
 const ARM64_LINKER: &str = "aarch64-linux-gnu-gcc";
+const ARMV7_LINKER: &str = "arm-linux-gnueabihf-gcc";
+/// GNU's forgets that libc's memcpy is Thumb code once a program is too long for branches to it, and the program then
+/// breaks off before its first line.
+const LLD: &str = "ld.lld";
+/// SQLite asks for the time and for that of files: in 64 bits, or both would end in 2038. Rust's own library does so
+/// anyway.
+const ARMV7_CFLAGS: &str = "-D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Architecture {
     #[value(name = "x86-64")]
     X86_64,
     Arm64,
+    Armv7,
 }
 
 impl Architecture {
-    pub const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
+    pub const ALL: [Self; 3] = [Self::X86_64, Self::Arm64, Self::Armv7];
+
+    /// Those whose kernels take the eBPF programs.
+    pub const WITH_PROBES: [Self; 2] = [Self::X86_64, Self::Arm64];
 
     pub fn debian(self) -> &'static str {
         match self {
             Self::X86_64 => "amd64",
             Self::Arm64 => "arm64",
+            Self::Armv7 => "armhf",
         }
+    }
+
+    /// As QEMU's user emulation names it.
+    pub fn emulator(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-x86_64",
+            Self::Arm64 => "qemu-aarch64",
+            Self::Armv7 => "qemu-arm",
+        }
+    }
+
+    /// Whether this machine runs it without an emulator.
+    pub fn is_here(self) -> bool {
+        self.target().starts_with(std::env::consts::ARCH)
     }
 
     /// Rust's name of the target.
@@ -38,6 +66,7 @@ impl Architecture {
         match self {
             Self::X86_64 => "x86_64-unknown-linux-gnu",
             Self::Arm64 => "aarch64-unknown-linux-gnu",
+            Self::Armv7 => "armv7-unknown-linux-gnueabihf",
         }
     }
 }
@@ -47,6 +76,7 @@ impl std::fmt::Display for Architecture {
         f.pad(match self {
             Self::X86_64 => "x86-64",
             Self::Arm64 => "arm64",
+            Self::Armv7 => "armv7",
         })
     }
 }
@@ -56,7 +86,7 @@ impl std::fmt::Display for Architecture {
 pub enum Toolchain {
     /// rustup's, as cargo finds it.
     Rustup,
-    /// Debian's, with arm64's library in a sysroot of its own where that is asked for.
+    /// Debian's, with arm64's library in a sysroot of its own where that is asked for; armv7's is built.
     Debian { arm64_sysroot: Option<PathBuf> },
 }
 
@@ -67,7 +97,9 @@ impl Toolchain {
             return Ok(Self::Rustup);
         }
         if !Path::new(DEBIAN_RUSTC).exists() {
-            bail!("no compiler for arm64: run `rustup target add {}`", Architecture::Arm64.target());
+            let missing = architectures.iter().filter(|architecture| !has_std("rustc", **architecture));
+            let targets: Vec<&str> = missing.map(|architecture| architecture.target()).collect();
+            bail!("no compiler for this: run `rustup target add {}`", targets.join(" "));
         }
         let arm64_sysroot = architectures.contains(&Architecture::Arm64).then(arm64_sysroot).transpose()?;
         Ok(Self::Debian { arm64_sysroot })
@@ -80,19 +112,36 @@ impl Toolchain {
         profile: &str,
         architectures: &[Architecture],
     ) -> Result<Vec<PathBuf>> {
-        let mut cargo = command("cargo", &["build", "--locked", "--package", package, "--profile", profile]);
-        self.configure(&mut cargo);
-        for architecture in architectures {
-            cargo.args(["--target", architecture.target()]);
+        // What cargo is told of the standard library holds for all that it builds at once.
+        let (building, ready): (Vec<_>, Vec<_>) =
+            architectures.iter().copied().partition(|architecture| self.builds_std(*architecture));
+        for (architectures, builds_std) in [(ready, false), (building, true)] {
+            if architectures.is_empty() {
+                continue;
+            }
+            let mut cargo = command("cargo", &["build", "--locked", "--package", package]);
+            cargo.args(["--profile", profile]);
+            self.configure(&mut cargo);
+            if builds_std {
+                // A stable compiler has to be allowed to.
+                cargo.args(["-Z", "build-std=std,panic_unwind"]).env("RUSTC_BOOTSTRAP", "1");
+            }
+            for architecture in &architectures {
+                cargo.args(["--target", architecture.target()]);
+            }
+            let names: Vec<String> = architectures.iter().map(ToString::to_string).collect();
+            run(&format!("Compiling {package} for {}, statically linked", names.join(" and ")), cargo)?;
         }
-        let names: Vec<String> = architectures.iter().map(ToString::to_string).collect();
-        run(&format!("Compiling {package} for {}, statically linked", names.join(" and ")), cargo)?;
         let folder = if profile == "dev" { "debug" } else { profile };
         let binary = |architecture: &Architecture| {
             let target = root().join("target");
             target.join(architecture.target()).join(folder).join(package)
         };
         Ok(architectures.iter().map(binary).collect())
+    }
+
+    fn builds_std(&self, architecture: Architecture) -> bool {
+        matches!(self, Self::Debian { .. }) && architecture == Architecture::Armv7
     }
 
     fn configure(&self, cargo: &mut Command) {
@@ -104,9 +153,17 @@ impl Toolchain {
                 arm64_flags.push_str(&format!(" --sysroot {}", sysroot.display()));
             }
         }
+        let mut armv7_flags = format!("{STATIC} -C link-arg=-fuse-ld=lld");
+        if let Some(folder) = lld().as_deref().and_then(Path::parent) {
+            // A cross compiler looks for linkers in folders of its own.
+            armv7_flags.push_str(&format!(" -C link-arg=-B{}", folder.display()));
+        }
         cargo
             .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", ARM64_LINKER)
             .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", arm64_flags)
+            .env("CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER", ARMV7_LINKER)
+            .env("CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_RUSTFLAGS", armv7_flags)
+            .env("CFLAGS_armv7_unknown_linux_gnueabihf", ARMV7_CFLAGS)
             .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", STATIC)
             // Would take the place of the flags above.
             .env_remove("RUSTFLAGS")
@@ -119,6 +176,18 @@ pub fn can_build_arm64() -> bool {
     let compiles =
         has_std("rustc", Architecture::Arm64) || (debian_rustc_is_new_enough() && installed_std().is_some());
     compiles && output(ARM64_LINKER, &["--version"]).is_some()
+}
+
+/// Whether armv7 binaries can be compiled and linked here.
+pub fn can_build_armv7() -> bool {
+    let compiles = has_std("rustc", Architecture::Armv7)
+        || (debian_rustc_is_new_enough() && Path::new(DEBIAN_LIBRARY).exists());
+    compiles && output(ARMV7_LINKER, &["--version"]).is_some() && lld().is_some()
+}
+
+/// Where LLVM's linker lies, behind the links to it.
+fn lld() -> Option<PathBuf> {
+    fs::canonicalize(find_on_path(LLD)?).ok().map(|program| program.with_file_name(LLD))
 }
 
 /// Whether Debian's compiler is there and of a version that our packages can be built with: that of the security archive is

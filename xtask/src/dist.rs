@@ -18,9 +18,9 @@ use crate::{build_ebpf, page};
 
 /// Build static binaries, Debian packages and checksums in target/dist
 ///
-/// For x86-64 and arm64, with a bill of materials (CycloneDX). The binaries run on any Linux of their architecture; those of another one are tried under
-/// qemu's user emulation. Packages are made with cargo-deb (built in target/tools) and, as root on Debian, installed in
-/// a test root made with debootstrap.
+/// For x86-64, arm64 and 32-bit ARM (armv7), with a bill of materials (CycloneDX). The binaries run on any Linux of their
+/// architecture; those of another one are tried under qemu's user emulation. Packages are made with cargo-deb (built in
+/// target/tools) and, as root on Debian, installed in a test root made with debootstrap.
 #[derive(clap::Args)]
 pub struct Options {
     /// Build for this architecture only
@@ -33,10 +33,6 @@ pub struct Options {
 
 const NAME: &str = "perfwatch";
 
-/// What is missing for it.
-const NO_32_BIT_ARM: &str = "perf-event-open-sys2 (which perf-event2 opens counters with) has the kernel's structures for \
-    x86, x86-64, arm64 and 64-bit RISC-V only";
-
 pub fn folder() -> PathBuf {
     root().join("target/dist")
 }
@@ -46,8 +42,7 @@ pub fn dist(options: &Options) -> Result<()> {
         Some(architecture) => vec![architecture],
         None => Architecture::ALL.to_vec(),
     };
-    let for_arm64 = architectures.contains(&Architecture::Arm64);
-    prerequisites::ensure(if for_arm64 { Purpose::Dist } else { Purpose::Build })?;
+    prerequisites::ensure(Purpose::Dist(options.architecture))?;
     build_ebpf::ensure()?;
     page::build()?;
     let folder = folder();
@@ -60,13 +55,9 @@ pub fn dist(options: &Options) -> Result<()> {
     let mut made = Vec::new();
     for (architecture, binary) in architectures.iter().zip(&binaries) {
         check_static(binary)?;
-        let machine = architecture.target().split('-').next().unwrap_or_default();
-        smoke::check(binary, machine, &version)?;
+        smoke::check(binary, *architecture, &version)?;
         made.push(archive(&version, architecture.debian(), binary)?);
         made.push(package::build(*architecture, &version)?);
-    }
-    if options.architecture.is_none() {
-        println!("SKIPPED: 32-bit ARM: {NO_32_BIT_ARM}");
     }
     made.push(sbom::write(&folder, &version)?);
     checksums(&folder, &made)?;
@@ -88,8 +79,7 @@ fn version() -> Result<String> {
 
 /// Man pages and completions, written by the binary that runs here.
 fn share(binaries: &[PathBuf], architectures: &[Architecture]) -> Result<()> {
-    let runs_here = |architecture: &&Architecture| architecture.target().starts_with(std::env::consts::ARCH);
-    let here = architectures.iter().position(|architecture| runs_here(&architecture));
+    let here = architectures.iter().position(|architecture| architecture.is_here());
     let program = match here.and_then(|index| binaries.get(index)) {
         Some(binary) => binary.clone(),
         None => {
@@ -181,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_against_32_bit_arm_still_holds() {
+    fn the_reason_why_no_counter_is_opened_on_armv7_still_holds() {
         let metadata = output("cargo", &["metadata", "--format-version=1", "--locked"]).unwrap();
         let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
         let packages = metadata["packages"].as_array().unwrap();

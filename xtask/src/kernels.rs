@@ -30,7 +30,7 @@ const INIT: &str = include_str!("kernels/init.sh");
 #[derive(clap::Args)]
 pub struct Options {
     /// Only guests of this architecture
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = with_probes)]
     arch: Option<Architecture>,
     /// Only this kernel, such as 6.12 or newest
     #[arg(long, value_parser = series)]
@@ -49,6 +49,13 @@ pub struct Options {
     console: bool,
 }
 
+fn with_probes(text: &str) -> Result<Architecture, String> {
+    let found = Architecture::WITH_PROBES.into_iter().find(|architecture| architecture.to_string() == text);
+    found.ok_or_else(|| {
+        format!("not one of {}", Architecture::WITH_PROBES.map(|all| all.to_string()).join(", "))
+    })
+}
+
 fn series(text: &str) -> Result<Series, String> {
     let all = Series::ALL.map(|series| series.to_string());
     let found = all.iter().position(|series| series == text);
@@ -56,7 +63,7 @@ fn series(text: &str) -> Result<Series, String> {
 }
 
 pub fn kernels(options: &Options) -> Result<()> {
-    let architectures = options.arch.map_or(Architecture::ALL.to_vec(), |one| vec![one]);
+    let architectures = options.arch.map_or(Architecture::WITH_PROBES.to_vec(), |one| vec![one]);
     let tools = match Tools::find(&architectures) {
         Ok(tools) => tools,
         Err(reason) => {

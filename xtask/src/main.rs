@@ -1,9 +1,11 @@
 //! PerfWatch's build tool. `cargo xtask --help` lists the commands; each is one file here.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to its user
 
+mod armv7;
 mod bench;
 mod build;
 mod build_ebpf;
+mod client;
 mod compose_test;
 mod cross;
 mod debian;
@@ -50,6 +52,8 @@ enum Command {
     Dist(dist::Options),
     Kernels(kernels::Options),
     Schemathesis(schemathesis::Options),
+    /// Build the server for 32-bit ARM, and try it under QEMU's user emulation
+    Armv7,
 }
 
 fn main() -> std::process::ExitCode {
@@ -71,6 +75,7 @@ fn main() -> std::process::ExitCode {
         Command::ComposeTest(options) => compose_test::compose_test(&options),
         Command::Kernels(options) => kernels::kernels(&options),
         Command::Schemathesis(options) => schemathesis::schemathesis(&options),
+        Command::Armv7 => armv7::armv7(),
     });
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

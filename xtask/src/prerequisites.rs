@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 
-use crate::cross;
-use crate::step::{output, quiet};
+use crate::cross::{self, Architecture};
+use crate::step::{find_on_path, output, quiet};
 
 /// The oldest Node.js the page's tools accept.
 const NODE_MAJOR: u32 = 20;
@@ -25,8 +25,10 @@ pub enum Purpose {
     Kernels,
     /// Run a Docker engine of our own.
     Compose,
-    /// Compile for arm64 as well.
-    Dist,
+    /// Compile for this architecture, or for all.
+    Dist(Option<Architecture>),
+    /// Compile for armv7, and run that.
+    Armv7,
     /// Install a package in a small Debian of its own.
     TestRoot,
 }
@@ -133,13 +135,30 @@ const ARM64: Need = Need {
     arch: &[],
 };
 
+const ARMV7: Need = Need {
+    what: "a compiler with library sources, and a linker, for 32-bit ARM",
+    found: cross::can_build_armv7,
+    debian: &["rustc-web", "rust-web-src", "gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "lld"],
+    fedora: &[],
+    arch: &[],
+};
+
 /// Without it `dist` tries less, and says so: installed where that may be done, never insisted on.
 const EMULATION: Need = Need {
-    what: "qemu's user emulation for arm64",
-    found: || ["qemu-aarch64-static", "qemu-aarch64"].into_iter().any(on_path),
+    what: "qemu's user emulation for arm64 and armv7",
+    found: || ["aarch64", "arm"].into_iter().all(|machine| emulator(&format!("qemu-{machine}")).is_some()),
     debian: &["qemu-user-static"],
     fedora: &["qemu-user-static"],
     arch: &["qemu-user-static"],
+};
+
+/// The same: an emulator that a test can give another clock, which the static one does not take.
+const DYNAMIC_EMULATION: Need = Need {
+    what: "qemu's user emulation for armv7",
+    found: || on_path("qemu-arm"),
+    debian: &["qemu-user"],
+    fedora: &["qemu-user"],
+    arch: &["qemu-user"],
 };
 
 /// The same.
@@ -218,9 +237,9 @@ pub fn chromium() -> Option<PathBuf> {
         .find_map(find_on_path)
 }
 
-fn find_on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+/// The program of QEMU's user emulation, such as qemu-arm: Debian's is linked statically, and named so.
+pub fn emulator(name: &str) -> Option<PathBuf> {
+    find_on_path(&format!("{name}-static")).or_else(|| find_on_path(name))
 }
 
 fn on_path(program: &str) -> bool {
@@ -287,15 +306,22 @@ pub fn ensure(purpose: Purpose) -> Result<()> {
         Purpose::Ebpf => BUILD.iter().chain(EBPF).collect(),
         Purpose::Kernels => BUILD.iter().chain(KERNELS).collect(),
         Purpose::Compose => COMPOSE.iter().collect(),
-        Purpose::Dist => BUILD.iter().chain([&ARM64]).collect(),
+        Purpose::Dist(Some(Architecture::X86_64)) => BUILD.iter().collect(),
+        Purpose::Dist(Some(Architecture::Arm64)) => BUILD.iter().chain([&ARM64]).collect(),
+        Purpose::Dist(Some(Architecture::Armv7)) => BUILD.iter().chain([&ARMV7]).collect(),
+        Purpose::Dist(None) => BUILD.iter().chain([&ARM64, &ARMV7]).collect(),
+        Purpose::Armv7 => BUILD.iter().chain([&ARMV7, &EMULATION]).collect(),
         Purpose::TestRoot => vec![&DEBOOTSTRAP],
     };
     let distribution = Distribution::here();
     let may_install = distribution == Distribution::Debian && rustix::process::geteuid().is_root();
-    if purpose == Purpose::Dist && may_install {
+    if matches!(purpose, Purpose::Dist(_)) && may_install {
         needs.extend([&EMULATION, &LINTIAN]);
     }
-    if matches!(purpose, Purpose::Build | Purpose::Test | Purpose::Dist) {
+    if purpose == Purpose::Armv7 && may_install {
+        needs.push(&DYNAMIC_EMULATION);
+    }
+    if matches!(purpose, Purpose::Build | Purpose::Test | Purpose::Dist(_) | Purpose::Armv7) {
         node(may_install)?;
     }
     let missing: Vec<&Need> = needs.iter().copied().filter(|need| !(need.found)()).collect();
@@ -403,9 +429,13 @@ mod tests {
 
     #[test]
     fn every_need_has_a_debian_package() {
-        for need in
-            BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS).chain(COMPOSE).chain([&EMULATION, &LINTIAN])
-        {
+        for need in BUILD.iter().chain(TEST).chain(EBPF).chain(KERNELS).chain(COMPOSE).chain([
+            &ARM64,
+            &ARMV7,
+            &EMULATION,
+            &DYNAMIC_EMULATION,
+            &LINTIAN,
+        ]) {
             assert!(!need.debian.is_empty(), "{}", need.what);
         }
     }

@@ -21,7 +21,8 @@ use skips::Allowed;
 /// Install what the tests need, run every suite, count them
 ///
 /// Suites: the Rust tests, the probes against the running kernel and in a guest with the oldest one, random requests
-/// to the API, the page's unit tests, and the page in Chromium against the real server. `cargo xtask kernels` has
+/// to the API, the server on 32-bit ARM under emulation, the page's unit tests, and the page in Chromium against the real
+/// server. `cargo xtask kernels` has
 /// more guests. What cannot run on this machine is skipped and named with its reason.
 #[derive(clap::Args)]
 pub struct Options {
@@ -44,6 +45,8 @@ enum Suite {
     Guest,
     /// Random requests generated from the OpenAPI document, against the running server
     Api,
+    /// The server on 32-bit ARM, compiled for it and emulated
+    Armv7,
     /// The page's unit tests
     Unit,
     /// The page in Chromium
@@ -56,8 +59,8 @@ enum Suite {
 const LONG: &str = "through_a_long_outage";
 
 impl Suite {
-    const ALL: [Self; 7] =
-        [Self::Rust, Self::Probes, Self::Guest, Self::Api, Self::Unit, Self::E2e, Self::Outage];
+    const ALL: [Self; 8] =
+        [Self::Rust, Self::Probes, Self::Guest, Self::Api, Self::Armv7, Self::Unit, Self::E2e, Self::Outage];
 
     fn title(self) -> &'static str {
         match self {
@@ -65,6 +68,7 @@ impl Suite {
             Self::Probes => "Probes in the running kernel",
             Self::Guest => "Probes in a guest",
             Self::Api => "The API against its document",
+            Self::Armv7 => "The server on 32-bit ARM",
             Self::Unit => "Unit tests of the page",
             Self::E2e => "The page in Chromium",
             Self::Outage => "The server in a long outage",
@@ -87,6 +91,7 @@ impl Suite {
                 command("cargo", &["xtask", "kernels", "--arch", "arm64", "--kernel", "5.10", "--cpus", "1"])
             }
             Self::Api => command("cargo", &["xtask", "schemathesis"]),
+            Self::Armv7 => command("cargo", &["xtask", "armv7"]),
             Self::Unit => npm(&["run", "--silent", "test:unit"]),
             Self::E2e => {
                 let mut e2e = npm(&["run", "--silent", "test:e2e"]);
@@ -121,6 +126,7 @@ impl Count {
             Suite::Probes => "probe-tests:",
             Suite::Guest => "kernels:",
             Suite::Api => "schemathesis:",
+            Suite::Armv7 => "armv7:",
             Suite::Unit => "Tests  ",
             Suite::E2e => "e2e:",
         };
@@ -286,6 +292,8 @@ mod tests {
         assert_eq!(count(Suite::Guest, &["kernels: 9 passed, 0 failed, 1 skipped"], 0), (9, 0, 1));
         let random = "schemathesis: 0 passed, 0 failed, 1 skipped";
         assert_eq!(count(Suite::Api, &[random], 0), (0, 0, 1));
+        let emulated = ["FAILED history: none", "armv7: 8 passed, 1 failed, 0 skipped"];
+        assert_eq!(count(Suite::Armv7, &emulated, 1), (8, 1, 0));
         let vitest = [
             "\u{1b}[2m Test Files \u{1b}[22m 3 passed (3)",
             "\u{1b}[2m      Tests \u{1b}[22m \u{1b}[1m\u{1b}[31m1 failed\u{1b}[39m | 30 passed (31)",

@@ -6,9 +6,13 @@ use std::path::Path;
 use super::Finding;
 use super::rights::Rights;
 use crate::config::Roots;
-use crate::probes::{BTF_REMEDY, paranoid, pmu};
+use crate::probes::{BTF_REMEDY, paranoid, pmu, target};
 
 pub(super) fn findings(roots: &Roots, rights: &Rights) -> Vec<Finding> {
+    if let Some(build) = build(roots) {
+        // What the kernel would need for measuring from within does not matter to this build.
+        return vec![kernel(), environment(roots), build, pressure(roots), processes(roots)];
+    }
     let mut findings = vec![
         kernel(),
         environment(roots),
@@ -61,6 +65,12 @@ fn environment(roots: &Roots) -> Finding {
             (false, false) => "no hypervisor or container detected",
         },
     )
+}
+
+/// What this build lacks on any machine.
+fn build(roots: &Roots) -> Option<Finding> {
+    let why = target::no_programs(roots)?;
+    Some(Finding { remedy: why.remedy, ..Finding::note("build", why.reason) })
 }
 
 fn btf(roots: &Roots) -> Finding {

@@ -15,6 +15,7 @@ pub use store::Recording;
 pub use text::text;
 
 use crate::config::Roots;
+use crate::probes::target;
 pub use crate::snapshot::diagnosis::{Diagnosis, Finding, Problem, Status, Summary};
 use crate::snapshot::source::{Method, Report, State};
 use crate::snapshot::value::Value;
@@ -87,6 +88,10 @@ fn source(report: &Report) -> Finding {
             Finding { remedy: report.remedy.clone(), ..Finding::ok(report.name, detail(method)) }
         }
         (State::Disabled, _) => problem("disabled"),
+        // What this build lacks on every machine, and no command mends.
+        (State::Unavailable, Method::Ebpf) if !target::IN_KERNEL && report.remedy.is_none() => {
+            Finding::note(report.name, detail("unavailable"))
+        }
         (State::Unavailable, _) => problem("unavailable"),
         (State::Failed, _) => problem("failed"),
     }

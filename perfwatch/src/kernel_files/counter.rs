@@ -14,7 +14,8 @@ impl Width {
     pub fn of_kernel(procfs: &Path) -> Self {
         let arch = std::fs::read_to_string(procfs.join("sys/kernel/arch"))
             .unwrap_or_else(|_| rustix::system::uname().machine().to_string_lossy().into_owned());
-        let wide = arch.contains("64") || matches!(arch.trim(), "s390x" | "alpha");
+        // An arm64 kernel calls itself armv8l to 32-bit programs that ask it to; 32-bit ones are armv7l on any CPU.
+        let wide = arch.contains("64") || matches!(arch.trim(), "s390x" | "alpha" | "armv8l");
         if wide { Self::Bits64 } else { Self::Bits32 }
     }
 
@@ -56,6 +57,7 @@ mod tests {
         for (arch, width) in [
             ("armv7l", Width::Bits32),
             ("aarch64", Width::Bits64),
+            ("armv8l", Width::Bits64),
             ("i686", Width::Bits32),
             ("s390x", Width::Bits64),
         ] {

@@ -12,6 +12,7 @@ use aya::{Btf, Ebpf, Endianness};
 use btfparse::{Enum, Integer32Value, Offset, Readable, TypeInformation, TypeVariant};
 
 use super::loader::Unavailable;
+use super::target;
 use crate::config::Roots;
 
 /// The kernel's BTF: megabytes, so it is parsed once and dropped when the last probe is loaded.
@@ -27,6 +28,8 @@ pub(super) struct Kernel {
 #[derive(Clone)]
 pub(super) struct SharedKernel {
     path: PathBuf,
+    /// Why this build has no programs for any kernel.
+    refused: Option<Unavailable>,
     kernel: Arc<OnceLock<Result<Kernel, Unavailable>>>,
 }
 
@@ -38,10 +41,17 @@ impl std::fmt::Debug for SharedKernel {
 
 impl SharedKernel {
     pub(super) fn new(roots: &Roots) -> Self {
-        Self { path: roots.sys("kernel/btf/vmlinux"), kernel: Arc::default() }
+        Self {
+            path: roots.sys("kernel/btf/vmlinux"),
+            refused: target::no_programs(roots),
+            kernel: Arc::default(),
+        }
     }
 
     pub(super) fn get(&self) -> Result<&Kernel, Unavailable> {
+        if let Some(why) = &self.refused {
+            return Err(why.clone());
+        }
         self.kernel.get_or_init(|| Kernel::read(&self.path)).as_ref().map_err(Clone::clone)
     }
 

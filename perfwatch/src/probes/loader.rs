@@ -13,7 +13,7 @@ use crate::snapshot::source::ProgramStats;
 
 /// Why a probe is not available, as `/api/sources` says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unavailable {
+pub struct Unavailable {
     pub reason: String,
     pub remedy: Option<String>,
 }

@@ -17,6 +17,7 @@ mod processes;
 pub mod rights;
 mod runqueue;
 pub mod sched;
+pub mod target;
 mod tcp;
 
 pub use kernel::BTF_REMEDY;

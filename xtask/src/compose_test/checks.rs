@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::client::Client;
 use super::engine::Engine;
 use super::stack::Stack;
+use crate::client::Client;
 use crate::step::root;
 
 const MAX_BACKEND_BYTES: u64 = 40_000_000;

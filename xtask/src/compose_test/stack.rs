@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::client::Client;
 use super::engine::{Engine, answer};
+use crate::client::Client;
 use crate::step::{root, run};
 
 /// Not the name an installation uses: its volumes are not ours to remove.

@@ -5,19 +5,21 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::step::{command, output};
+use crate::cross::Architecture;
+use crate::prerequisites::emulator;
+use crate::step::command;
 
 /// `--version` and `doctor --json` of a binary, under an emulator unless this machine runs it itself.
-pub fn check(binary: &Path, machine: &str, version: &str) -> Result<()> {
-    let emulator = [format!("qemu-{machine}-static"), format!("qemu-{machine}")];
-    let emulator = emulator.iter().find(|emulator| output(emulator, &["--version"]).is_some());
+pub fn check(binary: &Path, architecture: Architecture, version: &str) -> Result<()> {
+    let machine = architecture;
     let mut words: Vec<String> = Vec::new();
-    if machine != std::env::consts::ARCH {
-        let Some(emulator) = emulator else {
-            println!("SKIPPED: running the {machine} binary: no qemu-{machine} (Debian: qemu-user-static)");
+    if !architecture.is_here() {
+        let name = architecture.emulator();
+        let Some(emulator) = emulator(name) else {
+            println!("SKIPPED: running the {machine} binary: no {name} (Debian: qemu-user-static)");
             return Ok(());
         };
-        words.push(emulator.clone());
+        words.push(emulator.display().to_string());
     }
     words.push(binary.display().to_string());
     let said = |arguments: &[&str]| -> Result<String> {

@@ -86,6 +86,7 @@ impl Guest {
             Architecture::Arm64 => {
                 ("qemu-system-aarch64", "virt,dtb-randomness=off", "cortex-a72", 1, "ttyAMA0")
             }
+            Architecture::Armv7 => ("qemu-system-arm", "virt,dtb-randomness=off", "cortex-a15", 1, "ttyAMA0"),
         };
         let mut qemu = command(program, &["-M", machine, "-cpu", processor]);
         if *architecture == Architecture::X86_64 && self.cpus > 1 {

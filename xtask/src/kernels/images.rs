@@ -156,7 +156,7 @@ impl Offer {
         let names = archive.search(pattern)?;
         let mut offers = BTreeMap::<Architecture, Self>::new();
         for name in &names {
-            for architecture in Architecture::ALL {
+            for architecture in Architecture::WITH_PROBES {
                 if let Some((kind, version)) = split(name, architecture) {
                     let offer = offers.entry(architecture).or_default();
                     offer.0.entry(Version::new(version)).or_default().insert(kind.to_owned());

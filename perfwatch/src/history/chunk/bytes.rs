@@ -55,6 +55,12 @@ impl<'a> Bytes<'a> {
     }
 }
 
+/// Where a number of a chunk points to in a list: past its end where this machine's addresses end earlier, as those of a
+/// 32-bit one, instead of to a place that it does not mean.
+pub(in crate::history) fn place(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 pub(in crate::history) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

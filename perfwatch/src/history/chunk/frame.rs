@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::bytes::{Bytes, put_count, put_str, put_varint};
+use super::bytes::{Bytes, place, put_count, put_str, put_varint};
 use super::numbers::{put_integers, put_signed, take_integers, take_signed};
 use crate::history::Damaged;
 use crate::snapshot::MetricType;
@@ -139,7 +139,7 @@ impl Members {
             let mut set = Vec::new();
             let mut keys = Vec::new();
             for thing in all.by_ref().take(length as usize) {
-                let key = things.get(thing as usize).ok_or(Damaged("a thing that is not there"))?;
+                let key = things.get(place(thing)).ok_or(Damaged("a thing that is not there"))?;
                 keys.push(key.clone());
                 set.push(thing as u32);
             }
@@ -147,7 +147,7 @@ impl Members {
         }
         let mut rows = 0;
         let of_time = take_integers(bytes, times)?.into_iter().map(|set| {
-            let found = sets.get(set as usize).ok_or(Damaged("a set that is not there"))?;
+            let found = sets.get(place(set)).ok_or(Damaged("a set that is not there"))?;
             rows += found.things.len();
             if rows > MOST_ROWS { Err(Damaged("too many rows")) } else { Ok(set as u32) }
         });
@@ -359,7 +359,6 @@ pub(in crate::history) fn take_texts(bytes: &mut Bytes<'_>, count: usize) -> Res
     let distinct = std::iter::repeat_with(|| texts.str().map(Arc::from)).take(known);
     let distinct = distinct.collect::<Result<Vec<Arc<str>>, _>>()?;
     let numbers = take_integers(bytes, count)?;
-    let text =
-        |number: u64| distinct.get(number as usize).cloned().ok_or(Damaged("a text that is not there"));
+    let text = |number: u64| distinct.get(place(number)).cloned().ok_or(Damaged("a text that is not there"));
     numbers.into_iter().map(text).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::bytes::{Bytes, put_count};
+use super::bytes::{Bytes, place, put_count};
 use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
 use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{put_floats, put_integers, put_signed, take_floats, take_integers, take_signed};
@@ -332,7 +332,7 @@ fn take_errors(bytes: &mut Bytes<'_>, times: usize) -> Result<Vec<Option<Arc<str
     let texts = take_texts(bytes, count)?;
     let mut errors = vec![None; times];
     for (at, text) in failed.into_iter().zip(texts) {
-        let place = errors.get_mut(at as usize).ok_or(Damaged("an error at no time"))?;
+        let place = errors.get_mut(place(at)).ok_or(Damaged("an error at no time"))?;
         *place = Some(text);
     }
     Ok(errors)

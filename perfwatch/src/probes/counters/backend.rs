@@ -7,14 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray};
-use perf_event::Counter;
 use perfwatch_common::cost::Costs;
 use perfwatch_common::counters::{CpuCounters, Reading, SLOTS, Schedule};
 
 use super::super::kernel::SharedKernel;
 use super::super::loader::{self, Descriptors, Unavailable};
 use super::super::paranoid;
-use super::super::perf::{self, Core, CpuEvents};
+use super::super::perf::{self, Core, Counter, CpuEvents};
 use super::super::pmu::{self, CorePmu};
 use super::derive::{Absent, GROUPS, Pmu};
 use crate::config::Roots;

@@ -37,6 +37,7 @@ use super::Common;
 use super::budget::Budget;
 use super::kernel::SharedKernel;
 use super::loader::Unavailable;
+use super::target;
 use crate::config::Roots;
 use crate::kernel_files::file::KernelFile;
 use crate::snapshot::cpulist::CpuList;
@@ -53,6 +54,8 @@ const LEAD: Duration = Duration::from_millis(4);
 const MAX_SILENT_TICKS: u32 = 3;
 
 pub(super) struct Counters {
+    /// Why this build opens none on any machine.
+    refused: Option<Unavailable>,
     budget: Budget,
     settings: SourceSettings,
     roots: Roots,
@@ -77,14 +80,16 @@ enum Phase {
 
 impl Counters {
     pub(super) fn new(common: &Common<'_>) -> Self {
+        let refused = target::no_counters(common.roots);
         Self {
+            phase: refused.clone().map_or(Phase::Closed, Phase::Unavailable),
+            refused,
             budget: common.budget.clone(),
             settings: SourceSettings::default(),
             roots: common.roots.clone(),
             kernel: common.kernel.clone(),
             online: OnlineCpus::new(common.roots),
             busy: BusyTime::new(common.roots),
-            phase: Phase::Closed,
             began: Instant::now(),
             previous: BTreeMap::new(),
             silent: BTreeMap::new(),
@@ -151,11 +156,13 @@ impl Counters {
 
     /// What there is to say of events when none is open.
     fn nothing(&self) -> Vec<Pmu> {
-        let why = match &self.phase {
-            Phase::Unavailable(why) => &why.reason,
-            _ => DISABLED,
+        let absent = match &self.phase {
+            // What failed could perhaps be mended.
+            Phase::Unavailable(why) if self.refused.is_some() => Absent::Unsupported(why.reason.clone()),
+            Phase::Unavailable(why) => Absent::Failed(why.reason.clone()),
+            _ => Absent::Failed(DISABLED.to_owned()),
         };
-        vec![Pmu::absent("", &Absent::Failed(why.to_owned()))]
+        vec![Pmu::absent("", &absent)]
     }
 }
 
@@ -180,15 +187,20 @@ impl Source for Counters {
         self.settings = settings.clone();
         match (settings.perf_events_enabled, reopen) {
             (false, _) => self.phase = Phase::Disabled,
-            (true, true) => self.phase = Phase::Closed,
+            (true, true) => self.phase = self.refused.clone().map_or(Phase::Closed, Phase::Unavailable),
             (true, false) => {} // cores and interval are followed in `sample`
         }
     }
 
     fn sample(&mut self, tick: &Tick) -> Result<snapshot::Reading, SourceError> {
-        let cpus = self.wanted_cpus()?;
         let start = Start { period: period(self.settings.perf_events_interval, tick.interval), lead: LEAD };
-        let intervals = self.intervals(&cpus, start)?;
+        let intervals = match self.refused {
+            Some(_) => Vec::new(),
+            None => {
+                let cpus = self.wanted_cpus()?;
+                self.intervals(&cpus, start)?
+            }
+        };
         if let Phase::Open(backend) = &self.phase {
             self.budget.charge(NAME, false, backend.program_ns(), Instant::now());
         }

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsRawFd;
 
 use aya::Ebpf;
-use perf_event::Counter;
 use perfwatch_common::sched::COUNTERS;
 
 use crate::probes::loader::Descriptors;
-use crate::probes::perf::{self, Core};
+use crate::probes::perf::{self, Core, Counter};
 use crate::probes::pmu::CorePmu;
 
 /// In the order of `Task::counters`. One group per CPU, so that all of them cover the same moments.

@@ -1,4 +1,4 @@
-//! A client outside the containers: HTTP and the live stream, through nginx.
+//! A client of a server that is tested: HTTP and the live stream.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -14,6 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     agent: ureq::Agent,
     address: String,
+    patience: Duration,
     token: Option<String>,
 }
 
@@ -32,9 +33,14 @@ impl Answer {
 
 impl Client {
     pub fn new(port: u16) -> Self {
+        Self::at(&format!("127.0.0.1:{port}"), TIMEOUT)
+    }
+
+    /// Of the server at `address`, which may take as long as `patience` to answer.
+    pub fn at(address: &str, patience: Duration) -> Self {
         let config =
-            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
-        Self { agent: config.into(), address: format!("127.0.0.1:{port}"), token: None }
+            ureq::Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false).build();
+        Self { agent: config.into(), address: address.to_owned(), patience, token: None }
     }
 
     pub fn get(&self, path: &str, accept: &str) -> Result<Answer> {
@@ -69,7 +75,7 @@ impl Client {
         let url = format!("ws://{}/api/ws/metrics?token={token}", self.address);
         let (socket, _) = tungstenite::connect(url).context("cannot open the live stream")?;
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
-            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_read_timeout(Some(self.patience))?;
         }
         Ok(Stream(socket))
     }

@@ -1,0 +1,56 @@
+//! What this build cannot measure whatever the machine: eBPF programs and counters need a 64-bit target.
+//!
+//! The programs read the kernel's pointers and longs as 64-bit words, and perf-event2 has the kernel's structures for
+//! 64-bit targets only. The user side of the programs compiles everywhere all the same; counters have
+//! `perf/without.rs` in place of the library.
+
+use super::loader::Unavailable;
+use crate::config::Roots;
+use crate::kernel_files::counter::Width;
+
+/// Why no program can be loaded.
+pub fn no_programs(roots: &Roots) -> Option<Unavailable> {
+    refusal(BUILT_FOR, Width::of_kernel(&roots.procfs), "the eBPF programs read 64-bit kernels only")
+}
+
+/// Why no counter can be opened.
+pub fn no_counters(roots: &Roots) -> Option<Unavailable> {
+    let why = "perf-event2, which opens performance counters, has no bindings for 32-bit ARM";
+    refusal(BUILT_FOR, Width::of_kernel(&roots.procfs), why)
+}
+
+/// Whether this build measures in the kernel wherever that lets it.
+pub const IN_KERNEL: bool = cfg!(target_pointer_width = "64");
+
+const BUILT_FOR: Width = if IN_KERNEL { Width::Bits64 } else { Width::Bits32 };
+
+fn refusal(built_for: Width, kernel: Width, why: &str) -> Option<Unavailable> {
+    if built_for == Width::Bits64 {
+        return None;
+    }
+    // Common on boards with a 32-bit system, such as Raspberry Pi OS.
+    let remedy = match kernel {
+        Width::Bits64 => {
+            Some("install the arm64 build: this kernel is 64-bit, and the build needs no libraries")
+        }
+        Width::Bits32 => None,
+    };
+    Some(Unavailable {
+        reason: format!("this is a 32-bit build, and {why}"),
+        remedy: remedy.map(str::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_32_bit_build_lacks_them_and_a_64_bit_kernel_takes_another() {
+        assert_eq!(refusal(Width::Bits64, Width::Bits32, "no"), None);
+        let both = refusal(Width::Bits32, Width::Bits32, "no").unwrap();
+        assert_eq!((both.reason.as_str(), both.remedy), ("this is a 32-bit build, and no", None));
+        let remedy = refusal(Width::Bits32, Width::Bits64, "no").unwrap().remedy;
+        assert!(remedy.unwrap().contains("arm64"));
+    }
+}
