@@ -3,6 +3,7 @@
 
 mod ask_health;
 mod backfill;
+mod data_dir;
 mod first_start;
 pub mod host;
 pub mod import;
@@ -14,8 +15,6 @@ pub mod users;
 
 pub use ask_health::ask_health;
 
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +68,7 @@ fn sources(config: &Config, census: &Arc<Census>) -> Vec<Box<dyn Source>> {
 /// `announce` gets each line that the person who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
     let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)
+    data_dir::prepare(data_dir)
         .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
     // The address is taken first: a second server must find out before it touches the first one's store.
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
@@ -85,6 +84,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let tls = tls.transpose().context("cannot serve over TLS")?;
 
     let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    data_dir::check_database(&url).context("cannot use the database")?;
     let mut stop = pin!(stop);
     // A file that someone else has locked is waited for.
     let store = tokio::select! {
@@ -161,6 +161,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             allowed_hosts: config.server.allowed_hosts.clone(),
             cors_origins: config.server.cors_origins.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            proxy_header: config.server.proxy_header,
             public_metrics: config.server.metrics_public,
             https: tls.is_some(),
             roots: config.roots.clone(),
@@ -280,11 +281,6 @@ pub fn prepare_process(config: &Config) {
     }
     memory::keep_small();
     privileges::reduce(config);
-}
-
-/// Creates the directory for its owner alone, or accepts the one that is there.
-fn private_directory(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Everything that checks passwords and tokens.

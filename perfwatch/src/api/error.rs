@@ -30,6 +30,7 @@ pub(super) enum Error {
     MethodNotAllowed,
     TimedOut,
     TooLarge,
+    NotJson,
     Conflict(String),
     TooManyAttempts(Duration),
     Busy,
@@ -105,6 +106,9 @@ impl From<AccountError> for Error {
         match error {
             AccountError::Name => invalid("username"),
             AccountError::Role => invalid("role"),
+            AccountError::Alike => {
+                Self::Conflict("The name could be mistaken for that of another account".into())
+            }
             AccountError::Unknown => Self::NotFound,
             AccountError::LastAdmin => Self::Conflict("The last administrator must stay".into()),
             AccountError::Password(PasswordError::Busy) => Self::Busy,
@@ -126,6 +130,7 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::StoreUnreachable => StatusCode::SERVICE_UNAVAILABLE,
@@ -144,6 +149,7 @@ impl Error {
             Self::MethodNotAllowed => "Method not allowed",
             Self::TimedOut => "The request took too long to arrive",
             Self::TooLarge => "Request body too large",
+            Self::NotJson => "The body must be sent as application/json",
             Self::TooManyAttempts(_) => "Too many attempts; try again later",
             Self::Busy => "Too many logins are waiting; try again later",
             Self::StoreUnreachable => "The database is unreachable",
@@ -248,6 +254,9 @@ pub(super) enum WithBody {
     /// The body exceeds 64 KiB
     #[response(status = 413)]
     TooLarge(ErrorBody),
+    /// The body is not sent as `application/json`
+    #[response(status = 415)]
+    NotJson(ErrorBody),
     /// The body is not what is expected
     #[response(status = 422)]
     Invalid(ValidationBody),

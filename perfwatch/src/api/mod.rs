@@ -36,7 +36,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::auth::Auth;
-use crate::config::Roots;
+use crate::config::{ProxyHeader, Roots};
 use crate::history::{History, writer};
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
@@ -97,8 +97,10 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://host[:port]`) whose pages may call the API and the stream.
     pub cors_origins: Vec<String>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies that are believed when they say who their client is.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Where they say it.
+    pub proxy_header: ProxyHeader,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
     /// Served over TLS, which browsers shall insist on from then on.

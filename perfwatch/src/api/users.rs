@@ -60,7 +60,7 @@ async fn users(_: Administrator, State(state): State<AppState>) -> Result<Json<U
 
 #[derive(Deserialize, ToSchema)]
 struct NewUser {
-    /// Without control characters, and without spaces at its ends.
+    /// Visible characters, each word in one script, and no space at its ends.
     #[schema(min_length = 1, max_length = 50)]
     username: String,
     /// At least 8 characters and at most 72 bytes of UTF-8.
@@ -73,7 +73,7 @@ struct NewUser {
 /// Add an account
 #[utoipa::path(post, path = "/api/users", tag = "users", request_body = NewUser, responses(
     (status = 201, description = "Added", body = Account),
-    (status = 409, description = "There is an account of this name", body = ErrorBody),
+    (status = 409, description = "There is an account of this name, or of one that looks like it", body = ErrorBody),
     Guarded, WithBody,
 ))]
 async fn add_user(

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::{host, private_directory};
+use super::{data_dir, host};
 use crate::config::Config;
 use crate::history::History;
 use crate::history::import::{From, Progress, import};
@@ -13,10 +13,9 @@ use crate::store;
 
 /// Imports and returns what to tell. Interrupted, it goes on where it stopped when asked again.
 pub async fn import_history(config: &Config, from: String, host: Option<String>) -> Result<String> {
-    let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)
-        .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
-    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    let dir = &config.storage.data_dir;
+    data_dir::prepare(dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
+    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(dir));
     let target = store::open(&url).await.context("cannot open the store")?;
     target.ping().await.context("cannot reach the store")?;
     let set_aside = from == url;

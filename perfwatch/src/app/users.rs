@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 
-use super::{BCRYPT_COST, private_directory};
+use super::{BCRYPT_COST, data_dir};
 use crate::auth::accounts;
 use crate::auth::audit;
 use crate::auth::passwords::Passwords;
@@ -24,12 +24,11 @@ pub enum UserCommand {
 
 /// Does what is asked and returns what to tell.
 pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
-    let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)
-        .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
-    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    let dir = &config.storage.data_dir;
+    data_dir::prepare(dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
+    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(dir));
     let store = store::open(&url).await.context("cannot open the store")?;
-    let told = obey(&*store, data_dir, command).await;
+    let told = obey(&*store, dir, command).await;
     store.close().await;
     told
 }

@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod audit;
 pub mod first;
 mod login;
+pub mod names;
 pub mod passwords;
 mod private_file;
 pub mod tokens;
@@ -104,6 +105,16 @@ impl Auth {
         let familiar = self.store.familiar_logins(now - attempts::FAMILIAR).await?;
         self.attempts.restore(&failures, &familiar);
         Ok(())
+    }
+
+    /// Makes the first login with an unknown name take as long as any other.
+    pub async fn warm_up(&self) -> Result<(), PasswordError> {
+        self.passwords.warm_up().await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_warm(&self) -> bool {
+        self.passwords.is_warm()
     }
 
     /// Whom a token belongs to, if it is valid now.
