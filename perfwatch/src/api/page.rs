@@ -28,7 +28,10 @@ const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>PerfWatch</ti
 /// Whatever is not the API: a file of the page, or the page itself for a path inside it.
 pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path();
-    if path == "/api" || path.starts_with("/api/") {
+    // Below these is no page: whoever asks `/metrics/` wants numbers.
+    if ["api", "docs", "health", "metrics", "openapi.json"]
+        .contains(&path.split('/').nth(1).unwrap_or_default())
+    {
         return Error::NotFound.into_response();
     }
     if method != Method::GET && method != Method::HEAD {

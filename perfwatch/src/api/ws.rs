@@ -37,7 +37,7 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Problem, ValidationBody};
 use super::extract::{NO_SCOPE, may_read};
-use super::guard::may_stream;
+use super::guard::is_own_page;
 use super::serve::{Alive, Slot, stopped};
 use crate::auth::{AuthError, Identity};
 use crate::stream::{Subscription, Update};
@@ -80,7 +80,7 @@ struct Parameters {
     Guarded,
 ))]
 async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<Response, Error> {
-    if !may_stream(request.headers(), request.uri(), &state.options.cors_origins) {
+    if !is_own_page(request.headers(), request.uri(), &state.options.cors_origins) {
         return Err(Error::Forbidden("Origin not allowed"));
     }
     let Query(parameters) = Query::<Parameters>::try_from_uri(request.uri()).map_err(|_| {

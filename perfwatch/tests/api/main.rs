@@ -21,6 +21,7 @@ macro_rules! contract {
             mod connections;
             mod doctor;
             mod encrypted;
+            mod guard;
             mod history;
             mod metrics;
             mod processes;
