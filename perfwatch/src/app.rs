@@ -9,7 +9,7 @@ pub mod host;
 pub mod import;
 mod memory;
 mod privileges;
-mod streams;
+mod threads;
 mod systemd;
 pub mod users;
 
@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use first_start::FirstStart;
-use streams::Streams;
+use threads::Threads;
 
 use crate::api::serve::{self, Limits, Tls};
 use crate::api::{self, AppState, Intervals, Options, Parts};
@@ -145,7 +145,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
-    let streams = Streams::start().context("cannot start the threads of the streams")?;
+    let streams = Threads::for_streams().context("cannot start the threads of the streams")?;
+    let questions = Threads::for_questions().context("cannot start the threads of questions")?;
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,
@@ -167,6 +168,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             roots: config.roots.clone(),
         },
         streams: streams.handle(),
+        questions: questions.handle(),
         shutdown: stopping.clone(),
     });
     let scheme = if tls.is_some() { "https" } else { "http" };

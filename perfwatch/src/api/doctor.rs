@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Error, Guarded, Result};
+use super::error::{Guarded, Queued, Result};
 use super::extract::CurrentUser;
 use crate::snapshot::diagnosis::{Diagnosis, Finding, Status};
 
@@ -53,14 +53,17 @@ enum StatusDto {
 /// What works on this machine, what does not, why, and how to fix it
 ///
 /// The same as `perfwatch doctor --json`, for the running server: with its rights, its sources and its newest events.
-#[utoipa::path(get, path = "/api/doctor", tag = "sources", responses((status = 200, body = Findings), Guarded))]
-async fn findings(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Findings>> {
+#[utoipa::path(get, path = "/api/doctor", tag = "sources", responses((status = 200, body = Findings), Guarded, Queued))]
+async fn findings(
+    CurrentUser(identity): CurrentUser,
+    State(state): State<AppState>,
+) -> Result<Json<Findings>> {
     // Some dozen files, of which a hypervisor or a container may make a slow one.
-    let looked = tokio::task::spawn_blocking(move || {
+    let question = state.ask(&identity)?;
+    let looked = question.block(move || {
         (state.diagnose)(&state.options.roots, &state.board.reports(), state.hub.latest().as_deref())
     });
-    let diagnosis = looked.await.map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(Json(diagnosis.into()))
+    Ok(Json(looked.await?.into()))
 }
 
 impl From<Diagnosis> for Findings {

@@ -33,6 +33,7 @@ pub(super) enum Error {
     NotJson,
     Conflict(String),
     TooManyAttempts(Duration),
+    TooManyQuestions,
     Busy,
     StoreUnreachable,
     /// Anything a client can do nothing about; the log has the rest.
@@ -132,7 +133,7 @@ impl Error {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyAttempts(_) | Self::TooManyQuestions => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::StoreUnreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Refused(status, _) => *status,
@@ -151,6 +152,7 @@ impl Error {
             Self::TooLarge => "Request body too large",
             Self::NotJson => "The body must be sent as application/json",
             Self::TooManyAttempts(_) => "Too many attempts; try again later",
+            Self::TooManyQuestions => "Too many questions at once; try again later",
             Self::Busy => "Too many logins are waiting; try again later",
             Self::StoreUnreachable => "The database is unreachable",
             Self::Internal(_) => "Internal server error",
@@ -163,6 +165,7 @@ impl Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyAttempts(wait) => Some(*wait),
+            Self::TooManyQuestions => Some(super::questions::RETRY),
             Self::Busy | Self::StoreUnreachable => Some(STORE_RETRY),
             _ => None,
         }
@@ -230,6 +233,15 @@ pub(super) enum Guarded {
     /// The database is unreachable
     #[response(status = 503)]
     Unavailable(ErrorBody),
+}
+
+/// Answers any call that takes longer may give besides.
+#[derive(IntoResponses)]
+#[allow(dead_code)] // only its description is used
+pub(super) enum Queued {
+    /// Too many questions at once, of this user or of all; `retry-after` says when to ask again
+    #[response(status = 429)]
+    TooMany(ErrorBody),
 }
 
 /// Answers any call that names one thing by its id may give besides.

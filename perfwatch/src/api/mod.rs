@@ -21,6 +21,7 @@ mod page;
 mod parameters;
 mod processes;
 mod prometheus;
+mod questions;
 mod retention;
 mod router;
 pub mod serve;
@@ -35,7 +36,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Identity};
 use crate::config::{ProxyHeader, Roots};
 use crate::history::{History, writer};
 use crate::snapshot::Snapshot;
@@ -59,8 +60,9 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     parts: Parts,
     frames: ws::Frames,
+    questions: questions::Questions,
     changing: Mutex<()>,
-    listing: Mutex<()>,
+    listing: Arc<std::sync::Mutex<()>>,
 }
 
 /// The doctor, asked with the sources' reports and the newest snapshot. It reads /proc and /sys.
@@ -85,6 +87,8 @@ pub struct Parts {
     pub options: Options,
     /// Where streams run, apart from requests.
     pub streams: Handle,
+    /// Where questions are answered that take longer: threads of low priority.
+    pub questions: Handle,
     /// Turns true when the server stops: streams say goodbye.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -113,11 +117,13 @@ impl AppState {
     pub fn new(mut parts: Parts) -> Self {
         let this_machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         parts.options.allowed_hosts.push(this_machine);
+        let questions = questions::Questions::new(parts.questions.clone());
         Self(Arc::new(Shared {
             parts,
+            questions,
             frames: ws::Frames::default(),
             changing: Mutex::default(),
-            listing: Mutex::default(),
+            listing: Arc::default(),
         }))
     }
 
@@ -163,8 +169,13 @@ impl AppState {
     }
 
     /// One list of all processes at a time, however many ask: those behind get what the first was made for.
-    async fn listing(&self) -> MutexGuard<'_, ()> {
-        self.0.listing.lock().await
+    fn listing(&self) -> Arc<std::sync::Mutex<()>> {
+        Arc::clone(&self.0.listing)
+    }
+
+    /// Lets in a question that takes longer than a moment.
+    fn ask(&self, who: &Identity) -> error::Result<questions::Question> {
+        self.0.questions.ask(who.user.id)
     }
 }
 

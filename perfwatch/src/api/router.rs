@@ -3,7 +3,8 @@
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Router, middleware};
+use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
@@ -45,7 +46,10 @@ pub fn app(state: AppState) -> Router {
                 && !headers.contains_key(axum::http::header::ETAG)
         },
     );
-    api.route("/openapi.json", get(move || std::future::ready(Json(document.clone()))))
+    let document =
+        Bytes::from(document.to_json().unwrap_or_else(|error| unreachable!("it is plain data: {error}")));
+    let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    api.route("/openapi.json", get(move || std::future::ready((kind, document.clone()))))
         .layer(CompressionLayer::new().compress_when(worth_it))
         .merge(docs::routes())
         .method_not_allowed_fallback(method_not_allowed)

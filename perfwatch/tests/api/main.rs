@@ -26,6 +26,7 @@ macro_rules! contract {
             mod metrics;
             mod processes;
             mod public;
+            mod queue;
             mod stream;
             mod tokens;
             mod users;

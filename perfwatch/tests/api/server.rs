@@ -15,6 +15,7 @@ use perfwatch::history::History;
 use perfwatch::history::maintenance::DocumentDays;
 use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::probes::Census;
+use perfwatch::snapshot::processes::listing::Lister;
 use perfwatch::snapshot::source::{Board, Settings, SourceSettings};
 use perfwatch::snapshot::{MetricType, Snapshot};
 use perfwatch::store::{self, Store};
@@ -75,6 +76,8 @@ pub struct Setup {
     pub token_lifetime: Duration,
     /// The first account's password; `None` makes none.
     pub admin: Option<&'static str>,
+    /// In place of the machine's processes.
+    pub lister: Option<Arc<dyn Lister>>,
 }
 
 impl Default for Setup {
@@ -86,6 +89,7 @@ impl Default for Setup {
             attempts_per_minute: 10,
             token_lifetime: Duration::from_secs(86_400),
             admin: Some(PASSWORD),
+            lister: None,
         }
     }
 }
@@ -142,9 +146,10 @@ impl Server {
             auth: auth.clone(),
             settings: settings.clone(),
             diagnose: perfwatch::doctor::diagnose,
-            processes: census.clone(),
+            processes: setup.lister.unwrap_or_else(|| census.clone()),
             options: setup.options,
             streams: tokio::runtime::Handle::current(),
+            questions: tokio::runtime::Handle::current(),
             shutdown: shutdown.clone(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -179,7 +179,7 @@ async fn an_account_that_looks_like_another_is_refused() {
         assert!(status == 409 || status == 422, "{alike}: {status}");
     }
     for deceiving in ["ad\u{202e}nim", "ad\u{200b}min2"] {
-        assert_eq!(crate::server::places(add(deceiving).await).await, ["body.username"], "{deceiving:?}");
+        assert_eq!(places(add(deceiving).await).await, ["body.username"], "{deceiving:?}");
     }
     assert_eq!(add("j\u{f6}rg").await.status(), 201);
 }
