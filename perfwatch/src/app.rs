@@ -163,6 +163,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             cors_origins: config.server.cors_origins.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             proxy_header: config.server.proxy_header,
+            base_path: config.server.base_path.clone(),
             public_metrics: config.server.metrics_public,
             https: tls.is_some(),
             roots: config.roots.clone(),

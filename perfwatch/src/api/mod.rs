@@ -107,6 +107,8 @@ pub struct Options {
     pub proxy_header: ProxyHeader,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
+    /// The path under which a proxy serves all of it, such as `/perfwatch`; empty for none.
+    pub base_path: String,
     /// Served over TLS, which browsers shall insist on from then on.
     pub https: bool,
     /// Where the observed system's files are.

@@ -137,12 +137,21 @@ fn server(c: &mut Checker<'_>) -> Server {
             ProxyHeader::default()
         }
     };
+    let base_path = c.text("base_path").trim().trim_end_matches('/').to_owned();
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    let is_segment = |name: &str| !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain);
+    if !base_path.is_empty()
+        && !base_path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment))
+    {
+        c.problem("base_path", format_args!("{base_path:?} is not a path such as /perfwatch"));
+    }
     Server {
         listen,
         cors_origins,
         allowed_hosts: c.list("allowed_hosts"),
         trusted_proxies,
         proxy_header,
+        base_path,
         tls,
         metrics_public: c.truth("metrics_public"),
     }
@@ -344,6 +353,18 @@ mod tests {
             assert!(is_public(&[(name, value)]), "{name}");
         }
         assert!(is_public(&[("PERFWATCH_TLS_CERT", "c.pem"), ("PERFWATCH_TLS_KEY", "k.pem")]));
+    }
+
+    #[test]
+    fn a_base_path_is_one_of_plain_names() {
+        for (path, base) in
+            [("/", ""), ("/perfwatch", "/perfwatch"), ("/a/b-c.d/", "/a/b-c.d"), (" /x ", "/x")]
+        {
+            assert_eq!(load(&[("PERFWATCH_BASE_PATH", path)]).unwrap().server.base_path, base, "{path}");
+        }
+        for bad in ["perfwatch", "/a//b", "/..", "/a/../b", "/a b", "/\"><script>", "/a?b", "https://x/y"] {
+            assert!(load(&[("PERFWATCH_BASE_PATH", bad)]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct Server {
     /// Proxies that are believed when they say who their client is.
     pub trusted_proxies: Vec<IpAddr>,
     pub proxy_header: ProxyHeader,
+    /// Without a slash at its end; empty for none.
+    pub base_path: String,
     pub tls: Option<Tls>,
     pub metrics_public: bool,
 }

@@ -57,6 +57,12 @@ pub const SETTINGS: &[Setting] = &[
         "x-forwarded-for",
         "Header in which trusted proxies say it: x-forwarded-for, or forwarded (RFC 7239)",
     ),
+    plain(
+        "base_path",
+        "PERFWATCH_BASE_PATH",
+        "/",
+        "Path under which a reverse proxy serves the page and the API",
+    ),
     plain("tls_cert", "PERFWATCH_TLS_CERT", "", "PEM file of the certificate chain; turns HTTPS on"),
     plain("tls_key", "PERFWATCH_TLS_KEY", "", "PEM file of the certificate's private key"),
     secret(

@@ -25,6 +25,7 @@ macro_rules! contract {
             mod history;
             mod metrics;
             mod processes;
+            mod proxies;
             mod public;
             mod queue;
             mod stream;
