@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::AppState;
 use super::error::Error;
 use super::extract::MAX_BODY;
+use super::serve::Ambiguous;
 
 /// No inline script, nothing from elsewhere. Styles may be inline: charts set them on elements they make.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -34,12 +35,17 @@ pub(super) async fn guard(State(state): State<AppState>, request: Request, next:
     let origin = request.headers().get(header::ORIGIN).cloned();
     let cross_origin = origin.filter(|origin| is_listed(origin, &state.options.cors_origins));
     let is_api = request.uri().path().starts_with("/api/");
+    let is_ambiguous = request.extensions().get::<Ambiguous>().is_some();
     let mut response = match refuse(&request, &state) {
         Some(error) => error.into_response(),
         None if cross_origin.is_some() && is_preflight(&request) => StatusCode::NO_CONTENT.into_response(),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
+    if is_ambiguous {
+        // Nobody knows where the next request begins.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -65,6 +71,9 @@ fn refuse(request: &Request, state: &AppState) -> Option<Error> {
     if headers.get_all(header::HOST).iter().nth(1).is_some() {
         // A proxy in front may have looked at the other one.
         return Some(Error::BadRequest("The request names more than one host".into()));
+    }
+    if request.extensions().get::<Ambiguous>().is_some() {
+        return Some(Error::BadRequest("The request has both Content-Length and Transfer-Encoding".into()));
     }
     if is_simple_health_check(request) {
         return None;

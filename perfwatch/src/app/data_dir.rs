@@ -27,6 +27,9 @@ const FILES: [&str; 9] = [
 /// Group and others.
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
+const EVERYONE_WRITES: u32 = 0o002;
+/// Set on directories that everyone puts files into.
+const STICKY: u32 = 0o1000;
 
 /// Creates the directory for its owner alone, or makes sure of the one that is there: what others may read or write is closed
 /// to them, and what cannot be closed, or is a symlink that leads elsewhere, is refused.
@@ -37,20 +40,26 @@ pub(super) fn prepare(path: &Path) -> Result<()> {
     let is_ours = |name: &OsStr| {
         name.to_string_lossy().starts_with("perfwatch") || FILES.iter().any(|ours| name == *ours)
     };
+    let me = rustix::process::geteuid().as_raw();
+    // Root may look after the service's directory, and root's may have been lent to us.
+    if me != 0 && ![me, 0].contains(&directory.uid()) {
+        bail!("it belongs to another user (uid {})", directory.uid());
+    }
     let reachable = directory.mode() & OTHERS != 0;
-    if reachable {
-        // A directory that holds other things, as /tmp or /var/lib do, is not ours to close.
-        if let Some(other) = entries.iter().find(|entry| !is_ours(&entry.file_name())) {
-            if directory.mode() & OTHERS_WRITE != 0 {
-                bail!(
-                    "others can write to it, and it is not PerfWatch's alone ({} is in it, too): name another directory in PERFWATCH_DATA_DIR",
-                    other.path().display()
-                );
-            }
-        } else {
-            close(path, &directory)?;
-            tracing::warn!(path = %path.display(), "others could look into the data directory; its mode is 0700 now");
-        }
+    // One that holds other things, as /tmp or /var/lib do, or that all may use, is not ours to close.
+    let other = entries.iter().find(|entry| !is_ours(&entry.file_name()));
+    let for_all = directory.mode() & STICKY != 0 || directory.mode() & OTHERS_WRITE != 0 && other.is_some();
+    let mine = me == 0 || me == directory.uid();
+    if reachable && (for_all || !mine && directory.mode() & EVERYONE_WRITES != 0) {
+        let with =
+            other.map(|other| format!("; {} is in it, too", other.path().display())).unwrap_or_default();
+        bail!(
+            "others can write to it, and it is not PerfWatch's alone: name another directory in PERFWATCH_DATA_DIR{with}"
+        );
+    }
+    if reachable && other.is_none() && mine {
+        close(path, &directory)?;
+        tracing::warn!(path = %path.display(), "others could look into the data directory; its mode is 0700 now");
     }
     for name in FILES.iter().filter(|name| **name != "lost+found") {
         let file = path.join(name);
@@ -139,7 +148,7 @@ mod tests {
         let spool = dir.path().join("spool");
         fs::write(&file, "x").unwrap();
         fs::create_dir(&spool).unwrap();
-        for (of_dir, of_file) in [(0o755, 0o644), (0o777, 0o666), (0o700, 0o640), (0o1777, 0o600)] {
+        for (of_dir, of_file) in [(0o755, 0o644), (0o777, 0o666), (0o700, 0o640), (0o2775, 0o600)] {
             set(dir.path(), of_dir);
             set(&file, of_file);
             set(&spool, of_dir & 0o777);
@@ -196,7 +205,10 @@ mod tests {
         set(dir.path(), 0o755);
         prepare(dir.path()).unwrap();
         assert_eq!(mode(dir.path()), 0o755);
-        for open in [0o777, 0o1777, 0o775] {
+        for (open, alone) in [(0o777, false), (0o1777, false), (0o775, false), (0o1777, true)] {
+            if alone {
+                fs::remove_file(dir.path().join("letters.txt")).unwrap();
+            }
             set(dir.path(), open);
             assert!(prepare(dir.path()).is_err(), "{open:o}");
             assert_eq!(mode(dir.path()), open & 0o777);

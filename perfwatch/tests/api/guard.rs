@@ -148,6 +148,25 @@ async fn two_hosts_are_refused() {
 }
 
 #[tokio::test]
+async fn a_request_with_two_ends_is_refused() {
+    let Some(server) = start().await else { return };
+    let chunked = "0\r\n\r\n";
+    for headers in ["content-length: 5\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 5"] {
+        // Also behind another request, and with one behind it.
+        let (before, behind) = ("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n", "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let request = format!("POST /api/auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}\r\n\r\n{chunked}");
+        let answer = raw(&server, format!("{before}{request}{behind}").as_bytes()).await;
+        let statuses: Vec<_> = answer.match_indices("HTTP/1.1 ").map(|(at, _)| &answer[at + 9..at + 12]).collect();
+        assert_eq!(statuses, ["200", "400"], "{answer}");
+    }
+    let whole = r#"{"username":"x","password":"y"}"#;
+    let chunked = format!("{:x}\r\n{whole}\r\n0\r\n\r\n", whole.len());
+    let request = format!("POST /api/auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{chunked}");
+    let answer = raw(&server, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "one alone is read: {answer}");
+}
+
+#[tokio::test]
 async fn load_balancers_may_ask_for_health_without_a_host() {
     let Some(server) = start().await else { return };
     let health = raw(&server, b"GET /health HTTP/1.0\r\n\r\n").await;

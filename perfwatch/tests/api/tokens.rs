@@ -181,8 +181,8 @@ async fn while_the_store_is_away_a_token_that_was_checked_shows_what_is_measured
         detail(server.get_as(&unknown, path).await, 503).await;
     }
     let url = format!("ws://{}/api/ws/metrics?token={known}", server.address);
-    let (mut stream, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let message = futures_util::StreamExt::next(&mut stream).await.unwrap().unwrap();
+    let (mut stream, _) = connect_async(url).await.unwrap();
+    let message = stream.next().await.unwrap().unwrap();
     assert!(message.to_text().unwrap().contains("usage_percent"), "{message}");
     // What needs the store says so.
     let history = "/api/history/metrics?metric_type=cpu&start_time=2026-01-01&end_time=2026-01-02&host=x";
