@@ -15,6 +15,8 @@ use crate::store::StoreError;
 
 /// What a client waits before it asks an unreachable store again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
+/// What a client waits that asked too much.
+const QUESTIONS_RETRY: Duration = Duration::from_secs(2);
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
@@ -165,7 +167,7 @@ impl Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyAttempts(wait) => Some(*wait),
-            Self::TooManyQuestions => Some(super::questions::RETRY),
+            Self::TooManyQuestions => Some(QUESTIONS_RETRY),
             Self::Busy | Self::StoreUnreachable => Some(STORE_RETRY),
             _ => None,
         }

@@ -24,8 +24,6 @@ const MAX_OF_USER: usize = 16;
 const MAX_OF_ALL: usize = 256;
 /// For a turn. Clients wait half a minute for the answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// What whoever asked too much is told to wait.
-pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// Answers are handed on in pieces of about this size.
 pub(super) const PIECE: usize = 64 * 1024;
 
