@@ -5,7 +5,9 @@ import { defineConfig } from 'vitest/config';
 
 const server = process.env.PERFWATCH_URL ?? 'http://127.0.0.1:8000';
 
-export default defineConfig({
+export default defineConfig(({ command }) => ({
+  // Relative to the page's <base>, which the server knows.
+  base: command === 'build' ? './' : '/',
   plugins: [vue(), tailwindcss()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   server: {
@@ -32,4 +34,4 @@ export default defineConfig({
     environment: 'happy-dom',
     include: ['tests/**/*.test.ts'],
   },
-});
+}));

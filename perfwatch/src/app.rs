@@ -3,19 +3,18 @@
 
 mod ask_health;
 mod backfill;
+mod data_dir;
 mod first_start;
 pub mod host;
 pub mod import;
 mod memory;
 mod privileges;
-mod streams;
+mod threads;
 mod systemd;
 pub mod users;
 
 pub use ask_health::ask_health;
 
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use first_start::FirstStart;
-use streams::Streams;
+use threads::Threads;
 
 use crate::api::serve::{self, Limits, Tls};
 use crate::api::{self, AppState, Intervals, Options, Parts};
@@ -71,7 +70,8 @@ fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>>
 /// `announce` gets each line that the person who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
     let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)?;
+    data_dir::prepare(data_dir)?;
+    let _only_server = data_dir::lock(data_dir)?;
     // Bind first: a second server must fail before it touches the first one's store.
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!(
@@ -86,6 +86,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let tls = tls.transpose().context("PERFWATCH_TLS_CERT, PERFWATCH_TLS_KEY")?;
 
     let place = place(&config);
+    data_dir::check_database(&place.url).context("cannot use the database")?;
     let mut stop = pin!(stop);
     // Waits if another process has locked the file.
     let store = tokio::select! {
@@ -146,7 +147,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
-    let streams = Streams::start().context("cannot start the stream threads")?;
+    let streams = Threads::for_streams().context("cannot start the stream threads")?;
+    let questions = Threads::for_questions().context("cannot start the threads that answer questions")?;
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,
@@ -164,11 +166,14 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             allowed_hosts: config.server.allowed_hosts.clone(),
             cors_origins: config.server.cors_origins.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            proxy_header: config.server.proxy_header,
+            base_path: config.server.base_path.clone(),
             public_metrics: config.server.metrics_public,
             https: tls.is_some(),
             roots: config.roots.clone(),
         },
         streams: streams.handle(),
+        questions: questions.handle(),
         shutdown: stopping.clone(),
     });
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -334,14 +339,6 @@ pub fn prepare_process(config: &Config) {
     }
     memory::keep_small();
     privileges::reduce(config);
-}
-
-/// Creates the data directory for its owner only, unless it exists.
-fn private_directory(path: &Path) -> Result<()> {
-    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    created.with_context(|| {
-        format!("cannot create the data directory {} (PERFWATCH_DATA_DIR sets another)", path.display())
-    })
 }
 
 /// An error with its causes. Some errors repeat their cause in their own text; that is not repeated again.

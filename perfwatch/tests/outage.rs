@@ -359,3 +359,38 @@ async fn a_killed_server_leaves_whole_snapshots_and_the_next_one_stores_them() {
         seen.iter().filter(|at| !stored.contains(&(at.unix_timestamp() * 1_000_000))).collect();
     assert!(lost.is_empty(), "{lost:?}");
 }
+
+#[tokio::test]
+async fn a_hung_database_keeps_no_known_token_out_and_holds_no_other_for_long() {
+    let cluster = match Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => {
+            println!(
+                "SKIPPED: a_hung_database_keeps_no_known_token_out_and_holds_no_other_for_long: {reason}"
+            );
+            return;
+        }
+    };
+    let url = cluster.database().await;
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), Some(&url)).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |token: &str, path: &str| {
+        let since = Instant::now();
+        let request = http.get(format!("http://{}{path}", server.address)).bearer_auth(token);
+        let answer = request.send().await.unwrap();
+        let took = since.elapsed();
+        println!("{path}: {} after {took:.2?}", answer.status());
+        assert!(took < PAUSE, "{path}: {took:?}");
+        (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
+    };
+    server.live().await.follow(1).await;
+    let (known, unknown) = (server.login().await.unwrap(), server.login().await.unwrap());
+    assert_eq!(get(&known, "/metrics").await, (200, false));
+    cluster.hang();
+    for path in ["/metrics", "/api/sources", "/metrics"] {
+        assert_eq!(get(&known, path).await, (200, false));
+    }
+    assert_eq!(get(&unknown, "/metrics").await, (503, true));
+    cluster.resume();
+}

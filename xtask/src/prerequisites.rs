@@ -91,6 +91,20 @@ const TEST: &[Need] = &[
         arch: &["stress-ng"],
     },
     Need {
+        what: "nginx",
+        found: || on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
+        debian: &["nginx"],
+        fedora: &["nginx"],
+        arch: &["nginx"],
+    },
+    Need {
+        what: "Caddy",
+        found: || on_path("caddy"),
+        debian: &["caddy"],
+        fedora: &["caddy"],
+        arch: &["caddy"],
+    },
+    Need {
         what: "promtool",
         found: || on_path("promtool"),
         debian: &["prometheus"],

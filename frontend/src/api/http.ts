@@ -1,5 +1,6 @@
 /** The HTTP client: adds the bearer token, turns error responses into messages, and reports ended sessions. */
 import axios, { isAxiosError } from 'axios';
+import { basePath } from './base';
 
 export interface Session {
   token: () => string | null;
@@ -14,7 +15,7 @@ export function useSession(source: Session): void {
   session = source;
 }
 
-export const http = axios.create({ timeout: 30_000 });
+export const http = axios.create({ baseURL: basePath, timeout: 30_000 });
 
 http.interceptors.request.use((config) => {
   const token = session.token();

@@ -2,6 +2,7 @@
  * The live stream: a WebSocket that reconnects automatically. Independent of Vue; clock, randomness and socket are
  * injected, so that it can be tested without waiting.
  */
+import { basePath } from './base';
 import type { StreamMessage } from './types';
 
 export type StreamState =
@@ -165,7 +166,7 @@ function parse(data: unknown): StreamMessage | null {
 
 /** The server's socket, asking for the last `backfill` snapshots. The token travels as a subprotocol: not logged. */
 export function openMetricsSocket(token: string, backfill: number): Socket {
-  const url = new URL('/api/ws/metrics', location.href);
+  const url = new URL(`${basePath}/api/ws/metrics`, location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   url.searchParams.set('backfill', backfill.toString());
   return new WebSocket(url, ['bearer', token]) as Socket;

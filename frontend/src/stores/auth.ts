@@ -2,10 +2,12 @@
 import { defineStore } from 'pinia';
 import { computed, shallowRef } from 'vue';
 import * as api from '@/api/auth';
+import { basePath } from '@/api/base';
 import { toApiError, useSession } from '@/api/http';
 import type { User } from '@/api/types';
 
-const KEY = 'perfwatch.session';
+/** Servers below one origin share its storage. */
+const KEY = `perfwatch.session${basePath}`;
 
 interface Stored {
   token: string;

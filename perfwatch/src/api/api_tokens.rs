@@ -15,7 +15,7 @@ use super::extract::{Body, ClientAddress, LoggedIn};
 use super::message::Message;
 use super::parameters::Id;
 use crate::auth::api_tokens::{MAX_TOKENS, Scopes};
-use crate::auth::audit;
+use crate::auth::{audit, names};
 use crate::snapshot::rfc3339;
 use crate::store::access;
 
@@ -115,8 +115,8 @@ async fn create_token(
 ) -> Result<(StatusCode, Json<CreatedApiToken>)> {
     let mut problems = Vec::new();
     let length = new.name.chars().count();
-    if !(1..=MAX_NAME_CHARS).contains(&length) || new.name.chars().any(char::is_control) {
-        let msg = "Expected 1 to 100 characters, without control characters";
+    if !(1..=MAX_NAME_CHARS).contains(&length) || !names::is_plain(&new.name) {
+        let msg = "Expected 1 to 100 visible characters, each word in one script";
         problems.push(Problem::new(&["body", "name"], msg));
     }
     let scopes = new.scopes.join(",").parse::<Scopes>();

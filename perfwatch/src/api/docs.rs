@@ -16,13 +16,14 @@ use super::page::accepts;
 
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     // What is tried out goes to this server alone, and a token stays in the tab's memory.
-    Arc::new(Config::from("/openapi.json").try_it_out_enabled(true).display_request_duration(true))
+    // Relative to /docs/, wherever a proxy has that.
+    Arc::new(Config::from("../openapi.json").try_it_out_enabled(true).display_request_duration(true))
 });
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
-        // The page's own links are relative.
-        .route("/docs", get(|| std::future::ready(Redirect::permanent("/docs/"))))
+        // The page's own links are relative, and so is this.
+        .route("/docs", get(|| std::future::ready(Redirect::permanent("docs/"))))
         .route("/docs/", get(|headers: HeaderMap| std::future::ready(file("index.html", &headers))))
         .route(
             "/docs/{*path}",

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Error, Guarded, Result};
+use super::error::{Guarded, Queued, Result};
 use super::extract::CurrentUser;
 use crate::snapshot::diagnosis::{Diagnosis, Finding, Problem, Status, Summary};
 
@@ -82,16 +82,19 @@ enum StatusDto {
 /// What works on this machine, what does not, why, and how to fix it
 ///
 /// The same as `perfwatch doctor --json`, for the running server: with its rights, its sources and its newest events.
-#[utoipa::path(get, path = "/api/doctor", tag = "sources", responses((status = 200, body = Findings), Guarded))]
-async fn findings(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Findings>> {
+#[utoipa::path(get, path = "/api/doctor", tag = "sources", responses((status = 200, body = Findings), Guarded, Queued))]
+async fn findings(
+    CurrentUser(identity): CurrentUser,
+    State(state): State<AppState>,
+) -> Result<Json<Findings>> {
+    let question = state.ask(&identity)?;
     let store = state.place.inspect().await;
     // A dozen files, and a hypervisor or container may make reading one of them slow.
-    let examined = tokio::task::spawn_blocking(move || {
+    let examined = question.block(move || {
         let (reports, newest) = (state.source_status.reports(), state.hub.latest());
         (state.diagnose)(&state.options.roots, &store, state.writer.as_ref(), &reports, newest.as_deref())
     });
-    let diagnosis = examined.await.map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(Json(diagnosis.into()))
+    Ok(Json(examined.await?.into()))
 }
 
 impl From<Diagnosis> for Findings {

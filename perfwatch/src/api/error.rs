@@ -15,6 +15,8 @@ use crate::store::StoreError;
 
 /// What a client waits before it asks an unreachable store again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
+/// What a client waits that asked too much.
+const QUESTIONS_RETRY: Duration = Duration::from_secs(2);
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
@@ -30,8 +32,10 @@ pub(super) enum Error {
     MethodNotAllowed,
     TimedOut,
     TooLarge,
+    NotJson,
     Conflict(String),
     TooManyAttempts(Duration),
+    TooManyQuestions,
     Busy,
     StoreUnreachable,
     /// Anything a client can do nothing about; the log has the rest.
@@ -105,6 +109,9 @@ impl From<AccountError> for Error {
         match error {
             AccountError::Name => invalid("username"),
             AccountError::Role => invalid("role"),
+            AccountError::Alike => {
+                Self::Conflict("The name could be mistaken for that of another account".into())
+            }
             AccountError::Unknown => Self::NotFound,
             AccountError::LastAdmin => Self::Conflict("Cannot remove the last administrator".into()),
             AccountError::Password(PasswordError::Busy) => Self::Busy,
@@ -126,8 +133,9 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyAttempts(_) | Self::TooManyQuestions => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::StoreUnreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Refused(status, _) => *status,
@@ -144,7 +152,9 @@ impl Error {
             Self::MethodNotAllowed => "Method not allowed",
             Self::TimedOut => "Request timed out",
             Self::TooLarge => "Request body too large",
+            Self::NotJson => "The body must be sent as application/json",
             Self::TooManyAttempts(_) => "Too many attempts; try again later",
+            Self::TooManyQuestions => "Too many questions at once; try again later",
             Self::Busy => "Too many sign-ins at once; try again later",
             Self::StoreUnreachable => "The database is unreachable",
             Self::Internal(_) => "Internal server error",
@@ -157,6 +167,7 @@ impl Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyAttempts(wait) => Some(*wait),
+            Self::TooManyQuestions => Some(QUESTIONS_RETRY),
             Self::Busy | Self::StoreUnreachable => Some(STORE_RETRY),
             _ => None,
         }
@@ -226,6 +237,15 @@ pub(super) enum Guarded {
     Unavailable(ErrorBody),
 }
 
+/// Answers any call that takes longer may give besides.
+#[derive(IntoResponses)]
+#[allow(dead_code)] // only its description is used
+pub(super) enum Queued {
+    /// Too many questions at once, of this user or of all; `retry-after` says when to ask again
+    #[response(status = 429)]
+    TooMany(ErrorBody),
+}
+
 /// Answers any call that names one thing by its id may give besides.
 #[derive(IntoResponses)]
 #[allow(dead_code)] // only its description is used
@@ -248,6 +268,9 @@ pub(super) enum WithBody {
     /// The body exceeds 64 KiB
     #[response(status = 413)]
     TooLarge(ErrorBody),
+    /// The body is not sent as `application/json`
+    #[response(status = 415)]
+    NotJson(ErrorBody),
     /// The request body is invalid
     #[response(status = 422)]
     Invalid(ValidationBody),

@@ -1,5 +1,7 @@
 //! What handlers take out of a request: who asks, from where, and the body.
 
+mod forwarded;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -119,25 +121,13 @@ impl FromRequestParts<AppState> for ClientAddress {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             |info| info.0.ip().to_canonical(),
         );
-        Ok(Self(client_address(peer, &parts.headers, &state.options.trusted_proxies)))
+        Ok(Self(forwarded::client_address(
+            peer,
+            &parts.headers,
+            &state.options.trusted_proxies,
+            state.options.proxy_header,
+        )))
     }
-}
-
-/// Each proxy appends its peer to the header, so it is believed from the end as long as proxies are trusted.
-fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    let mut address = peer;
-    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-    for hop in hops.into_iter().rev() {
-        if !trusted.contains(&address) {
-            break;
-        }
-        match hop.parse::<IpAddr>() {
-            Ok(previous) => address = previous.to_canonical(),
-            Err(_) => break,
-        }
-    }
-    address
 }
 
 /// A JSON body. Wrong ones are described without repeating what was sent.
@@ -148,6 +138,10 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Error> {
+        // Anything else a page of any other origin may send without being asked whether it may.
+        if !is_json(request.headers()) {
+            return Err(Error::NotJson);
+        }
         let arriving = Bytes::from_request(request, state);
         let bytes = tokio::time::timeout(BODY_TIMEOUT, arriving)
             .await
@@ -158,6 +152,13 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
             })?;
         parse_body(&bytes).map(Self)
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let kind = kinds.next().and_then(|kind| kind.to_str().ok()).filter(|_| kinds.next().is_none());
+    let kind = kind.and_then(|kind| kind.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {

@@ -4,17 +4,18 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::AppState;
 use super::error::Error;
 use super::extract::MAX_BODY;
+use super::serve::Ambiguous;
 
 /// No inline script, nothing from elsewhere. Styles may be inline: charts set them on elements they make.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; \
+     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; \
      form-action 'self'; frame-ancestors 'none'";
 
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -34,12 +35,17 @@ pub(super) async fn guard(State(state): State<AppState>, request: Request, next:
     let origin = request.headers().get(header::ORIGIN).cloned();
     let cross_origin = origin.filter(|origin| is_listed(origin, &state.options.cors_origins));
     let is_api = request.uri().path().starts_with("/api/");
+    let is_ambiguous = request.extensions().get::<Ambiguous>().is_some();
     let mut response = match refuse(&request, &state) {
         Some(error) => error.into_response(),
         None if cross_origin.is_some() && is_preflight(&request) => StatusCode::NO_CONTENT.into_response(),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
+    if is_ambiguous {
+        // Nobody knows where the next request begins.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -61,10 +67,25 @@ pub(super) async fn guard(State(state): State<AppState>, request: Request, next:
 }
 
 fn refuse(request: &Request, state: &AppState) -> Option<Error> {
+    let headers = request.headers();
+    if headers.get_all(header::HOST).iter().nth(1).is_some() {
+        // A proxy in front may have looked at the other one.
+        return Some(Error::BadRequest("The request names more than one host".into()));
+    }
+    if request.extensions().get::<Ambiguous>().is_some() {
+        return Some(Error::BadRequest("The request has both Content-Length and Transfer-Encoding".into()));
+    }
+    if is_simple_health_check(request) {
+        return None;
+    }
     let host = host(request.headers(), request.uri());
     if !host.is_some_and(|host| is_our_host(host, &state.options.allowed_hosts)) {
         let detail = "The host name of this request is not served here; see PERFWATCH_ALLOWED_HOSTS";
         return Some(Error::Refused(StatusCode::MISDIRECTED_REQUEST, detail.into()));
+    }
+    // Reading across origins is the browser's to prevent; changing anything, guessing passwords included, is ours.
+    if !request.method().is_safe() && !is_own_page(headers, request.uri(), &state.options.cors_origins) {
+        return Some(Error::Forbidden("Origin not allowed"));
     }
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let length =
@@ -73,6 +94,14 @@ fn refuse(request: &Request, state: &AppState) -> Option<Error> {
         return Some(Error::TooLarge);
     }
     None
+}
+
+/// Load balancers ask in HTTP/1.0, which knows no `Host`. A browser cannot, and nothing here is secret.
+fn is_simple_health_check(request: &Request) -> bool {
+    request.version() == Version::HTTP_10
+        && request.uri().path() == "/health"
+        && matches!(*request.method(), Method::GET | Method::HEAD)
+        && host(request.headers(), request.uri()).is_none()
 }
 
 /// The authority a request is addressed to.
@@ -123,10 +152,14 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
 }
 
-/// Whether a browser page of `Origin` may open a stream: our own, or a listed one. Without the header it
-/// is no browser.
-pub(super) fn may_stream(headers: &HeaderMap, uri: &Uri, listed: &[String]) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+/// Whether a request comes from our own page or a listed origin's. Without the header it comes from no page of another's: browsers
+/// send it with every stream and with everything that is not safe.
+pub(super) fn is_own_page(headers: &HeaderMap, uri: &Uri, listed: &[String]) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return true };
+    if origins.next().is_some() {
+        return false;
+    }
     if is_listed(origin, listed) {
         return true;
     }
@@ -188,7 +221,7 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, origin.parse().unwrap());
             }
-            may_stream(&headers, &uri, &listed)
+            is_own_page(&headers, &uri, &listed)
         };
         assert!(may(None, "127.0.0.1:8000"));
         assert!(may(Some("http://127.0.0.1:8000"), "127.0.0.1:8000"));

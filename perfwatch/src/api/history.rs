@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use self::pieces::{Answer, Source, streamed};
 use super::AppState;
-use super::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
+use super::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
 use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader, metric_type, metric_types};
 use crate::history::questions::points::Points;
@@ -109,14 +109,15 @@ pub(super) struct DataPoint {
     (status = 200, body = History),
     (status = 400, description = "Unknown metric type or interval, or an empty range", body = ErrorBody),
     (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
-    Guarded,
+    Guarded, Queued,
 ))]
 async fn metrics(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<MetricsParameters>,
 ) -> Result<Response> {
     let query = query(&sent)?;
+    let question = state.ask(&identity)?;
     let history = state.history_of(sent.host.as_deref()).await?;
     let head = format!(
         r#"{{"metric_type":"{}","start_time":"{}","end_time":"{}","interval":"{}","data_points":["#,
@@ -125,8 +126,8 @@ async fn metrics(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let points = Points::open(&history, query).await?;
-    streamed(Answer::new(head, points), "application/json").await
+    let open = async move { Ok(Answer::new(head, Points::open(&history, query).await?)) };
+    streamed(question, open, "application/json").await
 }
 
 impl Source for Points {

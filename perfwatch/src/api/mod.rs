@@ -21,6 +21,7 @@ mod page;
 mod parameters;
 mod processes;
 mod prometheus;
+mod questions;
 mod retention;
 mod router;
 pub mod serve;
@@ -35,8 +36,8 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use crate::auth::Auth;
-use crate::config::Roots;
+use crate::auth::{Auth, Identity};
+use crate::config::{ProxyHeader, Roots};
 use crate::history::{History, writer};
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
@@ -61,8 +62,9 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     parts: Parts,
     frames: ws::Frames,
+    questions: questions::Questions,
     changing: Mutex<()>,
-    listing: Mutex<()>,
+    listing: Arc<std::sync::Mutex<()>>,
 }
 
 /// The doctor: examines machine and store, with the writer, the sources' reports and the newest snapshot. It reads /proc
@@ -92,6 +94,8 @@ pub struct Parts {
     pub options: Options,
     /// Where streams run, apart from requests.
     pub streams: Handle,
+    /// Where questions that take longer are answered: low-priority threads.
+    pub questions: Handle,
     /// Turns true when the server stops.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -104,10 +108,14 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://host[:port]`) whose pages may call the API and the stream.
     pub cors_origins: Vec<String>,
-    /// Proxies that are trusted to set `X-Forwarded-For`.
+    /// Proxies that are trusted to say who their client is.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Where they say it.
+    pub proxy_header: ProxyHeader,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
+    /// The path under which a proxy serves all of it, such as `/perfwatch`; empty for none.
+    pub base_path: String,
     /// Served over TLS; browsers are told to insist on it (HSTS).
     pub https: bool,
     /// Where the observed system's files are.
@@ -118,11 +126,13 @@ impl AppState {
     pub fn new(mut parts: Parts) -> Self {
         let this_machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         parts.options.allowed_hosts.push(this_machine);
+        let questions = questions::Questions::new(parts.questions.clone());
         Self(Arc::new(Shared {
             parts,
+            questions,
             frames: ws::Frames::default(),
             changing: Mutex::default(),
-            listing: Mutex::default(),
+            listing: Arc::default(),
         }))
     }
 
@@ -168,8 +178,13 @@ impl AppState {
     }
 
     /// Lists processes once at a time: concurrent requests share the result.
-    async fn listing(&self) -> MutexGuard<'_, ()> {
-        self.0.listing.lock().await
+    fn listing(&self) -> Arc<std::sync::Mutex<()>> {
+        Arc::clone(&self.0.listing)
+    }
+
+    /// Lets in a question that takes longer than a moment.
+    fn ask(&self, who: &Identity) -> error::Result<questions::Question> {
+        self.0.questions.ask(who.user.id)
     }
 }
 

@@ -38,8 +38,11 @@ impl utoipa::Modify for Bearer {
 }
 
 /// The document as it is served at `/openapi.json`, of what the resources say of themselves.
-pub(super) fn document(resources: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+pub(super) fn document(resources: utoipa::openapi::OpenApi, base_path: &str) -> utoipa::openapi::OpenApi {
     let mut document = Frame::openapi().merge_from(resources);
+    if !base_path.is_empty() {
+        document.servers = Some(vec![utoipa::openapi::Server::new(base_path)]);
+    }
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().flatten() {
@@ -62,7 +65,7 @@ mod tests {
     use super::*;
 
     fn served() -> utoipa::openapi::OpenApi {
-        document(resources().into_openapi())
+        document(resources().into_openapi(), "")
     }
 
     /// What clients are generated from. `UPDATE_OPENAPI=1 cargo test -p perfwatch openapi` rewrites it.

@@ -6,13 +6,14 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use serde_json::json;
 
-use super::VERSION;
 use super::error::Error;
+use super::{AppState, VERSION};
 
 /// Debug builds read the files at run time, release builds embed them.
 #[derive(RustEmbed)]
@@ -21,36 +22,56 @@ use super::error::Error;
 struct Dist;
 
 const INDEX: &str = "index.html";
-const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>PerfWatch</title>\
+const NOT_BUILT: &str = "<!doctype html><head><base href=\"/\"><meta charset=utf-8><title>PerfWatch</title></head>\
     <h1>PerfWatch</h1><p>This server was built without its page. <code>cargo xtask build</code> builds both. \
-    The API is at work: see <a href=/docs>/docs</a>.</p>";
+    The API is at work: see <a href=docs/>docs</a>.</p>";
 
 /// Everything but the API: a file of the page, or the page itself for its own routes.
-pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn serve(
+    State(state): State<AppState>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let base_path = &state.options.base_path;
     let path = uri.path();
-    if path == "/api" || path.starts_with("/api/") {
+    // Below these is no page: whoever asks `/metrics/` wants numbers.
+    if ["api", "docs", "health", "metrics", "openapi.json"]
+        .contains(&path.split('/').nth(1).unwrap_or_default())
+    {
         return Error::NotFound.into_response();
     }
     if method != Method::GET && method != Method::HEAD {
         return Error::MethodNotAllowed.into_response();
     }
     if path == "/" && accepts(&headers, header::ACCEPT, "application/json") {
-        let about = json!({"name": "PerfWatch", "version": VERSION, "docs": "/docs", "health": "/health"});
+        let about = json!({
+            "name": "PerfWatch",
+            "version": VERSION,
+            "docs": format!("{base_path}/docs"),
+            "health": format!("{base_path}/health"),
+        });
         return ([(header::VARY, "accept")], Json(about)).into_response();
     }
     let name = path.trim_start_matches('/');
     let is_asset = name.starts_with("assets/");
-    match Dist::get(if name.is_empty() { INDEX } else { name }) {
-        Some(file) => answer(if name.is_empty() { INDEX } else { name }, &file, &headers, is_asset),
+    match Dist::get(name) {
+        Some(file) if name != INDEX => answer(name, &file, &headers, is_asset),
         // A missing file is missing; a path of the page's own router gets the page.
         None if is_asset || name.rsplit('/').next().is_some_and(|last| last.contains('.')) => {
             Error::NotFound.into_response()
         }
-        None => match Dist::get(INDEX) {
-            Some(file) => answer(INDEX, &file, &headers, false),
-            None => Html(NOT_BUILT).into_response(),
+        _ => match Dist::get(INDEX) {
+            Some(file) if base_path.is_empty() => answer(INDEX, &file, &headers, false),
+            Some(file) => Html(below(base_path, &String::from_utf8_lossy(&file.data))).into_response(),
+            None => Html(below(base_path, NOT_BUILT)).into_response(),
         },
     }
+}
+
+/// The page with everything that it loads and links below the base path.
+fn below(base_path: &str, html: &str) -> String {
+    html.replacen("<base href=\"/\"", &format!("<base href=\"{base_path}/\""), 1)
 }
 
 fn answer(name: &str, file: &EmbeddedFile, request: &HeaderMap, is_asset: bool) -> Response {

@@ -1,18 +1,20 @@
 //! `/api/processes`: every process of the machine.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
+use std::sync::PoisonError;
+
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Error, Guarded, Result, ValidationBody};
+use super::error::{Error, Guarded, Queued, Result, ValidationBody};
 use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader};
+use super::questions::json_in_pieces;
 use crate::snapshot::processes::listing::Listing;
 use crate::snapshot::processes::order::Order;
 use crate::snapshot::processes::{ProcessRow, Rates};
@@ -111,21 +113,22 @@ struct RatesDto {
 #[utoipa::path(get, path = "/api/processes", tag = "processes", params(ListParameters), responses(
     (status = 200, body = ProcessList),
     (status = 422, description = "A parameter is invalid", body = ValidationBody),
-    Guarded,
+    Guarded, Queued,
 ))]
 async fn all_processes(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<ListParameters>,
 ) -> Result<Response> {
     let query = Query::read(sent)?;
-    let one_at_a_time = state.listing().await;
-    let lister = state.processes.clone();
-    let made = tokio::task::spawn_blocking(move || serde_json::to_vec(&query.answer(&lister.list())));
-    let json = made.await.map_err(|error| Error::Internal(error.to_string()))?;
-    drop(one_at_a_time);
-    let json = json.map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+    let question = state.ask(&identity)?;
+    let (lister, listing) = (state.processes.clone(), state.listing());
+    let made = question.block(move || {
+        let _one_at_a_time = listing.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::to_vec(&query.answer(&lister.list()))
+    });
+    let json = made.await?.map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(json_in_pieces(json))
 }
 
 struct Query {

@@ -1,9 +1,13 @@
 //! From paths to handlers, and the layers around them.
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Router, middleware};
+use bytes::Bytes;
+use tower::Layer;
+use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
@@ -37,7 +41,8 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
 /// The whole service.
 pub fn app(state: AppState) -> Router {
     let (api, described) = resources().split_for_parts();
-    let document = openapi::document(described);
+    let base_path = state.options.base_path.clone();
+    let document = openapi::document(described, &base_path);
     let worth_it = SizeAbove::new(1024).and(
         |status: axum::http::StatusCode, _, headers: &axum::http::HeaderMap, _: &_| {
             // The page compresses its own files once; a stream's upgrade has no body.
@@ -45,7 +50,11 @@ pub fn app(state: AppState) -> Router {
                 && !headers.contains_key(axum::http::header::ETAG)
         },
     );
-    api.route("/openapi.json", get(move || std::future::ready(Json(document.clone()))))
+    let document =
+        Bytes::from(document.to_json().unwrap_or_else(|error| unreachable!("it is plain data: {error}")));
+    let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    let app = api
+        .route("/openapi.json", get(move || std::future::ready((kind, document.clone()))))
         .layer(CompressionLayer::new().compress_when(worth_it))
         .merge(docs::routes())
         .method_not_allowed_fallback(method_not_allowed)
@@ -53,7 +62,35 @@ pub fn app(state: AppState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
-        .with_state(state)
+        .with_state(state);
+    if base_path.is_empty() {
+        return app;
+    }
+    // Before anything is routed.
+    let below = MapRequestLayer::new(move |mut request: Request| {
+        strip(&mut request, &base_path);
+        request
+    });
+    Router::new().fallback_service(below.layer(app))
+}
+
+/// Takes the base path off. What comes without it stays as it is: some proxies take it off themselves, and health checks do not
+/// come through one.
+fn strip(request: &mut Request, base_path: &str) {
+    let uri = request.uri();
+    let Some(rest) = uri.path().strip_prefix(base_path) else { return };
+    let path = match rest {
+        "" => "/",
+        rest if rest.starts_with('/') => rest,
+        _ => return,
+    };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = uri.clone().into_parts();
+    // Parts of a path that was one are one.
+    parts.path_and_query = format!("{path}{query}").parse().ok();
+    if let Ok(stripped) = Uri::from_parts(parts) {
+        *request.uri_mut() = stripped;
+    }
 }
 
 async fn method_not_allowed() -> Response {

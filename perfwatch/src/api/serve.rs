@@ -6,11 +6,13 @@
 
 mod arriving;
 mod connections;
+mod framing;
 mod stall;
 mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +29,8 @@ use tower::ServiceExt;
 use arriving::Arriving;
 use connections::Connections;
 pub(super) use connections::Slot;
+pub(super) use framing::Ambiguous;
+use framing::Framing;
 use stall::Stall;
 pub use tls::{Tls, TlsError};
 
@@ -132,13 +136,19 @@ impl Connection {
     async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { peer, app, header_timeout, slot, mut shutdown, alive } = self;
         let evicted = slot.evicted();
+        let (stream, verdict) = Framing::new(stream);
+        let requests = AtomicUsize::new(0);
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (app, slot, alive) = (app.clone(), Arc::clone(&slot), alive.clone());
+            let ambiguous = verdict.is_on(requests.fetch_add(1, Ordering::Relaxed));
             async move {
                 let mut request = request.map(|body| Body::new(Arriving::new(body, Arc::clone(&slot))));
                 request.extensions_mut().insert(ConnectInfo(peer));
                 request.extensions_mut().insert(Arc::clone(&slot));
                 request.extensions_mut().insert(alive);
+                if ambiguous {
+                    request.extensions_mut().insert(Ambiguous);
+                }
                 let response = app.oneshot(request).await;
                 // An upgraded connection belongs to its stream from now on.
                 if !response.as_ref().is_ok_and(|r| r.status() == StatusCode::SWITCHING_PROTOCOLS) {

@@ -60,7 +60,7 @@ async fn users(_: Administrator, State(state): State<AppState>) -> Result<Json<U
 
 #[derive(Deserialize, ToSchema)]
 struct NewUser {
-    /// Without control characters or leading or trailing spaces.
+    /// Visible characters, each word in one script, and no leading or trailing spaces.
     #[schema(min_length = 1, max_length = 50)]
     username: String,
     /// At least 8 characters and at most 72 bytes of UTF-8.
@@ -73,7 +73,7 @@ struct NewUser {
 /// Add an account
 #[utoipa::path(post, path = "/api/users", tag = "users", request_body = NewUser, responses(
     (status = 201, description = "Created", body = Account),
-    (status = 409, description = "An account of this name already exists", body = ErrorBody),
+    (status = 409, description = "An account of this name, or one that looks like it, already exists", body = ErrorBody),
     Guarded, WithBody,
 ))]
 async fn add_user(

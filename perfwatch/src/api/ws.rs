@@ -35,9 +35,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Error, ErrorBody, Guarded, Problem, ValidationBody};
+use super::error::{Error, ErrorBody, Guarded, Problem, Queued, ValidationBody};
 use super::extract::{NO_SCOPE, may_read};
-use super::guard::may_stream;
+use super::guard::is_own_page;
+use super::questions::Question;
 use super::serve::{Alive, Slot, stopped};
 use crate::auth::{AuthError, Identity};
 use crate::stream::{Subscription, Update};
@@ -77,10 +78,10 @@ struct Parameters {
     (status = 101, description = "One message per tick: {\"type\":\"metrics\",\"timestamp\",\"interval_ms\",\"data\":{type: document}}"),
     (status = 422, description = "A parameter is invalid", body = ValidationBody),
     (status = 426, description = "Not a WebSocket handshake", body = ErrorBody),
-    Guarded,
+    Guarded, Queued,
 ))]
 async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<Response, Error> {
-    if !may_stream(request.headers(), request.uri(), &state.options.cors_origins) {
+    if !is_own_page(request.headers(), request.uri(), &state.options.cors_origins) {
         return Err(Error::Forbidden("Origin not allowed"));
     }
     let Query(parameters) = Query::<Parameters>::try_from_uri(request.uri()).map_err(|_| {
@@ -100,6 +101,8 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
             Error::Invalid(vec![Problem::new(&["query", "backfill"], "Expected a number from 0 to 720")])
         })?,
     };
+    // A long backfill is much to write: let in before the upgrade, while it can be refused.
+    let question = (backfill > 0).then(|| state.ask(&identity)).transpose()?;
     // axum's own upgrade would hand over a socket to which nothing but messages can be written, each framed again
     // for every client, and which cannot be read on past one that is too big.
     let mut response = create_response_with_body(&request, Body::empty).map_err(|_| {
@@ -116,7 +119,7 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         let _held = (slot, alive);
         if let Ok(upgraded) = upgrading.await {
             let ended = ended(&state, identity, revocations);
-            Stream::open(state, upgraded).await.run(ended, backfill).await;
+            Stream::open(state, upgraded).await.run(ended, backfill, question).await;
         }
     });
 
@@ -194,11 +197,18 @@ impl Stream {
         Self { state, socket }
     }
 
-    async fn run(mut self, ended: impl Future<Output = End>, backfill: usize) {
-        let (past, updates) = self.state.subscribe(backfill);
+    async fn run(mut self, ended: impl Future<Output = End>, backfill: usize, question: Option<Question>) {
+        let state = self.state.clone();
+        let subscribed = match &question {
+            Some(question) => question.work(async move { Ok(state.subscribe(backfill)) }).await,
+            None => Ok(state.subscribe(0)),
+        };
+        let Ok((past, updates)) = subscribed else {
+            return self.close(CloseCode::Again.into(), "too many questions at once").await;
+        };
         let end = match self.send_history(backfill > 0, &past).await {
             Ok(()) => {
-                drop(past);
+                drop((past, question));
                 self.follow(updates, backfill, ended).await
             }
             Err(end) => end,

@@ -30,6 +30,10 @@ pub(super) struct FirstStart<'a, A> {
 impl<A: Fn(&str)> FirstStart<'_, A> {
     /// False if the store does not respond.
     pub(super) async fn attempt(&self) -> Result<bool> {
+        // Not worth failing for: it is made at the first login then.
+        if let Err(error) = self.auth.warm_up().await {
+            tracing::warn!(%error, "the first login with an unknown name will take longer than others");
+        }
         match self.account().await {
             Err(FirstError::Store(error)) if error.may_pass() => return Ok(false),
             made => made.context("cannot create the first account")?,
@@ -67,7 +71,7 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
             &self.config.storage.data_dir,
             &accounts.admin_username,
             accounts.admin_password.as_deref(),
-            self.config.server.listen.ip().is_loopback(),
+            self.config.server.is_public(),
         );
         match made.await? {
             First::Exists | First::Configured { weak: false } => {}
@@ -92,5 +96,35 @@ fn initial(config: &Config) -> settings::First {
         sampling: config.sampling.settings.clone(),
         cleanup_enabled: config.retention.cleanup_enabled,
         cleanup_interval: config.retention.cleanup_interval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::attempts::Attempts;
+    use crate::auth::tokens::Tokens;
+
+    #[tokio::test]
+    async fn a_start_warms_up_what_the_first_unknown_name_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().to_str().unwrap();
+        let set = |name: &str| (name == "PERFWATCH_DATA_DIR").then(|| data.to_owned());
+        let config = Config::load(|_| None, set, None).unwrap();
+        let store = crate::store::open(&crate::store::sqlite_url(dir.path())).await.unwrap();
+        let tokens = Tokens::new(&[7; 32], Duration::from_secs(60));
+        let attempts = Attempts::new(10);
+        let auth = Auth::new(store.clone(), Passwords::new(4, 1), tokens, attempts, dir.path().to_owned());
+        let start = FirstStart {
+            config: &config,
+            store: &store,
+            auth: Arc::new(auth),
+            passwords: Passwords::new(4, 1),
+            announce: &|_: &str| {},
+            settings: watch::Sender::new(config.sampling.settings.clone()),
+        };
+        assert!(!start.auth.is_warm());
+        assert!(start.attempt().await.unwrap());
+        assert!(start.auth.is_warm());
     }
 }

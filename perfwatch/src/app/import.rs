@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::{host, private_directory};
+use super::{data_dir, host};
 use crate::config::Config;
 use crate::history::History;
 use crate::history::import::{From, Progress, import};
@@ -25,9 +25,9 @@ pub async fn import_history(config: &Config, from: String, host: Option<String>)
     {
         bail!("--from: there is no database at {}", path.display());
     }
-    let data_dir = &config.storage.data_dir;
-    private_directory(data_dir)?;
-    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    let dir = &config.storage.data_dir;
+    data_dir::prepare(dir)?;
+    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(dir));
     let target = store::open(&url).await.context("cannot open the database")?;
     target.ping().await.context("DATABASE_URL")?;
     let set_aside = from == url;

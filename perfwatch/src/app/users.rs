@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 
-use super::{BCRYPT_COST, private_directory};
+use super::{BCRYPT_COST, data_dir};
 use crate::auth::accounts::{self, AccountError};
 use crate::auth::audit;
 use crate::auth::passwords::Passwords;
@@ -24,10 +24,10 @@ pub enum UserCommand {
 
 /// Runs the command and returns what to print.
 pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
-    let data_dir = &config.storage.data_dir;
-    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(data_dir));
+    let dir = &config.storage.data_dir;
+    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(dir));
     if matches!(command, UserCommand::Add { .. }) {
-        private_directory(data_dir)?;
+        data_dir::prepare(dir)?;
     } else if let Some(path) = store::sqlite_path(&url)
         && !path.try_exists().with_context(|| format!("cannot access {}", path.display()))?
     {
@@ -41,7 +41,7 @@ pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
     let store = store::open(&url).await.context("cannot open the database")?;
     // A server that is unreachable is noticed here, not at the open.
     store.ping().await.context("DATABASE_URL")?;
-    let done = run(&*store, data_dir, command).await;
+    let done = run(&*store, dir, command).await;
     store.close().await;
     done
 }

@@ -1,7 +1,7 @@
 //! Adding, changing and removing accounts: for the API and for the command line.
 
 use super::passwords::{PasswordError, Passwords};
-use super::{ADMIN, VIEWER};
+use super::{ADMIN, VIEWER, names};
 use crate::store::{AccountStore, StoreError, User};
 
 pub const MAX_NAME_CHARS: usize = 50;
@@ -9,9 +9,11 @@ pub const MAX_NAME_CHARS: usize = 50;
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     #[error(
-        "a user name must have 1 to {MAX_NAME_CHARS} characters, without control characters or leading or trailing spaces"
+        "a user name must have 1 to {MAX_NAME_CHARS} visible characters, each word in one script, without leading or trailing spaces"
     )]
     Name,
+    #[error("the name could be mistaken for that of another account")]
+    Alike,
     #[error("the role must be admin or viewer")]
     Role,
     #[error("there is no such user")]
@@ -24,10 +26,10 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
-fn check_name(name: &str) -> Result<(), AccountError> {
+pub fn check_name(name: &str) -> Result<(), AccountError> {
     let length = name.chars().count();
     let fits = (1..=MAX_NAME_CHARS).contains(&length) && name.trim() == name;
-    if fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(AccountError::Name) }
+    if fits && names::is_plain(name) { Ok(()) } else { Err(AccountError::Name) }
 }
 
 pub fn check_role(role: &str) -> Result<(), AccountError> {
@@ -43,6 +45,11 @@ pub async fn add(
 ) -> Result<User, AccountError> {
     check_name(name)?;
     check_role(role)?;
+    // The very same name is the store's to refuse.
+    let taken = |user: &User| user.username != name && names::are_alike(&user.username, name);
+    if store.users().await?.iter().any(taken) {
+        return Err(AccountError::Alike);
+    }
     let hash = passwords.hash(password).await?;
     Ok(store.create_user(name, &hash, role).await?)
 }
@@ -81,7 +88,17 @@ mod tests {
         for good in ["admin", "Jörg Müller", "a", "o'brien", &"x".repeat(50)] {
             assert!(check_name(good).is_ok(), "{good:?}");
         }
-        for bad in ["", " admin", "admin ", "ad\nmin", "a\0", "\u{1b}[2J", &"x".repeat(51)] {
+        for bad in [
+            "",
+            " admin",
+            "admin ",
+            "ad\nmin",
+            "a\0",
+            "\u{1b}[2J",
+            "ad\u{202e}min",
+            "ad\u{200b}min",
+            &"x".repeat(51),
+        ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
     }

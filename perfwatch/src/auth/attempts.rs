@@ -2,7 +2,8 @@
 //!
 //! Three windows of one minute: per address, per user name, and per pair of both. A pair that logged in
 //! lately is counted by itself alone, so whoever floods an account or shares an address with its owner
-//! cannot keep the owner out. The machine itself (loopback) is never subject to the per-user window.
+//! cannot keep the owner out. Past its limit such a pair is slowed down, not refused: its attempts wait for a turn, one a
+//! second. The machine itself (loopback) is never subject to the per-user window.
 //!
 //! Names are kept as digests, because people type passwords into the wrong field and the store remembers
 //! these tables for the next start.
@@ -24,6 +25,11 @@ pub const FAMILIAR: Duration = Duration::from_secs(30 * 86_400);
 /// Entries of each table; a guesser with more addresses than that is not stopped by a table.
 const MAX_ENTRIES: usize = 10_000;
 
+/// Between two attempts of a familiar pair past its limit.
+const PACE: Duration = Duration::from_secs(1);
+/// So many of these wait at a time.
+const MAX_PACED: u32 = 20;
+
 pub const DEFAULT_PER_MINUTE: u32 = 10;
 
 #[derive(Debug)]
@@ -38,6 +44,8 @@ struct Tables {
     users: HashMap<String, Window>,
     pairs: HashMap<(String, IpAddr), Window>,
     familiar: HashMap<(String, IpAddr), Instant>,
+    /// When a familiar pair past its limit has its next turn.
+    turns: HashMap<(String, IpAddr), Instant>,
 }
 
 /// Times of the failed and undecided attempts of the last minute, oldest first.
@@ -54,6 +62,8 @@ pub struct Attempt<'a> {
     /// Counted by its pair alone.
     familiar: bool,
     at: Instant,
+    /// When it may be decided.
+    turn: Instant,
 }
 
 impl Attempts {
@@ -75,20 +85,24 @@ impl Attempts {
         tables.forget_old(at);
         let familiar =
             tables.familiar.get(&pair).is_some_and(|seen| at.saturating_duration_since(*seen) < FAMILIAR);
-        let waits = if familiar {
-            [wait(&tables.pairs, &pair, self.per_minute, at), None]
+        let mut turn = at;
+        if familiar {
+            if wait(&tables.pairs, &pair, self.per_minute, at).is_some() {
+                turn = tables.turns.get(&pair).map_or(at, |turn| (*turn).max(at));
+                if turn > at + MAX_PACED * PACE {
+                    return Err(PACE);
+                }
+                tables.turns.insert(pair.clone(), turn + PACE);
+            }
         } else {
+            let by_address = wait(&tables.addresses, &address, self.per_minute, at);
             let by_user = wait(&tables.users, &user, self.per_minute, at);
-            [
-                wait(&tables.addresses, &address, self.per_minute, at),
-                by_user.filter(|_| !address.is_loopback()),
-            ]
-        };
-        if let Some(longest) = waits.into_iter().flatten().max() {
-            return Err(longest);
+            if let Some(longest) = by_address.max(by_user.filter(|_| !address.is_loopback())) {
+                return Err(longest);
+            }
         }
         tables.count(&pair, familiar, at);
-        Ok(Attempt { attempts: self, user, address, familiar, at })
+        Ok(Attempt { attempts: self, user, address, familiar, at, turn })
     }
 
     /// Takes up what an earlier run left in the store.
@@ -130,17 +144,22 @@ impl Attempt<'_> {
         }
     }
 
+    /// Waits until it may be decided.
+    pub async fn turn(&self) {
+        tokio::time::sleep_until(self.turn.into()).await;
+    }
+
     /// Takes the attempt out of the count and remembers that this user comes from this address.
     pub fn succeeded(self) {
         let mut tables = self.attempts.tables();
         let pair = (self.user, self.address);
-        if self.familiar {
-            take(&mut tables.pairs, &pair, self.at);
-        } else {
-            take(&mut tables.addresses, &pair.1, self.at);
-            take(&mut tables.users, &pair.0, self.at);
-        }
+        tables.take(&pair, self.familiar, self.at);
         tables.familiar.insert(pair, self.at);
+    }
+
+    /// Takes it out of the count: nobody found out whether it was right.
+    pub fn undecided(self) {
+        self.attempts.tables().take(&(self.user, self.address), self.familiar, self.at);
     }
 }
 
@@ -154,7 +173,17 @@ impl Tables {
         }
     }
 
+    fn take(&mut self, pair: &(String, IpAddr), familiar: bool, at: Instant) {
+        if familiar {
+            take(&mut self.pairs, pair, at);
+        } else {
+            take(&mut self.addresses, &pair.1, at);
+            take(&mut self.users, &pair.0, at);
+        }
+    }
+
     fn forget_old(&mut self, now: Instant) {
+        self.turns.retain(|_, turn| *turn > now);
         forget(&mut self.addresses, now);
         forget(&mut self.users, now);
         forget(&mut self.pairs, now);
@@ -266,17 +295,6 @@ mod tests {
     }
 
     #[test]
-    fn the_familiar_are_limited_too() {
-        let attempts = Attempts::new(3);
-        let now = Instant::now();
-        attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().succeeded();
-        for _ in 0..3 {
-            assert!(fail(&attempts, "admin", "192.0.2.1", now));
-        }
-        assert!(!fail(&attempts, "admin", "192.0.2.1", now));
-    }
-
-    #[test]
     fn success_costs_nothing_and_undecided_attempts_count() {
         let attempts = Attempts::new(3);
         let now = Instant::now();
@@ -285,6 +303,39 @@ mod tests {
         }
         let under_way: Vec<_> = (0..4).map(|_| attempts.begin_at("new", at("192.0.2.5"), now)).collect();
         assert_eq!(under_way.iter().filter(|attempt| attempt.is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn a_familiar_pair_past_its_limit_waits_for_its_turn_and_no_longer() {
+        let attempts = Attempts::new(3);
+        let now = Instant::now();
+        attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().succeeded();
+        for _ in 0..3 {
+            assert!(fail(&attempts, "admin", "192.0.2.1", now));
+        }
+        let turns: Vec<Duration> = std::iter::from_fn(|| {
+            let attempt = attempts.begin_at("admin", at("192.0.2.1"), now).ok()?;
+            Some(attempt.turn - now)
+        })
+        .collect();
+        let paced: Vec<Duration> = (0..=MAX_PACED).map(|n| n * PACE).collect();
+        assert_eq!(turns, paced, "one a second, and only so many wait");
+        let later = attempts.begin_at("admin", at("192.0.2.1"), now + WINDOW + MAX_PACED * PACE).unwrap();
+        assert_eq!(later.turn, later.at, "past the window");
+    }
+
+    #[test]
+    fn what_nobody_decided_is_no_failure() {
+        let attempts = Attempts::new(2);
+        let now = Instant::now();
+        for _ in 0..10 {
+            attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().undecided();
+        }
+        attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().succeeded();
+        for _ in 0..10 {
+            attempts.begin_at("admin", at("192.0.2.1"), now).unwrap().undecided();
+        }
+        assert!(attempts.tables().pairs.values().all(Vec::is_empty));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::accounts::{self, AccountError};
 use super::passwords::{PasswordError, Passwords};
 use super::{ADMIN, private_file};
 use crate::store::{AccountStore, StoreError};
@@ -16,9 +17,15 @@ const LENGTH: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub enum FirstError {
     #[error(
-        "ADMIN_PASSWORD is too easy to guess to be used on a network; choose another or listen on 127.0.0.1 only"
+        "ADMIN_PASSWORD is too easy to guess for a server that others can reach; choose another, or listen on 127.0.0.1 without a proxy, TLS or other origins"
     )]
     Weak,
+    #[error(
+        "the account {0:?} still has the easily guessed ADMIN_PASSWORD, and others can reach this server: change it with perfwatch user passwd"
+    )]
+    StillWeak(String),
+    #[error("ADMIN_USERNAME: {0}")]
+    Name(#[from] AccountError),
     #[error("ADMIN_PASSWORD: {0}")]
     Password(PasswordError),
     #[error(transparent)]
@@ -32,7 +39,7 @@ pub enum FirstError {
 /// How the first account came to be.
 #[derive(Debug, PartialEq, Eq)]
 pub enum First {
-    /// There are accounts already; nothing was changed.
+    /// There is an administrator already; nothing was changed.
     Exists,
     /// With the configured password. `weak`: it deserves a warning.
     Configured { weak: bool },
@@ -40,21 +47,34 @@ pub enum First {
     Generated { password: String, file: PathBuf },
 }
 
-/// Makes the admin account if there is no account of that name yet.
+/// Makes the first account where there is no administrator yet, whatever its name. `is_public`: more than this machine reaches
+/// the server.
 pub async fn ensure(
     store: &dyn AccountStore,
     passwords: &Passwords,
     data_dir: &Path,
     username: &str,
     configured: Option<&str>,
-    loopback_only: bool,
+    is_public: bool,
 ) -> Result<First, FirstError> {
-    if store.user_by_name(username).await?.is_some() {
+    let users = store.users().await?;
+    if users.iter().any(|user| user.role == ADMIN) {
+        // Made while only this machine reached the server, perhaps.
+        if let Some(password) = configured.filter(|password| is_public && is_weak(password, username))
+            && let Some(user) = users.into_iter().find(|user| user.username == username)
+            && passwords
+                .verify(Some(password), Some(user.password_hash))
+                .await
+                .map_err(FirstError::Password)?
+        {
+            return Err(FirstError::StillWeak(user.username));
+        }
         return Ok(First::Exists);
     }
+    accounts::check_name(username)?;
     if let Some(password) = configured {
         let weak = is_weak(password, username);
-        if weak && !loopback_only {
+        if weak && is_public {
             return Err(FirstError::Weak);
         }
         let hash = passwords.hash(password).await.map_err(FirstError::Password)?;

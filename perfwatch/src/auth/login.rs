@@ -28,13 +28,15 @@ impl Auth {
         address: IpAddr,
     ) -> Result<Login, AuthError> {
         let attempt = self.attempt(username.unwrap_or_default(), address)?;
-        // PostgreSQL cannot hold a NUL in text, so no account has one.
-        let known = match username.filter(|name| !name.contains('\0')) {
-            Some(name) => self.store.user_by_name(name).await?,
-            None => None,
+        attempt.turn().await;
+        let (accepted, known) = match self.check(username, password).await {
+            Ok(checked) => checked,
+            Err(error) => {
+                // The store or the hasher failed, not the guess.
+                attempt.undecided();
+                return Err(error);
+            }
         };
-        let hash = known.as_ref().map(|user| user.password_hash.clone());
-        let accepted = self.passwords.verify(password, hash).await?;
         let (true, Some(user)) = (accepted, &known) else {
             self.remember_failure(&attempt).await;
             // Of an unknown name nothing is kept: it may well be somebody's password.
@@ -76,7 +78,15 @@ impl Auth {
         let user = &identity.user;
         // Whoever found an unlocked browser must not guess the password here any faster than at the login.
         let attempt = self.attempt(&user.username, address)?;
-        if !self.passwords.verify(Some(current), Some(user.password_hash.clone())).await? {
+        attempt.turn().await;
+        let right = match self.passwords.verify(Some(current), Some(user.password_hash.clone())).await {
+            Ok(right) => right,
+            Err(error) => {
+                attempt.undecided();
+                return Err(error.into());
+            }
+        };
+        if !right {
             self.remember_failure(&attempt).await;
             self.audit(&user.username, address, audit::PASSWORD_REFUSED, "").await;
             return Err(AuthError::Refused);
@@ -88,6 +98,21 @@ impl Auth {
         self.tokens_died();
         self.audit(&user.username, address, audit::PASSWORD_CHANGED, "").await;
         Ok(())
+    }
+
+    /// Whether the password is that of the account, and the account, after the same work in any case.
+    async fn check(
+        &self,
+        username: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<(bool, Option<User>), AuthError> {
+        // PostgreSQL cannot hold a NUL in text, so no account has one.
+        let known = match username.filter(|name| !name.contains('\0')) {
+            Some(name) => self.store.user_by_name(name).await?,
+            None => None,
+        };
+        let hash = known.as_ref().map(|user| user.password_hash.clone());
+        Ok((self.passwords.verify(password, hash).await?, known))
     }
 
     fn attempt(&self, username: &str, address: IpAddr) -> Result<attempts::Attempt<'_>, AuthError> {

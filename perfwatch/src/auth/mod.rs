@@ -8,13 +8,15 @@ pub mod attempts;
 pub mod audit;
 pub mod first;
 mod login;
+pub mod names;
 pub mod passwords;
 mod private_file;
+mod remembered;
 pub mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -25,6 +27,7 @@ use accounts::AccountError;
 use api_tokens::{PREFIX, Scopes};
 use attempts::Attempts;
 use passwords::{PasswordError, Passwords};
+use remembered::Remembered;
 use tokens::{Claims, Tokens};
 
 /// What an admin may do that a viewer may not: change anything.
@@ -32,6 +35,11 @@ pub const ADMIN: &str = "admin";
 pub const VIEWER: &str = "viewer";
 /// Precision of an API token's `last_used`: a script that asks every second should not write every second.
 const USE_RECORDED: time::Duration = time::Duration::minutes(1);
+
+/// How long the store may take to say whether a token is valid.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where it said so before.
+const KNOWN_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
@@ -82,6 +90,7 @@ pub struct Auth {
     tokens: Tokens,
     attempts: Attempts,
     data_dir: PathBuf,
+    remembered: Remembered,
     /// Moves whenever a token may have died before its time.
     revocations: watch::Sender<u64>,
 }
@@ -94,7 +103,8 @@ impl Auth {
         attempts: Attempts,
         data_dir: PathBuf,
     ) -> Self {
-        Self { store, passwords, tokens, attempts, data_dir, revocations: watch::Sender::new(0) }
+        let (remembered, revocations) = (Remembered::default(), watch::Sender::new(0));
+        Self { store, passwords, tokens, attempts, data_dir, remembered, revocations }
     }
 
     /// Takes up the attempts that an earlier run counted.
@@ -106,8 +116,42 @@ impl Auth {
         Ok(())
     }
 
-    /// Whom a token belongs to, if it is valid now.
+    /// Makes the first login with an unknown name take as long as any other.
+    pub async fn warm_up(&self) -> Result<(), PasswordError> {
+        self.passwords.warm_up().await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_warm(&self) -> bool {
+        self.passwords.is_warm()
+    }
+
+    /// Whom a token belongs to, if it is valid now; while the store is away, if it was so lately.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, AuthError> {
+        let digest = digest(token);
+        let known = self.remembered.get(&digest, Instant::now(), OffsetDateTime::now_utc());
+        if let Some(known) = &known
+            && self.remembered.hung_lately(Instant::now())
+        {
+            return Ok(known.clone());
+        }
+        let revocations = *self.revocations.borrow();
+        let limit = if known.is_some() { KNOWN_CHECK_TIMEOUT } else { CHECK_TIMEOUT };
+        let checked = tokio::time::timeout(limit, self.check_token(token)).await.unwrap_or_else(|_| {
+            self.remembered.store_hung(Instant::now());
+            Err(StoreError::Unreachable(format!("no answer within {} s", limit.as_secs())).into())
+        });
+        match (&checked, known) {
+            // One that died while it was looked at is not remembered.
+            (Ok(_), _) if *self.revocations.borrow() != revocations => {}
+            (Ok(identity), _) => self.remembered.add(digest, identity, Instant::now()),
+            (Err(AuthError::Store(StoreError::Unreachable(_))), Some(known)) => return Ok(known),
+            (Err(_), _) => self.remembered.forget(&digest),
+        }
+        checked
+    }
+
+    async fn check_token(&self, token: &str) -> Result<Identity, AuthError> {
         if token.starts_with(PREFIX) {
             return self.by_api_token(&api_tokens::hash(token)).await;
         }
@@ -208,12 +252,12 @@ impl Auth {
         self.revocations.subscribe()
     }
 
-    /// Notices accounts that the command line changed, so that open streams do too; nobody else needs it. Ends never.
+    /// Notices accounts that the command line changed, so that open streams and remembered tokens do too. Ends never.
     pub async fn watch_accounts(&self, every: Duration) {
         let mut known = None;
         loop {
             tokio::time::sleep(every).await;
-            if self.revocations.receiver_count() == 0 {
+            if self.revocations.receiver_count() == 0 && self.remembered.is_empty() {
                 continue;
             }
             // While the store is unreachable, what was valid stays so. The first look may come after a change.
@@ -226,6 +270,7 @@ impl Auth {
     }
 
     fn tokens_died(&self) {
+        self.remembered.forget_all();
         self.revocations.send_modify(|count| *count += 1);
     }
 }

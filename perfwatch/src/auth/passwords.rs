@@ -102,6 +102,11 @@ impl Passwords {
         self.verify(None, None).await.map(|_| ())
     }
 
+    #[cfg(test)]
+    pub fn is_warm(&self) -> bool {
+        self.dummy.get().is_some()
+    }
+
     async fn take_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -182,6 +187,16 @@ mod tests {
     async fn hashes_carry_the_production_cost() {
         let hash = Passwords::default().hash("correct horse").await.unwrap();
         assert!(hash.starts_with("$2b$12$"), "{hash}");
+    }
+
+    #[tokio::test]
+    async fn the_first_unknown_name_takes_one_hash() {
+        let passwords = quick();
+        passwords.warm_up().await.unwrap();
+        let made = passwords.dummy.get().cloned();
+        assert!(passwords.is_warm(), "before anyone asks");
+        assert!(!passwords.verify(Some("x"), None).await.unwrap());
+        assert_eq!(passwords.dummy.get().cloned(), made);
     }
 
     #[tokio::test]

@@ -55,6 +55,7 @@ impl Tokens {
     pub fn new(secret: &[u8], lifetime: Duration) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
+        validation.validate_nbf = true;
         validation.set_required_spec_claims(&["exp", "sub"]);
         Self {
             encoding: EncodingKey::from_secret(secret),
@@ -90,6 +91,9 @@ impl Tokens {
 
     /// The claims of a token that we signed and that has not expired.
     pub fn verify(&self, token: &str, now: OffsetDateTime) -> Option<Claims> {
+        if names_critical_extensions(token) {
+            return None;
+        }
         let wire = jsonwebtoken::decode::<Wire>(token, &self.decoding, &self.validation).ok()?.claims;
         let expires_at = OffsetDateTime::from_unix_timestamp(wire.exp).ok()?;
         let user_id: i64 = wire.sub.parse().ok()?;
@@ -101,6 +105,14 @@ impl Tokens {
             expires_at,
         })
     }
+}
+
+/// Whether a token says that its reader must understand more than the standard (RFC 7515, 4.1.11): we understand nothing
+/// more, and the library does not look.
+fn names_critical_extensions(token: &str) -> bool {
+    let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
+    let header = header.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    header.is_none_or(|header| header.get("crit").is_some())
 }
 
 /// The secret kept in `data_dir`, made on first use.
@@ -202,6 +214,38 @@ mod tests {
         let mut claims = good_claims();
         claims.as_object_mut().unwrap().remove("exp");
         assert!(tokens.verify(&signed(Algorithm::HS256, &claims), now).is_none(), "no exp");
+    }
+
+    #[test]
+    fn tokens_of_the_future_are_refused() {
+        let tokens = Tokens::new(SECRET, DAY);
+        let now = OffsetDateTime::now_utc();
+        let not_before = |at: serde_json::Value| {
+            let mut claims = good_claims();
+            claims["nbf"] = at;
+            tokens.verify(&signed(Algorithm::HS256, &claims), now).is_some()
+        };
+        assert!(not_before(json!(now.unix_timestamp() - 1)), "the control");
+        for at in [json!(now.unix_timestamp() + 30), json!("tomorrow"), json!(1e300), json!([])] {
+            assert!(!not_before(at.clone()), "nbf {at}");
+        }
+    }
+
+    #[test]
+    fn extensions_that_must_be_understood_are_refused() {
+        let tokens = Tokens::new(SECRET, DAY);
+        let now = OffsetDateTime::now_utc();
+        let with = |header: serde_json::Value| {
+            let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+            let message = format!("{}.{}", part(header), part(good_claims()));
+            let key = EncodingKey::from_secret(SECRET);
+            let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+            tokens.verify(&format!("{message}.{signature}"), now).is_some()
+        };
+        assert!(with(json!({"alg": "HS256", "typ": "JWT"})), "the control");
+        for crit in [json!(["exp"]), json!(["b64"]), json!([]), json!("x"), json!(null)] {
+            assert!(!with(json!({"alg": "HS256", "crit": crit.clone(), "b64": true})), "crit {crit}");
+        }
     }
 
     #[test]

@@ -1,14 +1,20 @@
 //! From texts to values: one function per section, each reports all of its problems.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Accounts, Config, Given, Retention, Roots, SETTINGS, Sampling, Server, Storage, Tls};
+use super::{
+    Accounts, Config, Given, ProxyHeader, Retention, Roots, SETTINGS, Sampling, Server, Storage, Tls,
+};
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Settings, SourceSettings};
+
+/// HS256 signs with SHA-256: a shorter secret is easier to guess than to forge.
+const MIN_SECRET_BYTES: usize = 32;
 
 struct Checker<'a> {
     given: &'a Given,
@@ -24,7 +30,7 @@ pub(super) fn all(
     let server = server(&mut checker);
     Config {
         storage: storage(&mut checker, env),
-        accounts: accounts(&mut checker, server.listen),
+        accounts: accounts(&mut checker),
         sampling: sampling(&mut checker),
         retention: retention(&mut checker),
         roots: roots(&checker),
@@ -116,18 +122,37 @@ fn server(c: &mut Checker<'_>) -> Server {
     }
     let mut trusted_proxies = Vec::new();
     for proxy in c.list("trusted_proxies") {
-        match proxy.parse() {
-            Ok(address) => trusted_proxies.push(address),
+        match proxy.parse::<IpAddr>() {
+            Ok(address) => trusted_proxies.push(address.to_canonical()),
             Err(_) => {
                 c.problem("trusted_proxies", format_args!("{proxy:?} is not an IP address such as 10.0.0.2"));
             }
         }
+    }
+    let proxy_header = match c.text("proxy_header").trim().to_ascii_lowercase().as_str() {
+        "x-forwarded-for" => ProxyHeader::XForwardedFor,
+        "forwarded" => ProxyHeader::Forwarded,
+        other => {
+            let other = other.to_owned();
+            c.problem("proxy_header", format_args!("{other:?} is neither x-forwarded-for nor forwarded"));
+            ProxyHeader::default()
+        }
+    };
+    let base_path = c.text("base_path").trim().trim_end_matches('/').to_owned();
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    let is_segment = |name: &str| !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain);
+    if !base_path.is_empty()
+        && !base_path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment))
+    {
+        c.problem("base_path", format_args!("{base_path:?} is not a path such as /perfwatch"));
     }
     Server {
         listen,
         cors_origins,
         allowed_hosts: c.list("allowed_hosts"),
         trusted_proxies,
+        proxy_header,
+        base_path,
         tls,
         metrics_public: c.truth("metrics_public"),
     }
@@ -182,15 +207,19 @@ fn default_data_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBu
         .join("perfwatch")
 }
 
-fn accounts(c: &mut Checker<'_>, listen: SocketAddr) -> Accounts {
+fn accounts(c: &mut Checker<'_>) -> Accounts {
     let jwt_secret = c.given.get("jwt_secret").map(str::to_owned);
-    if jwt_secret.as_ref().is_some_and(|secret| secret.len() < 32) && !listen.ip().is_loopback() {
-        c.problem(
-            "jwt_secret",
-            format_args!(
-                "must have at least 32 bytes to listen on {listen}; leave it unset and one is generated"
-            ),
-        );
+    // Also on loopback: whoever has one token can try secrets without asking the server, a million in a second.
+    if let Some(secret) = &jwt_secret {
+        let distinct = secret.bytes().collect::<BTreeSet<_>>().len();
+        if secret.len() < MIN_SECRET_BYTES {
+            c.problem("jwt_secret", format_args!("is shorter than {MIN_SECRET_BYTES} bytes"));
+        } else if distinct < 8 {
+            c.problem(
+                "jwt_secret",
+                "repeats a few characters only; `openssl rand -base64 48` makes a good one",
+            );
+        }
     }
     let admin_username = c.text("admin_username").to_owned();
     if admin_username.is_empty() || admin_username.chars().count() > 50 {
@@ -304,6 +333,42 @@ mod tests {
         assert_eq!(problems.len(), 8, "{all}");
         assert!(!all.contains("short-secret") && !all.contains("hunter2"), "{all}");
         assert!(all.contains("SAMPLING_INTERVAL_SECONDS: 0 is out of range; use 1 to 3600"), "{all}");
+    }
+
+    #[test]
+    fn weak_secrets_are_refused_on_loopback_too() {
+        for weak in ["a", "short-secret", &"a".repeat(64), &"ab".repeat(32)] {
+            let Problems(problems) = load(&[("JWT_SECRET", weak)]).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].starts_with("JWT_SECRET: "), "{weak}: {problems:?}");
+        }
+        load(&[("JWT_SECRET", "Qm9yZWQgb2YgcmVhZGluZyBzZWNyZXRzPyBObyBvbmU=")]).unwrap();
+    }
+
+    #[test]
+    fn whatever_lets_others_in_makes_a_server_public() {
+        let is_public = |env: &[(&str, &str)]| load(env).unwrap().server.is_public();
+        assert!(!is_public(&[]) && !is_public(&[("PERFWATCH_LISTEN", "[::1]:1")]));
+        for (name, value) in [
+            ("PERFWATCH_LISTEN", "0.0.0.0:1"),
+            ("PERFWATCH_TRUSTED_PROXIES", "127.0.0.1"),
+            ("PERFWATCH_CORS_ORIGINS", "https://a.example"),
+            ("PERFWATCH_ALLOWED_HOSTS", "a.example"),
+        ] {
+            assert!(is_public(&[(name, value)]), "{name}");
+        }
+        assert!(is_public(&[("PERFWATCH_TLS_CERT", "c.pem"), ("PERFWATCH_TLS_KEY", "k.pem")]));
+    }
+
+    #[test]
+    fn a_base_path_is_one_of_plain_names() {
+        for (path, base) in
+            [("/", ""), ("/perfwatch", "/perfwatch"), ("/a/b-c.d/", "/a/b-c.d"), (" /x ", "/x")]
+        {
+            assert_eq!(load(&[("PERFWATCH_BASE_PATH", path)]).unwrap().server.base_path, base, "{path}");
+        }
+        for bad in ["perfwatch", "/a//b", "/..", "/a/../b", "/a b", "/\"><script>", "/a?b", "https://x/y"] {
+            assert!(load(&[("PERFWATCH_BASE_PATH", bad)]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -54,10 +54,43 @@ pub struct Server {
     pub listen: SocketAddr,
     pub cors_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
-    /// Proxies that are trusted to set `X-Forwarded-For`.
+    /// Proxies that are trusted to say who their client is.
     pub trusted_proxies: Vec<IpAddr>,
+    pub proxy_header: ProxyHeader,
+    /// Without a slash at its end; empty for none.
+    pub base_path: String,
     pub tls: Option<Tls>,
     pub metrics_public: bool,
+}
+
+impl Server {
+    /// Whether more than this machine reaches it: directly, or through a proxy, which is why anyone would set these.
+    pub fn is_public(&self) -> bool {
+        !self.listen.ip().is_loopback()
+            || self.tls.is_some()
+            || !self.trusted_proxies.is_empty()
+            || !self.cors_origins.is_empty()
+            || !self.allowed_hosts.is_empty()
+    }
+}
+
+/// Where trusted proxies say who their client is. Only one: clients can send the other, and proxies pass on what they do not
+/// write themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProxyHeader {
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+impl ProxyHeader {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

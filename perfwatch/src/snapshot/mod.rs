@@ -143,12 +143,11 @@ impl Snapshot {
     }
 }
 
-/// A timestamp as every answer spells it: RFC 3339 in UTC.
+/// A timestamp as every answer spells it: RFC 3339 in UTC, which has years 0 to 9999. A store that was written by others may
+/// hold earlier ones.
 pub fn rfc3339(timestamp: OffsetDateTime) -> String {
-    timestamp
-        .to_offset(time::UtcOffset::UTC)
-        .format(&Rfc3339)
-        .expect("years 0 to 9999 always format, and OffsetDateTime holds no others without `large-dates`")
+    let utc = timestamp.checked_to_offset(time::UtcOffset::UTC);
+    utc.and_then(|utc| utc.format(&Rfc3339).ok()).unwrap_or_else(|| "0000-01-01T00:00:00Z".to_owned())
 }
 
 #[cfg(test)]
@@ -158,6 +157,18 @@ mod tests {
     use time::macros::datetime;
 
     const AT: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+    #[test]
+    fn no_time_is_too_early_to_be_written() {
+        assert_eq!(rfc3339(AT), "2026-01-02T03:04:05Z");
+        for early in [
+            datetime!(-0001-12-31 23:59:59 UTC),
+            datetime!(-9999-01-01 00:00 +23:59),
+            datetime!(0000-01-01 00:00 +1),
+        ] {
+            assert_eq!(rfc3339(early), "0000-01-01T00:00:00Z", "{early}");
+        }
+    }
 
     #[test]
     fn a_document_carries_timestamp_error_and_the_body() {

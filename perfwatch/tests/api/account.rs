@@ -46,7 +46,8 @@ async fn whatever_is_wrong_with_a_login_the_answer_is_the_same() {
         assert_eq!(detail(answer, 401).await, "Invalid username or password", "{username:?} {password:?}");
     }
     for body in [r#"{"username":"admin","password":"\ud800"}"#, r#"{"username":"\udfff","password":"x"}"#] {
-        let answer = server.request(Method::POST, "/api/auth/login").body(body).send().await.unwrap();
+        let request = server.request(Method::POST, "/api/auth/login").header("content-type", "application/json");
+        let answer = request.body(body).send().await.unwrap();
         assert_eq!(detail(answer, 401).await, "Invalid username or password", "{body}");
     }
 }
@@ -79,10 +80,11 @@ async fn guessing_is_slowed_down_and_the_right_password_counts_as_none() {
     for _ in 0..5 {
         body(server.login_as("admin", PASSWORD).await, 200).await;
     }
+    server.add_user("eve", VIEWER).await;
     for _ in 0..3 {
-        detail(server.login_as("admin", "wrong").await, 401).await;
+        detail(server.login_as("eve", "wrong").await, 401).await;
     }
-    let refused = server.login_as("admin", PASSWORD).await;
+    let refused = server.login_as("eve", PASSWORD).await;
     let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&wait));
     detail(refused, 429).await;
@@ -192,14 +194,14 @@ async fn the_generated_first_password_opens_and_its_file_goes_with_it() {
     use perfwatch::auth::passwords::Passwords;
     use std::os::unix::fs::PermissionsExt;
 
-    let Some(server) = start().await else { return };
+    let Some(server) = start_with(Setup { admin: None, ..Setup::default() }).await else { return };
     let data = server.data.path();
-    let made = ensure(&*server.store, &Passwords::new(4, 1), data, "chief", None, false).await.unwrap();
+    let made = ensure(&*server.store, &Passwords::new(4, 1), data, "chief", None, true).await.unwrap();
     let First::Generated { password, file } = made else { panic!("{made:?}") };
     assert_eq!(file, data.join(PASSWORD_FILE));
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("chief {password}\n"));
-    let again = ensure(&*server.store, &Passwords::new(4, 1), data, "chief", None, false).await.unwrap();
+    let again = ensure(&*server.store, &Passwords::new(4, 1), data, "chief", None, true).await.unwrap();
     assert_eq!(again, First::Exists, "a restart changes nothing");
 
     let token = body(server.login_as("chief", &password).await, 200).await["access_token"]
@@ -212,13 +214,46 @@ async fn the_generated_first_password_opens_and_its_file_goes_with_it() {
 }
 
 #[tokio::test]
-async fn a_guessable_first_password_is_for_loopback_only() {
+async fn a_guessable_first_password_is_for_the_machine_itself_only() {
+    use perfwatch::auth::first::{First, FirstError, ensure};
+    use perfwatch::auth::passwords::Passwords;
+    let Some(server) = start_with(Setup { admin: None, ..Setup::default() }).await else { return };
+    let (passwords, data) = (Passwords::new(4, 1), server.data.path());
+    let made = async |is_public: bool| {
+        ensure(&*server.store, &passwords, data, "boss", Some("admin123"), is_public).await
+    };
+    let refused = made(true).await;
+    assert!(matches!(refused, Err(FirstError::Weak)), "{refused:?}");
+    assert_eq!(made(false).await.unwrap(), First::Configured { weak: true });
+    let later = made(true).await;
+    assert!(matches!(later, Err(FirstError::StillWeak(_))), "then put behind a proxy: {later:?}");
+    let boss = server.store.user_by_name("boss").await.unwrap().unwrap();
+    let hash = passwords.hash("another password").await.unwrap();
+    server.store.set_password(boss.id, &hash).await.unwrap();
+    assert_eq!(made(true).await.unwrap(), First::Exists, "the setting is out of date, the password good");
+}
+
+#[tokio::test]
+async fn the_first_account_is_made_only_where_there_is_no_administrator() {
     use perfwatch::auth::first::{First, FirstError, ensure};
     use perfwatch::auth::passwords::Passwords;
     let Some(server) = start().await else { return };
     let (passwords, data) = (Passwords::new(4, 1), server.data.path());
-    let refused = ensure(&*server.store, &passwords, data, "boss", Some("admin123"), false).await;
-    assert!(matches!(refused, Err(FirstError::Weak)), "{refused:?}");
-    let warned = ensure(&*server.store, &passwords, data, "boss", Some("admin123"), true).await.unwrap();
-    assert_eq!(warned, First::Configured { weak: true });
+    let names = async || {
+        let users = server.store.users().await.unwrap();
+        users.into_iter().map(|user| user.username).collect::<Vec<_>>()
+    };
+    // Another ADMIN_USERNAME makes no other account.
+    let made = ensure(&*server.store, &passwords, data, "chief", Some(PASSWORD), true).await.unwrap();
+    assert_eq!((made, names().await), (First::Exists, vec!["admin".to_owned()]));
+    // One that was deleted stays so.
+    server.add_user("chief", perfwatch::auth::ADMIN).await;
+    let admin = server.store.user_by_name("admin").await.unwrap().unwrap();
+    assert!(server.store.delete_user(admin.id, perfwatch::auth::ADMIN).await.unwrap());
+    let made = ensure(&*server.store, &passwords, data, "admin", Some(PASSWORD), true).await.unwrap();
+    assert_eq!((made, names().await), (First::Exists, vec!["chief".to_owned()]));
+
+    let Some(empty) = start_with(Setup { admin: None, ..Setup::default() }).await else { return };
+    let refused = ensure(&*empty.store, &passwords, data, "ad\u{200b}min", Some(PASSWORD), true).await;
+    assert!(matches!(refused, Err(FirstError::Name(_))), "{refused:?}");
 }

@@ -21,10 +21,13 @@ macro_rules! contract {
             mod connections;
             mod doctor;
             mod encrypted;
+            mod guard;
             mod history;
             mod metrics;
             mod processes;
+            mod proxies;
             mod public;
+            mod queue;
             mod stream;
             mod tokens;
             mod users;

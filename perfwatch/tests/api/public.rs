@@ -80,14 +80,15 @@ async fn what_does_not_exist_is_said_in_json() {
 async fn bodies_over_the_limit_are_refused_however_they_are_sent() {
     let Some(server) = start().await else { return };
     let big = "x".repeat(65 * 1024);
-    let announced = server.request(Method::POST, "/api/auth/login").body(big.clone()).send().await.unwrap();
+    let announced = server.request(Method::POST, "/api/auth/login").header("content-type", "application/json");
+    let announced = announced.body(big.clone()).send().await.unwrap();
     assert_eq!(detail(announced, 413).await, "Request body too large");
 
     // Chunked, so that no length is announced.
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
     let head = format!(
-        "POST /api/auth/login HTTP/1.1\r\nhost: {}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n",
+        "POST /api/auth/login HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n",
         server.address
     );
     socket.write_all(head.as_bytes()).await.unwrap();

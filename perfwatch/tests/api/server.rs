@@ -15,6 +15,7 @@ use perfwatch::history::History;
 use perfwatch::history::maintenance::DocumentDays;
 use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::probes::ProcessLister;
+use perfwatch::snapshot::processes::listing::Lister;
 use perfwatch::snapshot::source::{Settings, SourceSettings, SourceStatus};
 use perfwatch::snapshot::{MetricType, Snapshot};
 use perfwatch::store::watch::Watch;
@@ -74,6 +75,10 @@ pub struct Setup {
     pub tls: Option<Tls>,
     pub attempts_per_minute: u32,
     pub token_lifetime: Duration,
+    /// The first account's password; `None` makes none.
+    pub admin: Option<&'static str>,
+    /// In place of the machine's processes.
+    pub lister: Option<Arc<dyn Lister>>,
 }
 
 impl Default for Setup {
@@ -84,6 +89,8 @@ impl Default for Setup {
             tls: None,
             attempts_per_minute: 10,
             token_lifetime: Duration::from_secs(86_400),
+            admin: Some(PASSWORD),
+            lister: None,
         }
     }
 }
@@ -107,9 +114,12 @@ impl Server {
     async fn over(store: Arc<dyn Store>, data: Arc<tempfile::TempDir>, setup: Setup) -> Self {
         // The cheapest bcrypt allows: what is tested here is not its cost.
         let passwords = Passwords::new(4, 2);
-        let made =
-            first::ensure(&*store, &passwords, data.path(), "admin", Some(PASSWORD), true).await.unwrap();
-        assert!(matches!(made, First::Configured { weak: false } | First::Exists));
+        if let Some(password) = setup.admin {
+            let made = first::ensure(&*store, &passwords, data.path(), "admin", Some(password), false)
+                .await
+                .unwrap();
+            assert!(matches!(made, First::Configured { weak: false } | First::Exists));
+        }
         let tokens = Tokens::new(SECRET, setup.token_lifetime);
         let attempts = Attempts::new(setup.attempts_per_minute);
         let auth = Arc::new(Auth::new(store.clone(), passwords, tokens, attempts, data.path().to_owned()));
@@ -145,9 +155,10 @@ impl Server {
                 url: store::sqlite_url(data.path()),
                 data_dir: data.path().to_owned(),
             },
-            processes: lister.clone(),
+            processes: setup.lister.unwrap_or_else(|| lister.clone()),
             options: setup.options,
             streams: tokio::runtime::Handle::current(),
+            questions: tokio::runtime::Handle::current(),
             shutdown: shutdown.clone(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

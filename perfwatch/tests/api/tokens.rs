@@ -168,3 +168,38 @@ async fn what_is_wrong_with_a_new_token_is_named() {
         detail(server.request(stranger.0, stranger.1).send().await.unwrap(), 401).await;
     }
 }
+
+#[tokio::test]
+async fn while_the_store_is_away_a_token_that_was_checked_shows_what_is_measured() {
+    let Some(server) = start().await else { return };
+    let (known, unknown) = (server.token().await, server.token().await);
+    assert_eq!(server.get_as(&known, "/api/sources").await.status(), 200);
+    server.store.close().await;
+    server.publish(7);
+    for path in ["/api/sources", "/metrics", "/api/doctor"] {
+        assert_eq!(server.get_as(&known, path).await.status(), 200, "{path}");
+        detail(server.get_as(&unknown, path).await, 503).await;
+    }
+    let url = format!("ws://{}/api/ws/metrics?token={known}", server.address);
+    let (mut stream, _) = connect_async(url).await.unwrap();
+    let message = stream.next().await.unwrap().unwrap();
+    assert!(message.to_text().unwrap().contains("usage_percent"), "{message}");
+    // What needs the store says so.
+    let history = "/api/history/metrics?metric_type=cpu&start_time=2026-01-01&end_time=2026-01-02&host=x";
+    detail(server.get_as(&known, history).await, 503).await;
+}
+
+#[tokio::test]
+async fn a_token_that_died_is_not_remembered() {
+    let Some(server) = start().await else { return };
+    let (out, dead) = (server.token().await, server.token().await);
+    for token in [&out, &dead] {
+        assert_eq!(server.get_as(token, "/api/sources").await.status(), 200);
+    }
+    let left = server.send_as(&out, Method::POST, "/api/auth/logout", &Value::Null).await;
+    assert_eq!(left.status(), 200);
+    server.store.close().await;
+    for token in [&out, &dead] {
+        detail(server.get_as(token, "/api/sources").await, 503).await;
+    }
+}

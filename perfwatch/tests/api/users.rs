@@ -165,3 +165,21 @@ async fn a_restart_gives_a_guesser_no_new_attempts_and_keeps_the_logins() {
     let third = again.restarted(setup()).await;
     detail(third.get_as(&token, "/api/auth/me").await, 401).await;
 }
+
+#[tokio::test]
+async fn an_account_that_looks_like_another_is_refused() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let add = async |name: &str| {
+        let new = json!({"username": name, "password": PASSWORD, "role": "viewer"});
+        server.send_as(&token, Method::POST, "/api/users", &new).await
+    };
+    for alike in ["Admin", "adm\u{131}n", "\u{430}\u{501}\u{43c}\u{456}\u{578}", "adrnin"] {
+        let status = add(alike).await.status().as_u16();
+        assert!(status == 409 || status == 422, "{alike}: {status}");
+    }
+    for deceiving in ["ad\u{202e}nim", "ad\u{200b}min2"] {
+        assert_eq!(places(add(deceiving).await).await, ["body.username"], "{deceiving:?}");
+    }
+    assert_eq!(add("j\u{f6}rg").await.status(), 201);
+}

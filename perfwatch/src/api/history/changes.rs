@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::compare::{Chosen, CompareParameters, choose};
 use crate::api::AppState;
-use crate::api::error::{ErrorBody, Guarded, Result, ValidationBody};
+use crate::api::error::{ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
 use crate::history::questions::changes::rank::Summary;
@@ -106,10 +106,10 @@ struct SummaryDto {
     (status = 200, body = Changes),
     (status = 400, description = "Ranges that don't fit", body = ErrorBody),
     (status = 422, description = "A parameter is invalid", body = ValidationBody),
-    Guarded,
+    Guarded, Queued,
 ))]
 async fn what_changed(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<ChangesParameters>,
 ) -> Result<Json<Changes>> {
@@ -130,8 +130,10 @@ async fn what_changed(
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
+    let question = state.ask(&identity)?;
     let history = state.history_of(sent.host.as_deref()).await?;
-    let found = changes(&history, (current, comparison), limit).await?;
+    let looked = async move { Ok(changes(&history, (current, comparison), limit).await?) };
+    let found = question.work(looked).await?;
     Ok(Json(Changes {
         period,
         compare_to,

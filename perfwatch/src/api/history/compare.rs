@@ -1,7 +1,7 @@
 //! `/api/history/compare`: one metric type in two ranges.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -11,9 +11,10 @@ use utoipa_axum::routes;
 
 use super::{DEFAULT_LIMIT, DataPoint, MAX_LIMIT, check_order, interval};
 use crate::api::AppState;
-use crate::api::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
+use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader, metric_type};
+use crate::api::questions::json_in_pieces;
 use crate::history::questions::compare::{self, Range, Side};
 use crate::snapshot::rfc3339;
 
@@ -91,13 +92,13 @@ struct Summary {
     (status = 200, body = Comparison),
     (status = 400, description = "Unknown metric type or interval, or ranges that don't fit", body = ErrorBody),
     (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
-    Guarded,
+    Guarded, Queued,
 ))]
 async fn compare_ranges(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<CompareParameters>,
-) -> Result<Json<Comparison>> {
+) -> Result<Response> {
     let mut reader = Reader::default();
     let name = reader.required("metric_type", sent.metric_type.as_deref());
     let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
@@ -106,21 +107,27 @@ async fn compare_ranges(
     let metric_type = metric_type(name.unwrap_or_default())?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let interval = interval(sent.interval.as_deref(), current.start, current.end)?;
+    let question = state.ask(&identity)?;
     let history = state.history_of(sent.host.as_deref()).await?;
-    let compared = compare::compare(&history, metric_type, (current, comparison), interval, limit).await?;
-    Ok(Json(Comparison {
-        metric_type: metric_type.as_str(),
-        period,
-        compare_to,
-        interval: interval.as_str(),
-        summary: Summary {
-            current_avg: compared.current.average,
-            comparison_avg: compared.comparison.average,
-            change_percent: compared.change_percent,
-        },
-        current: side(compared.current)?,
-        comparison: side(compared.comparison)?,
-    }))
+    let json = question.work(async move {
+        let compared =
+            compare::compare(&history, metric_type, (current, comparison), interval, limit).await?;
+        let comparison = Comparison {
+            metric_type: metric_type.as_str(),
+            period,
+            compare_to,
+            interval: interval.as_str(),
+            summary: Summary {
+                current_avg: compared.current.average,
+                comparison_avg: compared.comparison.average,
+                change_percent: compared.change_percent,
+            },
+            current: side(compared.current)?,
+            comparison: side(compared.comparison)?,
+        };
+        serde_json::to_vec(&comparison).map_err(|error| Error::Internal(error.to_string()))
+    });
+    Ok(json_in_pieces(json.await?))
 }
 
 fn side(side: Side) -> Result<SideDto> {

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::pieces::{Pieces, streamed};
 use super::{MetricsParameters, query};
 use crate::api::AppState;
-use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBody};
+use crate::api::error::{Error, ErrorBody, Guarded, Problem, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::Parameters;
 use crate::history::questions::export::{Export, Format};
@@ -56,10 +56,10 @@ struct ExportParameters {
     (status = 200, body = String, content_type = "text/csv", description = "With `format=csv`; `application/x-ndjson` with `format=ndjson`"),
     (status = 400, description = "Unknown metric type or interval, or an empty range", body = ErrorBody),
     (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
-    Guarded,
+    Guarded, Queued,
 ))]
 async fn export(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<ExportParameters>,
 ) -> Result<Response> {
@@ -83,8 +83,10 @@ async fn export(
         Format::Ndjson => ("application/x-ndjson", "ndjson"),
     };
     let name = file_name(query.metric_type, query.start, extension);
-    let file = Export::open(&state.history_of(sent.host.as_deref()).await?, query, format).await?;
-    let mut answer = streamed(File(file), content_type).await?;
+    let question = state.ask(&identity)?;
+    let history = state.history_of(sent.host.as_deref()).await?;
+    let open = async move { Ok(File(Export::open(&history, query, format).await?)) };
+    let mut answer = streamed(question, open, content_type).await?;
     let disposition = format!("attachment; filename=\"{name}\"");
     if let Ok(value) = HeaderValue::from_str(&disposition) {
         answer.headers_mut().insert(header::CONTENT_DISPOSITION, value);

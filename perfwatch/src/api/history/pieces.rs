@@ -7,9 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::api::error::Result;
-
-/// Points are sent in pieces of about this size.
-const PIECE: usize = 64 * 1024;
+use crate::api::questions::{PIECE, Question};
 
 pub(super) trait Pieces: Send + 'static {
     /// The next part of the body; `None` after the last.
@@ -63,22 +61,32 @@ impl<S: Source> Pieces for Answer<S> {
     }
 }
 
-pub(super) async fn streamed(mut pieces: impl Pieces, content_type: &'static str) -> Result<Response> {
+/// Each piece takes a turn of its own: a client that reads slowly holds up nobody.
+pub(super) async fn streamed<P: Pieces>(
+    question: Question,
+    open: impl Future<Output = Result<P>> + Send + 'static,
+    content_type: &'static str,
+) -> Result<Response> {
     // A store that fails does so here, while the answer can still say so.
-    let first = pieces.next_piece().await?;
-    let rest = futures_util::stream::unfold((Some(first), pieces), |(ready, mut pieces)| async move {
-        let piece = match ready {
-            Some(piece) => piece,
-            None => match pieces.next_piece().await {
-                Ok(piece) => piece,
-                Err(error) => {
-                    tracing::warn!(?error, "a history response was cut short");
-                    // Ends the connection, so that the client sees that something is missing.
-                    return Some((Err(std::io::Error::other("the database failed")), (None, pieces)));
-                }
-            },
-        };
-        piece.map(|piece| (Ok(piece), (None, pieces)))
+    let first = async move {
+        let mut pieces = open.await?;
+        Ok((pieces.next_piece().await?, pieces))
+    };
+    let (first, pieces) = question.work(first).await?;
+    let start = (Some(first), Some(pieces), question);
+    let rest = futures_util::stream::unfold(start, |(ready, pieces, question)| async move {
+        let mut pieces = pieces?;
+        if let Some(piece) = ready {
+            return piece.map(|piece| (Ok(piece), (None, Some(pieces), question)));
+        }
+        match question.work(async move { Ok((pieces.next_piece().await?, pieces)) }).await {
+            Ok((piece, pieces)) => piece.map(|piece| (Ok(piece), (None, Some(pieces), question))),
+            Err(error) => {
+                tracing::warn!(?error, "a history response was cut short");
+                // Ends the connection, so that the client sees that something is missing.
+                Some((Err(std::io::Error::other("the database failed")), (None, None, question)))
+            }
+        }
     });
     // Compression asks once more after the end.
     let rest = rest.fuse();

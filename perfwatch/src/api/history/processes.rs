@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::pieces::{Answer, Source, streamed};
 use super::{DEFAULT_LIMIT, MAX_LIMIT, check_order, interval};
 use crate::api::AppState;
-use crate::api::error::{Error, ErrorBody, Guarded, Result, ValidationBody};
+use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
 use crate::history::questions::process::{ProcessHistory, ProcessPoint, ProcessQuery, Use, Whose};
@@ -119,15 +119,16 @@ struct ProcessUse {
     (status = 200, body = ProcessAnswer),
     (status = 400, description = "Unknown interval, or an empty range", body = ErrorBody),
     (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
-    Guarded,
+    Guarded, Queued,
 ))]
 async fn processes(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<ProcessParameters>,
 ) -> Result<Response> {
     let history = state.history_of(sent.host.as_deref()).await?;
     let query = query(sent)?;
+    let question = state.ask(&identity)?;
     let text = |value: serde_json::Value| value.to_string();
     let head = format!(
         r#"{{"pid":{},"name":{},"start_time":"{}","end_time":"{}","interval":"{}","data_points":["#,
@@ -137,8 +138,8 @@ async fn processes(
         rfc3339(query.end),
         query.interval.as_str(),
     );
-    let history = ProcessHistory::open(&history, query).await?;
-    streamed(Answer::new(head, history), "application/json").await
+    let open = async move { Ok(Answer::new(head, ProcessHistory::open(&history, query).await?)) };
+    streamed(question, open, "application/json").await
 }
 
 fn query(sent: ProcessParameters) -> Result<ProcessQuery> {
