@@ -45,10 +45,10 @@ pub async fn measure() -> Result<Value> {
         longest = longest.max(max);
         report["paths"][*path] = json!({"p50_ms": p50, "max_ms": max, "statuses": statuses});
     }
-    let pause = watcher.longest_pause().as_secs_f64();
-    println!("  longest pause of the stream: {pause:.2} s");
+    let pause = watcher.longest_pause().as_secs_f64() * 1e3;
+    println!("  longest pause of the stream: {pause:.0} ms");
     report["longest_answer_ms"] = longest.into();
-    report["longest_pause_of_the_stream_s"] = pause.into();
+    report["longest_pause_of_the_stream_ms"] = pause.into();
     server.stop()?;
     Ok(report)
 }

@@ -126,6 +126,7 @@ pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> 
         json!({
             "numbers": raw.numbers as f64 / raw.times.max(1) as f64,
             "a_number_bytes": raw.bytes_a_number(),
+            "a_number_with_histograms_bytes": raw.bytes as f64 / (raw.numbers + raw.in_histograms).max(1) as f64,
             "raw_a_day_mb": day,
             "minute_of_a_number_bytes": minutes.bytes_a_number(),
             "minutes_a_day_mb": day_of_minutes,

@@ -41,7 +41,7 @@ impl Watch {
         let mut problem = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*problem, &found) {
             (None, Err(error)) => {
-                tracing::error!(%error, "the database does not respond; snapshots wait on disk")
+                tracing::error!(%error, "the database does not respond; snapshots wait on disk");
             }
             (Some(_), Ok(())) => tracing::info!("the database responds again"),
             (Some(known), Err(error)) if known.to_string() != error.to_string() => {

@@ -1,6 +1,7 @@
 //! Chunks: how readings and their rollups are kept, column by column.
 
 mod bytes;
+mod column;
 mod frame;
 mod histograms;
 mod numbers;

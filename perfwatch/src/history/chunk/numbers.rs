@@ -3,7 +3,7 @@
 use pco::ChunkConfig;
 use pco::wrapped::{FileCompressor, FileDecompressor};
 
-use super::bytes::{Bytes, put_varint, unzigzag, zigzag};
+use super::bytes::{Bytes, put_count, put_varint, unzigzag, zigzag};
 use crate::history::Damaged;
 
 const EMPTY: u8 = 0;
@@ -201,6 +201,45 @@ fn unpack<T: pco::data_types::Number + Default>(
     }
     *bytes = Bytes::new(page.into_src());
     Ok(numbers)
+}
+
+/// The first byte of runs: no column has it as a tag.
+const RUNS: u8 = 255;
+
+/// Bytes that stay the same for long.
+pub(in crate::history) fn put_runs(bytes: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
+    let mut runs: Vec<(u8, u64)> = Vec::new();
+    for byte in bytes {
+        match runs.last_mut() {
+            Some((of, length)) if *of == byte => *length += 1,
+            _ => runs.push((byte, 1)),
+        }
+    }
+    match &runs[..] {
+        [] => out.push(0),
+        [(only, _)] => out.push(*only),
+        _ => {
+            out.push(RUNS);
+            put_count(runs.len(), out);
+            runs.iter().for_each(|(of, _)| out.push(*of));
+            put_integers(&runs.iter().map(|(_, length)| *length).collect::<Vec<_>>(), out);
+        }
+    }
+}
+
+pub(in crate::history) fn take_runs(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<u8>, Damaged> {
+    let first = bytes.byte()?;
+    if first != RUNS {
+        return Ok(vec![first; count]);
+    }
+    let runs = bytes.count(bytes.rest().len())?;
+    let of = bytes.take(runs)?;
+    let mut all = Vec::with_capacity(count);
+    for (of, length) in of.iter().zip(take_integers(bytes, runs)?) {
+        let length = usize::try_from(length).ok().filter(|n| *n <= count - all.len());
+        all.resize(all.len() + length.ok_or(Damaged("too many values"))?, *of);
+    }
+    if all.len() == count { Ok(all) } else { Err(Damaged("too few values")) }
 }
 
 #[cfg(test)]

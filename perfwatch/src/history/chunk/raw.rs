@@ -1,39 +1,18 @@
 //! Readings of one metric type, one after another, column by column: as memory holds the newest, and as a chunk of them.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::bytes::{Bytes, place, put_count};
+use super::column::{Column, tag};
 use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
-use super::histograms::{put_histograms, take_histograms};
-use super::numbers::{put_floats, put_integers, put_signed, take_floats, take_integers, take_signed};
+use super::numbers::{put_integers, take_integers};
 use crate::history::{Damaged, from_micros, micros};
-use crate::snapshot::histogram::Histogram;
 use crate::snapshot::json::{self, Tables};
 use crate::snapshot::layout::Layout;
 use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, Table};
-
-/// What stands at a place.
-mod tag {
-    pub const ABSENT: u8 = 0;
-    pub const NULL: u8 = 1;
-    pub const PRESENT: u8 = 2;
-    pub const NO: u8 = 3;
-    pub const YES: u8 = 4;
-    pub const UNSIGNED: u8 = 5;
-    pub const SIGNED: u8 = 6;
-    pub const FLOAT: u8 = 7;
-    pub const TEXT: u8 = 8;
-    pub const HISTOGRAM: u8 = 9;
-    pub const JSON: u8 = 10;
-    /// It follows from a histogram in the same row.
-    pub const DERIVED: u8 = 11;
-    /// Not a value: the tags of a column follow as runs.
-    pub const RUNS: u8 = 255;
-}
 
 /// Readings of one type in time order.
 #[derive(Debug, Clone)]
@@ -53,23 +32,6 @@ struct BlockTable {
     columns: Vec<Column>,
     /// Nothing of it was asked for.
     unread: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Column {
-    tags: Vec<u8>,
-    /// A number's bits, or the place of an object among those of the column.
-    bits: Vec<u64>,
-    objects: Option<Box<Objects>>,
-    /// It was not asked for.
-    unread: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Objects {
-    texts: Vec<Arc<str>>,
-    known: HashMap<Arc<str>, u64>,
-    histograms: Vec<Arc<Histogram>>,
 }
 
 impl Block {
@@ -259,10 +221,8 @@ impl Block {
             for (at, (column, layout)) in table.columns.iter_mut().zip(&layout.columns).enumerate() {
                 *column = match frame.column(stored, &layout.name)? {
                     Some(mut bytes) if needed(at) => Column::decode(&mut bytes, rows, order.as_deref())?,
-                    Some(_) => Column { unread: true, ..Column::default() },
-                    None => {
-                        Column { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Column::default() }
-                    }
+                    Some(_) => Column::unread(),
+                    None => Column::absent(rows),
                 };
             }
         }
@@ -311,10 +271,7 @@ impl Tables for OneOf<'_> {
         let of = &self.block.tables[table];
         let column = &of.columns[Layout::of(self.block.metric_type).extra(table)];
         let row = of.rows[self.time] + row;
-        if column.tags.get(row) != Some(&tag::JSON) {
-            return None;
-        }
-        column.objects.as_ref()?.texts.get(column.bits[row] as usize).map(|text| &**text)
+        column.json(row)
     }
 }
 
@@ -336,178 +293,4 @@ fn take_errors(bytes: &mut Bytes<'_>, times: usize) -> Result<Vec<Option<Arc<str
         *place = Some(text);
     }
     Ok(errors)
-}
-
-impl Column {
-    fn push(&mut self, value: &Value) {
-        let (tag, bits) = match value {
-            Value::Absent => (tag::ABSENT, 0),
-            Value::Null => (tag::NULL, 0),
-            Value::Present => (tag::PRESENT, 0),
-            Value::Bool(false) => (tag::NO, 0),
-            Value::Bool(true) => (tag::YES, 0),
-            Value::Unsigned(n) => (tag::UNSIGNED, *n),
-            Value::Signed(n) => (tag::SIGNED, n.cast_unsigned()),
-            Value::Float(n) => (tag::FLOAT, n.to_bits()),
-            Value::Text(text) => (tag::TEXT, self.text(text)),
-            Value::Json(text) => (tag::JSON, self.text(text)),
-            Value::Histogram(histogram) => {
-                let histograms = &mut self.objects.get_or_insert_default().histograms;
-                histograms.push(Arc::clone(histogram));
-                (tag::HISTOGRAM, histograms.len() as u64 - 1)
-            }
-        };
-        self.push_plain(tag, bits);
-    }
-
-    fn push_plain(&mut self, tag: u8, bits: u64) {
-        self.tags.push(tag);
-        self.bits.push(bits);
-    }
-
-    fn text(&mut self, text: &Arc<str>) -> u64 {
-        let Objects { texts, known, .. } = &mut **self.objects.get_or_insert_default();
-        if let Some(number) = known.get(text) {
-            return *number;
-        }
-        let number = texts.len() as u64;
-        texts.push(Arc::clone(text));
-        known.insert(Arc::clone(text), number);
-        number
-    }
-
-    fn value(&self, row: usize) -> Value {
-        if self.unread {
-            return Value::Absent;
-        }
-        let bits = self.bits[row];
-        let text = || self.objects.as_ref().and_then(|objects| objects.texts.get(bits as usize)).cloned();
-        match self.tags[row] {
-            tag::NULL => Value::Null,
-            tag::PRESENT => Value::Present,
-            tag::NO => Value::Bool(false),
-            tag::YES => Value::Bool(true),
-            tag::UNSIGNED => Value::Unsigned(bits),
-            tag::SIGNED => Value::Signed(bits.cast_signed()),
-            tag::FLOAT => Value::Float(f64::from_bits(bits)),
-            tag::TEXT => text().map_or(Value::Null, Value::Text),
-            tag::JSON => text().map_or(Value::Null, Value::Json),
-            tag::HISTOGRAM => {
-                let of = self.objects.as_ref().and_then(|objects| objects.histograms.get(bits as usize));
-                of.cloned().map_or(Value::Null, Value::Histogram)
-            }
-            _ => Value::Absent,
-        }
-    }
-
-    fn encode(&self, order: Option<&[u32]>, out: &mut Vec<u8>) {
-        let rows = self.tags.len();
-        let place = |row: usize| order.map_or(row, |order| order[row] as usize);
-        put_runs((0..rows).map(|row| self.tags[place(row)]), out);
-        let bits = |wanted: u8| {
-            (0..rows).map(place).filter(move |row| self.tags[*row] == wanted).map(|row| self.bits[row])
-        };
-        let has = |wanted: u8| self.tags.contains(&wanted);
-        if has(tag::UNSIGNED) {
-            put_integers(&bits(tag::UNSIGNED).collect::<Vec<_>>(), out);
-        }
-        if has(tag::SIGNED) {
-            put_signed(bits(tag::SIGNED).map(u64::cast_signed), out);
-        }
-        if has(tag::FLOAT) {
-            put_floats(&bits(tag::FLOAT).map(f64::from_bits).collect::<Vec<_>>(), out);
-        }
-        let Some(objects) = &self.objects else { return };
-        for of in [tag::TEXT, tag::JSON] {
-            if has(of) {
-                put_texts(bits(of).map(|text| &objects.texts[text as usize]), out);
-            }
-        }
-        if has(tag::HISTOGRAM) {
-            let histograms: Vec<&Histogram> =
-                bits(tag::HISTOGRAM).map(|at| &*objects.histograms[at as usize]).collect();
-            put_histograms(histograms.iter().copied(), out);
-        }
-    }
-
-    fn decode(bytes: &mut Bytes<'_>, rows: usize, order: Option<&[u32]>) -> Result<Self, Damaged> {
-        let ordered = take_runs(bytes, rows)?;
-        let mut column = Self { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Self::default() };
-        let place = |row: usize| order.map_or(row, |order| order[row] as usize);
-        let count = |wanted: u8| ordered.iter().filter(|tag| **tag == wanted).count();
-        for (row, tag) in ordered.iter().enumerate() {
-            column.tags[place(row)] = *tag;
-        }
-        let mut fill = |wanted: u8, numbers: &mut dyn Iterator<Item = u64>| {
-            for (row, _) in ordered.iter().enumerate().filter(|(_, tag)| **tag == wanted) {
-                column.bits[place(row)] = numbers.next().unwrap_or_default();
-            }
-        };
-        let of = count(tag::UNSIGNED);
-        if of > 0 {
-            fill(tag::UNSIGNED, &mut take_integers(bytes, of)?.into_iter());
-        }
-        let of = count(tag::SIGNED);
-        if of > 0 {
-            fill(tag::SIGNED, &mut take_signed(bytes, of)?.into_iter().map(i64::cast_unsigned));
-        }
-        let of = count(tag::FLOAT);
-        if of > 0 {
-            fill(tag::FLOAT, &mut take_floats(bytes, of)?.into_iter().map(f64::to_bits));
-        }
-        let mut objects = Objects::default();
-        for wanted in [tag::TEXT, tag::JSON] {
-            let of = count(wanted);
-            if of > 0 {
-                let before = objects.texts.len() as u64;
-                objects.texts.extend(take_texts(bytes, of)?);
-                fill(wanted, &mut (before..));
-            }
-        }
-        let of = count(tag::HISTOGRAM);
-        if of > 0 {
-            objects.histograms = take_histograms(bytes, of)?;
-            fill(tag::HISTOGRAM, &mut (0..));
-        }
-        if !objects.texts.is_empty() || !objects.histograms.is_empty() {
-            column.objects = Some(Box::new(objects));
-        }
-        Ok(column)
-    }
-}
-
-/// Bytes that stay the same for long.
-pub(super) fn put_runs(bytes: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
-    let mut runs: Vec<(u8, u64)> = Vec::new();
-    for byte in bytes {
-        match runs.last_mut() {
-            Some((of, length)) if *of == byte => *length += 1,
-            _ => runs.push((byte, 1)),
-        }
-    }
-    match &runs[..] {
-        [] => out.push(tag::ABSENT),
-        [(only, _)] => out.push(*only),
-        _ => {
-            out.push(tag::RUNS);
-            put_count(runs.len(), out);
-            runs.iter().for_each(|(of, _)| out.push(*of));
-            put_integers(&runs.iter().map(|(_, length)| *length).collect::<Vec<_>>(), out);
-        }
-    }
-}
-
-pub(super) fn take_runs(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<u8>, Damaged> {
-    let first = bytes.byte()?;
-    if first != tag::RUNS {
-        return Ok(vec![first; count]);
-    }
-    let runs = bytes.count(bytes.rest().len())?;
-    let of = bytes.take(runs)?;
-    let mut all = Vec::with_capacity(count);
-    for (of, length) in of.iter().zip(take_integers(bytes, runs)?) {
-        let length = usize::try_from(length).ok().filter(|n| *n <= count - all.len());
-        all.resize(all.len() + length.ok_or(Damaged("too many values"))?, *of);
-    }
-    if all.len() == count { Ok(all) } else { Err(Damaged("too few values")) }
 }

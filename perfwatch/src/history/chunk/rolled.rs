@@ -6,10 +6,9 @@ use super::bytes::Bytes;
 use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
 use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{
-    DECIMALS, decimals, put_floats, put_integers, put_signed, scaled, take_floats, take_integers,
-    take_signed, unscaled,
+    DECIMALS, decimals, put_floats, put_integers, put_runs, put_signed, scaled, take_floats, take_integers,
+    take_runs, take_signed, unscaled,
 };
-use super::raw::{put_runs, take_runs};
 use crate::history::Damaged;
 use crate::history::bucket::{Bucket, Cell, Samples, Stat, Sums};
 use crate::snapshot::MetricType;
