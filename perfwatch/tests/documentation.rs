@@ -82,15 +82,9 @@ fn tests_named_in(document: &str, heading: &str) -> usize {
     let text = std::fs::read_to_string(path).unwrap();
     let functions = code(&["perfwatch/src", "perfwatch/tests"], &["rs"]);
     let titles = code(&["frontend/e2e/tests", "frontend/tests"], &["mjs", "ts"]);
-    let rows = text
-        .split(heading)
-        .nth(1)
-        .unwrap()
-        .split("\n## ")
-        .next()
-        .unwrap()
-        .lines()
-        .filter(|line| line.starts_with("| "));
+    let behind = text.split(heading).nth(1).unwrap();
+    // What is lost is a table of its own, without tests.
+    let rows = behind.split("## What is lost").next().unwrap().lines().filter(|line| line.starts_with("| "));
     let mut named = 0;
     for row in rows.filter(|row| row.contains('`') && !row.starts_with("| promise")) {
         let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();

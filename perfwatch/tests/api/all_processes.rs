@@ -128,7 +128,8 @@ async fn many_who_ask_at_once_all_get_the_list() {
     let Some(server) = start_with(setup).await else { return };
     let token = server.token().await;
     tick(&server, "2026-01-02T03:04:05Z", Vec::new());
-    let asked = (0..20).map(|_| server.get_as(&token, "/api/processes"));
+    // As many as one user may have waiting.
+    let asked = (0..16).map(|_| server.get_as(&token, "/api/processes"));
     for answer in futures_util::future::join_all(asked).await {
         assert_eq!(pids(&body(answer, 200).await).len(), 3);
     }

@@ -201,10 +201,10 @@ mod tests {
 
     fn report() -> Report {
         let mut report = Report { machine: "m".into(), ..Report::default() };
-        for us in [1500.0, 1000.0, 2500.0] {
+        for us in [1250.0, 1000.0, 2500.0] {
             report.add(
                 "tick",
-                &json!({"server": {"sqlite": {"us": us, "floor_us": 500.0, "rss_kib": 90_000}}}),
+                &json!({"server": {"sqlite": {"us": us, "floor_us": 500.0, "anonymous_kib": 9_000}}}),
             );
         }
         report
@@ -215,10 +215,10 @@ mod tests {
         let text = results(&report());
         let row = text.lines().find(|line| line.contains("server on SQLite")).unwrap();
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let expected = ["1.50 ms", "1.00 ms – 2.50 ms", "500 µs", "3.00", "≤ 1.50 ms", "met"];
+        let expected = ["1.25 ms", "1.00 ms – 2.50 ms", "500 µs", "2.50", "≤ 1.35 ms", "met"];
         assert_eq!(cells[3..9], expected, "{text}");
-        let memory = text.lines().find(|line| line.contains("memory on SQLite")).unwrap();
-        assert!(memory.contains("87.9 MiB") && memory.contains("≤ 40.0 MiB"), "{memory}");
+        let memory = text.lines().find(|line| line.contains("(RssAnon) on SQLite")).unwrap();
+        assert!(memory.contains("8.79 MiB") && memory.contains("≤ 14.0 MiB"), "{memory}");
         assert!(!text.contains("PostgreSQL"), "what was not measured is not told: {text}");
     }
 
