@@ -222,8 +222,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 const EVERYWHERE: [MetricType; 5] =
     [MetricType::Cpu, MetricType::Memory, MetricType::Network, MetricType::Disk, MetricType::MemoryBandwidth];
 
-/// Measures for one interval and returns the snapshot as the stream would send it; fails if nearly all of it is missing.
-pub async fn snapshot(config: &Config) -> Result<String> {
+/// Measures for one interval and prints the snapshot as the stream would send it; fails if nearly all of it is missing.
+pub async fn snapshot(config: &Config, print: impl FnOnce(&str) -> Result<()>) -> Result<()> {
     let settings = config.sampling.settings.clone();
     let mut reports = Vec::new();
     let snapshot = measure(config, settings, |_, status| {
@@ -231,6 +231,7 @@ pub async fn snapshot(config: &Config) -> Result<String> {
         true
     })
     .await?;
+    print(&String::from_utf8_lossy(&snapshot.message()))?;
     let missing: Vec<String> = reports
         .iter()
         .filter(|report| report.state != State::Active && EVERYWHERE.contains(&report.metric_type))
@@ -243,7 +244,7 @@ pub async fn snapshot(config: &Config) -> Result<String> {
             missing.join("\n  - ")
         );
     }
-    Ok(String::from_utf8_lossy(&snapshot.message()).into_owned())
+    Ok(())
 }
 
 /// Where the configured store is.

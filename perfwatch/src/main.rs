@@ -227,7 +227,7 @@ fn run() -> Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             "snapshot" => {
-                print(&app::snapshot(&config).await?)?;
+                app::snapshot(&config, print).await?;
                 Ok(ExitCode::SUCCESS)
             }
             "doctor" => {
