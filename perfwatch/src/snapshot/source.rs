@@ -114,8 +114,8 @@ pub struct Cost {
     pub avg_us: f64,
 }
 
-/// The cost of a loaded eBPF program: from the kernel's accounting if `kernel.bpf_stats_enabled` is on, otherwise from its
-/// own.
+/// The cost of a loaded eBPF program: measured by the kernel if `kernel.bpf_stats_enabled` is on, otherwise by the
+/// program itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProgramStats {
     pub name: &'static str,
