@@ -1,8 +1,8 @@
 //! Cost of a month of history, and query latency, on both engines.
 //!
 //! `cargo bench -p perfwatch --bench history [-- [--days N] [--interval SECONDS] [--rounds N] [--sizes] [--live SECONDS]
-//! [--json FILE] [sqlite|postgresql]]`; with `--sizes` nothing but what a day takes; with `--live` nothing but what this
-//! machine's own readings take, sampled at 1 s while something is done to it.
+//! [--json FILE] [sqlite|postgresql]]`; `--sizes` measures only the size of a day, `--live` only the size of this
+//! machine's own readings, sampled at 1 s under load.
 //!
 //! Seeds a synthetic machine with 8 CPUs through the server's writer, with rollups and retention running as they would
 //! have (readings are kept for the whole month), then queries random ranges of every type. A query's time is from the

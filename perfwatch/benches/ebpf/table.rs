@@ -1,5 +1,5 @@
 //! Cost of reading the task table with ten thousand processes.
-#![allow(unsafe_code)] // processes that are nothing but a process are made with fork
+#![allow(unsafe_code)] // fork creates minimal processes
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -101,7 +101,7 @@ impl Head {
         if state.newest == Some(at) {
             return Pushed::Refused;
         }
-        // Later snapshots are stored next to existing ones of the same time.
+        // Snapshots taken after the clock was set back are stored next to earlier ones of the same time.
         let set_back = state.newest.is_some_and(|newest| at < newest);
         if state.snapshots == 1 && !set_back {
             // Until the second snapshot the interval is unknown.

@@ -26,7 +26,7 @@ use crate::snapshot::{MetricType, Snapshot};
 
 const LOG: &str = "log";
 const CHUNKS: &str = "chunks";
-/// Directory for files that could not be read or stored, kept for inspection.
+/// Extensions of files that could not be read, or stored; kept for inspection.
 const DAMAGED: &str = "damaged";
 const REFUSED: &str = "refused";
 const HEADER: &[u8; 4] = b"PWL1";
@@ -176,7 +176,7 @@ impl Log {
         let Some(file) = self.files.iter().find(|file| file.slot == slot) else { return Ok(None) };
         let path = self.path(slot, file.extension);
         let bytes = match std::fs::read(&path) {
-            // It could not be written.
+            // Writing it had failed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
@@ -204,7 +204,7 @@ impl Log {
         let Some(file) = self.remove(slot) else { return Ok(()) };
         // A file that can't be removed is replayed at the next start, without effect.
         match std::fs::remove_file(self.path(slot, file.extension)) {
-            // It could not be written.
+            // Writing it had failed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
@@ -228,7 +228,7 @@ impl Log {
         let aside = path.with_extension(REFUSED);
         match std::fs::rename(path, &aside) {
             Ok(()) => Ok(Some(aside)),
-            // It could not be written.
+            // Writing it had failed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -240,7 +240,7 @@ impl Log {
         let at = match self.files.binary_search_by_key(&slot, |file| file.slot) {
             Ok(at) if self.files[at].extension == CHUNKS => return Ok(()),
             Ok(at) => at,
-            // It could not be written before.
+            // Writing it had failed before.
             Err(at) => {
                 self.files.insert(at, Segment { slot, extension: LOG, bytes: 0, snapshots: 0 });
                 at

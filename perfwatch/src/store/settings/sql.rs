@@ -69,7 +69,7 @@ macro_rules! settings_statements {
                 retention_days: row.try_get("retention_days")?,
                 archive_enabled: row.try_get("archive_enabled")?,
                 downsample_after_days: row.try_get("downsample_after_days")?,
-                // Only `set_archive_policy` writes this; if something else did, no data is removed.
+                // Only `set_archive_policy` writes this; if something else did, raw data is kept.
                 downsample_interval: DownsampleInterval::parse(&interval).unwrap_or(DownsampleInterval::FiveSeconds),
                 cleanup_enabled: row.try_get("cleanup_enabled")?,
                 cleanup_interval_minutes: row.try_get("cleanup_interval_minutes")?,
