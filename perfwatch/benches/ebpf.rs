@@ -1,10 +1,10 @@
-//! What the eBPF programs cost, beside what they could cost at best.
+//! Measures the cost of the eBPF programs, compared with the lowest possible cost.
 //!
-//! First what a workload feels: one round trip through two pipes between two processes pinned to one CPU (two context
-//! switches and two wake-ups), without programs, with programs that do nothing, with ones that only call the helpers
-//! that ours must call, and with the probes, in turns. Then each program beside its floor, both attached to the same
-//! tracepoint, so that the same events run both. Before these, all probes while
-//! nothing continues, and what reading the table of tasks takes with ten thousand processes. Needs the rights to load programs.
+//! First the effect on a workload: a round trip through two pipes between two processes pinned to one CPU (two context
+//! switches and two wake-ups), in turns without programs, with empty programs, with programs that only call the helpers
+//! ours must call, and with the probes. Then each program against its floor, both attached to the same tracepoint, so
+//! that both see the same events. Before these, all probes on an idle machine, and reading the task table with ten
+//! thousand processes. Needs the rights to load programs.
 //!
 //! `cargo bench -p perfwatch --bench ebpf [-- <rounds> [--json <file>]]`
 #![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
@@ -29,9 +29,9 @@ use trips::{TRIPS, Trips};
 
 enum Arm {
     Nothing,
-    /// Programs of the floor, by name and tracepoint.
+    /// Floor programs, by name and tracepoint.
     Floor(&'static [(&'static str, &'static str)]),
-    /// Probes by the names of the registry; all of them if empty.
+    /// Probes by registry name; all if empty.
     Probes(&'static [&'static str]),
 }
 
@@ -59,7 +59,7 @@ fn main() {
     }
     let rounds = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(10usize);
     let cpu = std::thread::available_parallelism().map_or(0, |n| n.get() - 1);
-    // Before anything is kept on one CPU.
+    // Before anything is pinned to a CPU.
     let (idle, table) = (idle::measure(), table::measure());
     let mut trips = Trips::start(cpu);
     trips.measure();
@@ -79,7 +79,7 @@ fn json_file() -> Option<String> {
 fn round_trips(trips: &mut Trips, rounds: usize, cpu: usize) -> Map<String, Value> {
     let mut measured: Vec<Vec<f64>> = vec![Vec::new(); ARMS.len()];
     for round in 0..rounds {
-        // Each round begins with another arm, so that a drift of the machine hits all alike.
+        // Each round starts with a different arm, so that machine drift affects all equally.
         for turn in 0..ARMS.len() {
             let number = (round + turn) % ARMS.len();
             let loaded = Loaded::load(&ARMS[number].1);
@@ -131,7 +131,7 @@ impl Loaded {
     }
 }
 
-/// Probes of these names, or all, counting.
+/// The named probes, or all, while counting.
 fn probes(names: &[&str]) -> Vec<Box<dyn Source>> {
     let mut sources = perfwatch::probes::all(&Roots::default(), 100.0);
     sources.retain(|source| names.is_empty() || names.contains(&source.name()));

@@ -1,12 +1,12 @@
-//! What PerfWatch keeps, and how it answers, while things go wrong.
+//! Which data PerfWatch keeps, and how it responds, during failures.
 //!
 //! `cargo bench -p perfwatch --bench faults [-- [--kills N] [--json FILE] [kills|frozen|full|viewers]...]`
 //!
-//! - `kills`: the server is killed at random moments, at a tick a second, on both engines; counted are ticks that a
-//!   client saw earlier than a second before its end and that are not stored, or not once.
-//! - `frozen`: PostgreSQL hangs; how long requests and the stream take meanwhile.
-//! - `full`: the data directory's disk is full for a while, the server is killed amid it; the same ticks are counted.
-//! - `viewers`: 64 viewers ask the dearest question at once; how long `/health` and a login take, and the memory.
+//! - `kills`: the server is killed at random moments while ticking every second, on both engines; counts ticks that a
+//!   client saw more than a second before the kill and that are not stored exactly once.
+//! - `frozen`: PostgreSQL hangs; measures the latency of requests and of the stream meanwhile.
+//! - `full`: the data directory's disk is full for a while and the server is killed meanwhile; counts the same ticks.
+//! - `viewers`: 64 viewers run the most expensive query at once; measures `/health`, login and memory.
 #![allow(clippy::print_stdout)]
 
 #[path = "faults/frozen.rs"]
@@ -69,7 +69,7 @@ impl Options {
 async fn main() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    // Leaving through here ends servers and removes databases.
+    // Returning from here stops servers and removes databases.
     tokio::select! {
         done = bench(Options::parse()?) => done,
         _ = interrupt.recv() => bail!("interrupted"),

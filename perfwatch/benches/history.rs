@@ -1,13 +1,13 @@
-//! What a month of history costs and how fast it answers, on both engines.
+//! Cost of a month of history, and query latency, on both engines.
 //!
 //! `cargo bench -p perfwatch --bench history [-- [--days N] [--interval SECONDS] [--rounds N] [--sizes] [--live SECONDS]
-//! [--json FILE] [sqlite|postgresql]]`; with `--sizes` nothing but what a day takes; with `--live` nothing but what this
-//! machine's own readings take, sampled at 1 s while something is done to it.
+//! [--json FILE] [sqlite|postgresql]]`; `--sizes` measures only the size of a day, `--live` only the size of this
+//! machine's own readings, sampled at 1 s under load.
 //!
-//! Seeds a synthetic machine of 8 CPUs through the server's writer, with rollups and retention beside it as they would
-//! have run (readings are kept for all of the month), then asks for random ranges of every type. A question's time is
-//! from the call to the last byte of JSON; its *floor* is fetching the same chunks and looking at nothing.
-//! What a day takes is measured in databases of its own: see `history/sizes.rs`.
+//! Seeds a synthetic machine with 8 CPUs through the server's writer, with rollups and retention running as they would
+//! have (readings are kept for the whole month), then queries random ranges of every type. A query's time is from the
+//! call to the last byte of JSON; its *floor* is fetching the same chunks without decoding them. The size of a day is
+//! measured in separate databases: see `history/sizes.rs`.
 #![allow(clippy::print_stdout)]
 
 #[path = "history/live.rs"]
@@ -46,20 +46,20 @@ use time::{Duration, OffsetDateTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) const HOST: &str = "0123abcd";
-/// Days for which PostgreSQL keeps documents beside the chunks, unless it is told otherwise.
+/// Days for which PostgreSQL keeps documents beside the chunks by default.
 const DOCUMENT_DAYS: u32 = 2;
-/// Hours at 1 s that a day of all types is measured by.
+/// Hours at 1 s from which a day of all types is extrapolated.
 const HOURS_OF_SECONDS: u32 = 6;
 
 struct Options {
     days: u32,
-    /// Seconds between snapshots; a longer one seeds faster and leaves as many rollups.
+    /// Seconds between snapshots; a longer interval seeds faster and leaves as many rollups.
     interval: u32,
-    /// Questions of each kind.
+    /// Queries of each kind.
     rounds: usize,
-    /// Nothing but what a day takes.
+    /// Only measure the size of a day.
     sizes: bool,
-    /// Nothing but what this machine's readings of so many seconds take.
+    /// Only measure this many seconds of this machine's own readings.
     live: Option<u32>,
     json: Option<PathBuf>,
     engines: Vec<String>,
@@ -104,7 +104,7 @@ impl Options {
 async fn main() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    // Leaving through here removes the databases.
+    // Returning from here removes the databases.
     tokio::select! {
         done = bench(Options::parse()?) => done,
         _ = interrupt.recv() => bail!("interrupted"),
@@ -154,10 +154,10 @@ async fn bench(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Where databases of an engine are made.
+/// Where an engine's databases are created.
 struct Place<'a> {
     dir: &'a Path,
-    /// Without one it is SQLite.
+    /// `None` for SQLite.
     cluster: Option<&'a postgres::Cluster>,
 }
 
@@ -180,7 +180,7 @@ impl Place<'_> {
 }
 
 async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Result<Value> {
-    // Readings of a month are asked for, too.
+    // Readings of the whole month are queried, too.
     let mut policy = store.archive_policy().await?;
     policy.downsample_interval = DownsampleInterval::FiveSeconds;
     policy.retention_days = 90;
@@ -195,7 +195,7 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
         types: MetricType::ALL.to_vec(),
         documents: if store.wants_documents() { DOCUMENT_DAYS } else { 0 },
     };
-    // Nothing runs beside the writing of the first day, and of the last ones documents are kept.
+    // The first day is written without anything running beside it; for the last ones documents are kept.
     let (mut alone, mut beside, mut with_documents) = (0.0, Vec::new(), Vec::new());
     let mut keeping = 0.0;
     let mut days = 0;
@@ -228,7 +228,7 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
     println!("rollups and retention of a day take {keeping:.2} s");
     let extent = store.extent(HOST).await?;
     println!("all on disk: {:.0} MB", extent.bytes as f64 / 1e6);
-    // A few hours of each tier are enough to count.
+    // Some chunks of each tier are enough to count.
     numbers::tell(store.as_ref(), HOST, options.interval.into(), 12).await?;
 
     let history = History::new(store.clone(), HOST);
@@ -250,7 +250,7 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
         let mut asked = Asked::default();
         for round in 0..rounds {
             let metric_type = MetricType::ALL[round % MetricType::ALL.len()];
-            // A third of the questions are about now, as a page's are; the others about any time.
+            // A third of the queries end now, as the web page's do; the others at any time.
             let days = options.days.max(1) as usize;
             let back = if round % 3 == 0 { 0 } else { i32::try_from(round * 7919 % days).unwrap_or(0) };
             let to = end - Duration::seconds(977) * back - Duration::DAY * back;
@@ -274,7 +274,7 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
                     asked.note(since, points.map(|point| point.json.len()).sum());
                 }
                 "changes 30 d" => {
-                    // Against a day earlier, so that both are full; every type is read.
+                    // Compared with a day earlier, so that both ranges have data; reads every type.
                     let now = Range { start: end - span, end };
                     let before = Range { start: now.start - Duration::DAY, end: now.end - Duration::DAY };
                     let since = Instant::now();
@@ -308,7 +308,7 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
     }))
 }
 
-/// Questions of one kind: ms and bytes.
+/// Queries of one kind: ms and bytes.
 #[derive(Default)]
 struct Asked {
     times: Vec<f64>,
@@ -361,7 +361,7 @@ impl Asked {
     }
 }
 
-/// Fetches the chunks that answer a query, and nothing else.
+/// Fetches the chunks that answer a query, without decoding them.
 async fn floor(history: &History, query: &HistoryQuery) -> Result<()> {
     const PAGE: i64 = 16;
     let question = query.question();

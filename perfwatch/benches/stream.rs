@@ -1,14 +1,14 @@
-//! What live clients cost the server, and what a crowd does to everyone else: the real server, real sockets.
+//! Cost of live clients for the server, and the effect of a crowd on other users: the real server, real sockets.
 //!
-//! 1. 1,000 WebSocket clients at a snapshot a second: CPU per tick and client (less what the server takes without
-//!    clients), the time from the first to the last client of a tick, RSS. Beside it the floor: one thread that
+//! 1. 1,000 WebSocket clients at a snapshot per second: CPU per tick and client (minus the server's CPU without
+//!    clients), the time from the first to the last client of a tick, RSS. Compared with the floor: one thread that
 //!    writes the same bytes to as many sockets.
-//! 2. 5,000 clients and 200 logins at once: how long `/health` takes meanwhile.
+//! 2. 5,000 clients and 200 logins at once: latency of `/health` meanwhile.
 //!
 //! `cargo bench -p perfwatch --bench stream [-- <clients> <crowd> <logins>] [--json <file>]`
 //!
-//! All clients are one thread here, and when a message reached one is the kernel's word: otherwise the clients' own reading,
-//! on the same CPUs, would be most of what is measured.
+//! All clients share one thread here, and arrival times come from the kernel: otherwise the clients' own reading, on
+//! the same CPUs, would dominate the measurement.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 #[allow(clippy::unwrap_used)]
@@ -31,7 +31,8 @@ use tokio::net::TcpStream;
 
 const PASSWORD: &str = "kx83 admin tail";
 const TICKS: usize = 30;
-/// Clients that connect at the same time: more would overflow the listener's backlog, and be slow by their own fault.
+/// Clients that connect at once: more would overflow the listener's backlog, and their own retries would slow them
+/// down.
 const BATCH_SIZE: usize = 100;
 
 fn main() {
@@ -56,7 +57,7 @@ async fn fan_out(count: usize) -> Value {
     let alone = server.cpu_of(TICKS).await;
     let rss_alone = server.rss();
     let clients = Clients::connect(&server, count).await;
-    // The first messages are the handshakes' answers.
+    // The first messages are the handshakes' responses.
     clients.ticks(3).await;
     clients.forget();
     let with = server.cpu_of(TICKS).await;
@@ -169,17 +170,17 @@ impl Server {
         Self { child, address: address.unwrap(), _data: data }
     }
 
-    /// CPU time of a tick, averaged over `ticks` seconds.
+    /// CPU time per tick, averaged over `ticks` seconds.
     async fn cpu_of(&self, ticks: usize) -> Duration {
         let before = self.cpu();
         tokio::time::sleep(Duration::from_secs(ticks as u64)).await;
         (self.cpu() - before) / u32::try_from(ticks).unwrap()
     }
 
-    /// User and kernel time so far, threads that have ended included; in clock ticks of 10 ms.
+    /// User and kernel time so far, including threads that have ended; in clock ticks of 10 ms.
     fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name in parentheses may hold anything.
+        // The name in parentheses may contain anything.
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         let ticks = |place: usize| fields[place].parse::<u64>().unwrap();
         Duration::from_millis((ticks(11) + ticks(12)) * 1000 / rustix::param::clock_ticks_per_second())
@@ -223,7 +224,7 @@ impl Clients {
         Self { listeners: Listeners::start(sockets), count }
     }
 
-    /// Waits until `wanted` ticks have reached everyone.
+    /// Waits until `wanted` ticks have reached all clients.
     async fn ticks(&self, wanted: usize) {
         while self.whole().0.len() < wanted {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -234,7 +235,7 @@ impl Clients {
         self.listeners.arrivals.lock().unwrap().ticks.clear();
     }
 
-    /// Each tick that reached everyone, as the clients' delays behind the first in ms; and the size of a message.
+    /// Each tick that reached all clients, as their delays after the first client in ms; and the size of a message.
     fn whole(&self) -> (Vec<Vec<f64>>, usize) {
         let arrivals = self.listeners.arrivals.lock().unwrap();
         let whole = arrivals.ticks.values().filter(|tick| tick.len() == self.count);
@@ -254,7 +255,7 @@ async fn upgrade(address: SocketAddr, token: &str) -> std::net::TcpStream {
          sec-websocket-protocol: bearer, {token}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    // To the end of the head and no further: what follows is the first message.
+    // Read exactly to the end of the head: the first message follows.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -263,7 +264,7 @@ async fn upgrade(address: SocketAddr, token: &str) -> std::net::TcpStream {
     stream.into_std().unwrap()
 }
 
-/// CPU time of one thread that writes `size` bytes to each of `count` sockets, with readers at their ends.
+/// CPU time of one thread that writes `size` bytes to each of `count` sockets, with readers at the other ends.
 async fn floor(count: usize, size: usize) -> Duration {
     const ROUNDS: u32 = 10;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -287,7 +288,7 @@ async fn floor(count: usize, size: usize) -> Duration {
                 socket.write_all(&bytes).unwrap();
             }
             took += cpu() - before;
-            // As a tick would find them: everything read.
+            // As in a real tick: everything has been read.
             std::thread::sleep(Duration::from_millis(300));
         }
         took / ROUNDS
@@ -302,7 +303,7 @@ async fn login(address: SocketAddr) -> Option<String> {
     Some(answer.json::<Value>().await.ok()?["access_token"].as_str()?.to_owned())
 }
 
-/// Asks for `/health` twenty times a second, on a new connection each time, from a thread of its own.
+/// Requests `/health` twenty times a second from its own thread, on a new connection each time.
 struct Prober {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Vec<f64>>,
@@ -327,7 +328,7 @@ impl Prober {
         Self { stop, thread }
     }
 
-    /// Milliseconds of each call.
+    /// Latency of each call in ms.
     fn finish(self) -> Vec<f64> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()

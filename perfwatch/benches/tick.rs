@@ -1,16 +1,16 @@
-//! What a tick costs, beside the floor: raw preads of the same files, in the same run.
+//! Cost of a tick, compared with the floor: raw preads of the same files, in the same run.
 //!
 //! `cargo bench -p perfwatch --bench tick [-- [--ticks N] [--interval S] [--minutes N] [--processes N] [--json FILE]]`
 //!
-//! First the procfs collectors alone: CPU time (user and system) of the calling thread; medians over ticks, floor and
-//! collectors taking turns. *Warm* is a tight loop. *Cold* sleeps 100 ms between ticks, so that caches are lost as
-//! they are between real ticks. The floor reads with kept descriptors into a kept buffer and looks at nothing.
+//! First the procfs collectors alone: CPU time (user and system) of the calling thread; medians over ticks, alternating
+//! between floor and collectors. *Warm* is a tight loop. *Cold* sleeps 100 ms between ticks, so that caches go cold as
+//! between real ticks. The floor reads open descriptors into a reused buffer without parsing.
 //!
-//! Then the whole server, started as users start it, with every source this machine offers: CPU time of all its
-//! threads while it stores each tick and serves it to one client, over whole minutes, each of which has its rollup and
-//! its batches, and the memory it has taken by then. 200 idle processes run meanwhile; on SQLite it is also measured
-//! without them, on the machine as it is. The floor reads the files that this server holds
-//! open, and the `stat` of every process: what telling processes apart costs without programs in the kernel.
+//! Then the whole server, started as users start it, with every source available on this machine: CPU time of all its
+//! threads while it stores each tick and serves it to one client, over whole minutes, each including a rollup and its
+//! batches, and its memory use at the end. 200 idle processes run meanwhile; on SQLite it is also measured without
+//! them. The floor reads the files that this server has open, and the `stat` of every process: the cost of per-process
+//! data without programs in the kernel.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "tick/floor.rs"]
@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The figures of the server on each engine that this machine has, by the name they have in the report.
+/// The server's figures on each engine available here, by their name in the report.
 async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<(&'static str, Figures)>> {
     let mountpoints: Vec<PathBuf> = subjects.iter().flat_map(|subject| subject.mountpoints.clone()).collect();
     let Options { interval, minutes, .. } = *options;
@@ -95,13 +95,13 @@ async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<(&'stati
 }
 
 struct Options {
-    /// Cold ticks; warm ones are ten times as many.
+    /// Number of cold ticks; there are ten times as many warm ones.
     ticks: usize,
-    /// Seconds between the ticks of the servers.
+    /// Seconds between the servers' ticks.
     interval: usize,
     /// How long each server is measured.
     minutes: usize,
-    /// Idle ones to start.
+    /// Number of idle processes to start.
     processes: usize,
     json: Option<PathBuf>,
 }
@@ -138,7 +138,7 @@ impl Options {
     }
 }
 
-/// At least one, or there would be no median.
+/// At least one, since a median needs a value.
 fn number(argument: Option<std::ffi::OsString>) -> Option<usize> {
     argument?.to_str()?.parse().ok().filter(|number| *number > 0)
 }
@@ -150,7 +150,7 @@ struct Costs {
     collector: Vec<f64>,
 }
 
-/// One entry per subject, then one for the whole ticks.
+/// One entry per subject, then one for whole ticks.
 fn measure(subjects: &mut [Subject], ticks: usize, pause: Duration) -> Result<Vec<Costs>> {
     let mut costs: Vec<Costs> = (0..=subjects.len()).map(|_| Costs::default()).collect();
     let mut buffer = vec![0; floor::BUFFER];

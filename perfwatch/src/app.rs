@@ -1,5 +1,5 @@
-//! The composition root: wires sources, pipeline, stream, store, accounts and API together, and shuts them
-//! down in an order that loses nothing.
+//! The composition root: wires sources, pipeline, stream, store, accounts and API together, and shuts them down in an
+//! order that loses no data.
 
 mod ask_health;
 mod backfill;
@@ -47,10 +47,9 @@ use crate::store::watch::Watch;
 use crate::store::{self, Store};
 use crate::stream::Hub;
 
-/// bcrypt's work factor: about 250 ms a password.
+/// bcrypt's work factor: about 250 ms per password.
 const BCRYPT_COST: u32 = 12;
-/// Passwords hashed at the same time, and never on more than half of the CPUs; the others stay with the machine's own
-/// work.
+/// Passwords hashed concurrently, on at most half of the CPUs; the rest stay free for the machine's own work.
 const PARALLEL_HASHES: usize = 2;
 
 /// How soon open streams notice account changes made on the command line.
@@ -67,7 +66,7 @@ fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>>
 
 /// Serves until `stop` completes, then stores the last batch before returning.
 ///
-/// `announce` gets each line that the person who started the server should read.
+/// `announce` is called with each line that the user who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
     let data_dir = &config.storage.data_dir;
     data_dir::prepare(data_dir)?;
@@ -80,7 +79,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         )
     })?;
 
-    // With port 0 the kernel chose one.
+    // Port 0 lets the kernel choose one.
     let address = listener.local_addr()?;
     let tls = config.server.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key));
     let tls = tls.transpose().context("PERFWATCH_TLS_CERT, PERFWATCH_TLS_KEY")?;
@@ -254,7 +253,7 @@ fn place(config: &Config) -> Place {
     Place { url, data_dir }
 }
 
-/// What `GET /api/doctor` says of the running server.
+/// The running server's answer to `GET /api/doctor`.
 fn diagnose(
     roots: &Roots,
     store: &Inspection,
@@ -274,8 +273,8 @@ fn diagnose(
     doctor::diagnose(roots, store, recording, reports, newest)
 }
 
-/// Measures for a second and reports how every source is doing; for some seconds more while a busy machine is late with
-/// answers, or with first readings.
+/// Samples for a second and reports the state of every source; takes some seconds longer if a busy machine delays
+/// responses or first readings.
 pub async fn examine(config: Config) -> Result<Diagnosis> {
     const MAX_TICKS: usize = 5;
     let settings = Settings { interval: Duration::from_secs(1), ..config.sampling.settings.clone() };
@@ -332,7 +331,7 @@ async fn measure(
 
 /// Sets limits and drops privileges; must run before any thread starts.
 pub fn prepare_process(config: &Config) {
-    // Counters take a descriptor per CPU and event; the soft limit of 1024 is too low for 64 CPUs.
+    // Counters need a descriptor per CPU and event; the soft limit of 1024 is too low for 64 CPUs.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
@@ -342,7 +341,7 @@ pub fn prepare_process(config: &Config) {
     privileges::reduce(config);
 }
 
-/// An error with its causes. Some errors repeat their cause in their own text; that is not repeated again.
+/// An error with its causes. A cause already included in an error's own text is not repeated.
 pub fn sentence(error: &anyhow::Error) -> String {
     let mut sentence = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,4 +1,4 @@
-//! What all programs take while nobody asks anything of the machine.
+//! Cost of all programs on an idle machine.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use crate::programs::costs_of;
 
 const TICKS: u32 = 30;
 
-/// Share of one CPU that all probes take by the kernel's own accounting, read once a second as the server does at its
-/// shortest interval. It is as idle a figure as the machine is, which is told beside it.
+/// Share of one CPU used by all probes according to the kernel's accounting, read once a second, the server's shortest
+/// interval. The machine may not be fully idle, so its own load is reported too.
 pub fn measure() -> Value {
     let Ok(stats) = aya::sys::enable_stats(aya::sys::Stats::RunTime) else {
         println!("no idle share: BPF_ENABLE_STATS is not permitted here");
@@ -36,7 +36,7 @@ pub fn measure() -> Value {
     json!({"of_one_cpu_percent": of_one_cpu, "machine_busy_cpus": machine / 100.0})
 }
 
-/// What all CPUs have done besides waiting, in seconds.
+/// CPU time of all CPUs except idle and iowait, in seconds.
 fn busy_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/stat").unwrap();
     let fields: Vec<f64> =

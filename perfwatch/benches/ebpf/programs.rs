@@ -1,4 +1,4 @@
-//! Each program beside its floor.
+//! Each program compared with its floor.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,11 +13,11 @@ use crate::trips::Trips;
 use crate::workload::Workload;
 use crate::{median, probes, tick};
 
-/// Committed beside the probes, built from `perfwatch-ebpf/src/floor.rs`.
+/// Committed with the probes, built from `perfwatch-ebpf/src/floor.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../perfwatch-ebpf/prebuilt/floor.o");
 
-/// The programs that have a floor, each with its tracepoint. `oom_kill` and `flush` have none: they run once in a
-/// machine's bad hour, and once a tick on each busy CPU.
+/// The programs that have a floor, each with its tracepoint. `oom_kill` and `flush` have none: they rarely run, or only
+/// once per tick on each busy CPU.
 const PROGRAMS: &[(&str, &str)] = &[
     ("switch", "sched_switch"),
     ("migrate", "sched_migrate_task"),
@@ -35,9 +35,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("synack", "tcp_retransmit_synack"),
 ];
 
-/// Slices of time of a round, of some ten milliseconds each.
+/// Time slices per round, some ten milliseconds each.
 const SLICES: usize = 20;
-/// Runs of a program in a slice below which its figure would be chance.
+/// Minimum runs of a program in a slice for its figure to be meaningful.
 const ENOUGH: u64 = 10;
 
 /// Programs of the object `floor`, attached until dropped.
@@ -47,7 +47,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Attaches programs, each to its tracepoint; those without one on this kernel are left out.
+    /// Attaches programs, each to its tracepoint; those without one on this kernel are skipped.
     pub fn attach(programs: &[(&str, &str)]) -> Self {
         let btf = Btf::from_sys_fs().unwrap();
         let cpus = u32::try_from(aya::util::nr_cpus().unwrap()).unwrap();
@@ -59,7 +59,7 @@ impl Floor {
             .unwrap();
         let mut events = PerfEventArray::try_from(ebpf.take_map("EVENTS").unwrap()).unwrap();
         for cpu in aya::util::online_cpus().unwrap() {
-            // The buffer goes at once, the event stays in the array.
+            // The buffer is dropped at once; the event stays in the array.
             drop(events.open(cpu, None).unwrap());
         }
         for (program, tracepoint) in programs {
@@ -83,7 +83,7 @@ impl Floor {
     }
 }
 
-/// As many bits as counters are charged to tasks here, by what the probe says of itself.
+/// Bit mask with one bit per counter charged to tasks here, as the probe reports them.
 fn counting() -> u32 {
     let mut sources = probes(&["processes"]);
     let reading = sources[0].sample(&tick()).unwrap();
@@ -98,7 +98,7 @@ fn counting() -> u32 {
 /// Runs and their time in ns, by program.
 pub type Costs = BTreeMap<String, (u64, u64)>;
 
-/// Probes ask the kernel what their programs took once per sample.
+/// Probes query the kernel's run time statistics once per sample.
 pub fn costs_of(sources: &mut [Box<dyn Source>]) -> Costs {
     let programs = sources.iter_mut().flat_map(|source| {
         source.sample(&tick()).unwrap();
@@ -107,7 +107,7 @@ pub fn costs_of(sources: &mut [Box<dyn Source>]) -> Costs {
     programs.map(|program| (program.name.to_owned(), (program.run_count, program.run_time_ns))).collect()
 }
 
-/// ns per run in each slice of time in which there were enough runs.
+/// ns per run in each slice with enough runs.
 #[derive(Default)]
 struct Measured {
     ours: Vec<f64>,
@@ -115,7 +115,7 @@ struct Measured {
     runs: u64,
 }
 
-/// Notes what some programs and their floors took between two readings.
+/// Records the cost of the wanted programs and their floors between two readings.
 fn note(
     measured: &mut BTreeMap<String, Measured>,
     before: &(Costs, Costs),
@@ -135,8 +135,8 @@ fn note(
     }
 }
 
-/// By the kernel's own accounting, which adds the reading of two clocks to each run of either. Every event runs both,
-/// so neither has the quieter moments; who is first, and warms the caches for the other, changes from round to round.
+/// Uses the kernel's accounting, which adds two clock reads to each run. Every event runs both, so neither gets the
+/// quieter moments; which one runs first, and warms the caches for the other, alternates by round.
 pub fn beside_their_floors(trips: &mut Trips, rounds: usize) -> Value {
     let Ok(stats) = aya::sys::enable_stats(aya::sys::Stats::RunTime) else {
         println!("no figures per event: BPF_ENABLE_STATS is not permitted here");
@@ -164,7 +164,7 @@ pub fn beside_their_floors(trips: &mut Trips, rounds: usize) -> Value {
             percents.push((all(&middle.0) - all(&start.0)) as f64 / elapsed * 100.0);
             workload.run();
             let end = (costs_of(&mut sources), floor.costs());
-            // Switches between the two of the pipes, and all others of what the workload causes.
+            // `switch` from the round trips, all other programs from the workload.
             note(&mut measured, &start, &middle, |name| name == "switch");
             note(&mut measured, &middle, &end, |name| name != "switch");
         }
@@ -177,7 +177,7 @@ pub fn beside_their_floors(trips: &mut Trips, rounds: usize) -> Value {
     Value::Object(figures)
 }
 
-/// The slices in which the machine did little else: other work only adds.
+/// The slices in which the machine did little else: other work only adds time.
 fn lowest_quarter(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

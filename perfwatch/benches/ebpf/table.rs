@@ -1,5 +1,5 @@
-//! What reading the table of tasks takes when there are ten thousand processes.
-#![allow(unsafe_code)] // processes that are nothing but a process are made with fork
+//! Cost of reading the task table with ten thousand processes.
+#![allow(unsafe_code)] // fork creates minimal processes
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,12 +16,11 @@ use crate::{median, probes, tick};
 
 const PROCESSES: usize = 10_000;
 const TICKS: usize = 5;
-/// How often each process wakes up when it is an active one: a few times in a tick of a second.
+/// How often each active process wakes up: a few times per tick of a second.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// One sample without other processes than the machine's own, with ten thousand that sleep, and with ten thousand of
-/// which each is active in every tick. The floor is one pread of `stat` for each process, which is what asking the
-/// kernel for them takes at least.
+/// One sample with only the machine's own processes, one with ten thousand sleeping ones, and one with ten thousand
+/// that are active in every tick. The floor is one pread of `stat` per process, the least that asking the kernel takes.
 pub fn measure() -> Value {
     println!("\nreading the table of tasks, medians of {TICKS} ticks of a second");
     println!(
@@ -62,7 +61,7 @@ struct Measured {
     evicted: u64,
 }
 
-/// Samples a few ticks; in the fullest of them at least `expected` processes must have been active.
+/// Samples a few ticks; at least `expected` processes must have been active in the busiest.
 fn sample(expected: usize) -> Measured {
     let mut source = loaded();
     let (mut costs, mut active, mut evicted) = (Vec::new(), Vec::new(), Vec::new());
@@ -83,7 +82,7 @@ fn sample(expected: usize) -> Measured {
     Measured { us: median(&costs), active: active[TICKS / 2], evicted: evicted[TICKS / 2] }
 }
 
-/// The probe after the reading in which everything is new to it.
+/// The probe after its first sample, in which everything is new.
 fn loaded() -> Box<dyn Source> {
     let mut source = probes(&["processes"]).pop().unwrap();
     std::thread::sleep(Duration::from_secs(1));
@@ -91,7 +90,7 @@ fn loaded() -> Box<dyn Source> {
     source
 }
 
-/// Totals are the sum of the parts and the rest, but for the rounding of each number.
+/// Totals equal the sum of the parts and the rest, except for rounding.
 fn adds_up(document: &Value) {
     let total = document["total"]["cpu_percent"].as_f64().unwrap();
     for (list, rest) in [("top", "other"), ("cgroups", "other_cgroups")] {
@@ -103,7 +102,7 @@ fn adds_up(document: &Value) {
     }
 }
 
-/// CPU µs of a pread of each process's `stat` into one buffer.
+/// CPU µs of one pread of each process's `stat` into one buffer.
 fn floor() -> f64 {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, rustix::process::Rlimit { current: most, maximum: most }).unwrap();
@@ -112,7 +111,7 @@ fn floor() -> f64 {
         .unwrap()
         .filter_map(|entry| {
             let entry = entry.unwrap();
-            // One that has just ended is not there any more.
+            // A process may just have exited.
             is_process(&entry.file_name().to_string_lossy())
                 .then(|| File::open(entry.path().join("stat")).ok())?
         })
@@ -130,8 +129,8 @@ fn floor() -> f64 {
     median(&costs)
 }
 
-/// System calls of a tick, counted by strace over this program's own ticks: those of one run less those of another with
-/// fewer ticks, by the number of ticks more. `None` if there is no strace.
+/// System calls per tick, counted by strace on this program's own ticks: the difference between two runs divided by
+/// their difference in ticks. `None` if strace is not available.
 fn system_calls() -> Option<f64> {
     const FEW: usize = 1;
     const MANY: usize = 4;
@@ -150,10 +149,10 @@ fn system_calls() -> Option<f64> {
     Some((count(MANY)? - count(FEW)?) / (MANY - FEW) as f64)
 }
 
-/// The first argument of the program whose system calls are counted.
+/// First argument of the program whose system calls are counted.
 pub const FLAG_TICKS: &str = "--table-ticks";
 
-/// That program.
+/// Runs as that program.
 pub fn ticks(count: &str) {
     let mut source = loaded();
     for _ in 0..count.parse().unwrap() {
@@ -162,10 +161,10 @@ pub fn ticks(count: &str) {
     }
 }
 
-/// Processes that do nothing, or close to it, until dropped.
+/// Processes that are idle, or nearly so, until dropped.
 struct Crowd(Option<Child>);
 
-/// The first argument of the process that the others are children of.
+/// First argument of the parent of all these processes.
 pub const FLAG_CROWD: &str = "--crowd";
 
 impl Crowd {
@@ -188,19 +187,19 @@ impl Crowd {
 impl Drop for Crowd {
     fn drop(&mut self) {
         if let Some(leader) = &mut self.0 {
-            // At the end of its input it ends all of them; without a leader they would end by themselves.
+            // At the end of its input the leader kills all of them; if it is gone, they exit by themselves.
             drop(leader.stdin.take());
             let _ = leader.wait();
         }
     }
 }
 
-/// The leader: makes the processes, tells so, and ends them when its input ends.
+/// The leader: creates the processes, reports it, and kills them when its input ends.
 pub fn crowd(processes: &str, what: &str) {
     let active = what == "active";
     let mut children = Vec::new();
     for _ in 0..processes.parse().unwrap() {
-        // SAFETY: this process has one thread, and the child calls nothing but system calls.
+        // SAFETY: this process has one thread, and the child only makes system calls.
         match unsafe { libc::fork() } {
             0 => live(active),
             -1 => panic!("fork: {}", std::io::Error::last_os_error()),
@@ -211,17 +210,17 @@ pub fn crowd(processes: &str, what: &str) {
     std::io::stdout().flush().unwrap();
     let _ = std::io::stdin().read(&mut [0]);
     for &child in &children {
-        // SAFETY: a child that has not been waited for, so the number is still its own.
+        // SAFETY: the child has not been waited for, so its PID can't have been reused.
         unsafe { libc::kill(child, libc::SIGKILL) };
     }
     for child in children {
-        // SAFETY: the status is not wanted.
+        // SAFETY: the status pointer may be null.
         unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     }
 }
 
 fn live(active: bool) -> ! {
-    // SAFETY: system calls without memory of ours; the child dies with its leader.
+    // SAFETY: system calls that don't access our memory; the child dies with its leader.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     }

@@ -22,7 +22,7 @@ pub fn echo() {
     while stdin.read_exact(&mut byte).is_ok() && stdout.write_all(&byte).is_ok() {}
 }
 
-/// Keeps the calling thread on one CPU.
+/// Pins the calling thread to one CPU.
 pub fn pin(cpu: usize) {
     let mut set = rustix::thread::CpuSet::new();
     set.set(cpu);
@@ -42,7 +42,7 @@ impl Trips {
         Self { child, to, from }
     }
 
-    /// ns per round trip: the fastest tenth of short batches, since other work on the machine only adds.
+    /// ns per round trip: the fastest tenth of short batches, since other work on the machine only adds time.
     pub fn measure(&mut self) -> f64 {
         let mut batches: Vec<f64> = (0..TRIPS / BATCH).map(|_| self.batch()).collect();
         batches.sort_by(f64::total_cmp);
@@ -50,7 +50,7 @@ impl Trips {
         batches[..fastest].iter().sum::<f64>() / fastest as f64
     }
 
-    /// ns per round trip of a few.
+    /// ns per round trip in one short batch.
     pub fn batch(&mut self) -> f64 {
         let began = Instant::now();
         let mut byte = [7];

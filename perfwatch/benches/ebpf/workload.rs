@@ -1,4 +1,4 @@
-//! Some of every event that the programs see.
+//! A workload that causes every kind of event that the programs trace.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ const READS: u64 = 50;
 const MIGRATIONS: usize = 40;
 const BLOCK: usize = 4096;
 
-/// A file that lies on a disk, if the temporary directory does not.
+/// A file on a disk, if the temporary directory is in memory.
 pub struct Workload {
     file: PathBuf,
 }
@@ -39,7 +39,7 @@ impl Workload {
 
     fn read(&self) {
         let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&self.file);
-        // Memory file systems know no direct reads: then nothing is told of block devices.
+        // In-memory file systems don't support direct reads: then nothing is measured for block devices.
         let Ok(file) = file else { return };
         let mut memory = vec![0u8; 2 * BLOCK];
         let start = memory.as_ptr().align_offset(BLOCK);
@@ -55,7 +55,7 @@ impl Drop for Workload {
     }
 }
 
-/// Connections that carry something both ways, and as many that are refused.
+/// Makes connections that transfer data both ways, and as many that are refused.
 fn connect() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! A database that hangs: every process of PostgreSQL is stopped, connections stay open, nothing answers.
+//! A database that hangs: all PostgreSQL processes are stopped, connections stay open, nothing responds.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub async fn measure() -> Result<Value> {
     Ok(report)
 }
 
-/// Asks again and again while the database hangs; how long answers took, and which statuses they had.
+/// Sends requests while the database hangs; returns their latencies and statuses.
 async fn ask(url: String, token: String) -> (Vec<Duration>, Vec<u16>) {
     let client = reqwest::Client::new();
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! A disk that is full, and a kill amid it.
+//! A full disk, and a kill while it is full.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -34,12 +34,12 @@ pub async fn measure() -> Result<Value> {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let filled = Instant::now();
         disk.fill()?;
-        // Longer than a slot: its end cannot be stored.
+        // Longer than a slot, so the slot can't be stored when it ends.
         tokio::time::sleep(FULL).await;
         let health: Value = reqwest::get(server.url("/health")).await?.json().await?;
         let seen;
         if killed {
-            // What was measured meanwhile was only in memory.
+            // Data measured meanwhile was only in memory.
             server.kill()?;
             seen = watcher.ticks_before(filled);
             let again = Server::start(&data, None).await.context("after a kill on a full disk")?;
@@ -62,7 +62,7 @@ pub async fn measure() -> Result<Value> {
     Ok(report)
 }
 
-/// A small file system in memory, gone when this is.
+/// A small in-memory file system, removed when dropped.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -72,7 +72,7 @@ impl Disk {
         Ok(Self(place.to_owned()))
     }
 
-    /// Takes all there is.
+    /// Uses up all free space.
     fn fill(&self) -> Result<()> {
         let mut file = File::create(self.0.join("ballast"))?;
         let zeros = vec![0; 64 << 10];

@@ -1,4 +1,4 @@
-//! Killed at random moments.
+//! Kills the server at random moments.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::postgres::Cluster;
 use crate::server::{Kept, Server, Watcher};
 
-/// How long a server lives: some ticks, a slot's end now and then.
+/// Lifetime of a server, ms: some ticks, sometimes including the end of a slot.
 const LIFE: std::ops::Range<u64> = 1200..4200;
 
 pub async fn measure(kills: usize) -> Result<Value> {
@@ -43,7 +43,7 @@ pub async fn measure(kills: usize) -> Result<Value> {
             let second_before = Instant::now().checked_sub(Duration::from_secs(1));
             seen.extend(watcher.ticks_before(second_before.unwrap_or_else(Instant::now)));
         }
-        // The last one stores what the others left.
+        // The last server stores what the others left.
         Server::start(data.path(), database.as_deref()).await?.stop()?;
         let kept = Kept::of(&database.unwrap_or_else(|| sqlite_url(data.path())), &seen).await?;
         println!("  {kept}");
@@ -53,7 +53,7 @@ pub async fn measure(kills: usize) -> Result<Value> {
     Ok(report)
 }
 
-/// Xorshift: enough for moments.
+/// Xorshift: good enough for random moments.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! `perfwatch serve` as a process of its own, at a tick a second, and who watches it.
+//! `perfwatch serve` as a separate process with a tick per second, and a client that watches it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -20,7 +20,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio_tungstenite::connect_async;
 
 pub const PASSWORD: &str = "a password of this benchmark";
-/// A machine busy with other work may need it.
+/// Long enough for a machine busy with other work.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub struct Server {
@@ -29,9 +29,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it answers.
+    /// Starts the server and waits until it responds.
     pub async fn start(data: &Path, database: Option<&str>) -> Result<Self> {
-        // Free a moment ago, and nobody else is likely to take it in this one.
+        // It was free a moment ago, and is unlikely to be taken in between.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
         command.arg("serve").env_clear().stdout(Stdio::null());
@@ -69,7 +69,7 @@ impl Server {
             let answer: Value = answer.json().await?;
             match answer["access_token"].as_str() {
                 Some(token) => return Ok(token.to_owned()),
-                // A store that was killed may take a moment to be there again.
+                // After a kill, the store may take a moment to be available again.
                 None if status == 503 && begun.elapsed() < TIMEOUT => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
@@ -84,14 +84,14 @@ impl Server {
         Ok(value.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub fn kill(mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
     }
 
-    /// Asks it to stop, and returns when it has.
+    /// Asks it to stop, and waits until it has.
     pub fn stop(mut self) -> Result<()> {
         let pid = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
@@ -102,13 +102,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Only after a failure: otherwise it has been waited for, and this does nothing.
+        // Only after a failure: otherwise it has already been waited for, and this does nothing.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Follows the stream beside whatever else happens.
+/// Follows the stream in the background.
 pub struct Watcher {
     seen: Arc<Mutex<Seen>>,
     task: tokio::task::JoinHandle<()>,
@@ -116,7 +116,7 @@ pub struct Watcher {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Ticks, and when they came.
+    /// Ticks, and when they arrived.
     ticks: BTreeMap<i64, Instant>,
     longest_pause: Duration,
 }
@@ -138,7 +138,7 @@ impl Watcher {
                 let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
                 noted.longest_pause = noted.longest_pause.max(before.elapsed());
                 before = Instant::now();
-                // The very first is shown before its time and not kept.
+                // The first snapshot is off the grid and not stored.
                 if at.nanosecond() == 0 {
                     noted.ticks.insert(at.unix_timestamp(), before);
                 }
@@ -151,7 +151,7 @@ impl Watcher {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).longest_pause
     }
 
-    /// The ticks that came before a moment.
+    /// The ticks that arrived before a given moment.
     pub fn ticks_before(self, moment: Instant) -> BTreeSet<i64> {
         self.task.abort();
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,19 +159,19 @@ impl Watcher {
     }
 }
 
-/// What became of the ticks that were seen.
+/// What happened to the ticks that were seen.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Kept {
     pub seen: usize,
-    /// Stored of no type.
+    /// Not stored for any type.
     pub lost: usize,
-    /// Stored of some types only.
+    /// Stored for some types only.
     pub torn: usize,
     pub twice: usize,
 }
 
 impl Kept {
-    /// Looks into a store that nobody writes to.
+    /// Inspects a store that no server is writing to.
     pub async fn of(url: &str, seen: &BTreeSet<i64>) -> Result<Self> {
         let store = store::open(url).await?;
         let hosts = store.hosts().await?;

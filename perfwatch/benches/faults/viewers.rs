@@ -1,4 +1,4 @@
-//! Many viewers who ask the dearest question there is.
+//! Many viewers who run the most expensive query.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const DAYS: u32 = 30;
 
 pub async fn measure() -> Result<Value> {
     let data = tempfile::tempdir()?;
-    // The first start makes tables, the account, and who this machine is.
+    // The first start creates the tables, the account and the host's identity.
     let server = Server::start(data.path(), None).await?;
     server.log_in().await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -73,11 +73,11 @@ pub async fn measure() -> Result<Value> {
     }))
 }
 
-/// What changed in a month, again and again; the statuses of the answers.
+/// Queries the changes of a month repeatedly; returns the statuses.
 async fn ask(server: &Server, token: &str) -> Vec<u16> {
     let now = OffsetDateTime::now_utc();
     let before = |days: i64| rfc3339(now - time::Duration::days(days));
-    // Against a day earlier, so that both are full.
+    // Compared with a day earlier, so that both ranges have data.
     let url = server.url(&format!(
         "/api/history/changes?start_time_1={}&end_time_1={}&start_time_2={}&end_time_2={}",
         before(30),
@@ -99,7 +99,7 @@ async fn ask(server: &Server, token: &str) -> Vec<u16> {
     statuses
 }
 
-/// How long each of some requests takes, one after another.
+/// Latencies of some requests, one after another.
 async fn repeat<F: Future<Output = Result<()>>>(mut request: impl FnMut() -> F) -> Result<Vec<Duration>> {
     let begun = Instant::now();
     let mut times = Vec::new();

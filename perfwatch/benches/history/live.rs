@@ -1,4 +1,4 @@
-//! What this machine's own readings take: sampled at a tick a second, while something is done to it.
+//! Size of this machine's own readings, sampled every second under a varying load.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ use super::{HOST, Place, numbers};
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// Samples every source of this machine. The first tick is left out: it has no rates.
+/// Samples all sources on this machine. Skips the first tick, which has no rates.
 pub fn sample(seconds: u32) -> Result<Vec<Arc<Snapshot>>> {
     let mut sources = collectors::all(&Roots::default());
     sources.extend(probes::all(&Roots::default(), 100.0));
@@ -66,7 +66,7 @@ pub fn sample(seconds: u32) -> Result<Vec<Arc<Snapshot>>> {
     Ok(snapshots)
 }
 
-/// Stores them as the server would, and tells what they take.
+/// Stores them as the server would, and reports their size.
 pub async fn store(place: &Place<'_>, snapshots: &[Arc<Snapshot>]) -> Result<Value> {
     let (store, _) = place.database("live").await?;
     store.introduce(HOST, "live").await?;
@@ -82,7 +82,7 @@ pub async fn store(place: &Place<'_>, snapshots: &[Arc<Snapshot>]) -> Result<Val
     Ok(figures)
 }
 
-/// Pauses that differ, so that no two seconds are alike.
+/// A varying pause, so that no two seconds are alike.
 fn pause(n: &mut u64, most_ms: u64) {
     *n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     std::thread::sleep(Duration::from_millis((*n >> 33) % most_ms));

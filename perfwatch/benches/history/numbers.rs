@@ -1,4 +1,4 @@
-//! How many numbers readings and rollups hold, and how many bytes they are stored in.
+//! How many numbers readings and rollups contain, and how many bytes they take in the store.
 
 use anyhow::Result;
 use perfwatch::history::bucket::{Bucket, Cell};
@@ -13,17 +13,17 @@ use perfwatch::store::Store;
 use perfwatch::store::chunks::Wanted;
 use serde_json::{Value, json};
 
-/// What one type's chunks hold.
+/// The contents of one type's chunks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Held {
     /// Readings, or buckets.
     pub times: u64,
-    /// Numbers as documents have them; what stands in a histogram is not counted.
+    /// Numbers in documents, not counting those in histograms.
     pub numbers: u64,
-    /// Of these, what follows from a histogram beside it.
+    /// Of these, numbers derived from a histogram in the same row.
     pub derived: u64,
     pub histograms: u64,
-    /// What stands in these, as documents have it.
+    /// Numbers in histograms, as in documents.
     pub in_histograms: u64,
     pub bytes: u64,
 }
@@ -42,7 +42,7 @@ impl Held {
         self.bytes as f64 / self.numbers.max(1) as f64
     }
 
-    /// Megabytes of a day with so many readings or buckets.
+    /// Megabytes per day with this many readings or buckets.
     pub fn mb_a_day(&self, times: f64) -> f64 {
         self.bytes as f64 / self.times.max(1) as f64 * times / 1e6
     }
@@ -62,7 +62,7 @@ impl Held {
         }
     }
 
-    /// Each bucket's index and count, and the count, sum and maximum of all.
+    /// Counts each bucket's index and count, and the total count, sum and maximum.
     fn histogram(&mut self, histogram: &Histogram) {
         self.histograms += 1;
         self.in_histograms += 2 * histogram.buckets().len() as u64 + 3;
@@ -86,7 +86,7 @@ impl Held {
     }
 }
 
-/// What a tier holds of a type, of at most so many of its newest chunks.
+/// Contents of a type's chunks in a tier; at most `most` of the newest chunks.
 pub async fn held(
     store: &dyn Store,
     host: &str,
@@ -109,7 +109,7 @@ pub async fn held(
     Ok(held)
 }
 
-/// Prints what each type takes, and all of them together: readings at `interval` s, and their minutes.
+/// Prints the size of each type, and of all together: readings at `interval` s, and their minutes.
 pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> Result<Value> {
     println!(
         "{:<18} {:>8} {:>8} {:>10} {:>11} {:>11} {:>10} {:>11} {:>11}",
@@ -160,7 +160,7 @@ pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> 
         day_of_minutes += minutes_mb;
         times = times.max(raw.times);
     }
-    // A snapshot has one reading of each.
+    // A snapshot has one reading of each type.
     all.times = times;
     print("all", &all, &all_minutes, day, day_of_minutes);
     table.insert("all".to_owned(), figures(&all, &all_minutes, day, day_of_minutes));

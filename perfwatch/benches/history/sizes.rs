@@ -1,4 +1,4 @@
-//! What a day of history takes.
+//! Size of a day of history.
 
 use anyhow::{Result, ensure};
 use perfwatch::history::History;
@@ -12,7 +12,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{HOST, Place, numbers, seeding};
 
-/// The types that the Python original has, and what it took for a day of them at 5 s on 4 CPUs, all on disk.
+/// The Python original's types, and the size on disk of a day of them at 5 s on 4 CPUs.
 const ORIGINALS: [MetricType; 6] = [
     MetricType::Cpu,
     MetricType::Memory,
@@ -23,11 +23,11 @@ const ORIGINALS: [MetricType; 6] = [
 ];
 const ORIGINALS_MB: f64 = 102.6;
 
-/// A day that is over, so that all of its buckets are.
+/// The end of a past day, so that all of its buckets are complete.
 const END: OffsetDateTime = datetime!(2026-03-04 00:00:00 UTC);
 
-/// Measures a day of the original's six types at 5 s in an otherwise empty database: tables with their indexes,
-/// raw, and then once downsampled, when the rollups of all resolutions have taken the readings' place.
+/// Measures a day of the original's six types at 5 s in an otherwise empty database, tables with indexes: raw, and
+/// again after downsampling, when rollups of all resolutions have replaced the readings.
 pub async fn of_the_originals(place: &Place<'_>) -> Result<Value> {
     let (store, url) = place.database("day").await?;
     let empty = on_disk(store.as_ref(), &url).await?;
@@ -40,7 +40,7 @@ pub async fn of_the_originals(place: &Place<'_>) -> Result<Value> {
         types: ORIGINALS.to_vec(),
         documents: 0,
     };
-    // Retention as of then has nothing to do.
+    // As of that time, retention has nothing to remove.
     seeding::seed(&store, HOST, &place.log("day"), &plan, |_| {}).await?;
     let raw = (on_disk(store.as_ref(), &url).await? - empty) / 1e6;
     let history = History::new(store.clone(), HOST);
@@ -56,12 +56,12 @@ pub async fn of_the_originals(place: &Place<'_>) -> Result<Value> {
     Ok(json!({"raw_mb": raw, "downsampled_mb": downsampled}))
 }
 
-/// Measures some hours of all types at a snapshot a second.
+/// Measures some hours of all types with a snapshot per second.
 pub async fn of_all(place: &Place<'_>, hours: u32) -> Result<Value> {
     let (store, url) = place.database("seconds").await?;
     let empty = on_disk(store.as_ref(), &url).await?;
     let plan = seeding::Plan {
-        // Up to noon, when this machine is busiest.
+        // Ends at noon, when this machine is busiest.
         end: END - Duration::hours(12),
         days: 1,
         span: Duration::hours(hours.into()),
@@ -81,7 +81,7 @@ pub async fn of_all(place: &Place<'_>, hours: u32) -> Result<Value> {
     Ok(figures)
 }
 
-/// Bytes, without what is free in between.
+/// Bytes on disk, without free space.
 async fn on_disk(store: &dyn Store, url: &str) -> Result<f64> {
     let vacuum = match store.engine() {
         Engine::Sqlite => "VACUUM",

@@ -1,5 +1,5 @@
-//! Thousands of clients in one thread, that take as little of the machine as can be and add nothing to what they measure:
-//! when a message came is told by the kernel (`SO_TIMESTAMPING`), not by when this thread got round to reading it.
+//! Thousands of clients in one thread, with minimal overhead: arrival times come from the kernel (`SO_TIMESTAMPING`),
+//! so they don't depend on when this thread reads the message.
 #![allow(unsafe_code)] // epoll and control messages have no safe wrapper that gives timestamps
 
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-/// Of a message's beginning: its head and all up to its timestamp.
+/// Bytes kept of a message's beginning: its head and everything up to its timestamp.
 const BEGINNING: usize = 96;
 
-/// Arrivals of each tick's message, ns since the epoch, by the timestamp in it.
+/// Arrival times of each tick's message, ns since the epoch, by the message's timestamp.
 #[derive(Debug, Default)]
 pub struct Arrivals {
     pub ticks: BTreeMap<String, Vec<i64>>,
@@ -29,7 +29,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Takes over streams whose handshake is done.
+    /// Takes over sockets whose handshake is done.
     pub fn start(sockets: Vec<TcpStream>) -> Self {
         let (arrivals, stop) = (Arc::<Mutex<Arrivals>>::default(), Arc::new(AtomicBool::new(false)));
         let thread = std::thread::spawn({
@@ -75,7 +75,7 @@ fn listen(sockets: Vec<TcpStream>, arrivals: &Mutex<Arrivals>, stop: &AtomicBool
             let (socket, reading) = &mut clients[number];
             match receive(socket, &mut buffer) {
                 Some((0, _)) => {
-                    // The server has ended; closed sockets leave the epoll by themselves.
+                    // The server has closed it; closed sockets are removed from the epoll automatically.
                     let _ = socket.shutdown(std::net::Shutdown::Both);
                     // SAFETY: both descriptors are open.
                     unsafe {
@@ -87,13 +87,13 @@ fn listen(sockets: Vec<TcpStream>, arrivals: &Mutex<Arrivals>, stop: &AtomicBool
             }
         }
     }
-    // SAFETY: it is ours, and not used any more.
+    // SAFETY: we own it, and it is no longer used.
     unsafe { libc::close(epoll) };
 }
 
 fn ask_for_timestamps(socket: &TcpStream) {
     let flags = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
-    // SAFETY: the value is an int, as the option takes it.
+    // SAFETY: the option takes an int.
     let set = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -106,10 +106,10 @@ fn ask_for_timestamps(socket: &TcpStream) {
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// What has arrived, and when the last of it did, ns since the epoch. `None` if nothing has.
+/// Number of bytes received, and when the last of them arrived, ns since the epoch. `None` if there are none.
 fn receive(socket: &TcpStream, buffer: &mut [u8]) -> Option<(usize, i64)> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // Aligned as control messages are.
+    // Aligned like control messages.
     let mut control = [0u64; 16];
     // SAFETY: all-zero is an empty message.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -117,10 +117,10 @@ fn receive(socket: &TcpStream, buffer: &mut [u8]) -> Option<(usize, i64)> {
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control);
-    // SAFETY: buffer and control are valid for as long as their lengths say.
+    // SAFETY: buffer and control are valid for their stated lengths.
     let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
     let length = usize::try_from(length).ok()?;
-    // SAFETY: the kernel has filled the message in; the macros stay within its control part.
+    // SAFETY: the kernel has filled in the message; the macros stay within its control part.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while !header.is_null() {
@@ -131,16 +131,16 @@ fn receive(socket: &TcpStream, buffer: &mut [u8]) -> Option<(usize, i64)> {
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    // It came before the kernel was asked for times.
+    // It arrived before timestamps were enabled.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Some((length, i64::try_from(now.as_nanos()).unwrap()))
 }
 
-/// Where one client is in its stream of frames.
+/// A client's position in its stream of frames.
 #[derive(Debug, Default)]
 struct Reading {
     beginning: Vec<u8>,
-    /// Bytes of the frame that are still to come, once its beginning is known.
+    /// Remaining bytes of the frame, once its head is known.
     left: Option<usize>,
 }
 
@@ -153,7 +153,7 @@ impl Reading {
                 let Some((head, payload)) = length(&self.beginning) else { return };
                 let whole = head + payload;
                 if whole <= self.beginning.len() {
-                    // A short frame, with the next one's beginning behind it.
+                    // A short frame, followed by the start of the next one.
                     bytes = &bytes[taken - (self.beginning.len() - whole)..];
                     self.beginning.clear();
                     continue;
@@ -191,7 +191,7 @@ impl Reading {
     }
 }
 
-/// Bytes of a frame's head and payload; `None` while too little of it is there. Server frames are not masked.
+/// Bytes of a frame's head and payload; `None` if too little has arrived. Server frames are not masked.
 fn length(frame: &[u8]) -> Option<(usize, usize)> {
     match *frame.get(1)? {
         126 => Some((4, usize::from(u16::from_be_bytes(frame.get(2..4)?.try_into().ok()?)))),

@@ -1,4 +1,4 @@
-//! Fills a store with the history of a [synthetic](super::synthetic) machine, the way the server would have.
+//! Fills a store with the history of a [synthetic](super::synthetic) machine, as the server would have.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,35 +15,35 @@ use tokio::task::JoinHandle;
 
 use super::synthetic::{Machine, ticks};
 
-/// What a day of the machine took.
+/// Time taken for one day of the machine.
 #[derive(Debug, Clone, Copy)]
 #[allow(dead_code, reason = "not every benchmark tells how fast it was")]
 pub struct Day {
     pub date: time::Date,
     pub snapshots: u64,
-    /// Without what making the snapshots took.
+    /// Excludes generating the snapshots.
     pub writing: std::time::Duration,
-    /// Rollups and retention, while the next day was written.
+    /// Rollups and retention, while the next day is being written.
     pub keeping: std::time::Duration,
 }
 
 pub struct Plan {
     pub end: OffsetDateTime,
     pub days: u32,
-    /// So much of the end of each day.
+    /// Only this much at the end of each day.
     pub span: Duration,
     pub interval: Duration,
     pub cpus: usize,
     pub types: Vec<MetricType>,
-    /// Of the last days documents are kept beside the chunks, where the engine keeps any.
+    /// Number of days, the last ones, for which documents are kept beside the chunks, if the engine keeps any.
     pub documents: u32,
 }
 
-/// Made at a time, and then written.
+/// Snapshots generated at a time before they are written.
 const AT_A_TIME: usize = 2048;
 
-/// Writes day by day through the server's writer. As in the server, rollups and retention run beside it: those of a
-/// day, as they would have been at its end, while the next one is written.
+/// Writes day by day through the server's writer. As in the server, rollups and retention run concurrently: a day's, as
+/// they would have run at its end, while the next day is written.
 pub async fn seed(
     store: &Arc<dyn Store>,
     host: &str,

@@ -1,7 +1,7 @@
-//! A machine that does not exist: snapshots of every type, with a daily rhythm, spikes and gaps.
+//! A synthetic machine: snapshots of every type, with a daily rhythm, spikes and gaps.
 //!
-//! Deterministic: the same seed and times give the same readings. Every field of the dictionary that such a machine has is
-//! there, and nothing else.
+//! Deterministic: the same seed and times give the same readings. They have exactly the dictionary's fields that such a
+//! machine would have.
 
 #[path = "synthetic/json.rs"]
 mod json;
@@ -85,7 +85,7 @@ const PROCESSES: [&str; 30] = [
 pub struct Machine {
     cpus: usize,
     noise: u64,
-    /// Counters that only grow.
+    /// Counters, which only grow.
     grown: [f64; 16],
 }
 
@@ -306,7 +306,7 @@ impl Machine {
                 (centre + shift + i, count as u64)
             })
             .collect();
-        // The smallest value of a bucket.
+        // The smallest value in a bucket.
         let low = |index: u16| u64::from(16 + index % 16) << (index / 16 - 1);
         let within = self.jitter(0.03).abs();
         let sum: u64 = buckets.iter().map(|(index, count)| low(*index) * count).sum();
@@ -320,7 +320,7 @@ impl Machine {
         self.grown[i]
     }
 
-    /// Bytes of memory move by whole pages.
+    /// Memory changes by whole pages.
     fn pages(&mut self, bytes: f64) -> f64 {
         ((bytes + self.jitter(5.0e7)) / 4096.0).floor() * 4096.0
     }
@@ -334,12 +334,12 @@ impl Machine {
     }
 }
 
-/// With the quantiles that documents have.
+/// A latency with the quantiles that documents have.
 fn latency(histogram: Histogram) -> Value {
     serde_json::to_value(Latency::of(histogram)).unwrap_or_default()
 }
 
-/// Every tick of a span, ending before `end`.
+/// All ticks of a span that ends before `end`.
 pub fn ticks(
     end: OffsetDateTime,
     span: Duration,

@@ -1,4 +1,4 @@
-//! The collectors, and what nobody can do cheaper: raw preads of the files that they read.
+//! The collectors, and the lowest possible cost: raw preads of the files that they read.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,17 +16,17 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use time::macros::datetime;
 
-/// More than any of the files holds.
+/// Larger than any of the files.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
-/// A collector and what its floor reads.
+/// A collector and the files its floor reads.
 pub(crate) struct Subject {
     pub(crate) source: Box<dyn Source>,
     files: Vec<File>,
     pub(crate) mountpoints: Vec<PathBuf>,
 }
 
-/// Kept open, but not read at every tick: the mount table is polled for changes, link speeds are asked for once a minute.
+/// Kept open, but not read at every tick: the mount table is polled for changes, link speeds are read once a minute.
 const NOT_EVERY_TICK: [&str; 2] = ["mountinfo", "speed"];
 
 pub(crate) fn tick() -> Tick {
@@ -59,7 +59,7 @@ pub(crate) fn subjects() -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// The kernel files that a process has open, by descriptor.
+/// The kernel files a process has open, by descriptor.
 fn open_files(process: &str) -> Result<BTreeMap<OsString, PathBuf>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(format!("/proc/{process}/fd"))? {
@@ -73,7 +73,7 @@ fn open_files(process: &str) -> Result<BTreeMap<OsString, PathBuf>> {
 }
 
 impl Subject {
-    /// CPU µs of reading the same files and asking the same file systems, without a look at what they say.
+    /// CPU µs of reading the same files and querying the same file systems, without parsing.
     pub(crate) fn floor(&self, buffer: &mut [u8]) -> Result<f64> {
         let begun = thread_cpu_us();
         read_all(&self.files, buffer);
@@ -92,7 +92,7 @@ impl Subject {
     }
 }
 
-/// The kernel files that a running server reads at its ticks, each once.
+/// The kernel files that a running server reads at each tick, without duplicates.
 pub(crate) struct Files(Vec<File>);
 
 impl Files {
@@ -103,7 +103,7 @@ impl Files {
         });
         paths.sort();
         paths.dedup();
-        // What belongs to a process that has just ended is not there any more.
+        // A file of a process that has just exited is gone.
         Ok(Self(paths.iter().filter_map(|path| File::open(path).ok()).collect()))
     }
 
@@ -111,7 +111,7 @@ impl Files {
         self.0.len()
     }
 
-    /// CPU µs of reading them, and of asking file systems for their space.
+    /// CPU µs of reading them, and of querying the file systems' space.
     pub(crate) fn floor(&self, mountpoints: &[PathBuf], buffer: &mut [u8]) -> Result<f64> {
         let begun = thread_cpu_us();
         read_all(&self.0, buffer);
@@ -122,7 +122,7 @@ impl Files {
     }
 }
 
-/// Idle processes, so that every machine has at least these, and the files that tell of all there are.
+/// Idle processes, so that every machine has at least this many, and the `stat` files of all processes.
 pub(crate) struct Processes {
     idle: Vec<Child>,
     stats: Vec<File>,
@@ -137,7 +137,7 @@ impl Processes {
         for entry in std::fs::read_dir("/proc")? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
-                // One that has just ended is not there any more.
+                // A process may just have exited.
                 processes.stats.extend(File::open(entry.path().join("stat")));
             }
         }
@@ -159,7 +159,7 @@ impl Processes {
 impl Drop for Processes {
     fn drop(&mut self) {
         for child in &mut self.idle {
-            // They do nothing else than wait for this.
+            // They only wait for this.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -189,7 +189,7 @@ fn thread_cpu_us() -> f64 {
     now.tv_sec as f64 * 1e6 + now.tv_nsec as f64 / 1e3
 }
 
-/// A line of a `status` file in `/proc`.
+/// A value in KiB from a `status` file in `/proc`.
 pub(crate) fn memory_kib(path: &str, line: &str) -> Result<u64> {
     let status = std::fs::read_to_string(path)?;
     let value = status.lines().find_map(|text| text.strip_prefix(line));

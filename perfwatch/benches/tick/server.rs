@@ -1,4 +1,4 @@
-//! What the running server costs: `perfwatch serve`, storing and serving one client, measured from outside.
+//! Cost of the running server: `perfwatch serve`, storing and serving one client, measured from outside.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -17,29 +17,29 @@ use crate::floor;
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const PASSWORD: &str = "a password of this benchmark";
-/// Caches have found their sizes by then, and what the start took has been given back.
+/// By then caches have reached their size, and memory used at startup has been released.
 const SETTLING: Duration = Duration::from_secs(10);
-/// A minute is rolled up 8 s after its end; this is well behind it.
+/// A minute is rolled up 8 s after its end; this leaves a margin.
 const AFTER_ROLLUP: i64 = 12;
-/// A machine busy with other work may need it.
+/// Long enough for a machine busy with other work.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Figures {
     engine: &'static str,
-    /// In all, while this was measured.
+    /// Total number of processes while measuring.
     processes: usize,
     interval: usize,
     ticks: usize,
-    /// Kernel files that the server holds open.
+    /// Kernel files that the server has open.
     files: usize,
-    /// CPU µs per tick of the whole process, by the name of the thread that took it.
+    /// CPU µs per tick of the whole process, by thread name.
     threads: BTreeMap<String, f64>,
-    /// What the server's own sources say of their cost at the last tick.
+    /// Cost of the last tick, as reported by the server's sources.
     sources: BTreeMap<String, f64>,
     rss_kib: u64,
     anonymous_kib: u64,
-    /// From exec to the first snapshot in a client's hands, with the store and the account already there.
+    /// From exec until a client has the first snapshot, with an existing store and account.
     cold_start_ms: f64,
     floor: Floor,
 }
@@ -47,9 +47,9 @@ pub(crate) struct Figures {
 /// CPU µs of raw preads, in the same seconds as the server's ticks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Floor {
-    /// Of the files that the server reads.
+    /// The files that the server reads.
     pub(crate) files_us: f64,
-    /// Of every process's `stat`, which the document of processes stands for.
+    /// Every process's `stat`, as the floor for the `processes` document.
     pub(crate) processes_us: f64,
 }
 
@@ -64,7 +64,7 @@ impl Figures {
         self.threads.values().sum()
     }
 
-    /// What the tick itself takes: reading, deriving, writing the documents.
+    /// Cost of the tick itself: reading, deriving, writing the documents.
     fn sampler_us(&self) -> f64 {
         self.threads.get("sampler").copied().unwrap_or(f64::NAN)
     }
@@ -110,7 +110,7 @@ impl Figures {
     }
 }
 
-/// A server that stores and has one client.
+/// A server that stores history and has one client.
 pub(crate) struct Running {
     engine: &'static str,
     interval: usize,
@@ -127,7 +127,7 @@ impl Running {
         data_dir: &Path,
         interval: usize,
     ) -> Result<Self> {
-        // The first start makes tables and account.
+        // The first start creates the tables and the account.
         let mut server = Server::start(data_dir, database_url, interval)?;
         let token = server.log_in().await?;
         server.first_snapshot(&token).await?;
@@ -139,7 +139,7 @@ impl Running {
         let stream = server.first_snapshot(&token).await?;
         let cold_start_ms = begun.elapsed().as_secs_f64() * 1e3;
         let mut running = Self { engine, interval, server, token, stream, cold_start_ms };
-        // From then on each minute has one rollup, of a minute that the server saw the beginning of.
+        // From then on each minute has one rollup, of a minute that the server saw from its start.
         while !has_settled(began, time::OffsetDateTime::now_utc().unix_timestamp()) {
             next_tick(&mut running.stream).await?;
         }
@@ -147,7 +147,7 @@ impl Running {
         Ok(running)
     }
 
-    /// Waits until what has just changed does not cost more than it will.
+    /// Waits until the effects of the last change have worn off.
     pub(crate) async fn settle(&mut self) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < SETTLING {
@@ -156,7 +156,7 @@ impl Running {
         Ok(())
     }
 
-    /// Measures whole minutes; the floor takes turns with the server's ticks, so that both see the same machine.
+    /// Measures whole minutes; floor and ticks alternate, so that both see the same machine.
     pub(crate) async fn figures(
         &mut self,
         minutes: usize,
@@ -206,12 +206,12 @@ impl Running {
     }
 }
 
-/// Whether the minute that is under way began after the server did, and the one before has been rolled up.
+/// Whether the current minute began after the server started, and the previous one has been rolled up.
 fn has_settled(began: i64, now: i64) -> bool {
     now / 60 > began / 60 && now % 60 >= AFTER_ROLLUP
 }
 
-/// Waits for the next snapshot, and half a second more: by then everything is done with it, or it waits for its batch.
+/// Waits for the next snapshot and another half second: by then it has been processed, or waits for its batch.
 async fn next_tick(stream: &mut Stream) -> Result<()> {
     next_message(stream).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -234,7 +234,7 @@ struct Server {
 
 impl Server {
     fn start(data_dir: &Path, database_url: Option<&str>, interval: usize) -> Result<Self> {
-        // Free a moment ago, and nobody else is likely to take it in this one.
+        // It was free a moment ago, and is unlikely to be taken in between.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
         command
@@ -250,7 +250,7 @@ impl Server {
         Ok(Self { child: command.spawn().context("cannot start perfwatch serve")?, address })
     }
 
-    /// Repeats what fails until the server is up.
+    /// Retries until the server is up.
     async fn patiently<T, F: Future<Output = Result<T>>>(
         &mut self,
         mut step: impl FnMut(String) -> F,
@@ -279,7 +279,7 @@ impl Server {
         Ok(answer["access_token"].as_str().with_context(|| format!("no token in {answer}"))?.to_owned())
     }
 
-    /// A stream that has just delivered its first snapshot.
+    /// A stream that has just received its first snapshot.
     async fn first_snapshot(&mut self, token: &str) -> Result<Stream> {
         let mut stream = self
             .patiently(|address| async move {
@@ -301,13 +301,13 @@ impl Server {
         sources.iter().map(|source| cost(source).context("a source without its cost")).collect()
     }
 
-    /// CPU µs of each thread since it began, with its name.
+    /// CPU µs of each thread since it started, with its name.
     fn thread_times(&self) -> Result<BTreeMap<u32, (String, f64)>> {
         let mut times = BTreeMap::new();
         for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             let task = task?;
             let id = task.file_name().to_string_lossy().parse()?;
-            // Nanoseconds on a CPU, then waiting for one, then time slices.
+            // ns on a CPU, ns waiting for one, number of time slices.
             let schedstat = std::fs::read_to_string(task.path().join("schedstat"))?;
             let ns: f64 = schedstat.split_whitespace().next().context("an empty schedstat")?.parse()?;
             let name = std::fs::read_to_string(task.path().join("comm"))?.trim_end().to_owned();

@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The response is a line of JSON after a few headers.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 
-/// The answer of `/health`; an error if the server does not respond. With TLS only a connection is made.
+/// The response of `/health`; an error if the server does not respond. With TLS this only connects.
 pub fn ask_health(config: &Config) -> Result<String> {
     let address = reachable(config.server.listen);
     let server = || format!("no server responds at {address}");
@@ -33,7 +33,7 @@ pub fn ask_health(config: &Config) -> Result<String> {
     Ok(body.to_owned())
 }
 
-/// A server that listens on all addresses is reached through the loopback.
+/// A server that listens on all addresses is reached via loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let loopback: IpAddr =
         if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };

@@ -1,4 +1,4 @@
-//! What live charts begin with after a restart: the last minutes that the store has of the run before.
+//! Backfills live charts after a restart with the stored minutes before it.
 
 use std::time::Duration;
 
@@ -12,17 +12,18 @@ use crate::store::chunks::Wanted;
 use crate::store::{Result, micros};
 use crate::stream::Hub;
 
-/// How far live charts reach back over a restart.
+/// How far live charts reach back across a restart.
 const RESTORED_SPAN: Duration = Duration::from_secs(15 * 60);
-/// More chunks than a type has of that time.
+/// More chunks than a type has in that span.
 const MAX_CHUNKS: i64 = 64;
 /// Pause between two attempts at a store that is unreachable.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Pause between two looks whether the store has what the run before left on disk: a few milliseconds, as a rule.
+/// Pause between two checks whether the previous run's data on disk has been stored, which usually takes a few
+/// milliseconds.
 const POLL_DELAY: Duration = Duration::from_millis(20);
 
-/// Puts the last minutes before the start into the head of history as soon as the store has them: it may come later than
-/// the server, and the run before may have left its last snapshots on disk.
+/// Loads the minutes before startup into the head of history as soon as the store has them: it may become available
+/// after the server, and the previous run may have left its last snapshots on disk.
 pub(super) async fn restore(history: History, hub: Hub, writer: Option<Handle>) {
     let start = OffsetDateTime::now_utc();
     while writer.as_ref().is_some_and(|writer| writer.stats().catching_up()) {

@@ -1,4 +1,4 @@
-//! The data directory: for its owner alone, whatever was there before.
+//! The data directory: private to its owner, whatever its previous mode.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::auth::tokens::SECRET_FILE;
 
-/// What is ours in it, or nobody's.
+/// File names that belong to PerfWatch or may be in any directory.
 const FILES: [&str; 9] = [
     SECRET_FILE,
     "first-password",
@@ -29,19 +29,19 @@ const FILES: [&str; 9] = [
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 const EVERYONE_WRITES: u32 = 0o002;
-/// Set on directories that everyone puts files into.
+/// Set on directories shared by all users, such as /tmp.
 const STICKY: u32 = 0o1000;
 
-/// Creates the directory for its owner alone, or makes sure of the one that is there: what others may read or write is closed
-/// to them, and what cannot be closed, or is a symlink that leads elsewhere, is refused.
+/// Creates the directory for its owner only, or secures an existing one: revokes others' access, and refuses what can't
+/// be secured or is a symlink to somewhere else.
 pub(super) fn prepare(path: &Path) -> Result<()> {
     try_prepare(path).with_context(|| {
         format!("cannot use the data directory {} (PERFWATCH_DATA_DIR sets another)", path.display())
     })
 }
 
-/// Keeps a second server out for as long as the file is open: two would store the same ticks under one host, and take each
-/// other's spool.
+/// Keeps a second server out as long as the file is open: two would store the same ticks under one host, and take over
+/// each other's spool.
 pub(super) fn lock(directory: &Path) -> Result<File> {
     let path = directory.join("perfwatch.lock");
     let mut file = OpenOptions::new()
@@ -55,7 +55,7 @@ pub(super) fn lock(directory: &Path) -> Result<File> {
         .with_context(|| format!("cannot open {}", path.display()))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
-            // A full disk takes no process id; the lock holds all the same.
+            // On a full disk the process id can't be written; the lock still works.
             let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
             Ok(file)
         }
@@ -71,7 +71,7 @@ pub(super) fn lock(directory: &Path) -> Result<File> {
                 directory.display()
             )
         }
-        // Some network file systems have no locks.
+        // Some network file systems don't support locks.
         Err(error) => {
             tracing::warn!(%error, path = %path.display(), "cannot lock; make sure that no other server uses this directory");
             Ok(file)
@@ -87,12 +87,12 @@ fn try_prepare(path: &Path) -> Result<()> {
         name.to_string_lossy().starts_with("perfwatch") || FILES.iter().any(|ours| name == *ours)
     };
     let me = rustix::process::geteuid().as_raw();
-    // Root may look after the service's directory, and root's may have been lent to us.
+    // Root may manage the service's directory, and a directory of root's may have been given to us.
     if me != 0 && ![me, 0].contains(&directory.uid()) {
         bail!("it belongs to another user (uid {})", directory.uid());
     }
     let reachable = directory.mode() & OTHERS != 0;
-    // One that holds other things, as /tmp or /var/lib do, or that all may use, is not ours to close.
+    // Don't change the mode of a directory that has other content, such as /tmp or /var/lib, or is open to all users.
     let other = entries.iter().find(|entry| !is_ours(&entry.file_name()));
     let for_all = directory.mode() & STICKY != 0 || directory.mode() & OTHERS_WRITE != 0 && other.is_some();
     let mine = me == 0 || me == directory.uid();
@@ -123,7 +123,7 @@ fn try_prepare(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A SQLite file outside of the data directory.
+/// Checks a SQLite file outside the data directory.
 pub(super) fn check_database(url: &str) -> Result<()> {
     let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
     let path = Path::new(path.split('?').next().unwrap_or_default().trim_start_matches("//"));
@@ -131,12 +131,12 @@ pub(super) fn check_database(url: &str) -> Result<()> {
         Ok(about) if about.is_file() => {
             check(path, &about, about.uid(), false).with_context(|| path.display().to_string())
         }
-        // Whatever else it is, opening it will tell.
+        // Any other problem shows when it is opened.
         _ => Ok(()),
     }
 }
 
-/// `leaked`: a secret that others can read is one no longer.
+/// `leaked`: a secret that others could read must be replaced.
 fn check(path: &Path, about: &Metadata, owner: u32, leaked: bool) -> Result<()> {
     let me = rustix::process::geteuid().as_raw();
     if ![owner, me, 0].contains(&about.uid()) {
@@ -155,7 +155,7 @@ fn check(path: &Path, about: &Metadata, owner: u32, leaked: bool) -> Result<()> 
     Ok(())
 }
 
-/// Takes all rights from group and others, of what is there and not of what may take its place.
+/// Removes all access for group and others; fails if the file was replaced since it was checked.
 fn close(path: &Path, about: &Metadata) -> Result<()> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).context("flags of open")?;

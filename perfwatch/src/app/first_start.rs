@@ -1,5 +1,5 @@
-//! What a start needs from the store: the first account, the settings and the failed sign-ins. If the store is unreachable,
-//! the server starts without them and retries until it responds.
+//! What startup needs from the store: the first account, the settings and the failed sign-ins. If the store is
+//! unreachable, the server starts without them and retries until it responds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct FirstStart<'a, A> {
     pub store: &'a Arc<dyn Store>,
     pub auth: Arc<Auth>,
     pub passwords: Passwords,
-    /// Gets the lines with the first login.
+    /// Called with the lines about the first login.
     pub announce: &'a A,
     pub settings: watch::Sender<Settings>,
 }
@@ -30,7 +30,7 @@ pub(super) struct FirstStart<'a, A> {
 impl<A: Fn(&str)> FirstStart<'_, A> {
     /// False if the store does not respond.
     pub(super) async fn attempt(&self) -> Result<bool> {
-        // Not worth failing for: it is made at the first login then.
+        // Not fatal: it is then done at the first login.
         if let Err(error) = self.auth.warm_up().await {
             tracing::warn!(%error, "the first login with an unknown name will take longer than others");
         }
@@ -90,7 +90,7 @@ impl<A: Fn(&str)> FirstStart<'_, A> {
     }
 }
 
-/// The values until someone changes them through the API.
+/// Initial values, until changed through the API.
 fn initial(config: &Config) -> settings::First {
     settings::First {
         sampling: config.sampling.settings.clone(),

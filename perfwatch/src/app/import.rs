@@ -15,7 +15,7 @@ use crate::store;
 pub async fn import_history(config: &Config, from: String, host: Option<String>) -> Result<String> {
     let known = ["sqlite:", "postgres://", "postgresql://", "postgresql+asyncpg://"];
     if !known.iter().any(|scheme| from.starts_with(scheme)) {
-        // The value is not repeated: it may hold a password.
+        // Don't repeat the value: it may contain a password.
         bail!(
             "--from must begin with postgres:// or sqlite:, such as sqlite:/var/lib/perfwatch/perfwatch.db"
         );
@@ -52,7 +52,7 @@ pub async fn import_history(config: &Config, from: String, host: Option<String>)
     ))
 }
 
-/// Progress on standard error: a bar at a terminal, a line for every tenth elsewhere.
+/// Progress on standard error: a bar on a terminal, otherwise a line every 10 %.
 #[derive(Debug, Default)]
 struct Bar {
     shown: Option<u64>,

@@ -1,11 +1,11 @@
-//! Keeping the resident set small: a monitor must not be what fills the machine.
+//! Keeps the resident set small: a monitor must not use up the machine's memory.
 #![allow(unsafe_code)] // mallopt and malloc_trim have no safe wrapper
 
 use std::time::Duration;
 
-/// Makes glibc's allocator keep little of what was freed: few arenas, where by default each thread may have one,
-/// and thresholds that stay put, where by default one large buffer raises them to twice its size for good. The end
-/// of an arena is released only by them, not by `malloc_trim`.
+/// Makes glibc's allocator keep little freed memory: few arenas, where by default each thread may have one, and fixed
+/// thresholds, where by default freeing one large buffer raises them permanently to twice its size. The top of an arena
+/// is released only by these thresholds, not by `malloc_trim`.
 pub(super) fn keep_small() {
     #[cfg(target_env = "gnu")]
     for (parameter, value) in
@@ -16,13 +16,13 @@ pub(super) fn keep_small() {
     }
 }
 
-/// By then the sources are set up, which needs many times the memory of running. On a busy machine that takes longer, so
-/// the next releases follow at growing intervals.
+/// By then the sources are set up, which needs many times the memory of normal operation. On a busy machine that takes
+/// longer, so further releases follow at growing intervals.
 const FIRST: Duration = Duration::from_secs(10);
 /// Long queries and exports leave holes that the allocator would keep.
 const MAX_PAUSE: Duration = Duration::from_secs(600);
 
-/// Returns freed memory to the system, after the start and then occasionally.
+/// Returns freed memory to the system, soon after startup and then occasionally.
 pub(super) async fn keep_releasing() {
     let mut pause = FIRST;
     loop {

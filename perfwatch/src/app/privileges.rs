@@ -1,4 +1,4 @@
-//! Least privilege: what a server keeps of root's rights, or of those its file or service was given.
+//! Least privilege: which of the rights of root, or of its file or service, the server keeps.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -12,8 +12,8 @@ use rustix::thread::{
 use crate::config::Config;
 use crate::probes::paranoid;
 
-/// Drops every right but those that measuring and serving need. Threads inherit what the one that starts them
-/// has, so this comes before any other thread.
+/// Drops all capabilities except those needed to measure and serve. Threads inherit them from the thread that starts
+/// them, so this must run before any other thread starts.
 pub(super) fn reduce(config: &Config) {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         // Kernels before 5.11 count eBPF maps as locked memory; later ones charge them to the cgroup.
@@ -24,23 +24,23 @@ pub(super) fn reduce(config: &Config) {
     }
 }
 
-/// What to keep, as far as it is held.
+/// The capabilities to keep, if held.
 fn needed(config: &Config) -> CapabilitySet {
     let mut kept = CapabilitySet::BPF | CapabilitySet::PERFMON;
     if !knows_bpf_capability(&config.roots.proc("sys/kernel/cap_last_cap")) {
-        // Before 5.8 this was the right to do what the two allow now.
+        // Before Linux 5.8 this capability covered what those two allow now.
         kept |= CapabilitySet::SYS_ADMIN;
     }
     if paranoid::is_stricter(&config.roots) {
-        // If a distribution lets only this right count events, counters would be lost without it; the doctor says how to do
-        // without.
+        // Some distributions let only this capability count events, and counters would be lost without it; the doctor
+        // says how to avoid it.
         kept |= CapabilitySet::SYS_ADMIN;
     }
     if config.server.listen.port() < 1024 {
         kept |= CapabilitySet::NET_BIND_SERVICE;
     }
     if belongs_to_another(&config.storage.data_dir) {
-        // Root serves the store of a service's user: it writes its files and leaves them theirs.
+        // Root runs on the store of a service's user: it writes the files and keeps their owner.
         kept |= CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN;
     }
     kept
@@ -51,13 +51,13 @@ fn knows_bpf_capability(last_capability: &Path) -> bool {
     last.is_none_or(|last: u32| last >= CapabilitySet::BPF.bits().trailing_zeros())
 }
 
-/// A directory that is not there yet is made in the nearest one that is.
+/// A missing directory is created in its nearest existing ancestor.
 fn belongs_to_another(directory: &Path) -> bool {
     let there = directory.ancestors().find_map(|directory| std::fs::metadata(directory).ok());
     there.is_some_and(|directory| directory.uid() != geteuid().as_raw())
 }
 
-/// Drops this thread's other capabilities, and any way to get them back: programs it starts cannot gain rights either.
+/// Drops this thread's other capabilities, and any way to regain them, also for programs it starts.
 fn keep_only(kept: CapabilitySet) -> rustix::io::Result<()> {
     let has = capabilities(None)?;
     let kept = CapabilitySets {
@@ -65,7 +65,7 @@ fn keep_only(kept: CapabilitySet) -> rustix::io::Result<()> {
         permitted: has.permitted & kept,
         inheritable: CapabilitySet::empty(),
     };
-    // Ambient ones would go to programs that are started, of which there are none.
+    // Ambient ones would be passed to child programs, of which there are none.
     clear_ambient_capability_set()?;
     set_capabilities(None, kept)?;
     set_no_new_privs(true)
@@ -75,7 +75,7 @@ fn keep_only(kept: CapabilitySet) -> rustix::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// With this directory for data and as `/proc`, which contains only the level.
+    /// A config with this data directory, which also serves as `/proc` and contains only the level.
     fn config(directory: &Path, paranoid: &str, listen: &str) -> Config {
         let file = directory.join("perfwatch.toml");
         std::fs::write(&file, "").unwrap();
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_gone_for_good() {
-        // Capabilities are a thread's own: this one's end with it.
+        // Capabilities are per thread: they end with this one.
         let thread = std::thread::spawn(|| {
             let before = capabilities(None).unwrap();
             let kept = CapabilitySet::BPF | CapabilitySet::PERFMON;

@@ -1,4 +1,4 @@
-//! What systemd is told where it started the server: ready, alive, stopping. See sd_notify(3).
+//! Notifies systemd, if it started the server: ready, alive, stopping. See sd_notify(3).
 
 use std::ffi::{OsStr, OsString};
 use std::os::linux::net::SocketAddrExt;
@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// The service manager, if one started this process and asked to be told.
+/// The service manager, if it started this process and wants notifications.
 #[derive(Debug)]
 pub(super) struct Manager {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -34,7 +34,7 @@ impl Manager {
         self.tell("STOPPING=1");
     }
 
-    /// Tells that the server is alive, twice in the time the manager waits, for as long as it is. Never ends.
+    /// Sends keep-alive messages, two per watchdog timeout, as long as the server is alive. Never returns.
     pub(super) async fn keep_telling(&self, alive: impl Fn() -> bool) -> std::convert::Infallible {
         if let Some(patience) = self.watchdog {
             while alive() {
@@ -61,7 +61,7 @@ fn connect(path: &OsStr) -> std::io::Result<(UnixDatagram, SocketAddr)> {
         None => SocketAddr::from_pathname(path)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // A manager that does not read must not hold the server up.
+    // A manager that doesn't read its socket must not block the server.
     socket.set_nonblocking(true)?;
     Ok((socket, manager))
 }
@@ -98,7 +98,7 @@ mod tests {
             beats.set(beats.get() + 1);
             beats.get() <= 3
         });
-        // Time is the test's own: three beats of a second each pass at once.
+        // Paused test time: three beats of a second each pass at once.
         assert!(tokio::time::timeout(Duration::from_secs(60), telling).await.is_err());
         manager.stopping();
         let heard: Vec<String> = (0..5).map(|_| received(&socket)).collect();

@@ -1,12 +1,13 @@
-//! The threads that live streams and long questions run on, apart from other requests.
+//! Separate threads for live streams and long queries, apart from other requests.
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// As many as it takes to use the CPUs that a crowd's own reading leaves, and no more stacks than that.
+/// Enough to use the CPUs left over by the clients' own reading; more would only cost stacks.
 const STREAM_THREADS: usize = 2;
-/// Of half the CPUs, at most.
+/// The maximum; at most half of the CPUs are used.
 const MAX_QUESTION_THREADS: usize = 4;
-/// The niceness of questions: whatever else wants a CPU, a login or the machine's own work, gets ten times as much of it.
+/// Niceness of queries: anything else that wants a CPU, such as a login or the machine's own work, gets ten times as
+/// much.
 const NICE: i32 = 10;
 
 /// Ends its threads when dropped, without waiting for them.
@@ -14,14 +15,14 @@ const NICE: i32 = 10;
 pub(super) struct Threads(Option<Runtime>);
 
 impl Threads {
-    /// A tick makes every stream ready at once: with thousands of clients that is a tenth of a second of writing. Requests
-    /// have threads of their own, so that none of them waits for it.
+    /// A tick makes every stream ready at once: with thousands of clients that is a tenth of a second of writing.
+    /// Requests have their own threads, so none waits for it.
     pub(super) fn for_streams() -> std::io::Result<Self> {
         let mut threads = Builder::new_multi_thread();
         threads.worker_threads(STREAM_THREADS).thread_name("stream").enable_all().build().map(Some).map(Self)
     }
 
-    /// A month of history may take a second of a CPU, and anyone may ask for it.
+    /// A month of history may take a second of CPU time, and any user may query it.
     pub(super) fn for_questions() -> std::io::Result<Self> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let mut threads = Builder::new_multi_thread();
@@ -29,7 +30,7 @@ impl Threads {
             .worker_threads((cpus / 2).clamp(1, MAX_QUESTION_THREADS))
             .max_blocking_threads(MAX_QUESTION_THREADS);
         threads.thread_name("question").enable_all().on_thread_start(|| {
-            // To Linux this means the calling thread alone.
+            // On Linux this affects only the calling thread.
             let nice = rustix::process::getpriority_process(None).map_or(NICE, |nice| nice.max(NICE));
             if let Err(error) = rustix::process::setpriority_process(None, nice) {
                 tracing::warn!(%error, "questions cannot be given a low priority");
@@ -46,7 +47,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(threads) = self.0.take() {
-            // The wait that dropping means is not allowed where this is dropped.
+            // The wait implied by dropping a runtime is not allowed here.
             threads.shutdown_background();
         }
     }

@@ -1,4 +1,4 @@
-//! `perfwatch user`: accounts from the command line, with the server running or not.
+//! `perfwatch user`: manages accounts from the command line, whether or not the server is running.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
     } else if let Some(path) = store::sqlite_path(&url)
         && !path.try_exists().with_context(|| format!("cannot access {}", path.display()))?
     {
-        // Opening it would create it; a mistyped place must not look like a store without accounts.
+        // Opening it would create it; a mistyped path must not look like a store without accounts.
         bail!(
             "there is no database at {}; set PERFWATCH_DATA_DIR or DATABASE_URL to those of the server, or start one \
              with `perfwatch serve`, which creates the database and the first account",
@@ -39,7 +39,7 @@ pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
         );
     }
     let store = store::open(&url).await.context("cannot open the database")?;
-    // A server that is unreachable is noticed here, not at the open.
+    // An unreachable server shows up here, not when opening the store.
     store.ping().await.context("DATABASE_URL")?;
     let done = run(&*store, dir, command).await;
     store.close().await;

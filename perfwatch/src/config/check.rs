@@ -1,4 +1,4 @@
-//! From texts to values: one function per section, each reports all of its problems.
+//! Parses and checks settings: one function per section, each reports all of its problems.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -13,7 +13,7 @@ use super::{
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Settings, SourceSettings};
 
-/// HS256 signs with SHA-256: a shorter secret is easier to guess than to forge.
+/// HS256 signs with SHA-256: with a shorter secret, guessing it is easier than forging a signature.
 const MIN_SECRET_BYTES: usize = 32;
 
 struct Checker<'a> {
@@ -50,7 +50,7 @@ impl Checker<'_> {
         self.problems.push(format!("{}: {what}", self.given.named(name)));
     }
 
-    /// The parsed text; if it does not parse, that is a problem, and `placeholder` takes its place.
+    /// The parsed text; if it does not parse, reports a problem and returns `placeholder`.
     fn parsed<T: FromStr>(&mut self, name: &str, expected: &str, placeholder: T) -> T {
         match self.text(name).trim().parse() {
             Ok(value) => value,
@@ -164,7 +164,7 @@ fn storage(c: &mut Checker<'_>, env: &impl Fn(&str) -> Option<String>) -> Storag
     if let Some(url) = &database_url
         && !known.iter().any(|scheme| url.starts_with(scheme))
     {
-        // The value is not repeated: it may hold a password.
+        // Don't repeat the value: it may contain a password.
         c.problem(
             "database_url",
             "must begin with postgres:// or sqlite:, such as postgres://user:password@host/database",
@@ -193,7 +193,7 @@ fn host_id(c: &mut Checker<'_>) -> Option<String> {
 
 fn default_data_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBuf {
     let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // systemd's StateDirectory= is the unit's own word on it.
+    // Set by systemd from the unit's StateDirectory=.
     if let Some(dir) = set("STATE_DIRECTORY") {
         return dir;
     }
@@ -209,7 +209,7 @@ fn default_data_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBu
 
 fn accounts(c: &mut Checker<'_>) -> Accounts {
     let jwt_secret = c.given.get("jwt_secret").map(str::to_owned);
-    // Also on loopback: whoever has one token can try secrets without asking the server, a million in a second.
+    // Also on loopback: anyone with one token can try secrets offline, a million per second.
     if let Some(secret) = &jwt_secret {
         let distinct = secret.bytes().collect::<BTreeSet<_>>().len();
         if secret.len() < MIN_SECRET_BYTES {

@@ -1,4 +1,4 @@
-//! The settings, checked as a whole before anything starts.
+//! The settings, all checked before anything starts.
 
 mod check;
 mod settings;
@@ -11,8 +11,8 @@ pub use settings::{ConfigFile, Given, SETTINGS, Setting};
 
 use crate::snapshot::source;
 
-/// Where the kernel's file systems are found: `/proc`, `/sys` and `/` by default, elsewhere in a container
-/// that sees the host's at another place, and in tests on recorded trees.
+/// Where the kernel's file systems are: `/proc`, `/sys` and `/` by default, elsewhere in a container that mounts the
+/// host's at another path, and in tests on recorded trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roots {
     pub procfs: PathBuf,
@@ -45,7 +45,7 @@ pub struct Config {
     pub sampling: Sampling,
     pub retention: Retention,
     pub roots: Roots,
-    /// Directives for the log's filter; `None`: the command's default.
+    /// Filter directives for the log; `None`: the command's default.
     pub log: Option<String>,
 }
 
@@ -54,17 +54,18 @@ pub struct Server {
     pub listen: SocketAddr,
     pub cors_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
-    /// Proxies that are trusted to say who their client is.
+    /// Proxies trusted to report the client's address.
     pub trusted_proxies: Vec<IpAddr>,
     pub proxy_header: ProxyHeader,
-    /// Without a slash at its end; empty for none.
+    /// Without a trailing slash; empty for none.
     pub base_path: String,
     pub tls: Option<Tls>,
     pub metrics_public: bool,
 }
 
 impl Server {
-    /// Whether more than this machine reaches it: directly, or through a proxy, which is why anyone would set these.
+    /// Whether other machines can reach the server: directly, or through a proxy, since only proxies need these
+    /// settings.
     pub fn is_public(&self) -> bool {
         !self.listen.ip().is_loopback()
             || self.tls.is_some()
@@ -74,8 +75,8 @@ impl Server {
     }
 }
 
-/// Where trusted proxies say who their client is. Only one: clients can send the other, and proxies pass on what they do not
-/// write themselves.
+/// The header in which trusted proxies report the client. Only one is accepted: clients can send the other, and proxies
+/// pass on headers they don't set themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ProxyHeader {
     #[default]
@@ -101,19 +102,19 @@ pub struct Tls {
 
 #[derive(Clone)]
 pub struct Storage {
-    /// `None` is SQLite in `data_dir`.
+    /// `None` means SQLite in `data_dir`.
     pub database_url: Option<String>,
     pub data_dir: PathBuf,
     pub spool_max_bytes: u64,
     /// ID under which this machine's history is stored; `None`: derived from the machine's own.
     pub host_id: Option<String>,
-    /// How long PostgreSQL keeps readings as JSON beside the chunks; 0 for not at all.
+    /// How many days PostgreSQL keeps readings as JSON beside the chunks; 0 for none.
     pub jsonb_days: u32,
     pub background_collection: bool,
 }
 
 impl std::fmt::Debug for Storage {
-    /// Without the URL, which holds a password.
+    /// Omits the URL, which contains a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Storage").field("data_dir", &self.data_dir).finish_non_exhaustive()
     }
@@ -121,7 +122,7 @@ impl std::fmt::Debug for Storage {
 
 #[derive(Clone)]
 pub struct Accounts {
-    /// `None`: generated once and kept in the data directory.
+    /// `None`: generated once and stored in the data directory.
     pub jwt_secret: Option<String>,
     pub login_lifetime: Duration,
     pub admin_username: String,
@@ -131,7 +132,7 @@ pub struct Accounts {
 }
 
 impl std::fmt::Debug for Accounts {
-    /// Without the secrets.
+    /// Omits the secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Accounts").field("admin_username", &self.admin_username).finish_non_exhaustive()
     }
@@ -145,14 +146,14 @@ pub struct Sampling {
     pub ebpf_budget_percent: f64,
 }
 
-/// Values for the first start, likewise.
+/// Values for the first start, as above.
 #[derive(Debug, Clone)]
 pub struct Retention {
     pub cleanup_enabled: bool,
     pub cleanup_interval: Duration,
 }
 
-/// Everything that is wrong with a configuration, one line each.
+/// All errors in a configuration, one line each.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration has errors:\n{}", .0.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"))]
 pub struct Problems(pub Vec<String>);
@@ -160,8 +161,8 @@ pub struct Problems(pub Vec<String>);
 impl Config {
     /// Reads and checks every setting; on failure all problems are reported, not just the first.
     ///
-    /// `file` is the configuration file a user named; without one `/etc/perfwatch/perfwatch.toml` is read if it
-    /// is there.
+    /// `file` is the configuration file that the user specified; without one, `/etc/perfwatch/perfwatch.toml` is read
+    /// if it exists.
     pub fn load(
         flag: impl Fn(&str) -> Option<String>,
         env: impl Fn(&str) -> Option<String>,

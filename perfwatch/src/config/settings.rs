@@ -1,4 +1,4 @@
-//! All settings, and where their values come from: flag, environment, `perfwatch.toml`, default.
+//! All settings, and the sources of their values: flag, environment, `perfwatch.toml`, default.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ pub struct Setting {
     pub name: &'static str,
     /// Its environment variable.
     pub env: &'static str,
-    /// The default, in words if it is computed.
+    /// The default, or a description if it is computed.
     pub default: &'static str,
     pub help: &'static str,
     /// Never shown; can also be read from the file named by `<NAME>_FILE`.
@@ -27,7 +27,7 @@ const fn secret(name: &'static str, env: &'static str, default: &'static str, he
     Setting { name, env, default, help, secret: true }
 }
 
-/// In the order `--help` and docs/configuration.md list them.
+/// In the order of `--help` and docs/configuration.md.
 pub const SETTINGS: &[Setting] = &[
     plain(
         "listen",
@@ -177,7 +177,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
 ];
 
-/// Where a value comes from, as an error names it.
+/// Where a value comes from, for error messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Flag,
@@ -192,7 +192,7 @@ struct Value {
     origin: Origin,
 }
 
-/// What was given for each setting, by name; the texts are not checked yet.
+/// The value given for each setting, by name; not validated yet.
 #[derive(Debug, Default)]
 pub struct Given {
     values: BTreeMap<&'static str, Value>,
@@ -208,7 +208,7 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Parses a file's text. What cannot be read is a problem that names file and line.
+    /// Parses a file's text. Syntax errors become problems with file and line.
     pub fn parse(path: &Path, text: &str, problems: &mut Vec<String>) -> Self {
         let mut file = Self { path: path.to_owned(), settings: BTreeMap::new() };
         let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
@@ -264,7 +264,7 @@ impl Given {
     ) -> Self {
         let mut values = BTreeMap::new();
         for setting in SETTINGS {
-            // An empty variable is how a compose file says "not set".
+            // An empty variable means "not set" in compose files.
             let env = |name: &str| env(name).filter(|text| !text.is_empty());
             let direct = file.settings.remove(setting.name);
             let named_file = file.settings.remove(&format!("{}_file", setting.name));
@@ -309,7 +309,7 @@ impl Given {
         self.values.get(name).map(|value| value.text.as_str())
     }
 
-    /// How an error names the setting: as it was given, so that the reader finds it.
+    /// The setting's name for an error, as it was given, so that the user can find it.
     pub fn named(&self, name: &str) -> String {
         let env = || SETTINGS.iter().find(|setting| setting.name == name).map_or(name, |s| s.env).to_owned();
         match self.values.get(name).map(|value| value.origin) {
@@ -330,7 +330,7 @@ fn read_secret(name: &str, path: &Path, problems: &mut Vec<String>) -> Option<St
     }
 }
 
-/// The known name that a misspelt one most likely means.
+/// The known name closest to a misspelt one.
 fn nearest(unknown: &str) -> Option<&'static str> {
     let unknown = unknown.to_lowercase().replace('-', "_");
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.env.to_lowercase() == unknown) {

@@ -1,7 +1,7 @@
-//! What many readings of one type add up to: numbers to an average with the least and the greatest, histograms to one,
-//! states to the time spent in each, events to a list of all.
+//! Sums of many readings of one type: numbers become an average with min and max, histograms are merged, states become
+//! the time spent in each, events are concatenated.
 //!
-//! Adding readings one by one, or adding up the sums of any parts of them, gives the same.
+//! Adding readings one by one, or merging sums of any parts of them, gives the same result.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::snapshot::{MetricType, Reading};
 
 use super::{from_micros, micros};
 
-/// Things kept of a table; of those that come and go without end the ones that did most.
+/// Rows kept per table; where rows come and go without end, the busiest are kept.
 const MOST_THINGS: usize = 4096;
 const MOST_COMING_AND_GOING: usize = 40;
-/// Fewer things are not worth an index.
+/// Below this many rows an index isn't worth it.
 const FEW_THINGS: usize = 16;
-/// States of one place that are told apart.
+/// Distinct states kept per column of a row.
 const MOST_STATES: usize = 16;
 /// Bytes of events that a bucket keeps.
 const MOST_EVENTS: usize = 256 << 10;
@@ -47,13 +47,13 @@ impl Stat {
         self.count += other.count;
     }
 
-    /// Exact where every value was the same, whatever rounding the sum went through.
+    /// Exact if all values were the same, however the sum was rounded.
     pub fn average(&self) -> f64 {
         if self.min == self.max { self.min } else { self.sum / self.count as f64 }
     }
 }
 
-/// What stands at one place of a bucket.
+/// The value of one cell of a bucket.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Cell {
     #[default]
@@ -62,7 +62,7 @@ pub enum Cell {
     Present,
     Number(Stat),
     Histogram(Arc<Histogram>),
-    /// Texts, yes or no, and in how many readings they stood here; the first to come is first.
+    /// Texts and booleans, and how many readings had each; first seen comes first.
     States(Arc<Vec<(Value, u64)>>),
     /// The inside of a JSON list, in time order.
     Events(Arc<str>),
@@ -90,7 +90,7 @@ impl Cell {
         Self::States(Arc::new(vec![(value.clone(), 1)]))
     }
 
-    /// How much it tells: of two kinds the one that tells more stays.
+    /// How much information it carries: when kinds differ, the higher rank wins.
     const fn rank(&self) -> u8 {
         match self {
             Self::Absent => 0,
@@ -107,7 +107,7 @@ impl Cell {
         match (&mut *self, later) {
             (Self::Number(a), Self::Number(b)) => a.merge(b),
             (Self::Histogram(a), Self::Histogram(b)) => {
-                // Where the units differ the first stays.
+                // If the units differ, keep the first.
                 let _ = Arc::make_mut(a).merge(b);
             }
             (Self::States(a), Self::States(b)) => {
@@ -138,24 +138,24 @@ fn add_state(states: &mut Vec<(Value, u64)>, state: &Value, count: u64) {
 #[derive(Debug, Clone, Default)]
 pub struct BucketTable {
     keys: Vec<Key>,
-    /// Where each is; empty until it is needed.
+    /// Row index by key; empty until needed.
     index: HashMap<Key, usize>,
-    /// Row by row, all columns of the layout.
+    /// Row-major, all columns of the layout.
     cells: Vec<Cell>,
 }
 
-/// How many readings a bucket is of.
+/// How many readings a bucket sums up.
 #[derive(Debug, Clone)]
 pub struct Samples {
     pub count: u64,
-    /// Those that failed, and why the last of them did.
+    /// Readings that failed, and the last error.
     pub failed: u64,
     pub error: Option<Arc<str>>,
     /// Time of the first reading, µs.
     pub first_at: i64,
 }
 
-/// The sums of one type's readings over some time.
+/// The sums of one type's readings over a period.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     metric_type: MetricType,
@@ -163,7 +163,7 @@ pub struct Bucket {
     tables: Vec<BucketTable>,
 }
 
-/// Whatever has the sums of a type's places: a bucket, or a chunk that has one in it.
+/// Anything that has the sums of a type's fields: a bucket, or a chunk that contains one.
 pub trait Sums {
     fn metric_type(&self) -> MetricType;
     fn readings(&self) -> &Samples;
@@ -194,7 +194,7 @@ impl Bucket {
         Self::restored(metric_type, Samples { count: 0, failed: 0, error: None, first_at: i64::MAX })
     }
 
-    /// One that was stored, without its rows.
+    /// A bucket read from the store, still without rows.
     pub(super) fn restored(metric_type: MetricType, samples: Samples) -> Self {
         let tables = Layout::of(metric_type).tables.iter().map(|_| BucketTable::default()).collect();
         Self { metric_type, samples, tables }
@@ -212,7 +212,7 @@ impl Bucket {
         self.samples.count
     }
 
-    /// Readings of a source that failed.
+    /// Readings whose source failed.
     pub fn failed(&self) -> u64 {
         self.samples.failed
     }
@@ -231,7 +231,7 @@ impl Bucket {
         &self.tables[table].cells[row * width..(row + 1) * width]
     }
 
-    /// The sums of a number that the document itself has, by its name.
+    /// The sums of a top-level number, by name.
     pub fn stat(&self, name: &str) -> Option<&Stat> {
         let column = Layout::of(self.metric_type).tables[0].column(name)?;
         match self.tables[0].cells.get(column)? {
@@ -240,7 +240,7 @@ impl Bucket {
         }
     }
 
-    /// The sums of a number that a thing of a table has.
+    /// The sums of a number in a table row.
     pub fn stat_of(&self, table: &str, key: &[Label], name: &str) -> Option<&Stat> {
         let layout = Layout::of(self.metric_type);
         let table = layout.tables.iter().position(|of| of.path == table)?;
@@ -259,7 +259,7 @@ impl Bucket {
         Layout::of(self.metric_type)
     }
 
-    /// Adds a reading. Readings come in any order, but events and the first of several states stay in that of their coming.
+    /// Adds a reading. Readings may come in any order, but events and states are kept in order of arrival.
     pub fn add(&mut self, reading: &Reading) {
         debug_assert_eq!(self.metric_type, reading.metric_type);
         let samples = &mut self.samples;
@@ -292,7 +292,7 @@ impl Bucket {
         }
     }
 
-    /// Adds the sums of other readings.
+    /// Merges the sums of other readings.
     pub fn merge(&mut self, later: &Self) {
         let samples = &mut self.samples;
         samples.count += later.samples.count;
@@ -312,14 +312,14 @@ impl Bucket {
         }
     }
 
-    /// Adds a row as it was stored.
+    /// Adds a row read from the store.
     pub(super) fn restore(&mut self, table: usize, key: &Key, cells: impl Iterator<Item = Cell>) {
         let of = &mut self.tables[table];
         of.keys.push(key.clone());
         of.cells.extend(cells);
     }
 
-    /// Keeps of tables whose things come and go without end those that did most.
+    /// In tables whose rows come and go without end, keeps only the busiest.
     pub fn bound(&mut self) {
         for (at, layout) in self.layout().tables.iter().enumerate() {
             let most = if comes_and_goes(layout) { MOST_COMING_AND_GOING } else { MOST_THINGS };
@@ -330,7 +330,7 @@ impl Bucket {
     }
 }
 
-/// Writes what is selected as a document; all of it has `_timestamp`, that of the first reading, and `_error` as well.
+/// Writes the selected fields as a document. A full selection also has `_timestamp` (the first reading's) and `_error`.
 pub fn write_json(sums: &impl Sums, selection: &Selection, show: Show, out: &mut Vec<u8>) {
     let Samples { count, failed, error, first_at } = sums.readings();
     let head = json::Head {
@@ -341,13 +341,13 @@ pub fn write_json(sums: &impl Sums, selection: &Selection, show: Show, out: &mut
     json::write_document(Layout::of(sums.metric_type()), head, &Shown { sums, show }, selection, out);
 }
 
-/// Whether a table's things are there for minutes and not for days.
+/// Whether a table's rows live for minutes rather than days.
 fn comes_and_goes(layout: &TableLayout) -> bool {
     layout.labels.first().is_some_and(|label| matches!(*label, "pid" | "cgroup"))
 }
 
 impl BucketTable {
-    /// The cells of a thing that mostly stands in the same row as before.
+    /// The cells of the row with this key, which is usually at the same index as before.
     fn cells_of(&mut self, row: usize, key: &Key, width: usize) -> &mut [Cell] {
         let row = if self.keys.get(row).is_some_and(|known| known == key) {
             row
@@ -368,7 +368,7 @@ impl BucketTable {
         &mut self.cells[row * width..(row + 1) * width]
     }
 
-    /// The row of a thing. Few are looked for one by one.
+    /// The index of a row. Small tables are searched linearly.
     fn find(&mut self, key: &[Label]) -> Option<usize> {
         if self.keys.len() < FEW_THINGS {
             return self.keys.iter().position(|known| **known == *key);
@@ -406,10 +406,10 @@ impl BucketTable {
     }
 }
 
-/// What is written of numbers.
+/// Which statistic of the numbers to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Show {
-    /// Everything, numbers as averages.
+    /// Everything, with numbers as averages.
     Average,
     /// Numbers only.
     Min,
@@ -439,7 +439,7 @@ impl<S: Sums> Tables for Shown<'_, S> {
         match self.sums.cell(table, row, column) {
             Cell::Number(stat) => match self.show {
                 Show::Average => {
-                    // A quantile of all values, not the mean of some quantiles.
+                    // A quantile of all values, not the mean of several quantiles.
                     let derived = Layout::of(self.sums.metric_type()).tables[table].columns[column].derived;
                     if let Some(derived) = derived
                         && let Cell::Histogram(histogram) = self.sums.cell(table, row, derived.histogram)
@@ -481,7 +481,7 @@ impl<S: Sums> Tables for Shown<'_, S> {
     }
 }
 
-/// The state of most of the time; of several the first to come.
+/// The state that lasted longest; on a tie, the one seen first.
 pub fn longest(states: &[(Value, u64)]) -> Option<&Value> {
     let most = states.iter().map(|(_, count)| *count).max()?;
     states.iter().find(|(_, count)| *count == most).map(|(state, _)| state)

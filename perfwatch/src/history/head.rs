@@ -1,6 +1,6 @@
-//! The newest readings, in memory: those that are not a chunk yet, and chunks of the last minutes.
+//! The newest readings in memory: those not packed into a chunk yet, and chunks of the last minutes.
 //!
-//! Live charts begin with what is here, and a question reads it behind what the store has.
+//! Live charts start from these, and a query reads them after the store's chunks.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,20 +16,20 @@ use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading, Snapshot};
 use crate::store::chunks::Chunk;
 
-/// Readings of a slot, about: more pack better, and take more memory before they are packed.
+/// Approximate readings per slot: more compress better, but use more memory until they are packed.
 const READINGS: i64 = 60;
-/// The lengths that a slot may have: whole minutes, so that each minute is in one chunk.
+/// Possible slot lengths, s: whole minutes, so that each minute is in one chunk.
 const SLOTS: [i64; 6] = [60, 120, 300, 600, 1800, 3600];
-/// Bytes of chunks that are kept after they were stored: a quarter of an hour of a large machine.
+/// Bytes of chunks kept after they were stored: about 15 minutes on a large machine.
 const KEPT_BYTES: usize = 3 << 20;
 
-/// A slot that is over: its chunks, one of each type.
+/// A closed slot: its chunks, one per type.
 #[derive(Debug, Clone)]
 pub struct Sealed {
-    /// The slots of a run are numbered from 1.
+    /// Slots of a run are numbered from 1.
     pub slot: i64,
     pub chunks: Arc<[Chunk]>,
-    /// The minutes that the readings add up to, where they were added up as they came; by type and start, µs.
+    /// Minute sums, if they were computed as the readings arrived; by type and start, µs.
     pub minutes: Option<Arc<Minutes>>,
     /// Snapshots in it.
     pub snapshots: u64,
@@ -53,18 +53,18 @@ impl Sealed {
 #[derive(Debug, Default)]
 pub struct Head(Mutex<State>);
 
-/// Sums of minutes, by type and start (µs).
+/// Minute sums, by type and start (µs).
 pub type Minutes = BTreeMap<(MetricType, i64), Bucket>;
 
 #[derive(Debug, Default)]
 struct State {
-    /// The slot that is being filled; empty before its first reading.
+    /// The slot being filled; empty before its first reading.
     open: Vec<Block>,
     minutes: Minutes,
     snapshots: u64,
     /// Start and end of the open slot, µs.
     slot: (i64, i64),
-    /// Slots that are over.
+    /// Number of closed slots.
     over: i64,
     newest: Option<i64>,
     /// Not stored yet, oldest first.
@@ -73,7 +73,7 @@ struct State {
     stored: VecDeque<Sealed>,
 }
 
-/// Start and end of the slot that a time falls in, for snapshots that are so far apart.
+/// Start and end of the slot that contains a time, for snapshots `interval` apart.
 fn slot_of(at: i64, interval: i64) -> (i64, i64) {
     let enough =
         SLOTS.into_iter().map(|seconds| seconds * 1_000_000).find(|width| *width >= READINGS * interval);
@@ -82,29 +82,29 @@ fn slot_of(at: i64, interval: i64) -> (i64, i64) {
     (start, start + width)
 }
 
-/// Where a reading that was handed over is now.
+/// Where a pushed reading ended up.
 #[derive(Debug)]
 pub enum Pushed {
     /// In the open slot.
     Held,
-    /// In a new slot: the one before was over, or the clock was set back.
+    /// In a new slot: the previous one is over, or the clock was set back.
     NextSlot,
     /// Nowhere: the newest snapshot has the same time.
     Refused,
 }
 
 impl Head {
-    /// Adds a snapshot; `interval` µs is about how far snapshots are apart.
+    /// Adds a snapshot; `interval` is the approximate time between snapshots, µs.
     pub fn push(&self, snapshot: &Snapshot, interval: i64) -> Pushed {
         let at = micros(snapshot.timestamp);
         let mut state = self.state();
         if state.newest == Some(at) {
             return Pushed::Refused;
         }
-        // What comes then is stored beside what is there of the same time.
+        // Snapshots taken after the clock was set back are stored next to earlier ones of the same time.
         let set_back = state.newest.is_some_and(|newest| at < newest);
         if state.snapshots == 1 && !set_back {
-            // Before the second, nothing told how far snapshots are apart.
+            // Until the second snapshot the interval is unknown.
             state.slot = slot_of(state.newest.unwrap_or(at), interval);
         }
         let next = state.snapshots > 0 && (set_back || at >= state.slot.1);
@@ -129,17 +129,17 @@ impl Head {
         if next { Pushed::NextSlot } else { Pushed::Held }
     }
 
-    /// Ends the open slot, if there is anything in it.
+    /// Closes the open slot, unless it is empty.
     pub fn seal(&self) -> Option<Sealed> {
         self.state().seal()
     }
 
-    /// The number of the slot that is open, or will be.
+    /// The number of the open slot, or of the next one.
     pub fn open_slot(&self) -> i64 {
         self.state().over + 1
     }
 
-    /// A slot was stored.
+    /// Marks a slot as stored.
     pub fn stored(&self, slot: i64) {
         let mut state = self.state();
         if let Some(sealed) = state.take_pending(slot) {
@@ -147,22 +147,22 @@ impl Head {
         }
     }
 
-    /// A slot is left to the disk; returns how many snapshots it has.
+    /// Drops a slot from memory, as it is on disk; returns its number of snapshots.
     pub fn let_go(&self, slot: i64) -> u64 {
         self.state().take_pending(slot).map_or(0, |sealed| sealed.snapshots)
     }
 
-    /// What waits longest to be stored.
+    /// The slot that has waited longest to be stored.
     pub fn oldest_pending(&self) -> Option<Sealed> {
         self.state().pending.front().cloned()
     }
 
-    /// All that waits to be stored, oldest first.
+    /// All slots waiting to be stored, oldest first.
     pub fn all_pending(&self) -> Vec<Sealed> {
         self.state().pending.iter().cloned().collect()
     }
 
-    /// Times of the oldest and the newest snapshot that are not stored.
+    /// Times of the oldest and the newest unstored snapshot.
     pub fn ends(&self) -> Option<(OffsetDateTime, OffsetDateTime)> {
         let state = self.state();
         let first_pending = state.pending.front().map(Sealed::from);
@@ -171,12 +171,12 @@ impl Head {
         Some((super::from_micros(oldest), super::from_micros(state.newest?)))
     }
 
-    /// Slots that are over and not stored.
+    /// Number of slots that are closed but not stored.
     pub fn pending(&self) -> usize {
         self.state().pending.len()
     }
 
-    /// Puts before everything what an earlier run stored last.
+    /// Prepends what an earlier run stored last.
     pub fn restore(&self, past: Vec<Sealed>) {
         let mut state = self.state();
         for sealed in past.into_iter().rev() {
@@ -185,7 +185,7 @@ impl Head {
         state.bound();
     }
 
-    /// A type's readings that are not stored yet, those of the open slot only from `from` to `to`.
+    /// A type's unstored readings; those of the open slot only from `from` to `to`.
     pub fn unstored(&self, metric_type: MetricType, from: i64, to: i64) -> Unstored {
         let state = self.state();
         let pending: Vec<&Sealed> = state.pending.iter().collect();
@@ -200,7 +200,7 @@ impl Head {
         Unstored { chunks, open: wanted }
     }
 
-    /// The snapshots of the last time that memory has, newest `count` of them, oldest first.
+    /// The newest `count` snapshots in memory, oldest first.
     pub fn recent(&self, count: usize) -> Vec<Snapshot> {
         let (sealed, open) = {
             let state = self.state();
@@ -214,7 +214,7 @@ impl Head {
             }
             let decoded = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type));
             let blocks: Result<Vec<Block>, Damaged> = sealed.chunks.iter().map(decoded).collect();
-            // What was made here is not damaged.
+            // These chunks were made here, so they are not damaged.
             let Ok(blocks) = blocks else { continue };
             for snapshot in assemble(blocks.iter()).into_iter().rev() {
                 all.push_front(snapshot);
@@ -230,7 +230,7 @@ impl Head {
     }
 }
 
-/// What [`Head::unstored`] tells.
+/// The result of [`Head::unstored`].
 #[derive(Debug)]
 pub struct Unstored {
     pub chunks: Vec<Chunk>,
@@ -278,7 +278,7 @@ impl State {
     }
 }
 
-/// Chunks of blocks that are not empty.
+/// Packs the non-empty blocks into chunks.
 pub fn pack(blocks: &[Block]) -> Vec<Chunk> {
     let chunk = |block: &Block| {
         let (first, last) = (block.times().first()?, block.times().last()?);
@@ -295,7 +295,7 @@ pub fn pack(blocks: &[Block]) -> Vec<Chunk> {
     blocks.iter().filter_map(chunk).collect()
 }
 
-/// The snapshots that blocks of several types hold together, in time order.
+/// The snapshots in blocks of several types, in time order.
 pub fn assemble<'b>(blocks: impl Iterator<Item = &'b Block>) -> Vec<Snapshot> {
     let mut ticks: BTreeMap<i64, Vec<Reading>> = BTreeMap::new();
     for block in blocks {

@@ -1,8 +1,8 @@
-//! Moving history from one store into another, and from the Python original's database into ours.
+//! Imports history from another store, or from the Python original's database.
 //!
-//! Readings come first, and with them their minutes; then of each tier those buckets whose finer parts the source has no
-//! more. A page is stored together with how far it reaches, so an import that was interrupted goes on where it stopped,
-//! and one that is done twice changes nothing.
+//! Readings come first, together with their minute sums; then, for each tier, the buckets whose finer data the source
+//! has removed. Each page is stored together with a checkpoint, so an interrupted import resumes where it stopped, and
+//! importing twice changes nothing.
 
 use sha2::{Digest, Sha256};
 
@@ -17,15 +17,15 @@ pub use crate::store::source::From;
 use crate::store::source::Source;
 use crate::store::{Result, StoreError};
 
-/// Documents read and stored at a time, and chunks.
+/// Documents or chunks read and stored at a time.
 const DOCUMENTS: i64 = 720;
 const CHUNKS: i64 = 8;
-/// Before every time there is, and still a time that PostgreSQL knows.
+/// Earlier than any data, but still valid in PostgreSQL.
 const BEGINNING: i64 = -62_135_596_800_000_000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Rows of this run.
+    /// Rows processed in this run.
     pub done: u64,
     pub total: u64,
 }
@@ -34,11 +34,11 @@ pub struct Progress {
 pub struct Imported {
     /// Rows read in this run: documents of the original, or chunks.
     pub rows: u64,
-    /// Documents of the original that are no JSON objects.
+    /// Documents of the original that are not JSON objects.
     pub refused: u64,
 }
 
-/// Imports everything, tells how far it is after each page, and computes the rollups of what came.
+/// Imports everything, reports progress after each page, and computes rollups of the imported data.
 pub async fn import(
     target: &History,
     settings: &dyn SettingsStore,
@@ -132,7 +132,7 @@ impl Part {
         Ok(chunks.len() as u64)
     }
 
-    /// The buckets of which the source has nothing finer; the others are computed here.
+    /// The buckets for which the source has no finer data; the others are computed here.
     async fn batch_of_rollups(&self, target: &History, chunk: &Chunk, gone: i64) -> Result<Batch> {
         let mut batch = Batch::default();
         let buckets = match Buckets::decode(&chunk.data, Selection::all(self.metric_type)) {
@@ -151,7 +151,7 @@ impl Part {
     }
 }
 
-/// A document of the original. What its fields are called is what ours are called.
+/// A document of the original. Its fields have the same names as ours.
 fn reading_of(metric_type: MetricType, at: i64, json: &[u8]) -> Option<Reading> {
     let mut document: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(json).ok()?;
     document.remove("_timestamp");
@@ -162,7 +162,8 @@ fn reading_of(metric_type: MetricType, at: i64, json: &[u8]) -> Option<Reading> 
     }
 }
 
-/// The setting in which the target keeps how far an import got. The source is named by a hash: its URL may hold a password.
+/// The target's setting with an import's checkpoint. The source is identified by a hash, since its URL may contain a
+/// password.
 fn checkpoint(from: &From, tier: Tier, metric_type: MetricType) -> String {
     let identity = format!("{}\n{:?}\n{}", from.url, from.host, from.set_aside);
     let digest = Sha256::digest(identity.as_bytes());

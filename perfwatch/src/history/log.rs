@@ -1,14 +1,14 @@
-//! The log on disk: every snapshot that is not stored yet, so that not even a kill loses one.
+//! The log on disk: every snapshot that is not stored yet, so that even a kill loses none.
 //!
-//! A file holds one slot. It begins with a few letters and a version; then come records, one for each snapshot: length,
-//! CRC-32, and what has changed since the record before. A record that is cut off or damaged ends the file; what follows
-//! is kept aside. Once a slot is stored its file is removed. While the store is away a slot that is over is packed into
-//! chunks, which take its file's place.
+//! One file per slot. It starts with a magic and a version, followed by one record per snapshot: length, CRC-32, and
+//! what changed since the previous record. A truncated or damaged record ends the file; the rest is kept aside. Once a
+//! slot is stored its file is removed. While the store is unavailable, closed slots are packed into chunks, which
+//! replace their files.
 //!
-//! The slots of a run are numbered from 1, whether they could be written or not. Those that an earlier run left have
-//! numbers below.
+//! The slots of a run are numbered from 1, whether they could be written or not. Slots left by an earlier run have
+//! lower numbers.
 //!
-//! Everything here waits for the disk: call it where waiting is allowed.
+//! Everything here blocks on disk I/O: call it only where blocking is allowed.
 
 mod record;
 
@@ -26,7 +26,7 @@ use crate::snapshot::{MetricType, Snapshot};
 
 const LOG: &str = "log";
 const CHUNKS: &str = "chunks";
-/// What could not be read, or stored, is kept for whoever wants to know.
+/// Extensions of files that could not be read, or stored; kept for inspection.
 const DAMAGED: &str = "damaged";
 const REFUSED: &str = "refused";
 const HEADER: &[u8; 4] = b"PWL1";
@@ -35,10 +35,10 @@ const HEADER: &[u8; 4] = b"PWL1";
 pub struct Log {
     dir: PathBuf,
     max_bytes: u64,
-    /// Slots that wait, oldest first; the last may be open.
+    /// Waiting slots, oldest first; the last may be open.
     files: VecDeque<Segment>,
     open: Option<Open>,
-    /// What the number of a slot's file is above that of the slot.
+    /// A slot's file number minus its slot number.
     offset: i64,
     buffer: Vec<u8>,
 }
@@ -55,20 +55,20 @@ struct Segment {
 struct Open {
     slot: i64,
     file: File,
-    /// The one noted last, which the next is compared with.
+    /// The last snapshot written; the next one is stored relative to it.
     before: Option<Arc<Snapshot>>,
 }
 
-/// A slot that was read from disk.
+/// A slot read from disk.
 #[derive(Debug)]
 pub struct Replayed {
     pub sealed: Sealed,
-    /// Bytes at the end that could not be read.
+    /// Unreadable bytes at the end.
     pub damaged: usize,
 }
 
 impl Log {
-    /// Opens the log in `dir`, with whatever an earlier run left there.
+    /// Opens the log in `dir`, including what an earlier run left there.
     pub fn open(dir: &Path, max_bytes: u64) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let mut files: Vec<Segment> = Vec::new();
@@ -90,7 +90,7 @@ impl Log {
             }
         }
         files.sort_unstable_by_key(|file| (file.slot, file.extension != CHUNKS));
-        // Chunks are complete before their log is removed.
+        // Chunks are complete before their log file is removed.
         files.dedup_by_key(|file| file.slot);
         let offset = files.last().map_or(0, |file| file.slot);
         files.iter_mut().for_each(|file| file.slot -= offset);
@@ -111,7 +111,7 @@ impl Log {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// Snapshots that this run has put here and that are not stored.
+    /// This run's snapshots that are here and not stored.
     pub fn snapshots(&self) -> u64 {
         self.files.iter().map(|file| file.snapshots).sum()
     }
@@ -121,12 +121,12 @@ impl Log {
         self.files.front().map(|file| file.slot)
     }
 
-    /// Snapshots of a slot that this run has put here.
+    /// This run's snapshots in a slot.
     pub fn snapshots_of(&self, slot: i64) -> u64 {
         self.files.iter().find(|file| file.slot == slot).map_or(0, |file| file.snapshots)
     }
 
-    /// Notes a snapshot of the open slot: it outlives this process, though not a power cut.
+    /// Appends a snapshot to the open slot: it survives a crash of this process, but not a power cut.
     pub fn note(&mut self, slot: i64, snapshot: &Arc<Snapshot>) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
@@ -145,7 +145,7 @@ impl Log {
         };
         if open.as_ref().is_none_or(|open| open.slot != slot) {
             *open = None;
-            // What an earlier attempt left half written does not count, and nothing that follows may refer to it.
+            // A half-written record of an earlier attempt doesn't count, and no later record may refer to it.
             let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
             file.set_len(segment.bytes)?;
             if segment.bytes == 0 {
@@ -159,7 +159,7 @@ impl Log {
         };
         record::put(snapshot, before.as_deref(), buffer);
         if let Err(error) = file.write_all(buffer) {
-            // Half a record would hide what comes after it. Where not even this works, the file is left alone.
+            // A partial record would hide what follows. If even truncating fails, close the file.
             if file.set_len(segment.bytes).is_err() {
                 *open = None;
             }
@@ -171,12 +171,12 @@ impl Log {
         Ok(())
     }
 
-    /// Reads a slot. `None` where nothing of it can be read: then it is not here any more.
+    /// Reads a slot. `None` if nothing in it is readable; it is then removed from the log.
     pub fn read(&mut self, slot: i64) -> io::Result<Option<Replayed>> {
         let Some(file) = self.files.iter().find(|file| file.slot == slot) else { return Ok(None) };
         let path = self.path(slot, file.extension);
         let bytes = match std::fs::read(&path) {
-            // It could not be written.
+            // Writing it had failed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
@@ -199,18 +199,18 @@ impl Log {
         }
     }
 
-    /// A slot is stored.
+    /// Removes a slot that is stored.
     pub fn forget(&mut self, slot: i64) -> io::Result<()> {
         let Some(file) = self.remove(slot) else { return Ok(()) };
-        // One that cannot be removed is replayed at the next start, to no effect.
+        // A file that can't be removed is replayed at the next start, without effect.
         match std::fs::remove_file(self.path(slot, file.extension)) {
-            // It could not be written.
+            // Writing it had failed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
     }
 
-    /// Leaves a slot's file where it is, for the next start to try.
+    /// Leaves a slot's file in place, for the next start to retry.
     pub fn leave(&mut self, slot: i64) {
         self.remove(slot);
     }
@@ -221,27 +221,26 @@ impl Log {
         self.files.remove(at)
     }
 
-    /// Sets a slot aside, for who wants to know why the store refuses it; returns under which name.
+    /// Sets aside a slot that the store refuses, for inspection; returns its new path.
     pub fn set_aside(&mut self, slot: i64) -> io::Result<Option<PathBuf>> {
         let Some(file) = self.remove(slot) else { return Ok(None) };
         let path = self.path(slot, file.extension);
         let aside = path.with_extension(REFUSED);
         match std::fs::rename(path, &aside) {
             Ok(()) => Ok(Some(aside)),
-            // It could not be written.
+            // Writing it had failed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Has the chunks of a slot that is over in place of its snapshots, for a store that is away; on disk when it
-    /// returns.
+    /// Replaces a closed slot's snapshots by its chunks while the store is unavailable. On disk when this returns.
     pub fn pack(&mut self, sealed: &Sealed) -> io::Result<()> {
         let slot = sealed.slot;
         let at = match self.files.binary_search_by_key(&slot, |file| file.slot) {
             Ok(at) if self.files[at].extension == CHUNKS => return Ok(()),
             Ok(at) => at,
-            // It could not be written before.
+            // Writing it had failed before.
             Err(at) => {
                 self.files.insert(at, Segment { slot, extension: LOG, bytes: 0, snapshots: 0 });
                 at
@@ -263,15 +262,15 @@ impl Log {
         Ok(())
     }
 
-    /// Makes room, the oldest first; returns how many snapshots that costs. The newest slot stays: it takes what is
-    /// written now.
+    /// Frees space, oldest slots first; returns the number of snapshots lost. The newest slot stays: it is being
+    /// written to.
     pub fn bound(&mut self) -> io::Result<u64> {
         let mut dropped = 0;
         while self.bytes() > self.max_bytes
             && self.files.len() > 1
             && let Some(oldest) = self.files.front()
         {
-            // Of what an earlier run left nobody has counted the snapshots.
+            // Snapshots left by an earlier run are not counted.
             let (slot, snapshots) = (oldest.slot, oldest.snapshots);
             dropped +=
                 if slot > 0 { snapshots } else { self.read(slot)?.map_or(0, |of| of.sealed.snapshots) };
@@ -280,7 +279,7 @@ impl Log {
         Ok(dropped)
     }
 
-    /// Waits until what was noted would outlive a power cut.
+    /// Waits until everything written would survive a power cut.
     pub fn sync(&self) -> io::Result<()> {
         self.open.as_ref().map_or(Ok(()), |open| open.file.sync_data())
     }
@@ -290,7 +289,7 @@ impl Log {
     }
 }
 
-/// Reads a log as far as it can be read.
+/// Reads a log as far as it is readable.
 fn replay(bytes: &[u8]) -> Result<Replayed, Damaged> {
     let Some(mut rest) = bytes.strip_prefix(HEADER) else {
         return if HEADER.starts_with(bytes) {

@@ -17,10 +17,10 @@ use super::{History, micros, rollup};
 use crate::store::Result;
 use crate::store::settings::SettingsStore;
 
-/// After the minute's end.
+/// Delay after the end of the minute.
 const AFTER_MINUTE: Duration = Duration::from_secs(8);
 
-/// What one cleanup removes at most, unless that is less than an eighth of what there is.
+/// The most that one cleanup removes, unless an eighth of the history is more.
 const MOST_DAYS: time::Duration = time::Duration::days(2);
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Maintenance {
     task: JoinHandle<()>,
 }
 
-/// How long documents are kept beside the chunks, where they are.
+/// How long documents are kept beside the chunks, if they are stored.
 #[derive(Debug, Clone, Copy)]
 pub struct DocumentDays(pub u32);
 
@@ -46,7 +46,7 @@ impl Maintenance {
         Self { stop, task: tokio::spawn(run(work, stopped)) }
     }
 
-    /// Ends at the next transaction boundary; whatever was under way is taken up again at the next start.
+    /// Stops at the next transaction boundary; unfinished work is resumed at the next start.
     pub async fn close(self) {
         let Self { stop, task } = self;
         let _ = stop.send(true);
@@ -72,7 +72,7 @@ async fn run(work: Work, mut stopped: watch::Receiver<bool>) {
         };
         match pass {
             Ok(()) if failing => tracing::info!("rollups and clean-up are working again"),
-            // An outage is the writer's to tell.
+            // The writer reports outages.
             Err(ref error) if error.may_pass() => {}
             Err(ref error) if !failing => tracing::error!(%error, "rollups and clean-up failed; retrying"),
             _ => {}
@@ -105,7 +105,7 @@ async fn pass(work: &Work, evidence: &mut Evidence, now: OffsetDateTime) -> Resu
     history.chunks().remove_documents(history.host(), micros(old)).await?;
     let policy = settings.archive_policy().await?;
     let interval = time::Duration::minutes(policy.cleanup_interval_minutes);
-    // A last run in the future means that the clock was set back; it must not stop the cleanup.
+    // A last run in the future means that the clock was set back; it must not block the cleanup.
     let due = policy.last_archive_run.is_none_or(|last| now - last >= interval || last > now);
     if policy.cleanup_enabled && due {
         let done = clean(history, settings.as_ref(), now, Reach::Part).await?;
@@ -123,7 +123,7 @@ async fn pass(work: &Work, evidence: &mut Evidence, now: OffsetDateTime) -> Resu
 /// What one cleanup did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cleanup {
-    /// Chunks removed because they were older than the retention, raw and rolled up.
+    /// Chunks removed because they were past retention, raw and rolled up.
     pub deleted_count: u64,
     /// Chunks of readings that were replaced by rollups.
     pub downsampled_count: u64,
@@ -133,10 +133,10 @@ pub struct Cleanup {
 /// How much one cleanup may remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// All that is past its time: someone asked for it.
+    /// Everything past retention: a user asked for it.
     All,
-    /// At most two days, or an eighth of what there is: more than ever expires between two cleanups, and little enough
-    /// to leave time to notice that a clock is wrong.
+    /// At most two days, or an eighth of the history: more than ever expires between two cleanups, but little enough to
+    /// leave time to notice a wrong clock.
     Part,
 }
 
@@ -151,7 +151,7 @@ pub async fn clean(
     let (chunks, host) = (history.chunks(), history.host());
     let mut deleted_count = 0;
     let extent = chunks.extent(host).await?;
-    // How far a part reaches of what begins at `first`, or at the oldest that there is.
+    // How far a partial cleanup reaches, from `first` or the oldest data.
     let most = |first: i64| match (reach, extent.oldest, extent.newest) {
         (Reach::Part, Some(oldest), Some(newest)) => {
             let oldest = oldest.max(super::from_micros(first));
@@ -170,20 +170,20 @@ pub async fn clean(
     }
     let expired = expired.min(part);
     for tier in Tier::ALL {
-        // A rollup goes when all of its bucket is past.
+        // A rollup is removed only when its whole bucket is past retention.
         deleted_count += chunks.remove_before(host, tier.seconds(), tier.floor(expired)).await?;
     }
     let mut downsampled_count = 0;
     if policy.archive_enabled {
-        // What is still to be rolled up must be before its finer tier may go.
+        // Pending rollups must be computed before their finer tier is removed.
         rollup::roll(history, micros(now)).await?;
-        // Whole hours, so that no bucket loses half of what it was made from.
+        // Whole hours, so that no bucket loses half of its input.
         let gone = Coverage::of(&chunks.tiers(host).await?).removed_before(Tier::Raw);
         let old = days_ago(policy.downsample_after_days).min(most(gone));
         let mut before = floor(old, Tier::Hour.width());
         let waiting = chunks.tiers(host).await?.stale;
         for tier in policy.downsample_interval.replaces().iter().filter_map(|tier| Tier::of_seconds(*tier)) {
-            // Minutes are stored with their readings; hours and days may have to be computed yet.
+            // Minutes are stored with their readings; hours and days may still have to be computed.
             let needs = match tier {
                 Tier::Raw => None,
                 Tier::Minute => Some(Tier::Hour),

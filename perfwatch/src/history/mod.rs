@@ -1,8 +1,8 @@
-//! History: from readings to chunks and rollups, and from those to answers.
+//! History: turns readings into chunks and rollups, and answers queries from them.
 //!
-//! The newest readings are in memory ([`head`]) and in a log on disk ([`log`]); once there are enough of them they become
-//! a [chunk], and their minutes a part of another. Coarser tiers are computed ([`rollup`]) from finer ones when their time is over.
-//! A question reads chunks and memory together, so nothing is stored for anybody's question.
+//! The newest readings are in memory ([`head`]) and in a log on disk ([`log`]). Once there are enough, they are packed
+//! into a [chunk], and their minute sums into another. Coarser tiers are computed ([`rollup`]) from finer ones when
+//! their period is over. A query reads chunks and memory together, so nothing has to be flushed to answer it.
 
 pub mod bucket;
 pub mod chunk;
@@ -26,12 +26,12 @@ use crate::store::chunks::ChunkStore;
 use crate::store::policy::Extent;
 use head::Head;
 
-/// What is not what a chunk or the log should be, and why.
+/// Why bytes are not a valid chunk or log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Damaged(pub &'static str);
 
-/// One host's history, for all who ask.
+/// One host's history, shared by all readers.
 #[derive(Debug, Clone)]
 pub struct History(Arc<Shared>);
 
@@ -49,7 +49,7 @@ impl History {
         Self(Arc::new(Shared { chunks, host: host.to_owned(), head, damaged: AtomicU64::new(0) }))
     }
 
-    /// The same history of another host, of which nothing is in memory.
+    /// The history of another host in the same store, with nothing in memory.
     #[must_use]
     pub fn of_host(&self, host: &str) -> Self {
         if host == self.0.host { self.clone() } else { Self::new(Arc::clone(&self.0.chunks), host) }
@@ -59,7 +59,7 @@ impl History {
         &self.0.chunks
     }
 
-    /// Whose history it is.
+    /// The host's id.
     pub fn host(&self) -> &str {
         &self.0.host
     }
@@ -68,10 +68,10 @@ impl History {
         &self.0.head
     }
 
-    /// Size and ends of what there is, with what is only in memory.
+    /// Size, oldest and newest time of the history, including what is only in memory.
     pub async fn extent(&self) -> crate::store::Result<Extent> {
         let mut extent = self.0.chunks.extent(&self.0.host).await?;
-        // A chunk may still have some of what is past its time.
+        // A chunk may still contain readings past their retention.
         let gone =
             plan::Coverage::of(&self.0.chunks.tiers(&self.0.host).await?).removed_before(tier::Tier::Day);
         extent.oldest = extent.oldest.map(|oldest| oldest.max(from_micros(gone)));
@@ -82,12 +82,12 @@ impl History {
         Ok(extent)
     }
 
-    /// Chunks that could not be read since the start.
+    /// Chunks that could not be read since startup.
     pub fn damaged_chunks(&self) -> u64 {
         self.0.damaged.load(Ordering::Relaxed)
     }
 
-    /// A chunk that cannot be read is a gap: everything else is served.
+    /// An unreadable chunk is a gap; everything else is still served.
     fn note_damage(&self, chunk: &crate::store::chunks::Chunk, error: Damaged) {
         self.0.damaged.fetch_add(1, Ordering::Relaxed);
         tracing::error!(

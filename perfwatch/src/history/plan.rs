@@ -1,8 +1,8 @@
-//! Which tier answers for which part of a range.
+//! Which tier answers which part of a range.
 //!
 //! The coarsest tier whose buckets fit into a point is read, so any range costs about the same. Where that tier is not
-//! computed yet (the current hour and day, or late data), and at ragged ends, the next finer one answers; where finer
-//! ones were removed by retention, the finest that is left.
+//! computed yet (the current hour and day, or late data), and at ragged ends, the next finer one is used; where
+//! retention removed the finer ones, the finest that is left.
 
 use std::collections::BTreeSet;
 
@@ -20,9 +20,9 @@ pub struct Segment {
 /// What is known of a host's tiers.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
-    /// Before this time (µs) a tier has been removed: raw, 1 min, 5 min, 1 h, 1 d.
+    /// A tier has been removed before this time (µs): raw, 1 min, 5 min, 1 h, 1 d.
     removed_before: [i64; 5],
-    /// Hours for which the tiers of 5 min and 1 h, and days for which that of 1 d, are to be computed.
+    /// Hours whose 5 min and 1 h tiers, and days whose 1 d tier, must still be computed.
     stale_hours: BTreeSet<i64>,
     stale_days: BTreeSet<i64>,
 }
@@ -49,7 +49,7 @@ impl Coverage {
         self.removed_before[tier as usize]
     }
 
-    /// The first time from a bucket on in which the tier is not complete.
+    /// The first incomplete time of the tier, starting at a bucket.
     fn next_stale(&self, tier: Tier, bucket: i64) -> i64 {
         let (marks, width) = match tier {
             Tier::Raw | Tier::Minute => return i64::MAX,
@@ -73,10 +73,10 @@ fn cover(coverage: &Coverage, tier: Tier, from: i64, to: i64, out: &mut Vec<Segm
     if from >= to {
         return;
     }
-    // What this tier no longer has is answered by the coarser ones that replaced it.
+    // Times removed from this tier are answered by the coarser ones that replaced it.
     let removed = coverage.removed_before(tier).min(to);
     if from < removed {
-        // Of days nothing is left before that, though a chunk may still have some of it.
+        // Days before that are gone, though a chunk may still contain some.
         if let Some(coarser) = tier.coarser() {
             cover_left(coverage, coarser, from, removed, out);
         }
@@ -97,7 +97,7 @@ fn cover(coverage: &Coverage, tier: Tier, from: i64, to: i64, out: &mut Vec<Segm
             continue;
         }
         if coverage.removed_before(tier.finer()) > at {
-            // Nothing finer is left here: the whole bucket stands for its part.
+            // Nothing finer is left here: use the whole bucket.
             push(out, tier, bucket, next);
         } else {
             cover(coverage, tier.finer(), at, next.min(to), out);
@@ -106,7 +106,7 @@ fn cover(coverage: &Coverage, tier: Tier, from: i64, to: i64, out: &mut Vec<Segm
     }
 }
 
-/// The finest tier left for times whose finer rows are gone.
+/// The finest tier left where finer rows are gone.
 fn cover_left(coverage: &Coverage, tier: Tier, from: i64, to: i64, out: &mut Vec<Segment>) {
     let kept = coverage.removed_before(tier).clamp(from, to);
     if from < kept
@@ -119,7 +119,7 @@ fn cover_left(coverage: &Coverage, tier: Tier, from: i64, to: i64, out: &mut Vec
     }
 }
 
-/// Appends, joining what continues the segment before it.
+/// Appends a segment, or extends the previous one if it continues it.
 fn push(out: &mut Vec<Segment>, tier: Tier, from: i64, to: i64) {
     match out.last_mut() {
         Some(last) if last.tier == tier && last.to >= from => last.to = last.to.max(to),

@@ -1,4 +1,4 @@
-//! What answers a question, in time order: readings and buckets from the store, then what is only in memory.
+//! The data that answers a query, in time order: readings and buckets from the store, then what is only in memory.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ pub struct Question {
     pub metric_type: MetricType,
     pub from: i64,
     pub to: i64,
-    /// The width of a point, µs.
+    /// Width of a point, µs.
     pub interval: i64,
 }
 
-/// A part of an answer: one of what a chunk holds.
+/// One reading or bucket of an answer.
 #[derive(Debug)]
 pub enum Piece {
     Reading(Arc<Block>, usize),
@@ -42,7 +42,7 @@ impl Piece {
         }
     }
 
-    /// As something that others are added to.
+    /// As a bucket that others can be merged into.
     pub fn bucket(&self) -> Bucket {
         match self {
             Self::Reading(block, n) => {
@@ -54,7 +54,7 @@ impl Piece {
         }
     }
 
-    /// Adds it to what came before.
+    /// Adds it to a sum.
     pub fn add_to(&self, sum: &mut Bucket) {
         match self {
             Self::Reading(block, n) => sum.add(&block.reading(*n)),
@@ -70,7 +70,7 @@ pub struct Pieces {
     metric_type: MetricType,
     selection: Selection,
     segments: VecDeque<Segment>,
-    /// Where the next page of the first segment begins: after the chunk that starts here.
+    /// Where the next page of the first segment starts: after the chunk that starts here.
     after: i64,
     chunks: VecDeque<Chunk>,
     ready: VecDeque<Piece>,
@@ -80,7 +80,7 @@ pub struct Pieces {
 
 impl Pieces {
     pub async fn open(history: &History, question: Question, selection: Selection) -> Result<Self> {
-        // Memory first: what is stored meanwhile is asked of the store only up to here.
+        // Memory first: the store is only queried up to the start of what is in memory.
         let Question { metric_type, from, to, interval } = question;
         let unstored = history.head().unstored(metric_type, from, to);
         let mut rest = Vec::new();
@@ -91,7 +91,7 @@ impl Pieces {
             }
         }
         rest.extend(within(unstored.open, from, to));
-        // Where the clock was set back there may be two of a time: as in the store, the first stays.
+        // If the clock was set back, a time may occur twice: the first stays, as in the store.
         rest.sort_by_key(Piece::at);
         rest.dedup_by_key(|piece| piece.at());
         let ends = rest.first().map(Piece::at).zip(rest.last().map(|last| last.at() + 1));
@@ -99,7 +99,8 @@ impl Pieces {
         let segments = match ends {
             None => plan(&coverage, from, to, interval),
             Some((first, end)) => {
-                // Of minutes that go on in memory readings are read here, too: their sums may have some of those already.
+                // For minutes that continue in memory, raw readings are read: their sums may already include some of
+                // those in memory.
                 let minute = Tier::Minute.width();
                 let (first, end) =
                     (Tier::Minute.floor(first).max(from), (floor(end - 1, minute) + minute).min(to));
@@ -124,7 +125,7 @@ impl Pieces {
     pub async fn next(&mut self) -> Result<Option<Piece>> {
         loop {
             if let Some(stored) = self.ready.front() {
-                // Where the clock was set back both may have the same time: the first stays.
+                // If the clock was set back, both may have the same time: the first stays.
                 let at = stored.at();
                 match self.rest.front().map(Piece::at) {
                     Some(in_memory) if in_memory < at => return Ok(self.rest.pop_front()),
@@ -160,7 +161,7 @@ impl Pieces {
         }
         self.chunks = found.into();
         if !full {
-            // The last page of this segment: what follows its chunks is another one.
+            // The last page of this segment; the next chunks belong to another.
             while let Some(chunk) = self.chunks.pop_front() {
                 self.unpack(&chunk, segment);
             }

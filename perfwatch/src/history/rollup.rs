@@ -1,9 +1,8 @@
-//! Rollups: minutes with the chunk whose readings they sum up, coarser tiers when their hour or day is over.
+//! Rollups: minutes together with their chunk of readings, coarser tiers when their hour or day is over.
 //!
-//! A chunk of readings and the minutes in it are stored together, so minutes are never behind. The hour and the day they
-//! belong to are marked stale with them, and computed from minutes and hours once they are over; a mark ends with what
-//! was computed, unless something arrived meanwhile. Buckets are put in place of older ones, never added to them, so
-//! doing it twice changes nothing.
+//! A chunk of readings and its minutes are stored together, so minutes are never behind. This marks their hour and day
+//! as stale; those are computed from minutes and hours once they are over, and the mark is cleared unless more data
+//! arrived meanwhile. Buckets replace older ones and are never added to them, so computing them twice changes nothing.
 
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,15 +18,15 @@ use crate::snapshot::{MetricType, Reading};
 use crate::store::Result;
 use crate::store::chunks::{Batch, Chunk, Stale, Tiers, Wanted};
 
-/// After an hour's end: what is late by less is in it at once.
+/// Delay after an hour's end, so that slightly late data is included at once.
 const GRACE: i64 = 30_000_000;
-/// Chunks of one slot, at most: more than a slot of any length has.
+/// Maximum chunks of one slot: more than a slot of any length has.
 const MANY: i64 = 4096;
 
 type Buckets = BTreeMap<i64, Bucket>;
 
-/// What is to be stored of chunks of readings: them, with what is there of the same time, and their minutes, which are
-/// added up here unless they were before.
+/// What to store for chunks of readings: the chunks, merged with stored ones of the same time, and their minutes, which
+/// are computed here unless given.
 pub async fn batch_of(history: &History, chunks: &[Chunk], minutes: Option<&Minutes>) -> Result<Batch> {
     let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
     let mut batch = Batch::default();
@@ -50,7 +49,7 @@ async fn add(
     let minute = |at: i64| Tier::Minute.floor(at);
     let (from, to) = (minute(chunk.start), minute(chunk.end - 1) + Tier::Minute.width());
     let wanted = Wanted { metric_type, tier: 0, from, to };
-    // Where readings of a minute are gone, its sums have them, and what came now is added to those.
+    // Where a minute's readings are gone, its stored sums include them, and new readings are added to those.
     let gone = coverage.removed_before(Tier::Raw);
     let others = history.chunks().find(history.host(), wanted, MANY).await?;
     if others.is_empty()
@@ -79,7 +78,7 @@ async fn add(
             }
         };
         if other.end > chunk.start && other.start < chunk.end {
-            // The same time from before: what was there stays as it was.
+            // An earlier chunk of the same time: its readings win.
             whole = other_block.union(&whole);
             batch.remove.push((metric_type, 0, other.start));
             merged = true;
@@ -100,7 +99,7 @@ async fn add(
     for block in neighbours.iter().chain([&whole]) {
         for reading in block.readings() {
             let bucket = minute(micros(reading.at));
-            // Other minutes of a chunk from before are what they were, and may have readings that were not asked for here.
+            // An earlier chunk's other minutes are unchanged, and may include readings that were not loaded here.
             if (from..to).contains(&bucket) {
                 minutes.entry(bucket).or_insert_with(|| Bucket::new(metric_type)).add(&reading);
             }
@@ -111,8 +110,8 @@ async fn add(
     put_minutes(history, metric_type, &minutes, gone, batch).await
 }
 
-/// Puts minutes into a chunk of their own, with those that are there of the same time: an hour's chunks become one when
-/// the hour is over. Marks what is computed from them.
+/// Puts minutes into a chunk of their own, merged with stored ones of the same time; an hour's chunks become one when
+/// the hour is over. Marks the coarser tiers as stale.
 async fn put_minutes(
     history: &History,
     metric_type: MetricType,
@@ -141,7 +140,7 @@ async fn put_minutes(
     Ok(())
 }
 
-/// Puts one chunk in the place of others.
+/// Replaces chunks by a single one.
 fn replace(metric_type: MetricType, tier: Tier, buckets: &Buckets, starts: &[i64], batch: &mut Batch) {
     batch.remove.extend(starts.iter().map(|start| (metric_type, tier.seconds(), *start)));
     let all: Vec<(i64, &Bucket)> = buckets.iter().map(|(at, bucket)| (*at, bucket)).collect();
@@ -157,7 +156,7 @@ fn chunk_of(metric_type: MetricType, tier: Tier, start: i64, buckets: &[(i64, &B
     Chunk { metric_type, tier: tier.seconds(), start, first, end: last + tier.width(), data }
 }
 
-/// Puts buckets into the chunks of their tier, in place of those that are there, or added to them before `gone`.
+/// Puts buckets into the chunks of their tier, replacing stored ones, or merging with them before `gone`.
 async fn put_buckets(
     history: &History,
     metric_type: MetricType,
@@ -184,7 +183,7 @@ async fn put_buckets(
     Ok(())
 }
 
-/// Puts buckets of another store where there are none.
+/// Stores another store's buckets where there are none yet.
 pub async fn add_missing(
     history: &History,
     metric_type: MetricType,
@@ -202,7 +201,7 @@ pub async fn add_missing(
     put_buckets(history, metric_type, tier, missing, i64::MIN, batch).await
 }
 
-/// What is in the chunks of a tier that have something of a range, and where they start.
+/// The contents of a tier's chunks that overlap a range, and their starts.
 #[derive(Default)]
 struct Stored {
     buckets: Buckets,
@@ -229,7 +228,7 @@ async fn stored(
     Ok(stored)
 }
 
-/// Computes what is stale of hours and days that ended before `now` (µs); returns how many of them.
+/// Computes stale hours and days that ended before `now` (µs); returns how many.
 pub async fn roll(history: &History, now: i64) -> Result<usize> {
     let chunks = history.chunks();
     let mut done = 0;
@@ -260,7 +259,7 @@ pub async fn roll(history: &History, now: i64) -> Result<usize> {
     Ok(done)
 }
 
-/// The five minutes and the hour that minutes add up to.
+/// Computes an hour, and its five-minute buckets, from minutes.
 async fn compute_hour(history: &History, stale: Stale) -> Result<()> {
     let mut batch = Batch { computed: vec![stale], ..Batch::default() };
     let gone = Coverage::of(&history.chunks().tiers(history.host()).await?).removed_before(Tier::Minute);
@@ -281,7 +280,7 @@ async fn compute_hour(history: &History, stale: Stale) -> Result<()> {
     history.chunks().commit(history.host(), &batch).await
 }
 
-/// The day that hours add up to.
+/// Computes a day from hours.
 async fn compute_day(history: &History, stale: Stale) -> Result<()> {
     let mut batch = Batch { computed: vec![stale], ..Batch::default() };
     let gone = Coverage::of(&history.chunks().tiers(history.host()).await?).removed_before(Tier::Hour);
@@ -306,7 +305,7 @@ fn summed(metric_type: MetricType, parts: &Buckets, tier: Tier) -> Buckets {
     sums
 }
 
-/// Stores readings of any time, as an import has them.
+/// Stores readings of any time, such as imported ones.
 pub async fn store_readings(
     history: &History,
     readings: &[Reading],
@@ -342,7 +341,7 @@ pub async fn store_readings(
     Ok(())
 }
 
-/// Readings of a chunk that is made of imported ones, at most.
+/// Maximum readings per chunk of imported data.
 const READINGS: usize = 720;
 
 #[cfg(test)]

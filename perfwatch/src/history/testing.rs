@@ -36,7 +36,7 @@ pub(crate) fn snapshot(seconds: i64) -> Arc<Snapshot> {
     Arc::new(Snapshot::new(at, vec![cpu(seconds, (seconds % 100) as f64 / 4.0)]))
 }
 
-/// What a type's readings may hold: things come and go, and places change what stands in them.
+/// Random readings of a type: rows come and go, and values change their kind.
 pub(crate) fn readings(metric_type: MetricType, count: usize) -> impl Strategy<Value = Vec<Reading>> {
     let one = (any::<u64>(), 0u8..20);
     proptest::collection::vec(one, 1..=count).prop_map(move |seeds| {
@@ -50,7 +50,7 @@ pub(crate) fn readings(metric_type: MetricType, count: usize) -> impl Strategy<V
     })
 }
 
-/// xorshift: what a seed makes is the same each time.
+/// xorshift: the same seed gives the same sequence.
 struct Random(u64);
 
 impl Random {
@@ -87,7 +87,7 @@ fn random(metric_type: MetricType, at: i64, seed: u64) -> Reading {
             .collect();
         tables.push(Table { keys: keys.into(), values });
     }
-    // What a histogram tells is told by it.
+    // Values derived from a histogram must match it.
     for (table, of) in tables.iter_mut().zip(&layout.tables) {
         for row in table.values.chunks_exact_mut(of.columns.len()) {
             for (at, column) in of.columns.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The resolutions in which history is kept.
 
-/// Each but `Raw` is built from a finer one.
+/// Each tier but `Raw` is built from a finer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     Raw,
@@ -12,14 +12,14 @@ pub enum Tier {
 
 impl Tier {
     pub const ALL: [Self; 5] = [Self::Raw, Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
-    /// The tiers that are computed, finest first.
+    /// The computed tiers, finest first.
     pub const ROLLUPS: [Self; 4] = [Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
 
     pub fn of_seconds(seconds: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.seconds() == seconds)
     }
 
-    /// Seconds a bucket covers; this is also how tables name the tier. 0 for raw.
+    /// Seconds per bucket, which also identify the tier in tables. 0 for raw.
     pub const fn seconds(self) -> i64 {
         match self {
             Self::Raw => 0,
@@ -30,12 +30,12 @@ impl Tier {
         }
     }
 
-    /// Microseconds a bucket covers.
+    /// Microseconds per bucket.
     pub const fn width(self) -> i64 {
         self.seconds() * 1_000_000
     }
 
-    /// Microseconds that a chunk covers: of raw readings at most, of rollups always.
+    /// Microseconds per chunk: a maximum for raw readings, exact for rollups.
     pub const fn slot(self) -> i64 {
         const HOUR: i64 = 3_600_000_000;
         match self {
@@ -46,7 +46,7 @@ impl Tier {
         }
     }
 
-    /// What answers where this tier is not complete.
+    /// The tier used where this one is not complete.
     pub const fn finer(self) -> Self {
         match self {
             Self::Raw | Self::Minute => Self::Raw,
@@ -60,13 +60,13 @@ impl Tier {
         Self::ROLLUPS.into_iter().find(|tier| *tier > self)
     }
 
-    /// Start of the bucket a time (µs) falls in; raw readings are their own bucket.
+    /// Start of the bucket that contains a time (µs); raw readings are their own bucket.
     pub const fn floor(self, at: i64) -> i64 {
         if self.width() == 0 { at } else { floor(at, self.width()) }
     }
 }
 
-/// The largest multiple of `width` that is not after `at`.
+/// The largest multiple of `width` that is at most `at`.
 pub const fn floor(at: i64, width: i64) -> i64 {
     at.div_euclid(width) * width
 }

@@ -1,8 +1,8 @@
-//! From the tick to the store, without the tick ever waiting and without losing what it made.
+//! Writes snapshots to the store, without blocking the tick and without losing data.
 //!
-//! A thread notes each snapshot in the [log](super::log) and adds it to the [head](super::head). When a slot is over it
-//! is stored, the oldest first, one attempt at a time; what the store does not take waits on disk. An attempt whose
-//! outcome is unknown is repeated: readings that are there already stay as they are.
+//! A thread appends each snapshot to the [log](super::log) and adds it to the [head](super::head). A closed slot is
+//! stored, the oldest first, one attempt at a time; what the store does not accept waits on disk. An attempt with an
+//! unknown outcome is repeated: readings already stored stay as they are.
 
 mod attempt;
 mod handle;
@@ -28,25 +28,25 @@ use attempt::{documents_of, limited, sleep_until, store};
 pub use handle::Handle;
 pub use stats::Stats;
 
-/// Snapshots on their way to the writing thread.
+/// Snapshots queued for the writing thread.
 const QUEUE: usize = 64;
-/// How long documents wait for others, where the store wants them.
+/// How long documents are batched, if the store wants them.
 const DOCUMENTS_EVERY: Duration = Duration::from_secs(8);
-/// So many do not wait for others, and so many are held at most.
+/// This many documents are written at once, and at most this many are held.
 const DOCUMENTS: usize = 16;
 const MOST_DOCUMENTS: usize = 256;
-/// Pause after a failed attempt; tests have many.
+/// Pause after a failed attempt; shorter in tests, which have many.
 const RETRY_DELAY: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
-/// A slot that the store has refused so often, for reasons that will not pass, is set aside.
+/// A slot that the store has permanently refused this often is set aside.
 const MOST_REFUSALS: u32 = 10;
-/// What shutdown allows the last slot before it is left to the disk.
+/// How long shutdown waits for the last slot before leaving it on disk.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(600);
-/// What the disk is allowed then: better late than without what was measured.
+/// How long the final sync may take: better late than losing data.
 const LAST_SYNC: Duration = Duration::from_secs(5);
-/// Slots that are over and held in memory; older ones are only on disk.
+/// Closed slots held in memory; older ones are only on disk.
 const HELD: usize = 8;
 
-/// Where snapshots wait for their slot's end, or for a store that is away.
+/// Where snapshots wait until their slot is closed, or while the store is unavailable.
 #[derive(Debug, Clone)]
 pub struct LogPlace {
     pub dir: PathBuf,
@@ -63,15 +63,15 @@ pub struct Writer {
 #[derive(Debug)]
 enum Message {
     Snapshot(Arc<Snapshot>),
-    /// Told when all that came before is in the store.
+    /// Notified when everything before it is in the store.
     Drain(oneshot::Sender<()>),
 }
 
 impl Writer {
-    /// Starts the writing thread, which uses the current runtime; what an earlier run left on disk comes first.
+    /// Starts the writing thread on the current runtime; what an earlier run left on disk is stored first.
     pub fn spawn(history: History, place: LogPlace, documents: DocumentDays) -> std::io::Result<Self> {
         let (queue, received) = mpsc::channel(QUEUE);
-        // Until the log was looked at.
+        // True until the log has been checked.
         let stats = Arc::new(Stats { catching_up: AtomicBool::new(true), ..Stats::default() });
         let task = Task {
             wants_documents: documents.0 > 0 && history.chunks().wants_documents(),
@@ -91,18 +91,18 @@ impl Writer {
         };
         let (end, ended) = oneshot::channel();
         let runtime = runtime::Handle::current();
-        // Its own thread, because it waits for the disk at every tick.
+        // A thread of its own, because it blocks on the disk at every tick.
         std::thread::Builder::new().name("writer".into()).spawn(move || {
             runtime.block_on(task.run(received));
-            // Whoever started this may have left.
+            // The receiver may be gone.
             let _ = end.send(());
         })?;
         Ok(Self { queue, ended, stats })
     }
 
-    /// Hands a snapshot over as soon as there is room: for those who have many and may wait.
+    /// Submits a snapshot as soon as there is room, for callers with many that can wait.
     pub async fn submit_waiting(&self, snapshot: Arc<Snapshot>) {
-        // The thread ends only after this sender is gone.
+        // The thread ends only after this sender is dropped.
         let _ = self.queue.send(Message::Snapshot(snapshot)).await;
     }
 
@@ -114,7 +114,7 @@ impl Writer {
         Handle { queue: self.queue.downgrade(), stats: Arc::clone(&self.stats) }
     }
 
-    /// Ends the open slot and waits until everything handed over so far is in the store.
+    /// Closes the open slot and waits until everything submitted so far is in the store.
     pub async fn drained(&self) {
         let (done, drained) = oneshot::channel();
         if self.queue.send(Message::Drain(done)).await.is_ok() {
@@ -122,7 +122,7 @@ impl Writer {
         }
     }
 
-    /// Stores what is left, or leaves it on disk where the store does not take it, and ends the thread.
+    /// Stores what is left, or leaves it on disk if the store doesn't accept it, and ends the thread.
     pub async fn close(self) {
         let Self { queue, ended, stats: _ } = self;
         drop(queue);
@@ -139,7 +139,7 @@ enum Attempted {
         slot: i64,
         snapshots: u64,
     },
-    /// The documents of so many snapshots.
+    /// The documents of this many snapshots.
     Documents(usize),
 }
 
@@ -153,12 +153,12 @@ struct Task {
     log: Option<Log>,
     stats: Arc<Stats>,
     newest: Option<i64>,
-    /// About how far snapshots are apart, µs.
+    /// Approximate time between snapshots, µs.
     interval: i64,
     attempt: Option<Attempt>,
     attempted: Attempted,
     retry_at: Option<Instant>,
-    /// How often in a row the store has refused the oldest slot for reasons that will not pass.
+    /// How often in a row the store has permanently refused the oldest slot.
     refusals: u32,
     documents: Vec<Arc<Snapshot>>,
     documents_at: Option<Instant>,
@@ -202,7 +202,7 @@ impl Task {
                 () = sleep_until(wake) => {}
             }
         }
-        // What was only noted outlives a power cut as well.
+        // Makes what was written survive a power cut as well.
         if let Some(log) = &self.log
             && let Err(error) = log.sync()
         {
@@ -253,7 +253,7 @@ impl Task {
     }
 
     fn end_slot(&mut self) {
-        // While the store is away, memory holds the newest few.
+        // While the store is unavailable, memory holds only the newest few.
         while self.history.head().pending() > HELD
             && let Some(oldest) = self.history.head().oldest_pending()
         {
@@ -341,7 +341,7 @@ impl Task {
                         if let Some(log) = &mut self.log
                             && let Err(error) = log.forget(slot)
                         {
-                            // Replayed once more after a restart, to no effect.
+                            // It is replayed once more after a restart, without effect.
                             tracing::warn!(%error, "cannot remove a file of the log");
                         }
                     }
@@ -376,7 +376,7 @@ impl Task {
         }
     }
 
-    /// The store will never take this slot: it must not stand before all others.
+    /// The store will never accept this slot: it must not block all others.
     fn set_aside(&mut self, slot: i64, snapshots: u64, error: &StoreError) {
         self.refusals = 0;
         self.history.head().let_go(slot);
@@ -387,7 +387,7 @@ impl Task {
         self.tell_log(aside.map(drop));
     }
 
-    /// Has chunks on disk instead of snapshots while the store is away.
+    /// Replaces snapshots on disk by chunks while the store is unavailable.
     fn pack(&mut self) -> std::io::Result<()> {
         for sealed in self.history.head().all_pending() {
             self.log()?.pack(&sealed)?;
@@ -404,7 +404,7 @@ impl Task {
             && self.oldest_on_disk().is_none();
         if idle {
             for done in self.drains.drain(..) {
-                // Whoever asked may have left.
+                // The receiver may be gone.
                 let _ = done.send(());
             }
         }
@@ -435,7 +435,7 @@ impl Task {
         self.stats.catching_up.store(self.oldest_on_disk().is_some(), Ordering::Relaxed);
     }
 
-    /// One line per outage, however many attempts it takes.
+    /// One log line per outage, however many attempts it takes.
     fn note_failure(&self, error: &StoreError) {
         if !self.stats.failing.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the database does not accept history; snapshots wait on disk");

@@ -1,17 +1,17 @@
-//! When to tick: on wall-clock multiples of the interval, without drift, whatever happens to the clock.
+//! When to tick: on wall-clock multiples of the interval, without drift, even if the clock is set.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// Too close to the priming sample, a rate would cover too short a time to be meaningful.
+/// Closer to the priming sample, a rate would cover too short a time to be meaningful.
 const FIRST_GAP: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(super) struct Schedule {
     started: OffsetDateTime,
     last: Option<OffsetDateTime>,
-    /// The tick that is waited for, and the interval that it is a multiple of.
+    /// The tick being waited for, and its interval.
     awaited: Option<(OffsetDateTime, Duration)>,
 }
 
@@ -26,10 +26,10 @@ impl Schedule {
         Self { started, last: None, awaited: None }
     }
 
-    /// The tick that is due, or how long to wait before asking again; asking earlier does no harm.
+    /// The tick that is due, or how long to wait before asking again; asking earlier is harmless.
     ///
-    /// Each wait is computed from the wall clock, so ticks don't drift. After a suspend or a step of the
-    /// clock, the grid of the new time applies; a small step back never yields the same tick twice in a row.
+    /// Each wait is computed from the wall clock, so ticks don't drift. After a suspend or a clock step, the grid of
+    /// the new time applies; a small step back never yields the same tick twice in a row.
     pub(super) fn next(&mut self, now: OffsetDateTime, interval: Duration) -> Next {
         let awaited = self.awaited.filter(|(_, of)| *of == interval).map(|(target, _)| target);
         let target = match awaited {
@@ -44,7 +44,7 @@ impl Schedule {
             self.awaited = Some((target, interval));
             return Next::After((target - now).unsigned_abs());
         }
-        // Woken late, by suspend or a step forward: the newest multiple that has passed.
+        // Woken late, after a suspend or a step forward: use the newest multiple that has passed.
         let tick = target.max(floor(now, interval));
         self.last = Some(tick);
         self.awaited = None;
@@ -62,7 +62,7 @@ impl Schedule {
     }
 }
 
-/// The last multiple of `interval` since the epoch that is not after `at`.
+/// The last multiple of `interval` since the epoch that is at most `at`.
 fn floor(at: OffsetDateTime, interval: Duration) -> OffsetDateTime {
     let step = i128::try_from(interval.as_nanos().max(1)).expect("an interval is far below 2^127 ns");
     let nanos = at.unix_timestamp_nanos();
@@ -83,7 +83,7 @@ mod tests {
         let schedule = Schedule::new(datetime!(2026-01-01 00:00:00 UTC));
         let target = schedule.target(datetime!(2026-01-01 00:00:07.3 UTC), FIVE);
         assert_eq!(target, datetime!(2026-01-01 00:00:10 UTC));
-        // On a multiple, that one has been served: the next is due.
+        // Exactly on a multiple, that tick is done: the next one is due.
         let target = schedule.target(datetime!(2026-01-01 00:00:10 UTC), FIVE);
         assert_eq!(target, datetime!(2026-01-01 00:00:15 UTC));
     }

@@ -1,5 +1,5 @@
-//! A deadline at which a waiting task is woken, unless it is disarmed before. Arming and disarming, which every tick does,
-//! wake nobody.
+//! A deadline at which a waiting task is woken, unless it is disarmed first. Arming and disarming, which happen at
+//! every tick, wake no task.
 #![allow(unsafe_code)] // registering a descriptor has no safe wrapper
 
 use std::io;
@@ -56,12 +56,12 @@ impl Deadline {
         }
     }
 
-    /// Waits until the moment that was set has come. Cancel-safe.
+    /// Waits until the deadline has passed. Cancel-safe.
     pub(super) async fn passed(&self) {
         match self {
             Self::Timer(timer) => loop {
                 let Ok(mut ready) = timer.readable().await else { return std::future::pending().await };
-                // What was called off at this moment has nothing to read.
+                // If it was disarmed just now, there is nothing to read.
                 let passed = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0; 8])?));
                 if matches!(passed, Ok(Ok(_))) {
                     return;
@@ -78,7 +78,7 @@ fn settime(timer: &AsyncFd<OwnedFd>, value: Timespec) {
     timerfd_settime(timer, TimerfdTimerFlags::empty(), &once).expect("a timer and a valid time");
 }
 
-/// By a test's own time.
+/// Uses the test's own time.
 #[cfg(test)]
 #[derive(Debug)]
 pub(super) struct TestDeadline {

@@ -69,13 +69,13 @@ impl Pipeline {
         Ok(Self { sampler, settings })
     }
 
-    /// Samples until `shutdown` turns true; what is being sampled then still goes out.
+    /// Samples until `shutdown` turns true; a round in progress is still published.
     ///
-    /// The first snapshot is taken at once and only shown, so that clients need not wait an interval for it;
-    /// it also primes the rates. All others fall on multiples of the interval and are stored too.
+    /// The first snapshot is taken at once and only shown live, so that clients don't wait for an interval; it also
+    /// primes the rates. All others fall on multiples of the interval and are stored too.
     ///
-    /// A single thread does everything in a tick, because waking others costs more than most sources do. This task
-    /// only supervises it, and sleeps while all is well.
+    /// A single thread does everything in a tick, because waking others costs more than most sources do. This task only
+    /// supervises it, and otherwise sleeps.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let Self { mut sampler, mut settings } = self;
         let overseeing = async {

@@ -1,5 +1,5 @@
-//! The readings of one tick. The sampling thread collects them; the round is then taken exactly once, by that thread when
-//! it is done or by its supervisor when the deadline has passed.
+//! The readings of one tick. The sampling thread collects them; the round is then taken exactly once, by that thread
+//! when it is done or by its supervisor after the deadline.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,13 +15,13 @@ use crate::snapshot::source::Report;
 #[derive(Debug)]
 pub(super) struct Round {
     pub at: OffsetDateTime,
-    /// False for the one that primes the rates.
+    /// False for the round that primes the rates.
     pub on_grid: bool,
-    /// How far rounds are apart.
+    /// Time between rounds.
     pub interval: Duration,
-    /// The time that the sources were given.
+    /// Time limit for the sources.
     pub patience: Duration,
-    /// One entry per source; `None` until it has answered.
+    /// One entry per source; `None` until it has responded.
     pub answers: Vec<Option<(Reading, Report)>>,
 }
 
@@ -34,9 +34,9 @@ pub(super) struct Rounds {
 
 #[derive(Debug)]
 struct State {
-    /// Of the round begun last.
+    /// Number of the latest round.
     number: u64,
-    /// With the moment at which it is overdue.
+    /// The round in progress, and when it is overdue.
     current: Option<(Round, Instant)>,
 }
 
@@ -46,9 +46,9 @@ impl Rounds {
         Ok(Self { state, deadline: Deadline::new(&time)?, time })
     }
 
-    /// Begins a round, which ends the one before; returns its number.
+    /// Begins a round, replacing the previous one; returns its number.
     pub(super) fn begin(&self, round: Round) -> u64 {
-        // Not after the moment at which the overseer is woken.
+        // Must not be later than the supervisor's wake-up.
         let overdue = self.time.monotonic() + round.patience;
         self.deadline.set(round.patience);
         let mut state = self.state();
@@ -57,7 +57,7 @@ impl Rounds {
         state.number
     }
 
-    /// False if that round is no longer in progress.
+    /// Returns false if that round is no longer in progress.
     pub(super) fn answer(&self, number: u64, source: usize, answer: (Reading, Report)) -> bool {
         let mut state = self.state();
         if state.number != number {
@@ -68,7 +68,7 @@ impl Rounds {
         true
     }
 
-    /// The round with all its answers, unless it was taken away meanwhile.
+    /// The round with all its answers, unless it has already been taken.
     pub(super) fn finish(&self, number: u64) -> Option<Round> {
         let mut state = self.state();
         if state.number != number {
@@ -84,7 +84,7 @@ impl Rounds {
         self.deadline.passed().await;
     }
 
-    /// Takes the round away that is overdue, if there still is one.
+    /// Takes the overdue round, if there still is one.
     pub(super) fn take_overdue(&self) -> Option<Round> {
         let now = self.time.monotonic();
         let mut state = self.state();

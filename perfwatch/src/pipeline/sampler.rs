@@ -21,10 +21,10 @@ use crate::snapshot::source::{Cost, Report, Settings, Source, SourceSettings, So
 use crate::snapshot::{Reading, Snapshot, rfc3339};
 
 const MAX_DEADLINE: Duration = Duration::from_secs(2);
-/// Asking for the thread's own time is a system call for each source. After the first ticks, this many pass between two
-/// that are measured.
+/// Reading the thread's CPU time costs a system call per source. After the first ticks, only every this many ticks are
+/// measured.
 const MEASURED_EVERY: u64 = 8;
-/// A source's mean is of about this many samples, the newest.
+/// A source's mean covers about this many of its latest samples.
 const REMEMBERED: u64 = 64;
 /// Pause before another attempt to start a thread, if the machine is out of threads.
 const NO_THREAD: Duration = Duration::from_secs(1);
@@ -32,11 +32,11 @@ const NO_THREAD: Duration = Duration::from_secs(1);
 /// Supervises the sampling thread.
 pub(super) struct Sampler {
     shared: Arc<Shared>,
-    /// Of the newest thread.
+    /// Signals the end of the newest thread.
     ended: oneshot::Receiver<()>,
 }
 
-/// What the threads have in common: one at a time, and those that were abandoned.
+/// State shared by the threads: the current one, and abandoned ones.
 struct Shared {
     slots: Vec<Mutex<Slot>>,
     control: Mutex<Control>,
@@ -49,7 +49,7 @@ struct Shared {
 
 struct Control {
     settings: Settings,
-    /// `None` until the first round, which does not wait.
+    /// `None` until the first round, which runs immediately.
     schedule: Option<Schedule>,
     stop: bool,
 }
@@ -60,7 +60,7 @@ struct Slot {
     meter: Meter,
 }
 
-/// User and system CPU time of a source's samples, of those that were measured.
+/// User and system CPU time of a source's measured samples.
 #[derive(Default)]
 struct Meter {
     samples: u64,
@@ -96,7 +96,7 @@ impl Sampler {
             let shared = Arc::downgrade(&shared);
             time.on_move(move |time| {
                 let Some(shared) = shared.upgrade() else { return };
-                // Whoever has looked at the time before is waiting now, and for too long.
+                // A thread that read the old time would wait too long, so wake it.
                 let control = lock(&shared.control);
                 time.waits(None);
                 drop(control);
@@ -113,7 +113,7 @@ impl Sampler {
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new().name("sampler".into()).spawn(move || {
                 shared.sample_until_stopped();
-                // An abandoned one is not waited for.
+                // The supervisor no longer waits for an abandoned thread.
                 let _ = end.send(());
             });
             match thread {
@@ -127,7 +127,7 @@ impl Sampler {
         }
     }
 
-    /// Waits until a round has taken too long, or its thread has died. Cancel-safe.
+    /// Waits until a round is overdue or its thread has died. Cancel-safe.
     pub(super) async fn overdue(&mut self) {
         tokio::select! {
             () = self.shared.rounds.overdue() => {}
@@ -135,7 +135,7 @@ impl Sampler {
         }
     }
 
-    /// Publishes what an overdue round has, and lets another thread continue.
+    /// Publishes what an overdue round has, and starts a replacement thread.
     pub(super) async fn replace(&mut self) {
         if self.shared.publish_overdue() || self.ended.is_terminated() {
             self.start().await;
@@ -147,7 +147,7 @@ impl Sampler {
         self.shared.changed.notify_all();
     }
 
-    /// Ends the thread; a round in progress is still published.
+    /// Stops the thread; a round in progress is still published.
     pub(super) async fn stop(mut self) {
         lock(&self.shared.control).stop = true;
         self.shared.changed.notify_all();
@@ -180,7 +180,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the next tick, except for the first; `None` on shutdown. Returns whether the tick is on the grid.
+    /// Waits for the next tick, except for the first. Returns whether the tick is on the grid; `None` on shutdown.
     fn next_tick(&self) -> Option<(OffsetDateTime, bool, Settings)> {
         let mut control = lock(&self.control);
         loop {
@@ -200,10 +200,10 @@ impl Shared {
         }
     }
 
-    /// Samples every source that is not stuck in an abandoned thread. False if this thread has been abandoned.
+    /// Samples every source that is not stuck in an abandoned thread. Returns false if this thread has been abandoned.
     fn sample(&self, round: u64, tick: &Tick, settings: &SourceSettings) -> bool {
         let measured = round <= MEASURED_EVERY || round.is_multiple_of(MEASURED_EVERY);
-        // Once between two sources is enough.
+        // One clock reading between two sources is enough.
         let mut begun = measured.then(thread_cpu_us);
         for (index, slot) in self.slots.iter().enumerate() {
             let mut slot = match slot.try_lock() {
@@ -219,7 +219,7 @@ impl Shared {
         true
     }
 
-    /// Whether there was a round to publish.
+    /// Publishes an overdue round; returns whether there was one.
     fn publish_overdue(&self) -> bool {
         let overdue = self.rounds.take_overdue();
         let found = overdue.is_some();
@@ -272,8 +272,8 @@ fn note_transition(before: &Report, after: &Report) {
 }
 
 impl Slot {
-    /// `begun` is the thread's time when the source before was done, and then when this one is; `None` if nothing is
-    /// measured.
+    /// `begun` is the thread's CPU time at the end of the previous source, and is updated to that of this one; `None`
+    /// if not measured.
     fn sample(
         &mut self,
         tick: &Tick,
@@ -305,7 +305,7 @@ impl Slot {
 
 impl Meter {
     fn add(&mut self, last_us: f64) {
-        // The first sample sets the source up, so it is forgotten at the second.
+        // The first sample includes the source's setup, so the second replaces it in the mean.
         let of = self.samples.clamp(1, REMEMBERED);
         let before = self.cost.avg_us;
         self.cost = Cost { last_us, avg_us: before + (last_us - before) / of as f64 };

@@ -1,4 +1,4 @@
-//! The pipeline against sources that misbehave and clocks that are set, on a time of each test's own.
+//! Tests the pipeline with misbehaving sources and clock changes, each on its own simulated time.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -89,12 +89,12 @@ fn start(sources: Vec<Box<dyn Source>>, initial: Settings) -> Running {
 }
 
 impl Running {
-    /// A snapshot that is taken without any time passing.
+    /// The next snapshot, without any time passing.
     async fn next(&mut self) -> Value {
         self.snapshots.recv().await.unwrap()
     }
 
-    /// Lets as much time pass as the sampler waits for, which is at most `most`.
+    /// Advances time by what the sampler waits for, which must be at most `most`.
     async fn tick_within(&mut self, most: Duration) -> Value {
         let wait = self.time.until_waited_for(most).await;
         self.time.advance(wait);
@@ -112,7 +112,7 @@ impl Running {
     }
 }
 
-/// A source that tells when it is asked, and then blocks until its gate is opened.
+/// A source that signals when it is sampled, and then blocks until its gate is opened.
 fn gated() -> (Sender<()>, UnboundedReceiver<()>, impl FnMut() -> Result<Value, SourceError> + Send) {
     let (open, gate) = channel::<()>();
     let (ask, asked) = unbounded_channel();
@@ -133,7 +133,7 @@ async fn an_error_and_a_panic_stay_in_their_own_documents() {
             scripted("bad", MetricType::Disk, || Err(SourceError::Malformed("half a line".into()))),
             scripted("worse", MetricType::Memory, move || {
                 if !std::mem::replace(&mut panicked, true) {
-                    // Without the panic hook, which would print a backtrace.
+                    // Bypasses the panic hook, which would print a backtrace.
                     std::panic::resume_unwind(Box::new("once"));
                 }
                 Ok(json!({"value": 2}))
@@ -179,7 +179,7 @@ async fn a_hanging_source_stops_nothing_and_rejoins() {
     assert_eq!(running.source_status.reports()[1].state, State::Failed);
 
     drop(open);
-    // Its old thread is about to let go of it.
+    // Its old thread is about to release it.
     while running.tick().await["data"]["disk"]["gated"] != true {
         tokio::task::yield_now().await;
     }
@@ -199,7 +199,7 @@ async fn settings_take_effect_at_the_next_tick_and_the_grid_holds() {
         assert_eq!(tick["data"]["cpu"]["interval_ms"], 250);
     }
     let stored = running.stop().await;
-    // The first is kept away from the one that primes the rates, which is not stored.
+    // The first stored tick keeps its distance from the priming one, which is not stored.
     let expected = [2, 3, 4].map(|tenth| BEGINNING + Duration::from_millis(100) * tenth);
     assert_eq!(stored, expected);
 }
@@ -209,7 +209,7 @@ async fn a_clock_that_is_set_and_a_suspend_bring_one_tick_each_and_no_flood() {
     let mut running = start(vec![scripted("cpu", MetricType::Cpu, || Ok(json!({})))], settings(1000));
     running.next().await;
     running.tick().await;
-    // An hour ahead, and what a suspend of four hours is to a machine that was not awake meanwhile.
+    // A clock step of one hour, and one of four hours, as after a suspend.
     for hours in [1, 4] {
         running.time.until_waited_for(Duration::MAX).await;
         running.time.set_wall(time::Duration::hours(hours));
@@ -217,11 +217,11 @@ async fn a_clock_that_is_set_and_a_suspend_bring_one_tick_each_and_no_flood() {
         assert!(running.time.until_waited_for(Duration::MAX).await <= Duration::from_secs(1));
         running.tick().await;
     }
-    // Back again: the next tick is within an interval, not when time has caught up.
+    // Set back: the next tick comes within an interval, not when the old time is reached again.
     running.time.set_wall(-time::Duration::hours(7));
     running.tick_within(Duration::from_secs(1)).await;
     running.tick().await;
-    // To 1970, and ten years ahead.
+    // To the 1970s, and ten years ahead.
     running.time.set_wall(-time::Duration::days(365 * 50));
     running.tick_within(Duration::from_secs(1)).await;
     running.time.until_waited_for(Duration::MAX).await;

@@ -1,4 +1,4 @@
-//! What time it is, and waking who waits for one. A test has a time of its own, which stands still until it moves it.
+//! The current time, and waiting for a later one. A test has its own simulated time, which only it advances.
 
 #[cfg(test)]
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(super) enum Timekeeper {
 }
 
 impl Timekeeper {
-    /// By the clock on the wall, which may be set.
+    /// The wall clock, which may be set.
     pub(super) fn wall(&self) -> OffsetDateTime {
         match self {
             Self::Machine => OffsetDateTime::now_utc(),
@@ -25,7 +25,7 @@ impl Timekeeper {
         }
     }
 
-    /// By the clock that only goes on.
+    /// The monotonic clock.
     pub(super) fn monotonic(&self) -> Instant {
         match self {
             Self::Machine => Instant::now(),
@@ -34,7 +34,7 @@ impl Timekeeper {
         }
     }
 
-    /// Waits for `wait` or until woken, or for no reason.
+    /// Waits for `wait`, until woken, or spuriously.
     pub(super) fn wait<'g, T>(
         &self,
         changed: &Condvar,
@@ -68,15 +68,15 @@ mod test_time {
 
     type Waker = Box<dyn Fn(&TestTime) + Send + Sync>;
 
-    /// Two clocks of one test.
+    /// A test's two clocks.
     pub(in super::super) struct TestTime {
         began: Instant,
         began_wall: OffsetDateTime,
-        /// On the monotonic clock.
+        /// Elapsed monotonic time.
         elapsed: watch::Sender<Duration>,
-        /// How far the wall clock was set, in seconds.
+        /// How far the wall clock was set.
         set_by: Mutex<time::Duration>,
-        /// For how long someone waits now.
+        /// How long the current waiter waits.
         waiting: watch::Sender<Option<Duration>>,
         wakers: Mutex<Vec<Waker>>,
     }
@@ -111,7 +111,7 @@ mod test_time {
             *self.elapsed.borrow()
         }
 
-        /// Tells of each move of the monotonic clock.
+        /// Reports each move of the monotonic clock.
         pub(in super::super) fn moves(&self) -> watch::Receiver<Duration> {
             self.elapsed.subscribe()
         }
@@ -120,25 +120,25 @@ mod test_time {
             self.waiting.send_replace(wait);
         }
 
-        /// Returns when someone waits for no longer than `most`, and for how long.
+        /// Waits until someone waits for at most `most`; returns how long that is.
         pub(in super::super) async fn until_waited_for(&self, most: Duration) -> Duration {
             let mut waiting = self.waiting.subscribe();
             let waits = waiting.wait_for(|wait| wait.is_some_and(|wait| wait <= most)).await.unwrap();
             waits.unwrap()
         }
 
-        /// To be called after each move of either clock.
+        /// Registers a callback for each move of either clock.
         pub(in super::super) fn on_move(&self, waker: impl Fn(&Self) + Send + Sync + 'static) {
             self.wakers.lock().unwrap().push(Box::new(waker));
         }
 
-        /// Lets time pass.
+        /// Advances time.
         pub(in super::super) fn advance(&self, by: Duration) {
             self.elapsed.send_modify(|elapsed| *elapsed += by);
             self.wake();
         }
 
-        /// Sets the wall clock, as someone may, and as it is after a suspend.
+        /// Sets the wall clock, as a user or a suspend would.
         pub(in super::super) fn set_wall(&self, by: time::Duration) {
             *self.set_by.lock().unwrap() += by;
             self.wake();

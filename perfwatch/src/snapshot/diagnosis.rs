@@ -1,4 +1,4 @@
-//! What the doctor found: plain data, made by `doctor` and shown by the command line and the API.
+//! The doctor's findings: plain data, produced by `doctor` and shown by the command line and the API.
 
 use serde::Serialize;
 
@@ -7,9 +7,9 @@ use serde::Serialize;
 pub enum Status {
     /// In use.
     Ok,
-    /// Not available, and no setting of this machine would change that.
+    /// Not available, and no setting on this machine would change that.
     Note,
-    /// Could be used and is not.
+    /// Could be used, but isn't.
     Problem,
 }
 
@@ -27,7 +27,7 @@ pub struct Finding {
 pub struct Problem {
     pub title: String,
     pub reason: String,
-    /// Names of the sources that do not measure, or not everything, because of it.
+    /// Names of the sources that are missing or incomplete because of it.
     pub affects: Vec<String>,
     /// The exact command or setting that fixes it.
     pub remedy: Option<String>,
@@ -36,7 +36,7 @@ pub struct Problem {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     pub working: usize,
-    /// Causes, not what they affect.
+    /// Number of causes, not of what they affect.
     pub to_fix: usize,
     pub not_available: usize,
 }

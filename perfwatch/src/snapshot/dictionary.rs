@@ -1,6 +1,6 @@
-//! Every field of every document: what it measures, in which unit, and under which name Prometheus gets it.
+//! Every field of every document: what it measures, its unit, and its Prometheus name.
 //!
-//! docs/metrics.md and `/metrics` are made from this; a test holds it against the documents that are sent.
+//! docs/metrics.md and `/metrics` are generated from this; a test compares it with the documents that are sent.
 
 mod devices;
 mod machine;
@@ -11,12 +11,12 @@ use super::MetricType;
 
 pub use path::{Path, Place, Step};
 
-/// A field, or all fields of one name in a list or map.
+/// A field, or all fields with one name in a list or map.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
     /// Its path in the document, in the notation of [`Path`].
     pub path: &'static str,
-    /// Empty for texts and counts; the page formats values by it.
+    /// Empty for texts and counts; the web page formats values by it.
     pub unit: &'static str,
     pub help: &'static str,
     pub kind: Kind,
@@ -26,37 +26,37 @@ pub struct Field {
 /// What a field's values are, and how they are aggregated over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A value of the moment or of the last interval: longer times have average, min and max.
+    /// A current value or one of the last interval: longer periods have average, min and max.
     Gauge,
-    /// A count that only grows, until what counts restarts.
+    /// A count that only grows, until its source restarts.
     Counter,
     /// A count of one interval.
     Interval,
-    /// Intervals add up.
+    /// A histogram; intervals are merged.
     Histogram,
-    /// A text or a yes or no that stays for a while: longer times have the time spent in each.
+    /// A text or boolean that stays for a while: longer periods have the time spent in each.
     State,
     /// Text that the dictionary does not describe.
     Text,
-    /// What happened, one after another: longer times have them all.
+    /// A list of events: longer periods have all of them.
     Events,
-    /// Whether an object, list or map is there.
+    /// Whether an object, list or map is present.
     Gate,
 }
 
-/// How a field goes to Prometheus. Names are without `perfwatch_` and may carry a constant label
-/// (`cpu_time_ratio{mode="user"}`); values are multiplied by the scale, which makes base units of them.
+/// How a field is exported to Prometheus. Names omit `perfwatch_` and may have a constant label
+/// (`cpu_time_ratio{mode="user"}`); values are multiplied by the scale, which converts them to base units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Export {
     /// Texts, duplicates of other fields, and fields with too many labels.
     None,
-    /// A value of the moment, or of the last interval.
+    /// A current value, or one of the last interval.
     Gauge(&'static str, f64),
-    /// A count since boot, which the kernel keeps.
+    /// A count since boot, kept by the kernel.
     Counter(&'static str, f64),
     /// A count of one interval: intervals are added up.
     Interval(&'static str, f64),
-    /// A histogram of one interval, likewise.
+    /// A histogram of one interval: intervals are merged.
     Histogram(&'static str),
 }
 
@@ -73,7 +73,7 @@ impl Export {
     }
 }
 
-/// The fields of a document besides `_timestamp` and `_error`, which every document has.
+/// The fields of a document, except `_timestamp` and `_error`, which every document has.
 pub const fn fields(metric_type: MetricType) -> &'static [Field] {
     match metric_type {
         MetricType::Cpu => machine::CPU,
@@ -114,7 +114,7 @@ pub const fn source(metric_type: MetricType) -> &'static str {
     }
 }
 
-/// What a family of several fields measures; a family of one has its field's words.
+/// Help texts of families with several fields; a family of one uses its field's description.
 pub const FAMILIES: &[(&str, &str)] = &[
     ("cpu_time_ratio", "Share of the time of all CPUs in each mode; user includes guest."),
     ("disk_transferred_bytes_total", "Transferred by whole disks since boot."),
@@ -167,7 +167,7 @@ const fn field(path: &'static str, unit: &'static str, help: &'static str, expor
 }
 
 impl Field {
-    /// The same field of a kind that its export does not tell.
+    /// The same field, with a kind that can't be derived from its export.
     const fn of_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self

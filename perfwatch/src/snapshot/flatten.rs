@@ -1,9 +1,9 @@
-//! From a source's typed body to values: a serializer that only puts them where the layout has a place for them.
+//! Converts a source's typed body to values, with a serializer that puts each where the layout has a place for it.
 //!
-//! The layout is made of the dictionary once; nothing is looked up by name but the members of an object, and those in
-//! the order in which they come. What the dictionary does not describe is kept as JSON text.
+//! The layout is built from the dictionary once. Only an object's members are looked up by name, starting at the
+//! expected position. Members that the dictionary does not describe are kept as JSON text.
 
-/// The methods of a serializer that takes narrow integers as wide ones; before the modules, as `plain` uses it.
+/// The methods of a serializer that widen narrow integers; before the modules, as `plain` uses it.
 macro_rules! widened {
     ($($method:ident($type:ty)),* => $wide:ident) => {
         $(fn $method(self, value: $type) -> Result<()> {
@@ -25,7 +25,7 @@ use super::histogram::{Histogram, Unit};
 use super::layout::{Form, Layout, Node};
 use super::value::{Key, Label, Value};
 
-/// The rows of one table while they are put together.
+/// The rows of one table while they are being built.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) keys: Vec<Key>,
@@ -77,7 +77,7 @@ impl<'a> Place<'a> {
                 };
                 return;
             }
-            // A document that is no object has no members.
+            // A document that isn't an object has no members.
             Node::Object { gate: None, .. } => return,
         };
         self.set(column, value);
@@ -133,12 +133,12 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A list, map or object that is being put where it belongs.
+/// A list, map or object being serialized.
 enum Compound<'a> {
     Object {
         place: Place<'a>,
         members: &'static [(&'static str, Node)],
-        /// Members mostly come in the layout's order.
+        /// Members usually come in the layout's order.
         next: usize,
         key: String,
     },
@@ -160,7 +160,7 @@ enum Compound<'a> {
         numbers: Numbers,
         key: String,
     },
-    /// What has no place of its own.
+    /// Something without a place of its own.
     Text {
         place: Place<'a>,
         text: Vec<u8>,
@@ -265,7 +265,7 @@ impl<'a> Compound<'a> {
         let key = self.key_buffer().map(std::mem::take).unwrap_or_default();
         self.member(&key, value)?;
         if let Some(buffer) = self.key_buffer() {
-            // Its memory is used again.
+            // Reuses its memory.
             *buffer = key;
         }
         Ok(())
@@ -293,13 +293,13 @@ impl<'a> Compound<'a> {
 }
 
 impl Place<'_> {
-    /// The name of a thing in the row that this is: the row's own labels, and the last one.
+    /// The key of an item in this row: the row's own labels, then the last one.
     fn child_key(&self, table: usize, last: Label) -> Key {
         let inherited = &self.tables[self.table].keys[self.row];
         let labels = self.layout.tables[table].labels.len();
         let mut key: Vec<Label> = Vec::with_capacity(labels);
         key.extend(inherited.iter().cloned());
-        // Those of a list's objects are in the objects.
+        // For a list of objects, the labels are in the objects.
         key.resize(labels, Label::Unnamed);
         if labels == inherited.len() + 1 {
             key[inherited.len()] = last;

@@ -1,4 +1,4 @@
-//! Latency and size distributions: what documents carry, history merges and charts draw.
+//! Latency and size distributions: sent in documents, merged by history and drawn in charts.
 
 use perfwatch_common::histogram::{BUCKETS, bounds};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ enum Scheme {
     Log16,
 }
 
-/// A distribution over one interval. Merging adds, so a quantile over any span is exact to the bucket.
+/// A distribution over one interval. Merging adds counts, so a quantile over any period is exact to the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Histogram {
@@ -80,8 +80,8 @@ impl Histogram {
         Self { unit, scheme: Scheme::Log16, buckets: Vec::new(), count: 0, sum: 0, max: 0 }
     }
 
-    /// From counts by bucket. `max` is held within the highest bucket that has values, since a program
-    /// notes it and the count at different moments.
+    /// Builds a histogram from counts by bucket. `max` is clamped to the highest non-empty bucket, since a program
+    /// updates it and the count at different moments.
     pub fn from_counts(unit: Unit, counts: impl IntoIterator<Item = (u16, u64)>, sum: u64, max: u64) -> Self {
         let mut buckets: Vec<(u16, u64)> = counts.into_iter().filter(|(_, n)| *n > 0).collect();
         buckets.sort_unstable_by_key(|(index, _)| *index);
@@ -126,7 +126,7 @@ impl Histogram {
         (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
-    /// Adds another of the same unit; one of another unit is not added and `false` is returned.
+    /// Adds another of the same unit; returns `false` and adds nothing if the units differ.
     #[must_use = "histograms of different units do not add"]
     pub fn merge(&mut self, other: &Self) -> bool {
         let same = self.unit == other.unit;
@@ -158,8 +158,8 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// The value that a share `q` (0 to 1) of the values does not exceed: the upper end of its bucket, so at
-    /// most 6.25% too high and never too low. `None` without values.
+    /// The value that a share `q` (0 to 1) of the values does not exceed: the upper end of its bucket, so at most 6.25%
+    /// too high and never too low. `None` without values.
     pub fn quantile(&self, q: f64) -> Option<u64> {
         self.quantile_bucket(q).map(|(_, high)| high.min(self.max))
     }
@@ -180,7 +180,7 @@ impl Histogram {
         Some((self.max, self.max))
     }
 
-    /// As it was stored; `None` if it does not hold together.
+    /// A stored histogram; `None` if it is inconsistent.
     pub fn restored(unit: Unit, buckets: Vec<(u16, u64)>, sum: u64, max: u64) -> Option<Self> {
         let fits = |(index, count): &(u16, u64)| usize::from(*index) < BUCKETS && *count > 0;
         let whole = buckets.iter().all(fits) && buckets.is_sorted_by(|a, b| a.0 < b.0);

@@ -1,4 +1,4 @@
-//! Documents as JSON text: of a reading, or of many readings' sums.
+//! Writes documents as JSON text, from a reading or from the sums of many readings.
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
@@ -7,27 +7,27 @@ use super::layout::{Form, Layout, Node};
 use super::selection::Selection;
 use super::value::{Key, Label, Value};
 
-/// Whatever has the tables of a layout.
+/// Anything that has the tables of a layout.
 pub trait Tables {
     fn keys(&self, table: usize) -> &[Key];
-    /// Of a gate: `Absent`, `Null` or `Present`, or the JSON text of the value there.
+    /// The value of a gate: `Absent`, `Null` or `Present`, or the JSON text of the value there.
     fn gate(&self, table: usize, row: usize, column: usize) -> Value;
-    /// Writes a value as JSON; false, and nothing, where the document does not have it.
+    /// Writes a value as JSON; writes nothing and returns false if the document doesn't have it.
     fn write(&self, table: usize, row: usize, column: usize, out: &mut Vec<u8>) -> bool;
-    /// The inside of a JSON object: members that the dictionary does not describe.
+    /// Members that the dictionary does not describe, as the inside of a JSON object.
     fn extra(&self, table: usize, row: usize) -> Option<&str>;
 }
 
-/// What a whole document begins with.
+/// The first members of a full document.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
     pub at: OffsetDateTime,
     pub error: Option<&'a str>,
-    /// Parts of a document have no head.
+    /// Partial documents have no head.
     pub is_wanted: bool,
 }
 
-/// Writes what is selected of a document.
+/// Writes the selected fields of a document.
 pub fn write_document(
     layout: &Layout,
     head: Head<'_>,
@@ -54,13 +54,13 @@ pub fn write_document(
     out.push(b'}');
 }
 
-/// As RFC 3339, in UTC.
+/// Writes a time in RFC 3339, UTC.
 pub fn write_time(at: OffsetDateTime, out: &mut Vec<u8>) {
-    // Years 0 to 9999 always format, and writing to memory does not fail.
+    // Years 0 to 9999 always format, and writing to memory cannot fail.
     drop(at.to_offset(UtcOffset::UTC).format_into(out, &Rfc3339));
 }
 
-/// More than any machine has CPUs: a list has a place for each before the last.
+/// Above any machine's number of CPUs: a list is filled with `null` up to the last index.
 const MOST_POSITIONS: u64 = 1 << 16;
 
 struct Writer<'a, T> {
@@ -70,7 +70,7 @@ struct Writer<'a, T> {
 }
 
 impl<T: Tables> Writer<'_, T> {
-    /// False, and nothing, where there is nothing to be written.
+    /// Returns false and writes nothing if there is nothing to write.
     fn node(&self, node: &Node, table: usize, row: usize, out: &mut Vec<u8>) -> bool {
         match node {
             Node::Leaf { column } => {
@@ -127,7 +127,7 @@ impl<T: Tables> Writer<'_, T> {
         }
     }
 
-    /// What is not there, or not in its usual form.
+    /// Writes a value that is missing or not in its usual form.
     fn closed(&self, gate: usize, table: usize, row: usize, out: &mut Vec<u8>) -> Option<bool> {
         match self.tables.gate(table, row, gate) {
             Value::Present => None,
@@ -140,7 +140,7 @@ impl<T: Tables> Writer<'_, T> {
         }
     }
 
-    /// Takes back a list or object in which nothing was chosen.
+    /// Removes a list or object in which nothing was selected.
     fn keep(&self, some: bool, start: usize, out: &mut Vec<u8>) -> bool {
         let kept = some || self.selection.is_whole();
         if !kept {
@@ -149,7 +149,7 @@ impl<T: Tables> Writer<'_, T> {
         kept
     }
 
-    /// Whether there is anything but labels.
+    /// Writes an object's members; returns whether there was anything but labels.
     fn members(
         &self,
         members: &[(&'static str, Node)],
@@ -195,7 +195,7 @@ impl<T: Tables> Writer<'_, T> {
         self.tables.keys(child).iter().enumerate().filter(move |(_, key)| all || key.starts_with(within))
     }
 
-    /// A list of things, or a map with their names.
+    /// Writes a list of items, or a map with their names.
     fn list_or_map(
         &self,
         is_map: bool,
@@ -242,7 +242,7 @@ impl<T: Tables> Writer<'_, T> {
             self.things(child, table, row).filter_map(|(thing, key)| Some((position(key)?, thing))).collect();
         things.sort_unstable();
         for (at, thing) in things {
-            // What was not there in all this time, before something that was.
+            // Positions without values during the whole period, before one that has some.
             while next < at {
                 separate(out, b'[');
                 out.extend_from_slice(b"null");
@@ -261,7 +261,7 @@ impl<T: Tables> Writer<'_, T> {
     }
 }
 
-/// A comma, unless something has just begun.
+/// Writes a comma, unless an object or list has just been opened.
 fn separate(out: &mut Vec<u8>, open: u8) {
     if out.last() != Some(&open) {
         out.push(b',');
@@ -276,7 +276,7 @@ fn write_label(label: &Label, out: &mut Vec<u8>) {
     }
 }
 
-/// False for what is absent.
+/// Writes a value; returns false if it is absent.
 pub fn write_value(value: &Value, out: &mut Vec<u8>) -> bool {
     match value {
         Value::Absent => return false,
@@ -289,7 +289,7 @@ pub fn write_value(value: &Value, out: &mut Vec<u8>) -> bool {
             }
             write_whole(n.unsigned_abs(), out);
         }
-        // Writing to memory does not fail, and finite numbers, texts and histograms always serialize.
+        // Writing to memory cannot fail, and finite numbers, texts and histograms always serialize.
         Value::Float(n) => drop(serde_json::to_writer(out, n)),
         Value::Text(text) => write_string(text, out),
         Value::Histogram(histogram) => drop(serde_json::to_writer(out, &**histogram)),
@@ -298,7 +298,7 @@ pub fn write_value(value: &Value, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Whole numbers without a fraction.
+/// Writes a number; whole ones without a fraction.
 pub fn write_number(n: f64, out: &mut Vec<u8>) {
     // Up to 2^53 every integer is exact.
     let whole = n as i64;

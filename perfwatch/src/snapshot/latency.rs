@@ -1,4 +1,4 @@
-//! A histogram of times as documents show it.
+//! A histogram of times, as shown in documents.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::derive::round;
 use super::histogram::Histogram;
 use super::value::Value;
 
-/// A histogram of times with the quantiles people ask for; `null` without values.
+/// A histogram of times with its usual quantiles; `null` without values.
 #[derive(Debug, Serialize, PartialEq)]
 pub struct Latency {
     pub mean_us: Option<f64>,
@@ -19,7 +19,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// `histogram` is one of times in ns.
+    /// `histogram` must be in ns.
     pub fn of(histogram: Histogram) -> Self {
         let of = |statistic: Statistic| statistic.of(&histogram).as_f64();
         Self {
@@ -34,7 +34,7 @@ impl Latency {
     }
 }
 
-/// A number that a histogram's neighbour in a document tells of it.
+/// A number in a document that is derived from the histogram next to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statistic {
     MeanMicros,
@@ -92,7 +92,7 @@ impl Statistic {
     }
 }
 
-/// ns in µs.
+/// Converts ns to µs.
 pub fn micros(ns: u64) -> f64 {
     round(ns as f64 / 1e3, 3)
 }

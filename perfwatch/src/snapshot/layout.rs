@@ -1,8 +1,8 @@
-//! How the values of a document are arranged: in tables, which the dictionary's paths describe.
+//! How a document's values are arranged: in tables, derived from the dictionary's paths.
 //!
-//! The document itself is a table of one row. Each list or map of things in it is a table with a row for each thing,
-//! named by its labels; what a thing has are the table's columns. A list or map inside a thing is a table, too, whose
-//! rows are named by the labels of both.
+//! The document itself is a table with one row. Each list or map in it is a table with a row for each item, whose key
+//! is its labels; the item's fields are the table's columns. A list or map inside an item is also a table, whose rows'
+//! keys have the labels of both.
 
 use std::sync::OnceLock;
 
@@ -11,12 +11,12 @@ use super::dictionary::{self, Field, Kind, Step};
 use super::latency::Statistic;
 use super::value::Label;
 
-/// The arrangement of one metric type.
+/// The layout of one metric type.
 #[derive(Debug)]
 pub struct Layout {
     pub root: Node,
     pub tables: Vec<TableLayout>,
-    /// Where the dictionary's fields are, in its order.
+    /// Where the dictionary's fields are, in dictionary order.
     pub places: Vec<Place>,
 }
 
@@ -24,27 +24,27 @@ pub struct Layout {
 pub struct TableLayout {
     /// Dotted, without labels; empty for the document itself.
     pub path: String,
-    /// The table of what encloses its things, and its name in there.
+    /// The enclosing table, and this table's name within it.
     pub parent: usize,
     pub name: String,
     pub form: Form,
-    /// The names of the labels, those of an enclosing thing first.
+    /// The names of the labels, the enclosing table's first.
     pub labels: Vec<&'static str>,
-    /// The members that hold the labels, of a list of objects.
+    /// In a list of objects, the members that are labels.
     pub label_fields: Vec<&'static str>,
-    /// So many labels are those of the enclosing thing.
+    /// Number of labels inherited from the enclosing table.
     pub inherited: usize,
     pub columns: Vec<ColumnLayout>,
 }
 
 #[derive(Debug)]
 pub struct ColumnLayout {
-    /// Dotted, within the row; empty where the row is a single value.
+    /// Dotted, within the row; empty if the row is a single value.
     pub name: String,
     pub kind: Kind,
-    /// `None` if it only tells whether an object, list or map is there.
+    /// `None` if it only records whether an object, list or map is present.
     pub field: Option<&'static Field>,
-    /// What it tells of a histogram in the same row: it follows from that and need not be kept.
+    /// The statistic of a histogram in the same row that this is; it can be recomputed and need not be stored.
     pub derived: Option<Derived>,
 }
 
@@ -61,16 +61,16 @@ pub enum Node {
     Leaf {
         column: usize,
     },
-    /// A member that is the label of this number.
+    /// A member that is the label with this index.
     Label {
         index: usize,
     },
-    /// The document itself and each thing of a list are always there and have no gate.
+    /// The document itself and the items of a list are always present and have no gate.
     Object {
         gate: Option<usize>,
         members: Vec<(&'static str, Self)>,
     },
-    /// A list of so many values, each of its own meaning.
+    /// A list of fixed length, with a meaning for each position.
     Fixed {
         gate: usize,
         items: Vec<Self>,
@@ -85,9 +85,9 @@ pub enum Node {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// Objects that carry their labels.
+    /// Objects that contain their labels.
     List,
-    /// Values named by their position.
+    /// Values identified by their position.
     Positions,
     Map,
 }
@@ -99,13 +99,13 @@ pub struct Place {
     pub table: usize,
     /// `None` for a field that is a label.
     pub column: Option<usize>,
-    /// Of the table's last label: only this one, or all but this one.
+    /// Value of the table's last label: only this one, or all but this one.
     pub only: Option<&'static str>,
     pub except: Option<&'static str>,
 }
 
 impl Place {
-    /// Whether a row of this name is meant.
+    /// Whether a row with this key is included.
     pub fn has(&self, key: &[Label]) -> bool {
         if self.only.is_none() && self.except.is_none() {
             return true;
@@ -137,7 +137,7 @@ impl Layout {
         let mut root = Node::Object { gate: None, members: Vec::new() };
         let mut places = Vec::new();
         for field in dictionary::fields(metric_type) {
-            // A test of the dictionary reads every path.
+            // A test of the dictionary parses every path.
             let Some(path) = dictionary::Path::parse(field.path) else { continue };
             let mut builder = Builder { tables: &mut tables, field, table: 0, only: None, except: None };
             let column = builder.insert(&mut root, path.steps(), "", "");
@@ -146,7 +146,7 @@ impl Layout {
         }
         for table in &mut tables {
             table.find_derived();
-            // Members that nobody described are kept as text.
+            // Members that the dictionary does not describe are kept as text.
             table.columns.push(ColumnLayout {
                 name: EXTRA.into(),
                 kind: Kind::Text,
@@ -157,7 +157,7 @@ impl Layout {
         Self { root, tables, places }
     }
 
-    /// The name of a place as `fields` of a question have it: dotted, with the names of things.
+    /// The name of a field as in a query's `fields`: dotted, with the labels of rows.
     pub fn full_name(&self, table: usize, key: &[Label], column: &str) -> String {
         let mut name = String::new();
         self.push_thing(table, key, &mut name);
@@ -179,7 +179,7 @@ impl Layout {
         }
     }
 
-    /// The column of a table that keeps what the dictionary does not describe, as the inside of a JSON object.
+    /// The column of a table with what the dictionary does not describe, as the inside of a JSON object.
     pub fn extra(&self, table: usize) -> usize {
         self.tables[table].columns.len() - 1
     }
@@ -205,7 +205,7 @@ impl TableLayout {
     }
 }
 
-/// The name of the column for what is not described.
+/// The name of the column for undescribed members.
 const EXTRA: &str = "*";
 
 struct Builder<'a> {
@@ -217,7 +217,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Makes a place for the field below `node`; `within` is the name so far within the row, `path` that of the table.
+    /// Adds the field below `node`; `within` is the name so far within the row, `path` that of the table.
     fn insert(&mut self, node: &mut Node, steps: &[Step], within: &str, path: &str) -> Option<usize> {
         match (node, steps) {
             (Node::Leaf { column }, []) => Some(*column),
@@ -246,7 +246,7 @@ impl Builder<'_> {
             (Node::Table { table, row, .. }, [step, rest @ ..]) => {
                 self.table = *table;
                 match step {
-                    // One thing of a map, by its name.
+                    // One entry of a map, by name.
                     Step::Name(name) => self.only = Some(name),
                     Step::EachKey { except, .. } => self.except = *except,
                     _ => {}
@@ -257,14 +257,14 @@ impl Builder<'_> {
         }
     }
 
-    /// The part of a document that `steps` lead into.
+    /// Creates the part of a document that `steps` lead into.
     fn new_node(&mut self, steps: &[Step], within: &str, path: &str) -> Node {
         match steps {
             [] => self.leaf(within),
             [Step::Name(_), ..] => Node::Object { gate: Some(self.gate(within)), members: Vec::new() },
             [Step::At(_), ..] => Node::Fixed { gate: self.gate(within), items: Vec::new() },
             [step, rest @ ..] => {
-                // A list that is kept whole.
+                // A list that is kept as a single value.
                 if matches!(step, Step::EachPlace("n")) {
                     return self.leaf(within);
                 }
@@ -343,7 +343,7 @@ fn push_dotted(name: &mut String, part: &str) {
     name.push_str(part);
 }
 
-/// A name within a path; either may be empty.
+/// Joins a path and a name; either may be empty.
 pub(super) fn joined(path: &str, name: &str) -> String {
     match (path, name) {
         ("", only) | (only, "") => only.to_owned(),

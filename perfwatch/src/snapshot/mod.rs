@@ -1,6 +1,6 @@
-//! What one tick yields: raw samples, the pure derivations from them, and the documents they become.
+//! What one tick produces: raw samples, the pure derivations from them, and the resulting documents.
 //!
-//! A leaf: knows no tokio, sqlx, axum or aya. Collectors and probes produce [`Document`]s through the
+//! A leaf module: independent of tokio, sqlx, axum and aya. Collectors and probes produce [`Document`]s through the
 //! [`source::Source`] trait; stream and store consume a [`Snapshot`].
 
 pub mod cpulist;
@@ -28,7 +28,7 @@ use time::format_description::well_known::Rfc3339;
 
 pub use reading::{Reading, Table};
 
-/// The documents a tick may carry, by the names history stores them under.
+/// The documents a tick may contain, by the names used in history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricType {
@@ -78,7 +78,7 @@ impl MetricType {
         }
     }
 
-    /// Reads a query parameter; `perf` is the original's alias of `perf_events`.
+    /// Parses a query parameter; `perf` is the original's alias of `perf_events`.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "perf" => Some(Self::PerfEvents),
@@ -90,10 +90,10 @@ impl MetricType {
 /// Everything measured at one tick.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The wall-clock multiple of the sampling interval this tick fell on.
+    /// The wall-clock multiple of the sampling interval that this tick fell on.
     pub timestamp: OffsetDateTime,
     pub readings: Vec<Reading>,
-    /// How far snapshots are apart, where that is known.
+    /// Time between snapshots, if known.
     interval: Option<Duration>,
     message: OnceLock<Bytes>,
 }
@@ -103,19 +103,19 @@ impl Snapshot {
         Self { timestamp, readings, interval: None, message: OnceLock::new() }
     }
 
-    /// One of many that are so far apart.
+    /// Sets the time between snapshots.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
         self
     }
 
-    /// What one source made of this tick.
+    /// One source's reading at this tick.
     pub fn reading(&self, of: MetricType) -> Option<&Reading> {
         self.readings.iter().find(|reading| reading.metric_type == of)
     }
 
-    /// The WebSocket message `{"type":"metrics",…}`, made once and only if someone asks, and shared.
+    /// The WebSocket message `{"type":"metrics",…}`, built on first use and shared.
     pub fn message(&self) -> Bytes {
         self.message
             .get_or_init(|| {
@@ -143,8 +143,8 @@ impl Snapshot {
     }
 }
 
-/// A timestamp as every answer spells it: RFC 3339 in UTC, which has years 0 to 9999. A store that was written by others may
-/// hold earlier ones.
+/// A timestamp as in all responses: RFC 3339 in UTC, which covers years 0 to 9999. A store written by others may
+/// contain earlier ones.
 pub fn rfc3339(timestamp: OffsetDateTime) -> String {
     let utc = timestamp.checked_to_offset(time::UtcOffset::UTC);
     utc.and_then(|utc| utc.format(&Rfc3339).ok()).unwrap_or_else(|| "0000-01-01T00:00:00Z".to_owned())

@@ -1,6 +1,6 @@
-//! What is known of one process, in the document `processes` and in the list of all processes.
+//! Data about one process, as in the document `processes` and in the list of all processes.
 //!
-//! Rates are per second; percent are of one CPU, so a process with two busy threads has 200.
+//! Rates are per second; percentages are of one CPU, so a process with two busy threads has 200.
 
 pub mod listing;
 pub mod order;
@@ -22,16 +22,16 @@ pub struct ProcessRow {
     pub rates: Rates,
 }
 
-/// What a process, a cgroup or all of them used.
+/// Usage of a process, a cgroup or all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Rates {
     pub cpu_percent: Option<f64>,
     pub runqueue_wait_ms_per_sec: Option<f64>,
     pub context_switches_per_sec: Option<f64>,
-    /// From and to storage; writes when they dirty the page cache.
+    /// Storage I/O; writes count when they dirty the page cache.
     pub read_bytes_per_sec: Option<f64>,
     pub write_bytes_per_sec: Option<f64>,
-    /// Counts in the interval; `null` if the CPU counts no such event.
+    /// Counts in the interval; `null` if the CPU doesn't count this event.
     pub cycles: Option<u64>,
     pub instructions: Option<u64>,
     pub ipc: Option<f64>,

@@ -13,28 +13,28 @@ use super::layout::Layout;
 use super::selection::Selection;
 use super::value::{Key, Label, Value};
 
-/// One metric type's values of one tick.
+/// One metric type's values at one tick.
 #[derive(Debug, Clone)]
 pub struct Reading {
     pub metric_type: MetricType,
     pub at: OffsetDateTime,
-    /// Why the source has nothing.
+    /// Why the source has no data.
     pub error: Option<Arc<str>>,
-    /// As the [`Layout`] has them; none where the source failed.
+    /// In [`Layout`] order; empty if the source failed.
     tables: Vec<Table>,
     json: OnceLock<Bytes>,
 }
 
-/// The things of one kind, and their values.
+/// The rows of one table and their values.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     pub keys: Arc<[Key]>,
-    /// Row by row, all columns of the layout.
+    /// Row-major, all columns of the layout.
     pub values: Vec<Value>,
 }
 
 impl Reading {
-    /// Takes over `body` (which must be a struct or map).
+    /// Converts `body`, which must be a struct or map.
     pub fn new(
         metric_type: MetricType,
         at: OffsetDateTime,
@@ -48,8 +48,8 @@ impl Reading {
         Ok(reading)
     }
 
-    /// A typed body and what is written of its values are the same text, so that the dictionary has every field in its
-    /// place.
+    /// Checks that the body and the values converted from it serialize to the same text, so that the dictionary
+    /// describes every field correctly.
     #[cfg(debug_assertions)]
     fn check_against<T: Serialize>(&self, body: &T) {
         let is_typed = !std::any::type_name::<T>().contains("serde_json");
@@ -65,7 +65,7 @@ impl Reading {
         );
     }
 
-    /// The reading of a source that failed: only the reason.
+    /// The reading of a failed source: only the reason.
     pub fn failed(metric_type: MetricType, at: OffsetDateTime, error: &str) -> Self {
         Self::from_tables(metric_type, at, Some(error.into()), Vec::new())
     }
@@ -83,25 +83,25 @@ impl Reading {
         Layout::of(self.metric_type)
     }
 
-    /// Empty where the source failed.
+    /// Empty if the source failed.
     pub fn tables(&self) -> &[Table] {
         &self.tables
     }
 
-    /// The values of one thing.
+    /// The values of one row.
     pub fn row(&self, table: usize, row: usize) -> &[Value] {
         let width = self.layout().tables[table].columns.len();
         &self.tables[table].values[row * width..(row + 1) * width]
     }
 
-    /// The value of a field that the document itself has, by its name: `usage_percent`, `io.read_bytes`.
+    /// The value of a top-level field, by name: `usage_percent`, `io.read_bytes`.
     pub fn value(&self, name: &str) -> &Value {
         let column = self.layout().tables[0].column(name);
         let row = self.tables.first().filter(|table| !table.keys.is_empty());
         column.zip(row).map_or(&Value::Absent, |(column, table)| &table.values[column])
     }
 
-    /// The value of a field that a thing of a table has, by their names: `events`, `cycles` and `value`.
+    /// The value of a field in a table row, by their names: `events`, `cycles` and `value`.
     pub fn value_of(&self, table: &str, thing: &str, name: &str) -> &Value {
         let at = self.layout().tables.iter().position(|of| of.path == table);
         let found = at.and_then(|at| {
@@ -111,14 +111,14 @@ impl Reading {
         found.unwrap_or(&Value::Absent)
     }
 
-    /// The names of a table's things.
+    /// The names of a table's rows.
     pub fn things(&self, table: &str) -> impl Iterator<Item = String> {
         let at = self.layout().tables.iter().position(|of| of.path == table);
         let keys = at.and_then(|at| self.tables.get(at)).map(|table| &table.keys[..]).unwrap_or_default();
         keys.iter().filter_map(|key| key.last()).map(ToString::to_string)
     }
 
-    /// The document as a JSON object that begins with `_timestamp` and `_error`: made once, and only if someone asks.
+    /// The document as a JSON object that begins with `_timestamp` and `_error`; built on first use.
     pub fn json(&self) -> Bytes {
         self.json
             .get_or_init(|| {
@@ -129,7 +129,7 @@ impl Reading {
             .clone()
     }
 
-    /// The same, for a text of which it is a part.
+    /// The same, appended to a larger text.
     pub(super) fn append_json(&self, out: &mut Vec<u8>) {
         match self.json.get() {
             Some(json) => out.extend_from_slice(json),
@@ -137,7 +137,7 @@ impl Reading {
         }
     }
 
-    /// Writes what is selected of the document; all of it has `_timestamp` and `_error` as well.
+    /// Writes the selected fields of the document. A full selection also has `_timestamp` and `_error`.
     pub fn write_json(&self, selection: &Selection, out: &mut Vec<u8>) {
         let head = json::Head { at: self.at, error: self.error.as_deref(), is_wanted: selection.is_all() };
         json::write_document(self.layout(), head, self, selection, out);
@@ -169,7 +169,7 @@ impl Tables for Reading {
     }
 }
 
-/// Two readings are equal when they say the same.
+/// Two readings are equal if their content is.
 impl PartialEq for Reading {
     fn eq(&self, other: &Self) -> bool {
         let same = |(a, b): (&Table, &Table)| a.keys == b.keys && a.values == b.values;

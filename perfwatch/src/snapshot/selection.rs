@@ -1,4 +1,4 @@
-//! What of a document is wanted: all of it, or the fields that a question names.
+//! Which fields of a document to return: all of them, or those that a query names.
 
 use std::sync::OnceLock;
 
@@ -7,13 +7,13 @@ use super::dictionary::Kind;
 use super::layout::{Layout, Node, joined};
 use super::value::Label;
 
-/// What of a document is written.
+/// The fields of a document to write.
 #[derive(Debug, Clone)]
 pub struct Selection {
     fields: Vec<String>,
     /// By table and column.
     columns: Vec<Vec<Chosen>>,
-    /// The parts of the document in which something may be chosen; `None` for all of them.
+    /// The parts of the document that contain selected fields; `None` for all.
     root: Option<Node>,
     pub(super) numbers_only: bool,
 }
@@ -22,7 +22,7 @@ pub struct Selection {
 enum Chosen {
     No,
     Yes,
-    /// For some things of the table.
+    /// For some rows of the table.
     ByName,
 }
 
@@ -34,8 +34,8 @@ impl Selection {
         &all[metric_type as usize]
     }
 
-    /// `a,b.c` is the member `a` with all in it, and the member `c` of `b`; things of lists and maps are named or left
-    /// out (`interfaces.eth0.bytes_recv`, `interfaces.bytes_recv`). Nothing means everything.
+    /// `a,b.c` is the member `a` with everything in it, and the member `c` of `b`; items of lists and maps may be named
+    /// or left out (`interfaces.eth0.bytes_recv`, `interfaces.bytes_recv`). An empty list selects everything.
     pub fn of(layout: &Layout, fields: &[String]) -> Self {
         let chosen = |table: usize, column: &str| {
             if fields.is_empty() {
@@ -46,7 +46,7 @@ impl Selection {
             if fields.iter().any(|field| is_within(&plain, field)) {
                 return Chosen::Yes;
             }
-            // A name with labels begins as the path of the outermost table does.
+            // A name with labels starts with the path of the outermost table.
             let outermost = outermost(layout, table);
             let named = table != 0
                 && fields
@@ -65,9 +65,9 @@ impl Selection {
         selection
     }
 
-    /// A part of the document without what nothing is chosen of.
+    /// A part of the document, without branches where nothing is selected.
     fn pruned(&self, node: &Node, table: usize) -> Option<Node> {
-        // Where a list or an object is missing, that itself may be the answer.
+        // If a list or an object is missing, its `null` may be part of the answer.
         let may_be_null = |gate: usize| self.needs(table, gate) && !self.numbers_only;
         match node {
             Node::Leaf { column } => self.needs(table, *column).then(|| node.clone()),
@@ -78,7 +78,7 @@ impl Selection {
                     .filter_map(|(name, member)| Some((*name, self.pruned(member, table)?)))
                     .collect();
                 let some = members.iter().any(|(_, member)| !matches!(member, Node::Label { .. }));
-                // The document itself is always there.
+                // The document itself is always present.
                 let is_root = table == 0 && gate.is_none();
                 (some || is_root || gate.is_some_and(may_be_null))
                     .then_some(Node::Object { gate: *gate, members })
@@ -98,7 +98,7 @@ impl Selection {
         self.root.as_ref().unwrap_or(&layout.root)
     }
 
-    /// Only values that have min and max.
+    /// Keeps only values that have min and max.
     #[must_use]
     pub fn numbers(&self, layout: &Layout) -> Self {
         let mut numbers = self.clone();
@@ -127,7 +127,7 @@ impl Selection {
         self.columns[table][column] != Chosen::No
     }
 
-    /// Whether a place is chosen.
+    /// Whether a field of a row is selected.
     pub fn has(&self, layout: &Layout, table: usize, key: &[Label], column: usize) -> bool {
         match self.columns[table][column] {
             Chosen::No => false,

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use super::cpulist::CpuList;
 use super::{MetricType, Reading, rfc3339};
 
-/// A producer of one reading per tick. Collectors and probes implement it; the pipeline calls it from
-/// a plain thread (never an async worker), measures its cost and contains its errors and hangs.
+/// A producer of one reading per tick, implemented by collectors and probes. The pipeline calls it from a plain thread
+/// (never an async worker), measures its cost and contains its errors and hangs.
 pub trait Source: Send {
     /// Unique, snake_case.
     fn name(&self) -> &'static str;
@@ -18,22 +18,21 @@ pub trait Source: Send {
     /// The document this source produces.
     fn metric_type(&self) -> MetricType;
 
-    /// Reads the kernel and derives the document. An `Err` becomes the document's `_error`; the next
-    /// tick tries again.
+    /// Reads the kernel and derives the document. An `Err` becomes the document's `_error`; the next tick retries.
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError>;
 
-    /// Its current state; `cost` is filled in by the pipeline. Called after each `sample`, so it must be cheap.
+    /// Current state; the pipeline fills in `cost`. Called after each `sample`, so it must be cheap.
     fn report(&self) -> Report;
 
     /// Called when the settings changed, before the next `sample`.
     fn apply(&mut self, _settings: &SourceSettings) {}
 }
 
-/// The moment a snapshot is taken for.
+/// The time a snapshot is taken for.
 #[derive(Debug, Clone)]
 pub struct Tick {
     pub at: OffsetDateTime,
-    /// The same as in `_timestamp`.
+    /// Same as `_timestamp`.
     pub timestamp: String,
     /// The sampling interval in effect.
     pub interval: Duration,
@@ -56,7 +55,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSettings {
     pub perf_events_enabled: bool,
-    /// `None` is all online CPUs.
+    /// `None` means all online CPUs.
     pub perf_events_cpu_cores: Option<CpuList>,
     pub perf_events_interval: Duration,
 }
@@ -92,7 +91,7 @@ impl SourceError {
 pub enum State {
     /// Measuring.
     Active,
-    /// Switched off by the configuration or the overhead budget; `reason` says which.
+    /// Disabled by the configuration or the overhead budget; `reason` says which.
     Disabled,
     /// Not available on this machine or with these rights; `reason` and `remedy` say why and how to fix it.
     Unavailable,
@@ -108,15 +107,15 @@ pub enum Method {
     PerfRead,
 }
 
-/// CPU time that the server takes for a source's sample, user and system, µs.
+/// CPU time of a source's sample, user and system, µs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Cost {
     pub last_us: f64,
     pub avg_us: f64,
 }
 
-/// The cost of a loaded eBPF program: from the kernel's accounting if `kernel.bpf_stats_enabled` is on, otherwise from its
-/// own.
+/// The cost of a loaded eBPF program: measured by the kernel if `kernel.bpf_stats_enabled` is on, otherwise by the
+/// program itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProgramStats {
     pub name: &'static str,

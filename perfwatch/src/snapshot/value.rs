@@ -11,7 +11,7 @@ pub enum Value {
     #[default]
     Absent,
     Null,
-    /// Of an object, list or map: it is there.
+    /// For an object, list or map: it is present.
     Present,
     Bool(bool),
     Unsigned(u64),
@@ -49,16 +49,16 @@ impl Value {
         }
     }
 
-    /// Whether it tells nothing.
+    /// Whether it carries no information.
     pub const fn is_vacant(&self) -> bool {
         matches!(self, Self::Absent | Self::Null)
     }
 }
 
-/// One part of what names a thing: a CPU's number, an interface's name, a process's id.
+/// One part of a row's key: a CPU's number, an interface's name, a PID.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Label {
-    /// The thing's name is `null`, or it has none.
+    /// The label is `null` or missing.
     Unnamed,
     Number(u64),
     Text(Arc<str>),
@@ -80,5 +80,5 @@ impl std::fmt::Display for Label {
     }
 }
 
-/// What names a thing among those of its table, outermost label first.
+/// Identifies a row within its table; outermost label first.
 pub type Key = Box<[Label]>;

@@ -1,6 +1,6 @@
-//! Who may come in and who did what: accounts beyond their passwords, API tokens, failed logins, the audit log.
+//! Access control and its records: roles, API tokens, failed logins, the audit log.
 //!
-//! Both engines understand the same statements here, so [`sql`] holds them once.
+//! The statements are the same for both engines; see [`sql`].
 
 pub(super) mod sql;
 
@@ -9,18 +9,18 @@ use time::OffsetDateTime;
 
 use super::Result;
 
-/// Audit entries kept, and refused logins kept beside them: a flood of these must not push out the rest.
+/// Audit entries kept; failed logins are limited separately, so that a flood of them can't push out the rest.
 pub(super) const AUDIT_ENTRIES: i64 = 50_000;
 pub(super) const AUDIT_REFUSALS: i64 = 10_000;
-/// The action whose entries are counted apart.
+/// The action whose entries are limited separately.
 pub const LOGIN_REFUSED: &str = "login_refused";
 
-/// A token for a script, without the token.
+/// An API token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiToken {
     pub id: i64,
     pub user_id: i64,
-    /// Whose it is.
+    /// Its owner.
     pub username: String,
     pub name: String,
     /// Comma-separated.
@@ -44,7 +44,7 @@ pub struct NewApiToken<'a> {
 pub struct LoginRecord {
     pub user_hash: String,
     pub address: String,
-    /// Whether this user had logged in from there before.
+    /// Whether this user had logged in from this address before.
     pub familiar: bool,
     pub at: OffsetDateTime,
 }
@@ -62,29 +62,30 @@ pub struct AuditEntry {
 
 #[async_trait]
 pub trait Access: Send + Sync + std::fmt::Debug {
-    /// Also ends the account's logins. `false`: it is the last one with `keep`'s role, or there is none such.
+    /// Also ends the account's sessions. `false`: the account is the last one with `keep`'s role, or doesn't exist.
     async fn set_role(&self, id: i64, role: &str, keep: &str) -> Result<bool>;
-    /// Removes the account and its API tokens. `false`: it is the last one with `keep`'s role, or there is none such.
+    /// Removes the account and its API tokens. `false`: the account is the last one with `keep`'s role, or doesn't
+    /// exist.
     async fn delete_user(&self, id: i64, keep: &str) -> Result<bool>;
-    /// A number that changes whenever an account is added, removed or gets another password or role.
+    /// A number that changes whenever an account is added or removed, or its password or role changes.
     async fn accounts_version(&self) -> Result<i64>;
 
     async fn create_api_token(&self, new: &NewApiToken<'_>) -> Result<ApiToken>;
-    /// Of one user or of all, oldest first.
+    /// Tokens of one user or of all, oldest first.
     async fn api_tokens(&self, user_id: Option<i64>) -> Result<Vec<ApiToken>>;
     async fn api_token_by_hash(&self, hash: &str) -> Result<Option<ApiToken>>;
     async fn record_token_use(&self, id: i64, at: OffsetDateTime) -> Result<()>;
-    /// `false`: there is none such.
+    /// `false`: there is no such token.
     async fn delete_api_token(&self, id: i64) -> Result<bool>;
 
-    /// Remembers a failure and forgets those before `since`.
+    /// Records a failure and deletes those before `since`.
     async fn record_failure(&self, failure: &LoginRecord, since: OffsetDateTime) -> Result<()>;
     async fn login_failures(&self, since: OffsetDateTime) -> Result<Vec<LoginRecord>>;
-    /// Remembers where a user logged in from, and forgets what was before `since`.
+    /// Records where a user logged in from, and deletes records before `since`.
     async fn record_familiar(&self, login: &LoginRecord, since: OffsetDateTime) -> Result<()>;
     async fn familiar_logins(&self, since: OffsetDateTime) -> Result<Vec<LoginRecord>>;
 
-    /// `entry.id` is given by the store.
+    /// The store assigns `entry.id`.
     async fn record_audit(&self, entry: &AuditEntry) -> Result<()>;
     /// The newest `limit` entries older than entry `before`, newest first.
     async fn audit(&self, before: Option<i64>, limit: i64) -> Result<Vec<AuditEntry>>;

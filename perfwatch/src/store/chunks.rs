@@ -1,4 +1,4 @@
-//! What history asks of an engine: to keep chunks, and to find them again. What is in them the engine does not know.
+//! The engines' interface for history: storing and finding chunks. Their content is opaque to the engine.
 
 pub(super) mod sql;
 
@@ -10,22 +10,22 @@ use super::Result;
 use super::policy::Extent;
 use crate::snapshot::MetricType;
 
-/// A chunk: some time of one metric type in one tier.
+/// A chunk: a period of one metric type in one tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     pub metric_type: MetricType,
-    /// Seconds of a bucket; 0 of raw readings.
+    /// Seconds per bucket; 0 for raw readings.
     pub tier: i64,
-    /// Of raw readings the time of the first, of rollups the start of the slot; µs.
+    /// Time of the first reading (raw), or start of the slot (rollups); µs.
     pub start: i64,
-    /// The time of the first reading or bucket; µs.
+    /// Time of the first reading or bucket; µs.
     pub first: i64,
-    /// After the last reading or bucket; µs.
+    /// End of the last reading or bucket, exclusive; µs.
     pub end: i64,
     pub data: Bytes,
 }
 
-/// Which chunks are wanted: those that may have something in `from..to` (µs).
+/// Which chunks to find: those that may overlap `from..to` (µs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     pub metric_type: MetricType,
@@ -34,45 +34,45 @@ pub struct Wanted {
     pub to: i64,
 }
 
-/// Some time of a tier that lacks what arrived in a finer one.
+/// A period of a tier that lacks data which arrived in a finer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stale {
-    /// Seconds of the tier that is to be computed.
+    /// Seconds of the tier to compute.
     pub tier: i64,
     /// Start of the hour or day, µs.
     pub start: i64,
-    /// Changes with every arrival, so that what is computed meanwhile is not taken for complete.
+    /// Changes with every arrival, so that a result isn't taken for complete if data arrived meanwhile.
     pub generation: i64,
 }
 
-/// What the planner has to know of a host's tiers.
+/// What the planner needs to know about a host's tiers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tiers {
-    /// Seconds of a tier, and the time (µs) before which it has been removed.
+    /// A tier's seconds, and the time (µs) before which it has been removed.
     pub removed: Vec<(i64, i64)>,
     pub stale: Vec<Stale>,
 }
 
-/// Changes that are made together or not at all.
+/// Changes committed in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     pub put: Vec<Chunk>,
-    /// Type, tier and start of chunks that others took the place of.
+    /// Type, tier and start of chunks that were replaced.
     pub remove: Vec<(MetricType, i64, i64)>,
-    /// Tier and start of what has to be computed again.
+    /// Tier and start of periods to compute again.
     pub stale: Vec<(i64, i64)>,
-    /// What has been computed, unless something arrived meanwhile.
+    /// Periods that were computed; their marks are cleared unless data arrived meanwhile.
     pub computed: Vec<Stale>,
-    /// A tier's seconds, and the time (µs) before which there is nothing of it.
+    /// A tier's seconds, and the time (µs) before which it has no data.
     pub removed: Vec<(i64, i64)>,
-    /// Settings to keep with it.
+    /// Settings to store in the same transaction.
     pub settings: Vec<(String, String)>,
 }
 
-/// Chunks removed in one transaction, of each type: a few milliseconds.
+/// Chunks of each type removed per transaction: a few milliseconds.
 pub(super) const REMOVED_AT_A_TIME: i64 = 16;
 
-/// What a chunk of a tier covers at most, µs.
+/// The longest time that a chunk of a tier covers, µs.
 pub(super) const fn longest(tier: i64) -> i64 {
     const HOUR: i64 = 3_600_000_000;
     match tier {
@@ -83,33 +83,33 @@ pub(super) const fn longest(tier: i64) -> i64 {
     }
 }
 
-/// Keeps the chunks of many hosts.
+/// Stores the chunks of many hosts.
 #[async_trait]
 pub trait ChunkStore: Send + Sync + std::fmt::Debug {
-    /// Makes ready what the next days need. Called at the start and then every minute.
+    /// Prepares for the next days. Called at startup and then every minute.
     async fn prepare(&self, _now: OffsetDateTime) -> Result<()> {
         Ok(())
     }
 
-    /// Tells who a host is: its name may change, its id does not.
+    /// Registers a host: its name may change, its id doesn't.
     async fn introduce(&self, host: &str, name: &str) -> Result<()>;
-    /// Ids and names of all hosts that have ever stored anything here.
+    /// Ids and names of all hosts that have ever stored data here.
     async fn hosts(&self) -> Result<Vec<(String, String)>>;
 
     async fn commit(&self, host: &str, batch: &Batch) -> Result<()>;
-    /// The first `limit` of the wanted chunks, by their start.
+    /// The first `limit` of the wanted chunks, by start.
     async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>>;
     async fn tiers(&self, host: &str) -> Result<Tiers>;
-    /// Removes chunks that end before a time (µs), a few at a time so that no writer waits long; returns how many
-    /// chunks. The planner is told with the first of them.
+    /// Removes chunks that end before a time (µs), a few at a time so that no writer waits long; returns the number of
+    /// chunks. The first transaction also updates what the planner reads.
     async fn remove_before(&self, host: &str, tier: i64, before: i64) -> Result<u64>;
     async fn extent(&self, host: &str) -> Result<Extent>;
 
-    /// Whether documents are wanted beside the chunks, for those who read them with SQL.
+    /// Whether to store documents beside the chunks, for SQL readers.
     fn wants_documents(&self) -> bool {
         false
     }
-    /// Keeps the documents of one time each as JSON; those that are there already stay.
+    /// Stores the documents of one time each as JSON; existing ones stay.
     async fn put_documents(&self, _host: &str, _documents: &[Document]) -> Result<()> {
         Ok(())
     }

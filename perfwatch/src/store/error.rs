@@ -1,4 +1,4 @@
-//! What can go wrong with a store, told without repeating anything secret.
+//! Store errors, with messages that never contain secrets.
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -7,10 +7,10 @@ pub enum StoreError {
     Unreachable(String),
     #[error("{0} already exists")]
     Conflict(&'static str),
-    /// The database lacks what was set up in it: its tables, a partition, the right to use them.
+    /// The database lacks something that was set up: its tables, a partition, or a privilege.
     #[error("the database lacks its tables or the right to use them: {0}")]
     Changed(String),
-    /// What was to be stored breaks a rule of the database, and always will.
+    /// The data violates a rule of the database, so retrying never helps.
     #[error("the database rejects it: {0}")]
     Refused(String),
     #[error("{0}")]
@@ -18,7 +18,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same may work later, without anything done here.
+    /// Whether a retry may succeed without any action here.
     pub const fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Changed(_))
     }
@@ -35,14 +35,14 @@ const SQLITE_TRANSIENT: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
 /// statement cancelled), system error, read-only transaction (a demoted primary).
 const POSTGRES_TRANSIENT: [&str; 6] = ["08", "28", "53", "57", "58", "25"];
 
-/// SQLite's primary result codes for what it will never take: TOOBIG, CONSTRAINT, MISMATCH.
+/// SQLite's primary result codes for data that it will never accept: TOOBIG, CONSTRAINT, MISMATCH.
 const SQLITE_REFUSED: [u32; 3] = [18, 19, 20];
 
-/// PostgreSQL's SQLSTATE classes for that: data exception, integrity constraint violation, program limit exceeded.
+/// PostgreSQL's SQLSTATE classes for the same: data exception, integrity constraint violation, program limit exceeded.
 const POSTGRES_REFUSED: [&str; 3] = ["22", "23", "54"];
 
-/// No such table, schema or database; no right; no partition for a row. Each may be mended on the other side, or by setting
-/// up anew.
+/// No such table, schema or database; no privilege; no partition for a row. Each may be fixed in the database, or by
+/// setting it up again.
 const POSTGRES_CHANGED: [&str; 5] = ["42P01", "3F000", "3D000", "42501", "23514"];
 
 impl From<sqlx::Error> for StoreError {
@@ -50,7 +50,7 @@ impl From<sqlx::Error> for StoreError {
         use sqlx::Error as E;
         match &error {
             E::Io(e) => Self::Unreachable(e.to_string()),
-            // A configuration error may quote the URL, and with it the password.
+            // A configuration error may quote the URL, including the password.
             E::Configuration(_) => Self::Database("the database URL is not valid".into()),
             E::Tls(_) => Self::Unreachable("no TLS connection could be made".into()),
             E::PoolTimedOut => Self::Unreachable("no connection within the time limit".into()),

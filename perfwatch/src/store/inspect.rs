@@ -1,4 +1,4 @@
-//! Looking at a store without opening it for use: nothing is created, migrated or written.
+//! Inspects a store without opening it for use: nothing is created, migrated or written.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,12 +23,12 @@ const MIGRATION: &str = "SELECT max(version) FROM _sqlx_migrations";
 #[derive(Clone)]
 pub struct Place {
     pub url: String,
-    /// Of the log of snapshots, and by default of the SQLite file.
+    /// Directory of the snapshot log, and by default of the SQLite file.
     pub data_dir: PathBuf,
 }
 
 impl std::fmt::Debug for Place {
-    /// Without the URL, which may hold a password.
+    /// Omits the URL, which may contain a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Place").field("data_dir", &self.data_dir).finish_non_exhaustive()
     }
@@ -50,11 +50,11 @@ pub struct Inspection {
 pub struct Database {
     /// Such as `SQLite 3.46.0`.
     pub version: String,
-    /// The newest migration that was applied.
+    /// The newest migration applied.
     pub migration: i64,
-    /// The newest migration that this program knows.
+    /// The newest migration this program knows.
     pub known_migration: i64,
-    /// When the newest stored snapshot was taken.
+    /// Time of the newest stored snapshot.
     pub newest: Option<OffsetDateTime>,
 }
 
@@ -69,7 +69,7 @@ impl Place {
             directories.insert(0, directory);
             match file.try_exists() {
                 Ok(false) => None,
-                // Of a file, the reason says it all.
+                // For a file, the reason alone is enough.
                 Ok(true) => Some(limited(sqlite(file)).await.map_err(|error| match error {
                     StoreError::Unreachable(reason) => StoreError::Database(reason),
                     other => other,
@@ -94,7 +94,7 @@ impl Place {
     }
 }
 
-/// The directory, or the nearest one above it that exists.
+/// The directory, or its nearest existing ancestor.
 fn existing(directory: &Path) -> PathBuf {
     let found =
         directory.ancestors().find(|directory| !directory.as_os_str().is_empty() && directory.exists());
@@ -116,7 +116,7 @@ async fn limited<T>(look: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 async fn sqlite(file: &Path) -> Result<Database> {
-    // A file that exists and cannot be opened is told by the system's reason, not by SQLite's.
+    // If an existing file can't be opened, report the system's reason, not SQLite's.
     std::fs::File::open(file).map_err(|error| StoreError::Database(error.to_string()))?;
     let options = SqliteConnectOptions::new().filename(file).read_only(true).disable_statement_logging();
     let mut connection: SqliteConnection = options.connect().await?;

@@ -1,6 +1,7 @@
-//! The engines: accounts, settings and the chunks of history. All SQL lives below this module.
+//! The database engines: accounts, settings and the chunks of history. All SQL is below this module.
 //!
-//! Each engine keeps the three contracts [`AccountStore`], [`ChunkStore`] and [`SettingsStore`], and both pass one test suite.
+//! Each engine implements the three contracts [`AccountStore`], [`ChunkStore`] and [`SettingsStore`]; both pass one
+//! test suite.
 
 pub mod access;
 pub mod chunks;
@@ -32,7 +33,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The name `/api/db-status` and `/api/config` give it.
+    /// The name used in `/api/db-status` and `/api/config`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
@@ -41,11 +42,11 @@ impl Engine {
     }
 }
 
-/// An engine.
+/// A database engine.
 #[async_trait]
 pub trait Store: AccountStore + ChunkStore + SettingsStore {
     fn engine(&self) -> Engine;
-    /// Cheapest round trip that proves the database answers.
+    /// The cheapest round trip that shows that the database responds.
     async fn ping(&self) -> Result<()>;
     async fn close(&self);
 }

@@ -1,8 +1,8 @@
-//! How long history is kept, and how finely.
+//! Retention: how long history is kept, and at which resolution.
 
 use time::OffsetDateTime;
 
-/// What takes the place of raw rows once they are old.
+/// What replaces raw rows once they are old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownsampleInterval {
     /// Raw rows stay.
@@ -28,7 +28,7 @@ impl DownsampleInterval {
         Self::ALL.into_iter().find(|i| i.as_str() == name)
     }
 
-    /// The tiers, in seconds of a bucket, that are removed once this one has taken their place; 0 is raw.
+    /// The tiers, in seconds per bucket, that are removed once this one has replaced them; 0 is raw.
     pub const fn replaces(self) -> &'static [i64] {
         match self {
             Self::FiveSeconds => &[],
@@ -43,7 +43,7 @@ impl DownsampleInterval {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivePolicy {
     pub id: i64,
-    /// Everything older goes. 1 to 365.
+    /// Everything older is removed. 1 to 365.
     pub retention_days: i64,
     /// Whether anything is downsampled.
     pub archive_enabled: bool,
@@ -58,7 +58,7 @@ pub struct ArchivePolicy {
 }
 
 impl ArchivePolicy {
-    /// What a new database starts with.
+    /// The policy of a new database.
     pub fn initial(now: OffsetDateTime) -> Self {
         Self {
             id: 1,
@@ -78,7 +78,7 @@ impl ArchivePolicy {
 /// How much history there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// On disk, with indexes and rollups.
+    /// On disk, including indexes and rollups.
     pub bytes: u64,
     pub oldest: Option<OffsetDateTime>,
     pub newest: Option<OffsetDateTime>,

@@ -1,4 +1,4 @@
-//! The sampling settings in the `config` table: what a user set last, which the environment only precedes.
+//! The sampling settings in the `config` table: set by users, with initial values from the configuration.
 
 pub(super) mod sql;
 
@@ -28,10 +28,10 @@ const PERF_ENABLED: &str = "perf_events_enabled";
 const PERF_CPUS: &str = "perf_events_cpu_cores";
 const PERF_INTERVAL: &str = "perf_events_interval_ms";
 
-/// How `perf_events_cpu_cores` spells every online CPU.
+/// The value of `perf_events_cpu_cores` that means all online CPUs.
 pub const ALL_CPUS: &str = "all";
 
-/// What a store's first start takes from the configuration; later the stored values hold.
+/// The configuration's values for a store's first start; afterwards the stored values apply.
 #[derive(Debug, Clone)]
 pub struct First {
     pub sampling: Settings,
@@ -39,8 +39,8 @@ pub struct First {
     pub cleanup_interval: Duration,
 }
 
-/// The stored settings. At the first start `first` is stored and holds; a value that someone else made
-/// unreadable falls back to it too.
+/// The stored settings. At the first start `first` is stored and applies; an unreadable stored value also falls back to
+/// it.
 pub async fn load(store: &dyn SettingsStore, first: &First) -> Result<Settings> {
     let Some(interval) = store.config(INTERVAL).await? else {
         let mut policy = store.archive_policy().await?;
@@ -48,7 +48,7 @@ pub async fn load(store: &dyn SettingsStore, first: &First) -> Result<Settings> 
         policy.cleanup_interval_minutes =
             i64::try_from(first.cleanup_interval.as_secs() / 60).unwrap_or(i64::MAX).max(1);
         store.set_archive_policy(&policy).await?;
-        // Last, because it is what says that there was a first start.
+        // Last, because its presence marks the first start as done.
         save(store, &first.sampling).await?;
         return Ok(first.sampling.clone());
     };

@@ -1,4 +1,4 @@
-//! Reading another store's history without changing it: ours on either engine, or the original's PostgreSQL database.
+//! Reads another store's history without changing it: ours on either engine, or the original's PostgreSQL database.
 
 use std::str::FromStr;
 
@@ -11,13 +11,13 @@ use super::chunks::{Chunk, Document};
 use super::{Result, StoreError, from_micros, micros};
 use crate::snapshot::MetricType;
 
-/// Where the history is.
+/// Where to import from.
 #[derive(Debug, Clone)]
 pub struct From {
     pub url: String,
-    /// Which machine's, by name or id, in a store of several; it becomes this machine's.
+    /// The machine to import, by name or id, if the store has several; its data becomes this machine's.
     pub host: Option<String>,
-    /// Read what was set aside when a database of the original became ours.
+    /// Read the tables set aside when the original's database was converted to ours.
     pub set_aside: bool,
 }
 
@@ -31,7 +31,7 @@ pub enum Source {
         pool: PgPool,
         host: String,
     },
-    /// Documents without a host.
+    /// Documents without a host column.
     Original {
         pool: PgPool,
         table: &'static str,
@@ -74,7 +74,7 @@ impl Source {
             let hosts = sqlx::query_as(HOSTS).fetch_all(&pool).await?;
             return Ok(Self::Postgres { host: choose(hosts, from)?, pool });
         }
-        // The original's times are UTC, with or without saying so.
+        // The original's times are UTC, with or without a time zone.
         let (time, bound) = match type_of("timestamp") {
             Some("timestamp with time zone") => ("timestamp", "$2"),
             Some(_) => ("(timestamp AT TIME ZONE 'UTC')", "($2 AT TIME ZONE 'UTC')"),
@@ -99,7 +99,7 @@ impl Source {
                 sqlx::query_scalar(COUNT).bind(host).bind(name).bind(tier).bind(after).fetch_one(pool).await?
             }
             Self::Original { pool, table, bound, .. } => {
-                // The parts are ours, the values are bound.
+                // The parts are constants, the values are bound.
                 let query =
                     format!("SELECT count(*) FROM {table} WHERE metric_type = $1 AND timestamp > {bound}");
                 let query = sqlx::query_scalar(AssertSqlSafe(query));
@@ -143,7 +143,7 @@ impl Source {
     /// The first documents after a time (µs).
     pub async fn documents(&self, metric_type: MetricType, after: i64, limit: i64) -> Result<Vec<Document>> {
         let Self::Original { pool, table, time, bound } = self else { return Ok(Vec::new()) };
-        // Indexed by type and time, as the original had it.
+        // The original has an index on type and time.
         let query = format!(
             "SELECT {time}, metric_data::text FROM {table}
              WHERE metric_type = $1 AND timestamp > {bound} ORDER BY timestamp LIMIT $3"
@@ -159,7 +159,7 @@ impl Source {
         Ok(rows.into_iter().map(document).collect())
     }
 
-    /// A tier's seconds, and up to when (µs) the source has left it to coarser ones.
+    /// A tier's seconds, and the time (µs) before which the source has only coarser tiers.
     pub async fn removed(&self) -> Result<Vec<(i64, i64)>> {
         Ok(match self {
             Self::Sqlite { pool, host } => sqlx::query_as(REMOVED).bind(host).fetch_all(pool).await?,

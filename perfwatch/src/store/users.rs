@@ -1,5 +1,5 @@
-//! Accounts and dead tokens: what is asked of an engine, and the statements once for both, which differ in the type of a row
-//! and of a time only.
+//! Accounts and revoked tokens: the engines' interface, and the statements for both, which differ only in the types of
+//! rows and times.
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
@@ -14,20 +14,20 @@ pub struct User {
     pub password_hash: String,
     /// `admin` or `viewer`.
     pub role: String,
-    /// Tokens carry the number they were issued under; a higher one here invalidates them.
+    /// Tokens contain the generation they were issued under; a higher one here invalidates them.
     pub token_generation: i64,
     pub created_at: OffsetDateTime,
     pub last_login: Option<OffsetDateTime>,
 }
 
-/// Keeps accounts and what they may do.
+/// Stores accounts and their permissions.
 #[async_trait]
 pub trait AccountStore: Access {
     async fn user_by_name(&self, username: &str) -> Result<Option<User>>;
     async fn user_by_id(&self, id: i64) -> Result<Option<User>>;
     async fn users(&self) -> Result<Vec<User>>;
     async fn create_user(&self, username: &str, password_hash: &str, role: &str) -> Result<User>;
-    /// Also raises the token generation, so every earlier token dies; returns the new generation.
+    /// Also increments the token generation, which invalidates all earlier tokens; returns the new generation.
     async fn set_password(&self, id: i64, password_hash: &str) -> Result<i64>;
     async fn record_login(&self, id: i64, at: OffsetDateTime) -> Result<()>;
 
@@ -36,8 +36,8 @@ pub trait AccountStore: Access {
     async fn is_token_revoked(&self, token_id: &str) -> Result<bool>;
 }
 
-/// Defines an engine's functions on `users` and `revoked_tokens`. `$to` turns a time into what the engine binds, `$from`
-/// back.
+/// Defines an engine's functions on `users` and `revoked_tokens`. `$to` converts a time to what the engine binds,
+/// `$from` back.
 macro_rules! user_statements {
     ($pool:ty, $row:ty, to: $to:expr, from: $from:expr) => {
         impl FromRow<'_, $row> for User {
@@ -73,7 +73,8 @@ macro_rules! user_statements {
         pub(super) async fn create(pool: &$pool, username: &str, hash: &str, role: &str) -> Result<User> {
             let now = OffsetDateTime::now_utc();
             sqlx::query_as(
-                // A deleted account's id may come again, and with it tokens that were signed for it: generations never do.
+                // A deleted account's id may be reused, and tokens signed for it would match again: generations are
+                // never reused.
                 "INSERT INTO users (username, password_hash, role, created_at, token_generation)
                  VALUES ($1, $2, $3, $4, $5) RETURNING *",
             )
@@ -117,7 +118,7 @@ macro_rules! user_statements {
             expires_at: OffsetDateTime,
         ) -> Result<()> {
             let mut transaction = pool.begin().await?;
-            // Tokens that expired by themselves need no remembering; forgetting them here keeps the table small.
+            // Expired tokens need no entry; deleting them here keeps the table small.
             sqlx::query("DELETE FROM revoked_tokens WHERE expires_at < $1")
                 .bind($to(OffsetDateTime::now_utc()))
                 .execute(&mut *transaction)

@@ -1,21 +1,22 @@
-//! Whether the store works, known at any moment without asking it.
+//! The store's current health, available at any time without a query.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Result, Store, StoreError};
 
-/// Pause between two looks.
+/// Pause between two checks.
 const INTERVAL: Duration = Duration::from_secs(3);
-/// A store that does not answer within this time does not work.
+/// A store that doesn't respond within this time counts as failed.
 const TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// What the last look found.
+/// Result of the last check.
 #[derive(Debug, Clone, Default)]
 pub struct Watch(Arc<Mutex<Option<StoreError>>>);
 
 impl Watch {
-    /// Looks once, so that a start can tell at once, then again and again until the runtime ends or this is the last one.
+    /// Checks once, so that the result is known at startup, then repeatedly until the runtime ends or the last handle
+    /// is dropped.
     pub async fn start(store: Arc<dyn Store>) -> Self {
         let watch = Self::default();
         watch.note(look(store.as_ref()).await);
@@ -31,12 +32,12 @@ impl Watch {
         watch
     }
 
-    /// Why the store does not work.
+    /// Why the store doesn't work.
     pub fn problem(&self) -> Option<StoreError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Tells what changes, once.
+    /// Logs changes, once each.
     fn note(&self, found: Result<()>) {
         let mut problem = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*problem, &found) {

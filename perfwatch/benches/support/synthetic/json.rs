@@ -1,8 +1,8 @@
-//! Documents as sources make them: rates with two decimals, counts whole.
+//! Builds documents as sources do: rates with two decimals, counts as integers.
 
 use serde_json::{Map, Number, Value};
 
-/// An object whose members are put in one after the other.
+/// An object whose members are added one by one.
 #[derive(Default)]
 pub struct Json(Map<String, Value>);
 
@@ -39,7 +39,7 @@ impl Json {
         self.put(name, Value::Null);
     }
 
-    /// The members of another object.
+    /// Adds all members of another object.
     pub fn all_of(&mut self, value: Value) {
         if let Value::Object(members) = value {
             self.0.extend(members);

@@ -1,4 +1,4 @@
-//! What the probes of a machine that does not exist would tell.
+//! The probes' documents on a synthetic machine.
 
 use super::json::Json;
 use super::*;
@@ -154,7 +154,7 @@ impl Machine {
                 self.usage(share, out);
             });
         }
-        // The busiest differ from tick to tick, and each is restarted now and then.
+        // The busiest processes differ from tick to tick, and each restarts now and then.
         let mut busiest: Vec<(usize, f64)> = (0..PROCESSES.len())
             .map(|i| (i, (load * 60.0 / (1 + i / 3) as f64 + self.jitter(8.0).abs()).max(0.0)))
             .collect();
@@ -202,7 +202,7 @@ impl Machine {
         }
     }
 
-    /// What a tick's values cover is never quite the interval.
+    /// The actual duration covered by a tick's values, which is never exactly the interval.
     fn elapsed(&mut self, out: &mut Json) {
         out.rate("elapsed_ms", 5000.0 + self.jitter(0.6));
     }

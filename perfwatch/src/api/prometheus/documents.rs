@@ -1,4 +1,4 @@
-//! The newest snapshot's values of the moment and counts since boot.
+//! The newest snapshot's gauges and counts since boot.
 
 use std::sync::OnceLock;
 
@@ -8,17 +8,17 @@ use crate::snapshot::layout::{Layout, Place};
 use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, Snapshot};
 
-/// Of each list and map in a document: CPUs, interfaces, mounts, disks. The rest is counted.
+/// Maximum rows exported per list or map: CPUs, interfaces, mounts, disks. The rest is only counted.
 const MAX_ROWS: usize = 1024;
 
-/// A field of the dictionary that is exported, ready to be looked up.
+/// An exported field of the dictionary, prepared for lookup.
 #[derive(Debug)]
 pub(super) struct Exported {
     pub(super) metric_type: MetricType,
     place: &'static Place,
     pub(super) export: Export,
     pub(super) name: Name,
-    /// The family's.
+    /// The family's help text.
     pub(super) help: &'static str,
 }
 
@@ -54,7 +54,7 @@ impl Exported {
             }
             let fixed = self.place.only.is_some();
             let pairs = labels.iter().zip(key).map(|(label, name)| (*label, name.to_string()));
-            // A message about a single object does not name it.
+            // A metric for a single item omits its label.
             let pairs: Vec<(&'static str, String)> = pairs.take(labels.len() - usize::from(fixed)).collect();
             Some((self.name.series(&pairs), value))
         })
@@ -94,7 +94,7 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
                     Some(Number::Real(value)) => {
                         exposition.add_series(family, kind, field.help, series, value);
                     }
-                    // Absent is not zero: there is no sample.
+                    // Missing is not zero: there is no sample.
                     None => {}
                 }
             }
@@ -102,7 +102,7 @@ pub(super) fn write(snapshot: &Snapshot, exposition: &mut Exposition) {
     }
 }
 
-/// How many things of each exported list have no series.
+/// Number of rows of each exported list that were left out.
 fn write_left_out(reading: &Reading, exposition: &mut Exposition) {
     let exported_here = || exported().iter().filter(|field| field.metric_type == reading.metric_type);
     let lists = reading.layout().tables.iter().zip(reading.tables()).enumerate().skip(1);
@@ -134,7 +134,7 @@ fn scaled(value: &Value, scale: f64) -> Option<Number> {
     }
 }
 
-/// Without the noise that scaling brings: 7.02 % is 0.0702, not 0.07019999999999999.
+/// Removes the rounding error of scaling: 7.02 % is 0.0702, not 0.07019999999999999.
 fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write};
 
-/// Labels of the machine's making, such as mount points, are cut after this many characters.
+/// Labels with names from the machine, such as mount points, are cut after this many characters.
 const MAX_LABEL_LENGTH: usize = 128;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +13,11 @@ pub(super) enum Kind {
     Histogram,
 }
 
-/// What is answered to one scrape.
+/// The response to one scrape.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     families: BTreeMap<&'static str, Family>,
-    /// Samples whose labels were taken.
+    /// Samples dropped because their labels were already used.
     duplicates: usize,
 }
 
@@ -26,7 +26,7 @@ struct Family {
     kind: Kind,
     help: &'static str,
     samples: String,
-    /// Labels that are taken; a second sample of the same labels would make the whole scrape invalid.
+    /// Label sets in use; a second sample with the same labels would make the whole scrape invalid.
     series: BTreeSet<String>,
 }
 
@@ -100,7 +100,7 @@ impl Exposition {
         }
     }
 
-    /// `buckets` are cumulative, with their upper bounds; the last one, of all values, is added here.
+    /// `buckets` are cumulative, with their upper bounds; `+Inf` is added here.
     pub(super) fn add_histogram(
         &mut self,
         family: &'static str,
@@ -121,7 +121,7 @@ impl Exposition {
         push_sample(samples, family, "_count", series, count);
     }
 
-    /// Where to write; `None` for labels that are taken.
+    /// Where to write the samples; `None` if the labels are already used.
     fn samples(
         &mut self,
         family: &'static str,

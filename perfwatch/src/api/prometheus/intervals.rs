@@ -1,6 +1,6 @@
-//! Counts and histograms of single intervals, added up: what Prometheus calls counters.
+//! Counts and histograms of single intervals, summed into Prometheus counters.
 //!
-//! Nothing is added before the first scrape; from then on each snapshot is, as it is published.
+//! Starts with the first scrape; from then on each published snapshot is added.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::snapshot::dictionary::Export;
 use crate::snapshot::histogram::{Histogram, Unit};
 use crate::snapshot::value::Value;
 
-/// Devices come and go; past this many series no new ones are begun.
+/// Devices come and go; beyond this many series no new ones are created.
 const MAX_SERIES: usize = 20_000;
 
 #[derive(Debug, Default)]
@@ -23,19 +23,19 @@ struct Sums {
     /// By field and labels.
     counts: BTreeMap<(usize, String), f64>,
     histograms: BTreeMap<(usize, String), Histogram>,
-    /// Values of series that were not begun.
+    /// Values whose series was not created.
     left_out: u64,
 }
 
 impl Intervals {
-    /// Adds what was published, if anyone has ever asked.
+    /// Adds a published snapshot, once there has been a scrape.
     pub fn add(&self, snapshot: &Snapshot) {
         if let Some(sums) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             sums.add(snapshot);
         }
     }
 
-    /// Before the first scrape nobody counted: it begins with the newest.
+    /// Nothing was counted before the first scrape: it starts with the newest snapshot.
     pub(super) fn write(&self, newest: &Snapshot, exposition: &mut Exposition) {
         let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let sums = sums.get_or_insert_with(|| {
@@ -109,7 +109,7 @@ impl Sums {
     }
 }
 
-/// What a second is in nanoseconds, and a byte in bytes.
+/// Units per base unit: nanoseconds per second, or 1 for bytes.
 fn base_unit(unit: Unit) -> f64 {
     match unit {
         Unit::Nanoseconds => 1e9,
@@ -117,7 +117,7 @@ fn base_unit(unit: Unit) -> f64 {
     }
 }
 
-/// The powers of two between which bounds lie: 1 µs to 17 s, 512 bytes to 16 MiB.
+/// The range of bounds, as powers of two: 1 µs to 17 s, 512 bytes to 16 MiB.
 fn powers(unit: Unit) -> std::ops::RangeInclusive<u32> {
     match unit {
         Unit::Nanoseconds => 10..=34,
@@ -125,8 +125,8 @@ fn powers(unit: Unit) -> std::ops::RangeInclusive<u32> {
     }
 }
 
-/// How many values do not exceed each bound. Buckets end just below powers of two, and so do the bounds: nothing
-/// has to be guessed.
+/// How many values do not exceed each bound. Histogram buckets end just below powers of two, and so do the bounds, so
+/// no interpolation is needed.
 fn buckets(histogram: &Histogram) -> Vec<(f64, u64)> {
     let mut counted = histogram.buckets().iter().peekable();
     let mut count = 0u64;

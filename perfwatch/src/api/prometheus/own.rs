@@ -97,7 +97,7 @@ fn source(report: &Report, add: &mut impl FnMut(&'static str, Kind, &'static str
     }
 }
 
-/// This process, from our own `/proc`, not from that of the observed machine.
+/// This process, from our own `/proc` rather than the observed machine's.
 #[derive(Debug)]
 struct Process {
     cpu_seconds: f64,
@@ -110,7 +110,7 @@ struct Process {
 impl Process {
     fn read() -> Option<Self> {
         let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // The name before the parenthesis may hold blanks; user and system time are the 14th and 15th field.
+        // The name in parentheses may contain blanks; user and system time are fields 14 and 15.
         let mut times = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let mut ticks = || times.next()?.parse::<f64>().ok();
         let cpu_seconds = (ticks()? + ticks()?) / rustix::param::clock_ticks_per_second() as f64;
@@ -123,7 +123,7 @@ impl Process {
             cpu_seconds,
             resident_bytes: pages * rustix::param::page_size() as f64,
             anonymous_bytes: anonymous.map(|kib| kib * 1024.0),
-            // The directory itself is open while it is read.
+            // The directory itself is open while being read.
             open_files: std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64,
         })
     }

@@ -1,8 +1,8 @@
-//! Bytes of a chunk, read so that no damaged one is believed.
+//! Bounds-checked reading of a chunk's bytes, which may be damaged.
 
 use crate::history::Damaged;
 
-/// A place in bytes that may not be what they claim.
+/// A cursor over untrusted bytes.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::history) struct Bytes<'a> {
     rest: &'a [u8],
@@ -43,7 +43,7 @@ impl<'a> Bytes<'a> {
         Err(Damaged("a number has no end"))
     }
 
-    /// A count of things that take at least a bit each, so that no damaged one takes all memory.
+    /// A count of items that take at least one bit each, so that a damaged count can't exhaust memory.
     pub fn count(&mut self, most: usize) -> Result<usize, Damaged> {
         let count = self.varint()?;
         usize::try_from(count).ok().filter(|count| *count <= most).ok_or(Damaged("it claims too much"))
@@ -55,8 +55,8 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Where a number of a chunk points to in a list: past its end where this machine's addresses end earlier, as those of a
-/// 32-bit one, instead of to a place that it does not mean.
+/// A list index from a chunk. On a 32-bit machine a number that doesn't fit maps past the end of any list, not to a
+/// wrong entry.
 pub(in crate::history) fn place(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -78,7 +78,7 @@ pub(in crate::history) fn put_str(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Small numbers of either sign become small numbers.
+/// Maps small numbers of either sign to small unsigned numbers.
 pub(in crate::history) const fn zigzag(n: i64) -> u64 {
     (n << 1 ^ n >> 63).cast_unsigned()
 }

@@ -1,4 +1,4 @@
-//! One column of readings: what each row has at one place of the layout.
+//! One column of readings: each row's value for one field of the layout.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::history::Damaged;
 use crate::snapshot::histogram::Histogram;
 use crate::snapshot::value::Value;
 
-/// What stands at a place.
+/// Kinds of value.
 pub(super) mod tag {
     pub const ABSENT: u8 = 0;
     pub const NULL: u8 = 1;
@@ -26,17 +26,17 @@ pub(super) mod tag {
     pub const TEXT: u8 = 8;
     pub const HISTOGRAM: u8 = 9;
     pub const JSON: u8 = 10;
-    /// It follows from a histogram in the same row.
+    /// Derived from a histogram in the same row.
     pub const DERIVED: u8 = 11;
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Column {
     pub tags: Vec<u8>,
-    /// A number's bits, or the place of an object among those of the column.
+    /// A number's bits, or an index into the column's objects.
     bits: Vec<u64>,
     objects: Option<Box<Objects>>,
-    /// It was not asked for.
+    /// Not selected.
     unread: bool,
 }
 
@@ -48,12 +48,12 @@ struct Objects {
 }
 
 impl Column {
-    /// One that nobody asked for.
+    /// A column that was not selected.
     pub fn unread() -> Self {
         Self { unread: true, ..Self::default() }
     }
 
-    /// One that came with a later version: no row had it.
+    /// A column added in a later version: no row has a value.
     pub fn absent(rows: usize) -> Self {
         Self { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Self::default() }
     }

@@ -1,12 +1,12 @@
-//! What all chunks are made of: a directory that can be read alone, and columns that are found by it.
+//! The format of all chunks: a directory that can be read on its own, and the columns it points to.
 //!
 //! ```text
 //! "PWC" version | CRC-32 of what follows | length of the directory | directory, under zstd | columns, one after another
 //! ```
 //!
-//! The directory has the type, the tier, the times, and of each table its things, who was there when, and the name and
-//! length of each column. A column's numbers are those of the first thing at all of its times, then those of the
-//! second: what changes little stands together.
+//! The directory has the type, the tier, the times, and for each table its rows' keys, which rows were present when,
+//! and the name and length of each column. A column has the first row's values at all of its times, then the second
+//! row's: slowly changing values are adjacent.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,23 +20,23 @@ use crate::snapshot::value::{Key, Label};
 
 const MAGIC: &[u8; 3] = b"PWC";
 const VERSION: u8 = 1;
-/// Levels of zstd above the third take longer than they save for so little text.
+/// Above zstd level 3 the extra time isn't worth it for so little text.
 const ZSTD_LEVEL: i32 = 3;
-/// More than any machine has, and little enough to make room for.
+/// More than any chunk has, and few enough to allocate for.
 const MOST_TIMES: usize = 1 << 20;
 const MOST_LABELS: usize = 16;
 const MOST_ROWS: usize = 1 << 24;
 const MOST_TEXT: usize = 64 << 20;
 
-/// Who is in a table, and when.
+/// Which rows a table has at each time.
 #[derive(Debug, Clone, Default)]
 pub(in crate::history) struct Members {
     things: Vec<Key>,
-    /// Where each is; filled when one more comes.
+    /// Index of each key; filled when the next key is added.
     index: HashMap<Key, u32>,
-    /// Sets of things that were there together, in order.
+    /// Sets of rows that were present together, in order.
     sets: Vec<Set>,
-    /// Which set was there at each time.
+    /// Which set was present at each time.
     of_time: Vec<u32>,
 }
 
@@ -47,7 +47,7 @@ struct Set {
 }
 
 impl Members {
-    /// Adds the things of one more time.
+    /// Adds the rows of the next time.
     pub fn push(&mut self, keys: &Arc<[Key]>) {
         let known = self.of_time.last().map(|last| *last as usize).filter(|last| {
             let known = &self.sets[*last].keys;
@@ -78,7 +78,7 @@ impl Members {
         &self.sets[self.of_time[time] as usize].keys
     }
 
-    /// The first row of each time, and where the last ends.
+    /// The first row of each time, then the total number of rows.
     pub fn rows(&self) -> Vec<usize> {
         let mut end = 0;
         let mut rows = vec![0];
@@ -89,7 +89,7 @@ impl Members {
         rows
     }
 
-    /// The rows in the order in which columns have them: by thing, then by time. `None` where that is how they stand.
+    /// Row numbers in column order: by key, then by time. `None` if that is already their order.
     pub fn by_thing(&self) -> Option<Vec<u32>> {
         if self.things.len() <= 1 && self.sets.iter().all(|set| set.things.len() <= 1) {
             return None;
@@ -156,7 +156,7 @@ impl Members {
     }
 }
 
-/// What names a thing.
+/// A row's key.
 pub(in crate::history) fn put_key(key: &[Label], out: &mut Vec<u8>) {
     put_count(key.len(), out);
     for label in key {
@@ -185,7 +185,7 @@ pub(in crate::history) fn take_key(bytes: &mut Bytes<'_>) -> Result<Key, Damaged
     std::iter::repeat_with(label).take(labels).collect()
 }
 
-/// One table of a chunk: who is in it, and where its columns are.
+/// One table of a chunk: its rows and the location of its columns.
 #[derive(Debug, Default)]
 pub(in crate::history) struct FrameTable {
     pub path: String,
@@ -197,11 +197,11 @@ pub(in crate::history) struct FrameTable {
 #[derive(Debug)]
 pub(in crate::history) struct Frame<'a> {
     pub metric_type: MetricType,
-    /// Seconds of a bucket; 0 of raw readings.
+    /// Seconds of a bucket; 0 for raw readings.
     pub tier: i64,
     /// µs since the epoch, ascending.
     pub times: Vec<i64>,
-    /// What every time has, whatever its tables: kept by those who write and read it.
+    /// Data per time that belongs to no table; the format is up to the caller.
     pub notes: Vec<u8>,
     pub tables: Vec<FrameTable>,
     columns: &'a [u8],
@@ -216,7 +216,7 @@ impl Frame<'_> {
     }
 }
 
-/// Puts a chunk together.
+/// Builds a chunk.
 #[derive(Debug)]
 pub(in crate::history) struct FrameWriter {
     directory: Vec<u8>,
@@ -242,7 +242,7 @@ impl FrameWriter {
         put_count(columns, &mut self.directory);
     }
 
-    /// Adds a column of the table that was begun last.
+    /// Adds a column to the most recently started table.
     pub fn column(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.columns.len();
         write(&mut self.columns);
@@ -253,7 +253,7 @@ impl FrameWriter {
     pub fn finish(self) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.columns.len() + self.directory.len() / 2);
         put_count(self.directory.len(), &mut body);
-        // Compressing in memory does not fail.
+        // Compressing in memory cannot fail.
         let directory = zstd::bulk::compress(&self.directory, ZSTD_LEVEL).unwrap_or_default();
         put_count(directory.len(), &mut body);
         body.extend_from_slice(&directory);
@@ -315,7 +315,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Texts that mostly repeat: each once, under zstd where that is shorter, and which stands where.
+/// Texts that mostly repeat: each distinct text once, under zstd where that is shorter, then an index per row.
 pub(in crate::history) fn put_texts<'t>(texts: impl Iterator<Item = &'t Arc<str>>, out: &mut Vec<u8>) {
     let mut known: HashMap<&str, u64> = HashMap::new();
     let mut distinct = Vec::new();

@@ -1,4 +1,4 @@
-//! Histograms in columns: how many buckets each has, which, how often, and what all of its values add up to.
+//! Histograms in columns: the number of buckets of each, which buckets, their counts, and the sum of all values.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(super) fn put_histograms<'h>(histograms: impl Iterator<Item = &'h Histogram>
     let buckets = || histograms.clone().flat_map(Histogram::buckets);
     put_integers(&column(|h| u64::from(h.unit() == Unit::Bytes)), out);
     put_integers(&column(|h| h.buckets().len() as u64), out);
-    // From one bucket to the next it is never far.
+    // Neighbouring buckets are close together.
     let steps = histograms.clone().flat_map(|h| {
         let mut before = 0;
         h.buckets().iter().map(move |(index, _)| u64::from(*index - std::mem::replace(&mut before, *index)))

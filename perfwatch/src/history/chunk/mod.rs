@@ -1,4 +1,4 @@
-//! Chunks: how readings and their rollups are kept, column by column.
+//! Chunks: the column format of readings and their rollups.
 
 mod bytes;
 mod column;

@@ -1,4 +1,4 @@
-//! Sequences of numbers in few bytes: differences as varints where there are few, the pco codec where there are many.
+//! Compact sequences of numbers: short ones as varint differences, long ones with the pco codec.
 
 use pco::ChunkConfig;
 use pco::wrapped::{FileCompressor, FileDecompressor};
@@ -10,17 +10,17 @@ const EMPTY: u8 = 0;
 const CONSTANT: u8 = 1;
 const DIFFERENCES: u8 = 2;
 const PCO: u8 = 3;
-/// Floats: as integers of a power of ten, of which the exponent follows.
+/// Floats as integers scaled by a power of ten; the exponent follows.
 const DECIMAL: u8 = 4;
 const CONSTANT_FLOAT: u8 = 5;
 const PCO_FLOAT: u8 = 6;
 const PLAIN_FLOAT: u8 = 7;
 
-/// Fewer numbers are not worth what pco says about them.
+/// Below this many numbers pco's header costs more than it saves.
 const FEW: usize = 12;
-/// Beyond this, trying harder costs more than it saves.
+/// Higher levels cost more time than they save space.
 const LEVEL: usize = 6;
-/// Documents round to at most so many decimals.
+/// Documents round to at most this many decimals.
 pub(in crate::history) const DECIMALS: u32 = 6;
 const POWERS: [f64; DECIMALS as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
 
@@ -33,7 +33,7 @@ pub(in crate::history) fn put_integers(numbers: &[u64], out: &mut Vec<u8>) {
     put_differences(numbers, 0, out);
 }
 
-/// What is shorter of the differences, of which the first is that to `before`, and what pco makes of the numbers.
+/// Writes the shorter of varint differences (the first one relative to `before`) and pco's output.
 fn put_differences(numbers: &[u64], mut before: u64, out: &mut Vec<u8>) {
     let start = out.len();
     out.push(DIFFERENCES);
@@ -69,7 +69,7 @@ pub(in crate::history) fn take_integers(bytes: &mut Bytes<'_>, count: usize) -> 
 }
 
 pub(in crate::history) fn put_signed(numbers: impl Iterator<Item = i64>, out: &mut Vec<u8>) {
-    // The order of signed numbers, so that differences stay small.
+    // Order-preserving mapping of signed numbers, so that differences stay small.
     let shifted: Vec<u64> = numbers.map(|n| n.cast_unsigned() ^ SIGN).collect();
     match shifted.first() {
         None => out.push(EMPTY),
@@ -100,7 +100,7 @@ pub(in crate::history) fn take_signed(bytes: &mut Bytes<'_>, count: usize) -> Re
     }
 }
 
-/// The fewest decimals that all of `numbers` have, if they have so few and are not too large for them.
+/// The fewest decimals that represent all `numbers` exactly, if there are few enough and no number is too large.
 pub(in crate::history) fn decimals(numbers: impl Iterator<Item = f64> + Clone) -> Option<u32> {
     let mut digits = 0u32;
     for n in numbers.clone() {
@@ -111,7 +111,7 @@ pub(in crate::history) fn decimals(numbers: impl Iterator<Item = f64> + Clone) -
             }
         }
     }
-    // What has few decimals may be too large for more.
+    // A number with few decimals may be too large to scale by more.
     numbers.into_iter().all(|n| has_decimals(n, digits)).then_some(digits)
 }
 
@@ -119,7 +119,7 @@ fn has_decimals(n: f64, digits: u32) -> bool {
     scaled(n, digits).is_some()
 }
 
-/// The integer that a number is of a power of ten, if exactly that number comes back.
+/// The number scaled by a power of ten, if it round-trips exactly.
 pub(in crate::history) fn scaled(n: f64, digits: u32) -> Option<i64> {
     let power = POWERS[digits as usize];
     let integer = (n * power).round();
@@ -175,7 +175,7 @@ fn pack<T: pco::data_types::Number>(numbers: &[T]) -> Option<Vec<u8>> {
     let config = ChunkConfig::default().with_compression_level(LEVEL);
     let file = FileCompressor::default();
     let mut chunk = file.chunk_compressor(numbers, &config).ok()?;
-    // pco divides what is very long into pages; nothing here is so long.
+    // pco splits very long inputs into pages; these are never that long.
     if chunk.n_per_page().len() != 1 {
         return None;
     }
@@ -203,10 +203,10 @@ fn unpack<T: pco::data_types::Number + Default>(
     Ok(numbers)
 }
 
-/// The first byte of runs: no column has it as a tag.
+/// First byte of run-length data; no column uses it as a tag.
 const RUNS: u8 = 255;
 
-/// Bytes that stay the same for long.
+/// Run-length encodes bytes that rarely change.
 pub(in crate::history) fn put_runs(bytes: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
     let mut runs: Vec<(u8, u64)> = Vec::new();
     for byte in bytes {

@@ -1,4 +1,4 @@
-//! Readings of one metric type, one after another, column by column: as memory holds the newest, and as a chunk of them.
+//! Readings of one metric type by column: the in-memory form of the newest readings, and the decoded form of a chunk.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ pub struct Block {
     metric_type: MetricType,
     times: Vec<i64>,
     errors: Vec<Option<Arc<str>>>,
-    /// As the layout has them.
+    /// In layout order.
     tables: Vec<BlockTable>,
 }
 
 #[derive(Debug, Clone)]
 struct BlockTable {
     members: Members,
-    /// The first row of each time, and the number of all rows.
+    /// The first row of each time, then the total number of rows.
     rows: Vec<usize>,
     columns: Vec<Column>,
-    /// Nothing of it was asked for.
+    /// Nothing in it was selected.
     unread: bool,
 }
 
@@ -59,7 +59,7 @@ impl Block {
         self.times.is_empty()
     }
 
-    /// Adds a reading that is later than all before it; false where it is not.
+    /// Adds a reading; returns false unless it is later than all before it.
     pub fn push(&mut self, reading: &Reading) -> bool {
         let at = micros(reading.at);
         if self.times.last().is_some_and(|last| *last >= at) {
@@ -94,7 +94,7 @@ impl Block {
         true
     }
 
-    /// One reading, with nothing but the columns that were read.
+    /// One reading, with only the columns that were read.
     pub fn reading(&self, time: usize) -> Reading {
         let at = from_micros(self.times[time]);
         if let Some(error) = &self.errors[time] {
@@ -114,7 +114,7 @@ impl Block {
         Reading::from_tables(self.metric_type, at, None, tables)
     }
 
-    /// Writes what is selected of one reading; all of it has `_timestamp` and `_error` as well.
+    /// Writes the selected fields of one reading. A full selection also has `_timestamp` and `_error`.
     pub fn write_json(&self, time: usize, selection: &Selection, out: &mut Vec<u8>) {
         let head = json::Head {
             at: from_micros(self.times[time]),
@@ -130,7 +130,7 @@ impl Block {
         );
     }
 
-    /// The readings of a range of time, µs.
+    /// The readings in a time range, µs.
     pub fn within(&self, from: i64, to: i64) -> Range<usize> {
         let start = self.times.partition_point(|at| *at < from);
         start..self.times.partition_point(|at| *at < to).max(start)
@@ -140,7 +140,7 @@ impl Block {
         (0..self.times.len()).map(|time| self.reading(time))
     }
 
-    /// All of both, the readings of `self` where both have one.
+    /// All readings of both; where both have the same time, those of `self`.
     pub fn union(&self, other: &Self) -> Self {
         let mut all = Self::new(self.metric_type);
         let (mut a, mut b) = (0, 0);
@@ -165,7 +165,7 @@ impl Block {
         }
     }
 
-    /// About what it takes in memory.
+    /// Approximate memory use.
     pub fn bytes(&self) -> usize {
         let column = |column: &Column| column.tags.len() * 9;
         self.tables.iter().flat_map(|table| &table.columns).map(column).sum()
@@ -186,7 +186,7 @@ impl Block {
         writer.finish()
     }
 
-    /// Reads the columns that a selection needs; what a histogram tells needs the histogram.
+    /// Reads the columns that a selection needs; values derived from a histogram need the histogram.
     pub fn decode(chunk: &[u8], selection: &Selection) -> Result<Self, Damaged> {
         let mut frame = Frame::read(chunk)?;
         if frame.tier != 0 {
@@ -197,7 +197,7 @@ impl Block {
         block.errors = take_errors(&mut Bytes::new(&frame.notes), frame.times.len())?;
         for (at, (table, layout)) in block.tables.iter_mut().zip(&layout.tables).enumerate() {
             let Some(place) = frame.tables.iter().position(|stored| stored.path == layout.path) else {
-                // A table that came with a later version: it had nothing.
+                // A table added in a later version: it has no rows.
                 frame.times.iter().for_each(|_| table.members.push(&Arc::default()));
                 table.rows = vec![0; frame.times.len() + 1];
                 continue;
@@ -255,7 +255,7 @@ impl OneOf<'_> {
 impl Tables for OneOf<'_> {
     fn keys(&self, table: usize) -> &[Key] {
         let of = &self.block.tables[table];
-        // A source that failed has nothing.
+        // A failed source has no rows.
         if of.unread || self.block.errors[self.time].is_some() { &[] } else { of.members.keys(self.time) }
     }
 

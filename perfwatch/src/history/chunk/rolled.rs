@@ -1,4 +1,4 @@
-//! A chunk of rollups: many buckets, and of each number its least, its greatest and its sum.
+//! A chunk of rollups: many buckets with min, max and sum of each number.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ mod tag {
     pub const EVENTS: u8 = 6;
 }
 
-/// Buckets by their start (µs), ascending, of a tier of so many seconds.
+/// Encodes buckets by start (µs), ascending, of a tier of `tier` seconds.
 pub fn encode_buckets(metric_type: MetricType, tier: i64, buckets: &[(i64, &Bucket)]) -> Vec<u8> {
     let layout = Layout::of(metric_type);
     let times: Vec<i64> = buckets.iter().map(|(at, _)| *at).collect();
@@ -61,24 +61,24 @@ pub fn encode_buckets(metric_type: MetricType, tier: i64, buckets: &[(i64, &Buck
     writer.finish()
 }
 
-/// A chunk of rollups as it was read: of its buckets what was asked for.
+/// A decoded chunk of rollups, with what was selected of its buckets.
 #[derive(Debug)]
 pub struct Buckets {
     metric_type: MetricType,
     times: Vec<i64>,
     samples: Vec<Samples>,
-    /// As the layout has them.
+    /// In layout order.
     tables: Vec<BucketsTable>,
 }
 
 #[derive(Debug, Default)]
 struct BucketsTable {
     members: Members,
-    /// The first row of each time, and where the last ends; empty where the chunk has no such table.
+    /// The first row of each time, then the total number of rows; empty if the chunk lacks the table.
     rows: Vec<usize>,
-    /// Where in its columns a row is; `None` where that is how they stand.
+    /// Where a row is in its columns; `None` if in the same order.
     places: Option<Vec<u32>>,
-    /// Empty where they were not asked for.
+    /// Empty if not selected.
     columns: Vec<Vec<Cell>>,
 }
 
@@ -134,7 +134,7 @@ impl Buckets {
         OneOf { buckets: self, n }
     }
 
-    /// One bucket, to add others to.
+    /// One bucket, to merge others into.
     pub fn bucket(&self, n: usize) -> Bucket {
         let mut bucket = Bucket::restored(self.metric_type, self.samples[n].clone());
         let one = self.at(n);
@@ -200,7 +200,7 @@ fn take_samples(frame: &Frame<'_>) -> Result<Vec<Samples>, Damaged> {
     Ok(frame.times.iter().enumerate().map(samples).collect())
 }
 
-/// What a histogram tells needs the histogram.
+/// Whether a column is needed; values derived from a histogram need the histogram.
 fn is_needed(selection: &Selection, layout: &TableLayout, table: usize, column: usize) -> bool {
     selection.needs(table, column)
         || layout.columns.iter().enumerate().any(|(other, of)| {
@@ -216,7 +216,7 @@ fn inverted(order: &[u32]) -> Vec<u32> {
     places
 }
 
-/// Cells with the number of their bucket's readings, which is mostly how many have the number.
+/// Writes cells with their bucket's number of readings, which usually equals the number's count.
 fn put_cells(cells: &[(&Cell, u64)], out: &mut Vec<u8>) {
     put_runs(
         cells.iter().map(|(cell, _)| match cell {
@@ -301,14 +301,14 @@ fn take_cells(bytes: &mut Bytes<'_>, samples: &[u64]) -> Result<Vec<Cell>, Damag
 const DECIMAL: u8 = 0;
 const PLAIN: u8 = 1;
 
-/// Numbers as documents have them are integers of a power of ten: then a bucket is its least, how far it reaches above
-/// that, and what its sum is above so many times the least. All three are small.
+/// Numbers in documents are integers scaled by a power of ten. A bucket is stored as its min, its range (max − min),
+/// and its sum minus count × min, all of which are small.
 fn put_stats(numbers: &[(Stat, u64)], out: &mut Vec<u8>) {
-    // One less for most: the number was in every reading.
+    // Zero for most: the number was in every reading.
     put_signed(numbers.iter().map(|(stat, samples)| samples.cast_signed() - stat.count.cast_signed()), out);
     let ends = numbers.iter().flat_map(|(stat, _)| [stat.min, stat.max]);
     let sums = || numbers.iter().map(|(stat, _)| stat.sum);
-    // What was between the ends may have more decimals than they.
+    // Values between min and max may have more decimals than those two.
     let digits = decimals(ends)
         .and_then(|digits| (digits..=DECIMALS).find(|digits| sums().all(|sum| nearly_has(sum, *digits))));
     let whole = digits.and_then(|digits| {
@@ -329,7 +329,7 @@ fn put_stats(numbers: &[(Stat, u64)], out: &mut Vec<u8>) {
             out.extend_from_slice(&[DECIMAL, digits as u8]);
             put_signed(all.iter().map(|(min, ..)| *min), out);
             put_signed(all.iter().map(|(_, range, _)| *range), out);
-            // Where the number did not move there is nothing above.
+            // A constant number has nothing above its min.
             put_signed(all.iter().filter(|(_, range, _)| *range != 0).map(|(_, _, above)| *above), out);
         }
         None => {
@@ -341,13 +341,13 @@ fn put_stats(numbers: &[(Stat, u64)], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a sum has so few decimals, but for the noise that adding floats makes.
+/// Whether a sum has this few decimals, ignoring the error of adding floats.
 fn nearly_has(sum: f64, digits: u32) -> bool {
     let scaled = sum * 10f64.powi(digits.cast_signed());
     (scaled - scaled.round()).abs() <= (scaled.abs() * 1e-12).clamp(1e-9, 1e-3)
 }
 
-/// What numbers of so few decimals add up to: the sum of floats is off by less than the last of them.
+/// The exact sum of numbers with this many decimals: the float sum is off by less than the last decimal.
 fn exact_sum(stat: &Stat, digits: u32) -> Option<i128> {
     let power = 10f64.powi(digits.cast_signed());
     let sum = (stat.sum * power).round();
@@ -391,7 +391,7 @@ fn take_stats(bytes: &mut Bytes<'_>, samples: &[u64]) -> Result<Vec<Stat>, Damag
     }
 }
 
-/// How many states each place had, how long each lasted, and what they were.
+/// How many states each cell has, how long each lasted, and their texts.
 fn put_states(places: &[&[(Value, u64)]], out: &mut Vec<u8>) {
     put_integers(&places.iter().map(|states| states.len() as u64).collect::<Vec<_>>(), out);
     let all = || places.iter().flat_map(|states| states.iter());
@@ -409,7 +409,7 @@ fn take_states(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<States>, Damag
     let counts = take_integers(bytes, total)?;
     let texts = take_texts(bytes, total)?;
     let mut all = texts.iter().zip(counts);
-    // Mostly it is the same state as before, for as long.
+    // Usually the same state as before, for as long.
     let mut before: Option<(&Arc<str>, u64, States)> = None;
     let mut places = Vec::with_capacity(count);
     for length in lengths {
@@ -432,7 +432,7 @@ fn take_states(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<States>, Damag
     Ok(places)
 }
 
-/// A state as text, with a letter before it that tells what it is.
+/// A state as text, prefixed with a letter for its type.
 fn state_text(state: &Value) -> Arc<str> {
     match state {
         Value::Text(text) => format!("t{text}").into(),

@@ -31,7 +31,7 @@ fn sum(readings: &[Reading]) -> Bucket {
     bucket
 }
 
-/// Sums of the same readings, whatever noise their floats have.
+/// Compares sums of the same readings, ignoring floating-point noise.
 fn same(a: &Bucket, b: &Bucket) -> Result<(), TestCaseError> {
     prop_assert_eq!((a.samples(), a.failed(), a.first_at()), (b.samples(), b.failed(), b.first_at()));
     for (table, of) in Layout::of(a.metric_type()).tables.iter().enumerate() {
@@ -144,7 +144,7 @@ proptest! {
         parts.iter().for_each(|(_, part)| merged.merge(part));
         same(&whole, &merged)?;
 
-        // Of parts that begin in one minute there is one bucket.
+        // Parts that start in the same minute share one bucket.
         let mut minutes: Vec<(i64, Bucket)> = Vec::new();
         for (at, part) in parts {
             match minutes.last_mut() {
@@ -161,7 +161,7 @@ proptest! {
         same(&whole, &stored)?;
     }
 
-    /// Whatever bytes say, they are refused or read, in bounded time and memory.
+    /// Any bytes are either rejected or read, in bounded time and memory.
     #[test]
     fn damaged_chunks_never_panic(
         all in readings(MetricType::BlockIo, 6), at: prop::sample::Index, to: u8, cut: prop::sample::Index,
@@ -177,7 +177,7 @@ proptest! {
             }
             wrong.truncate(cut.index(wrong.len()));
             prop_assert!(Frame::read(&wrong).is_err());
-            // Past the checksum, as if someone had made it so.
+            // With a valid checksum, as an attacker could write it.
             let mut forged = chunk.clone();
             let place = 8 + at.index(forged.len() - 8);
             forged[place] = to;
@@ -202,7 +202,7 @@ fn chunks_of_other_versions_and_kinds_are_refused_with_the_reason() {
     assert_eq!(decode(&rolled), Err(Damaged("it holds rollups")));
 }
 
-/// Prometheus, history and the page all have the quantile of all values, not the mean of some quantiles.
+/// Prometheus, history and the web page all show the quantile of all values, not the mean of several quantiles.
 #[test]
 fn a_quantile_of_a_longer_time_is_that_of_the_merged_histogram() {
     let latency = |counts: &[(u16, u64)]| {
@@ -214,7 +214,7 @@ fn a_quantile_of_a_longer_time_is_that_of_the_merged_histogram() {
         );
         serde_json::to_value(crate::snapshot::latency::Latency::of(histogram)).unwrap()
     };
-    // 999 fast waits, then a single slow one: the 99th percentile of all is fast.
+    // 999 fast waits, then a single slow one: the overall 99th percentile is fast.
     let fast = serde_json::json!({"off_cpu": latency(&[(160, 999)])});
     let slow = serde_json::json!({"off_cpu": latency(&[(400, 1)])});
     let all = [

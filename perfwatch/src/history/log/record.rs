@@ -1,4 +1,4 @@
-//! One snapshot as the log has it: what has changed since the one before. And a slot's chunks in one file.
+//! Encoding of one snapshot in the log, as changes from the previous one, and of a slot's chunks in one file.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::store::chunks::Chunk;
 
 /// Length and CRC-32.
 const HEAD: usize = 8;
-/// More than any machine's snapshot has.
+/// More than a snapshot of any machine needs.
 const MOST: usize = 64 << 20;
 
 mod tag {
@@ -31,7 +31,7 @@ mod tag {
     pub const TEXT: u8 = 8;
     pub const HISTOGRAM: u8 = 9;
     pub const JSON: u8 = 10;
-    /// A float with so few decimals that it is shorter as an integer.
+    /// A float with few decimals, shorter as an integer.
     pub const HUNDREDTHS: u8 = 11;
     pub const THOUSANDTHS: u8 = 12;
 }
@@ -51,7 +51,7 @@ pub(super) fn put(snapshot: &Snapshot, before: Option<&Snapshot>, out: &mut Vec<
     out[start + 4..start + HEAD].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// The first snapshot in bytes, and what follows it.
+/// Reads the first snapshot from bytes; returns it and the remaining bytes.
 pub(super) fn take<'b>(bytes: &'b [u8], before: Option<&Snapshot>) -> Result<(Snapshot, &'b [u8]), Damaged> {
     let mut all = Bytes::new(bytes);
     let length = u32::from_le_bytes(all.array()?) as usize;
@@ -132,7 +132,7 @@ fn take_keys(bytes: &mut Bytes<'_>) -> Result<Arc<[Key]>, Damaged> {
     std::iter::repeat_with(|| take_key(bytes)).take(count).collect()
 }
 
-/// Runs of what has not changed, each but the last followed by a value that has.
+/// Writes runs of unchanged values, each but the last followed by a changed value.
 fn put_values(values: &[Value], before: &[Value], out: &mut Vec<u8>) {
     let mut same = 0;
     for (at, value) in values.iter().enumerate() {

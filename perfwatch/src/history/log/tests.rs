@@ -34,7 +34,7 @@ fn what_was_noted_is_there_after_a_kill() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// What comes behind the damage cannot be read either: it is kept, and what was before it is stored.
+/// Data after the damage can't be read either: it is kept aside, and what came before is stored.
 #[test]
 fn a_log_is_cut_where_it_is_damaged_and_the_rest_kept_aside() {
     let noted = |dir: &Path| {
@@ -66,17 +66,17 @@ fn a_log_is_cut_where_it_is_damaged_and_the_rest_kept_aside() {
         assert_eq!(replayed.sealed.snapshots, whole as u64);
         assert_eq!(replayed.damaged, bytes.len() - ends[whole - 1]);
         assert_eq!(std::fs::read(path.with_extension(DAMAGED)).unwrap(), bytes[ends[whole - 1]..]);
-        // Once is enough: another attempt to store it finds nothing wrong.
+        // Only once: reading it again finds no damage.
         assert_eq!(log.read(0).unwrap().unwrap().damaged, 0);
     }
 }
 
-/// The disk takes nothing for a while: each slot still has its own file, and none is taken for another.
+/// The disk rejects writes for a while: each slot still has its own file, and none is mistaken for another.
 #[test]
 fn slots_that_could_not_be_written_are_not_taken_for_others() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path());
-    // What stands in the way of the second slot's file.
+    // Blocks the second slot's file.
     let obstacle = dir.path().join("000000000002.log");
     std::fs::create_dir(&obstacle).unwrap();
     log.note(1, &snapshot(0)).unwrap();
@@ -112,7 +112,7 @@ fn what_cannot_be_read_at_all_is_set_aside_and_holds_nothing_up() {
     assert_eq!(aside.len(), 2);
 }
 
-/// A file that the disk does not give back stays where it is, and nothing waits for it.
+/// A file that can't be read or removed stays in place, and doesn't block anything.
 #[test]
 fn what_the_disk_does_not_give_back_is_left() {
     let dir = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn what_the_disk_does_not_give_back_is_left() {
     log.leave(1);
     assert_eq!(log.oldest(), Some(2));
     assert!(path.exists());
-    // Neither is what is no file taken for one.
+    // Something that isn't a file isn't mistaken for one.
     assert_eq!(open(dir.path()).len(), 1);
 }
 
@@ -152,7 +152,7 @@ fn slots_that_wait_long_are_packed_and_read_the_same() {
     assert_eq!(log.read(0).unwrap().unwrap().sealed.snapshots, 1);
 }
 
-/// While neither store nor disk took anything, memory had it; as soon as the disk takes something again it is there.
+/// While neither store nor disk accepted writes, it was in memory; once the disk accepts writes again, it is on disk.
 #[test]
 fn a_slot_that_could_not_be_noted_is_packed_in_its_place() {
     let dir = tempfile::tempdir().unwrap();
@@ -177,7 +177,7 @@ fn a_full_log_drops_the_oldest_and_counts_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut slots = 1..;
     let mut dropped = 0;
-    // The second run finds the files of the first.
+    // The second run finds the first run's files.
     for _ in 0..2 {
         let mut log = Log::open(dir.path(), 2000).unwrap();
         for slot in 1..=10 {

@@ -1,28 +1,28 @@
-//! Whether the clock can be believed when it says that history is old.
+//! Whether to trust the clock when it says that history is old.
 //!
-//! A clock that is set a year ahead makes all history look expired. Time that only goes on tells that it was set; what is
-//! stored already tells that it was wrong at the start. Then nothing is removed for an hour, in which someone may notice.
+//! A clock set a year ahead makes all history look expired. The monotonic clock shows that it was set while running;
+//! the stored data shows that it was wrong at startup. Nothing is then removed for an hour, so that someone may notice.
 
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-/// So long nothing is removed after a jump of the clock.
+/// How long nothing is removed after a clock jump.
 pub(super) const GRACE: Duration = Duration::from_secs(3600);
-/// Clocks that are disciplined by NTP are not further apart than this between two looks.
+/// Clocks disciplined by NTP don't drift apart by more than this between two checks.
 const DRIFT: time::Duration = time::Duration::minutes(2);
-/// Newer than this is the newest that is stored, unless the machine was off, or the clock is wrong.
+/// The newest stored snapshot is more recent than this, unless the machine was off or the clock is wrong.
 const GAP: time::Duration = time::Duration::days(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
-    /// The last look: by the wall's clock, and by the one that only goes on.
+    /// The last check: wall clock and monotonic clock.
     last: Option<(OffsetDateTime, Instant)>,
     jumped: Option<Instant>,
 }
 
 impl Evidence {
-    /// Notes the time; `newest` is that of the newest snapshot that is stored, asked for at the first look only.
+    /// Checks the time; `newest` is the time of the newest stored snapshot, needed at the first check only.
     pub(super) fn look(&mut self, now: OffsetDateTime, clock: Instant, newest: Option<OffsetDateTime>) {
         let by = match self.last {
             Some((wall, before)) => {

@@ -56,7 +56,7 @@ fn removed_tiers_are_answered_by_the_finest_left() {
         tiers(&plan(&coverage, 30 * MINUTE, 200 * MINUTE, 5_000_000)),
         [(Tier::Hour, 0, 60), (Tier::FiveMinutes, 60, 120), (Tier::Minute, 120, 180), (Tier::Raw, 180, 200)]
     );
-    // A ragged hour whose parts are gone is given whole.
+    // A ragged hour whose finer data is gone is returned whole.
     assert_eq!(tiers(&plan(&coverage, 10 * MINUTE, 50 * MINUTE, HOUR)), [(Tier::Hour, 0, 60)]);
 }
 
@@ -67,7 +67,7 @@ fn a_range_of_millennia_costs_nothing() {
 }
 
 proptest! {
-    /// Without removed tiers every moment of the range is answered exactly once, in order, and never by what is stale.
+    /// Without removed tiers every moment of the range is answered exactly once, in order, and never by a stale bucket.
     #[test]
     fn segments_partition_the_range(
         from in 0i64..3 * DAY, length in 1i64..3 * DAY,

@@ -16,11 +16,11 @@ use crate::snapshot::value::Key;
 use crate::store::Result;
 use rank::{Change, Kind, Series};
 
-/// Points that a range is looked at through, at most: enough for a 99th percentile, few enough for a month of all types.
+/// Maximum points that a range is read as: enough for a 99th percentile, few enough for a month of all types.
 const POINTS: i64 = 300;
-/// Below this, a minute is not worth reading raw readings for.
+/// Only ranges shorter than this are read at less than a minute per point, from raw readings.
 const SHORT: time::Duration = time::Duration::minutes(10);
-/// Things of one table that are compared.
+/// Rows of one table that are compared.
 const MAX_ROWS: usize = 512;
 
 /// One series and how it moved.
@@ -32,7 +32,7 @@ pub struct Changed {
     pub change: Change,
 }
 
-/// How PerfWatch measured, which says nothing about the machine.
+/// PerfWatch's own measuring times, which say nothing about the machine.
 const ABOUT_MEASURING: [&str; 3] = ["sample_time", "elapsed_ms", "interval_ms"];
 
 /// What changed, and whether there was anything to compare.
@@ -42,11 +42,11 @@ pub struct Changes {
     pub interval: Interval,
     pub current_has_data: bool,
     pub comparison_has_data: bool,
-    /// Those that moved most, largest first.
+    /// The largest changes, largest first.
     pub changes: Vec<Changed>,
 }
 
-/// The `limit` series that moved most.
+/// The `limit` series that changed most.
 pub async fn changes(
     history: &History,
     (current, comparison): (Range, Range),
@@ -72,7 +72,7 @@ pub async fn changes(
                 }
                 if let (Some(series), Some(before)) = (series, before)
                     && let Some(change) = rank::compare(series, before)
-                    // A counter's rate has a series of its own where there is one.
+                    // Skip a counter's rate if the rate is a series of its own.
                     && !(change.kind == Kind::Rate && has_rate(&layout.tables[*table], column))
                 {
                     let name = &layout.tables[*table].columns[column].name;
@@ -103,7 +103,7 @@ fn interval(range: Range) -> Interval {
         .unwrap_or(Interval::ALL[Interval::ALL.len() - 1])
 }
 
-/// Whether a row tells the rate of a counter beside it.
+/// Whether a row has the rate of a counter as another column.
 fn has_rate(table: &TableLayout, column: usize) -> bool {
     let path = &table.columns[column].name;
     let (head, name) = path.rsplit_once('.').map_or(("", &path[..]), |(head, name)| (head, name));
@@ -113,7 +113,7 @@ fn has_rate(table: &TableLayout, column: usize) -> bool {
         .any(|name| table.column(&format!("{head}{separator}{name}_per_sec")).is_some())
 }
 
-/// By table and thing, the columns' series; without a thing where all things are one series.
+/// Series of all columns, by table and row; without a key where all rows form one series.
 type All = HashMap<(usize, Option<Key>), Vec<Option<Series>>>;
 
 async fn collect(
@@ -134,7 +134,7 @@ async fn collect(
 fn add(all: &mut All, at: i64, sum: &Bucket) {
     let layout = Layout::of(sum.metric_type());
     for (table, of) in layout.tables.iter().enumerate() {
-        // Processes come and go: who did it is another question.
+        // Processes come and go: which one did it is another query.
         if of.labels.contains(&"pid") {
             continue;
         }

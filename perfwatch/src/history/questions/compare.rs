@@ -10,7 +10,7 @@ use crate::snapshot::MetricType;
 use crate::snapshot::value::Label;
 use crate::store::Result;
 
-/// Both ends included.
+/// Both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     pub start: OffsetDateTime,
@@ -34,7 +34,7 @@ pub fn relative(period: &str, compare_to: &str, now: OffsetDateTime) -> Option<(
     Some((current, Range { start: current.start - back, end: current.end - back }))
 }
 
-/// The number that stands for a metric type in a comparison, as a sum of fields: table, thing and name.
+/// The number that represents a metric type in a comparison, as a sum of fields: table, row and name.
 const fn primary(metric_type: MetricType) -> &'static [(&'static str, &'static str, &'static str)] {
     match metric_type {
         MetricType::Cpu | MetricType::Memory => &[("", "", "usage_percent")],
@@ -49,7 +49,7 @@ const fn primary(metric_type: MetricType) -> &'static [(&'static str, &'static s
     }
 }
 
-/// Average of the primary value, each reading counting once.
+/// Average of the primary value, weighted by readings.
 #[derive(Debug)]
 struct Average {
     fields: &'static [(&'static str, &'static str, &'static str)],
@@ -101,7 +101,7 @@ pub async fn compare(
     interval: Interval,
     limit: usize,
 ) -> Result<Comparison> {
-    // While one waits for the store, the other one works.
+    // While one side waits for the store, the other one can run.
     let current = side(history, metric_type, current, interval, limit);
     let comparison = side(history, metric_type, comparison, interval, limit);
     let (current, comparison) = tokio::try_join!(current, comparison)?;

@@ -1,4 +1,4 @@
-//! A range as a file, piece by piece: CSV with a column per leaf, or a JSON document per line.
+//! A range as a file, in pieces: CSV with a column per field, or one JSON document per line.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,7 +13,7 @@ use crate::snapshot::rfc3339;
 use crate::snapshot::value::{Key, Value};
 use crate::store::Result;
 
-/// Pieces are about this long.
+/// Approximate length of a piece, bytes.
 const PIECE: usize = 64 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Format {
 #[derive(Debug)]
 pub struct Export {
     points: Points,
-    /// Of a CSV file; `None` for lines of JSON.
+    /// Columns of a CSV file; `None` for lines of JSON.
     columns: Option<Vec<Column>>,
     stats: super::Stats,
     piece: Vec<u8>,
@@ -44,7 +44,7 @@ pub struct Export {
 }
 
 impl Export {
-    /// `query.limit` holds.
+    /// Starts an export; `query.limit` applies.
     pub async fn open(history: &History, query: HistoryQuery, format: Format) -> Result<Self> {
         let mut piece = Vec::new();
         let stats = query.stats;
@@ -82,7 +82,7 @@ impl Export {
     }
 }
 
-/// A place of the documents, once in all of the file.
+/// A field of the documents; each becomes one column of the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Column {
     table: usize,
@@ -90,8 +90,7 @@ struct Column {
     column: usize,
 }
 
-/// Every place in the range, in the order of the documents. Read through few, wide points: a sum has all places of its
-/// parts.
+/// Every field in the range, in document order. Reads a few wide points: a sum has all fields of its parts.
 async fn columns(history: &History, query: &HistoryQuery) -> Result<Vec<Column>> {
     let coarse = super::Interval::auto(query.start, query.end);
     let interval = if coarse.width() > query.interval.width() { coarse } else { query.interval };
@@ -187,7 +186,8 @@ fn write_row(columns: &[Column], stats: super::Stats, at: i64, sum: &Bucket, out
     out.extend_from_slice(b"\r\n");
 }
 
-/// A cell of text: quoted, and never a formula to a spreadsheet. What machines are called is not ours to trust.
+/// Writes text as a cell: quoted, and never as a formula that a spreadsheet would run. Names on the machine are
+/// untrusted.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
     out.push(b'"');

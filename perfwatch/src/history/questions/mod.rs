@@ -1,5 +1,5 @@
-//! Questions about history: how it becomes points ([`points`]), two ranges side by side ([`compare`]), what is different
-//! between them ([`changes`]), any range as a file ([`export`]), and who used what ([`process`]).
+//! Queries on history: points of a range ([`points`]), two ranges side by side ([`compare`]), what differs between them
+//! ([`changes`]), any range as a file ([`export`]), and resource use per process ([`process`]).
 
 pub mod changes;
 pub mod compare;
@@ -14,7 +14,7 @@ use super::reader::Question;
 use crate::snapshot::MetricType;
 use crate::snapshot::selection::Selection;
 
-/// The width of a point.
+/// Width of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
     name: &'static str,
@@ -22,7 +22,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The widths a client may ask for, besides `auto`.
+    /// The widths a client may ask for, in addition to `auto`.
     pub const ALL: [Self; 9] = [
         Self { name: "5s", seconds: 5 },
         Self { name: "10s", seconds: 10 },
@@ -39,7 +39,7 @@ impl Interval {
         Self::ALL.into_iter().find(|i| i.name == name)
     }
 
-    /// Fine for short ranges, then what keeps the answer at 1000 points or fewer.
+    /// Fine for short ranges, then the finest that keeps the answer within 1000 points.
     pub fn auto(start: OffsetDateTime, end: OffsetDateTime) -> Self {
         const HOUR: i64 = 3600;
         const LONGEST: [(i64, &str); 5] = [
@@ -64,7 +64,7 @@ impl Interval {
     }
 }
 
-/// Which statistics stand beside the average of each point.
+/// Which statistics are included with the average of each point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     pub min: bool,
@@ -73,7 +73,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// `min,max,count` in any order; `None` for anything else in the list.
+    /// `min,max,count` in any order; `None` if the list has anything else.
     pub fn parse(list: &str) -> Option<Self> {
         let mut stats = Self::default();
         for name in list.split(',').map(str::trim).filter(|n| !n.is_empty()) {
@@ -93,18 +93,18 @@ impl Stats {
 pub struct HistoryQuery {
     pub metric_type: MetricType,
     pub start: OffsetDateTime,
-    /// Included.
+    /// Inclusive.
     pub end: OffsetDateTime,
     pub interval: Interval,
-    /// Points at most.
+    /// Maximum number of points.
     pub limit: usize,
-    /// What of the documents is shown.
+    /// Which fields of the documents to show.
     pub selection: Selection,
     pub stats: Stats,
 }
 
 impl HistoryQuery {
-    /// A query for everything in the points that fit `auto`.
+    /// A query for all fields, with points of `auto` width.
     pub fn new(metric_type: MetricType, start: OffsetDateTime, end: OffsetDateTime) -> Self {
         Self {
             metric_type,

@@ -1,4 +1,4 @@
-//! Points of a range, one after another: pieces in, JSON out, never more than a few chunks in memory.
+//! Streams the points of a range: pieces in, JSON out, with only a few chunks in memory.
 
 use super::HistoryQuery;
 use crate::history::bucket::{Bucket, Show, Sums, write_json};
@@ -18,7 +18,7 @@ pub struct Point {
     pub json: Vec<u8>,
 }
 
-/// A bucket being filled. A single piece stays as it is until a second one comes.
+/// A bucket being filled. A single piece stays as it is until a second one arrives.
 #[derive(Debug)]
 enum Filling {
     Piece(Piece),
@@ -46,7 +46,7 @@ pub struct Points {
     filling: Option<(i64, Filling)>,
     given: usize,
     truncated: bool,
-    /// Bytes of the longest point so far.
+    /// Bytes of the longest point so far; sizes the next buffer.
     longest: usize,
 }
 
@@ -57,7 +57,7 @@ impl Points {
         Ok(Self { query, numbers, pieces, filling: None, given: 0, truncated: false, longest: 0 })
     }
 
-    /// True once there turned out to be more points than the limit.
+    /// True once there are more points than the limit.
     pub fn truncated(&self) -> bool {
         self.truncated
     }
@@ -75,14 +75,14 @@ impl Points {
         Ok(Some(point))
     }
 
-    /// The next bucket's sums, past any limit: for who wants numbers and not text.
+    /// The next bucket's sums, ignoring the limit: for callers who want numbers instead of text.
     pub async fn next_sum(&mut self) -> Result<Option<(i64, Bucket)>> {
         let Some((at, mut filling)) = self.next_bucket().await? else { return Ok(None) };
         let metric_type = self.query.metric_type;
         Ok(Some((at, std::mem::replace(filling.sum(), Bucket::new(metric_type)))))
     }
 
-    /// Writes sums taken by [`Self::next_sum`] as a point.
+    /// Writes sums returned by [`Self::next_sum`] as a point.
     pub fn point(&self, at: i64, sum: Bucket) -> Point {
         self.write(at, Filling::Sum(Box::new(sum)))
     }
@@ -104,7 +104,7 @@ impl Points {
 
     fn write(&self, at: i64, mut filling: Filling) -> Point {
         let stats = self.query.stats;
-        // Points of one question are about as long as each other.
+        // Points of one query have about the same length.
         let mut json = Vec::with_capacity(self.longest + 64);
         json.extend_from_slice(br#"{"timestamp":""#);
         write_time(from_micros(at), &mut json);
@@ -124,7 +124,7 @@ impl Points {
         Point { at, json }
     }
 
-    /// Returns of how many readings they are.
+    /// Returns the number of readings in the sums.
     fn write_sums(&self, sums: &impl Sums, json: &mut Vec<u8>) -> u64 {
         write_json(sums, &self.query.selection, Show::Average, json);
         let stats = self.query.stats;

@@ -1,5 +1,5 @@
-//! What one process, or all of one name, used over a range: out of the lists that readings keep of the busiest, and out
-//! of what rollups add up of them. Each point tells of how many lists it is, and how many of them had the process.
+//! What one process, or all with one name, used over a range: from the busiest-process lists in readings and their
+//! rollups. Each point says how many lists it covers, and how many of them had the process.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::store::Result;
 /// Names remembered of the processes found.
 const NAMES: usize = 16;
 
-/// Whose history.
+/// Which processes.
 #[derive(Debug, Clone, Default)]
 pub struct Whose {
     pub pid: Option<u32>,
-    /// The kernel's name of it (`comm`). Without a pid, processes of this name are added up.
+    /// The kernel's name of the process (`comm`). Without a pid, all processes of this name are added up.
     pub name: Option<String>,
 }
 
@@ -32,17 +32,17 @@ pub struct Whose {
 pub struct ProcessQuery {
     pub whose: Whose,
     pub start: OffsetDateTime,
-    /// Included.
+    /// Inclusive.
     pub end: OffsetDateTime,
     pub interval: Interval,
-    /// Points at most.
+    /// Maximum number of points.
     pub limit: usize,
 }
 
-/// What was used, by the names of the `processes` document's fields. `None` where no list told.
+/// Usage, named after the fields of the `processes` document. `None` where no list had the value.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Use {
-    /// Of that name, where several are added up.
+    /// Number of processes of that name, where several are added up.
     pub processes: Option<f64>,
     pub threads: Option<f64>,
     pub cpu_percent: Option<f64>,
@@ -62,9 +62,9 @@ pub struct Use {
 pub struct ProcessPoint {
     /// Start of the bucket.
     pub at: OffsetDateTime,
-    /// Lists that were looked at.
+    /// Lists in this bucket.
     pub snapshots: u64,
-    /// Those with the process in them.
+    /// Lists that had the process.
     pub listed: u64,
     pub average: Use,
     pub max: Use,
@@ -95,12 +95,12 @@ impl ProcessHistory {
         Ok(Self { query, pieces, filling: None, names: BTreeSet::new(), given: 0, truncated: false })
     }
 
-    /// True once there turned out to be more points than the limit.
+    /// True once there are more points than the limit.
     pub fn truncated(&self) -> bool {
         self.truncated
     }
 
-    /// The names the processes found so far had: more than one where a pid was given anew.
+    /// Names of the processes found so far: more than one if a pid was reused.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
@@ -136,7 +136,7 @@ impl ProcessHistory {
         }
     }
 
-    /// Adds what lists say of the processes asked for.
+    /// Adds what lists have of the selected processes.
     fn add(&mut self, sum: &history::bucket::Bucket) {
         let layout = Layout::of(MetricType::Processes);
         let Some(table) = layout.tables.iter().position(|table| table.path == TABLE) else { return };
@@ -158,7 +158,7 @@ impl ProcessHistory {
     }
 }
 
-/// The list of the busiest.
+/// The list of the busiest processes.
 const TABLE: &str = "top";
 
 impl Whose {
@@ -168,7 +168,7 @@ impl Whose {
     }
 }
 
-/// What lists say of one process.
+/// One process in the lists.
 struct Listed<'a> {
     cells: &'a [Cell],
     table: &'a TableLayout,
@@ -196,7 +196,7 @@ impl Listed<'_> {
         }
     }
 
-    /// Lists that have it.
+    /// Number of lists that have it.
     fn lists(&self) -> u64 {
         match self.cell("comm") {
             Some(Cell::States(states)) => states.iter().map(|(_, count)| count).sum(),
@@ -205,7 +205,7 @@ impl Listed<'_> {
     }
 }
 
-/// Amounts that processes of one list add up to.
+/// Number of amounts that are summed over the processes of a list.
 const AMOUNTS: usize = 8;
 /// Misses by cause.
 const MISSES: usize = 3;
@@ -218,13 +218,13 @@ fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     if b > a { b } else { a }
 }
 
-/// What the processes asked for add up to. Ratios are made from the sums.
+/// Sum over the selected processes. Ratios are computed from the sums.
 #[derive(Debug, Default)]
 struct Added {
     lists: u64,
     amounts: [Option<Stat>; AMOUNTS],
     counts: Counts,
-    /// The greatest of a single process in a single list.
+    /// Maximum of a single process in a single list.
     ratios: [Option<f64>; 1 + MISSES],
 }
 
@@ -232,7 +232,7 @@ struct Added {
 struct Counts {
     cycles: f64,
     instructions: f64,
-    /// Misses, and the instructions among which they were counted.
+    /// Misses, and the instructions during which they were counted.
     misses: [(f64, f64); MISSES],
 }
 
@@ -304,7 +304,7 @@ struct Bucket {
     listed: u64,
     amounts: [Option<Stat>; AMOUNTS],
     counts: Counts,
-    /// The greatest of a single list.
+    /// Maximum of a single list.
     ratios: [Option<f64>; 1 + MISSES],
 }
 

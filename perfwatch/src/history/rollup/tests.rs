@@ -31,7 +31,7 @@ fn readings(seconds: impl Iterator<Item = i64>) -> Vec<Reading> {
     seconds.map(|second| cpu(second, usage(second))).collect()
 }
 
-/// What points of a width are when all readings are at hand.
+/// The points of a given width, computed from all readings.
 fn expected(seconds: impl Iterator<Item = i64>, width: i64) -> Vec<(u64, f64, f64)> {
     let mut points: BTreeMap<i64, (u64, f64, f64)> = BTreeMap::new();
     for second in seconds {
@@ -95,7 +95,7 @@ async fn what_retention_leaves_answers_for_what_it_removed() {
     let mut policy = store.archive_policy().await.unwrap();
     policy.downsample_after_days = 1;
     store.set_archive_policy(&policy).await.unwrap();
-    // Readings of the first day go; minutes stay.
+    // The first day's readings are removed; minutes stay.
     let done = clean(&history, store.as_ref(), START + Duration::days(2), Reach::All).await.unwrap();
     assert!(done.downsampled_count > 0 && done.deleted_count == 0, "{done:?}");
     for (interval, width) in [("1m", 60), ("1h", 3600), ("1d", DAY)] {
@@ -103,14 +103,14 @@ async fn what_retention_leaves_answers_for_what_it_removed() {
     }
     let finest = sums(&history, "10s", 2 * DAY).await;
     assert_eq!(finest.len(), 1440 + 8640);
-    // Past the retention everything goes.
+    // Past retention everything is removed.
     let done = clean(&history, store.as_ref(), START + Duration::days(40), Reach::All).await.unwrap();
     assert!(done.deleted_count > 0);
     assert_eq!(sums(&history, "1d", 2 * DAY).await, []);
     assert_eq!(history.extent().await.unwrap().oldest, None);
 }
 
-/// CPUs go offline and sensors refuse: a point still has all of its time.
+/// CPUs go offline and sensors fail: a point still covers its whole time.
 #[tokio::test]
 async fn lists_that_change_their_length_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,7 +140,7 @@ async fn lists_that_change_their_length_lose_nothing() {
     assert_eq!(point["count"], 45);
 }
 
-/// Interfaces, mounts and processes have averages of their own, by what they are called.
+/// Interfaces, mounts and processes are averaged separately, by name.
 #[tokio::test]
 async fn things_of_a_list_are_averaged_by_their_names() {
     let dir = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ async fn things_of_a_list_are_averaged_by_their_names() {
     assert_eq!(point["data"]["interfaces"][1]["bytes_recv_per_sec"], 4);
 }
 
-/// Names that churn without end are bounded in what is kept for long.
+/// Constantly changing names are bounded in what is kept long-term.
 #[tokio::test]
 async fn ten_thousand_processes_a_minute_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
@@ -204,7 +204,7 @@ async fn a_damaged_chunk_is_a_gap_and_everything_else_is_served() {
     let points = sums(&history, "10s", 7200).await;
     assert!(count > 1 && points.len() == 720 - 360, "{} points of {count} chunks", points.len());
     assert_eq!(history.damaged_chunks(), 1);
-    // Rollups were made before and are not harmed; nor is what is rolled up next.
+    // Existing rollups are unaffected, and so is the next roll-up.
     assert_eq!(roll(&history, after(3 * DAY)).await.unwrap(), 3);
     assert_eq!(sums(&history, "1h", 7200).await, expected((0..7200).step_by(10), 3600));
 }

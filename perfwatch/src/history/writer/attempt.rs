@@ -12,12 +12,12 @@ use crate::snapshot::selection::Selection;
 use crate::store::chunks::{Chunk, Document};
 use crate::store::{Result, StoreError};
 
-/// When an attempt is given up, should the server have vanished without a word.
+/// When an attempt is given up, in case the server vanished silently.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Snapshots whose documents are stored at a time.
+/// Number of snapshots whose documents are stored at a time.
 const DOCUMENTS: usize = 64;
 
-/// Stores a slot; one that is late has its documents stored as well, which had their own chance before.
+/// Stores a slot. A late slot also gets its documents stored, as their own attempt is past.
 pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool) -> Result<()> {
     let batch = rollup::batch_of(&history, &sealed.chunks, sealed.minutes.as_deref()).await?;
     history.chunks().commit(history.host(), &batch).await?;
@@ -28,7 +28,7 @@ pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool
             match history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await {
                 Ok(()) => {}
                 Err(error) if error.may_pass() => return Err(error),
-                // The readings are stored; what the database does not take as JSON only its views lack.
+                // The readings are stored; documents that the database rejects as JSON are missing from its views only.
                 Err(error) => {
                     tracing::error!(%error, "the database rejects JSON documents; they are missing in SQL views");
                 }
@@ -58,7 +58,7 @@ pub(super) async fn limited(attempt: impl Future<Output = Result<()>>) -> Result
     }
 }
 
-/// Never ends without a time.
+/// Without a time, never completes.
 pub(super) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,

@@ -1,4 +1,4 @@
-//! What the pipeline holds of the writer.
+//! The pipeline's handle to the writer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{Message, Stats};
 use crate::snapshot::Snapshot;
 
-/// For those who measure.
+/// Submits snapshots to the writer.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) queue: mpsc::WeakSender<Message>,
@@ -16,7 +16,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Hands a snapshot over, or drops it and counts it where the thread is far behind.
+    /// Submits a snapshot; drops and counts it if the thread is far behind.
     pub fn submit(&self, snapshot: &Arc<Snapshot>) {
         let sent = self.queue.upgrade().map(|queue| queue.try_send(Message::Snapshot(Arc::clone(snapshot))));
         if !matches!(sent, Some(Ok(()))) {

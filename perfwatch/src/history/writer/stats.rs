@@ -1,8 +1,8 @@
-//! What the writer tells of itself.
+//! The writer's own statistics.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counts since the start, and what waits now.
+/// Counts since startup, and what is waiting now.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub(super) written: AtomicU64,
@@ -16,42 +16,42 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Snapshots that are in the store.
+    /// Snapshots written to the store.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Snapshots lost for good.
+    /// Snapshots lost permanently.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Snapshots that had the time of the newest one.
+    /// Snapshots refused because they had the same time as the newest one.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Snapshots not yet in the store, on disk and in memory.
+    /// Snapshots not yet in the store, on disk or in memory.
     pub fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// What they take on disk.
+    /// Their size on disk.
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes.load(Ordering::Relaxed)
     }
 
-    /// True while there is something on disk that the store shall have first: of an earlier run, or of an outage.
+    /// True while older data on disk, of an earlier run or an outage, must be stored first.
     pub fn catching_up(&self) -> bool {
         self.catching_up.load(Ordering::Relaxed)
     }
 
-    /// True while the disk does not take what the log notes.
+    /// True while the log can't be written to disk.
     pub fn log_failing(&self) -> bool {
         self.log_failing.load(Ordering::Relaxed)
     }
 
-    /// True while the store does not take what it is given.
+    /// True while the store rejects writes.
     pub fn failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
     }

@@ -17,7 +17,7 @@ fn spawn(history: &History, dir: &Path) -> Writer {
     Writer::spawn(history.clone(), place(dir), DocumentDays(0)).unwrap()
 }
 
-/// Readings that a question finds.
+/// Number of readings that a query returns.
 async fn count(history: &History, seconds: i64) -> u64 {
     let query = HistoryQuery {
         interval: crate::history::questions::Interval::parse("1m").unwrap(),
@@ -85,7 +85,7 @@ async fn a_run_that_goes_on_amid_a_minute_adds_to_it() {
     }
 }
 
-/// The clock is set back, and what is measured then comes beside what is there.
+/// The clock is set back; later readings are stored next to the existing ones.
 #[tokio::test]
 async fn a_clock_that_is_set_back_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ async fn a_clock_that_is_set_back_loses_nothing() {
     writer.close().await;
 }
 
-/// What was measured while the clock was ahead is seen beside what has been measured since, stored or not.
+/// Readings from when the clock was ahead show up next to later ones, stored or not.
 #[tokio::test]
 async fn a_clock_that_returns_from_ahead_hides_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -115,7 +115,7 @@ async fn a_clock_that_returns_from_ahead_hides_nothing() {
         writer.submit_waiting(snapshot(second)).await;
     }
     writer.drained().await;
-    // Of the second, two are there already, and the next slot is not stored yet.
+    // Two of the second group are already there, and the next slot is not stored yet.
     for second in around.into_iter().flatten().chain([500_020]) {
         writer.submit_waiting(snapshot(second)).await;
     }
@@ -130,7 +130,7 @@ async fn a_clock_that_returns_from_ahead_hides_nothing() {
     writer.close().await;
 }
 
-/// A store that will never take what is given to it at first.
+/// A store that permanently refuses the first slots it is given.
 #[derive(Debug)]
 struct Refusing {
     store: Arc<dyn crate::store::Store>,
@@ -172,7 +172,7 @@ impl ChunkStore for Refusing {
     }
 }
 
-/// Slots stay apart although the disk takes some and not others while the store is away.
+/// Slots stay separate even if the disk accepts only some of them while the store is unavailable.
 #[tokio::test]
 async fn what_only_memory_has_is_stored_in_its_turn() {
     let dir = tempfile::tempdir().unwrap();

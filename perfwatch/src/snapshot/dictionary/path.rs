@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 
-/// Names separated by dots, each of which may be followed by what leads into it:
+/// Names separated by dots, each optionally followed by one of these:
 ///
-/// - `load_avg[0]`: one place of a list
-/// - `per_core[#cpu]`: every place, which becomes the label `cpu`
+/// - `load_avg[0]`: one position of a list
+/// - `per_core[#cpu]`: every position, which becomes the label `cpu`
 /// - `interfaces[interface=name]`: every object of a list; its field `name` becomes the label `interface`
-/// - `partitions[device,mountpoint]`: likewise, with labels named as their fields
+/// - `partitions[device,mountpoint]`: the same, with labels named like their fields
 /// - `devices{device}`: every value of a map; its key becomes the label
-/// - `events{event!cpu-clock}`: likewise, but for that key
+/// - `events{event!cpu-clock}`: the same, except for that key
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path(Vec<Step>);
 
-/// A step of the way into a document.
+/// A step on the path into a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     Name(&'static str),
@@ -27,7 +27,7 @@ pub enum Step {
     },
 }
 
-/// One of the places that a path leads to.
+/// One of the values that a path leads to.
 #[derive(Debug, Clone)]
 pub struct Place<'a> {
     pub value: &'a Value,
@@ -35,7 +35,7 @@ pub struct Place<'a> {
 }
 
 impl Path {
-    /// `None` if the notation is wrong.
+    /// `None` if the notation is invalid.
     pub fn parse(text: &'static str) -> Option<Self> {
         let mut steps = Vec::new();
         for part in text.split('.') {
@@ -76,8 +76,8 @@ impl Path {
         self.0.iter().flat_map(Step::labels).collect()
     }
 
-    /// Everything in `document` that the path leads to, `null` included. Of each list and map only the first
-    /// `most` entries are visited.
+    /// Every value in `document` that the path leads to, including `null`. Only the first `most` entries of each list
+    /// and map are visited.
     pub fn places<'a>(&self, document: &'a Value, most: usize) -> Vec<Place<'a>> {
         let mut places = vec![Place { value: document, labels: Vec::new() }];
         for step in &self.0 {
@@ -158,7 +158,7 @@ mod tests {
             pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect::<Vec<_>>()
         };
         assert_eq!(found("load[1]", &document), pairs(&[("", "1.5")]));
-        // No more than two of a kind here.
+        // At most two entries per list or map here.
         assert_eq!(found("cores[#cpu]", &document), pairs(&[("cpu=0", "1"), ("cpu=1", "null")]));
         assert_eq!(found("links[link=name].up", &document), pairs(&[("link=lo", "true")]));
         assert_eq!(found("disks{disk}.io", &document), pairs(&[("disk=sda", "1"), ("disk=sdb", "2")]));

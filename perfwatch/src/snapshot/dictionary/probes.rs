@@ -1,4 +1,4 @@
-//! The fields of the documents that probes make of performance counters and eBPF programs.
+//! The fields of the documents built from performance counters and eBPF programs.
 
 use super::Export::{Gauge, Interval, None};
 use super::{Export, Field, Kind, field};
@@ -167,7 +167,7 @@ macro_rules! distribution {
     };
 }
 
-/// Several lists of fields as one.
+/// Concatenates lists of fields.
 const fn joined<const N: usize>(parts: &[&[Field]]) -> [Field; N] {
     let mut all = [field("", "", "", None); N];
     let (mut part, mut to) = (0, 0);
@@ -372,7 +372,7 @@ pub(super) const BLOCK_IO: &[Field] = &joined::<98>(&[
     &sizes!("devices{device}.discard"),
 ]);
 
-/// A count of one interval and the same per second.
+/// A count of one interval, and the same per second.
 macro_rules! counted {
     ($name:literal, $help:literal, $export:literal) => {
         [
@@ -412,7 +412,7 @@ pub(super) const TCP: &[Field] = &joined::<30>(&[
     ),
 ]);
 
-/// Processes and cgroups come and go without bound: Prometheus gets none of their names.
+/// Processes and cgroups come and go without bound, so their names are not exported to Prometheus.
 pub(super) const PROCESSES: &[Field] = &joined::<76>(&[
     &[
         field("elapsed_ms", "ms", "Time that the values cover.", None),

@@ -1,4 +1,4 @@
-//! The ways in which serde hands over a list, map or object.
+//! The serde serializer traits for lists, maps and objects.
 
 use serde::Serialize;
 use serde::ser;

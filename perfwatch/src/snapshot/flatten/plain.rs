@@ -1,4 +1,4 @@
-//! Serializers for the few places that allow only one kind of value: integers, or texts.
+//! Serializers for the few places that allow only one kind of value: integers or texts.
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
@@ -19,7 +19,7 @@ macro_rules! refused {
     };
 }
 
-/// A value may be in an `Option` or in a struct that only wraps it, but not in a variant.
+/// A value may be in an `Option` or a newtype struct, but not in an enum variant.
 macro_rules! looked_through {
     ($what:literal) => {
         fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
@@ -44,7 +44,7 @@ macro_rules! looked_through {
 
 type No = ser::Impossible<(), serde_json::Error>;
 
-/// Takes the integers of a value, however they are nested.
+/// Collects the integers of a value, however they are nested.
 pub(super) struct Integers<'a>(pub(super) &'a mut Vec<u64>);
 
 impl Serializer for Integers<'_> {
@@ -124,7 +124,7 @@ impl ser::SerializeTuple for Integers<'_> {
     }
 }
 
-/// Takes a text, or a number as text: the key of a map.
+/// Accepts a text, or a number as text: the key of a map.
 pub(super) struct KeyText<'a>(pub(super) &'a mut String);
 
 impl Serializer for KeyText<'_> {

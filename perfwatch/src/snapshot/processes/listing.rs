@@ -1,31 +1,31 @@
-//! All processes of the machine, including idle ones: the document `processes` has only the busiest.
+//! All processes on the machine, including idle ones; the document `processes` has only the busiest.
 
 use std::sync::Arc;
 
 use super::{ProcessRow, Rates};
 
-/// Makes [`Listing`]s. Reads several files for each process, so it must not run on an async worker.
+/// Creates [`Listing`]s. Reads several files for each process, so it must not run on an async worker.
 pub trait Lister: std::fmt::Debug + Send + Sync {
     fn list(&self) -> Arc<Listing>;
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
-    /// Of the tick whose interval the rates are of.
+    /// Timestamp of the tick whose interval the rates cover.
     pub timestamp: String,
     pub elapsed_ms: Option<f64>,
-    /// Processes that ran at all in the interval; `None` if that is not known.
+    /// Processes that ran during the interval; `None` if unknown.
     pub active: Option<usize>,
-    /// Processes that `/proc` hides from us; `None` if it is not known how many.
+    /// Processes that `/proc` hides from us; `None` if their number is unknown.
     pub hidden: Option<usize>,
-    /// All processes, including those that exited and are not listed.
+    /// Sum of all processes, including those that exited and are not listed.
     pub total: Option<Rates>,
-    /// In no order.
+    /// In no particular order.
     pub rows: Vec<ProcessRow>,
 }
 
 impl Listing {
-    /// The processes whose name, user or cgroup contains the text (case-insensitive), or with this PID.
+    /// Processes whose name, user or cgroup contains the text (case-insensitive), or with this PID.
     pub fn find(&self, text: Option<&str>) -> Vec<&ProcessRow> {
         let Some(text) = text else { return self.rows.iter().collect() };
         let (pid, text) = (text.parse::<u32>().ok(), text.to_lowercase());

@@ -1,4 +1,4 @@
-//! Which of all processes come first, and which are looked for.
+//! Sort order of the list of processes.
 
 use std::cmp::Ordering;
 

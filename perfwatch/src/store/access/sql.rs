@@ -1,7 +1,7 @@
-//! The statements, once for both engines: they differ in the type of a row and of a time only.
+//! The statements for both engines, which differ only in the types of rows and times.
 
-/// Implements [`Access`](super::Access) for a store whose methods `$read` and `$write` give the pools when the
-/// tables are up to date. `$to` turns a time into what the engine binds, `$from` back.
+/// Implements [`Access`](super::Access) for a store whose methods `$read` and `$write` return the pools once the tables
+/// are up to date. `$to` converts a time to what the engine binds, `$from` back.
 macro_rules! implement_access {
     ($store:ty, $row:ty, read: $read:ident, write: $write:ident, to: $to:expr, from: $from:expr) => {
         fn token(row: &$row) -> sqlx::Result<ApiToken> {
@@ -63,7 +63,7 @@ macro_rules! implement_access {
             }
 
             async fn accounts_version(&self) -> Result<i64> {
-                // Generations only grow, and every account has one.
+                // Generations only increase, and every account has one.
                 let version = sqlx::query_scalar(
                     "SELECT CAST(coalesce(sum(token_generation + id), 0) + count(*) AS BIGINT) FROM users",
                 );

@@ -1,6 +1,6 @@
-//! The statements on chunks, once for both engines: their tables are the same.
+//! Chunk statements for both engines, whose tables are the same.
 
-/// Defines an engine's functions on `chunks` and the tables about them.
+/// Defines an engine's functions on `chunks` and related tables.
 macro_rules! chunk_statements {
     ($pool:ty, $engine:ty) => {
         pub(super) async fn introduce(pool: &$pool, host: &str, name: &str) -> Result<()> {
@@ -100,7 +100,7 @@ macro_rules! chunk_statements {
         }
 
         pub(super) async fn find(pool: &$pool, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
-            // No chunk is longer than its tier's slots, so none that begins earlier reaches into the range.
+            // No chunk is longer than its tier's slots, so one that starts earlier can't overlap the range.
             let rows: Vec<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
                 "SELECT start, begins, ends, data FROM chunks
                  WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4 AND start < $5 AND ends > $6
@@ -144,7 +144,7 @@ macro_rules! chunk_statements {
             Ok(tiers)
         }
 
-        /// Removes some chunks that end before a time, and tells the planner; returns how many.
+        /// Removes some chunks that end before a time, and records it for the planner; returns how many.
         pub(super) async fn remove_some(pool: &$pool, host: &str, tier: i64, before: i64) -> Result<u64> {
             let mut transaction = pool.begin().await?;
             removed(&mut *transaction, host, tier, before).await?;
@@ -164,7 +164,7 @@ macro_rules! chunk_statements {
                 .await?;
                 gone += done.rows_affected();
             }
-            // Nothing is left to compute these from.
+            // The data to compute these from is gone.
             sqlx::query("DELETE FROM stale_tiers WHERE host = $1 AND tier = $2 AND start < $3")
                 .bind(host)
                 .bind(tier)
@@ -180,7 +180,7 @@ macro_rules! chunk_statements {
             let (mut oldest, mut newest) = (None, None);
             for metric_type in MetricType::ALL {
                 for tier in [0i64, 3600] {
-                    // Each subquery is one step down the key.
+                    // Each subquery is a single index lookup.
                     let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(
                         "SELECT (SELECT begins FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
                               ORDER BY start LIMIT 1),

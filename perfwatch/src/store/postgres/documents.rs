@@ -1,4 +1,4 @@
-//! Readings as JSON, for those who ask in SQL: `metrics_snapshots`, as the original had it.
+//! Readings as JSON, for SQL queries: `metrics_snapshots`, as in the original.
 
 use sqlx::AssertSqlSafe;
 
@@ -8,13 +8,13 @@ use crate::store::{Result, from_micros, micros};
 
 /// Rows per transaction: a few milliseconds.
 const REMOVED_AT_A_TIME: i64 = 1000;
-/// What dropping a partition waits for readers of the table, with new writers waiting behind it.
+/// How long dropping a partition waits for readers of the table, with new writers queued behind it.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '50ms'";
 
 pub(super) async fn put(store: &PostgresStore, host: &str, documents: &[Document]) -> Result<()> {
     let days = documents.iter().map(|document| from_micros(document.at).date());
     partitions::make_for(store, days).await?;
-    // What PostgreSQL's JSON cannot hold is left out of it: a NUL.
+    // PostgreSQL's JSON cannot contain NUL, so it is left out.
     let text = |document: &Document| String::from_utf8_lossy(&document.json).replace("\\u0000", "");
     sqlx::query(
         "INSERT INTO metrics_snapshots (host, timestamp, metric_type, metric_data)
@@ -56,10 +56,11 @@ pub(super) async fn remove_before(store: &PostgresStore, host: &str, before: i64
     }
 }
 
-/// Drops a day in which nobody else has anything; where that cannot be told soon, its rows are deleted instead.
+/// Drops a day's partition if no other host has data in it; if that can't be checked quickly, deletes this host's rows
+/// instead.
 async fn drop_partition(store: &PostgresStore, host: &str, day: time::Date) -> Result<()> {
     let name = partitions::name(day)?;
-    // The name is made of digits.
+    // The name consists of digits only.
     let others = format!("SELECT EXISTS (SELECT 1 FROM {name} WHERE host <> $1)");
     let others = sqlx::query_scalar(AssertSqlSafe(others)).bind(host).fetch_one(store.ready().await?).await?;
     if others {
@@ -69,7 +70,7 @@ async fn drop_partition(store: &PostgresStore, host: &str, day: time::Date) -> R
     sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
     let drop = format!("DROP TABLE {name}");
     if sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *transaction).await.is_ok() {
-        // Before the commit: documents that come later make the partition anew.
+        // Before the commit: later documents create the partition again.
         partitions::forget(store, day);
         transaction.commit().await?;
     }

@@ -1,7 +1,7 @@
 //! The PostgreSQL engine (15 or later): a native partition per UTC day, one statement per batch.
 //!
-//! Needs a role that may create tables, nothing more; keys hold `host` and `timestamp`, so distributed
-//! extensions accept them.
+//! Needs a role that may create tables, nothing more; keys contain `host` and `timestamp`, so distributed extensions
+//! accept them.
 
 mod access;
 mod chunks;
@@ -28,46 +28,46 @@ use super::settings::SettingsStore;
 use super::users::AccountStore;
 use super::{Engine, Result, Store, StoreError, User};
 
-/// A statement that takes longer is given up by the server.
+/// The server cancels statements that take longer.
 const STATEMENT_TIMEOUT: &str = "30s";
-/// What a health check waits for an answer.
+/// How long a health check waits for a response.
 const PING_TIMEOUT: Duration = Duration::from_millis(2000);
-/// What a caller waits for a connection.
+/// How long a caller waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that was used within this time is used again without a test.
+/// A connection used within this time is reused without a test.
 const MAX_UNTESTED_AGE: Duration = Duration::from_secs(1);
-/// Pause between two attempts to reach a server that was not there at the start.
+/// Pause between two attempts to reach a server that was unreachable at startup.
 const SETUP_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct PostgresStore {
-    /// Connects when needed; [`Self::ready`] is the way to it.
+    /// Connects on demand; use it through [`Self::ready`].
     pool: PgPool,
-    /// True while the tables are up to date, as far as anybody knows.
+    /// True while the tables are up to date, as far as we know.
     is_set_up: AtomicBool,
-    /// One at a time.
+    /// Held during setup, so that only one runs at a time.
     setting_up: tokio::sync::Mutex<()>,
-    /// When the last attempt to set up failed, and why.
+    /// When the last setup failed, and why.
     refused: Mutex<Option<(Instant, StoreError)>>,
     /// Days whose partition is known to exist.
     days: Mutex<HashSet<time::Date>>,
 }
 
 impl PostgresStore {
-    /// A server that does not answer yet is no error: the store is usable as soon as it does.
+    /// A server that doesn't respond yet is not an error: the store works as soon as it does.
     pub(super) async fn open(url: &str) -> Result<Self> {
-        // SQLAlchemy names its driver in the scheme.
+        // SQLAlchemy puts its driver into the scheme.
         let url = url.replacen("+asyncpg://", "://", 1);
         let options = PgConnectOptions::from_str(&url)?
             .application_name("perfwatch")
             .options([("statement_timeout", STATEMENT_TIMEOUT), ("timezone", "UTC"), ("jit", "off")])
             .statement_cache_capacity(64)
-            // Statements are ours and known; logging each costs more than running it.
+            // Our statements are known; logging each costs more than running it.
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(8)
-            // Asking first whether a connection works would double what each statement waits: only one that has been
-            // out of use may have been closed unnoticed.
+            // Testing each connection first would double every statement's latency; only an idle one may have been
+            // closed unnoticed.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
@@ -88,7 +88,7 @@ impl PostgresStore {
             days: Mutex::default(),
         };
         match store.prepare(OffsetDateTime::now_utc()).await {
-            // Whoever watches the store tells it, once.
+            // The store's watch reports it, once.
             Err(error) if error.may_pass() => {}
             answered => answered?,
         }
@@ -107,8 +107,7 @@ impl PostgresStore {
         Ok(&self.pool)
     }
 
-    /// Where a database lacks what was set up in it, another one may have taken its place: it is set up again before the
-    /// next use.
+    /// If a database lacks its tables, it may have been replaced by another: it is set up again before the next use.
     fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
         if let Err(StoreError::Changed(_)) = &outcome {
             lock(&self.days).clear();
@@ -118,13 +117,13 @@ impl PostgresStore {
     }
 
     async fn try_set_up(&self) -> Result<()> {
-        // While the server is away, callers are told so at once, not one by one after a timeout.
+        // While the server is down, callers fail immediately instead of each waiting for a timeout.
         if let Some((at, error)) = lock(&self.refused).as_ref()
             && at.elapsed() < SETUP_RETRY_DELAY
         {
             return Err(error.clone());
         }
-        // A task of its own: a caller that gives up must not leave a migration, and its lock, half done.
+        // A separate task: a caller that gives up must not leave a migration and its lock half done.
         let outcome = tokio::spawn(set_up(self.pool.clone())).await;
         let outcome = outcome.unwrap_or_else(|e| Err(StoreError::Database(e.to_string())));
         if let Err(error) = &outcome {
@@ -135,7 +134,7 @@ impl PostgresStore {
 }
 
 async fn set_up(pool: PgPool) -> Result<()> {
-    // A pool tries again and again, and in the end only knows that it took too long: this tells why.
+    // A pool retries and finally reports only a timeout; a direct connection shows the reason.
     let options = pool.connect_options();
     let connection = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
     let mut connection =
@@ -186,7 +185,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        // A server that hangs must not keep us from ending.
+        // A hanging server must not block our exit.
         let _ = tokio::time::timeout(Duration::from_millis(500), self.pool.close()).await;
     }
 }

@@ -7,7 +7,7 @@ use time::{Date, Duration, OffsetDateTime};
 use super::{PostgresStore, lock};
 use crate::store::{Result, StoreError};
 
-/// Days whose partition is made before they begin.
+/// Number of days whose partitions are created in advance.
 const AHEAD: i64 = 3;
 
 const PREFIX: &str = "metrics_snapshots_";
@@ -20,7 +20,7 @@ pub(super) async fn make_ahead(store: &PostgresStore, now: OffsetDateTime) -> Re
     Ok(())
 }
 
-/// Makes the partitions that were not made ahead: for late data, or a clock that was set.
+/// Creates partitions that don't exist yet: for late data, or after the clock was set.
 pub(super) async fn make_for(store: &PostgresStore, days: impl Iterator<Item = Date>) -> Result<()> {
     let mut last = None;
     for day in days {
@@ -38,14 +38,14 @@ async fn make(store: &PostgresStore, day: Date) -> Result<()> {
     }
     let next = day.next_day().ok_or_else(|| StoreError::Database("no day follows the last".into()))?;
     let name = name(day)?;
-    // DDL takes no parameters; a date's own format holds nothing but digits and dashes.
+    // DDL takes no parameters; a date's format has only digits and dashes.
     let create = format!(
         "CREATE TABLE IF NOT EXISTS {name} PARTITION OF metrics_snapshots
          FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00')"
     );
     match sqlx::raw_sql(AssertSqlSafe(create)).execute(store.ready().await?).await {
         Ok(_) => {}
-        // Another server made it in the same moment.
+        // Another server created it at the same moment.
         Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P07" | "23505")) => {}
         Err(error) => return Err(error.into()),
     }

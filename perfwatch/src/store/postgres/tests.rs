@@ -94,8 +94,8 @@ async fn as_administrator(cluster: &cluster::Cluster, database: &str, statement:
     admin.close().await.unwrap();
 }
 
-/// Failover to a server that has nothing, tables dropped by mistake, a right taken away for a while: each is told, and
-/// over when its cause is.
+/// Failover to an empty server, tables dropped by mistake, a privilege revoked for a while: each is reported, and
+/// clears once its cause is gone.
 #[tokio::test]
 async fn what_others_did_to_the_database_is_told_and_heals_without_a_restart() {
     let name = "what_others_did_to_the_database_is_told_and_heals_without_a_restart";

@@ -1,4 +1,4 @@
-//! Accounts and dead tokens.
+//! Accounts and revoked tokens.
 
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{FromRow, Row as _};

@@ -1,5 +1,5 @@
-//! Flat columns for whoever asks in SQL, such as Grafana: a view for each document, and one for each kind of thing that
-//! documents list. They are made from the dictionary at the start, and show the documents that are kept as JSON.
+//! Flat columns for SQL clients such as Grafana: a view for each document, and one for each list in a document. They
+//! are generated from the dictionary at startup, and show the documents stored as JSON.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::snapshot::layout::{Form, Layout};
 use crate::store::Result;
 
 const PREFIX: &str = "perfwatch_";
-/// The setting that tells which views there are.
+/// The setting that records which views exist.
 const KEY: &str = "views";
 
-/// Makes the views anew if they are not those of this version.
+/// Recreates the views unless they match this version.
 pub(super) async fn make(pool: &PgPool) -> Result<()> {
     let script = script();
     let digest: String =
@@ -27,7 +27,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
         return Ok(());
     }
     let mut transaction = pool.begin().await?;
-    // Two servers that start at once make them one after the other.
+    // Two servers that start at once run this one after the other.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('perfwatch_views'))")
         .execute(&mut *transaction)
         .await?;
@@ -44,7 +44,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
     .await?;
     let ours = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     for view in old.iter().filter(|name| ours(name)) {
-        // What others have made of it is theirs: then it stays as it was.
+        // If a user has built on a view, dropping it fails and it stays as it was.
         let drop = format!("DROP VIEW IF EXISTS {view}");
         let mut attempt = transaction.begin().await?;
         match sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *attempt).await {
@@ -59,7 +59,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
         let mut attempt = transaction.begin().await?;
         match sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut *attempt).await {
             Ok(_) => attempt.commit().await?,
-            // It is one that was kept.
+            // It is one that stayed.
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P07") => {
                 attempt.rollback().await?;
             }
@@ -69,7 +69,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
     for (view, grantee, privilege) in granted {
         let grantee =
             if grantee == "PUBLIC" { grantee } else { format!("\"{}\"", grantee.replace('"', "\"\"")) };
-        // One that is no more has nothing to be granted.
+        // A view that no longer exists has nothing to grant.
         let grant = format!("GRANT {privilege} ON \"{view}\" TO {grantee}");
         let mut attempt = transaction.begin().await?;
         match sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *attempt).await {
@@ -89,7 +89,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
     Ok(())
 }
 
-/// The statements that make all views. Every name in them is one of the dictionary's.
+/// The statements that create all views. All names in them come from the dictionary.
 fn script() -> Vec<String> {
     let mut script = Vec::new();
     for metric_type in MetricType::ALL {
@@ -152,7 +152,7 @@ fn view(metric_type: MetricType, layout: &Layout, table: usize) -> String {
         let value = match column.kind {
             Kind::Gauge | Kind::Counter | Kind::Interval => format!("{value}::double precision"),
             Kind::State | Kind::Text => value,
-            // Distributions and events are read out of the document.
+            // Distributions and events are read from the document.
             Kind::Histogram | Kind::Events | Kind::Gate => continue,
         };
         let name = if column.name.is_empty() { "value" } else { &column.name };
@@ -173,7 +173,7 @@ fn column_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
 }
 
-/// A quoted name that no other column of the view has.
+/// A quoted name that is unique within the view.
 fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
     let mut name = column_name(name);
     while ["host", "timestamp"].contains(&&name[..]) || !taken.insert(name.clone()) {

@@ -1,7 +1,7 @@
-//! The statements on settings and the retention policy, once for both engines: they differ in the type of a row
-//! and of a time only.
+//! Statements for settings and the retention policy, for both engines, which differ only in the types of rows and
+//! times.
 
-/// Defines an engine's functions on `config` and `archive_policies`. `$to` turns a time into what the engine binds,
+/// Defines an engine's functions on `config` and `archive_policies`. `$to` converts a time to what the engine binds,
 /// `$from` back.
 macro_rules! settings_statements {
     ($pool:ty, $engine:ty, $row:ty, to: $to:expr, from: $from:expr) => {
@@ -18,7 +18,7 @@ macro_rules! settings_statements {
             Ok(())
         }
 
-        /// Stores settings with whatever else a transaction does.
+        /// Stores settings as part of a transaction.
         pub(super) async fn put(
             transaction: &mut sqlx::Transaction<'_, $engine>,
             values: &[(String, String)],
@@ -69,7 +69,7 @@ macro_rules! settings_statements {
                 retention_days: row.try_get("retention_days")?,
                 archive_enabled: row.try_get("archive_enabled")?,
                 downsample_after_days: row.try_get("downsample_after_days")?,
-                // Only `set_archive_policy` writes here; should someone else have, nothing is thrown away.
+                // Only `set_archive_policy` writes this; if something else did, raw data is kept.
                 downsample_interval: DownsampleInterval::parse(&interval).unwrap_or(DownsampleInterval::FiveSeconds),
                 cleanup_enabled: row.try_get("cleanup_enabled")?,
                 cleanup_interval_minutes: row.try_get("cleanup_interval_minutes")?,

@@ -13,7 +13,7 @@ use crate::store::access::{
 use crate::store::{Result, from_micros, micros};
 
 impl SqliteStore {
-    /// The tables are up to date since the store was opened.
+    /// The tables have been up to date since the store was opened.
     async fn reading(&self) -> Result<&SqlitePool> {
         Ok(&self.read)
     }

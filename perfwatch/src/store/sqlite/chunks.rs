@@ -1,4 +1,4 @@
-//! Chunks, and giving back the space of those that were removed.
+//! Chunks, and returning the space of removed ones.
 
 use sqlx::sqlite::{Sqlite, SqlitePool};
 
@@ -11,7 +11,7 @@ use crate::store::{Result, from_micros};
 
 chunk_statements!(SqlitePool, Sqlite);
 
-/// Freed pages given back to the file system per transaction.
+/// Free pages returned to the file system per transaction.
 const VACUUM_PAGES: &str = "PRAGMA incremental_vacuum(256)";
 
 pub(super) async fn remove_before(store: &SqliteStore, host: &str, tier: i64, before: i64) -> Result<u64> {
@@ -22,7 +22,7 @@ pub(super) async fn remove_before(store: &SqliteStore, host: &str, tier: i64, be
         if some == 0 {
             break;
         }
-        // Let a waiting slot in.
+        // Let a waiting writer in.
         tokio::task::yield_now().await;
     }
     if gone > 0 {
@@ -30,7 +30,7 @@ pub(super) async fn remove_before(store: &SqliteStore, host: &str, tier: i64, be
         while free > 32 {
             sqlx::query(VACUUM_PAGES).execute(&store.write).await?;
             let left = free_pages(store).await?;
-            // A file that was made without incremental vacuum keeps its pages, and uses them again.
+            // A file created without incremental vacuum keeps its free pages and reuses them.
             if left >= free {
                 break;
             }

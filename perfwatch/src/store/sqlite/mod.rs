@@ -1,7 +1,7 @@
 //! The embedded engine: one file, WAL, one writing connection, a few reading ones that nothing blocks.
 //!
-//! Caches are small on purpose: the whole server has to idle under 40 MB, and the kernel's page cache
-//! holds the file anyway.
+//! Caches are small on purpose: the whole server must idle under 40 MB, and the kernel's page cache holds the file
+//! anyway.
 
 mod access;
 mod chunks;
@@ -33,7 +33,7 @@ pub(super) struct SqliteStore {
     write: SqlitePool,
     read: SqlitePool,
     file: PathBuf,
-    /// Which file it was when it was opened.
+    /// Identity of the file when it was opened.
     identity: Option<(u64, u64)>,
 }
 
@@ -41,9 +41,9 @@ impl SqliteStore {
     pub(super) async fn open(url: &str) -> Result<Self> {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
-            // Chunks have some tens of kB.
+            // Chunks are some tens of kB.
             .page_size(16384)
-            // Space freed by retention goes back to the file system in small steps.
+            // Space freed by retention is returned to the file system in small steps.
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             // In WAL mode a crash of the process loses nothing and a power cut at most the last
@@ -54,7 +54,7 @@ impl SqliteStore {
             // KiB, per connection.
             .pragma("cache_size", "-1024")
             .pragma("journal_size_limit", "16777216")
-            // Statements are ours and known; logging each costs more than running it.
+            // Our statements are known; logging each costs more than running it.
             .disable_statement_logging();
         let path = options.get_filename().to_owned();
         if url.contains(":memory:") || path.as_os_str().is_empty() {
@@ -62,15 +62,15 @@ impl SqliteStore {
         }
         opening::check(&options).await?;
 
-        // A file does not go away as a server does: a connection needs no test before each use.
+        // A file doesn't disconnect like a server, so connections need no test before use.
         let pool = || SqlitePoolOptions::new().test_before_acquire(false);
         let write = pool()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(None)
             .max_lifetime(None)
-            // A full disk makes SQLite end a transaction by itself, which sqlx does not notice: no transaction could be
-            // begun on that connection again. What was asked before, such as rolling back, is done when a ping is.
+            // On a full disk SQLite ends the transaction by itself, which sqlx doesn't notice, so no transaction could
+            // be started on that connection again. A ping first completes queued commands such as the rollback.
             .after_release(|connection, _| {
                 Box::pin(async move {
                     connection.ping().await?;
@@ -90,7 +90,7 @@ impl SqliteStore {
         Ok(Self { write, read, file, identity })
     }
 
-    /// A connection goes on with a file that was removed or replaced, and everything it stores is lost with it.
+    /// A connection keeps using a file that was removed or replaced, and everything it writes is lost.
     fn check_file(&self) -> Result<()> {
         if identity(&self.file) == self.identity {
             return Ok(());
@@ -107,7 +107,7 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(file).ok().map(|file| (file.dev(), file.ino()))
 }
 
-/// The file that a URL names, if it is of this engine and names one.
+/// The file in a URL, if the URL is for this engine and has one.
 pub(super) fn path(url: &str) -> Option<PathBuf> {
     let path = SqliteConnectOptions::from_str(url).ok().filter(|_| url.starts_with("sqlite:"))?;
     Some(path.get_filename().to_owned()).filter(|path| !path.as_os_str().is_empty())

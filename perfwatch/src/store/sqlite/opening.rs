@@ -1,4 +1,4 @@
-//! Opening the file: what can be wrong with it, and what to do then.
+//! Opens the file, and handles what can be wrong with it.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::store::{Result, StoreError};
 
-/// How long another process may keep the file to itself: a backup, a `VACUUM`, a server that is ending.
+/// How long another process may lock the file: a backup, a `VACUUM`, a server that is shutting down.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
@@ -19,7 +19,7 @@ const DAMAGED: [u32; 2] = [11, 26];
 const NOT_WRITABLE: [u32; 3] = [8, 14, 23];
 const FULL: u32 = 13;
 
-/// Makes sure that the file exists, is a database and can be written, and that nobody else has locked it.
+/// Checks that the file exists, is a database, is writable, and is not locked by another process.
 pub(super) async fn check(options: &SqliteConnectOptions) -> Result<()> {
     let path = options.get_filename();
     create_private(path).map_err(|e| not_writable(path, &e.to_string()))?;
@@ -28,7 +28,7 @@ pub(super) async fn check(options: &SqliteConnectOptions) -> Result<()> {
     loop {
         let Err(error) = try_out(options).await else { return Ok(()) };
         if code(&error) == FULL && path.metadata().is_ok_and(|file| file.len() > 0) {
-            // What is stored can be read, and what is measured waits until there is room.
+            // Stored data stays readable, and new data waits until there is space.
             tracing::error!(path = %path.display(), "no space left on the device: nothing is stored until there is");
             return Ok(());
         }
@@ -43,7 +43,7 @@ pub(super) async fn check(options: &SqliteConnectOptions) -> Result<()> {
     }
 }
 
-/// Reads and writes, and leaves everything as it was.
+/// Reads and writes, but leaves everything unchanged.
 async fn try_out(options: &SqliteConnectOptions) -> sqlx::Result<()> {
     let mut connection: SqliteConnection = options.clone().busy_timeout(RETRY_DELAY).connect().await?;
     sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await?;
@@ -53,7 +53,7 @@ async fn try_out(options: &SqliteConnectOptions) -> sqlx::Result<()> {
     connection.close().await
 }
 
-/// Creates the file readable by its owner only (it holds password hashes); the WAL inherits the mode.
+/// Creates the file readable only by its owner (it contains password hashes); the WAL inherits the mode.
 fn create_private(path: &Path) -> std::io::Result<()> {
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }

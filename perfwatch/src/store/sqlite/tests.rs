@@ -9,7 +9,7 @@ async fn open(dir: &Path) -> SqliteStore {
 
 #[tokio::test]
 async fn the_file_is_private_and_reopening_keeps_everything() {
-    // Characters that end a URL's path must not end ours.
+    // Characters that are special in a URL must not truncate our path.
     let dir = tempfile::Builder::new().prefix("per cent%20?#").tempdir().unwrap();
     let store = open(dir.path()).await;
     store.create_user("ann", "hash", "admin").await.unwrap();
@@ -38,7 +38,7 @@ async fn a_damaged_file_is_named_with_what_to_do() {
     assert!(error.contains(&format!("mv {0} {0}.damaged", file.display())), "{error}");
     assert_eq!(std::fs::read(&file).unwrap().len(), 44, "it is left as it was");
 
-    // One that was whole, and whose first table's page is not any more.
+    // Was intact, but the page of its first table has since been damaged.
     std::fs::remove_file(&file).unwrap();
     open(dir.path()).await.close().await;
     let mut bytes = std::fs::read(&file).unwrap();
@@ -50,7 +50,7 @@ async fn a_damaged_file_is_named_with_what_to_do() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_written_is_named_with_what_to_do() {
-    // Not even root makes files there.
+    // Not even root can create files there.
     let error = SqliteStore::open("sqlite:/proc/perfwatch.db").await.unwrap_err().to_string();
     assert!(
         error.contains("cannot write /proc/perfwatch.db") && error.contains("PERFWATCH_DATA_DIR"),
@@ -70,7 +70,7 @@ async fn a_locked_file_is_waited_for() {
 
     let opening = open(dir.path());
     tokio::pin!(opening);
-    // However long it is given, it cannot be opened yet.
+    // It can't be opened yet, however long we wait.
     assert!(tokio::time::timeout(Duration::from_secs(1), &mut opening).await.is_err());
     other.close().await.unwrap();
     let store = opening.await;
@@ -128,7 +128,7 @@ async fn space_of_removed_chunks_goes_back_to_the_file_system() {
     store.close().await;
 }
 
-/// A connection would go on writing to what nobody will find again.
+/// A connection would go on writing to a file that no longer has a name.
 #[tokio::test]
 async fn a_file_that_is_removed_or_replaced_is_noticed_and_taken_up_again_when_it_is_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ async fn a_file_that_is_removed_or_replaced_is_noticed_and_taken_up_again_when_i
                 "{error}"
             );
         }
-        // In the second round another one is in its place.
+        // In the second round, another file takes its place.
         std::fs::write(&file, b"").unwrap();
     }
     std::fs::rename(&aside, &file).unwrap();
@@ -154,7 +154,7 @@ async fn a_file_that_is_removed_or_replaced_is_noticed_and_taken_up_again_when_i
     store.close().await;
 }
 
-/// SQLite ends the transaction by itself then; the connection must be good for the next one.
+/// SQLite then ends the transaction by itself; the connection must work for the next one.
 #[tokio::test]
 async fn a_full_disk_is_over_when_it_is_no_longer_full() {
     let dir = tempfile::tempdir().unwrap();
@@ -166,7 +166,7 @@ async fn a_full_disk_is_over_when_it_is_no_longer_full() {
     for _ in 0..2 {
         let full = store.commit("a-host", &batch).await;
         assert!(matches!(full, Err(StoreError::Unreachable(_))), "{full:?}");
-        // A new connection has the default again.
+        // A new connection is back to the default.
         if sqlx::raw_sql(limit(pages + 4)).execute(&store.write).await.is_err() {
             break;
         }

@@ -1,4 +1,4 @@
-//! Accounts and dead tokens.
+//! Accounts and revoked tokens.
 
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{FromRow, Row as _};

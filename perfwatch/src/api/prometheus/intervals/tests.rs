@@ -25,7 +25,7 @@ fn scrape(intervals: &Intervals, newest: &Snapshot) -> Vec<String> {
 fn beyond_the_most_series_values_are_left_out_and_counted() {
     let mut sums = Sums::default();
     let at = OffsetDateTime::UNIX_EPOCH;
-    // Machines whose CPUs have other numbers at each reading.
+    // CPU numbers that differ at each reading.
     for first in (0..12_000).step_by(1000) {
         let cpus: Vec<_> =
             (first..first + 1000).map(|cpu| json!({"cpu": cpu, "cycles": 1, "instructions": 1})).collect();

@@ -13,19 +13,19 @@
 
 use crate::snapshot::histogram::Histogram;
 
-/// Fewer values say nothing about a distribution.
+/// Fewer values are not a distribution.
 const FEWEST: usize = 3;
-/// Fewer counts say nothing about a histogram's tail.
+/// Fewer counts are not enough for a histogram's tail.
 const FEWEST_COUNTS: u64 = 100;
-/// Part of the magnitude that is never a change.
+/// Changes below this part of the magnitude don't count.
 const MAGNITUDE: f64 = 0.05;
-/// Shift of the logarithms that counts as much as a usual spread: a factor of 1.25.
+/// Shift of the logarithms that counts as much as the usual spread: a factor of 1.25.
 const FACTOR: f64 = 0.223_143_551_314_209_76;
 
-/// A leaf over one range.
+/// One field over one range.
 #[derive(Debug, Clone)]
 pub enum Series {
-    /// (µs since the epoch, value), in time order; the members of a list share their time.
+    /// (µs since the epoch, value), in time order; members of a list share their time.
     Numbers(Vec<(i64, f64)>),
     Histogram(Histogram),
 }
@@ -52,7 +52,7 @@ impl Kind {
 pub enum Direction {
     Up,
     Down,
-    /// Parts of the distribution went up and others down: it became wider or narrower.
+    /// Some parts of the distribution went up and others down: it became wider or narrower.
     Mixed,
 }
 
@@ -82,7 +82,7 @@ pub struct Change {
     pub comparison: Summary,
 }
 
-/// `None` where there is too little to compare, or nothing moved.
+/// `None` if there is too little data to compare, or nothing changed.
 pub fn compare(current: &Series, comparison: &Series) -> Option<Change> {
     match (current, comparison) {
         (Series::Numbers(current), Series::Numbers(comparison)) => {
@@ -101,8 +101,8 @@ fn values(points: &[(i64, f64)]) -> Vec<f64> {
     points.iter().map(|p| p.1).collect()
 }
 
-/// The growth per second between points of a series that never falls, rises most of the time, and has no
-/// other values at the same time; `None` for any other series.
+/// The growth per second between points of a series that never falls, rises most of the time, and has one value per
+/// time; `None` for any other series.
 fn growth(points: &[(i64, f64)]) -> Option<Vec<f64>> {
     if points.len() <= FEWEST {
         return None;
@@ -150,7 +150,7 @@ fn histograms(current: &Histogram, comparison: &Histogram) -> Option<Change> {
     })
 }
 
-/// Where distributions are compared: 1 %, 3 %, … 99 %.
+/// Quantiles that are compared: 1 %, 3 %, … 99 %.
 const PERCENTS: [f64; 50] = {
     let mut percents = [0.0; 50];
     let mut i = 0;
@@ -178,7 +178,7 @@ fn score(quantiles: [(f64, f64); 50], scale: f64) -> Option<(f64, Direction)> {
     Some((shift / (shift + scale), direction))
 }
 
-/// Between neighbouring values, in proportion.
+/// Interpolates linearly between neighbouring values.
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let at = p * last as f64;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::snapshot::histogram::Unit;
 
-/// A series a minute apart.
+/// A series with one value per minute.
 fn series(values: impl IntoIterator<Item = f64>) -> Series {
     Series::Numbers((0..).step_by(60_000_000).zip(values).collect())
 }
