@@ -122,7 +122,7 @@ fn count_of_tasks(fields: &mut Fields<'_>) -> Option<u64> {
     fields.number().filter(|count| *count <= i32::MAX as u64)
 }
 
-/// The times of one line. Old kernels end it early: what they don't account for stays 0, as the kernel itself writes it.
+/// The times of one line. Old kernels end it early: what they don't account for stays 0, as the kernel itself prints.
 fn times(fields: &mut Fields<'_>) -> Option<Times> {
     let (user, nice, system, idle) = (fields.number()?, fields.number()?, fields.number()?, fields.number()?);
     let mut next = || fields.number().unwrap_or(0);
