@@ -1,4 +1,4 @@
-//! The proxies of docs/deployment.md, exactly as documented, in front of the server: on a port of their own, at the root
+//! The proxies of docs/deployment.md, exactly as documented, in front of the server: on their own port, at the root
 //! and below a path.
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -44,7 +44,7 @@ fn each_process_stands_there_once_with_what_it_used() {
     let tasks = vec![
         task(10, 10, 500_000_000, false),
         task(11, 10, 500_000_000, false),
-        task(20, 20, 200_000_000, true), // a zombie
+        task(20, 20, 200_000_000, true),  // a zombie
         task(30, 30, 100_000_000, false), // has exited since
     ];
     let listed = vec![present(10, "older name", 4096), present(20, "busy", 0), present(1, "idle", 8192)];
