@@ -152,7 +152,7 @@ mod tests {
         let budget = Budget::new(1.0, 1, FIRST_PAUSE);
         let mut guarded = Guarded::new("costly", &budget);
         guarded.read(|| Ok(Costly::default()), |_| ());
-        // As if read for some seconds, each of which it used entirely.
+        // As if read for some seconds, using a whole CPU.
         let start = Instant::now();
         for second in 0..10 {
             let at = start + std::time::Duration::from_secs(second);

@@ -109,7 +109,7 @@ impl Own {
         let programs = self.folder.join("unpacked/usr");
         let path = std::env::var("PATH").unwrap_or_default();
         let log = File::create(self.folder.join("dockerd.log"))?;
-        // In its own mount namespace, shared like the machine's root under systemd, so that `/` can be mounted as a slave.
+        // In its own mount namespace, shared as systemd does with the machine's root, so that `/` can be a slave mount.
         let mut daemon = command("unshare", &["--mount", "--propagation=shared", "--"]);
         daemon
             .arg(programs.join("sbin/dockerd"))
