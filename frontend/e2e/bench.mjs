@@ -34,9 +34,9 @@ const TICKS_A_FRAME = 4;
 const FILLED_A_FRAME = 64;
 
 /**
- * Runs in the page: the server, just started, cannot have an hour yet, so before the first message come its own
- * documents at earlier times, in messages of the size the server sends. Later messages pass as they are; the last of
- * them can be played back faster than they come, at later and later times.
+ * Runs in the page: the server has just started and cannot have an hour of data yet, so its own documents come before
+ * the first message with earlier times, in messages of the size the server sends. Later messages pass unchanged; the
+ * last of them can be replayed faster than they arrive, with later and later times.
  */
 function fillBuffers(length) {
   const Native = window.WebSocket;
@@ -176,7 +176,7 @@ async function watch(page, length) {
   const first = await collected(cdp);
   const readings = [first];
   const spent = { at: 0, busy: 0, script: 0, layout: 0 };
-  // Time is taken between collections: those are ours, not the page's. They also throw compiled code away, which then
+  // Time is taken between collections: those are ours, not the page's. They also discard compiled code, which then
   // runs slowly for a while, so a short run has none in between.
   const every = length >= LONG_RUN_S ? length / READINGS : length;
   while (readings.at(-1).at < first.at + length) {

@@ -1,4 +1,4 @@
-//! The command line as a user meets it: mistakes are answered with what is wrong, where, and what to do.
+//! The command line as a user sees it: errors say what is wrong, where, and what to do.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::path::Path;

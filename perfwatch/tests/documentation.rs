@@ -1,4 +1,4 @@
-//! Documentation, and what the web page knows of documents, that is written by the code it describes.
+//! Documentation, and the web page's knowledge of documents, generated from the code it describes.
 //! `PERFWATCH_UPDATE_DOCS=1` rewrites it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
@@ -39,7 +39,7 @@ fn configuration() -> String {
     text
 }
 
-/// Holds a file of the repository against what the code says, or writes it.
+/// Checks a file of the repository against the code, or writes it.
 fn check(name: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     if std::env::var_os("PERFWATCH_UPDATE_DOCS").is_some() {
@@ -57,7 +57,7 @@ fn every_setting_is_documented() {
     check("docs/configuration.md", &configuration());
 }
 
-/// All files of such a kind below folders of the repository.
+/// All files of a kind below folders of the repository.
 fn code(folders: &[&str], extensions: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut code = String::new();
@@ -76,14 +76,14 @@ fn code(folders: &[&str], extensions: &[&str]) -> String {
     code
 }
 
-/// How many tests are named in the last column of the tables behind a heading. A renamed or removed one is noticed here.
+/// Number of tests named in the last column of the tables below a heading. A renamed or removed one is noticed here.
 fn tests_named_in(document: &str, heading: &str) -> usize {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(document);
     let text = std::fs::read_to_string(path).unwrap();
     let functions = code(&["perfwatch/src", "perfwatch/tests"], &["rs"]);
     let titles = code(&["frontend/e2e/tests", "frontend/tests"], &["mjs", "ts"]);
     let behind = text.split(heading).nth(1).unwrap();
-    // What is lost is a table of its own, without tests.
+    // What is lost is a separate table, without tests.
     let rows = behind.split("## What is lost").next().unwrap().lines().filter(|line| line.starts_with("| "));
     let mut named = 0;
     for row in rows.filter(|row| row.contains('`') && !row.starts_with("| promise")) {

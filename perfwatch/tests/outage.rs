@@ -1,4 +1,4 @@
-//! The whole server while its database dies, hangs and returns, and while it is itself killed.
+//! The complete server while its database dies, hangs and returns, and while it is itself killed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
@@ -29,13 +29,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 const PASSWORD: &str = "quiet tested outage";
 /// How long anything may take on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(90);
-/// An end takes a second or two of its own; a busy machine may stretch them. Less than any time-out that something else
-/// could hold it by: a statement has 30 s, an attempt to store 10 s.
+/// Shutdown takes a second or two by itself; a busy machine may stretch that. Less than any timeout that something
+/// else could hold it up by: a statement has 30 s, an attempt to store 10 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long the database stays away, and how long it hangs.
+/// How long the database stays down, and how long it hangs.
 const AWAY: Duration = Duration::from_secs(60);
 const HUNG: Duration = Duration::from_secs(30);
-/// What would show that something waits for the database: far less than an outage, far more than a busy machine
+/// Longer than this means that something waits for the database: far less than an outage, far more than a busy machine
 /// makes of a second.
 const PAUSE: Duration = Duration::from_secs(20);
 
@@ -82,7 +82,7 @@ impl Server {
         answer["access_token"].as_str().map(str::to_owned).ok_or(status)
     }
 
-    /// Asks it to stop, and returns when it has.
+    /// Tells it to stop, and returns when it has.
     async fn stop(mut self) -> Duration {
         let pid = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -101,7 +101,7 @@ impl Server {
         self.live_with("").await
     }
 
-    /// The stream with so many snapshots from before it, if `backfill` asks for them.
+    /// The stream with this many earlier snapshots, if `backfill` asks for them.
     async fn live_with(&self, backfill: &str) -> Live {
         let since = Instant::now();
         let token = loop {
@@ -131,14 +131,14 @@ struct Live {
 }
 
 impl Live {
-    /// Takes the next message; none may have been skipped on the way.
+    /// Receives the next message; none may have been skipped.
     async fn next(&mut self) {
         let message = tokio::time::timeout(TIMEOUT, self.socket.next()).await;
         let message = message.expect("the stream goes on").expect("the stream is open").unwrap();
         assert_eq!(self.note(&message), 0);
     }
 
-    /// Follows the stream for so many ticks.
+    /// Follows the stream for this many ticks.
     async fn follow(&mut self, ticks: usize) {
         let enough = self.ticks.len() + ticks;
         while self.ticks.len() < enough {
@@ -146,8 +146,8 @@ impl Live {
         }
     }
 
-    /// Follows the stream and asks for `/health` every half second for so long: neither may pause, and the
-    /// last answers say that something is wrong.
+    /// Follows the stream and requests `/health` every half second for this long: neither may pause, and the
+    /// last responses must report a problem.
     async fn follow_outage(&mut self, server: &Server, length: Duration) {
         let since = Instant::now();
         let stream = async {
@@ -171,7 +171,7 @@ impl Live {
         assert_eq!(last["status"], "degraded");
     }
 
-    /// Follows the stream until what it began with, or was sent once the store had it, holds all of these ticks.
+    /// Follows the stream until its backfill, or the one sent once the store had it, has all of these ticks.
     async fn follow_until_filled(mut self, ticks: &BTreeSet<OffsetDateTime>) {
         let since = Instant::now();
         let mut missing = ticks.clone();
@@ -207,7 +207,7 @@ impl Live {
         let Ok(message) = serde_json::from_str::<Value>(text) else { return 0 };
         let Some(at) = message["timestamp"].as_str() else { return 0 };
         let at = OffsetDateTime::parse(at, &Rfc3339).unwrap();
-        // The very first is shown before its time and not kept.
+        // The very first is shown early and not stored.
         if at.nanosecond() == 0 {
             self.ticks.insert(at);
         }
@@ -229,7 +229,7 @@ async fn live_view_and_health_go_on_through_a_long_outage_and_every_tick_is_stor
     let url = cluster.database().await;
     let data = tempfile::tempdir().unwrap();
 
-    // The database is not there yet: the server is, and becomes whole when the database comes.
+    // The database is down: the server runs, and becomes complete when the database comes up.
     cluster.kill();
     let server = Server::start(data.path(), Some(&url)).await;
     assert_eq!(server.health().await.expect("an answer")["status"], "degraded");
@@ -237,9 +237,9 @@ async fn live_view_and_health_go_on_through_a_long_outage_and_every_tick_is_stor
     cluster.run().await;
     let since = Instant::now();
     while let Err(status) = server.login().await {
-        // Until the account is made there is none of that name.
+        // Until the account is created, the name is unknown.
         assert!(matches!(status, 503 | 401) && since.elapsed() < TIMEOUT, "{status}");
-        // Slower than the attempts that are allowed a minute.
+        // Slower than the allowed attempts per minute.
         tokio::time::sleep(Duration::from_secs(7)).await;
     }
     let mut live = server.live().await;
@@ -313,7 +313,7 @@ async fn asked_to_stop_while_the_database_hangs_or_is_away_it_goes_and_loses_not
             cluster.resume();
         }
     }
-    // The next run is there before its database, and in the end shows what the others measured, too.
+    // The next run is up before its database, and finally shows what the others measured, too.
     let server = Server::start(data.path(), Some(&url)).await;
     cluster.run().await;
     server.live_with("&backfill=720").await.follow_until_filled(&seen).await;
@@ -330,11 +330,11 @@ async fn a_killed_server_leaves_whole_snapshots_and_the_next_one_stores_them() {
         live.follow(4).await;
         server.process.kill().unwrap();
         server.process.wait().unwrap();
-        // The newest tick may have been on its way.
+        // The newest tick may have been in transit.
         live.ticks.pop_last();
         seen.extend(live.ticks);
     }
-    // Some of what the last one held is only in the log: this one puts it where it belongs.
+    // Some of what the last one held is only in the log: this one moves it to its place.
     Server::start(data.path(), None).await.stop().await;
     let url = sqlite_url(data.path());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();

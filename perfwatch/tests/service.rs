@@ -1,4 +1,4 @@
-//! The server as a service manager sees it: ready, alive, asked to stop, gone, with nothing lost.
+//! The server as a service manager sees it: ready, alive, told to stop, gone, with nothing lost.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 #![allow(clippy::print_stdout, reason = "how long an end took is worth a line")]
 
@@ -24,11 +24,11 @@ type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 const PASSWORD: &str = "kx83 admin tail";
 /// For anything the server does, on a machine busy with other tests.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// An end takes a second or two of its own; a busy machine may stretch them. Less than any time-out that a client could
-/// hold it by: a head has 15 s, a body 10 s, an answer 30 s.
+/// Shutdown takes a second or two by itself; a busy machine may stretch that. Less than any timeout that a client could
+/// hold it up by: a head has 15 s, a body 10 s, a response 30 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Killed when dropped, should the test fail before it ends by itself.
+/// Killed when dropped, in case the test fails before it exits.
 struct Server(Child);
 
 impl Drop for Server {
@@ -38,7 +38,7 @@ impl Drop for Server {
     }
 }
 
-/// What a service manager hears, read as it comes.
+/// What a service manager receives, read as it arrives.
 fn listen(manager: UnixDatagram) -> mpsc::Receiver<String> {
     let (said, heard) = mpsc::channel();
     std::thread::spawn(move || {
@@ -52,7 +52,7 @@ fn listen(manager: UnixDatagram) -> mpsc::Receiver<String> {
     heard
 }
 
-/// Waits until `wanted` is heard.
+/// Waits until `wanted` is received.
 fn hear(manager: &mpsc::Receiver<String>, wanted: &str) {
     while manager.recv_timeout(TIMEOUT).expect("the server says something in time") != wanted {}
 }
@@ -62,7 +62,7 @@ async fn next(stream: &mut Stream) -> Message {
     message.expect("an open stream").unwrap()
 }
 
-/// Starts it at a tick a second; returns its address, too.
+/// Starts it with a tick a second; also returns its address.
 fn start(data: &Path, environment: &[(&str, &OsStr)]) -> (Server, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
     command.arg("serve").env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
@@ -95,10 +95,10 @@ fn taken(message: &Message) -> Option<String> {
     message["timestamp"].as_str().map(str::to_owned)
 }
 
-/// Asks it to stop, reads the stream to its end and waits for the process's; returns the last snapshot's timestamp.
+/// Tells it to stop, reads the stream to its end and waits for the process; returns the last snapshot's timestamp.
 async fn stop(server: &mut Server, stream: &mut Stream) -> String {
     let mut last = None;
-    // The very first is shown before its time and not kept.
+    // The very first is shown early and not stored.
     for _ in 0..3 {
         last = taken(&next(stream).await).or(last);
     }
@@ -137,7 +137,7 @@ async fn no_client_can_keep_it_from_stopping() {
     let data = tempfile::tempdir().unwrap();
     let (mut server, address) = start(data.path(), &[]);
     let mut stream = watch(&address).await;
-    // Neither reads nor answers the server's goodbye.
+    // Neither reads nor answers the server's close.
     let _hung = watch(&address).await;
     // Half a head, and half a body.
     let begun = [
@@ -150,7 +150,7 @@ async fn no_client_can_keep_it_from_stopping() {
         socket.write_all(bytes.as_bytes()).await.unwrap();
         open.push(socket);
     }
-    // Asks for more than any socket holds, and reads none of it.
+    // Requests more than any socket buffer holds, and reads none of it.
     let mut greedy = TcpStream::connect(&address).await.unwrap();
     let asks = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1000);
     greedy.write_all(asks.as_bytes()).await.unwrap();

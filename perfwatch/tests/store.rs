@@ -53,14 +53,14 @@ pub(crate) async fn sqlite() -> Option<Fresh> {
     Some(Fresh { history: history_in(&store).await, store, url, _dir: Some(dir) })
 }
 
-/// An empty store in a database of its own; `None` if there can be none.
+/// An empty store in a separate database; `None` if there can be none.
 pub(crate) async fn postgresql() -> Option<Fresh> {
     let url = empty_postgresql().await?;
     let store = store::open(&url).await.unwrap();
     Some(Fresh { history: history_in(&store).await, store, url, _dir: None })
 }
 
-/// A machine's history, of which nothing is in memory.
+/// A machine's history, with nothing in memory.
 pub(crate) async fn history_in(store: &Arc<dyn Store>) -> History {
     store.introduce(HOST, "testbed").await.unwrap();
     History::new(store.clone(), HOST)

@@ -10,7 +10,7 @@ fn user(data: &Path, arguments: &[&str], input: &str) -> Output {
     command.arg("user").args(arguments).env_clear().env("PERFWATCH_DATA_DIR", data);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // One that needs no password may have ended before it reads.
+    // One that needs no password may have exited before reading.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }

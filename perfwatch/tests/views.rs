@@ -1,4 +1,4 @@
-//! The SQL views, and the dashboard that asks them, against real databases.
+//! The SQL views, and the dashboard that queries them, against real databases.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 #![allow(clippy::print_stdout)] // a skipped test says so
 
@@ -41,7 +41,7 @@ fn views() -> Vec<(String, MetricType, usize)> {
         .collect()
 }
 
-/// Those that a dashboard is made of; others show what is rarely asked.
+/// Those used by a dashboard; others show what is rarely needed.
 const SHOWN: [&str; 16] = [
     "perfwatch_cpu",
     "perfwatch_cpu_per_core",
@@ -188,7 +188,7 @@ async fn lists_become_rows_and_failed_documents_none() {
         let things = |reading: &Reading| reading.tables().get(table).map_or(0, |table| table.keys.len());
         let of = readings.iter().filter(|reading| reading.metric_type == metric_type);
         let found = rows(&mut connection, &view).await;
-        // A document that failed is a row of nothing.
+        // A failed document is a row of nulls.
         let expected: usize = of.map(|reading| if table == 0 { 1 } else { things(reading) }).sum();
         assert_eq!(found.len(), expected, "{view}");
     }
@@ -331,7 +331,7 @@ async fn the_dashboard_is_answered_as_the_reader_and_nothing_else_is() {
         let sql = expanded(&query, HOST);
         let answer = sqlx::query(AssertSqlSafe(sql.clone())).fetch_all(&mut reader).await;
         let answer = answer.unwrap_or_else(|error| panic!("{panel}: {error}\n{sql}"));
-        // Without rights for eBPF there are none of these.
+        // Without rights for eBPF these are missing.
         let of_ebpf = ["perfwatch_processes", "perfwatch_scheduler", "perfwatch_block_io", "perfwatch_tcp"];
         let needs_ebpf = of_ebpf.iter().any(|view| sql.contains(view));
         assert!(needs_ebpf || !answer.is_empty(), "{panel}: no rows\n{sql}");

@@ -20,8 +20,8 @@ pub const TESTS: &[Test] = &[
     Test { name: "block_io::synchronous_writes_are_seen", run: synchronous_writes_are_seen },
 ];
 
-/// Kinds of requests, and where a disk's `stat` counts those that completed, or the sectors they moved: a request
-/// to flush that has no data counts as a write there, too, when the flush made for it is done.
+/// Kinds of requests, and where a disk's `stat` counts those that completed, or the sectors they moved: a flush
+/// request without data also counts as a write there, when its flush is done.
 const KINDS: [(&str, Measure, usize); 5] = [
     ("read", Measure::Requests, 0),
     ("read", Measure::Sectors, 2),
@@ -38,7 +38,7 @@ enum Measure {
 }
 
 impl Measure {
-    /// What a document says of it.
+    /// What a document reports for it.
     fn of(self, row: &Value, elapsed_ms: f64) -> u64 {
         match self {
             Self::Requests => row["requests"].as_u64().unwrap_or(0),
@@ -49,7 +49,7 @@ impl Measure {
         }
     }
 
-    /// How far apart two counts may be because each CPU may be between the two counts of one request.
+    /// How far apart two counts may be, because each CPU may be between the two counts of one request.
     fn slack(self, cpus: usize) -> u64 {
         2 * cpus as u64 * if self == Self::Sectors { 2048 } else { 1 }
     }
@@ -79,7 +79,7 @@ fn disks() -> Vec<String> {
     names
 }
 
-/// What each disk has completed since boot, by the order of [`KINDS`].
+/// What each disk has completed since boot, in the order of [`KINDS`].
 fn completed() -> Result<Counts> {
     let one = |disk: String| {
         let text = std::fs::read_to_string(format!("/sys/block/{disk}/stat"))?;
@@ -91,7 +91,7 @@ fn completed() -> Result<Counts> {
     disks().into_iter().map(one).collect()
 }
 
-/// The probe's document of an interval in which `work` was done, once each of its counts is known to lie between
+/// The probe's document of an interval in which `work` was done, after checking that each of its counts lies between
 /// what the kernel counted inside of the interval and around it.
 fn measured(work: impl FnOnce() -> Result<()>) -> Result<Value> {
     let mut probe = loaded()?;
@@ -119,7 +119,7 @@ fn measured(work: impl FnOnce() -> Result<()>) -> Result<Value> {
     Ok(document)
 }
 
-/// The disk at a path, or the one with the most requests of a kind: a file's path does not tell which it is on.
+/// The disk at a path, or the one with the most requests of a kind: a file's path does not reveal its disk.
 fn disk_of(path: &Path, document: &Value, kind: &str) -> Result<String> {
     if let (true, Some(name)) = (path.starts_with("/dev"), path.file_name()) {
         return Ok(name.to_string_lossy().into_owned());
@@ -145,7 +145,7 @@ fn of_size(row: &Value, bytes: u64) -> Result<u64> {
     Ok(sizes.iter().find(|entry| entry[0] == bucket).and_then(|entry| entry[1].as_u64()).unwrap_or(0))
 }
 
-/// Memory as direct access wants it: at a multiple of a block.
+/// Memory as direct access needs it: aligned to a block.
 struct Block(Vec<u8>);
 
 impl Block {
@@ -168,7 +168,7 @@ fn open(path: &Path, flags: i32) -> Result<File> {
     file.with_context(|| path.display().to_string())
 }
 
-/// A file on storage, gone when this is; `None` if there is none.
+/// A file on storage, removed when this is dropped; `None` if there is none.
 struct OnStorage(PathBuf);
 
 impl OnStorage {
@@ -207,7 +207,7 @@ fn direct_reads_match() -> Result<Verdict> {
     if paths.is_empty() {
         return Ok(no_storage());
     }
-    // Each disk is read in blocks of a size of its own.
+    // Each disk is read in blocks of a different size.
     let document = measured(|| {
         let mut block = Block::new();
         for (path, (reads, size)) in paths.iter().zip(READS.into_iter().zip(SIZES)) {
@@ -244,7 +244,7 @@ fn direct_reads_match() -> Result<Verdict> {
     Ok(Verdict::Passed(words.join("; ")))
 }
 
-/// Tells a disk that its first mebibyte is not needed; false if it does not care.
+/// Discards a disk's first mebibyte; false if it does not support that.
 fn discard(disk: &File) -> bool {
     const BLKDISCARD: libc::Ioctl = 0x1277u32 as libc::Ioctl;
     let range: [u64; 2] = [0, 1 << 20];
@@ -252,11 +252,11 @@ fn discard(disk: &File) -> bool {
     unsafe { libc::ioctl(disk.as_raw_fd(), BLKDISCARD, range.as_ptr()) == 0 }
 }
 
-/// A write that must be on the medium is one request to the user and up to three to a disk with a cache: a flush,
+/// A write that must be durable is one request to the user and up to three to a disk with a cache: a flush,
 /// the data, a flush. Each must be counted as what it is, and once.
 fn writes_and_flushes_match() -> Result<Verdict> {
     const WRITES: u64 = 60;
-    // A guest's disks keep nothing. Anywhere else only a file of our own may be written.
+    // A guest's disks keep nothing. Anywhere else only our own file may be written.
     let file = if load::in_guest() { None } else { OnStorage::new(1 << 20)? };
     let path = match (&file, disks().first()) {
         (Some(file), _) => file.0.clone(),
@@ -283,7 +283,7 @@ fn writes_and_flushes_match() -> Result<Verdict> {
     let (counted, unseen) = (number(written, "requests")?, number(written, "unseen")?);
     ensure!(counted >= 2 * WRITES, "{} writes were waited for, {counted} counted", 2 * WRITES);
     ensure!(unseen <= counted / 10, "{unseen} of {counted} writes were not seen when they were issued");
-    // Two blocks of a file may lie apart on its disk, and then are two requests.
+    // Two blocks of a file may be apart on its disk, and then are two requests.
     let [whole, halves] = [of_size(written, 8192)?, of_size(written, 4096)?];
     let enough = if load::in_guest() { whole >= WRITES } else { 2 * whole + halves >= 3 * WRITES };
     ensure!(enough, "sizes: {}", written["size"]);

@@ -15,17 +15,17 @@ pub struct Bracket {
 }
 
 impl Bracket {
-    /// `start` and `end` are what the source says before and after each of the probe's two readings.
+    /// `start` and `end` are the source's readings before and after each of the probe's two readings.
     pub fn new(start: [f64; 2], end: [f64; 2]) -> Self {
         Self { least: end[0] - start[1], most: end[1] - start[0] }
     }
 
-    /// Whether what the probe counted lies in between; `slack` is what the two sources round differently.
+    /// Whether the probe's count lies in between; `slack` allows for different rounding of the two sources.
     pub fn holds(self, counted: f64, slack: f64) -> bool {
         (self.least - slack..=self.most + slack).contains(&counted)
     }
 
-    /// In words, or the error that it does not.
+    /// In words, or an error if it does not.
     pub fn check(self, what: &str, counted: f64, slack: f64) -> Result<String> {
         let Self { least, most } = self;
         let words = format!("{counted:.1} {what} counted, {least:.1} to {most:.1} by the independent source");
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_count_outside_is_told_and_one_inside_is_not() {
-        // 100 to 110 when it began, 300 to 330 when it ended.
+        // 100 to 110 at the start, 300 to 330 at the end.
         let bracket = Bracket::new([100.0, 110.0], [300.0, 330.0]);
         assert_eq!(bracket, Bracket { least: 190.0, most: 230.0 });
         assert!(bracket.check("events", 190.0, 0.0).is_ok() && bracket.check("events", 230.0, 0.0).is_ok());

@@ -1,4 +1,4 @@
-//! The overhead budget, live: programs that take too much leave the kernel, say so, and come back after a pause.
+//! The overhead budget, live: programs that cost too much are unloaded, reported, and reloaded after a pause.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub const TESTS: &[Test] =
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Samples under a load of context switches until the probe stands so.
+/// Samples under a load of context switches until the probe is in this state.
 fn wait_for(probe: &mut Probe, state: State) -> Result<Report> {
     let end = Instant::now() + TIMEOUT;
     loop {
@@ -29,7 +29,7 @@ fn wait_for(probe: &mut Probe, state: State) -> Result<Report> {
 }
 
 fn shed_and_tried() -> Result<Verdict> {
-    // A ten-thousandth of a thousandth of a CPU: what nobody could keep to.
+    // A ten-thousandth of a thousandth of a CPU: impossible to stay within.
     let mut probe = Probe::within("runqueue", 1e-7, Duration::from_secs(2))?;
     probe.now()?;
     ensure!(probe.report().state == State::Active, "it does not work: {:?}", probe.report());

@@ -1,5 +1,5 @@
-//! Events of cgroups in the document `processes`: a process that its group's memory limit kills, and a group that its
-//! CPU limit holds back.
+//! Events of cgroups in the document `processes`: a process killed by its group's memory limit, and a group throttled
+//! by its CPU quota.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "cgroups::throttling_is_an_event", run: throttling_is_an_event },
 ];
 
-/// How long to wait for what must come sooner or later.
+/// How long to wait for what must happen sooner or later.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn loaded() -> Result<Probe> {
@@ -27,8 +27,8 @@ fn loaded() -> Result<Probe> {
     Ok(probe)
 }
 
-/// A group made for a test, in the hierarchy that names groups and in that of a controller; gone when dropped, which
-/// its members must be before.
+/// A group made for a test, in the hierarchy that names groups and in that of a controller; removed when dropped, after
+/// its members are gone.
 struct Group {
     path: String,
     /// The same one twice with version 2.
@@ -37,7 +37,7 @@ struct Group {
 }
 
 impl Group {
-    /// Limited by files of a controller, each with its value; all must be there but those that begin with a question
+    /// Limited by files of a controller, each with its value; all must exist except those that begin with a question
     /// mark. `Err` says why there can be none.
     fn new(controller: &str, v2: &[(&str, &str)], v1: &[(&str, &str)]) -> std::result::Result<Self, String> {
         let path = format!("/perfwatch-probe-{}", std::process::id());
@@ -73,7 +73,7 @@ impl Group {
         Ok(group)
     }
 
-    /// As a hog takes them.
+    /// In the form that a hog takes.
     fn directories(&self) -> String {
         format!("{},{}", self.named.display(), self.limited.display())
     }
@@ -91,7 +91,7 @@ impl Drop for Group {
     }
 }
 
-/// Samples until a document has an event that is looked for.
+/// Samples until a document has the wanted event.
 fn wait_for(probe: &mut Probe, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
     let end = Instant::now() + TIMEOUT;
     loop {
@@ -147,7 +147,7 @@ fn an_oom_kill_is_an_event() -> Result<Verdict> {
     ensure!(!status.success(), "it took 128 MB in a group that may have 32");
     let event = wait_for(&mut probe, |event| event["kind"] == "oom_kill" && event["pid"] == hog.pid())?;
     ensure!(event["comm"] == hogs::MEMORY && event["cgroup"] == group.path, "{event}");
-    // Of the day, so that midnight between the two fails nothing: it lies on the circle between them.
+    // Of the day, so that midnight between the two does not fail: it lies on the circle between them.
     let day = 86_400.0;
     let since = (seconds_of_day(&event["timestamp"])? - before).rem_euclid(day);
     ensure!(since <= (after - before) + 0.1 || since >= day - 0.1, "not between start and end: {event}");
@@ -166,7 +166,7 @@ fn throttling_is_an_event() -> Result<Verdict> {
         Err(why) => return Ok(Verdict::Skipped(format!("no group with a limit of CPU time here: {why}"))),
     };
     let mut probe = loaded()?;
-    let hog = Hog::start(hogs::MEMORY, &group.directories())?; // which spins until it is told
+    let hog = Hog::start(hogs::MEMORY, &group.directories())?; // which spins until told otherwise
     let event = wait_for(&mut probe, |event| {
         event["kind"] == "cgroup_throttled" && event["cgroup"] == group.path.as_str()
     })?;

@@ -26,7 +26,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "counters::cost_per_run", run: cost_per_run },
 ];
 
-/// A loaded probe. Where its program cannot be loaded the test fails: a silent fall-back to reading in user
+/// A loaded probe. If its program cannot be loaded the test fails: a silent fall-back to reading in user
 /// space would pass every comparison.
 fn loaded() -> Result<Probe> {
     let mut probe = Probe::new("counters")?;
@@ -92,7 +92,7 @@ fn compare(
     let mut counted = 0.0;
     for tick in 1.. {
         let document = probe.next()?;
-        // Where no CPU was read, what was counted is in the next document.
+        // If no CPU was read, the counts are in the next document.
         counted += value(&document, event).unwrap_or(0.0);
         if tick > 1 && all_read(&document) {
             break;
@@ -130,7 +130,7 @@ fn context_switches_match_proc_stat() -> Result<Verdict> {
     let compared = compare("context-switches", switches, || load::ping_pong(0, ROUNDS))?;
     let caused = f64::from(2 * ROUNDS);
     ensure!(compared.counted >= caused, "{caused} switches were caused, {} counted", compared.counted);
-    // One that is under way on each CPU may be in either count.
+    // One in progress on each CPU may be in either count.
     Ok(Verdict::Passed(compared.check("switches", load::cpus()? as f64)?))
 }
 
@@ -156,7 +156,7 @@ fn page_faults_match_a_group_read() -> Result<Verdict> {
     Ok(Verdict::Passed(compared.check("faults", load::cpus()? as f64)?))
 }
 
-/// Where a machine has no time for its own timers, readings come late: some ticks of many must have them.
+/// If a machine has no time for its own timers, readings come late: some of many ticks must have them.
 fn idle_and_busy_cpus_are_read() -> Result<Verdict> {
     const TICKS: usize = 2;
     const MAX_TICKS: usize = 20;
@@ -172,7 +172,7 @@ fn idle_and_busy_cpus_are_read() -> Result<Verdict> {
         if read != cpus {
             late.push(format!("tick {tick}: {read} of {cpus} CPUs had a new reading"));
         } else {
-            // A reading left out, or one that is a tick old, would be off by all of it.
+            // A missing or one tick old reading would be off by all of it.
             let elapsed = elapsed_ms(&document)?;
             if (elapsed / since_last - 1.0).abs() >= 0.2 {
                 late.push(format!("tick {tick}: readings cover {elapsed} ms of {since_last} ms"));
@@ -185,7 +185,7 @@ fn idle_and_busy_cpus_are_read() -> Result<Verdict> {
     anyhow::bail!("{}", late.join("; "))
 }
 
-/// Samples until a CPU has a new reading, which an overloaded machine makes late.
+/// Samples until a CPU has a new reading, which comes late on an overloaded machine.
 fn next_reading(probe: &mut Probe) -> Result<Value> {
     const TIMEOUT: Duration = Duration::from_secs(60);
     let began = Instant::now();
@@ -217,11 +217,11 @@ fn chosen_cores_are_obeyed() -> Result<Verdict> {
     Ok(Verdict::Passed("one core, none, one again".into()))
 }
 
-/// Identifiers of the programs that this process holds.
+/// IDs of the programs that this process holds.
 fn own_programs() -> Result<Vec<u32>> {
     let mut ids = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fdinfo")? {
-        // The descriptor that lists them is gone by now.
+        // The descriptor that lists them is closed by now.
         let Ok(info) = std::fs::read_to_string(entry?.path()) else { continue };
         let id: Option<u32> =
             info.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());

@@ -1,4 +1,4 @@
-//! Child processes that behave in a known way, each under a name of its own.
+//! Child processes with known behaviour, each under its own name.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,21 +13,21 @@ use anyhow::{Context, Result, ensure};
 
 use crate::load;
 
-/// The first argument of a process that is one.
+/// The first argument of a hog process.
 pub const FLAG: &str = "--hog";
 
 /// Spins.
 pub const CPU: &str = "pw-cpu-hog";
-/// Writes to storage and waits until it is there, and then some more: on a disk that takes no time, as guests have, it
-/// would want as much of a CPU as [`CPU`].
+/// Writes to storage with sync, then pauses: on a disk that takes no time, as in guests, it would otherwise
+/// use as much of a CPU as [`CPU`].
 pub const IO: &str = "pw-io-hog";
 /// Wakes up a hundred times a second and does nothing.
 pub const SLEEPER: &str = "pw-sleeper";
 
-/// Joins cgroups (directories, separated by commas), spins, and once told to takes ever more memory.
+/// Joins cgroups (directories, separated by commas), spins, and when told to, allocates ever more memory.
 pub const MEMORY: &str = "pw-memory-hog";
 
-/// What it takes at most, should nobody stop it.
+/// The maximum it allocates, if nothing stops it.
 const MEMORY_AT_MOST: usize = 128 << 20;
 
 /// A running child; ends when dropped.
@@ -35,7 +35,7 @@ const MEMORY_AT_MOST: usize = 128 << 20;
 pub struct Hog(Child);
 
 impl Hog {
-    /// Starts one and waits until it is at it. `argument` is a CPU to spin on, or a directory to write in.
+    /// Starts one and waits until it is running. `argument` is a CPU to spin on, or a directory to write in.
     pub fn start(kind: &str, argument: &str) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args([FLAG, kind, argument])
@@ -54,7 +54,7 @@ impl Hog {
         self.0.id()
     }
 
-    /// Tells one that waits for it to continue.
+    /// Tells a waiting one to continue.
     pub fn go(&mut self) -> Result<()> {
         Ok(self.0.stdin.take().context("told already")?.write_all(b"!")?)
     }
@@ -96,7 +96,7 @@ pub fn run(kind: &str, argument: &str) -> ExitCode {
     }
 }
 
-/// Takes the name, dies with the parent, and tells that it is about to begin.
+/// Takes the name, dies with the parent, and reports that it is about to begin.
 fn begin(name: &str) -> Result<()> {
     std::fs::write("/proc/self/comm", name)?;
     // SAFETY: sets an attribute of this process.
@@ -114,7 +114,7 @@ fn spin(cpu: &str) -> Result<()> {
     }
 }
 
-/// Writes to a file of its own in a directory, or to a guest's disk.
+/// Writes to its own file in a directory, or to a guest's disk.
 fn write(directory: &Path) -> Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).custom_flags(libc::O_DSYNC);
@@ -145,7 +145,7 @@ fn sleep() -> Result<()> {
 }
 
 fn take_memory(cgroups: &str) -> Result<()> {
-    // Should anybody have to go, it is this one.
+    // If the OOM killer must pick one, it is this one.
     std::fs::write("/proc/self/oom_score_adj", "1000")?;
     for cgroup in cgroups.split(',') {
         std::fs::write(Path::new(cgroup).join("cgroup.procs"), "0")?;
@@ -163,7 +163,7 @@ fn take_memory(cgroups: &str) -> Result<()> {
     load::fault(MEMORY_AT_MOST / 4096)
 }
 
-/// Runs for `time` on `cpu` and exits: a process that is gone before it can be looked at.
+/// Runs for `time` on `cpu` and exits: a process that is gone before it can be inspected.
 pub fn run_and_exit(cpu: usize, time: Duration) -> Result<u32> {
     let millis = time.as_millis().to_string();
     let mut child =
@@ -192,8 +192,8 @@ pub fn storage() -> Option<PathBuf> {
     storage_directory().or_else(|| (load::in_guest() && disk.exists()).then(|| disk.into()))
 }
 
-/// Spins on a thread that is not the first for `time`, and then runs another program from it, which takes over the
-/// number of the first thread and spins as long. Returns the process and the CPU time that the kernel says it used.
+/// Spins on a thread other than the first for `time`, and then runs another program from it, which takes over the
+/// first thread's PID and spins as long. Returns the process and the CPU time that the kernel reports for it.
 pub fn run_another_from_a_thread(cpu: usize, time: Duration) -> Result<(u32, Duration)> {
     let used = || {
         // SAFETY: an all-zero rusage is valid, and the call only fills it in.
@@ -228,10 +228,10 @@ pub fn exec_from_thread(cpu: &str, millis: &str) -> ExitCode {
         let _error = Command::new(program).args(["--spin", &cpu, &millis]).exec();
     });
     let _ = thread.join();
-    ExitCode::FAILURE // the other program never came to run
+    ExitCode::FAILURE // the other program never ran
 }
 
-/// A directory whose files lie on storage, not in memory; `PROBE_TESTS_DIR` may name one.
+/// A directory whose files are on storage, not in memory; `PROBE_TESTS_DIR` may name one.
 pub fn storage_directory() -> Option<PathBuf> {
     let named = std::env::var_os("PROBE_TESTS_DIR").map(PathBuf::from);
     let candidates = named.into_iter().chain(["/var/tmp".into(), std::env::current_dir().ok()?]);

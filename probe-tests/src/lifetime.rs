@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The first argument of the process that is killed.
 pub const FLAG: &str = "--hold-all-probes";
 
-/// Loads every probe, tells so and waits to be killed.
+/// Loads every probe, reports that and waits to be killed.
 pub fn hold() -> ExitCode {
     let mut probes = perfwatch::probes::all(&Roots::default(), 100.0);
     let tick = Tick::new(SystemTime::now().into(), Duration::from_secs(1));
@@ -38,7 +38,7 @@ pub fn hold() -> ExitCode {
     }
 }
 
-/// The kernel's numbers of what a process holds.
+/// The kernel's IDs of what a process holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Held {
     programs: BTreeSet<u32>,
@@ -95,10 +95,10 @@ fn kill_9() -> Result<Verdict> {
     are_gone(&held?)
 }
 
-/// Waits until nothing of this is in the kernel any more.
+/// Waits until none of this is in the kernel any more.
 fn are_gone(held: &Held) -> Result<Verdict> {
     ensure!(!held.programs.is_empty() && !held.maps.is_empty() && held.perf_events > 0, "it held {held:?}");
-    // The kernel frees them some milliseconds after their last user has gone, if it finds the time.
+    // The kernel frees them some milliseconds after their last user is gone, if it finds the time.
     let end = Instant::now() + TIMEOUT;
     loop {
         let left = remaining(held)?;
@@ -116,7 +116,7 @@ fn are_gone(held: &Held) -> Result<Verdict> {
     }
 }
 
-/// A server with a store of its own; killed when dropped.
+/// A server with its own store; killed when dropped.
 struct Server {
     child: Child,
     data: PathBuf,
@@ -145,7 +145,7 @@ impl Server {
         Ok(Some(Self { child, data }))
     }
 
-    /// What it holds once that has stayed the same for a while: by then every probe has been loaded.
+    /// What it holds once that has been stable for a while: by then every probe has been loaded.
     fn held(&mut self) -> Result<Held> {
         let end = Instant::now() + TIMEOUT;
         let mut before = (Held::default(), Instant::now());
@@ -153,7 +153,7 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended: {status}");
             }
-            // Descriptors may go while they are looked at.
+            // Descriptors may disappear while they are inspected.
             let held = held_by(self.child.id()).unwrap_or_default();
             if held != before.0 {
                 before = (held, Instant::now());

@@ -31,7 +31,7 @@ pub fn context_switches() -> Result<u64> {
     Ok(line.trim().parse()?)
 }
 
-/// Two threads on one CPU hand a byte to and fro: exactly two context switches a round, since neither can run
+/// Two threads on one CPU pass a byte to and fro: exactly two context switches a round, since neither can run
 /// before the other blocks.
 pub fn ping_pong(cpu: usize, rounds: u32) -> Result<()> {
     let (mut here, mut to_there) = std::io::pipe()?;
@@ -113,7 +113,7 @@ pub struct Spinner {
 }
 
 impl Spinner {
-    /// Returns when it spins.
+    /// Returns once it spins.
     pub fn start(cpu: usize) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -132,7 +132,7 @@ impl Spinner {
         Ok(Self { stop, thread, running: Some(running) })
     }
 
-    /// The kernel's number of it.
+    /// The kernel's ID of it.
     pub fn thread(&self) -> i32 {
         self.thread
     }

@@ -1,6 +1,6 @@
 //! Loads the probes into the running kernel, causes events and checks that they were counted.
 //!
-//! A program of its own, not a `cargo test` suite: it wants rights that a test run may not have, and it also
+//! A separate program, not a `cargo test` suite: it needs rights that a test run may not have, and it also
 //! runs alone inside virtual machines with other kernels. It prints one line per test (`PASS`, `FAIL` or
 //! `SKIPPED`) and a last line that counts them.
 #![allow(clippy::print_stdout)] // its output is its result
@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// How a test that did not fail ended.
+/// The outcome of a test that did not fail.
 #[derive(Debug)]
 pub enum Verdict {
     /// With what was measured.

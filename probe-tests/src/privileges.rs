@@ -1,4 +1,4 @@
-//! Least privilege: what each probe does with few rights. Capabilities are a thread's own, so each test drops
+//! Least privilege: what each probe does with few rights. Capabilities are per thread, so each test drops
 //! them in a thread of its own, where all of the probe's system calls are made.
 
 use anyhow::{Result, anyhow, ensure};
@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "privileges::without_any_processes_are_read_from_proc", run: processes_without_any },
 ];
 
-/// Runs `work` with no more than these capabilities, and without a way to get others back.
+/// Runs `work` with only these capabilities, and without a way to regain others.
 fn with_only<T: Send + 'static>(
     kept: CapabilitySet,
     work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -38,12 +38,12 @@ fn with_only<T: Send + 'static>(
 
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
 
-/// Sets the level for the time of a test; not on machines that are somebody's.
+/// Sets the level for the duration of a test; only on test machines.
 #[derive(Debug)]
 struct Level(Option<String>);
 
 impl Level {
-    /// `None`: the level is that of a distribution that lets nobody count but `CAP_SYS_ADMIN`, and it has to stay.
+    /// `None`: the level is a distribution's that requires `CAP_SYS_ADMIN`, and it has to stay.
     fn where_perfmon_suffices() -> Result<Option<Self>> {
         let level = std::fs::read_to_string(PARANOID)?;
         if level.trim().parse::<i32>()? < 3 {
@@ -140,7 +140,7 @@ fn without_any() -> Result<Verdict> {
             ensure!(report.method == Method::PerfRead, "{report:?}");
             continue;
         }
-        // What processes used is in /proc, too.
+        // Process usage is in /proc, too.
         let stands_in = (report.state, report.method) == (State::Active, Method::Procfs);
         ensure!(report.state == State::Unavailable || report.name == "processes" && stands_in, "{report:?}");
         ensure!(
@@ -163,7 +163,7 @@ fn processes_without_any() -> Result<Verdict> {
     for row in top {
         let is_known = row["cpu_percent"].is_number() && row["rss_bytes"].is_number();
         ensure!(is_known && row["runqueue_wait_ms_per_sec"].is_null(), "{row}");
-        // Its own storage traffic everybody may know.
+        // Everybody may read their own storage traffic.
         ensure!(row["pid"] != own || row["read_bytes_per_sec"].is_number(), "{row}");
     }
     Ok(Verdict::Passed(format!("{} processes with CPU time and memory", top.len())))

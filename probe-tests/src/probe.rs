@@ -1,4 +1,4 @@
-//! Driving one probe as the pipeline does.
+//! Driving one probe like the pipeline does.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ impl Probe {
         Ok(Self(probe.with_context(|| format!("no probe is named {name}"))?))
     }
 
-    /// The same with a budget of its own, and the pause after which what it switches off is tried again.
+    /// The same with a separate budget, and the pause before what it switches off is retried.
     pub fn within(name: &str, budget_percent: f64, pause: Duration) -> Result<Self> {
         let mut probes =
             perfwatch::probes::retrying_after(&Roots::default(), budget_percent, pause).into_iter();
@@ -44,7 +44,7 @@ impl Probe {
         self.now()
     }
 
-    /// Samples at once: for tests whose load is dear where CPUs are emulated.
+    /// Samples at once: for tests whose load is expensive on emulated CPUs.
     pub fn now(&mut self) -> Result<Value> {
         let reading = self.0.sample(&Tick::new(SystemTime::now().into(), TICK))?;
         let value: Value = serde_json::from_slice(&reading.json())?;

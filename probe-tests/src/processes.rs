@@ -50,8 +50,8 @@ fn number(row: &Value, field: &str) -> Result<f64> {
     row[field].as_f64().with_context(|| format!("no {field} in {row}"))
 }
 
-/// What the kernel itself says of a process's only thread: on-CPU time in ms, bytes written to storage, and how often it
-/// left its CPU. `None` for what this kernel does not tell.
+/// What the kernel reports for a process's only thread: on-CPU time in ms, bytes written to storage, and how often it
+/// left its CPU. `None` for what this kernel does not report.
 fn kernel_counts(pid: u32) -> [Option<f64>; 3] {
     let lines = |file: &str, names: [&str; 2]| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
@@ -93,7 +93,7 @@ fn hogs_are_told_apart() -> Result<Verdict> {
             Some(Bracket::new([a?, b?], [c?, d?]))
         };
         let Ok(row) = row(&document, hog.pid()) else {
-            // Twenty others used more: that tells it apart too, if it is true.
+            // Twenty others used more: a valid reason, if it is true.
             let least = document["top"].as_array().and_then(|rows| rows.get(19)).context("not listed")?;
             let least = number(least, "cpu_percent")? * 10.0 * seconds;
             let used = bracket(0).map_or(0.0, |used| used.least);
@@ -147,7 +147,7 @@ fn a_hog_matches_its_schedstat() -> Result<Verdict> {
         return Ok(Verdict::Skipped("this kernel has no /proc/<pid>/schedstat".into()));
     }
     std::thread::sleep(Duration::from_millis(100));
-    // The reader's own CPU may stand still at any point: the kernel's counts bracket the probe's.
+    // The reader's own CPU may stall at any point: the kernel's counts bracket the probe's.
     let before_start = schedstat(hog.pid())?;
     probe.now()?;
     let after_start = schedstat(hog.pid())?;
@@ -187,7 +187,7 @@ fn an_exited_process_is_not_lost() -> Result<Verdict> {
     let row = row(&document, pid)?;
     ensure!(row["exited"] == true, "not told to have exited: {row}");
     let used = number(row, "cpu_percent")? * number(&document, "elapsed_ms")? / 100.0;
-    // It spins until that much time is over, of which it may not get all on a busy machine.
+    // It spins for that long, but may not get all of it on a busy machine.
     ensure!(used > 20.0 && used < took + 15.0, "it spun for {TIME:?} within {took} ms and used {used} ms");
     let document = probe.next()?;
     ensure!(self::row(&document, pid).is_err(), "it is still listed a tick later");
@@ -226,7 +226,7 @@ fn instructions_of_a_known_loop() -> Result<Verdict> {
     let counted = number(row, "instructions")?;
     let off = (counted / executed - 1.0) * 100.0;
     let words = format!("{executed} instructions executed, {counted} counted for this process ({off:+.3}%)");
-    // Taking the readings is this process's work too, and interrupts are charged to whom they meet.
+    // Taking the readings is this process's work too, and interrupts are charged to whoever is running.
     ensure!((-1.0..=10.0).contains(&off), "{words}");
     let ipc = number(row, "ipc")?;
     ensure!(ipc > 0.0, "{ipc} instructions per cycle");
@@ -243,8 +243,8 @@ fn rivals(cpu: usize) -> Result<Vec<Counter>> {
     (0..24).map(one).collect()
 }
 
-/// A task that runs for less than a turn of the counters has all of its time counted, or none. What it did
-/// altogether must come out all the same.
+/// A task that runs for less than a turn of the counters has all of its time counted, or none. Its total must
+/// be right all the same.
 fn counts_are_scaled_where_counters_take_turns() -> Result<Verdict> {
     const SLICES: u64 = 600;
     let mut probe = loaded()?;
@@ -253,10 +253,10 @@ fn counts_are_scaled_where_counters_take_turns() -> Result<Verdict> {
     }
     let cpu = load::cpus()? - 1;
     let rivals = rivals(cpu)?;
-    // On a thread of its own, which ends: pinning would stay with this one.
+    // On a separate thread, which ends: pinning would stay with this one.
     let worker = std::thread::spawn(move || -> Result<(Value, f64)> {
         load::pin(cpu)?;
-        // Until it is known how the turns are shared.
+        // Until the sharing of turns is known.
         let settled = Instant::now() + Duration::from_millis(500);
         while Instant::now() < settled {
             load::count_down(1_000_000)?;
@@ -265,7 +265,7 @@ fn counts_are_scaled_where_counters_take_turns() -> Result<Verdict> {
         let mut executed = 0;
         let mut random = 1u64;
         for _ in 0..SLICES {
-            // Lengths that do not beat with the turns'.
+            // Lengths that are not in step with the turns'.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             executed += load::count_down(100_000 + (random >> 33) % 400_000)?;
             std::thread::sleep(Duration::from_micros(200 + (random >> 40) % 2_000));
@@ -290,7 +290,7 @@ fn counts_are_scaled_where_counters_take_turns() -> Result<Verdict> {
     Ok(Verdict::Passed(words))
 }
 
-/// The kernel lets go of a CPU's counters when it goes offline, and gives none to one that is.
+/// The kernel releases a CPU's counters when it goes offline, and gives none to an offline one.
 fn counters_follow_hotplug() -> Result<Verdict> {
     const ROUNDS: u64 = 20_000_000;
     if !load::in_guest() || load::cpus()? < 2 {
@@ -306,7 +306,7 @@ fn counters_follow_hotplug() -> Result<Verdict> {
         return Ok(Verdict::Skipped("no hardware PMU is visible: instructions are not counted here".into()));
     }
     for what in ["offline when the probe was loaded", "offline and online again"] {
-        // Its switches of one interval tell that it is back; from the next on it counts.
+        // Its switches in one interval show that it is back; from the next on it counts.
         for _ in 0..3 {
             std::thread::spawn(|| load::pin(1)).join().expect("the thread does not panic")?;
             load::ping_pong(1, 10)?;

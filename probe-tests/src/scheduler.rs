@@ -48,9 +48,9 @@ fn context_switches_match_proc_stat() -> Result<Verdict> {
     let bracket = Bracket::new([before_start, after_start], [before_end, switches()?]);
     let counted = number(&document, "context_switches")?;
     ensure!(counted >= f64::from(2 * ROUNDS), "{} were caused, {counted} counted", 2 * ROUNDS);
-    // One that is under way on each CPU may be in either count.
+    // One in progress on each CPU may be in either count.
     let words = bracket.check("switches", counted, load::cpus()? as f64)?;
-    // Each time one of the two comes to the CPU it has waited, after waking up or after it was preempted by the
+    // Each time one of the two gets the CPU it has waited, after waking up or after being preempted by the
     // one that it woke up.
     let waits = document["runqueue_wait"]["histogram"]["count"].as_u64().context("no waits")?;
     let unknown = document["runqueue_wait_unknown"].as_u64().context("no unknown waits")?;
@@ -64,7 +64,7 @@ fn number(document: &Value, field: &str) -> Result<f64> {
 }
 
 fn a_long_sleep_is_off_cpu_time() -> Result<Verdict> {
-    // More than 2^31 ns: an arithmetic of 32 bits would file it elsewhere.
+    // More than 2^31 ns: 32-bit arithmetic would put it in the wrong bucket.
     const SLEEP: Duration = Duration::from_millis(2_400);
     const SLEEPERS: usize = 5;
     let mut probe = loaded()?;
@@ -84,8 +84,8 @@ fn a_long_sleep_is_off_cpu_time() -> Result<Verdict> {
     Ok(Verdict::Passed(format!("{found} sleeps of 2.4 s found, {SLEEPERS} caused")))
 }
 
-/// What the kernel itself says of some threads: time on a CPU and time spent waiting for one, in ms, and how often
-/// they came to one.
+/// What the kernel reports for some threads: time on a CPU and time spent waiting for one, in ms, and how often
+/// they got one.
 fn schedstat(threads: &[i32]) -> Result<[f64; 3]> {
     let mut sum = [0.0; 3];
     for thread in threads {
@@ -98,8 +98,8 @@ fn schedstat(threads: &[i32]) -> Result<[f64; 3]> {
     Ok(sum)
 }
 
-/// One of them waits at any time, so they wait for as long as the clock runs. But the clock and the counts are read
-/// one after the other, and the reader's CPU may stand still in between: QEMU lets two emulated CPUs take turns of
+/// One of them waits at any time, so they wait as long as the clock runs. But the clock and the counts are read
+/// one after the other, and the reader's CPU may stall in between: QEMU lets two emulated CPUs take turns of
 /// 100 ms, and the host of a virtual machine may do so too. The kernel's own counts, read before and after, bracket
 /// the probe's whatever the clock says.
 fn two_on_one_cpu_wait_for_it() -> Result<Verdict> {
@@ -131,7 +131,7 @@ fn two_on_one_cpu_wait_for_it() -> Result<Verdict> {
         "two on CPU {cpu} waited {waited:.1} ms, {total:.1} ms counted in {preempted} waits; they ran {ran:.1} ms, \
          {busy:.1} ms of that CPU counted"
     );
-    // With what is rounded. Others wait and run, too.
+    // Plus rounding. Others wait and run, too.
     ensure!(total >= waited - 0.1 && preempted >= slices, "{slices} slices: {words}");
     ensure!(busy >= ran.min(seconds * 1e3) - 1.0, "{words}");
     Ok(Verdict::Passed(words))

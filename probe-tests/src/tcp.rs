@@ -57,7 +57,7 @@ fn connections_are_counted() -> Result<Verdict> {
     Ok(Verdict::Passed(format!("{connects} connects, {accepts} accepts, median {median} µs, {rtt} RTTs")))
 }
 
-/// An address where nobody listens: one that was free a moment ago.
+/// An address without a listener: one that was free a moment ago.
 fn closed_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
@@ -79,7 +79,7 @@ fn refused_connections() -> Result<Verdict> {
     Ok(Verdict::Passed(words.join(", ")))
 }
 
-/// A count of the network namespace that this runs in.
+/// A count of this network namespace.
 fn standing(file: &str, group: &str, name: &str) -> Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/self/net/{file}"))?;
     let mut lines = text.lines().filter(|line| line.starts_with(group));
@@ -89,7 +89,7 @@ fn standing(file: &str, group: &str, name: &str) -> Result<u64> {
     values.split_whitespace().nth(at).context("too few values")?.parse().context("not a number")
 }
 
-/// All segments sent again.
+/// All retransmitted segments.
 fn retransmitted() -> Result<u64> {
     standing("snmp", "Tcp:", "RetransSegs")
 }
@@ -99,7 +99,7 @@ fn opening_retransmitted() -> Result<u64> {
     standing("netstat", "TcpExt:", "TCPSynRetrans")
 }
 
-/// Has a socket drop every packet that arrives.
+/// Makes a socket drop every packet that arrives.
 fn drop_everything(socket: &impl AsRawFd) -> Result<()> {
     let mut refuse = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
     let program = libc::sock_fprog { len: 1, filter: &raw mut refuse };
@@ -117,8 +117,7 @@ fn drop_everything(socket: &impl AsRawFd) -> Result<()> {
     Ok(())
 }
 
-/// The probe's count lies between the kernel's own counts just inside and just outside its interval.
-/// Begins to connect without waiting for it, and hears nothing of the answer.
+/// Begins to connect without waiting for it, and receives no reply.
 fn connect_deafly(address: SocketAddr) -> Result<OwnedFd> {
     let SocketAddr::V4(address) = address else { bail!("{address} is not of IPv4") };
     let address = libc::sockaddr_in {
@@ -146,7 +145,7 @@ fn connect_deafly(address: SocketAddr) -> Result<OwnedFd> {
 fn retransmits_match_snmp() -> Result<Verdict> {
     const CONNECTIONS: u64 = 8;
     const DEAF: u64 = 4;
-    // Of these SYN and SYN-ACK are sent again, of the others data.
+    // Of these, SYN and SYN-ACK are retransmitted, of the others data.
     const OPENING: u64 = 2 * DEAF;
     let mut probe = loaded()?;
     let opening_before = opening_retransmitted()?;
@@ -160,7 +159,7 @@ fn retransmits_match_snmp() -> Result<Verdict> {
         let (server, _) = listener.accept()?;
         drop_everything(&server)?;
         client.set_nonblocking(true)?;
-        // More than a segment, as much as the socket takes.
+        // More than a segment, as much as the socket accepts.
         let _ = client.write(&[0; 100_000])?;
         ends.push((client, server));
     }

@@ -1,8 +1,8 @@
 //! `cargo xtask armv7`: the server on 32-bit ARM, compiled here and run under QEMU's user emulation.
 //!
-//! Little is compiled well, which is quicker than it would run well: two starts of the server and some requests. A
-//! recorded machine has what 32 bits may get wrong: counters that pass zero, more memory than an address can name, and
-//! moments after January 2038.
+//! Little is compiled with optimization, which is quicker overall: two starts of the server and some requests. A
+//! recorded machine has what 32 bits may get wrong: counters that wrap, more memory than an address can hold, and
+//! times after January 2038.
 
 mod machine;
 
@@ -26,10 +26,10 @@ const PASSWORD: &str = "kx83 admin tail";
 const PATIENCE: Duration = Duration::from_mins(5);
 /// 2050-01-01, in seconds since 1970: twelve years after signed 32 bits end.
 const LATER: u64 = 2_524_608_000;
-/// By how much the emulator's clock is ahead in the last test.
+/// How far the emulator's clock is ahead in the last test.
 const LATER_BY: u64 = 25 * 365 * 86_400;
 
-/// What a test is called, and what it does.
+/// A test's name and function.
 type Test = (&'static str, fn(&mut Tried) -> Result<()>);
 
 const TESTS: [Test; 10] = [
@@ -92,7 +92,7 @@ pub fn armv7() -> Result<()> {
     Ok(())
 }
 
-/// The binary, a machine for it to measure, and a server that does.
+/// The binary, a machine for it to measure, and a server.
 #[derive(Debug)]
 struct Tried {
     binary: PathBuf,
@@ -100,7 +100,7 @@ struct Tried {
     server: Option<Server>,
     /// What the next server measures.
     measured: Measured,
-    /// What changes the emulator's clock, and is loaded into it.
+    /// The library that changes the emulator's clock, preloaded into it.
     clock: Option<PathBuf>,
 }
 
@@ -134,7 +134,7 @@ impl Tried {
         let mut command = match &self.clock {
             None => Command::new(emulator(name).with_context(|| format!("no {name}"))?),
             Some(clock) => {
-                // Debian's other one, linked statically, takes nothing into it.
+                // Debian's other one is statically linked and ignores preloads.
                 let mut command = Command::new(name);
                 command.env("LD_PRELOAD", clock);
                 command
@@ -198,7 +198,7 @@ impl Tried {
 
     /// The newest snapshots until one satisfies `is_it`.
     fn wait_for(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
-        // As many as the slowest of machines needs to see a change at all.
+        // Enough for the slowest machines to see a change.
         const SNAPSHOTS: usize = 60;
         let mut stream = self.client()?.stream()?;
         let mut last = Value::Null;
@@ -226,7 +226,7 @@ impl Tried {
         ensure!(snapshot["data"]["cpu"].is_object(), "{snapshot}");
 
         self.measured = Measured::Here;
-        // Emulated, the first walk over /proc may take longer than sources are given, and two make a list.
+        // Under emulation, the first walk over /proc may take longer than a source's timeout, and two make a list.
         let documents = self.wait_for("a list of processes", |documents| {
             documents["processes"]["top"].as_array().is_some_and(|top| !top.is_empty())
                 && documents["disk"]["partitions"].is_array()
@@ -273,7 +273,7 @@ impl Tried {
         found
     }
 
-    /// What came while counters passed 2^32: they are set twice, so that it is a step of one interval.
+    /// Increases across 2^32: the counters are set twice, so that it is a step within one interval.
     fn wraps(&mut self) -> Result<()> {
         const BYTES: u64 = 3_000_000;
         const PAGED_IN: u64 = 4096;
@@ -284,7 +284,7 @@ impl Tried {
         self.machine.count(past, 0)?;
         let documents =
             self.wait_for("the counter past zero", |documents| received(documents) == Some(past))?;
-        // Of an interval of two seconds, or more where this machine is busy.
+        // Over an interval of two seconds, or more if this machine is busy.
         let (network, paging) = (&documents["network"], &documents["memory_bandwidth"]);
         let rate = network["interfaces"][0]["bytes_recv_per_sec"].as_f64();
         ensure!(rate.is_some_and(|rate| rate > 0.0 && rate < 0.75 * BYTES as f64), "received: {network}");
@@ -303,7 +303,7 @@ impl Tried {
     }
 
     fn started_later(&mut self) -> Result<()> {
-        // The event is of the first snapshot, so history has it when later ones have come.
+        // The event is of the first snapshot, so history has it when later ones have arrived.
         self.wait_for("a snapshot", |_| true)?;
         let found = self.points("cpu")?;
         let started = machine::STARTED_AT;
@@ -337,7 +337,7 @@ impl Tried {
         Ok(())
     }
 
-    /// Everything once more that has to do with time.
+    /// Everything time-related once more.
     fn later(&mut self) -> Result<()> {
         self.stop();
         let (source, library) = (self.machine.folder.join("later.c"), self.machine.folder.join("later.so"));
@@ -350,7 +350,7 @@ impl Tried {
             return Err(Skipped("there is no qemu-arm that is linked dynamically (Debian: qemu-user)").into());
         }
         let (timestamp, documents) = self.client()?.stream()?.snapshot()?;
-        // RFC 3339 is ordered as text.
+        // RFC 3339 sorts as text.
         if *timestamp < *"2038-01-20" {
             return Err(Skipped("qemu-arm is linked statically, and its clock is this machine's").into());
         }
@@ -364,7 +364,7 @@ impl Tried {
     }
 }
 
-/// Whether every source is in the state that it is in on 32-bit ARM, for the right reason.
+/// Whether every source is in the state expected on 32-bit ARM, for the right reason.
 fn states(answer: &Value) -> Result<()> {
     let sources = answer["sources"].as_array().context("no sources")?;
     let source = |name: &str| {
@@ -389,7 +389,7 @@ fn states(answer: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Gives every file a time after 2038; how many there are.
+/// Gives every file a time after 2038; returns how many there are.
 fn change_later(folder: &Path) -> Result<usize> {
     let mut files = 0;
     for entry in walkdir::WalkDir::new(folder) {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what PerfWatch costs, measured, told in one table and kept as JSON.
+//! `cargo xtask bench`: measures what PerfWatch costs, shown as one table and kept as JSON.
 
 mod compare;
 mod document;
@@ -18,7 +18,7 @@ use crate::{build_ebpf, page};
 use figures::Report;
 use measure::{Length, Outcome};
 
-/// The one that is measured in a browser; the others are files in perfwatch/benches.
+/// Measured in a browser; the others are files in perfwatch/benches.
 const PAGE: &str = "page";
 
 /// Measure what PerfWatch costs on this machine
@@ -96,7 +96,7 @@ fn measured(options: &Options, json: &std::path::Path) -> Result<Report> {
         report.keep(Report::read(json)?)?;
     }
     let names = if options.names.is_empty() { known } else { options.names.clone() };
-    // One that does not compile keeps the others from being compiled with it, not from being compiled.
+    // A benchmark that does not compile must not keep the others from compiling.
     let compiled = measure::prepare(&names).is_ok();
     for name in &names {
         let runs = options.runs.unwrap_or_else(|| measure::usual_runs(name)).max(1);
@@ -135,7 +135,7 @@ fn known() -> Result<Vec<String>> {
             names.push(name.to_string_lossy().into_owned());
         }
     }
-    // The shortest first: a look at the table is worth most early.
+    // Shortest first: results appear early.
     names.sort_by_key(|name| (name == "history", name != "tick", name.clone()));
     let package = std::fs::read_to_string(root().join("frontend/package.json"))?;
     if serde_json::from_str::<Value>(&package)?["scripts"]["bench"].is_string() {

@@ -8,7 +8,7 @@ use crate::prerequisites::{self, Purpose};
 use crate::step::{command, root, run};
 use crate::{build_ebpf, page};
 
-/// Builds what is missing or out of date; where the server is.
+/// Builds what is missing or out of date; returns the server's path.
 pub fn build() -> Result<PathBuf> {
     prerequisites::ensure(Purpose::Build)?;
     build_ebpf::ensure()?;

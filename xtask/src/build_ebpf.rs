@@ -1,7 +1,7 @@
 //! `cargo xtask build-ebpf`: the eBPF objects, committed so that nobody needs their toolchain.
 //!
 //! `perfwatch-ebpf/prebuilt/SOURCES.sha256` lists the hash of every file the objects come from and of the
-//! objects themselves, in the form of sha256sum(1). While it is true, the objects are used as they are.
+//! objects themselves, in the format of sha256sum(1). While it matches, the objects are used as they are.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use crate::step::{command, output, quiet, root, run};
 const CRATE: &str = "perfwatch-ebpf";
 const PREBUILT: &str = "perfwatch-ebpf/prebuilt";
 const MANIFEST: &str = "perfwatch-ebpf/prebuilt/SOURCES.sha256";
-/// Files and folders the objects come from.
+/// Sources of the objects.
 const SOURCES: &[&str] = &[
     "perfwatch-common/Cargo.toml",
     "perfwatch-common/src",
@@ -60,7 +60,7 @@ pub fn build_ebpf(options: &Options) -> Result<()> {
     }
 }
 
-/// Rebuilds the objects when their sources changed since they were built.
+/// Rebuilds the objects if their sources have changed.
 pub fn ensure() -> Result<()> {
     let differences = differences(&root())?;
     if differences.is_empty() {
@@ -70,7 +70,7 @@ pub fn ensure() -> Result<()> {
     build()
 }
 
-/// Rebuilds every object from its sources and records what it came from.
+/// Rebuilds every object from its sources and records their hashes.
 fn build() -> Result<()> {
     let root = root();
     let built = compile(&[])?;
@@ -88,7 +88,7 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// Builds objects whose programs log, beside the committed ones.
+/// Builds objects whose programs log, next to the committed ones.
 fn build_logging() -> Result<()> {
     let folder = root().join("target/ebpf-log");
     fs::create_dir_all(&folder)?;
@@ -100,7 +100,7 @@ fn build_logging() -> Result<()> {
     Ok(())
 }
 
-/// Rebuilds the objects elsewhere and fails unless they are, byte for byte, the committed ones.
+/// Rebuilds the objects elsewhere and fails unless they are identical to the committed ones.
 fn check() -> Result<()> {
     let different: Vec<String> = compile(&[])?
         .into_iter()
@@ -117,7 +117,7 @@ fn check() -> Result<()> {
     Ok(())
 }
 
-/// The files whose hashes are not those of the manifest; empty when the objects fit their sources.
+/// The files whose hashes differ from the manifest; empty if the objects match their sources.
 pub fn differences(root: &Path) -> Result<Vec<String>> {
     let recorded = fs::read_to_string(root.join(MANIFEST)).unwrap_or_default();
     let recorded = parse(&recorded);
@@ -190,7 +190,7 @@ fn names(objects: &[PathBuf]) -> Vec<String> {
     objects.iter().filter_map(|path| path.file_stem()).map(|s| s.to_string_lossy().into_owned()).collect()
 }
 
-/// Compiles every program; the objects by name, still in cargo's target folder.
+/// Compiles every program; returns the objects by name, still in cargo's target folder.
 fn compile(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     prerequisites::ensure(Purpose::Ebpf)?;
     let Some(toolchain) = prerequisites::ebpf_toolchain() else {
@@ -214,7 +214,7 @@ fn cargo_build(toolchain: &EbpfToolchain, arguments: &[&str]) -> Result<Command>
     let mut build = match toolchain {
         EbpfToolchain::Debian { rustc, .. } => {
             let mut build = command("cargo", &["build"]);
-            // core is compiled from the compiler's own sources, which a stable compiler has to be allowed to do.
+            // core is compiled from the compiler's own sources, which a stable compiler must be allowed to do.
             build.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
             build
         }
@@ -224,7 +224,7 @@ fn cargo_build(toolchain: &EbpfToolchain, arguments: &[&str]) -> Result<Command>
         .args(["--release", "--locked", "--target", TARGET, "-Z", "build-std=core"])
         .args(arguments)
         .current_dir(root().join(CRATE))
-        // The outer cargo's settings for the host's compiler would reach this one.
+        // The outer cargo's settings for the host's compiler would leak into this one.
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", rust_flags().join("\u{1f}"))
@@ -242,7 +242,7 @@ fn rust_flags() -> Vec<String> {
         let home = std::env::var_os("HOME")?;
         Some(PathBuf::from(home).join(".cargo"))
     });
-    // The last prefix that fits wins, so the longest comes last.
+    // The last matching prefix wins, so the longest comes last.
     if let Some(home) = home {
         flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
         let registries = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! A client of a server that is tested: HTTP and the live stream.
+//! A client for testing a server: HTTP and the live stream.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Client {
         Self::at(&format!("127.0.0.1:{port}"), TIMEOUT)
     }
 
-    /// Of the server at `address`, which may take as long as `patience` to answer.
+    /// For the server at `address`, with `patience` as the timeout.
     pub fn at(address: &str, patience: Duration) -> Self {
         let config =
             ureq::Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false).build();
@@ -51,7 +51,7 @@ impl Client {
         read(request.call().with_context(|| format!("GET {path}"))?)
     }
 
-    /// The JSON behind `path`; an error unless it is answered with 200.
+    /// The JSON at `path`; an error unless the status is 200.
     pub fn json(&self, path: &str) -> Result<Value> {
         let answer = self.get(path, "application/json")?;
         if answer.status != 200 {
@@ -69,7 +69,7 @@ impl Client {
         Ok(())
     }
 
-    /// The live stream, opened as the original's page opens it.
+    /// The live stream, opened like the original's page does.
     pub fn stream(&self) -> Result<Stream> {
         let token = self.token.as_deref().unwrap_or_default();
         let url = format!("ws://{}/api/ws/metrics?token={token}", self.address);

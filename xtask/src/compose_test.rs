@@ -1,4 +1,4 @@
-//! `cargo xtask compose-test`: docker-compose.yml built and started for real, looked at through its front end,
+//! `cargo xtask compose-test`: docker-compose.yml built and started for real, checked through its front end,
 //! and its database killed.
 
 mod checks;

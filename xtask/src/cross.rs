@@ -1,7 +1,7 @@
 //! Statically linked binaries for x86-64, arm64 and 32-bit ARM (armv7), built here.
 //!
-//! rustup's targets are used where they are installed. Elsewhere Debian's `rustc-web` compiles, with arm64's
-//! standard library unpacked from Debian's archive into a sysroot of its own, and armv7's, which Debian does not have,
+//! rustup's targets are used if installed. Otherwise Debian's `rustc-web` compiles, with arm64's
+//! standard library unpacked from Debian's archive into its own sysroot, and armv7's, which Debian does not have,
 //! built from the sources that the eBPF programs' `core` is built from.
 
 use std::fs;
@@ -18,10 +18,10 @@ const DEBIAN_STD: &str = "libstd-rust-web-dev";
 const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
 const ARM64_LINKER: &str = "aarch64-linux-gnu-gcc";
 const ARMV7_LINKER: &str = "arm-linux-gnueabihf-gcc";
-/// GNU's forgets that libc's memcpy is Thumb code once a program is too long for branches to it, and the program then
-/// breaks off before its first line.
+/// GNU's linker forgets that libc's memcpy is Thumb code once a program is too long for branches to it, and the program
+/// then crashes before its first line.
 const LLD: &str = "ld.lld";
-/// SQLite asks for the time and for that of files: in 64 bits, or both would end in 2038. Rust's own library does so
+/// SQLite reads the time and file times: in 64 bits, or both would end in 2038. Rust's own library does so
 /// anyway.
 const ARMV7_CFLAGS: &str = "-D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64";
 
@@ -36,7 +36,7 @@ pub enum Architecture {
 impl Architecture {
     pub const ALL: [Self; 3] = [Self::X86_64, Self::Arm64, Self::Armv7];
 
-    /// Those whose kernels take the eBPF programs.
+    /// Those whose kernels accept the eBPF programs.
     pub const WITH_PROBES: [Self; 2] = [Self::X86_64, Self::Arm64];
 
     pub fn debian(self) -> &'static str {
@@ -47,7 +47,7 @@ impl Architecture {
         }
     }
 
-    /// As QEMU's user emulation names it.
+    /// The name in QEMU's user emulation.
     pub fn emulator(self) -> &'static str {
         match self {
             Self::X86_64 => "qemu-x86_64",
@@ -81,17 +81,17 @@ impl std::fmt::Display for Architecture {
     }
 }
 
-/// A compiler that has the standard library of every architecture asked for.
+/// A compiler with the standard library of every architecture requested.
 #[derive(Debug)]
 pub enum Toolchain {
     /// rustup's, as cargo finds it.
     Rustup,
-    /// Debian's, with arm64's library in a sysroot of its own where that is asked for; armv7's is built.
+    /// Debian's, with arm64's library in its own sysroot if requested; armv7's is built.
     Debian { arm64_sysroot: Option<PathBuf> },
 }
 
 impl Toolchain {
-    /// The one that is here, with what it lacks downloaded.
+    /// The one that is here; downloads what it lacks.
     pub fn find(architectures: &[Architecture]) -> Result<Self> {
         if architectures.iter().all(|architecture| has_std("rustc", *architecture)) {
             return Ok(Self::Rustup);
@@ -105,14 +105,14 @@ impl Toolchain {
         Ok(Self::Debian { arm64_sysroot })
     }
 
-    /// Builds a package's binary of the same name, statically linked, once for each architecture.
+    /// Builds a package's binary of the same name, statically linked, for each architecture.
     pub fn build(
         &self,
         package: &str,
         profile: &str,
         architectures: &[Architecture],
     ) -> Result<Vec<PathBuf>> {
-        // What cargo is told of the standard library holds for all that it builds at once.
+        // Cargo's settings for the standard library apply to everything it builds at once.
         let (building, ready): (Vec<_>, Vec<_>) =
             architectures.iter().copied().partition(|architecture| self.builds_std(*architecture));
         for (architectures, builds_std) in [(ready, false), (building, true)] {
@@ -123,7 +123,7 @@ impl Toolchain {
             cargo.args(["--profile", profile]);
             self.configure(&mut cargo);
             if builds_std {
-                // A stable compiler has to be allowed to.
+                // A stable compiler must be allowed to.
                 cargo.args(["-Z", "build-std=std,panic_unwind"]).env("RUSTC_BOOTSTRAP", "1");
             }
             for architecture in &architectures {
@@ -155,7 +155,7 @@ impl Toolchain {
         }
         let mut armv7_flags = format!("{STATIC} -C link-arg=-fuse-ld=lld");
         if let Some(folder) = lld().as_deref().and_then(Path::parent) {
-            // A cross compiler looks for linkers in folders of its own.
+            // A cross compiler looks for linkers in its own folders.
             armv7_flags.push_str(&format!(" -C link-arg=-B{}", folder.display()));
         }
         cargo
@@ -165,7 +165,7 @@ impl Toolchain {
             .env("CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_RUSTFLAGS", armv7_flags)
             .env("CFLAGS_armv7_unknown_linux_gnueabihf", ARMV7_CFLAGS)
             .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", STATIC)
-            // Would take the place of the flags above.
+            // Would override the flags above.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS");
     }
@@ -185,12 +185,12 @@ pub fn can_build_armv7() -> bool {
     compiles && output(ARMV7_LINKER, &["--version"]).is_some() && lld().is_some()
 }
 
-/// Where LLVM's linker lies, behind the links to it.
+/// Where LLVM's linker is, behind the links to it.
 fn lld() -> Option<PathBuf> {
     fs::canonicalize(find_on_path(LLD)?).ok().map(|program| program.with_file_name(LLD))
 }
 
-/// Whether Debian's compiler is there and of a version that our packages can be built with: that of the security archive is
+/// Whether Debian's compiler is installed in a version that can build our packages: the security archive's is
 /// newer than the distribution's first.
 fn debian_rustc_is_new_enough() -> bool {
     let minor = |version: &str| version.split('.').nth(1)?.parse::<u32>().ok();
@@ -214,12 +214,12 @@ fn has_std(rustc: &str, architecture: Architecture) -> bool {
         .any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
-/// The version of the standard library that Debian's compiler was packaged with.
+/// The standard library version that Debian's compiler was packaged with.
 fn installed_std() -> Option<String> {
     output("dpkg-query", &["--show", "--showformat=${Version}", DEBIAN_STD])
 }
 
-/// Debian's standard library for arm64, of exactly the version of the compiler that is installed.
+/// Debian's standard library for arm64, in exactly the version of the installed compiler.
 fn arm64_sysroot() -> Result<PathBuf> {
     let version = installed_std().with_context(|| format!("{DEBIAN_STD} is not installed"))?;
     let sysroot = debian::cache_directory()?.join("sysroot").join(&version);

@@ -1,7 +1,7 @@
 //! Debian's archive: packages of several releases and architectures, looked up and unpacked without touching
 //! what is installed on this machine.
 //!
-//! apt works in a state directory of its own under the cache directory. The mirror is the one that this
+//! apt works in a separate state directory below the cache directory. The mirror is the one that this
 //! machine's apt sources name.
 
 use std::collections::BTreeSet;
@@ -14,11 +14,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::step::{output, quiet};
 
-/// Releases that offer kernels beside this machine's own release (5.10, 6.1, 6.12 and the newest), and trixie's
+/// Releases that offer kernels besides this machine's own release (5.10, 6.1, 6.12 and the newest), and trixie's
 /// Docker.
 const RELEASES: &[&str] = &["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports"];
 const SECURITY_RELEASES: &[&str] = &["bookworm-security"];
-/// Package lists older than this are fetched again.
+/// Package lists older than this are refreshed.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where downloads are kept between runs and checkouts.
@@ -62,7 +62,7 @@ impl Archive {
         }
         fs::write(&list, sources)?;
         fs::write(self.directory.join("status"), "")?;
-        // Without the option apt-get is content when it could fetch nothing at all.
+        // Without the option apt-get succeeds even if it could fetch nothing at all.
         let mut update = self.apt("apt-get");
         update.args(["update", "--error-on=any"]);
         match quiet("Fetching Debian's package lists", update) {
@@ -70,7 +70,7 @@ impl Archive {
             Err(error) if !self.has_lists() => {
                 return Err(error.context("cannot fetch Debian's package lists"));
             }
-            // A release that has left the mirror, or lists of earlier; they are asked for again next time.
+            // A release that has left the mirror, or outdated lists; they are requested again next time.
             Err(error) => println!("{error:#}: continuing with the cached lists"),
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Archive {
         let downloads = self.directory.join("downloads");
         let mut fetch = self.apt("apt-get");
         fetch.args(["download", "--quiet=2"]).args(packages).current_dir(&downloads);
-        // Its status is bad when one package is missing; what counts is which files are there.
+        // Its exit status is bad when one package is missing; what counts is which files exist.
         fetch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         let files: Vec<PathBuf> =
             fs::read_dir(&downloads)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;

@@ -20,7 +20,7 @@ const WATCHED: &[&str] = &[
     "Cargo.toml",
     "Cargo.lock",
 ];
-/// Editors write a file in several steps; a change is over when this long nothing more happened.
+/// Editors write a file in several steps; a change is complete after this long without another.
 const SETTLED: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(250);
 
@@ -28,14 +28,14 @@ const POLL: Duration = Duration::from_millis(250);
 pub fn dev() -> Result<()> {
     prerequisites::ensure(Purpose::Build)?;
     build_ebpf::ensure()?;
-    // The server embeds the page when it is compiled; the one shown in the browser comes from Vite.
+    // The server embeds the page at compile time; the one shown in the browser comes from Vite.
     page::build()?;
     let (sender, changes) = channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if let Ok(event) = event
             && !event.kind.is_access()
         {
-            // The receiver is gone only when the command ends.
+            // The receiver is dropped only when the command ends.
             let _ = sender.send(());
         }
     })
@@ -44,7 +44,7 @@ pub fn dev() -> Result<()> {
         watcher.watch(&path, RecursiveMode::Recursive).with_context(|| format!("{}", path.display()))?;
     }
     let mut vite = npm(&["run", "--silent", "dev"]);
-    // Where Vite passes the API's calls on to (frontend/vite.config.ts).
+    // Where Vite forwards the API's calls (frontend/vite.config.ts).
     if let (None, Ok(listen)) = (std::env::var_os("PERFWATCH_URL"), std::env::var("PERFWATCH_LISTEN")) {
         vite.env("PERFWATCH_URL", format!("http://{listen}"));
     }
@@ -63,7 +63,7 @@ pub fn dev() -> Result<()> {
     }
 }
 
-/// Waits a moment for a change, and then until it has settled.
+/// Waits briefly for a change, and then until it has settled.
 fn changed(changes: &Receiver<()>) -> Result<bool> {
     match changes.recv_timeout(POLL) {
         Ok(()) => {
@@ -75,7 +75,7 @@ fn changed(changes: &Receiver<()>) -> Result<bool> {
     }
 }
 
-/// The server as the sources are now; the one that runs stays when they do not compile.
+/// The server built from the current sources; if they do not compile, the running one stays.
 fn rebuilt(old: Option<Running>) -> Option<Running> {
     let binary = match compiled() {
         Ok(binary) => binary,

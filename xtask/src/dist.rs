@@ -108,7 +108,7 @@ fn share(binaries: &[PathBuf], architectures: &[Architecture]) -> Result<()> {
     Ok(())
 }
 
-/// A program without an interpreter asks nothing of the machine it runs on.
+/// A program without an interpreter needs nothing from the machine it runs on.
 fn check_static(binary: &Path) -> Result<()> {
     let bytes = fs::read(binary).with_context(|| binary.display().to_string())?;
     if has_interpreter(&bytes) {
@@ -136,7 +136,7 @@ fn has_interpreter(elf: &[u8]) -> bool {
     })
 }
 
-/// The binary and what belongs beside it, for those who unpack rather than install.
+/// The binary and its accompanying files, for those who unpack rather than install.
 fn archive(version: &str, architecture: &str, binary: &Path) -> Result<String> {
     let name = format!("{NAME}-{version}-linux-{architecture}");
     let stage = folder().join(&name);
@@ -150,7 +150,7 @@ fn archive(version: &str, architecture: &str, binary: &Path) -> Result<String> {
     let file = format!("{name}.tar.gz");
     let mut tar = command("tar", &["--create", "--gzip", "--owner=0", "--group=0", "--sort=name", "--file"]);
     tar.arg(folder().join(&file)).arg("--directory").arg(folder()).arg(&name).arg("share");
-    // Man pages and completions are made once, and lie in each archive's own folder.
+    // Man pages and completions are made once, and included in each archive.
     tar.arg(format!("--transform=s,^share,{name}/share,"));
     quiet(&format!("Packing {file}"), tar)?;
     fs::remove_dir_all(stage)?;
@@ -183,12 +183,12 @@ mod tests {
 
     #[test]
     fn interpreters_are_found() {
-        // This test is a program that was linked dynamically.
+        // This test is a dynamically linked program.
         let own = fs::read("/proc/self/exe").unwrap();
         assert!(has_interpreter(&own));
         assert!(!has_interpreter(b"\x7fELF"));
         assert!(!has_interpreter(&[0; 64]));
-        // 32 bits: one program header, right behind a file header of 52 bytes.
+        // 32 bits: one program header, right after a file header of 52 bytes.
         let mut elf = [0; 56];
         elf[4] = 1;
         (elf[28], elf[42], elf[44], elf[52]) = (52, 32, 1, 3);

@@ -1,4 +1,4 @@
-//! What the documents tell people to type and where they send them, checked against what is there.
+//! Checks the commands and links in the documents against what exists.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ fn links(text: &str) -> Vec<&str> {
     text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target).collect()
 }
 
-/// The anchor GitHub makes of a heading.
+/// GitHub's anchor of a heading.
 fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
@@ -51,7 +51,7 @@ fn commands(text: &str) -> Vec<String> {
     commands
 }
 
-/// The words of a command up to its comment, redirection or successor.
+/// The words of a command up to its comment, redirection or next command.
 fn words(command: &str) -> Vec<&str> {
     command
         .split_whitespace()
@@ -79,7 +79,7 @@ fn every_link_leads_somewhere() {
     assert_eq!(broken, Vec::<String>::new());
 }
 
-/// Files that `code` names by their path in the repository. Those of an example, which are to be made, are not among them.
+/// Files that `code` names by their path in the repository, except those of an example, which are yet to be created.
 #[test]
 fn every_path_that_documents_name_is_there() {
     const EXAMPLE: &str = "perfwatch/src/collectors/handles/";
@@ -87,7 +87,7 @@ fn every_path_that_documents_name_is_there() {
     let top = output("git", &["-C", &root().to_string_lossy(), "ls-files", "--full-name"]).unwrap();
     let top: BTreeSet<&str> = top.lines().filter_map(|file| Some(file.split_once('/')?.0)).collect();
     let (mut named, mut missing) = (0, Vec::new());
-    // A changelog tells of what was.
+    // A changelog describes the past.
     for (path, text) in documents().into_iter().filter(|(path, _)| !path.ends_with("CHANGELOG.md")) {
         for code in commands(&text) {
             for word in code.split_whitespace() {
@@ -116,7 +116,7 @@ fn every_xtask_command_is_one() {
         for command in commands(&text) {
             let command = words(&command);
             let Some(arguments) = command.strip_prefix(&["cargo", "xtask"]) else { continue };
-            // A subcommand alone may lack what it requires; with arguments it must be complete.
+            // A subcommand alone may lack required arguments; with arguments it must be complete.
             let fits = match arguments {
                 [] | ["--help"] => true,
                 [name] => known.iter().any(|known| known == name),
@@ -155,7 +155,7 @@ fn every_file_and_service_of_compose_is_there() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// The names in capitals that follow `before`, up to a character no variable's name has.
+/// The names in capitals that follow `before`, up to a character that no variable name contains.
 fn variables<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
     let name = |rest: &'a str| {
         let end = rest.find(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_');

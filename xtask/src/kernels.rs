@@ -107,7 +107,7 @@ impl Tools {
     }
 }
 
-/// Boots every guest and reads what its tests say.
+/// Boots every guest and reads its test results.
 fn run(options: &Options, tools: &Tools, images: Vec<Image>) -> Result<Vec<Outcome>> {
     let architectures: Vec<Architecture> =
         tools.busyboxes.iter().map(|(architecture, _)| *architecture).collect();
@@ -202,7 +202,7 @@ impl Programs {
     }
 }
 
-/// A file that is gone when this is.
+/// A file that is deleted when this is dropped.
 #[derive(Debug)]
 struct Temporary(PathBuf);
 
@@ -229,7 +229,7 @@ fn busybox(architecture: Architecture) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Does something with each item, a few at a time, and returns what came of them in the same order.
+/// Does something with each item, a few at a time, and returns the results in the same order.
 fn in_parallel<T: Send, R: Send>(jobs: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let queue = Mutex::new(items.into_iter().enumerate());
     let results = Mutex::new(Vec::new());

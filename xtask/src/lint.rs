@@ -80,7 +80,7 @@ pub fn lint(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Prints what one of our own checks found; fails when it is anything.
+/// Prints the findings of one of our own checks; fails if there are any.
 fn findings(name: &str, found: Vec<String>) -> Result<()> {
     println!("==> {name}");
     for finding in &found {

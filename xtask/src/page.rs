@@ -1,4 +1,4 @@
-//! The page: npm packages and Vite's output, each made again only when what it comes from changed.
+//! The page: npm packages and Vite's output, each rebuilt only when its inputs change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::build_ebpf::sha256;
 use crate::step::{npm, quiet, root};
 
-/// Parts of `frontend/` that do not end up in the page, or come from the rest.
+/// Parts of `frontend/` that do not end up in the page, or are generated from the rest.
 const NOT_SOURCES: &[&str] = &["node_modules", "dist", "e2e", "tests", "coverage", "test-results"];
 
 fn frontend() -> PathBuf {
@@ -38,7 +38,7 @@ pub fn build() -> Result<()> {
     stamp.write()
 }
 
-/// Remembers what a result was made from.
+/// Remembers the inputs of a result.
 struct Stamp {
     file: PathBuf,
     hash: String,

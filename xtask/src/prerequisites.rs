@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::cross::{self, Architecture};
 use crate::step::{find_on_path, output, quiet};
 
-/// The oldest Node.js the page's tools accept.
+/// The oldest Node.js that the page's tools support.
 const NODE_MAJOR: u32 = 20;
 
 /// What a command is about to do.
@@ -17,19 +17,19 @@ const NODE_MAJOR: u32 = 20;
 pub enum Purpose {
     /// Compile the server and build the page.
     Build,
-    /// That, and a database server, a browser and load makers.
+    /// That, plus a database server, a browser and load generators.
     Test,
     /// Compile the eBPF programs.
     Ebpf,
     /// Boot guests with other kernels.
     Kernels,
-    /// Run a Docker engine of our own.
+    /// Run our own Docker engine.
     Compose,
     /// Compile for this architecture, or for all.
     Dist(Option<Architecture>),
     /// Compile for armv7, and run that.
     Armv7,
-    /// Install a package in a small Debian of its own.
+    /// Install a package in a small separate Debian.
     TestRoot,
 }
 
@@ -157,7 +157,7 @@ const ARMV7: Need = Need {
     arch: &[],
 };
 
-/// Without it `dist` tries less, and says so: installed where that may be done, never insisted on.
+/// Without it `dist` tests less, and says so: installed where permitted, never required.
 const EMULATION: Need = Need {
     what: "qemu's user emulation for arm64 and armv7",
     found: || ["aarch64", "arm"].into_iter().all(|machine| emulator(&format!("qemu-{machine}")).is_some()),
@@ -166,7 +166,7 @@ const EMULATION: Need = Need {
     arch: &["qemu-user-static"],
 };
 
-/// The same: an emulator that a test can give another clock, which the static one does not take.
+/// The same: an emulator whose clock a test can change, which the static one does not allow.
 const DYNAMIC_EMULATION: Need = Need {
     what: "qemu's user emulation for armv7",
     found: || on_path("qemu-arm"),
@@ -213,7 +213,7 @@ pub enum EbpfToolchain {
     Rustup,
 }
 
-/// The toolchain for eBPF programs, if it is whole.
+/// The toolchain for eBPF programs, if complete.
 pub fn ebpf_toolchain() -> Option<EbpfToolchain> {
     let rustc = PathBuf::from("/usr/bin/rustc");
     let llvm = PathBuf::from("/usr/lib/llvm-22");
@@ -260,7 +260,7 @@ fn on_path(program: &str) -> bool {
     find_on_path(program).is_some()
 }
 
-/// The package manager of this machine, as far as its names are known here.
+/// The package manager of this machine, if we know its package names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Distribution {
     Debian,
@@ -299,7 +299,7 @@ impl Distribution {
         }
     }
 
-    /// The exact command a person runs, when this machine's packages have names here.
+    /// The exact command to run, if we know this machine's package names.
     fn command(self, packages: &[&str]) -> Option<String> {
         let install = match self {
             Self::Debian => "sudo apt-get install --yes --no-install-recommends",
@@ -311,7 +311,7 @@ impl Distribution {
     }
 }
 
-/// Makes sure that `purpose` can be served: as root on Debian or Ubuntu by installing what is missing,
+/// Makes sure that `purpose` is possible: as root on Debian or Ubuntu by installing what is missing,
 /// elsewhere by naming the command that does, before any work is done.
 pub fn ensure(purpose: Purpose) -> Result<()> {
     let mut needs: Vec<&Need> = match purpose {
@@ -372,7 +372,7 @@ fn refusal(missing: &[&Need], distribution: Distribution, packages: &[&str]) -> 
 }
 
 fn apt_get_install(packages: &[&str]) -> Result<()> {
-    // Lists that lie here may lack an archive, as that of security updates, and then offer an older compiler.
+    // Existing lists may lack an archive, such as security updates, and then offer an older compiler.
     static FETCHED: OnceLock<()> = OnceLock::new();
     if FETCHED.get().is_none() {
         quiet("Fetching Debian's package lists", apt_get(&["update"]))?;
@@ -390,7 +390,7 @@ fn apt_get(arguments: &[&str]) -> Command {
     command
 }
 
-/// Node.js comes from its own site more often than from the distribution, whose version may be too old.
+/// Node.js is more often installed from its own site than from the distribution, whose version may be too old.
 fn node(may_install: bool) -> Result<()> {
     let version = || output("node", &["--version"]);
     if version().is_none() && may_install && debian_offers_node() {

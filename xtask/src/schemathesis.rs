@@ -1,7 +1,7 @@
-//! `cargo xtask schemathesis`: random requests, made from the OpenAPI document, against the running server.
+//! `cargo xtask schemathesis`: random requests, generated from the OpenAPI document, against the running server.
 //!
-//! schemathesis comes from the Python package index into a virtual environment below `target/`. Where that cannot
-//! be had, this says so and skips.
+//! schemathesis comes from the Python package index into a virtual environment below `target/`. If that is not
+//! available, this says so and skips.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -18,10 +18,10 @@ const VERSION: &str = "4.32.5";
 const PASSWORD: &str = "kx83 admin tail";
 /// A password takes a quarter of a second, in a debug build on a busy machine many times that.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// Operations that may end the login they are asked with, or the account itself; each gets a server of its own.
+/// Operations that may end the session they use, or the account itself; each gets its own server.
 const ENDS_LOGINS: [&str; 3] = ["logout", "change_user", "delete_user"];
-/// Requests that satisfy the document may still be refused (ranges that depend on each other, passwords that
-/// are wrong), and members it does not name are ignored: both are meant to be.
+/// Requests that satisfy the document may still be rejected (ranges that depend on each other, passwords that
+/// are wrong), and unknown members are ignored: both are intended.
 const NOT_CHECKED: &str = "positive_data_acceptance,negative_data_rejection";
 
 /// Send the server random requests generated from its OpenAPI document
@@ -75,7 +75,7 @@ fn install() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// A server over a new store.
+/// A server with a new store.
 struct Server {
     address: String,
     _running: Running,
@@ -118,7 +118,7 @@ impl Server {
             .args(["run", &format!("http://{}/openapi.json", self.address)])
             .args(["--header", &format!("Authorization: Bearer {}", self.token()?)])
             .args(["--exclude-checks", NOT_CHECKED, "--max-examples", &options.examples.to_string()])
-            // The same requests in each run, so that a failure is one of the change under test.
+            // The same requests in each run, so that a failure comes from the change under test.
             .args(["--generation-deterministic", "--continue-on-failure"])
             .args(["--warnings=off", "--no-color"])
             .arg(format!("--request-timeout={}", REQUEST_TIMEOUT.as_secs()))

@@ -1,4 +1,4 @@
-//! `cargo xtask seed`: history to look at, of a machine that does not exist.
+//! `cargo xtask seed`: sample history of a machine that does not exist.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! rustc with symbol names that do not depend on where the repository lies.
+//! rustc with symbol names that do not depend on the repository's location.
 //!
 //! Cargo hashes a package's path into the names of its symbols when the package lies outside the workspace
 //! it is built in, as perfwatch-common does for the eBPF programs. The names end up in the objects, and two
@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Set by `build-ebpf` for the build it starts; asks this program to stand in for rustc.
+/// Set by `build-ebpf` for its build; makes this program act as rustc.
 pub const REQUEST: &str = "PERFWATCH_STEADY_RUSTC";
 
 /// Becomes rustc: the arguments are its path and its own arguments. Returns only when it cannot be started.

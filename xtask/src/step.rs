@@ -66,7 +66,7 @@ pub fn interrupted() -> bool {
 
 fn signal(group: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) {
-        // A group that is gone already is what is asked for.
+        // If the group is gone already, that is fine.
         let _ = kill_process_group(pid, signal);
     }
 }
@@ -108,7 +108,7 @@ impl Running {
         self.reaped || matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// Asks it to end, and insists after `patience`.
+    /// Asks it to end, and kills it after `patience`.
     pub fn stop(&mut self, patience: Duration) {
         if self.reaped {
             return;
@@ -139,7 +139,7 @@ impl Drop for Running {
     }
 }
 
-/// Runs a step whose output the user sees; fails when it does.
+/// Runs a step whose output the user sees; fails if it does.
 pub fn run(title: &str, command: Command) -> Result<()> {
     println!("==> {title}");
     let status = Running::start(command)?.wait()?;
@@ -149,7 +149,7 @@ pub fn run(title: &str, command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a step that is stopped when it takes longer than `limit`; says how long it took.
+/// Runs a step that is stopped when it takes longer than `limit`; returns how long it took.
 pub fn run_within(title: &str, command: Command, limit: Duration) -> Result<()> {
     println!("==> {title}");
     let started = Instant::now();
@@ -169,7 +169,7 @@ pub fn run_within(title: &str, command: Command, limit: Duration) -> Result<()> 
     Ok(())
 }
 
-/// Runs a step and hands each line of its standard output to `line`, which also decides what to print.
+/// Runs a step and passes each line of its standard output to `line`, which also decides what to print.
 pub fn read_lines(title: &str, mut command: Command, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
     println!("==> {title}");
     let mut running = Running::start({
@@ -187,7 +187,7 @@ pub fn read_lines(title: &str, mut command: Command, mut line: impl FnMut(&str))
 }
 
 /// Runs a step that only matters when it fails: a spinner on a terminal, one line elsewhere, and its output
-/// when it went wrong.
+/// on failure.
 pub fn quiet(title: &str, mut command: Command) -> Result<()> {
     let spinner = std::io::stderr().is_terminal().then(|| spinner(title));
     if spinner.is_none() {
@@ -229,7 +229,7 @@ pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The file that a program's name stands for.
+/// The file behind a program's name.
 pub fn find_on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())

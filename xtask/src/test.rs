@@ -1,8 +1,8 @@
-//! `cargo xtask test`: installs what the tests need, runs every suite and ends with one line that counts all.
+//! `cargo xtask test`: installs what the tests need, runs every suite and ends with one line of totals.
 //!
-//! Suites report in their own ways: libtest's summaries, and one last line `NAME: N passed, N failed, N skipped`
-//! of the others. A libtest test that could not run here prints `SKIPPED: <test>: <reason>` and returns, so
-//! libtest counts it as passed; it is taken off there.
+//! Suites report differently: libtest's summaries, and one last line `NAME: N passed, N failed, N skipped`
+//! from the others. A libtest test that cannot run here prints `SKIPPED: <test>: <reason>` and returns, so
+//! libtest counts it as passed; it is subtracted there.
 
 mod skips;
 
@@ -107,9 +107,9 @@ struct Count {
     passed: u64,
     failed: u64,
     skipped: u64,
-    /// Why tests did not run here, as they said themselves.
+    /// Why tests did not run here, in their own words.
     reasons: BTreeSet<String>,
-    /// Set once the suite said how it went.
+    /// Set once the suite has reported its result.
     summarised: bool,
 }
 
@@ -137,10 +137,10 @@ impl Count {
         self.summarised = true;
     }
 
-    /// What the suite came to, once it has ended.
+    /// The suite's result, once it has ended.
     fn finish(mut self, suite: Suite, status: ExitStatus) -> Self {
         if matches!(suite, Suite::Rust | Suite::Outage) {
-            // libtest knows no skipping at run time: those tests returned, and count as passed.
+            // libtest has no skipping at run time: those tests returned, and count as passed.
             self.skipped = self.reasons.len() as u64;
             self.passed = self.passed.saturating_sub(self.skipped);
         }
@@ -150,7 +150,7 @@ impl Count {
         self
     }
 
-    /// Counts as failed what may not be skipped, and says so.
+    /// Counts forbidden skips as failures, and says so.
     fn fail_skips(&mut self, allowed: &Allowed) {
         let missing: Vec<&String> = self.reasons.iter().filter(|reason| !allowed.allows(reason)).collect();
         for reason in &missing {
@@ -181,7 +181,7 @@ fn number_before(text: &str, word: &str) -> u64 {
     digits.parse().unwrap_or(0)
 }
 
-/// The line without the escape sequences terminals take for colours.
+/// The line without colour escape sequences.
 fn without_colours(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line;
@@ -246,7 +246,7 @@ pub fn test(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs a suite to its end; returns what it came to and how long it took.
+/// Runs a suite to its end; returns its result and how long it took.
 fn count(suite: Suite, mut show: impl FnMut(&str)) -> Result<(Count, Duration)> {
     let started = Instant::now();
     let mut count = Count::default();

@@ -79,7 +79,7 @@ test('clock: a server whose clock is set goes on at once, and so does the page',
   await follows(page, 0);
   await note.waitFor({ state: 'detached' });
   await drawnToTheEnd(page);
-  // A page that comes later gets the same.
+  // A page opened later gets the same.
   await page.reload();
   await follows(page, 0);
   await page.goto('/history?metric=cpu&range=15m');
@@ -119,7 +119,7 @@ test('clock: after a suspend of hours there is a gap and no flood', async ({ bro
   await follows(page, 0);
   await eventually('some ticks', () => frames > 5);
 
-  // Both stand still, while the wall clock goes on for four hours.
+  // Both stop, while the wall clock advances by four hours.
   server.freeze();
   cleanup(() => server.thaw());
   await clock.setAhead(4 * HOUR);
@@ -135,7 +135,7 @@ test('clock: after a suspend of hours there is a gap and no flood', async ({ bro
   assert.ok(frames - before < 15 + (Date.now() - since) / 500, `${frames - before} messages`);
   assert.equal(await page.getByText(/did not reach this page/).count(), 0);
 
-  // Nothing is stored for the hours between.
+  // Nothing is stored for the hours in between.
   const now = Date.now() + 4 * HOUR * 1000;
   const query = new URLSearchParams({
     metric_type: 'cpu',
@@ -154,7 +154,7 @@ test('clock: after a suspend of hours there is a gap and no flood', async ({ bro
 
 test('clock: midnight is 00:00, not 24:00', async ({ browser, cleanup }) => {
   const { clock, server, session } = await withClock(cleanup);
-  // Locales in which hours from 1 to 24 were shown.
+  // Locales that showed hours from 1 to 24.
   for (const locale of ['en-US', 'ja-JP']) {
     const page = await browser.page({ server, session, locale });
     const now = Math.floor(Date.now() / 1000);

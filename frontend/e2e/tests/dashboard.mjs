@@ -95,7 +95,7 @@ test(
     await eventually(`${count} hogs among the runnable`, async () => (await shownRunning(page)) >= count);
     await eventually('the hogs in the headline', async () => (await shownUse(page)) > 90);
     await eventually('the hogs in the chart', async () => (await drawnUse(page)) > 75);
-    // If there was room to rise, both have risen.
+    // If there was room to move up, both have moved.
     if (useBefore < 70) assert.ok((await shownUse(page)) > useBefore + 15);
     if (useBefore < 70) assert.ok((await drawnUse(page)) > drawnBefore + 10);
     await hogs.stop();

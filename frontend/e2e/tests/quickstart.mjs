@@ -40,7 +40,7 @@ async function table(page) {
 
 test('quick start: without any right the process table is full of numbers', async ({ browser, cleanup }) => {
   const { wrapper, owner } = await unprivileged();
-  // As someone starts it for the first time: no account is configured, and it ticks as seldom as it does by itself.
+  // As on a first start: no account is configured, and the interval is the default.
   const env = { ADMIN_USERNAME: undefined, ADMIN_PASSWORD: undefined, SAMPLING_INTERVAL_SECONDS: undefined };
   const server = await Server.start(env, wrapper, owner);
   cleanup(() => server.stop());
@@ -58,7 +58,7 @@ test('quick start: without any right the process table is full of numbers', asyn
     const complete = shown.filter((row) => number.test(row.CPU) && number.test(row.Memory));
     return shown.length > 0 && complete.length > 0.9 * shown.length && shown;
   });
-  // Of its own processes an ordinary user may read the storage traffic, too; this server is one of them.
+  // An ordinary user may also read the storage traffic of their own processes; this server is one of them.
   await page.getByLabel('Search processes').fill('perfwatch');
   const own = await eventually('its own row', async () =>
     (await table(page)).find((row) => number.test(row.Read) && number.test(row.Write)),
@@ -69,7 +69,7 @@ test('quick start: without any right the process table is full of numbers', asyn
     rows.every((row) => !('Threads' in row) || row.Threads !== '0'),
     'no process has no threads',
   );
-  // The dashboard is as full: only what needs the right says so.
+  // The dashboard is just as full: only what needs extra rights says so.
   await page.getByRole('link', { name: 'Dashboard' }).click();
   for (const card of ['cpu', 'memory', 'network', 'disk']) {
     await page.locator(`#${card} canvas`).first().waitFor();

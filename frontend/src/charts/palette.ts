@@ -81,7 +81,7 @@ export function heatColour(share: number, theme: Theme): Rgb {
   return [mix(0), mix(1), mix(2)];
 }
 
-/** Steps of the pixel scale; finer ones could not be told apart. */
+/** Steps of the pixel scale; finer ones would be indistinguishable. */
 export const HEAT_STEPS = 256;
 const packed = new Map<Theme, Uint32Array>();
 

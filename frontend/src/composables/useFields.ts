@@ -13,7 +13,7 @@ const NOTHING: Leaves = { numbers: [], histograms: [], titles: {} };
 /** `per_core.2` before `per_core.10`. */
 const { compare } = new Intl.Collator('en', { numeric: true });
 
-/** What the whole machine has stands before what each of its things has. */
+/** Fields of the whole machine come before those of its parts. */
 function inOrder(metricType: string, paths: readonly string[]): string[] {
   const sorted = paths.toSorted(compare);
   const ofThings = new Set(sorted.filter((path) => isOfThing(metricType, path)));
@@ -32,7 +32,7 @@ export function useFields(metric: () => string) {
     fields.value = { numbers: inOrder(type, numbers), histograms: inOrder(type, histograms), titles };
   }
 
-  /** Looks again, since processes and cgroups come and go: not at every tick, or a list would move while it is read. */
+  /** Refreshes, since processes and cgroups come and go: not at every tick, or a list would move while it is read. */
   function refresh(): void {
     const document = current();
     if (document !== undefined) show(metric(), document);

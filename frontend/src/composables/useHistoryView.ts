@@ -30,7 +30,7 @@ export function useHistoryView() {
   const span = computed<Span>(() => resolve(view.value.range, now.value));
   const length = computed(() => span.value.to - span.value.from);
 
-  // The first ticks show that the server's clock differs, or differs no longer.
+  // The first ticks show whether the server's clock differs.
   watch(() => clock.offsetMs, refresh);
 
   let timer: ReturnType<typeof setInterval> | undefined;

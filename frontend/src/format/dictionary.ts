@@ -1,6 +1,6 @@
 /**
- * Finds the dictionary's description of a field by its concrete path, such as `interfaces.eth0.bytes_recv`: things of
- * lists and maps are named by their labels, or all meant where the label is left out (`per_core`).
+ * Finds the dictionary's description of a field by its concrete path, such as `interfaces.eth0.bytes_recv`: items of
+ * lists and maps are named by their labels, or all included if the label is left out (`per_core`).
  */
 import { dictionary, type FieldKind, type FieldUnit } from '@/api/dictionary';
 
@@ -10,24 +10,24 @@ export interface Field {
   help: string;
 }
 
-/** A place in the documents of one type. */
+/** A node in the documents of one type. */
 export interface Node {
   field?: Field;
   members: Map<string, Node>;
   things?: Things;
 }
 
-/** What a list or map holds. */
+/** The items of a list or map. */
 export interface Things {
   labels: readonly string[];
-  /** The members that the labels are in, of a list of objects. */
+  /** The members that hold the labels, in a list of objects. */
   carriers: readonly string[];
   /** Whether a label is the position in a list. */
   positions: boolean;
   inside: Node;
 }
 
-/** A part of a path; with labels, it names a thing, or means all of them (`null`). */
+/** A part of a path; with labels, it names an item, or includes all of them (`null`). */
 export interface Step {
   name: string;
   labels?: readonly string[];
@@ -78,7 +78,7 @@ function add(root: Node, path: string, field: Field): void {
 
 const trees = new Map<string, Node>();
 
-/** The places of a metric type, also of one that the dictionary does not have. */
+/** The nodes of a metric type, even of one that the dictionary lacks. */
 export function treeOf(metricType: string): Node {
   const known = trees.get(metricType);
   if (known !== undefined) return known;
@@ -89,7 +89,7 @@ export function treeOf(metricType: string): Node {
   return root;
 }
 
-/** The beginnings of a path that end before a dot or at its end: names of things may contain dots. */
+/** The prefixes of a path that end before a dot or at its end: names of items may contain dots. */
 export function* heads(path: string): Generator<readonly [head: string, rest: string | null]> {
   for (let end = path.indexOf('.'); end >= 0; end = path.indexOf('.', end + 1)) {
     yield [path.slice(0, end), path.slice(end + 1)];
@@ -97,7 +97,7 @@ export function* heads(path: string): Generator<readonly [head: string, rest: st
   yield [path, null];
 }
 
-/** The path so far, of which the last part turns out to hold things. */
+/** The path so far, whose last part turns out to hold items. */
 const naming = (steps: readonly Step[], { labels }: Things, thing: string | null): Step[] =>
   steps.map((step, i) => (i === steps.length - 1 ? { ...step, labels, thing } : step));
 
@@ -107,7 +107,7 @@ function search(node: Node, path: string | null, steps: readonly Step[]): Found 
   for (const [name, rest] of path === null ? [] : heads(path)) {
     const inside = members.get(name);
     if (inside === undefined) continue;
-    // One thing of a map can have a description of its own.
+    // One item of a map can have its own description.
     const found = search(inside, rest, things ? naming(steps, things, name) : [...steps, { name }]);
     if (found !== null) return found;
   }
@@ -121,7 +121,7 @@ function search(node: Node, path: string | null, steps: readonly Step[]): Found 
   return null;
 }
 
-/** Paths are asked for again and again, in every frame of a chart. */
+/** Paths are looked up repeatedly, in every frame of a chart. */
 const answers = new Map<string, Found | null>();
 const MOST_ANSWERS = 5000;
 

@@ -1,4 +1,4 @@
-/** Units of fields, as the dictionary has them, and their display names, derived from their paths (docs/metrics.md). */
+/** Units of fields, from the dictionary, and their display names, derived from their paths (docs/metrics.md). */
 import type { FieldUnit } from '@/api/dictionary';
 import { find, type Field, type Step } from './dictionary';
 import type { Unit } from './units';
@@ -21,7 +21,7 @@ export function metricName(metricType: string): string {
   return metricNames[metricType] ?? sentence(metricType);
 }
 
-/** What the dictionary's units are called here, and the factor to them. */
+/** The names of the dictionary's units here, and the conversion factors. */
 const units: Record<FieldUnit, readonly [Unit, number]> = {
   '': ['count', 1],
   '%': ['percent', 1],
@@ -47,16 +47,16 @@ const units: Record<FieldUnit, readonly [Unit, number]> = {
   MPKI: ['mpki', 1],
 };
 
-/** What a kind of core counts, on hybrid machines, is described as what all of them count. */
+/** On hybrid machines, the counts of one kind of core share the description of all cores'. */
 const described = (metricType: string, path: string): Field | undefined =>
   find(metricType, metricType === 'perf_events' ? path.replace(/^pmus\.[^.]+\./, '') : path)?.field;
 
-/** What a field measures, in a sentence; empty if nothing describes it. */
+/** What a field measures, in a sentence; empty without a description. */
 export function helpOf(metricType: string, path: string): string {
   return find(metricType, path)?.field.help ?? '';
 }
 
-/** Counters' counts of an interval, which are shown as rates. */
+/** Counts per interval, which are shown as rates. */
 export function isCountOfInterval(metricType: string, path: string): boolean {
   return metricType === 'perf_events' && described(metricType, path)?.kind === 'interval';
 }
@@ -107,7 +107,7 @@ const words: Record<string, string> = {
   stalled: 'stall time',
 };
 
-/** Endings that the unit already expresses. */
+/** Suffixes that the unit already expresses. */
 const unitEnding = /_((bytes_|ms_|us_)?per_sec|percent|bytes|us|ns|ms|mhz|mbps|celsius)$/;
 
 function inWords(name: string): string {
@@ -123,10 +123,10 @@ const sentence = (name: string): string => capitalised(inWords(name));
 /** Groups of fields whose names add nothing. */
 const groups: Record<string, string> = { disk: 'io', perf_events: 'derived' };
 
-/** What a thing is mostly asked for: its title is enough. */
+/** An item's main value: its title is enough. */
 const unnamed = new Set(['per_core', 'value']);
 
-/** A partition goes by where it is mounted; the names are separated by dots, and may contain them. */
+/** A partition goes by its mount point; the names are separated by dots, and may contain them. */
 const mountpoint = (thing: string): string => /^.*?\.(\/.*?)\.(?:fuse\.)?[^.]*$/.exec(thing)?.[1] ?? thing;
 
 const titles: Record<string, (thing: string) => string> = {
@@ -146,18 +146,18 @@ function titleOf({ name, labels, thing }: Step): string {
 
 function stepsOf(metricType: string, path: string): readonly Step[] {
   const steps = find(metricType, path)?.steps ?? path.split('.').map((name): Step => ({ name }));
-  // What is derived has no path for each of its names.
+  // Derived values have no path for each of their names.
   return steps.flatMap((step): Step[] =>
     step.labels?.[0] === 'ratio' ? [{ name: step.name }, { name: step.thing ?? '' }] : [step],
   );
 }
 
-/** Whether a field is one of many alike: of one core, interface, process. */
+/** Whether a field is one of many of its kind: of one core, interface, process. */
 export function isOfThing(metricType: string, path: string): boolean {
   return find(metricType, path)?.steps.some(({ thing }) => typeof thing === 'string') ?? false;
 }
 
-/** A field's display name: `Usage`, `Core 3`, `vda: write latency`; `known` is what else a thing is called. */
+/** A field's display name: `Usage`, `Core 3`, `vda: write latency`; `known` has other names of items. */
 export function fieldName(metricType: string, path: string, known: string | null = null): string {
   const load = /^load_avg\.([012])$/.exec(path);
   if (load !== null) return `Load, ${['1', '5', '15'][Number(load[1])] ?? ''} min`;

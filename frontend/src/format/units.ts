@@ -102,7 +102,7 @@ export function format(value: number | null | undefined, unit: Unit): string {
   return formatters[unit](value);
 }
 
-/** A mean that the kernel measures in whole milliseconds: zero of them is less than one, not nothing. */
+/** A mean that the kernel measures in whole milliseconds: zero means less than one, not nothing. */
 export function wholeMilliseconds(value: number | null | undefined): string {
   return value === 0 ? '< 1 ms' : format(value, 'ms');
 }

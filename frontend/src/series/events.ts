@@ -2,7 +2,7 @@
 import type { Documents, MachineEvent } from '@/api/types';
 import { format } from '@/format/units';
 
-/** A cgroup at its quota is reported at every tick: repetitions this close together are one episode. */
+/** A cgroup at its quota is reported at every tick: repetitions this close together form one episode. */
 const MERGED_KIND = 'cgroup_throttled';
 const MERGE_WITHIN_MS = 30_000;
 

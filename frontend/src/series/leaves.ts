@@ -1,6 +1,6 @@
 /**
- * The numbers and histograms inside a document, by path. Things of lists are named by what tells them apart, as the
- * server names them: `interfaces.eth0.bytes_recv`, `per_core.3`; without a name (`per_core`) all are meant.
+ * The numbers and histograms inside a document, by path. Items of lists are named by what identifies them, like the
+ * server does: `interfaces.eth0.bytes_recv`, `per_core.3`; without a name (`per_core`) all are included.
  */
 import type { Histogram } from '@/api/types';
 import { heads, treeOf, type Node, type Things } from '@/format/dictionary';
@@ -9,7 +9,7 @@ import { isHistogram } from './histogram';
 export interface Leaves {
   numbers: string[];
   histograms: string[];
-  /** What things are called whose name is a number: `firefox (1234)` for `top.1234`. */
+  /** Names of items identified by a number: `firefox (1234)` for `top.1234`. */
   titles: Record<string, string>;
 }
 
@@ -29,7 +29,7 @@ function labelOf(item: unknown, { carriers }: Things): string {
   return isObject(item) ? carriers.map((name) => text(item[name])).join('.') : '';
 }
 
-/** Whether the things of a list are one measurement of many equal parts, which can be shown as one. */
+/** Whether the items of a list are one measurement of many equal parts, which can be shown as one. */
 const areAlike = ({ positions, labels }: Things): boolean => positions || labels.includes('cpu');
 
 class Walk {
@@ -39,7 +39,7 @@ class Walk {
 
   visit(node: Node | undefined, path: string, value: unknown, depth: number): void {
     const kind = node?.field?.kind;
-    // Fields are separated by commas when they are asked for.
+    // Fields in a query are separated by commas.
     if (kind === 'state' || kind === 'events' || path.includes(',')) return;
     if (typeof value === 'number') this.numbers.add(path);
     if (!isObject(value) || depth === 0) return;
@@ -58,7 +58,7 @@ class Walk {
     const things = node?.things;
     items.forEach((item, i) => {
       if (things === undefined || things.positions) {
-        // The things of a list that nothing describes have no names.
+        // Items of a list without a description have no names.
         if (!isObject(item))
           this.visit(inMap(node, i.toString()), joined(path, i.toString()), item, depth - 1);
       } else if (isObject(item)) {
@@ -88,7 +88,7 @@ export function leavesOf(metricType: string, document: unknown): Leaves {
   return { numbers: [...walk.numbers], histograms: [...walk.histograms], titles: walk.titles };
 }
 
-/** What a thing on the way to a field is called, if it has a better name than its path gives. */
+/** The name of an item on the way to a field, if it has a better one than its path gives. */
 export function titleIn({ titles }: Leaves, path: string): string | null {
   for (const [head] of heads(path)) if (Object.hasOwn(titles, head)) return titles[head] ?? null;
   return null;
@@ -121,7 +121,7 @@ function reachIn(items: readonly unknown[], node: Node | undefined, path: string
   return named.length > 0 ? named : all();
 }
 
-/** The number at a path, or all of them where it leads to all things of a list. */
+/** The number at a path, or all of them if it leads to all items of a list. */
 export function numbersAt(metricType: string, document: unknown, path: string): number[] {
   return reach(treeOf(metricType), document, path).filter((one) => typeof one === 'number');
 }

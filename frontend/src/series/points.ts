@@ -16,12 +16,12 @@ const UNEQUAL_TICKS = 0.05;
 
 type Many = (values: readonly number[]) => number;
 
-/** Of all things of a list. */
+/** Of all items of a list. */
 const mean: Many = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const least: Many = (values) => (values.length > 0 ? Math.min(...values) : NaN);
 const greatest: Many = (values) => (values.length > 0 ? Math.max(...values) : NaN);
 
-/** Where a field is one of each thing of a list, such as all cores: their average, least and greatest. */
+/** If a field exists for each item of a list, such as all cores: their average, min and max. */
 export function seriesOf(points: readonly DataPoint[], metricType: string, path: string): HistorySeries {
   const scale = scaleOf(metricType, path);
   const perSecond = isCountOfInterval(metricType, path);

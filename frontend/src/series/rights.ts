@@ -1,10 +1,10 @@
-/** Rights that the server lacks: what is not measured for want of them, and the command that grants them. */
+/** Rights that the server lacks: what is not measured without them, and the command that grants them. */
 import type { Source } from '@/api/types';
 
 /** Matches remedies that grant rights. */
 const GRANTS = /setcap|cap_|perf_event_paranoid|privileged/i;
 
-/** What each source measures with rights only. */
+/** What each source measures only with extra rights. */
 const MEASURES: Record<string, string> = {
   counters: 'performance counters',
   runqueue: 'run queue and off-CPU time',

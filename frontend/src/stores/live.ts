@@ -99,7 +99,7 @@ export const useLiveStore = defineStore('live', () => {
 
   /**
    * Estimates the interval for servers that do not announce it: the median distance of the last ticks, which neither
-   * the short first one nor a gap changes.
+   * the short first one nor a gap affects.
    */
   function measureInterval(): void {
     if (announced) return;
@@ -134,7 +134,7 @@ export const useLiveStore = defineStore('live', () => {
    * Appends a backfill. A restarted server reads its previous run from the store, which can take longer than the
    * first ticks; it then sends a second, complete backfill that starts before the samples held here.
    *
-   * A backfill has its snapshots in the order they were taken, so what follows the newest one held here is new, even
+   * A backfill has its snapshots in the order they were taken, so those after the newest one held here are new, even
    * if a clock that was set back gives it an earlier time.
    */
   function appendBackfill(snapshots: readonly Snapshot[]): void {

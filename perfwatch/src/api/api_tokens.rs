@@ -154,7 +154,7 @@ async fn revoke_token(
 ) -> Result<Json<Message>> {
     let of = (!identity.is_admin()).then_some(identity.user.id);
     let token = state.store.api_tokens(of).await?.into_iter().find(|token| token.id == id.id);
-    // That another's token exists is not told.
+    // Don't reveal that another user's token exists.
     let token = token.ok_or(Error::NotFound)?;
     if !state.auth.revoke_api_token(token.id).await? {
         return Err(Error::NotFound);

@@ -1,4 +1,4 @@
-//! `/docs`: Swagger UI out of the binary, on `/openapi.json`. Its scripts are files, as our policy demands.
+//! `/docs`: Swagger UI from the binary, on `/openapi.json`. Its scripts are files, as our policy requires.
 
 use std::io::Read;
 use std::sync::{Arc, LazyLock};
@@ -15,8 +15,8 @@ use super::error::Error;
 use super::page::accepts;
 
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    // What is tried out goes to this server alone, and a token stays in the tab's memory.
-    // Relative to /docs/, wherever a proxy has that.
+    // Requests tried out go to this server alone, and a token stays in the tab's memory.
+    // Relative to /docs/, wherever a proxy serves that.
     Arc::new(Config::from("../openapi.json").try_it_out_enabled(true).display_request_duration(true))
 });
 

@@ -1,4 +1,4 @@
-//! What handlers take out of a request: who asks, from where, and the body.
+//! What handlers extract from a request: the caller, the client address, and the body.
 
 mod forwarded;
 
@@ -18,10 +18,10 @@ use super::error::{Error, Problem};
 use crate::auth::{Credential, Identity};
 
 pub(super) const MAX_BODY: usize = 64 * 1024;
-/// 64 KiB arrive within this on any line worth serving.
+/// 64 KiB arrive within this on any usable connection.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whoever may read: a login, or an API token with the scope. First in a handler's arguments, so that it is
+/// Anyone with read access: a login, or an API token with the scope. First in a handler's arguments, so that it is
 /// checked before anything else.
 #[derive(Debug)]
 pub(super) struct CurrentUser(pub Identity);
@@ -44,7 +44,7 @@ pub(super) fn may_read(identity: &Identity) -> bool {
     }
 }
 
-/// A user who logged in with a password: what an account does with itself is not for API tokens.
+/// A user who logged in with a password: managing one's own account is not for API tokens.
 #[derive(Debug)]
 pub(super) struct LoggedIn(pub Identity);
 
@@ -77,7 +77,7 @@ impl FromRequestParts<AppState> for Administrator {
     }
 }
 
-/// Whoever may read `/metrics`: everyone where that is configured, else logins and API tokens of either scope.
+/// Whoever may read `/metrics`: everyone if so configured, otherwise logins and API tokens of either scope.
 #[derive(Debug)]
 pub(super) struct Scraper;
 
@@ -103,12 +103,12 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let value = value.to_str().map_err(|_| Error::InvalidCredentials)?;
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
-        // Another scheme, or no credentials behind it: as if nothing had been sent.
+        // Another scheme, or no credentials after it: treat as absent.
         _ => Ok(None),
     }
 }
 
-/// The address a request comes from: the peer's, or what a trusted proxy says of its peer.
+/// The client address of a request: the peer's, or what a trusted proxy reports for its peer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClientAddress(pub IpAddr);
 
@@ -130,7 +130,7 @@ impl FromRequestParts<AppState> for ClientAddress {
     }
 }
 
-/// A JSON body. Wrong ones are described without repeating what was sent.
+/// A JSON body. Errors describe invalid ones without repeating what was sent.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub T);
 
@@ -138,7 +138,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Error> {
-        // Anything else a page of any other origin may send without being asked whether it may.
+        // Pages of any other origin may send anything else without a preflight.
         if !is_json(request.headers()) {
             return Err(Error::NotJson);
         }
@@ -188,7 +188,7 @@ fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     Ok(value)
 }
 
-/// A change as the audit log tells it: JSON of what was given.
+/// A change in the audit log: JSON of what was given.
 pub(super) fn told(change: &impl Serialize) -> String {
     let mut value = serde_json::to_value(change).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
@@ -197,7 +197,7 @@ pub(super) fn told(change: &impl Serialize) -> String {
     value.to_string()
 }
 
-/// What was expected, out of serde's sentence that also tells what was found.
+/// What was expected, from serde's message, which also repeats what was found.
 fn describe(text: &str) -> String {
     match text.rsplit_once(", expected ") {
         Some((_, expected)) => {
@@ -208,7 +208,7 @@ fn describe(text: &str) -> String {
     }
 }
 
-/// Text that may hold what JSON can spell and Unicode cannot: a lone surrogate. Then it is `None`.
+/// Text that may contain what JSON can spell and Unicode cannot: a lone surrogate. Then it is `None`.
 #[derive(Debug)]
 pub(super) struct Text {
     pub valid: Option<String>,

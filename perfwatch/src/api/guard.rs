@@ -1,4 +1,4 @@
-//! What every request passes and every answer carries: the host list, size limits, CORS, security headers.
+//! Applies to every request and response: the host list, size limits, CORS, security headers.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -13,7 +13,7 @@ use super::error::Error;
 use super::extract::MAX_BODY;
 use super::serve::Ambiguous;
 
-/// No inline script, nothing from elsewhere. Styles may be inline: charts set them on elements they make.
+/// No inline script, nothing from elsewhere. Styles may be inline: charts set them on elements they create.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; \
      form-action 'self'; frame-ancestors 'none'";
@@ -30,7 +30,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     ),
 ];
 
-/// The outermost layer of ours: refuses what must not reach a handler and dresses every answer.
+/// Our outermost layer: rejects what must not reach a handler and adds headers to every response.
 pub(super) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let cross_origin = origin.filter(|origin| is_listed(origin, &state.options.cors_origins));
@@ -54,7 +54,7 @@ pub(super) async fn guard(State(state): State<AppState>, request: Request, next:
         headers.insert(header::STRICT_TRANSPORT_SECURITY, month);
     }
     if is_api {
-        // Answers are personal and of the moment.
+        // Responses are personal and short-lived.
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
     if !state.options.cors_origins.is_empty() {
@@ -69,7 +69,7 @@ pub(super) async fn guard(State(state): State<AppState>, request: Request, next:
 fn refuse(request: &Request, state: &AppState) -> Option<Error> {
     let headers = request.headers();
     if headers.get_all(header::HOST).iter().nth(1).is_some() {
-        // A proxy in front may have looked at the other one.
+        // A proxy in front may have used the other one.
         return Some(Error::BadRequest("The request names more than one host".into()));
     }
     if request.extensions().get::<Ambiguous>().is_some() {
@@ -83,7 +83,7 @@ fn refuse(request: &Request, state: &AppState) -> Option<Error> {
         let detail = "The host name of this request is not served here; see PERFWATCH_ALLOWED_HOSTS";
         return Some(Error::Refused(StatusCode::MISDIRECTED_REQUEST, detail.into()));
     }
-    // Reading across origins is the browser's to prevent; changing anything, guessing passwords included, is ours.
+    // Browsers prevent reading across origins; preventing changes, including password guessing, is up to us.
     if !request.method().is_safe() && !is_own_page(headers, request.uri(), &state.options.cors_origins) {
         return Some(Error::Forbidden("Origin not allowed"));
     }
@@ -96,7 +96,7 @@ fn refuse(request: &Request, state: &AppState) -> Option<Error> {
     None
 }
 
-/// Load balancers ask in HTTP/1.0, which knows no `Host`. A browser cannot, and nothing here is secret.
+/// Load balancers use HTTP/1.0, which has no `Host`. A browser cannot, and nothing here is secret.
 fn is_simple_health_check(request: &Request) -> bool {
     request.version() == Version::HTTP_10
         && request.uri().path() == "/health"
@@ -111,7 +111,7 @@ fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
         .or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()))
 }
 
-/// An address cannot be rebound; a name can, so only known names pass.
+/// Rebinding works with names, not with addresses, so only known names pass.
 fn is_our_host(authority: &str, allowed: &[String]) -> bool {
     let name = without_port(authority);
     let unbracketed = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
@@ -140,7 +140,7 @@ fn is_preflight(request: &Request) -> bool {
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Bearer tokens are no credentials in the sense of CORS, so none are allowed.
+/// Bearer tokens are no credentials in terms of CORS, so none are allowed.
 fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
@@ -152,7 +152,7 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
 }
 
-/// Whether a request comes from our own page or a listed origin's. Without the header it comes from no page of another's: browsers
+/// Whether a request comes from our own page or a listed origin's. No header means no page of another origin: browsers
 /// send it with every stream and with everything that is not safe.
 pub(super) fn is_own_page(headers: &HeaderMap, uri: &Uri, listed: &[String]) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();

@@ -1,4 +1,4 @@
-//! `/health` and `/api/db-status`: answers without a login, from what is known, so that nothing that hangs delays them.
+//! `/health` and `/api/db-status`: no login, and answered from known state, so that nothing that hangs delays them.
 
 use axum::Json;
 use axum::extract::State;
@@ -42,7 +42,7 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
     Json(Health { status, service: "perfwatch-backend", version: VERSION, problems })
 }
 
-/// The database's own message may name users, hosts and paths: it goes to the log alone.
+/// The database's own message may contain users, hosts and paths: it goes to the log only.
 fn store_problem(state: &AppState) -> Option<&'static str> {
     match state.store_watch.problem() {
         Some(StoreError::Unreachable(_)) => Some("The database does not respond"),

@@ -1,6 +1,6 @@
 //! HTTP and WebSocket: what the browser page, scripts and Prometheus see.
 //!
-//! [`app`] makes the router from an [`AppState`]; [`serve`](serve::serve) runs it on a listener. Handlers
+//! [`app`] builds the router from an [`AppState`]; [`serve`](serve::serve) runs it on a listener. Handlers
 //! are in one file per resource and reach the rest of the program only through the state.
 
 mod account;

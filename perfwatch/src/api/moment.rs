@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
 }
 
 fn epoch(text: &str) -> Option<OffsetDateTime> {
-    // Decimals count away from 1970, in the library always forwards.
+    // Decimals count away from 1970, but the library always counts them forwards.
     let (text, is_before) = text.strip_prefix('-').map_or((text, false), |text| (text, true));
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;

@@ -1,4 +1,4 @@
-//! The OpenAPI document: what the handlers say of themselves, and the frame around it.
+//! The OpenAPI document: the handlers' descriptions and the frame around them.
 
 use utoipa::OpenApi;
 use utoipa::openapi::RefOr;
@@ -37,7 +37,7 @@ impl utoipa::Modify for Bearer {
     }
 }
 
-/// The document as it is served at `/openapi.json`, of what the resources say of themselves.
+/// The document served at `/openapi.json`, from the resources' descriptions.
 pub(super) fn document(resources: utoipa::openapi::OpenApi, base_path: &str) -> utoipa::openapi::OpenApi {
     let mut document = Frame::openapi().merge_from(resources);
     if !base_path.is_empty() {
@@ -50,7 +50,7 @@ pub(super) fn document(resources: utoipa::openapi::OpenApi, base_path: &str) -> 
                 if let RefOr::T(response) = response
                     && response.description.is_empty()
                 {
-                    // The standard demands one; handlers write none where the schema says it all.
+                    // The standard requires one; handlers omit it if the schema says it all.
                     "OK".clone_into(&mut response.description);
                 }
             }
@@ -68,7 +68,7 @@ mod tests {
         document(resources().into_openapi(), "")
     }
 
-    /// What clients are generated from. `UPDATE_OPENAPI=1 cargo test -p perfwatch openapi` rewrites it.
+    /// Clients are generated from it. `UPDATE_OPENAPI=1 cargo test -p perfwatch openapi` rewrites it.
     const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
     #[test]

@@ -1,4 +1,4 @@
-//! The page, out of the binary: history-mode fallback, caching, compression. Also the root's JSON.
+//! The page, from the binary: history-mode fallback, caching, compression. Also the root's JSON.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -35,7 +35,7 @@ pub(super) async fn serve(
 ) -> Response {
     let base_path = &state.options.base_path;
     let path = uri.path();
-    // Below these is no page: whoever asks `/metrics/` wants numbers.
+    // No page below these: a client that requests `/metrics/` wants numbers.
     if ["api", "docs", "health", "metrics", "openapi.json"]
         .contains(&path.split('/').nth(1).unwrap_or_default())
     {
@@ -57,7 +57,7 @@ pub(super) async fn serve(
     let is_asset = name.starts_with("assets/");
     match Dist::get(name) {
         Some(file) if name != INDEX => answer(name, &file, &headers, is_asset),
-        // A missing file is missing; a path of the page's own router gets the page.
+        // A missing file is a 404; a path of the page's own router gets the page.
         None if is_asset || name.rsplit('/').next().is_some_and(|last| last.contains('.')) => {
             Error::NotFound.into_response()
         }
@@ -69,7 +69,7 @@ pub(super) async fn serve(
     }
 }
 
-/// The page with everything that it loads and links below the base path.
+/// The page with the base path added to everything it loads and links.
 fn below(base_path: &str, html: &str) -> String {
     html.replacen("<base href=\"/\"", &format!("<base href=\"{base_path}/\""), 1)
 }
@@ -80,7 +80,7 @@ fn answer(name: &str, file: &EmbeddedFile, request: &HeaderMap, is_asset: bool) 
         Ok(representation) => representation,
         Err(error) => return Error::Internal(format!("compressing {name}: {error}")).into_response(),
     };
-    // One tag per representation, as strong tags demand.
+    // One tag per representation, as strong tags require.
     let tag = format!("\"{}-{}\"", hex(&hash[..12]), encoding.unwrap_or("id"));
     let cache = if is_asset { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut headers = HeaderMap::new();
@@ -114,7 +114,7 @@ fn plain(file: &EmbeddedFile) -> Bytes {
     }
 }
 
-/// The best representation the client takes: the build's `.br` or `.gz` beside the file, or gzip of our own.
+/// The best representation the client accepts: the build's `.br` or `.gz` beside the file, or gzipped by us.
 fn represent(
     name: &str,
     file: &EmbeddedFile,
@@ -140,7 +140,7 @@ fn is_compressible(mime: &str) -> bool {
         || ["javascript", "json", "svg", "xml", "wasm"].iter().any(|kind| mime.contains(kind))
 }
 
-/// Files that came without a compressed sibling, compressed once. The number of embedded files bounds it.
+/// Files without a compressed sibling, compressed once. Bounded by the number of embedded files.
 static GZIPPED: LazyLock<Mutex<HashMap<[u8; 32], Bytes>>> = LazyLock::new(Mutex::default);
 
 fn gzipped(hash: [u8; 32], file: &EmbeddedFile) -> std::io::Result<Bytes> {

@@ -1,7 +1,7 @@
-//! Questions that take more than a moment: on threads of their own and of low priority, a few at a time, everyone's in turn.
+//! Questions that take more than a moment: on separate low-priority threads, a few at a time, users in turn.
 //!
-//! Whoever asks much waits behind their own questions, not others behind theirs; whoever asks too much is told to come back; a
-//! question whose client has gone is given up.
+//! A user with many questions waits behind their own, not others behind theirs; a user with too many is told to come
+//! back; a question whose client has gone is cancelled.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -18,13 +18,13 @@ use tokio::task::JoinHandle;
 
 use super::error::{Error, Result};
 
-/// Of one user, those included whose answer is still being sent. A page asks half a dozen.
+/// Per user, including those whose response is still being sent. A page sends half a dozen.
 const MAX_OF_USER: usize = 16;
 /// Of all users.
 const MAX_OF_ALL: usize = 256;
 /// For a turn. Clients wait half a minute for the answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Answers are handed on in pieces of about this size.
+/// Responses are passed on in pieces of about this size.
 pub(super) const PIECE: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Questions(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     threads: Handle,
-    /// How many may be at work at the same time.
+    /// Maximum number running at the same time.
     at_once: usize,
     table: Mutex<Table>,
 }
@@ -43,7 +43,7 @@ struct Table {
     asked: usize,
     working: usize,
     users: HashMap<i64, OfUser>,
-    /// Users with a question that waits, the next one first.
+    /// Users with a waiting question, the next one first.
     order: VecDeque<i64>,
 }
 
@@ -53,25 +53,25 @@ struct OfUser {
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
-/// A question that was let in, until its answer is sent.
+/// An admitted question, until its response is sent.
 #[derive(Debug)]
 pub(super) struct Question {
     shared: Arc<Shared>,
     user: i64,
 }
 
-/// The right to work, handed to the next when dropped.
+/// The right to run, passed to the next when dropped.
 #[derive(Debug)]
 struct Turn(Option<Arc<Shared>>);
 
 impl Questions {
     pub(super) fn new(threads: Handle) -> Self {
-        // One more than threads: while one waits for the store another can work.
+        // One more than threads: while one waits for the store another can run.
         let at_once = threads.metrics().num_workers() + 1;
         Self(Arc::new(Shared { threads, at_once, table: Mutex::default() }))
     }
 
-    /// Lets a question in, or says that there are too many.
+    /// Admits a question, or reports that there are too many.
     pub(super) fn ask(&self, user: i64) -> Result<Question> {
         let mut table = self.0.table();
         let of_user = table.users.get(&user).map_or(0, |user| user.asked);
@@ -85,14 +85,14 @@ impl Questions {
 }
 
 impl Question {
-    /// Does a part of the work when its turn has come. Dropped, it gives it up at its next await.
+    /// Does a part of the work when its turn has come. Dropping it cancels the work at its next await.
     pub(super) async fn work<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let turn = tokio::time::timeout(TIMEOUT, self.turn()).await.map_err(|_| Error::TooManyQuestions)?;
         let working = self.shared.threads.spawn(async move {
-            // Held by the work itself: a client that goes away must not make room while it goes on.
+            // Held by the work itself: a client that goes away must not make room while it continues.
             let _turn = turn;
             work.await
         });
@@ -124,7 +124,7 @@ impl Question {
             }
             next
         };
-        // Whoever holds a turn hands it on; were all gone, there would be one to take.
+        // Turns are always passed on; if all holders were gone, one would be free.
         next.await.unwrap_or(Turn(None))
     }
 }
@@ -136,7 +136,7 @@ impl Drop for Question {
         if let Some(user) = table.users.get_mut(&self.user) {
             user.asked -= 1;
             if user.asked == 0 {
-                // Those who waited have gone, or they would count.
+                // Those who waited are gone, or they would count.
                 table.users.remove(&self.user);
                 table.order.retain(|user| *user != self.user);
             }
@@ -154,7 +154,7 @@ impl Drop for Turn {
             if !user.waiting.is_empty() {
                 table.order.push_back(id);
             }
-            // One that no longer waits hands it back, which must not end here once more.
+            // One that no longer waits passes it back, which must not recurse here.
             match next.map(|next| next.send(Self(Some(Arc::clone(&shared))))) {
                 Some(Ok(())) => return,
                 Some(Err(mut refused)) => drop(refused.0.take()),
@@ -171,7 +171,7 @@ impl Shared {
     }
 }
 
-/// Work under way, ended when nobody wants it any more.
+/// Work in progress, cancelled when nobody wants it any more.
 struct Working<T>(JoinHandle<Result<T>>);
 
 impl<T> Future for Working<T> {
@@ -194,7 +194,7 @@ impl<T> Drop for Working<T> {
     }
 }
 
-/// JSON that is ready, sent piece by piece: compressing it must not keep a thread from others for long.
+/// Finished JSON, sent piece by piece: compressing it must not keep a thread from others for long.
 pub(super) fn json_in_pieces(json: Vec<u8>) -> Response {
     let pieces = futures_util::stream::unfold(Bytes::from(json), |mut rest| async move {
         if rest.is_empty() {
@@ -205,7 +205,7 @@ pub(super) fn json_in_pieces(json: Vec<u8>) -> Response {
         Some((Ok::<_, std::io::Error>(piece), rest))
     });
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    // Compression asks once more after the end.
+    // Compression polls once more after the end.
     (kind, Body::from_stream(futures_util::StreamExt::fuse(pieces))).into_response()
 }
 
@@ -267,7 +267,7 @@ mod tests {
         drop(working);
         let turn = next.as_mut().now_or_never().expect("the one that has gone is passed over");
         drop(next);
-        // One that was given a turn and goes before it takes it.
+        // One that gets a turn and goes before taking it.
         let mut given = Box::pin(a.turn());
         assert!(given.as_mut().now_or_never().is_none());
         drop(turn);

@@ -74,7 +74,7 @@ pub fn app(state: AppState) -> Router {
     Router::new().fallback_service(below.layer(app))
 }
 
-/// Takes the base path off. What comes without it stays as it is: some proxies take it off themselves, and health checks do not
+/// Strips the base path. Paths without it stay as they are: some proxies strip it themselves, and health checks do not
 /// come through one.
 fn strip(request: &mut Request, base_path: &str) {
     let uri = request.uri();
@@ -86,7 +86,7 @@ fn strip(request: &mut Request, base_path: &str) {
     };
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let mut parts = uri.clone().into_parts();
-    // Parts of a path that was one are one.
+    // What is left of a valid URI is valid.
     parts.path_and_query = format!("{path}{query}").parse().ok();
     if let Ok(stripped) = Uri::from_parts(parts) {
         *request.uri_mut() = stripped;

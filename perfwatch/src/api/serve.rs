@@ -1,8 +1,8 @@
-//! Runs the router on a listener, with limits on what connections may hold.
+//! Runs the router on a listener, with limits on what connections may use.
 //!
-//! A connection costs nothing but its socket until a whole request has arrived; slow senders are cut off by
-//! time, and when too many wait, the one that has waited longest goes first. So a crowd of half-open or
-//! dribbling connections never keeps a quick one out.
+//! A connection costs only its socket until a whole request has arrived; slow senders time out, and when too many
+//! wait, the one that has waited longest is closed first. So a crowd of half-open or dribbling connections never
+//! keeps a quick one out.
 
 mod arriving;
 mod connections;
@@ -38,15 +38,15 @@ pub use tls::{Tls, TlsError};
 pub struct Limits {
     /// Open connections, streams included.
     pub total: usize,
-    /// Of one address; loopback is exempt.
+    /// Per address; loopback is exempt.
     pub per_address: usize,
-    /// Connections on which no request is being answered.
+    /// Connections without a request being answered.
     pub idle: usize,
-    /// For a TLS handshake, for a request's head to arrive, and for an idle connection to be kept.
+    /// For a TLS handshake, for a request's head to arrive, and for keeping an idle connection.
     pub header_timeout: Duration,
     /// Without progress while we write.
     pub write_timeout: Duration,
-    /// For answers under way when the server stops.
+    /// For responses in progress when the server stops.
     pub grace: Duration,
 }
 
@@ -63,7 +63,7 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `shutdown` turns true; then what is under way gets [`Limits::grace`] to end.
+/// Serves until `shutdown` turns true; then requests in progress get [`Limits::grace`] to end.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -81,7 +81,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let Some(slot) = connections.admit(peer.ip()) else { continue };
-                // Small messages at each tick: latency counts, not the number of packets.
+                // Small messages at each tick: latency matters, not the number of packets.
                 let _ = stream.set_nodelay(true);
                 let stream = Stall::new(stream, limits.write_timeout);
                 let connection = Connection {
@@ -127,7 +127,7 @@ impl Connection {
             () = evicted.notified() => return,
             () = stopped(&mut self.shutdown) => return,
         };
-        // Errors are the peer's: bytes that are no TLS, a certificate it does not trust, a timeout.
+        // Errors are the peer's: bytes that are not TLS, a certificate it does not trust, a timeout.
         if let Ok(Ok(stream)) = handshake {
             self.run(stream).await;
         }
@@ -165,7 +165,7 @@ impl Connection {
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
-            // Errors are the peer's: a reset, a timeout, bytes that are no HTTP (answered by hyper with 400).
+            // Errors are the peer's: a reset, a timeout, bytes that are not HTTP (answered by hyper with 400).
             _ = &mut connection => {}
             () = evicted.notified() => {}
             () = stopped(&mut shutdown) => {
@@ -176,7 +176,7 @@ impl Connection {
     }
 }
 
-/// Waits for the signal to stop; whoever could give it being gone is one too.
+/// Waits for the signal to stop; a dropped sender counts as one too.
 pub(super) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }

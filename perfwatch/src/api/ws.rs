@@ -89,7 +89,7 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
     })?;
     let protocol_token = token_of_protocol(request.headers());
     let token = parameters.token.as_deref().or(protocol_token.as_deref()).ok_or(Error::NotAuthenticated)?;
-    // From before the token is looked at: one that dies while the stream begins must end it, too.
+    // From before the token is checked: one that dies while the stream starts must end it, too.
     let revocations = state.auth.revocations();
     let identity = state.auth.authenticate(token).await?;
     if !may_read(&identity) {
@@ -101,10 +101,10 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
             Error::Invalid(vec![Problem::new(&["query", "backfill"], "Expected a number from 0 to 720")])
         })?,
     };
-    // A long backfill is much to write: let in before the upgrade, while it can be refused.
+    // A long backfill is much to write: admit it before the upgrade, while it can be refused.
     let question = (backfill > 0).then(|| state.ask(&identity)).transpose()?;
-    // axum's own upgrade would hand over a socket to which nothing but messages can be written, each framed again
-    // for every client, and which cannot be read on past one that is too big.
+    // axum's own upgrade would return a socket that only takes messages, each framed again for every client, and
+    // that cannot be read past one that is too big.
     let mut response = create_response_with_body(&request, Body::empty).map_err(|_| {
         Error::Refused(StatusCode::UPGRADE_REQUIRED, "Expected a WebSocket handshake (version 13)".into())
     })?;
@@ -236,7 +236,7 @@ impl Stream {
                 // What is rare comes first: it starves nothing, and a client that never stops talking starves none of it.
                 biased;
                 update = updates.next() => {
-                    // The run before was read only after this stream began. Its backfill is sent once more, and the
+                    // The previous run was read only after this stream began. Its backfill is sent once more, and the
                     // update is the first of the new subscription again.
                     let past = (backfill > 0 && updates.missed_past()).then(|| {
                         let past;
@@ -246,7 +246,7 @@ impl Stream {
                     tokio::select! {
                         biased;
                         sent = self.send_update(&update, past) => sent,
-                        // Amid a frame nothing can be said any more.
+                        // In the middle of a frame nothing can be sent any more.
                         _ = &mut ended => Err(End::Gone),
                     }
                 }
@@ -275,11 +275,11 @@ impl Stream {
                 self.send(Message::Text(Utf8Bytes::from_static(r#"{"type":"pong"}"#))).await
             }
             Some(Ok(Message::Close(_))) => {
-                // tungstenite has the answer ready; reading on sends it.
+                // tungstenite has the reply ready; reading on sends it.
                 let _ = tokio::time::timeout(GOODBYE, self.socket.next()).await;
                 Err(End::Gone)
             }
-            // Whatever else a client says is not for us; a Ping's answer goes out with the next read.
+            // Ignore anything else a client sends; a Ping's reply goes out with the next read.
             Some(Ok(_)) => Ok(()),
             Some(Err(WsError::Capacity(_))) => Err(End::TooBig),
             Some(Err(WsError::Utf8(_))) => Err(End::Close(CloseCode::Invalid.into(), "text is not UTF-8")),

@@ -1,4 +1,4 @@
-//! Adding, changing and removing accounts: for the API and for the command line.
+//! Adding, changing and removing accounts, for the API and the command line.
 
 use super::passwords::{PasswordError, Passwords};
 use super::{ADMIN, VIEWER, names};
@@ -45,7 +45,7 @@ pub async fn add(
 ) -> Result<User, AccountError> {
     check_name(name)?;
     check_role(role)?;
-    // The very same name is the store's to refuse.
+    // An identical name is refused by the store.
     let taken = |user: &User| user.username != name && names::are_alike(&user.username, name);
     if store.users().await?.iter().any(taken) {
         return Err(AccountError::Alike);
@@ -54,7 +54,7 @@ pub async fn add(
     Ok(store.create_user(name, &hash, role).await?)
 }
 
-/// Also ends every login of the account.
+/// Also ends all sessions of the account.
 pub async fn set_password(
     store: &dyn AccountStore,
     passwords: &Passwords,
@@ -67,7 +67,7 @@ pub async fn set_password(
     Ok(())
 }
 
-/// Also ends every login of the account.
+/// Also ends all sessions of the account.
 pub async fn set_role(store: &dyn AccountStore, id: i64, role: &str) -> Result<(), AccountError> {
     check_role(role)?;
     store.user_by_id(id).await?.ok_or(AccountError::Unknown)?;

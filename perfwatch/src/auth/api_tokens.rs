@@ -1,4 +1,4 @@
-//! Tokens for scripts: random, scoped, expiring, kept as a hash.
+//! Tokens for scripts: random, scoped, expiring, stored as a hash.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,17 +8,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::digest;
 
-/// What every API token begins with: people and secret scanners recognise it, and no JWT has it.
+/// Prefix of every API token: people and secret scanners recognise it, and no JWT has it.
 pub const PREFIX: &str = "pwt_";
 /// Per account.
 pub const MAX_TOKENS: usize = 100;
 
-/// What a token may be used for. Changing anything is never among it.
+/// What a token may be used for. It never includes changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scopes {
     /// Everything a viewer sees, live stream included.
     pub read: bool,
-    /// `/metrics` alone.
+    /// Only `/metrics`.
     pub metrics: bool,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn generate() -> Result<String, getrandom::Error> {
     Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret)))
 }
 
-/// What is kept of a token. A fast hash is enough for what nobody can guess.
+/// What is stored of a token. A fast hash is enough for something that cannot be guessed.
 pub(super) fn hash(token: &str) -> String {
     digest(token)
 }

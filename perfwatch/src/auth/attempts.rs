@@ -1,12 +1,12 @@
-//! Limits on login attempts that slow a guesser down and lock nobody out.
+//! Limits on login attempts that slow down guessing and lock nobody out.
 //!
 //! Three windows of one minute: per address, per user name, and per pair of both. A pair that logged in
-//! lately is counted by itself alone, so whoever floods an account or shares an address with its owner
-//! cannot keep the owner out. Past its limit such a pair is slowed down, not refused: its attempts wait for a turn, one a
+//! recently is counted on its own, so flooding an account or sharing an address with its owner
+//! cannot lock the owner out. Past its limit such a pair is slowed down, not refused: its attempts take turns, one a
 //! second. The machine itself (loopback) is never subject to the per-user window.
 //!
-//! Names are kept as digests, because people type passwords into the wrong field and the store remembers
-//! these tables for the next start.
+//! Names are kept as digests, because people type passwords into the wrong field and the store keeps
+//! these tables across restarts.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -20,14 +20,14 @@ use super::digest;
 use crate::store::access::LoginRecord;
 
 pub const WINDOW: Duration = Duration::from_secs(60);
-/// How long a pair of user and address stays known after a login.
+/// How long a user–address pair stays known after a login.
 pub const FAMILIAR: Duration = Duration::from_secs(30 * 86_400);
-/// Entries of each table; a guesser with more addresses than that is not stopped by a table.
+/// Entries per table; no table stops an attacker with more addresses than that.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Between two attempts of a familiar pair past its limit.
+/// Between two attempts of a known pair past its limit.
 const PACE: Duration = Duration::from_secs(1);
-/// So many of these wait at a time.
+/// Maximum number of attempts waiting.
 const MAX_PACED: u32 = 20;
 
 pub const DEFAULT_PER_MINUTE: u32 = 10;
@@ -44,14 +44,14 @@ struct Tables {
     users: HashMap<String, Window>,
     pairs: HashMap<(String, IpAddr), Window>,
     familiar: HashMap<(String, IpAddr), Instant>,
-    /// When a familiar pair past its limit has its next turn.
+    /// The next turn of a known pair past its limit.
     turns: HashMap<(String, IpAddr), Instant>,
 }
 
 /// Times of the failed and undecided attempts of the last minute, oldest first.
 type Window = Vec<Instant>;
 
-/// An attempt under way. It counts as failed unless [`succeeded`](Self::succeeded) is called, so that
+/// An attempt in progress. It counts as failed unless [`succeeded`](Self::succeeded) is called, so that
 /// parallel attempts cannot slip under the limit.
 #[derive(Debug)]
 #[must_use]
@@ -67,12 +67,12 @@ pub struct Attempt<'a> {
 }
 
 impl Attempts {
-    /// `per_minute` failed attempts are allowed in each window.
+    /// Each window allows `per_minute` failed attempts.
     pub fn new(per_minute: u32) -> Self {
         Self { per_minute: usize::try_from(per_minute).unwrap_or(usize::MAX), tables: Mutex::default() }
     }
 
-    /// Lets an attempt begin, or says how long to wait.
+    /// Starts an attempt, or returns how long to wait.
     pub fn begin(&self, username: &str, address: IpAddr) -> Result<Attempt<'_>, Duration> {
         self.begin_at(username, address, Instant::now())
     }
@@ -105,7 +105,7 @@ impl Attempts {
         Ok(Attempt { attempts: self, user, address, familiar, at, turn })
     }
 
-    /// Takes up what an earlier run left in the store.
+    /// Restores what an earlier run left in the store.
     pub fn restore(&self, failures: &[LoginRecord], familiar: &[LoginRecord]) {
         let (now, clock) = (Instant::now(), OffsetDateTime::now_utc());
         let then = |record: &LoginRecord| {
@@ -157,7 +157,7 @@ impl Attempt<'_> {
         tables.familiar.insert(pair, self.at);
     }
 
-    /// Takes it out of the count: nobody found out whether it was right.
+    /// Removes it from the count: its outcome is unknown.
     pub fn undecided(self) {
         self.attempts.tables().take(&(self.user, self.address), self.familiar, self.at);
     }
@@ -199,7 +199,7 @@ fn wait<K: Hash + Eq>(windows: &HashMap<K, Window>, key: &K, limit: usize, now: 
     let recent: Vec<Instant> =
         windows.get(key)?.iter().copied().filter(|at| now.saturating_duration_since(*at) < WINDOW).collect();
     let blocking = recent.len().checked_sub(limit)?;
-    // Room appears when the attempt that is `limit` places from the end leaves the window.
+    // Room appears when the attempt `limit` places from the end leaves the window.
     let leaves = recent.get(blocking).map_or(WINDOW, |at| WINDOW - now.saturating_duration_since(*at));
     Some(leaves.max(Duration::from_secs(1)))
 }
@@ -232,7 +232,7 @@ fn evict_oldest<K: Hash + Eq + Clone, V>(table: &mut HashMap<K, V>, age: impl Fn
     }
 }
 
-/// What one household or host can vary at will is one address: an IPv6 /64.
+/// What one household or host can vary at will counts as one address: an IPv6 /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {

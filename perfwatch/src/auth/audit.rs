@@ -21,8 +21,8 @@ pub const RETENTION_CHANGED: &str = "retention_changed";
 pub const CLEANUP: &str = "cleanup";
 
 impl Auth {
-    /// Writes one line to the log and to the store. What it tells of has happened, so a store that cannot
-    /// take it stops nothing.
+    /// Writes one line to the log and to the store. The event has already happened, so a store that cannot
+    /// take the entry blocks nothing.
     pub async fn audit(&self, username: &str, address: IpAddr, action: &str, detail: &str) {
         // Quoted as Debug, since names are hostile input to a terminal.
         tracing::info!(target: "perfwatch::audit", user = ?username, %address, action, detail);

@@ -7,10 +7,10 @@ use super::passwords::{PasswordError, Passwords};
 use super::{ADMIN, private_file};
 use crate::store::{AccountStore, StoreError};
 
-/// Where a generated first password is left, in the data directory, until it is changed.
+/// Where a generated first password is stored, in the data directory, until it is changed.
 pub const PASSWORD_FILE: &str = "first-password";
 
-/// Readable aloud: no 0/O, 1/l/I.
+/// Easy to read aloud: no 0/O, 1/l/I.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const LENGTH: usize = 20;
 
@@ -36,19 +36,19 @@ pub enum FirstError {
     Random(String),
 }
 
-/// How the first account came to be.
+/// How the first account was created.
 #[derive(Debug, PartialEq, Eq)]
 pub enum First {
-    /// There is an administrator already; nothing was changed.
+    /// An administrator exists already; nothing was changed.
     Exists,
-    /// With the configured password. `weak`: it deserves a warning.
+    /// With the configured password. `weak`: warn about it.
     Configured { weak: bool },
-    /// With a random password, to be printed once; it is also in the file.
+    /// With a random password, to be printed once; also stored in the file.
     Generated { password: String, file: PathBuf },
 }
 
-/// Makes the first account where there is no administrator yet, whatever its name. `is_public`: more than this machine reaches
-/// the server.
+/// Creates the first account if there is no administrator yet, whatever its name. `is_public`: the server is
+/// reachable from other machines.
 pub async fn ensure(
     store: &dyn AccountStore,
     passwords: &Passwords,
@@ -59,7 +59,7 @@ pub async fn ensure(
 ) -> Result<First, FirstError> {
     let users = store.users().await?;
     if users.iter().any(|user| user.role == ADMIN) {
-        // Made while only this machine reached the server, perhaps.
+        // Possibly created while the server was reachable only from this machine.
         if let Some(password) = configured.filter(|password| is_public && is_weak(password, username))
             && let Some(user) = users.into_iter().find(|user| user.username == username)
             && passwords
@@ -101,7 +101,7 @@ pub fn forget(data_dir: &Path, username: &str) {
     }
 }
 
-/// Whether a guesser would try it first.
+/// Whether an attacker would try it first.
 pub fn is_weak(password: &str, username: &str) -> bool {
     const GUESSED: [&str; 12] = [
         "admin",

@@ -32,14 +32,14 @@ impl Auth {
         let (accepted, known) = match self.check(username, password).await {
             Ok(checked) => checked,
             Err(error) => {
-                // The store or the hasher failed, not the guess.
+                // The store or the hasher failed; this was not a failed guess.
                 attempt.undecided();
                 return Err(error);
             }
         };
         let (true, Some(user)) = (accepted, &known) else {
             self.remember_failure(&attempt).await;
-            // Of an unknown name nothing is kept: it may well be somebody's password.
+            // Unknown names are not recorded: one may well be somebody's password.
             let name = known.as_ref().map_or("(unknown)", |user| &user.username);
             self.audit(name, address, LOGIN_REFUSED, "").await;
             return Err(AuthError::Refused);
@@ -56,7 +56,7 @@ impl Auth {
         Ok(Login { token, lifetime: self.tokens.lifetime(), user })
     }
 
-    /// Ends this one login. An API token is not ended by it but by revoking it.
+    /// Ends this one session. An API token is ended only by revoking it.
     pub async fn logout(&self, identity: &Identity, address: IpAddr) -> Result<(), AuthError> {
         if let Credential::Login(claims) = &identity.credential {
             self.store.revoke_token(&claims.id, claims.expires_at).await?;
@@ -66,7 +66,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Sets a new password, which ends every login of the account. `Refused`: `current` is wrong.
+    /// Sets a new password, which ends all sessions of the account. `Refused`: `current` is wrong.
     pub async fn change_password(
         &self,
         identity: &Identity,
@@ -76,7 +76,7 @@ impl Auth {
     ) -> Result<(), AuthError> {
         passwords::check_new(new)?;
         let user = &identity.user;
-        // Whoever found an unlocked browser must not guess the password here any faster than at the login.
+        // Someone at an unlocked browser must not be able to guess faster here than at the login.
         let attempt = self.attempt(&user.username, address)?;
         attempt.turn().await;
         let right = match self.passwords.verify(Some(current), Some(user.password_hash.clone())).await {
@@ -100,13 +100,13 @@ impl Auth {
         Ok(())
     }
 
-    /// Whether the password is that of the account, and the account, after the same work in any case.
+    /// Whether the password matches, and the account, after the same work in any case.
     async fn check(
         &self,
         username: Option<&str>,
         password: Option<&str>,
     ) -> Result<(bool, Option<User>), AuthError> {
-        // PostgreSQL cannot hold a NUL in text, so no account has one.
+        // PostgreSQL cannot store a NUL in text, so no account has one.
         let known = match username.filter(|name| !name.contains('\0')) {
             Some(name) => self.store.user_by_name(name).await?,
             None => None,

@@ -1,6 +1,6 @@
-//! Who may come in: passwords, login tokens, API tokens, attempt limits, accounts, and the record of it all.
+//! Access control: passwords, session tokens, API tokens, attempt limits, accounts, and the audit log.
 //!
-//! Knows accounts only through the [`Store`] trait and nothing of HTTP.
+//! Knows accounts only through the [`Store`] trait, and nothing about HTTP.
 
 pub mod accounts;
 pub mod api_tokens;
@@ -33,17 +33,17 @@ use tokens::{Claims, Tokens};
 /// What an admin may do that a viewer may not: change anything.
 pub const ADMIN: &str = "admin";
 pub const VIEWER: &str = "viewer";
-/// Precision of an API token's `last_used`: a script that asks every second should not write every second.
+/// Precision of an API token's `last_used`: a script that polls every second should not write every second.
 const USE_RECORDED: time::Duration = time::Duration::minutes(1);
 
-/// How long the store may take to say whether a token is valid.
+/// How long the store may take to validate a token.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same where it said so before.
+/// The same for a token that it validated before.
 const KNOWN_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// Wrong password, unknown user or dead token: which of them is not told.
+    /// Wrong password, unknown user or dead token; which of them is not disclosed.
     #[error("wrong credentials")]
     Refused,
     #[error("too many attempts")]
@@ -56,14 +56,14 @@ pub enum AuthError {
     Signing(String),
 }
 
-/// Someone who showed a valid token.
+/// The holder of a valid token.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub user: User,
     pub credential: Credential,
 }
 
-/// What was shown.
+/// The kind of credential.
 #[derive(Debug, Clone)]
 pub enum Credential {
     Login(Claims),
@@ -91,7 +91,7 @@ pub struct Auth {
     attempts: Attempts,
     data_dir: PathBuf,
     remembered: Remembered,
-    /// Moves whenever a token may have died before its time.
+    /// Changes whenever a token may have ended early.
     revocations: watch::Sender<u64>,
 }
 
@@ -107,7 +107,7 @@ impl Auth {
         Self { store, passwords, tokens, attempts, data_dir, remembered, revocations }
     }
 
-    /// Takes up the attempts that an earlier run counted.
+    /// Restores the attempts counted by an earlier run.
     pub async fn restore_attempts(&self) -> Result<(), StoreError> {
         let now = OffsetDateTime::now_utc();
         let failures = self.store.login_failures(now - attempts::WINDOW).await?;
@@ -126,7 +126,7 @@ impl Auth {
         self.passwords.is_warm()
     }
 
-    /// Whom a token belongs to, if it is valid now; while the store is away, if it was so lately.
+    /// The owner of a token, if it is valid now; while the store is down, if it was valid recently.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, AuthError> {
         let digest = digest(token);
         let known = self.remembered.get(&digest, Instant::now(), OffsetDateTime::now_utc());
@@ -142,7 +142,7 @@ impl Auth {
             Err(StoreError::Unreachable(format!("no answer within {} s", limit.as_secs())).into())
         });
         match (&checked, known) {
-            // One that died while it was looked at is not remembered.
+            // Don't remember a token that ended during the look-up.
             (Ok(_), _) if *self.revocations.borrow() != revocations => {}
             (Ok(identity), _) => self.remembered.add(digest, identity, Instant::now()),
             (Err(AuthError::Store(StoreError::Unreachable(_))), Some(known)) => return Ok(known),
@@ -195,7 +195,7 @@ impl Auth {
         Ok(Identity { user, credential })
     }
 
-    /// Makes a token for a user's scripts: the token, which is not kept, and what is kept of it.
+    /// Creates a token for a user's scripts: the token, which is not stored, and its stored record.
     pub async fn create_api_token(
         &self,
         user_id: i64,
@@ -210,7 +210,7 @@ impl Auth {
         Ok((token, self.store.create_api_token(&new).await?))
     }
 
-    /// `false`: there is none such.
+    /// `false`: no such token.
     pub async fn revoke_api_token(&self, id: i64) -> Result<bool, AuthError> {
         let revoked = self.store.delete_api_token(id).await?;
         self.tokens_died();
@@ -221,14 +221,14 @@ impl Auth {
         accounts::add(&*self.store, &self.passwords, name, password, role).await
     }
 
-    /// Each part that is given; every login of the account ends.
+    /// Changes each part that is given; ends all sessions of the account.
     pub async fn change_user(
         &self,
         user: &User,
         password: Option<&str>,
         role: Option<&str>,
     ) -> Result<(), AccountError> {
-        // What can be refused comes before what takes effect.
+        // Check everything that can be refused before anything takes effect.
         password.map_or(Ok(()), passwords::check_new)?;
         if let Some(role) = role {
             accounts::set_role(&*self.store, user.id, role).await?;
@@ -247,12 +247,12 @@ impl Auth {
         Ok(())
     }
 
-    /// Changes when a token may have died before its time: time to ask [`still_valid`](Self::still_valid) again.
+    /// Changes when a token may have ended early: time to call [`still_valid`](Self::still_valid) again.
     pub fn revocations(&self) -> watch::Receiver<u64> {
         self.revocations.subscribe()
     }
 
-    /// Notices accounts that the command line changed, so that open streams and remembered tokens do too. Ends never.
+    /// Notices accounts changed by the command line, so that open streams and remembered tokens do too. Never returns.
     pub async fn watch_accounts(&self, every: Duration) {
         let mut known = None;
         loop {

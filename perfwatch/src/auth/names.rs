@@ -2,14 +2,14 @@
 
 use unicode_security::{GeneralSecurityProfile, MixedScript, skeleton};
 
-/// Whether every character is one that people see and tell apart: no control or format characters (which reverse or hide
-/// text), no spaces but the plain one, and of each word letters of one script only.
+/// Whether every character is visible and distinguishable: no control or format characters (which reverse or hide
+/// text), no spaces but the plain one, and only one script per word.
 pub fn is_plain(name: &str) -> bool {
     let is_plain = |c: char| c == ' ' || c.is_ascii_graphic() || c.identifier_allowed();
     name.chars().all(is_plain) && name.split(' ').all(MixedScript::is_single_script)
 }
 
-/// Whether two names could be taken for each other, also where only their case differs.
+/// Whether two names could be mistaken for each other, also when they differ only in case.
 pub fn are_alike(a: &str, b: &str) -> bool {
     let looks = |name: &str| skeleton(name).collect::<String>();
     looks(a) == looks(b) || looks(&a.to_lowercase()) == looks(&b.to_lowercase())

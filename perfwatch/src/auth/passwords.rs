@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 
-/// bcrypt's work factor for every stored hash.
+/// bcrypt's cost for every stored hash.
 pub const COST: u32 = 12;
-/// bcrypt reads no further; longer passwords are refused rather than cut.
+/// bcrypt ignores anything beyond; longer passwords are refused rather than truncated.
 pub const MAX_BYTES: usize = 72;
 pub const MIN_CHARS: usize = 8;
-/// Callers that may wait for a turn; one turn takes about a quarter of a second.
+/// Maximum number of waiting callers; one turn takes about a quarter of a second.
 const MAX_WAITING: usize = 256;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum PasswordError {
     Hash(String),
 }
 
-/// What a new password must satisfy.
+/// The rules for a new password.
 pub fn check_new(password: &str) -> Result<(), PasswordError> {
     match password {
         p if p.chars().count() < MIN_CHARS => Err(PasswordError::TooShort),
@@ -43,7 +43,7 @@ pub struct Passwords {
     cost: u32,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Verified when there is no account, so that its absence takes as long as a wrong password.
+    /// Verified if there is no account, so that this takes as long as a wrong password.
     dummy: Arc<OnceLock<String>>,
 }
 
@@ -56,7 +56,7 @@ impl Default for Passwords {
 }
 
 impl Passwords {
-    /// `parallel` is how many hashes are computed at once. A cost below [`COST`] is for tests.
+    /// `parallel` is the number of concurrent hashes. A cost below [`COST`] is for tests.
     pub fn new(cost: u32, parallel: usize) -> Self {
         Self {
             cost,
@@ -85,19 +85,19 @@ impl Passwords {
                 let hash = match hash {
                     Some(hash) => hash,
                     None => {
-                        // The first time costs one hash more.
+                        // The first call computes one hash more.
                         let made = dummy.get().cloned().map_or_else(|| bcrypt::hash("dummy", cost), Ok);
                         dummy.get_or_init(|| made.unwrap_or_default()).clone()
                     }
                 };
-                // A malformed hash in the table matches nothing.
+                // A malformed stored hash matches nothing.
                 bcrypt::verify(password, &hash).unwrap_or(false)
             })
             .await?;
         Ok(matches && !hopeless)
     }
 
-    /// Prepares the dummy hash, so that not even the first unknown user stands out by time.
+    /// Prepares the dummy hash, so that timing gives away not even the first unknown user.
     pub async fn warm_up(&self) -> Result<(), PasswordError> {
         self.verify(None, None).await.map(|_| ())
     }
@@ -126,7 +126,7 @@ impl Passwords {
     }
 }
 
-/// Counts a waiting caller while it lives, also when the caller is cancelled.
+/// Counts a waiting caller while it exists, even if the caller is cancelled.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_dummy_hash_is_never_accepted() {
-        // Cost 99 is refused by bcrypt, so the dummy cannot be made.
+        // bcrypt refuses cost 99, so the dummy hash cannot be computed.
         let broken = Passwords::new(99, 1);
         assert!(!broken.verify(Some(""), None).await.unwrap());
     }

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Replaces `path` in one step by a file of mode 0600.
+/// Atomically replaces `path` with a file of mode 0600.
 pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
-    // What a crash left behind may have another mode; `create_new` guarantees ours.
+    // A leftover of a crash may have another mode; `create_new` guarantees ours.
     match std::fs::remove_file(&partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -1,4 +1,4 @@
-//! Tokens that were valid lately, for the time that the store is away: what is measured can be seen then, too.
+//! Recently valid tokens, for when the store is down: measurements stay visible then, too.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 
 use super::Identity;
 
-/// Since the store last said that a token is valid.
+/// Since the store last confirmed the token.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 const MAX_TOKENS: usize = 1000;
-/// A store that did not answer in time is not waited for again for so long.
+/// After a timeout, the store is not waited for again for this long.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Remembered(Mutex<Table>);
 struct Table {
     /// By the token's digest.
     tokens: HashMap<String, (Identity, Instant)>,
-    /// When the store last did not answer in time.
+    /// When the store last timed out.
     hung: Option<Instant>,
 }
 
@@ -39,7 +39,7 @@ impl Remembered {
         table.tokens.insert(digest, (identity.clone(), now));
     }
 
-    /// Whom a token belonged to when the store last said so.
+    /// The token's owner when the store last confirmed it.
     pub(super) fn get(&self, digest: &str, now: Instant, clock: OffsetDateTime) -> Option<Identity> {
         let table = self.table();
         let (identity, at) = table.tokens.get(digest)?;

@@ -12,16 +12,16 @@ use time::OffsetDateTime;
 
 use super::private_file;
 
-/// Where the generated signing secret is kept, in the data directory.
+/// Where the generated signing secret is stored, in the data directory.
 pub const SECRET_FILE: &str = "jwt-secret";
 /// HS256 signs with SHA-256: a shorter secret is easier to guess than to forge.
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// What a valid token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     pub user_id: i64,
-    /// Unique per token: what a logout revokes.
+    /// Unique per token, for revocation by logout.
     pub id: String,
     pub generation: i64,
     pub expires_at: OffsetDateTime,
@@ -107,15 +107,15 @@ impl Tokens {
     }
 }
 
-/// Whether a token says that its reader must understand more than the standard (RFC 7515, 4.1.11): we understand nothing
-/// more, and the library does not look.
+/// Whether a token requires its reader to understand an extension (RFC 7515, 4.1.11): we understand none,
+/// and the library does not check.
 fn names_critical_extensions(token: &str) -> bool {
     let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
     let header = header.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
     header.is_none_or(|header| header.get("crit").is_some())
 }
 
-/// The secret kept in `data_dir`, made on first use.
+/// The secret stored in `data_dir`, created on first use.
 pub fn load_or_create_secret(data_dir: &Path) -> io::Result<Vec<u8>> {
     let path = data_dir.join(SECRET_FILE);
     match std::fs::read_to_string(&path) {

@@ -1,4 +1,4 @@
-//! What the kernel tells in `/proc` and `/sys`: one collector per document.
+//! What the kernel reports in `/proc` and `/sys`: one collector per document.
 //!
 //! Each collector reads a raw sample, derives its document purely from two raw samples and the monotonic time
 //! between them, and keeps its descriptors and buffers from tick to tick: on a cold tick, opening and closing
@@ -24,7 +24,7 @@ use crate::snapshot::source::{Source, SourceError};
 /// Makes a collector that has not read anything yet.
 pub type New = fn(&Roots) -> Box<dyn Source>;
 
-/// Every collector, in the order their documents stand in a snapshot.
+/// Every collector, in the order of their documents in a snapshot.
 pub const REGISTRY: &[(&str, New)] = &[
     (cpu::NAME, |roots| Box::new(cpu::Cpu::new(roots))),
     (memory::NAME, |roots| Box::new(memory::Memory::new(roots))),
@@ -34,8 +34,8 @@ pub const REGISTRY: &[(&str, New)] = &[
     (pressure::NAME, |roots| Box::new(pressure::Pressure::new(roots))),
 ];
 
-/// Whether what `/proc/self` and `/proc/net` tell is what the user wants to see. Where `/proc` is somebody else's
-/// (a container that sees its host's), that is what init's entries tell.
+/// Whether `/proc/self` and `/proc/net` show what the user wants to see. If `/proc` belongs to another system
+/// (a container that sees its host's), init's entries do.
 fn has_own_procfs(roots: &Roots) -> bool {
     roots.procfs == Path::new("/proc")
 }

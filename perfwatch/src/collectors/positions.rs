@@ -1,20 +1,20 @@
-//! Where each name stands in a list whose members come and go.
+//! Positions of names in a list whose members come and go.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// An index that is made when a list is first searched: mostly everything stands where it stood before.
+/// An index that is built when a list is first searched: most entries keep their positions.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Positions(OnceCell<HashMap<Arc<str>, usize>>);
 
 impl Positions {
-    /// To be called when the list has changed.
+    /// Call this when the list has changed.
     pub(super) fn clear(&mut self) {
         self.0.take();
     }
 
-    /// The place of `name` in `list`, most likely `guess`.
+    /// The position of `name` in `list`, most likely `guess`.
     pub(super) fn find<T>(
         &self,
         list: &[T],
@@ -26,7 +26,7 @@ impl Positions {
             return Some(guess);
         }
         let index = self.0.get_or_init(|| {
-            // Of two of one name the first counts.
+            // With duplicate names the first counts.
             list.iter().enumerate().rev().map(|(at, item)| (Arc::clone(name_of(item)), at)).collect()
         });
         index.get(name).copied()

@@ -1,4 +1,4 @@
-//! From how far a counter has come to how much that is per second.
+//! From counter deltas to rates per second.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(super) fn per_second(delta: u64, elapsed: Duration) -> Option<f64> {
     (seconds > 0.0).then(|| round(delta as f64 / seconds, 2))
 }
 
-/// The same number of the raw samples' earlier and later fields, as a rate.
+/// Turns a counter's earlier and later values into a rate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rates {
     pub(super) width: Width,
@@ -24,7 +24,7 @@ impl Rates {
         per_second(self.width.delta(previous, current)?, self.elapsed)
     }
 
-    /// As [`Self::of`], for counters that this kernel may not have.
+    /// Like [`Self::of`], for counters that this kernel may lack.
     pub(super) fn of_optional(self, previous: Option<u64>, current: Option<u64>) -> Option<f64> {
         self.of(previous?, current?)
     }

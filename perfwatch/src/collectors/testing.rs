@@ -1,4 +1,4 @@
-//! Samples for tests, as the pipeline takes them.
+//! Samples for tests, taken like the pipeline does.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(super) fn tick() -> Tick {
     Tick::new(time::macros::datetime!(2026-01-02 03:04:05 UTC), Duration::from_secs(1))
 }
 
-/// The document as a client reads it.
+/// The document as a client sees it.
 pub(super) fn sample(source: &mut dyn Source) -> Value {
     let document = source.sample(&tick()).unwrap_or_else(|error| panic!("{}: {error}", source.name()));
     assert_eq!(document.metric_type, source.metric_type());

@@ -6,7 +6,7 @@ use super::testing::sample;
 use super::*;
 use crate::snapshot::MetricType;
 
-/// The names that clients of the original know: they may not change.
+/// The names that clients of the original rely on: they must not change.
 const ORIGINAL: [(MetricType, &str); 5] = [
     (
         MetricType::Cpu,
@@ -72,7 +72,7 @@ fn rates_are_null_first_and_numbers_after() {
     for mut source in all(&Roots::default()) {
         let Some((_, paths)) = paths.iter().find(|(of, _)| *of == source.metric_type()) else { continue };
         let first = sample(source.as_mut());
-        // Until the clock that CPU times are counted in has moved on.
+        // Until the clock behind the CPU times has advanced.
         let second = (0..10_000_000)
             .map(|_| sample(source.as_mut()))
             .find(|document| paths.iter().all(|path| document.pointer(path).is_some_and(Value::is_number)));

@@ -1,9 +1,9 @@
-//! From findings to causes: what one remedy fixes is one problem, whatever it affects.
+//! From findings to causes: what one fix solves is one problem, whatever it affects.
 
 use super::rights::Rights;
 use crate::snapshot::diagnosis::{Finding, Problem, Status};
 
-/// How problems of the machine and the store are called.
+/// The labels of machine and store problems.
 const TITLES: &[(&str, &str)] = &[
     ("btf", "No kernel type information (BTF)"),
     ("procfs", "/proc cannot be read"),
@@ -16,7 +16,7 @@ const TITLES: &[(&str, &str)] = &[
     ("recording", "History is not being stored"),
 ];
 
-/// The problems, in the order they were found. `about` are findings on machine and store, which are causes themselves;
+/// The problems, in the order found. `about` are findings on machine and store, which are causes themselves;
 /// `affected` are sources and events.
 pub(super) fn problems<'a>(
     about: impl Iterator<Item = &'a Finding>,
@@ -42,7 +42,7 @@ pub(super) fn problems<'a>(
         }
     }
     for finding in affected {
-        // A source that works in part, for want of the same thing, is affected too.
+        // A source that works only in part, for the same reason, is affected too.
         match problems.iter_mut().find(|problem| same(problem, finding)) {
             Some(problem) => problem.affects.push(finding.name.clone()),
             None if finding.status == Status::Problem => {

@@ -10,7 +10,7 @@ use crate::probes::{BTF_REMEDY, paranoid, pmu, target};
 
 pub(super) fn findings(roots: &Roots, rights: &Rights) -> Vec<Finding> {
     if let Some(build) = build(roots) {
-        // What the kernel would need for measuring from within does not matter to this build.
+        // What the kernel would need for probes does not matter to this build.
         return vec![kernel(), environment(roots), build, pressure(roots), processes(roots)];
     }
     let mut findings = vec![
@@ -23,7 +23,7 @@ pub(super) fn findings(roots: &Roots, rights: &Rights) -> Vec<Finding> {
         nmi_watchdog(roots),
     ];
     match procfs(roots) {
-        // Whatever else is missing there is missing for this reason.
+        // Anything else missing there is missing for this reason.
         Some(unreadable) => findings.push(unreadable),
         None => {
             findings.extend([
@@ -130,7 +130,7 @@ fn event_level(roots: &Roots, rights: &Rights) -> Finding {
         };
     }
     match level {
-        // A lower level would let every user observe all others: the right is granted instead.
+        // A lower level would let every user observe all others: grant the capability instead.
         1.. if without_perfmon => Finding::problem(
             NAME,
             format!("{level}: counting events of the whole machine needs CAP_PERFMON"),
@@ -143,7 +143,7 @@ fn event_level(roots: &Roots, rights: &Rights) -> Finding {
 
 fn lockdown(roots: &Roots) -> Finding {
     match text(roots.sys("kernel/security/lockdown")) {
-        // Whoever chose this mode wants it so.
+        // Deliberately chosen by the administrator.
         Some(modes) if modes.contains("[confidentiality]") => Finding::note(
             "lockdown",
             "confidentiality: the kernel lets no eBPF program read its memory (integrity mode would)",
@@ -173,7 +173,7 @@ fn pmu(roots: &Roots) -> Finding {
     }
 }
 
-/// How many counters each CPU has, according to CPUID. On arm64 only the kernel may ask.
+/// Number of counters per CPU, from CPUID. On arm64 only the kernel can read it.
 #[cfg(target_arch = "x86_64")]
 fn counters() -> Option<String> {
     use std::arch::x86_64::{__cpuid, __get_cpuid_max};
@@ -281,7 +281,7 @@ mod tests {
         let found = look();
         assert_eq!(status(&found, "btf"), Some(Status::Problem));
         assert_eq!(status(&found, "pmu"), Some(Status::Note));
-        // That /proc is not there is one problem, not one for each file.
+        // A missing /proc is one problem, not one per file.
         assert_eq!((status(&found, "procfs"), status(&found, "psi")), (Some(Status::Problem), None));
         std::fs::create_dir_all(roots.proc("1")).unwrap();
         std::fs::write(roots.proc("stat"), "cpu 1\n").unwrap();

@@ -22,7 +22,7 @@ use crate::snapshot::value::Value;
 use crate::snapshot::{MetricType, Reading, Snapshot};
 use crate::store::inspect::Inspection;
 
-/// Examines the machine and the store, and how each source and event was doing when the newest snapshot was taken.
+/// Examines the machine and the store, and the state of each source and event in the newest snapshot.
 pub fn diagnose(
     roots: &Roots,
     store: &Inspection,
@@ -50,7 +50,7 @@ pub fn diagnose(
     diagnosis
 }
 
-/// Gives what has one cause one remedy: a source and the part of the machine that it reads may each know another.
+/// Gives each cause a single fix: a source and the part of the machine it reads may each suggest another.
 fn share_remedies(machine: &mut [Finding], sources: &mut [Finding], reports: &[Report]) {
     let is_problem = |finding: &Finding| finding.status == Status::Problem;
     let procfs =
@@ -88,7 +88,7 @@ fn source(report: &Report) -> Finding {
             Finding { remedy: report.remedy.clone(), ..Finding::ok(report.name, detail(method)) }
         }
         (State::Disabled, _) => problem("disabled"),
-        // What this build lacks on every machine, and no command mends.
+        // Missing in this build on every machine; no command can fix it.
         (State::Unavailable, Method::Ebpf) if !target::IN_KERNEL && report.remedy.is_none() => {
             Finding::note(report.name, detail("unavailable"))
         }
@@ -97,13 +97,13 @@ fn source(report: &Report) -> Finding {
     }
 }
 
-/// What would make the events count that could not be opened.
+/// How to enable the events that could not be opened.
 fn counters_remedy(reports: &[Report]) -> Option<&str> {
     let counters = reports.iter().find(|report| report.metric_type == MetricType::PerfEvents)?;
     counters.remedy.as_deref()
 }
 
-/// One line for all events that share a reason, and one for each that counts in its own way.
+/// One line for all events that share a reason, and one for each event that is counted differently.
 fn events(reading: &Reading, remedy: Option<&str>) -> Vec<Finding> {
     let unsupported = match reading.value("unsupported_events") {
         Value::Json(list) => Some(list),
@@ -169,7 +169,7 @@ impl Diagnosis {
         self.all().map(|finding| finding.status).collect()
     }
 
-    /// True when there is nothing to fix.
+    /// True if there is nothing to fix.
     pub fn healthy(&self) -> bool {
         self.problems.is_empty()
     }

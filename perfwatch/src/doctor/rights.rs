@@ -1,15 +1,15 @@
-//! What this process may do, and the one command that grants what it may not.
+//! What this process may do, and the one command that grants what is missing.
 
 use crate::config::Roots;
 use crate::probes::{paranoid, rights};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rights {
-    /// Capabilities that measuring in the kernel needs and this process lacks.
+    /// Capabilities that the probes need and this process lacks.
     pub missing: Vec<&'static str>,
     /// Has `CAP_SYS_ADMIN`.
     pub administrator: bool,
-    /// `perf_event_paranoid` is so strict that `CAP_PERFMON` does not suffice.
+    /// `perf_event_paranoid` is so strict that `CAP_PERFMON` is not enough.
     pub strict: bool,
 }
 
@@ -32,7 +32,7 @@ impl Rights {
         }
     }
 
-    /// The remedy in place of one that grants a part of what is missing.
+    /// Replaces a fix that grants only part of what is missing.
     pub(super) fn whole(&self, remedy: String) -> String {
         let part = remedy == rights::grant_command() || remedy == paranoid::REMEDY;
         self.remedy().filter(|_| part).unwrap_or(remedy)

@@ -1,4 +1,4 @@
-//! The store: whether it can be reached and written, has room, and gets the snapshots.
+//! The store: whether it is reachable and writable, has space, and receives the snapshots.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use crate::snapshot::rfc3339;
 use crate::store::StoreError;
 use crate::store::inspect::{Database, Inspection};
 
-/// Below this, the disk counts as full: as much as the log of snapshots may take by default.
+/// Below this, the disk counts as full: the default size limit of the snapshot log.
 const LOW_SPACE: u64 = 256 << 20;
 
-/// What is known of snapshots on their way to the store.
+/// The state of snapshots on their way to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
-    /// The configuration says not to.
+    /// Disabled in the configuration.
     Off,
     /// Another process, if any, does it.
     Elsewhere,

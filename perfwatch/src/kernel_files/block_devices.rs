@@ -8,7 +8,7 @@ use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Counts towards totals: each of its requests is counted by no other.
+    /// Counts towards totals: no other device counts its requests.
     Disk,
     /// dm, md, bcache, a ZFS volume, a multipath head and the like: its requests are counted again below.
     Stacked,
@@ -20,9 +20,9 @@ pub enum Kind {
     Partition,
 }
 
-/// The kinds of `names`, in their order. `block` is `/sys/block`.
+/// The kinds of `names`, in the same order. `block` is `/sys/block`.
 pub fn kinds(block: &Path, names: &[&str]) -> Vec<Kind> {
-    // Containers may be shown an empty folder.
+    // Containers may see an empty folder.
     let has_sysfs = fs::read_dir(block).is_ok_and(|mut entries| entries.next().is_some());
     let mut kinds: Vec<Kind> = names.iter().map(|name| kind(block, has_sysfs, name)).collect();
     // The paths to a multipath disk count every request; newer kernels let the head count it again.
@@ -32,7 +32,7 @@ pub fn kinds(block: &Path, names: &[&str]) -> Vec<Kind> {
             *kind = Kind::Stacked;
         }
     }
-    // What has no disk below it on this machine, such as its root on a network block device, is all there is.
+    // If nothing has a disk below it on this machine, such as a root on a network block device, count what there is.
     if !kinds.contains(&Kind::Disk) {
         for (name, kind) in names.iter().zip(&mut kinds) {
             if *kind == Kind::Stacked && is_network(name) {
@@ -55,12 +55,12 @@ fn kind(block: &Path, has_sysfs: bool, name: &str) -> Kind {
     }
     let folder = block.join(name.replace('/', "!"));
     if !folder.is_dir() && multipath_head(name).is_none() {
-        return Kind::Partition; // it stands below its disk
+        return Kind::Partition; // it is stacked below its disk
     }
     if folder.join("loop").is_dir() {
         return Kind::Loop;
     }
-    // A disk that bcache uses has a folder of that name, too: only devices stacked on it have slaves.
+    // A disk that bcache uses has a folder of that name, too: only stacked devices have slaves.
     let is_stacked = folder.join("dm").is_dir()
         || folder.join("md").is_dir()
         || fs::read_dir(folder.join("slaves")).is_ok_and(|mut slaves| slaves.next().is_some())
@@ -80,7 +80,7 @@ fn is_virtual(folder: &Path) -> bool {
     })
 }
 
-/// Devices whose requests leave the machine, unless their server is this machine itself.
+/// Devices whose requests leave the machine, unless the server is this machine.
 fn is_network(name: &str) -> bool {
     numbered(name, &["nbd", "drbd"])
 }
@@ -101,12 +101,12 @@ fn letters(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
-/// Whether the name is one of these drivers' and a number.
+/// Whether the name is one of these drivers' followed by a number.
 fn numbered(name: &str, drivers: &[&str]) -> bool {
     drivers.iter().any(|driver| name.strip_prefix(driver).is_some_and(digits))
 }
 
-/// Without `/sys`: by the names that drivers have always given.
+/// Without `/sys`: by the names that drivers have always used.
 fn kind_by_name(name: &str) -> Kind {
     if numbered(name, &VIRTUAL) {
         return Kind::Stacked;

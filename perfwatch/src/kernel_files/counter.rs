@@ -1,4 +1,4 @@
-//! How far a kernel counter has come: the one place that knows how wide counters are.
+//! Counter deltas: the one place that knows how wide kernel counters are.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ pub enum Width {
 }
 
 impl Width {
-    /// By the architecture that the kernel names itself (since 6.1; otherwise by uname(2)).
+    /// From the architecture as the kernel names itself (since 6.1; otherwise from uname(2)).
     pub fn of_kernel(procfs: &Path) -> Self {
         let arch = std::fs::read_to_string(procfs.join("sys/kernel/arch"))
             .unwrap_or_else(|_| rustix::system::uname().machine().to_string_lossy().into_owned());
@@ -19,10 +19,10 @@ impl Width {
         if wide { Self::Bits64 } else { Self::Bits32 }
     }
 
-    /// What was counted between two readings; `None` if the counter went back, that is, restarted.
+    /// The increase between two readings; `None` if the counter went back, that is, restarted.
     ///
-    /// A 32-bit counter passes zero regularly (a busy gigabit interface every 34 s); a step of more than half its
-    /// range is taken for a restart.
+    /// A 32-bit counter wraps regularly (a busy gigabit interface every 34 s); a step of more than half its range
+    /// counts as a restart.
     pub fn delta(self, previous: u64, current: u64) -> Option<u64> {
         match (self, u32::try_from(previous), u32::try_from(current)) {
             (Self::Bits32, Ok(previous), Ok(current)) => {

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-/// The lines of a text, without their ends.
+/// The lines of a text, without line endings.
 #[derive(Debug, Clone)]
 pub struct Lines<'a>(&'a [u8]);
 
@@ -53,8 +53,8 @@ impl<'a> Fields<'a> {
         (!word.is_empty()).then_some(word)
     }
 
-    /// The next word as a number; `None` at the end or when it is none, and then nothing is consumed. The lines of some
-    /// emulations end in CR LF.
+    /// The next word as a number; `None` at the end or if it is not a number, and then nothing is consumed. Some
+    /// emulations end lines in CR LF.
     pub fn number(&mut self) -> Option<u64> {
         self.skip_blanks();
         let (value, length) = decimal(self.0)?;
@@ -65,13 +65,13 @@ impl<'a> Fields<'a> {
         Some(value)
     }
 
-    /// Passes over `count` words.
+    /// Skips `count` words.
     pub fn skip(&mut self, count: usize) -> Option<()> {
         (0..count).try_for_each(|_| self.word().map(|_| ()))
     }
 }
 
-/// The decimal number at the start of `text` and how many bytes it takes.
+/// The decimal number at the start of `text` and its length in bytes.
 fn decimal(text: &[u8]) -> Option<(u64, usize)> {
     let mut value: u64 = 0;
     let mut length = 0;
@@ -82,12 +82,12 @@ fn decimal(text: &[u8]) -> Option<(u64, usize)> {
     (length > 0).then_some((value, length))
 }
 
-/// A text that is one number, as most attributes of `/sys` are.
+/// A text that is a single number, like most attributes of `/sys`.
 pub fn number(text: &[u8]) -> Option<u64> {
     Fields::new(text.trim_ascii()).number()
 }
 
-/// A text that is one number with an optional sign, such as a temperature.
+/// A text that is a single number with an optional sign, such as a temperature.
 pub fn signed(text: &[u8]) -> Option<i64> {
     match text.trim_ascii() {
         [b'-', digits @ ..] => number(digits).and_then(|n| 0i64.checked_sub_unsigned(n)),
@@ -100,7 +100,7 @@ pub fn float(word: &[u8]) -> Option<f64> {
     std::str::from_utf8(word).ok()?.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
-/// Text from the machine as a string; bytes that are not UTF-8 are replaced.
+/// Text from the machine as a string; invalid UTF-8 is replaced.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -21,11 +21,11 @@ pub struct ReadError {
 /// Enough for most files; longer ones double it once.
 const FIRST_CAPACITY: usize = 4096;
 
-/// The kernel fills a page, or what is asked for if that is less, with as many records as fit. When this much is left
-/// free, which is more than any record takes, there were no more: another call would only be told so.
+/// The kernel fills a page, or the buffer if that is smaller, with as many records as fit. When this much is left free,
+/// which is more than any record takes, that was the last one: another call would only confirm it.
 const LEFT_FREE: usize = 2048;
 
-/// A file of `/proc` or `/sys` that is read again and again from its start.
+/// A file of `/proc` or `/sys` that is reread from its start again and again.
 #[derive(Debug)]
 pub struct KernelFile {
     path: PathBuf,
@@ -42,8 +42,8 @@ impl KernelFile {
         &self.path
     }
 
-    /// The file's text now. A descriptor that fails (its device is gone, `/proc` was remounted) is opened
-    /// again once.
+    /// The file's current text. A descriptor that fails (its device is gone, `/proc` was remounted) is reopened
+    /// once.
     pub fn read(&mut self) -> Result<&[u8], ReadError> {
         let length = self
             .read_kept()
@@ -58,13 +58,13 @@ impl KernelFile {
         Ok(&self.buffer[..length])
     }
 
-    /// As [`Self::read`], for files that a machine may well lack.
+    /// Like [`Self::read`], for files that a machine may well lack.
     pub fn read_optional(&mut self) -> Option<&[u8]> {
         self.read().ok()
     }
 
     /// Whether the kernel announces that the text has changed since the last call (`/proc/*/mountinfo` does); true
-    /// when it is not open.
+    /// if it is not open.
     pub fn is_announced(&self) -> bool {
         let Some(file) = &self.file else { return true };
         let mut polled = [PollFd::new(file, PollFlags::PRI)];
@@ -78,26 +78,26 @@ impl KernelFile {
     }
 }
 
-/// A file of `/sys` that holds one value. Small, for a machine may have thousands.
+/// A file of `/sys` that holds one value. Small, because a machine may have thousands.
 #[derive(Debug)]
 pub struct Attribute {
     path: PathBuf,
     file: Option<Kept>,
 }
 
-/// Descriptors that attributes keep open, all together: beyond it they are opened for each reading, so that a machine
+/// Descriptors that all attributes together keep open: beyond it they are opened for each reading, so that a machine
 /// with thousands of interfaces leaves some for connections.
 const MAX_KEPT: usize = 1024;
 
-/// How many are kept open now.
+/// How many are open now.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
-/// A descriptor that counts among those kept open.
+/// A descriptor that counts towards the limit.
 #[derive(Debug)]
 struct Kept(File);
 
 impl Kept {
-    /// `None` if there are enough.
+    /// `None` if the limit is reached.
     fn new(file: File) -> Option<Self> {
         let one_more = |kept| (kept < MAX_KEPT).then_some(kept + 1);
         KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Self(file))
@@ -110,7 +110,7 @@ impl Drop for Kept {
     }
 }
 
-/// Longer than any number or keyword that `/sys` gives.
+/// Longer than any number or keyword in `/sys`.
 pub type Value = [u8; 64];
 
 impl Attribute {
@@ -122,7 +122,7 @@ impl Attribute {
         &self.path
     }
 
-    /// The value now, in `value`; `None` if the kernel refuses it, as it does for a link that is down.
+    /// The current value, in `value`; `None` if the kernel refuses it, as it does for a link that is down.
     pub fn read<'a>(&mut self, value: &'a mut Value) -> Option<&'a [u8]> {
         let kept = self.file.as_ref().and_then(|Kept(file)| file.read_at(value, 0).ok());
         let length = match kept {
@@ -145,7 +145,7 @@ impl Attribute {
 
 /// Reads `file` from its start into `buffer`, which only grows; returns the text's length.
 ///
-/// Files of several records give at most a page per call, so only an empty answer tells the end, or one that leaves
+/// Files of several records return at most a page per call, so only an empty answer marks the end, or one that leaves
 /// [`LEFT_FREE`].
 fn read_whole(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let mut length = 0;
@@ -173,7 +173,7 @@ pub fn keyword(folder: &Path, file: &str) -> Option<String> {
     std::fs::read(folder.join(file)).ok().map(|text| fields::text(text.trim_ascii()))
 }
 
-/// What in `folder` begins with `prefix`, in the order of the numbers that follow it; nothing if there is no such folder.
+/// Entries of `folder` that begin with `prefix`, ordered by the number after it; none if there is no such folder.
 pub fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let mut found: Vec<(u64, PathBuf)> = std::fs::read_dir(folder)
         .into_iter()

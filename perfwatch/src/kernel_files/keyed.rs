@@ -1,13 +1,13 @@
-//! Files of lines `name value`, of which a document wants some: `/proc/vmstat`, `/proc/meminfo`.
+//! Files with `name value` lines, some of which a document wants: `/proc/vmstat`, `/proc/meminfo`.
 
 use super::fields::{Fields, lines};
 
-/// Reads the values of `names`. It knows from the text before which lines hold them, for a running kernel never
-/// changes their order, so most names are not even looked at.
+/// Reads the values of `names`. It knows from the previous text which lines hold them, because a running kernel never
+/// changes their order, so most names are not even compared.
 #[derive(Debug)]
 pub struct Keyed<const N: usize> {
     names: [&'static str; N],
-    /// For each line of the file the name it holds.
+    /// For each line of the file, the name it holds.
     known: Vec<Option<usize>>,
 }
 
@@ -29,7 +29,7 @@ impl<const N: usize> Keyed<N> {
         })
     }
 
-    /// `None` if the lines are not those of the text before.
+    /// `None` if the lines differ from those of the previous text.
     fn parse_known(&self, text: &[u8]) -> Option<[Option<u64>; N]> {
         let mut values = [None; N];
         let mut known = self.known.iter();
@@ -52,7 +52,7 @@ mod tests {
         let mut file = Keyed::new(["pgpgin", "pgpgout", "oom_kill"]);
         assert_eq!(file.parse(b"nr_free_pages 9\npgpgin 1\npgpgout 2\n"), [Some(1), Some(2), None]);
         assert_eq!(file.parse(b"nr_free_pages 8\npgpgin 5\npgpgout 6\n"), [Some(5), Some(6), None]);
-        // Another kernel's file, one with a line more, one with fewer: located again.
+        // Another kernel's file, one line longer, one shorter: located again.
         assert_eq!(file.parse(b"pgpgout 5\nnr_free_pages 9\noom_kill 3\n"), [None, Some(5), Some(3)]);
         assert_eq!(file.parse(b"pgpgout 5\nx 9\noom_kill 3\npgpgin 4\n"), [Some(4), Some(5), Some(3)]);
         assert_eq!(file.parse(b"pgpgout 5\n"), [None, Some(5), None]);

@@ -1,8 +1,8 @@
-//! `/proc/net/snmp`: a line of names and then one of values for each protocol. TCP's counts both address families.
+//! `/proc/net/snmp`: for each protocol a line of names, then one of values. TCP's counts both address families.
 
 use super::fields::{self, Fields, lines};
 
-/// TCP's counters since boot, and its connections now; `None` if this kernel does not say.
+/// TCP's counters since boot, and its connections now; `None` if this kernel does not report them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tcp {
     /// Connections that are established or in close-wait.
@@ -11,7 +11,7 @@ pub struct Tcp {
     /// Without retransmitted ones.
     pub segments_sent: Option<u64>,
     pub segments_retransmitted: Option<u64>,
-    /// Segments that reset a connection, or refuse one.
+    /// Segments that reset or refuse a connection.
     pub resets_sent: Option<u64>,
 }
 
@@ -24,7 +24,7 @@ impl Tcp {
         while let (Some(name), Some(value)) = (names.word(), values.word()) {
             let value = fields::number(value);
             match name {
-                // Below zero for a moment, which is printed without its sign.
+                // Briefly negative, and printed without its sign.
                 b"CurrEstab" => found.established = value.filter(|count| *count <= i32::MAX as u64),
                 b"InSegs" => found.segments_received = value,
                 b"OutSegs" => found.segments_sent = value,

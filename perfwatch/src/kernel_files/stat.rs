@@ -1,4 +1,4 @@
-//! `/proc/stat` as it is: the times of the CPUs and what the kernel counted since boot.
+//! `/proc/stat` as is: CPU times and the kernel's counters since boot.
 
 use super::fields::{Fields, lines};
 
@@ -38,12 +38,12 @@ impl Times {
         }
     }
 
-    /// Time that a CPU spent on work of this machine, as ticks.
+    /// Ticks that a CPU spent on this machine's work.
     pub fn of_processes(&self) -> u64 {
         self.user.saturating_add(self.nice).saturating_add(self.system)
     }
 
-    /// Time in which a CPU did nothing of its own: idle, or taken away by the hypervisor.
+    /// Time in which a CPU did no work of this machine: idle, or stolen by the hypervisor.
     pub fn not_running(&self) -> u64 {
         self.idle.saturating_add(self.iowait).saturating_add(self.steal)
     }
@@ -52,7 +52,7 @@ impl Times {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stat {
     pub total: Times,
-    /// Online CPUs by ascending number.
+    /// Online CPUs in ascending order.
     pub cpus: Vec<(u32, Times)>,
     pub interrupts: Option<u64>,
     pub context_switches: Option<u64>,
@@ -64,17 +64,17 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Takes `text` over into `self`, whose memory is reused; `None` if it has no CPU times.
+    /// Parses `text` into `self`, reusing its memory; `None` if it has no CPU times.
     pub fn parse(&mut self, text: &[u8]) -> Option<()> {
         let mut cpus = std::mem::take(&mut self.cpus);
         cpus.clear();
         *self = Self { cpus, ..Self::default() };
         let mut total: Option<Times> = None;
         for line in lines(text) {
-            // The line `intr` has a number per interrupt: its first word is found without walking the others.
+            // The `intr` line has a number per interrupt: its first word is found without walking the others.
             let mut fields = Fields::new(line);
             match fields.word() {
-                // Some emulations write a line of zeros before the true one.
+                // Some emulations write a line of zeros before the real one.
                 Some(b"cpu") => total = larger(total, times(&mut fields)),
                 Some(b"intr") => self.interrupts = fields.number(),
                 Some(b"ctxt") => self.context_switches = fields.number(),
@@ -96,7 +96,7 @@ impl Stat {
             self.cpus.sort_by_key(|(cpu, _)| *cpu);
             self.cpus.dedup_by_key(|(cpu, _)| *cpu);
         }
-        // Where the total is unreadable, what the CPUs say adds up to it.
+        // If the total is unreadable, sum up the CPUs.
         let sum = || self.cpus.iter().map(|(_, times)| *times).reduce(Times::plus);
         self.total = total.or_else(sum)?;
         Some(())
@@ -111,18 +111,18 @@ impl Stat {
     }
 }
 
-/// Of two readings of the same line the one that has counted more.
+/// Of two readings of the same line, the one with the higher count.
 fn larger(one: Option<Times>, other: Option<Times>) -> Option<Times> {
     let counted = |times: &Times| times.of_processes().saturating_add(times.not_running());
     one.into_iter().chain(other).max_by_key(counted)
 }
 
-/// Some kernels let these counts go below zero for a moment, and print that without its sign.
+/// Some kernels let these counts go negative briefly, and print them without the sign.
 fn count_of_tasks(fields: &mut Fields<'_>) -> Option<u64> {
     fields.number().filter(|count| *count <= i32::MAX as u64)
 }
 
-/// The times of one line. Old kernels end it early: what they don't account for stays 0, as the kernel itself writes it.
+/// The times of one line. Old kernels end it early: what they don't account for stays 0, as the kernel itself prints.
 fn times(fields: &mut Fields<'_>) -> Option<Times> {
     let (user, nice, system, idle) = (fields.number()?, fields.number()?, fields.number()?, fields.number()?);
     let mut next = || fields.number().unwrap_or(0);

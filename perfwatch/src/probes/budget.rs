@@ -1,13 +1,13 @@
-//! What all eBPF programs together may cost, and which are switched off when they cost more.
+//! The overhead budget of all eBPF programs together, and which are switched off when they exceed it.
 //!
-//! The limit is a share of each CPU (`PERFWATCH_EBPF_BUDGET_PERCENT`). Beyond it for a while the dearest optional
-//! set of programs is unloaded and tried again later, each time after a longer pause.
+//! The limit is a share of each CPU (`PERFWATCH_EBPF_BUDGET_PERCENT`). If it is exceeded for a while, the costliest
+//! optional set of programs is unloaded and retried later, each time after a longer pause.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A burst shorter than this is let pass.
+/// A shorter burst is tolerated.
 const MAX_BURST: Duration = Duration::from_secs(3);
 pub(super) const FIRST_PAUSE: Duration = Duration::from_mins(1);
 const MAX_PAUSE: Duration = Duration::from_hours(1);
@@ -26,7 +26,7 @@ struct Accounts {
     shed: BTreeMap<&'static str, Shed>,
 }
 
-/// What one set of programs takes.
+/// The cost of one set of programs.
 #[derive(Debug, Clone, Copy)]
 struct Load {
     at: Instant,
@@ -44,7 +44,7 @@ struct Shed {
 }
 
 impl Budget {
-    /// `percent` of each of `cpus`; what is shed is tried again after `first_pause`, then ever later.
+    /// `percent` of each of `cpus`; what is shed is retried after `first_pause`, then after ever longer pauses.
     pub(super) fn new(percent: f64, cpus: usize, first_pause: Duration) -> Self {
         Self(Arc::new(Mutex::new(Accounts {
             percent,
@@ -56,7 +56,7 @@ impl Budget {
         })))
     }
 
-    /// Notes that the programs of `name` have taken `total_ns` since they were loaded.
+    /// Notes that the programs of `name` have used `total_ns` since they were loaded.
     pub(super) fn charge(&self, name: &'static str, optional: bool, total_ns: u64, now: Instant) {
         self.with(|accounts| accounts.charge(name, optional, total_ns, now));
     }

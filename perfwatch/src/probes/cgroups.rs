@@ -1,10 +1,10 @@
-//! Which cgroup hierarchy tasks are told apart by, and the names of the groups in it.
+//! Which cgroup hierarchy distinguishes tasks, and the names of its groups.
 
 use std::path::PathBuf;
 
 use crate::config::Roots;
 
-/// Version 1 hierarchies are separate per controller. The memory controller's is taken, since service and
+/// Version 1 hierarchies are separate per controller. The memory controller's is used, since service and
 /// container managers put everything they run in a group of its own there.
 const CONTROLLER: &str = "memory";
 
@@ -45,7 +45,7 @@ impl Hierarchy {
         })
     }
 
-    /// Where the directory of a group would hold its `cpu.stat`.
+    /// Where a group's directory would have its `cpu.stat`.
     pub(super) fn cpu_stat(self, roots: &Roots, path: &str) -> PathBuf {
         let mount = match self {
             Self::V2 => "fs/cgroup",

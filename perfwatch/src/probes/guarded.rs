@@ -1,4 +1,4 @@
-//! The life of a set of programs: loaded when first needed, unloaded by the overhead budget, or known to be unavailable.
+//! The life cycle of a set of programs: loaded when first needed, unloaded by the overhead budget, or unavailable.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::loader::Unavailable;
 use crate::snapshot::source::{ProgramStats, Report, State};
 
-/// Programs in the kernel; they leave it when this is dropped.
+/// Programs in the kernel; dropping this unloads them.
 pub(super) trait Loaded {
     /// Their cost so far.
     fn stats(&self) -> Vec<ProgramStats>;
@@ -152,7 +152,7 @@ mod tests {
         let budget = Budget::new(1.0, 1, FIRST_PAUSE);
         let mut guarded = Guarded::new("costly", &budget);
         guarded.read(|| Ok(Costly::default()), |_| ());
-        // As if it had been read for some seconds, each of which it took whole.
+        // As if read for some seconds, using a whole CPU.
         let start = Instant::now();
         for second in 0..10 {
             let at = start + std::time::Duration::from_secs(second);

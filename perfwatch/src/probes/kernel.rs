@@ -1,4 +1,4 @@
-//! What the running kernel's structs and tracepoints look like, from its BTF.
+//! The running kernel's structs and tracepoints, from its BTF.
 //!
 //! Members move, are renamed and tracepoints change their arguments between kernels; programs get what they
 //! need as constants before they are loaded.
@@ -18,9 +18,9 @@ use crate::config::Roots;
 /// The kernel's BTF: megabytes, so it is parsed once and dropped when the last probe is loaded.
 pub(super) struct Kernel {
     types: TypeInformation,
-    /// Structs, enumerations and typedefs by name: the library itself finds one type of a name, of any kind.
+    /// Structs, enumerations and typedefs by name: the library itself finds only one type per name, of any kind.
     named: HashMap<String, Vec<u32>>,
-    /// The kernel's types once more, as aya wants them for attaching.
+    /// The kernel's types once more, as aya needs them for attaching.
     btf: Btf,
 }
 
@@ -55,7 +55,7 @@ impl SharedKernel {
         self.kernel.get_or_init(|| Kernel::read(&self.path)).as_ref().map_err(Clone::clone)
     }
 
-    /// Lets go of what was read: it goes when the last probe does. Should it be needed again, it is read again.
+    /// Drops what was read once the last probe is done. If needed again, it is reread.
     pub(super) fn release(&mut self) {
         if self.kernel.get().is_some() {
             self.kernel = Arc::default();
@@ -63,7 +63,7 @@ impl SharedKernel {
     }
 }
 
-/// What helps if the kernel carries no type information.
+/// The fix if the kernel has no type information.
 pub const BTF_REMEDY: &str =
     "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of all large distributions are since 2021";
 
@@ -113,7 +113,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// The byte offset of a member such as `se.cfs_rq`, anonymous structs and unions passed over; the first of `paths`
+    /// The byte offset of a member such as `se.cfs_rq`, through anonymous structs and unions; the first of `paths`
     /// that this kernel has.
     pub(super) fn offset(&self, structure: &str, paths: &[&str]) -> Result<u32, Unavailable> {
         let offset_in = |id: u32, path: &str| match self.types.offset_of(id, path).ok()?.1 {
@@ -143,7 +143,7 @@ impl Kernel {
         })
     }
 
-    /// A tracepoint's arguments: the struct that each points to, if it does. `None` if there is no such tracepoint.
+    /// A tracepoint's arguments: the struct that each points to, if any. `None` if there is no such tracepoint.
     pub(super) fn arguments(&self, tracepoint: &str) -> Option<Vec<Option<String>>> {
         let prototype =
             self.ids(&format!("btf_trace_{tracepoint}")).find_map(|id| match self.pointee(id)? {
@@ -185,7 +185,7 @@ impl Kernel {
     }
 }
 
-/// A file's content, as the library reads it.
+/// A file's content, in the form the library reads.
 struct Bytes(Vec<u8>);
 
 impl Readable for Bytes {

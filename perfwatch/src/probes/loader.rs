@@ -11,7 +11,7 @@ use perfwatch_common::cost::Costs;
 use super::rights;
 use crate::snapshot::source::ProgramStats;
 
-/// Why a probe is not available, as `/api/sources` says it.
+/// Why a probe is not available, as `/api/sources` reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unavailable {
     pub reason: String,
@@ -51,7 +51,7 @@ impl Unavailable {
     }
 }
 
-/// An error's words with the verifier's verdict instead of all of its log, which goes to ours.
+/// An error's text with the verifier's verdict instead of its whole log, which goes to ours.
 fn without_verifier_log(words: &str) -> String {
     let Some((error, log)) = words.split_once("Verifier output:") else { return words.to_owned() };
     tracing::debug!(log, "the verifier rejected a program");
@@ -91,7 +91,7 @@ mod logging {
     use aya::Ebpf;
     use aya_log::EbpfLogger;
 
-    /// The object of this name in the directory that `PERFWATCH_EBPF_OBJECTS` names.
+    /// The object of this name in the directory named by `PERFWATCH_EBPF_OBJECTS`.
     pub(super) fn object(name: &str) -> Option<Vec<u8>> {
         let directory = std::env::var_os("PERFWATCH_EBPF_OBJECTS")?;
         let path = std::path::Path::new(&directory).join(format!("{name}.o"));
@@ -119,14 +119,14 @@ mod logging {
     }
 }
 
-/// CPUs that may ever be there: as many as arrays with an entry per CPU need.
+/// Possible CPUs: the number of entries that per-CPU arrays need.
 pub(super) fn possible_cpus() -> Result<u32, Unavailable> {
     let possible = aya::util::nr_cpus().map_err(|(what, error)| Unavailable::from_error(what, &error))?;
     Ok(u32::try_from(possible).unwrap_or(u32::MAX))
 }
 
-/// What an object's programs have cost: by the kernel's own accounting where that is on
-/// (`kernel.bpf_stats_enabled`), by the programs' own otherwise.
+/// The cost of an object's programs: from the kernel's own accounting if that is on
+/// (`kernel.bpf_stats_enabled`), otherwise from the programs' own.
 pub(super) fn stats<const N: usize>(
     ebpf: &Ebpf,
     names: [&'static str; N],
@@ -137,7 +137,7 @@ pub(super) fn stats<const N: usize>(
         let time = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
         (info.run_count() > 0).then(|| (info.run_count(), time))
     };
-    // The first is the one that runs most: if the kernel has not counted it, it counts none.
+    // The first one runs most: if the kernel has not counted it, it counts none.
     let by_kernel = names.first().is_some_and(|name| kernels(name).is_some());
     (0..N)
         .map(|program| {
@@ -182,7 +182,7 @@ impl Descriptors {
 
     /// Drops the map's reference to `cpu`'s event; an empty slot is fine.
     pub(super) fn clear(&self, cpu: u32) {
-        // ENOENT says that the slot is empty already, which is what is asked for.
+        // ENOENT means that the slot is empty already, which is what we want.
         let _ = self.call(BPF_MAP_DELETE_ELEM, cpu, &0);
     }
 

@@ -1,4 +1,4 @@
-//! BPF arrays mapped into our memory: programs write, we read, and no system call is made for it.
+//! BPF arrays mapped into our memory: programs write, we read, without system calls.
 #![allow(unsafe_code)] // mmap(2), and reading what the kernel writes
 
 mod parts;
@@ -17,7 +17,7 @@ use self::parts::Parts;
 use super::loader::Unavailable;
 use crate::snapshot::histogram::{Histogram, Unit};
 
-/// Counts of a distribution that are compared at once: a cache line of them.
+/// Counts of a distribution that are compared at once: one cache line.
 const LINE: usize = 8;
 type Line = [u64; LINE];
 const _: () = assert!(BUCKETS.is_multiple_of(LINE));
@@ -60,7 +60,7 @@ impl<T: Pod> Mapped<T> {
         Ok(Self { base, entries, parts: None, of: PhantomData })
     }
 
-    /// The same for a large array of which little is read: only that is mapped.
+    /// The same for a large array of which little is read: only those parts are mapped.
     pub(super) fn in_parts(ebpf: &Ebpf, name: &str, entries: u32) -> Result<Self, Unavailable> {
         let parts = Parts::reserve(descriptor(ebpf, name)?, Self::STRIDE * entries as usize);
         let parts =
@@ -68,7 +68,7 @@ impl<T: Pod> Mapped<T> {
         Ok(Self { base: parts.base(), entries, parts: Some(parts), of: PhantomData })
     }
 
-    /// Lets go of the parts that were not read since the last time.
+    /// Unmaps the parts that were not read since the last time.
     pub(super) fn release_idle(&mut self) {
         if let Some(parts) = &mut self.parts {
             parts.release_idle();
@@ -87,14 +87,14 @@ impl<T: Pod> Mapped<T> {
         there.then(|| unsafe { self.base.add(start).cast() })
     }
 
-    /// A copy of one value. Its 64-bit fields are each whole, but may be of slightly different moments.
+    /// A copy of one value. Each of its 64-bit fields is consistent, but they may be of slightly different moments.
     pub(super) fn get(&self, index: u32) -> Option<T> {
         // SAFETY: within the mapping, aligned to at least 8 (a page, plus multiples of `T`'s size, which its
         // alignment divides), and every bit pattern is a valid `T` (`Pod`).
         self.at(index).map(|value| unsafe { value.read_volatile() })
     }
 
-    /// Brings the first `length` bytes of a copy up to date; false if there is no such value.
+    /// Updates the first `length` bytes of a copy; false if there is no such value.
     pub(super) fn refresh(&self, index: u32, copy: &mut T, length: usize) -> bool {
         let Some(value) = self.at(index).map(NonNull::cast::<u64>) else { return false };
         let copy = NonNull::from(copy).cast::<u64>();
@@ -107,8 +107,8 @@ impl<T: Pod> Mapped<T> {
         true
     }
 
-    /// What was added to the distribution at `offset` (of `offset_of!`) since `copy`, which is brought up to date: in
-    /// one pass over both, of which only the few lines that differ are written. Takes the maximum if values were added.
+    /// What was added to the distribution at `offset` (from `offset_of!`) since `copy`, which is updated: in one pass
+    /// over both, writing only the few lines that differ. Resets the maximum if values were added.
     pub(super) fn grown(&self, index: u32, offset: usize, unit: Unit, copy: &mut Buckets) -> Histogram {
         let mut grown = Vec::new();
         let lines = copy.counts.chunks_exact_mut(LINE);
@@ -138,7 +138,7 @@ impl<T: Pod> Mapped<T> {
         Histogram::from_counts(unit, grown, added, max)
     }
 
-    /// Writes the 32-bit field at `offset` (of `offset_of!`), which programs only read.
+    /// Writes the 32-bit field at `offset` (from `offset_of!`), which programs only read.
     pub(super) fn set_u32(&self, index: u32, offset: usize, value: u32) {
         if let Some(field) = self.field::<AtomicU32>(index, offset) {
             field.store(value, Ordering::Relaxed);
@@ -153,7 +153,7 @@ impl<T: Pod> Mapped<T> {
         self.field::<AtomicU64>(index, offset).map_or(0, |field| field.load(Ordering::Relaxed))
     }
 
-    /// Takes the value of the 64-bit field at `offset` (of `offset_of!`) and leaves 0.
+    /// Takes the value of the 64-bit field at `offset` (from `offset_of!`) and leaves 0.
     pub(super) fn take_u64(&self, index: u32, offset: usize) -> u64 {
         self.field::<AtomicU64>(index, offset).map_or(0, |field| field.swap(0, Ordering::Relaxed))
     }
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// As an object's array holds it: a head, and two distributions behind it.
+    /// Laid out like an object's array: a head followed by two distributions.
     #[repr(C)]
     #[derive(Clone, Copy)]
     struct Entry {
@@ -202,7 +202,7 @@ mod tests {
 
     const EMPTY: Entry = Entry { head: [0; 3], first: Buckets::EMPTY, second: Buckets::EMPTY };
 
-    /// Memory of our own in place of a kernel's map.
+    /// Our own memory instead of a kernel map.
     fn array(entries: u32) -> Mapped<Entry> {
         let (flags, access) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::PROT_READ | libc::PROT_WRITE);
         let size = size_of::<Entry>() * entries as usize;
@@ -252,7 +252,7 @@ mod tests {
         array.update(0, |entry| record(&mut entry.second, 975, 31 << 59));
         let histogram = grown();
         assert_eq!((histogram.buckets(), histogram.max()), (&[(975, 1)][..], 31 << 59));
-        // Noted by a program whose count is yet to come.
+        // Noted by a program whose count has yet to arrive.
         array.update(0, |entry| entry.second.max = 7);
         assert_eq!(grown(), Histogram::empty(Unit::Bytes));
         array.update(0, |entry| record(&mut entry.second, 7, 7));

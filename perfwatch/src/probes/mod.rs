@@ -1,6 +1,6 @@
-//! What is measured in the kernel: eBPF programs and performance counters.
+//! What is measured inside the kernel: eBPF programs and performance counters.
 //!
-//! Each probe loads its own object, so one that this kernel rejects does not affect the others; it then has a state with a reason and a remedy.
+//! Each probe loads its own object: one that this kernel rejects does not affect others, and reports reason and remedy.
 
 mod block_io;
 mod budget;
@@ -29,7 +29,7 @@ use std::time::Duration;
 use crate::config::Roots;
 use crate::snapshot::source::Source;
 
-/// What probes share.
+/// Shared by the probes.
 #[derive(Debug)]
 pub struct Common<'a> {
     roots: &'a Roots,
@@ -51,7 +51,7 @@ pub const REGISTRY: &[(&str, New)] = &[
     (processes::NAME, |common| Box::new(processes::Processes::new(common))),
 ];
 
-/// All probes, not yet loaded: that happens in their first sample. Their programs may take `budget_percent` of
+/// All probes, not yet loaded: that happens in their first sample. Their programs may use `budget_percent` of
 /// each CPU.
 pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
     retrying_after(roots, budget_percent, budget::FIRST_PAUSE)
@@ -62,7 +62,7 @@ pub fn telling(roots: &Roots, budget_percent: f64, lister: &Arc<ProcessLister>) 
     make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(lister))
 }
 
-/// The same with another pause before what the budget has switched off is tried again for the first time.
+/// The same with another pause before the first retry of what the budget has switched off.
 pub fn retrying_after(roots: &Roots, budget_percent: f64, pause: Duration) -> Vec<Box<dyn Source>> {
     make(roots, budget_percent, pause, Arc::new(ProcessLister::new(roots)))
 }

@@ -5,13 +5,13 @@
 
 use crate::config::Roots;
 
-/// The lowest level that a distribution has added.
+/// The lowest level added by a distribution.
 const STRICTER: i32 = 3;
 
 /// The command after which `CAP_PERFMON` is enough.
 pub const REMEDY: &str = "sudo sysctl kernel.perf_event_paranoid=2";
 
-/// The level in effect, if the kernel has performance events at all.
+/// The current level, if the kernel has performance events at all.
 pub fn level(roots: &Roots) -> Option<i32> {
     std::fs::read_to_string(roots.proc("sys/kernel/perf_event_paranoid")).ok()?.trim().parse().ok()
 }

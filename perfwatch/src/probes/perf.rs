@@ -17,10 +17,10 @@ use super::pmu::CorePmu;
 #[derive(Debug)]
 pub(super) struct Refused(pub io::Error);
 
-/// The core that a CPU is, among the kinds that the machine has.
+/// The kind of core that a CPU is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Core<'a> {
-    /// No PMU is visible: the kernel is asked all the same.
+    /// No PMU is visible: ask the kernel all the same.
     Unknown,
     Only(&'a CorePmu),
     /// One kind of several.
@@ -28,7 +28,7 @@ pub(super) enum Core<'a> {
 }
 
 impl<'a> Core<'a> {
-    /// Of a CPU, with the place of its kind among `cores`; one past them if none counts on it.
+    /// Of a CPU, with the index of its kind in `cores`; one past the end if none counts on it.
     pub(super) fn of(cores: &'a [CorePmu], cpu: u32) -> (usize, Self) {
         let kind = cores.iter().position(|core| core.counts_on(cpu)).unwrap_or(cores.len());
         let core = match (cores, cores.get(kind)) {

@@ -1,4 +1,4 @@
-//! The CPU's own PMUs as sysfs describes them: which CPUs each counts on, and the events it names.
+//! The CPU's own PMUs from sysfs: which CPUs each counts on, and the events it names.
 //!
 //! Most machines have one (`cpu` on x86, `armv8_…` on arm64); hybrid ones have one per kind of core, such as
 //! `cpu_core` and `cpu_atom`, or `armv8_cortex_a53` and `armv8_cortex_a72`.
@@ -18,7 +18,7 @@ pub struct CorePmu {
     pub kind: u32,
     /// `None`: all CPUs.
     pub cpus: Option<CpuList>,
-    /// Where each field of an event goes.
+    /// The bit layout of each field of an event.
     format: BTreeMap<String, Vec<Bits>>,
     /// Named events with their fields, such as `event=0x3c` or `event=0xcd,umask=0x1`.
     events: BTreeMap<String, String>,
@@ -35,7 +35,7 @@ struct Bits {
 /// What `perf_event_attr` takes for one event of a PMU: `config`, `config1`, `config2`.
 pub type Config = [u64; 3];
 
-/// The core PMUs, by name. The uncore's and the software ones are not among them.
+/// The core PMUs, by name, without the uncore's and the software ones.
 pub fn core_pmus(roots: &Roots) -> Vec<CorePmu> {
     let Ok(entries) = read_dir(roots.sys("bus/event_source/devices")) else { return Vec::new() };
     let mut pmus: Vec<CorePmu> = entries.flatten().filter_map(|entry| CorePmu::read(&entry.path())).collect();
@@ -63,7 +63,7 @@ impl CorePmu {
         self.cpus.as_ref().is_none_or(|cpus| cpus.contains(cpu))
     }
 
-    /// How one of its named events is opened, if there is such an event.
+    /// How to open one of its named events, if there is such an event.
     pub fn named(&self, event: &str) -> Option<Config> {
         let mut config = Config::default();
         for field in self.events.get(event)?.split(',') {

@@ -1,4 +1,4 @@
-//! The capabilities that measuring in the kernel needs, and the command that grants them.
+//! The capabilities that the probes need, and the command that grants them.
 
 use rustix::thread::{CapabilitySet, capabilities};
 

@@ -1,8 +1,8 @@
-//! What this build cannot measure whatever the machine: eBPF programs and counters need a 64-bit target.
+//! What this build cannot measure on any machine: eBPF programs and counters need a 64-bit target.
 //!
 //! The programs read the kernel's pointers and longs as 64-bit words, and perf-event2 has the kernel's structures for
-//! 64-bit targets only. The user side of the programs compiles everywhere all the same; counters have
-//! `perf/without.rs` in place of the library.
+//! 64-bit targets only. The user side of the programs compiles everywhere; counters use
+//! `perf/without.rs` instead of the library.
 
 use super::loader::Unavailable;
 use crate::config::Roots;
@@ -19,7 +19,7 @@ pub fn no_counters(roots: &Roots) -> Option<Unavailable> {
     refusal(BUILT_FOR, Width::of_kernel(&roots.procfs), why)
 }
 
-/// Whether this build measures in the kernel wherever that lets it.
+/// Whether this build can measure inside the kernel, if allowed.
 pub const IN_KERNEL: bool = cfg!(target_pointer_width = "64");
 
 const BUILT_FOR: Width = if IN_KERNEL { Width::Bits64 } else { Width::Bits32 };

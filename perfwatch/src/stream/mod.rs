@@ -1,7 +1,7 @@
 //! Live fan-out: the newest snapshot for every subscriber, and the last few for new ones.
 //!
 //! Publishing never blocks. Each subscriber has one slot for the newest message, so a slow one skips what it missed and
-//! learns how many; it delays nobody and needs no queue.
+//! learns how many; it delays no one and needs no queue.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ struct Shared {
     newest: watch::Sender<Option<Published>>,
     /// The newest few, oldest first.
     bridge: Mutex<VecDeque<Arc<Snapshot>>>,
-    /// How often more past became available, as when an earlier run was read.
+    /// How often more past snapshots became available, for example from an earlier run.
     restored: AtomicUsize,
     subscribers: AtomicUsize,
 }
@@ -71,7 +71,7 @@ impl Hub {
         self.0.newest.borrow().as_ref().map(|published| Arc::clone(&published.snapshot))
     }
 
-    /// How many subscriptions are alive.
+    /// Number of live subscriptions.
     pub fn subscribers(&self) -> usize {
         self.0.subscribers.load(Ordering::Relaxed)
     }
@@ -81,7 +81,7 @@ impl Hub {
         self.subscribe_with_bridge().1
     }
 
-    /// The few snapshots before the newest one, oldest first, and a subscription that continues from there.
+    /// The last few snapshots before the newest one, oldest first, and a subscription that continues from there.
     pub fn subscribe_with_bridge(&self) -> (Vec<Arc<Snapshot>>, Subscription) {
         let bridge = self.bridge();
         let mut updates = self.0.newest.subscribe();
@@ -109,11 +109,11 @@ pub struct Subscription {
     restored: usize,
 }
 
-/// What a subscriber gets next.
+/// A subscriber's next update.
 #[derive(Debug, Clone)]
 pub struct Update {
     pub snapshot: Arc<Snapshot>,
-    /// Snapshots that were published since the last update and are not this one.
+    /// Snapshots published since the last update and skipped.
     pub skipped: u64,
 }
 
@@ -123,7 +123,7 @@ impl Subscription {
         self.updates.borrow().as_ref().map(|published| published.snapshot.timestamp)
     }
 
-    /// Whether the past that this subscription began with would reach further back by now.
+    /// Whether the past that this subscription started with would reach further back now.
     pub fn missed_past(&self) -> bool {
         self.hub.0.restored.load(Ordering::Relaxed) != self.restored
     }

@@ -112,7 +112,7 @@ async fn without_a_valid_token_nothing_is_told() {
             assert_eq!(detail(wrong, 401).await, "Could not validate credentials", "{bad}");
         }
     }
-    // Before the parameters are looked at.
+    // Before the parameters are read.
     let answer = server.request(Method::PUT, "/api/auth/password").body("nonsense").send().await.unwrap();
     detail(answer, 401).await;
     let token = server.token().await;
@@ -243,10 +243,10 @@ async fn the_first_account_is_made_only_where_there_is_no_administrator() {
         let users = server.store.users().await.unwrap();
         users.into_iter().map(|user| user.username).collect::<Vec<_>>()
     };
-    // Another ADMIN_USERNAME makes no other account.
+    // Another ADMIN_USERNAME creates no second account.
     let made = ensure(&*server.store, &passwords, data, "chief", Some(PASSWORD), true).await.unwrap();
     assert_eq!((made, names().await), (First::Exists, vec!["admin".to_owned()]));
-    // One that was deleted stays so.
+    // A deleted account stays deleted.
     server.add_user("chief", perfwatch::auth::ADMIN).await;
     let admin = server.store.user_by_name("admin").await.unwrap().unwrap();
     assert!(server.store.delete_user(admin.id, perfwatch::auth::ADMIN).await.unwrap());

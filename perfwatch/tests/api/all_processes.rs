@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::start_with;
 use crate::server::{Server, Setup, body, detail, places};
 
-/// A machine of three processes, whose files are in the directory. Its files belong to whoever runs the test.
+/// A machine of three processes with its files in the directory, owned by whoever runs the test.
 fn machine() -> (tempfile::TempDir, Setup) {
     let machine = tempfile::tempdir().unwrap();
     let put = |path: &str, text: &str| {

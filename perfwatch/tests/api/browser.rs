@@ -1,4 +1,4 @@
-//! What protects a browser: the host list, origins, headers.
+//! What protects browsers: the host list, origins, headers.
 
 use perfwatch::api::Options;
 use reqwest::Method;

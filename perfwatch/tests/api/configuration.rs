@@ -1,4 +1,4 @@
-//! Configuration and retention: live, kept, and refused as a whole when part of it is wrong.
+//! Configuration and retention: live, persistent, and rejected as a whole if part of it is wrong.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ async fn a_change_takes_effect_at_once_and_survives() {
         },
     };
     assert_eq!(*server.settings.borrow(), expected);
-    // What the next start finds, whatever the environment says then.
+    // What the next start finds, regardless of the environment.
     let environment = settings::First {
         sampling: Settings { interval: Duration::from_secs(9), sources: SourceSettings::default() },
         cleanup_enabled: true,
@@ -172,7 +172,7 @@ async fn cleanup_counts_what_it_did_and_the_size_is_told() {
     readings::store(&server.history, &nine).await;
     let done = server.send_as(&token, Method::POST, "/api/retention/cleanup", &Value::Null).await;
     let done = body(done, 200).await;
-    // What is older than the retention goes with its minutes; what is old gives way to them.
+    // Expired readings go with their minutes; old ones are replaced by rollups.
     assert_eq!((&done["deleted_count"], &done["downsampled_count"]), (&json!(2), &json!(1)), "{done}");
     let policy = body(server.get_as(&token, "/api/config/retention").await, 200).await;
     assert_eq!(policy["last_archive_run"], done["last_archive_run"]);
@@ -191,7 +191,7 @@ async fn a_viewer_changes_nothing() {
     let token = login["access_token"].as_str().unwrap();
     for path in ["/api/config", "/api/retention"] {
         assert_eq!(server.get_as(token, path).await.status(), 200);
-        // Also when there is nothing right in what is sent.
+        // Even if nothing in the request is valid.
         for change in [json!({"retention_days": 2}), json!("x")] {
             let refused = detail(put(&server, token, path, &change).await, 403).await;
             assert_eq!(refused, "Administrator rights required");

@@ -1,4 +1,4 @@
-//! Crowds of slow connections, and the end.
+//! Crowds of slow connections, and shutdown.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ async fn a_crowd_of_dribbling_connections_does_not_keep_a_login_out() {
     let mut crowd = Vec::new();
     for _ in 0..300 {
         let mut socket = TcpStream::connect(server.address).await.unwrap();
-        // Never the end of the head. The server may have closed an early one already.
+        // Never completes the head. The server may have closed an early one already.
         let _ = socket.write_all(b"GET /health HTTP/1.1\r\nx-slow: ").await;
         crowd.push(socket);
     }
     assert!(!server.token().await.is_empty());
-    // Those who waited longest had to go.
+    // Those that waited longest had to go.
     let closed = tokio::time::timeout(Duration::from_secs(5), crowd[0].read(&mut [0; 16])).await;
     assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
 }
 
-/// Neither the head's end, nor the body's, nor anything at all: each stays open until it is cut off.
+/// An incomplete head, an incomplete body, or nothing at all: each stays open until it is cut off.
 #[tokio::test]
 async fn five_thousand_half_open_connections_do_not_stop_a_login() {
-    // Each takes a descriptor here and one in the server, which is this process, too.
+    // Each takes a descriptor here and one in the server, which is also in this process.
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let most = rustix::process::Rlimit { current: files.maximum, maximum: files.maximum };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, most).unwrap();
     let descriptors = files.maximum.unwrap_or(u64::MAX).saturating_sub(1000) / 2;
     let crowd = usize::try_from(descriptors.min(5000)).unwrap();
-    // Smaller than the crowd, so that it has to make room; bodies on their way hold no place for good.
+    // Smaller than the crowd, so that room must be made; incomplete bodies don't hold a slot for good.
     let limits = Limits { total: crowd / 5, idle: crowd / 10, ..Limits::default() };
     let Some(server) = start_with(Setup { limits, ..Setup::default() }).await else { return };
     let begun = [
@@ -87,7 +87,7 @@ async fn bytes_that_are_no_http_are_answered_or_closed() {
 #[tokio::test]
 async fn stopping_ends_idle_connections_and_frees_the_port() {
     let Some(server) = start().await else { return };
-    // The client keeps this connection for the next request.
+    // The client reuses this connection for the next request.
     assert_eq!(server.get("/health").await.status(), 200);
     server.stop.send(true).unwrap();
     tokio::time::timeout(Duration::from_secs(2), server.serving).await.expect("stops in time").unwrap();

@@ -1,4 +1,4 @@
-//! `/api/doctor`: the doctor's findings of the running server.
+//! `/api/doctor`: the doctor's findings for the running server.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ async fn machine_sources_and_events_are_told_with_reason_and_remedy() {
     }
     assert_eq!(named(&before, "machine", "btf")["status"], "ok");
     assert_eq!(named(&before, "machine", "btf")["remedy"], Value::Null);
-    // The tree has no /proc: one problem, whatever is missing in it.
+    // The tree has no /proc: one problem, whatever else is missing.
     let procfs = named(&before, "machine", "procfs");
     assert_eq!((&procfs["status"], procfs["remedy"].is_string()), (&json!("problem"), true), "{procfs}");
     assert_eq!(before["summary"]["to_fix"], before["problems"].as_array().unwrap().len());
@@ -65,7 +65,7 @@ async fn machine_sources_and_events_are_told_with_reason_and_remedy() {
     assert_eq!(named(&after, "sources", "counters"), &counters);
     assert_eq!(named(&after, "events", "2 events")["detail"], "EACCES: branches, cycles");
     assert_eq!(named(&after, "events", "1 event"), &json!({"name": "1 event", "status": "ok", "detail": "cpu-clock", "remedy": null}));
-    // One remedy, one problem.
+    // One fix, one problem.
     let mut problems = after["problems"].as_array().unwrap().iter();
     let problem = problems.find(|problem| problem["remedy"] == "sudo setcap").unwrap();
     assert_eq!(problem["affects"], json!(["counters", "tcp", "2 events"]));

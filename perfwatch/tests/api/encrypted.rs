@@ -1,4 +1,4 @@
-//! TLS: encrypted answers, renewed certificates, and crowds that never shake hands.
+//! TLS: encrypted responses, renewed certificates, and crowds that never shake hands.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ async fn answers_are_encrypted_and_browsers_told_to_insist() {
     let request = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut answer = String::new();
-    // Not every server says goodbye; what counts is what arrived.
+    // Not every server closes cleanly; what counts is what arrived.
     let _ = stream.read_to_string(&mut answer).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("strict-transport-security: max-age="), "{answer}");

@@ -1,4 +1,4 @@
-//! What is refused before anything is looked at or counted, and what must never be.
+//! Requests that are rejected before anything is read or counted, and what must never be rejected.
 
 use perfwatch::api::Options;
 use perfwatch::auth::VIEWER;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::{start, start_with};
 use crate::server::{PASSWORD, Server, Setup, body, detail};
 
-/// The answer to bytes as they are.
+/// The response to raw bytes.
 async fn raw(server: &Server, request: &[u8]) -> String {
     let mut socket = TcpStream::connect(server.address).await.unwrap();
     socket.write_all(request).await.unwrap();
@@ -20,7 +20,7 @@ async fn raw(server: &Server, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// One whose only administrator has never been here, so that nobody is familiar.
+/// A server whose only administrator has never logged in, so that no address is known.
 async fn behind_a_proxy(told_in: ProxyHeader) -> Option<Server> {
     let options = Options {
         trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
@@ -152,7 +152,7 @@ async fn a_request_with_two_ends_is_refused() {
     let Some(server) = start().await else { return };
     let chunked = "0\r\n\r\n";
     for headers in ["content-length: 5\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 5"] {
-        // Also behind another request, and with one behind it.
+        // Also after another request, and with one after it.
         let (before, behind) = ("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n", "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let request = format!("POST /api/auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}\r\n\r\n{chunked}");
         let answer = raw(&server, format!("{before}{request}{behind}").as_bytes()).await;

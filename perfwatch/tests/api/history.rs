@@ -53,7 +53,7 @@ async fn every_question_sees_what_was_measured_last() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
     let mut second = START;
-    // What was handed to the writer a moment ago is not in the store yet.
+    // What was passed to the writer a moment ago is not in the store yet.
     let mut measure = async || {
         second += 100;
         server.writer.handle().submit(&snapshot(second, ""));
@@ -203,7 +203,7 @@ async fn an_hour_is_compared_with_yesterdays() {
     let three = [
         cpu(now - Duration::minutes(30), 60.0),
         cpu(now - Duration::DAY - Duration::minutes(30), 40.0),
-        // Outside of both.
+        // Outside both ranges.
         cpu(now - Duration::hours(3), 99.0),
     ];
     readings::store(&server.history, &three).await;

@@ -1,4 +1,4 @@
-//! Every row of the HTTP contract, asked over a real socket, with each engine beneath.
+//! The whole HTTP contract, tested over a real socket with each storage engine.
 #![allow(clippy::unwrap_used, clippy::panic)] // support code fails its test like the test itself
 #![allow(missing_debug_implementations)] // fixtures are not printed
 #![allow(clippy::print_stdout)] // a skipped test says so

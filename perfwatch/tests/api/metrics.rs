@@ -143,7 +143,7 @@ async fn what_is_left_out_is_counted_for_every_list_and_the_documentation_agrees
     let busy = vec![json!(1.0); 2016];
     let disks: serde_json::Map<String, serde_json::Value> =
         (0..1500).map(|n| (format!("sd{n}"), json!({"queue_depth": 1}))).collect();
-    // Cut to 128 characters both are alike.
+    // Truncated to 128 characters both are equal.
     let long = |end: &str| json!({"mountpoint": "/x".repeat(64) + end, "device": "a", "fstype": "b", "total_bytes": 1});
     let disk = json!({"devices": disks, "partitions": [long("one"), long("two")]});
     publish(&server, &[(MetricType::Cpu, json!({"per_core": busy})), (MetricType::Disk, disk)]);
@@ -177,7 +177,7 @@ async fn every_source_tells_its_state_and_cost() {
     assert!(resident.unwrap().parse::<f64>().unwrap() > 1e6);
 }
 
-/// Every metric that an expression names.
+/// Every metric named by an expression.
 fn names(expression: &str) -> Vec<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     expression.split(|c| !is_part(c)).filter(|word| word.starts_with("perfwatch_")).map(str::to_owned).collect()

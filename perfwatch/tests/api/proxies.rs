@@ -1,5 +1,5 @@
-//! The proxies of docs/deployment.md, as they are written there, in front of the server: on a port of their own, at the root and
-//! below a path.
+//! The proxies of docs/deployment.md, exactly as documented, in front of the server: on their own port, at the root
+//! and below a path.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -25,7 +25,7 @@ use crate::server::{PASSWORD, Server, Setup};
 
 const NAME: &str = "monitor.example.org";
 const BASE: &str = "/perfwatch";
-/// Where the browser is, so that it can be told from the proxy.
+/// The browser's address, different from the proxy's.
 const BROWSER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// A proxy in front of a server.
@@ -43,7 +43,7 @@ impl Drop for Proxy {
     }
 }
 
-/// The examples in this language, in the order of the document.
+/// The examples in this language, in document order.
 fn examples(language: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/deployment.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -82,7 +82,7 @@ fn nginx(base_path: &str, files: &Path, server: SocketAddr, port: u16) -> (Comma
 fn caddy(base_path: &str, files: &Path, server: SocketAddr, port: u16) -> (Command, String) {
     let [at_root, below]: [String; 2] = examples("caddy").try_into().unwrap();
     let example = if base_path.is_empty() { at_root } else { below };
-    // It would fetch a certificate otherwise.
+    // It would request a certificate otherwise.
     let dir = files.display();
     let named = format!("https://{NAME}:{port} {{\n    bind 127.0.0.1\n    tls {dir}/cert.pem {dir}/key.pem\n");
     let example = replaced(&example, &format!("{NAME} {{\n"), &named);
@@ -97,7 +97,7 @@ fn caddy(base_path: &str, files: &Path, server: SocketAddr, port: u16) -> (Comma
 type Configure = fn(&str, &Path, SocketAddr, u16) -> (Command, String);
 
 impl Proxy {
-    /// `None` where the program is not installed.
+    /// `None` if the program is not installed.
     async fn start(test: &str, configure: Configure, base_path: &str, server: SocketAddr) -> Option<Self> {
         let files = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
@@ -151,7 +151,7 @@ impl Proxy {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
-    /// The answer's status, and all of it.
+    /// The response's status and full text.
     async fn send(&self, line: &str, headers: &str, body: &str) -> (u16, String) {
         let mut stream = self.connect().await;
         let host = self.host();
@@ -161,7 +161,7 @@ impl Proxy {
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        // Not every proxy says goodbye; what counts is what arrived.
+        // Not every proxy closes cleanly; what counts is what arrived.
         let _ = stream.read_to_end(&mut answer).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         (answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}")), answer)
@@ -169,7 +169,7 @@ impl Proxy {
 
     async fn login(&self, base_path: &str, origin: &str) -> (u16, String) {
         let body = json!({"username": "admin", "password": PASSWORD}).to_string();
-        // The forwarded address is this client's own invention.
+        // The forwarded address is made up by the client.
         let headers = format!("origin: {origin}\r\ncontent-type: application/json\r\nx-forwarded-for: 6.6.6.6\r\n");
         self.send(&format!("POST {base_path}/api/auth/login"), &headers, &body).await
     }
@@ -185,7 +185,7 @@ async fn server(base_path: &str) -> Option<Server> {
     start_with(Setup { options, ..Setup::default() }).await
 }
 
-/// All that a browser does, through the proxy.
+/// Everything a browser does, through the proxy.
 async fn browse(test: &str, configure: Configure) {
     for base_path in ["", BASE] {
         let Some(server) = server(base_path).await else { return };

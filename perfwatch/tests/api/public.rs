@@ -32,7 +32,7 @@ async fn a_closed_database_degrades_health_and_is_told_without_details() {
     );
     let token = server.token().await;
     server.store.close().await;
-    // Known from looking every few seconds.
+    // Known from checking every few seconds.
     let status = loop {
         let status = body(server.get("/api/db-status").await, 200).await;
         if status["status"] != "connected" {
@@ -103,7 +103,7 @@ async fn bodies_over_the_limit_are_refused_however_they_are_sent() {
         server.address
     );
     socket.write_all(head.as_bytes()).await.unwrap();
-    // The server may answer and close before all of it is sent.
+    // The server may respond and close before all of it is sent.
     let _ = socket.write_all(format!("{:x}\r\n{big}\r\n0\r\n\r\n", big.len()).as_bytes()).await;
     let mut answer = String::new();
     let _ = socket.read_to_string(&mut answer).await;

@@ -1,4 +1,4 @@
-//! What one viewer's questions may take from others: nothing.
+//! One viewer's questions must not slow down others.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -51,7 +51,7 @@ async fn one_viewer_can_take_neither_health_nor_logins_nor_the_turns_of_others()
     for _ in 0..40 {
         asked.spawn(ask(&server, &eve));
     }
-    // All that are too many are told so while the others wait.
+    // All that exceed the limit are told so while the others wait.
     for _ in 0..24 {
         let refused = asked.join_next().await.unwrap().unwrap();
         assert!(refused.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
@@ -80,7 +80,7 @@ async fn the_questions_of_clients_that_went_are_given_up() {
     assert_eq!(asked.join_next().await.unwrap().unwrap().status(), 429, "the others wait");
     asked.shutdown().await;
     let doctor = async {
-        // The server notices that they went a moment later.
+        // The server notices a moment later that they are gone.
         while server.get_as(&eve, "/api/doctor").await.status() == 429 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -1,4 +1,4 @@
-//! A whole server on a random port, with a fresh store in a directory of its own.
+//! A complete server on a random port, with a fresh store in its own directory.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,9 +75,9 @@ pub struct Setup {
     pub tls: Option<Tls>,
     pub attempts_per_minute: u32,
     pub token_lifetime: Duration,
-    /// The first account's password; `None` makes none.
+    /// The first account's password; `None` creates no account.
     pub admin: Option<&'static str>,
-    /// In place of the machine's processes.
+    /// Replaces the machine's processes.
     pub lister: Option<Arc<dyn Lister>>,
 }
 
@@ -106,13 +106,13 @@ impl Server {
         Some(Self::over(store, data, setup).await)
     }
 
-    /// Another server over the same store and directory, as after a restart.
+    /// Another server on the same store and directory, as after a restart.
     pub async fn restarted(&self, setup: Setup) -> Self {
         Self::over(Arc::clone(&self.store), Arc::clone(&self.data), setup).await
     }
 
     async fn over(store: Arc<dyn Store>, data: Arc<tempfile::TempDir>, setup: Setup) -> Self {
-        // The cheapest bcrypt allows: what is tested here is not its cost.
+        // The cheapest bcrypt allows: its cost is not what is tested here.
         let passwords = Passwords::new(4, 2);
         if let Some(password) = setup.admin {
             let made = first::ensure(&*store, &passwords, data.path(), "admin", Some(password), false)
@@ -230,7 +230,7 @@ impl Server {
         self.publish_snapshot(&snapshot(n, ""));
     }
 
-    /// Hands a snapshot to everyone who wants it, as the pipeline does, but to the store.
+    /// Passes a snapshot to every subscriber, like the pipeline, but not to the store.
     pub fn publish_snapshot(&self, snapshot: &Arc<Snapshot>) {
         self.hub.publish(snapshot);
         self.intervals.add(snapshot);
@@ -250,7 +250,7 @@ pub fn snapshot_of(documents: &[(MetricType, Value)]) -> Arc<Snapshot> {
     Arc::new(Snapshot::new(at, readings))
 }
 
-/// The JSON of an answer that must have `status`.
+/// The JSON of a response that must have `status`.
 pub async fn body(response: Response, status: u16) -> Value {
     let (got, url) = (response.status(), response.url().clone());
     let kind = response.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned());
@@ -260,7 +260,7 @@ pub async fn body(response: Response, status: u16) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The sentence of an error that must have `status`.
+/// The message of an error that must have `status`.
 pub async fn detail(response: Response, status: u16) -> String {
     let body = body(response, status).await;
     body["detail"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()

@@ -78,7 +78,7 @@ async fn the_newest_snapshot_comes_at_once_and_then_each_tick() {
 #[tokio::test]
 async fn a_backfill_comes_first_and_live_goes_on_from_it() {
     let Some(server) = start().await else { return };
-    // The last few are measured and not in history yet.
+    // The last few are measured but not in history yet.
     for n in 1..=100 {
         server.publish(n);
         if n <= 97 {
@@ -125,7 +125,7 @@ async fn what_the_run_before_left_reaches_those_who_came_before_it_was_read() {
     let seconds: Vec<_> =
         history["snapshots"].as_array().unwrap().iter().map(|s| &s["data"]["cpu"]["usage_percent"]).collect();
     assert_eq!(seconds, [1, 2, 3]);
-    // Then it continues where that ends, and for who asked for no past there is none.
+    // Then it continues where that ends; a client that requested no past gets none.
     assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 4);
     assert_eq!(next_json(&mut plain).await["data"]["cpu"]["usage_percent"], 4);
     server.publish(5);
@@ -213,7 +213,7 @@ async fn a_frame_over_the_limit_is_closed_with_1009_whatever_its_size() {
         socket.send(Message::text("x".repeat(size))).await.unwrap();
         assert_eq!(close_code(&mut socket).await, 1009, "{size}");
     }
-    // Also when it comes in fragments that are small enough each.
+    // Also when it comes in fragments that are each small enough.
     let mut socket = open(&server, "").await;
     let part = |opcode, last| Message::Frame(Frame::message(vec![b'x'; 40_000], OpCode::Data(opcode), last));
     socket.send(part(Data::Text, false)).await.unwrap();
@@ -226,7 +226,7 @@ async fn a_slow_client_skips_is_told_and_delays_nobody() {
     let Some(server) = start().await else { return };
     let mut slow = open(&server, "").await;
     let mut quick = open(&server, "").await;
-    // More than any socket buffer holds, so that the slow one's writes really stop.
+    // More than any socket buffer holds, so that the slow one's writes really block.
     let padding = "x".repeat(2_000_000);
     let count = 20;
     for n in 1..=count {
@@ -294,7 +294,7 @@ async fn logout_and_a_new_password_end_streams_of_that_token_only() {
 async fn what_the_command_line_does_to_an_account_ends_its_streams() {
     let Some(server) = start().await else { return };
     let mut kept = open(&server, "").await;
-    // Before the first look at the accounts, and after it.
+    // Before the first check of the accounts, and after it.
     for change_comes_first in [true, false] {
         server.add_user("ann", "viewer").await;
         let url = url(&server, &format!("?token={}", server.token_of("ann").await));
@@ -331,7 +331,7 @@ async fn a_stopping_server_says_goodbye() {
     pong_comes(&mut socket).await;
     server.stop.send(true).unwrap();
     assert_eq!(close_code(&mut socket).await, 1001);
-    // Reading on answers the goodbye.
+    // Reading on answers the close frame.
     assert!(socket.next().await.is_none_or(|end| end.is_err()));
     tokio::time::timeout(Duration::from_secs(2), server.serving).await.expect("stops in time").unwrap();
     assert_eq!(server.hub.subscribers(), 0);

@@ -96,7 +96,7 @@ async fn a_token_dies_by_revocation_expiry_and_with_its_owner() {
     let (admin, eve) = (server.token().await, server.token_of("eve").await);
     let new = json!({"name": "x", "scopes": ["read"]});
     let (own, hers) = (create(&server, &admin, new.clone()).await, create(&server, &eve, new.clone()).await);
-    // Neither sees nor revokes what is not hers.
+    // Cannot see or revoke another user's token.
     let listed = body(server.get_as(&eve, "/api/tokens").await, 200).await;
     assert_eq!(listed["tokens"].as_array().unwrap().len(), 1);
     let path = |token: &Value| format!("/api/tokens/{}", token["id"]);

@@ -1,4 +1,4 @@
-//! Accounts, roles, the audit log, and what a restart must not forget.
+//! Accounts, roles, the audit log, and what must survive a restart.
 
 use perfwatch::auth::VIEWER;
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! Machines that lack a file: its collector says so or does without, and the others do not notice.
+//! Machines that lack a file: its collector reports that or does without, and the others are unaffected.
 
 use perfwatch::collectors;
 use perfwatch::snapshot::source::State;
@@ -95,7 +95,7 @@ fn what_is_not_known_is_null_and_not_zero() {
 #[test]
 fn malformed_files_are_errors_that_name_the_file() {
     for (path, collectors) in INDISPENSABLE {
-        // A line without its number is no counter: that collector has nothing to say, not an error.
+        // A line without its number is no counter: that collector has no data, which is not an error.
         let says_nothing = path == "/proc/vmstat";
         let machine = Machine::new("arm64");
         machine.write(path, "# removed by the administrator\n");

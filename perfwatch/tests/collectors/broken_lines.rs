@@ -1,10 +1,10 @@
-//! A line, a name or an option that is empty, cut or not text costs that thing at most.
+//! A line, a name or an option that is empty, truncated or not text costs at most that item.
 
 use serde_json::{Value, json};
 
 use crate::machine::{Machine, sample};
 
-/// What stands between two sound lines.
+/// What is between two intact lines.
 const BROKEN: [&[u8]; 7] =
     [b"", b"   ", b"\0\0\0\0\0\0", b"\xff\xfe\xfd \xff", b"8 16", b"a b c d e f g h i j k l m", b":"];
 

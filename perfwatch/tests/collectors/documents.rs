@@ -1,4 +1,4 @@
-//! What holds in every document of every recorded machine.
+//! What holds for every document of every recorded machine.
 
 use perfwatch::collectors;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Numbers that cannot be: kernels and emulations of `/proc` write what is unknown or below zero without its sign.
+//! Impossible numbers: kernels and emulations of `/proc` print unknown or negative values without their sign.
 
 use serde_json::{Value, json};
 
@@ -160,7 +160,7 @@ fn cpus_keep_their_numbers_when_others_are_missing() {
 fn times_of_requests_pass_zero_every_seven_weeks() {
     let machine = Machine::blank();
     machine.write("/proc/sys/kernel/arch", "x86_64\n");
-    // More columns than are known, and requests in flight below zero.
+    // More columns than are known, and negative requests in flight.
     let line = |reads, ms| format!("8 0 sda {reads} 0 8000 {ms} 5 0 5 5 4294967295 5 5 1 2 3 4 5 6 7 8 9\n");
     machine.write("/proc/diskstats", &line(100, u32::MAX - 49).replace("4294967295", "-1"));
     let two = machine.before_and_after("disk", || machine.write("/proc/diskstats", &line(200, 50)));

@@ -14,7 +14,7 @@ use time::macros::datetime;
 
 pub(crate) const ALL: [&str; 4] = ["vm", "many", "arm64", "bare"];
 
-/// The moments that each machine was recorded at, with something happening in between.
+/// The times at which each machine was recorded, with some activity in between.
 pub(crate) const FIRST: &str = "first";
 pub(crate) const SECOND: &str = "second";
 
@@ -31,12 +31,12 @@ impl Machine {
         machine
     }
 
-    /// A machine without any files, to be written by the test.
+    /// A machine without any files, for the test to write.
     pub(crate) fn blank() -> Self {
         Self { name: "blank", folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Files are overwritten in place, as the kernel's are, for collectors keep them open.
+    /// Files are overwritten in place, like the kernel's, because collectors keep them open.
     pub(crate) fn play(&self, recording: &str) {
         let mut gone: BTreeSet<PathBuf> = walk(self.folder.path().to_owned());
         for (path, text) in files(&self.recording(recording)) {
@@ -51,18 +51,18 @@ impl Machine {
     }
 
     pub(crate) fn roots(&self) -> Roots {
-        // Nothing is mounted below `root`: the space on another machine's disks cannot be asked for.
+        // Nothing is mounted below `root`: the space on another machine's disks cannot be queried.
         Roots { procfs: self.path("/proc"), sysfs: self.path("/sys"), rootfs: self.path("/root") }
     }
 
-    /// What stands in a file at that moment.
+    /// A file's content at that moment.
     pub(crate) fn text(&self, recording: &str, path: &str) -> String {
         let recording = self.recording(recording);
         let found = files(&recording).into_iter().find(|(name, _)| *name == path);
         found.unwrap_or_else(|| panic!("{} has no {path}", self.name)).1.to_owned()
     }
 
-    /// Takes a file away, if the machine has it.
+    /// Removes a file, if the machine has it.
     pub(crate) fn remove(&self, path: &str) {
         let _ = fs::remove_file(self.path(path));
     }
@@ -135,7 +135,7 @@ impl Two {
     }
 }
 
-/// The document as a client reads it.
+/// The document as a client sees it.
 pub(crate) fn sample(source: &mut dyn Source) -> Value {
     try_sample(source).unwrap_or_else(|error| panic!("{}: {error}", source.name()))
 }
@@ -146,7 +146,7 @@ pub(crate) fn try_sample(source: &mut dyn Source) -> Result<Value, String> {
     Ok(serde_json::from_slice(&reading.json()).unwrap())
 }
 
-/// The recorded files with their paths: each stands after a line `==> PATH <==`.
+/// The recorded files with their paths: each follows a line `==> PATH <==`.
 fn files(recording: &str) -> Vec<(&str, &str)> {
     let sections = recording.strip_prefix("==> ").unwrap().split("\n==> ");
     sections

@@ -1,16 +1,16 @@
-//! Each recorded machine's documents against what its files say, read here in the plainest way.
+//! Each recorded machine's documents against its files, read here in the simplest way.
 
 use serde_json::{Value, json};
 
 use crate::machine::{FIRST, Machine, SECOND, sample};
 
-/// The words of the first line that has `word` at place `at`.
+/// The words of the first line that has `word` at position `at`.
 fn line<'a>(text: &'a str, at: usize, word: &str) -> Vec<&'a str> {
     let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     lines.find(|words| words.get(at) == Some(&word)).unwrap_or_else(|| panic!("no line with {word}"))
 }
 
-/// The number at place `at` of the line that begins with `word`.
+/// The number at position `at` of the line that begins with `word`.
 fn number(text: &str, word: &str, at: usize) -> f64 {
     line(text, 0, word)[at].parse().unwrap()
 }
@@ -19,13 +19,13 @@ fn keys(object: &Value) -> Vec<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// How far a number at both moments has come.
+/// The increase of a number between the two moments.
 fn delta(machine: &Machine, path: &str, word: &str, at: usize) -> f64 {
     let at_moment = |recording| number(&machine.text(recording, path), word, at);
     at_moment(SECOND) - at_moment(FIRST)
 }
 
-/// How far a device's number has come: `at` counts from its name, which stands third.
+/// The increase of a device's number: `at` counts from its name, the third word.
 fn disk_delta(machine: &Machine, device: &str, at: usize) -> f64 {
     let at_moment = |recording| {
         line(&machine.text(recording, "/proc/diskstats"), 2, device)[2 + at].parse::<f64>().unwrap()
@@ -38,7 +38,7 @@ fn interface<'a>(document: &'a Value, name: &str) -> Option<(usize, &'a Value)> 
     interfaces.iter().enumerate().find(|(_, interface)| interface["name"] == name)
 }
 
-/// The share that `busy` is of the time between two moments, from the columns of /proc/stat.
+/// The share of `busy` in the time between two moments, from the columns of /proc/stat.
 fn expect_cpu_shares(machine: &Machine, document: &Value) {
     let stat = "/proc/stat";
     let columns: Vec<f64> = (1..=8).map(|at| delta(machine, stat, "cpu", at)).collect();
@@ -83,7 +83,7 @@ fn counts_of_cpus_and_cores() {
 
 #[test]
 fn the_first_documents_tell_what_started() {
-    // The pipeline shows the first and keeps only those from the second on.
+    // The pipeline shows the first and stores only from the second on.
     let machine = Machine::new("many");
     let mut source = machine.source("cpu");
     let [first, second, third] = std::array::from_fn(|_| sample(source.as_mut()));
@@ -160,7 +160,7 @@ fn interfaces_come_and_go_without_a_rate_of_their_past() {
     let (_, new) = interface(&two.second, "dummy1").unwrap();
     assert_eq!(new["bytes_sent_per_sec"], Value::Null);
     assert!(new["bytes_sent"].as_u64() > Some(0));
-    // What the new interface had sent before it was first seen is no traffic of this tick.
+    // What the new interface had sent before it was first seen is not traffic of this tick.
     let sent = delta(&machine, "/proc/1/net/dev", "eth0:", 9);
     two.expect_rate("/bytes_sent_per_sec", sent);
     two.expect_rate("/bytes_recv_per_sec", delta(&machine, "/proc/1/net/dev", "eth0:", 1));
@@ -170,7 +170,7 @@ fn interfaces_come_and_go_without_a_rate_of_their_past() {
         &format!("/interfaces/{at}/packets_recv_per_sec"),
         delta(&machine, "/proc/1/net/dev", "eth0:", 2),
     );
-    // The kernel says -1 for a virtual link's speed.
+    // The kernel reports -1 for a virtual link's speed.
     assert_eq!((&eth0["state"], &eth0["speed_mbps"]), (&json!("up"), &Value::Null));
 }
 
@@ -181,7 +181,7 @@ fn network_totals_are_of_what_leads_outside() {
         let document = machine.two("network").second;
         let text = machine.text(SECOND, "/proc/1/net/dev");
         let (mut received, mut sent) = (0, 0);
-        // Besides it these machines have loopback, dummy and ifb interfaces, and a bridge.
+        // These machines also have loopback, dummy and ifb interfaces, and a bridge.
         for line in text.lines().skip(2).filter(|line| line.trim_start().starts_with("eth0:")) {
             let words: Vec<&str> = line.split_whitespace().collect();
             received += words[1].parse::<u64>().unwrap();
@@ -269,7 +269,7 @@ fn partitions_are_the_file_systems_that_hold_data_each_once() {
         let expected: Vec<_> =
             expected.iter().map(|(a, b, c)| (a.to_string(), b.to_string(), c.to_string())).collect();
         assert_eq!(found, expected, "{name}");
-        // Nobody can ask for the space on another machine's disks: unknown, not 0.
+        // Space on another machine's disks cannot be queried: unknown, not 0.
         assert_eq!(document["partitions"][0]["total_bytes"], Value::Null);
     }
 }

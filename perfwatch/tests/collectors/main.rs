@@ -1,4 +1,4 @@
-//! The collectors on recorded machines: what they say of another machine's `/proc` and `/sys`.
+//! The collectors on recorded machines: what they report for another machine's `/proc` and `/sys`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
 mod absences;

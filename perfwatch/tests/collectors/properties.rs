@@ -1,4 +1,4 @@
-//! What no sequence of readings may bring about: negative or invented rates, shares beyond the whole, panics.
+//! What no sequence of readings may cause: negative or invented rates, shares above 100%, panics.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::machine::{Machine, sample, try_sample};
 
-/// Readings by the name of what is read: an interface, a device, a CPU.
+/// Readings by the name of the thing: an interface, a device, a CPU.
 type Readings<const N: usize> = BTreeMap<usize, [u64; N]>;
 
-/// Counters that mostly go on, and sometimes start anew; those of a few devices that come and go.
+/// Counters that mostly increase, and sometimes restart; those of a few devices that come and go.
 fn readings<const N: usize>() -> impl Strategy<Value = Readings<N>> {
     let counter = prop_oneof![4 => 0..1u64 << 40, 1 => 0..1000u64, 1 => any::<u64>()];
     btree_map(0..6usize, vec(counter, N).prop_map(|counters| counters.try_into().unwrap()), 0..6)
@@ -54,7 +54,7 @@ fn stat(readings: &Readings<8>) -> String {
     text + "ctxt 5\n"
 }
 
-/// What all that is in both readings has counted in between; `None` if any of it went back, or nothing counts.
+/// What everything in both readings counted in between; `None` if any of it went back, or nothing counts.
 fn total<const N: usize>(before: &Readings<N>, after: &Readings<N>, at: usize) -> Option<u64> {
     if after.is_empty() {
         return None;
@@ -71,7 +71,7 @@ proptest! {
         let machine = Machine::blank();
         machine.write("/proc/1/net/dev", &net_dev(&before));
         let two = machine.before_and_after("network", || machine.write("/proc/1/net/dev", &net_dev(&after)));
-        // Bridge, pair and tunnel pass on what the two others count. A machine that has only those has their traffic.
+        // Bridge, pair and tunnel pass on what the two others count. A machine with only those has their traffic.
         let outside = |readings: &Readings<4>| -> Readings<4> {
             let hardware = [1, 2].iter().any(|key| after.contains_key(key));
             let counts = |key: &usize| if hardware { [1, 2].contains(key) } else { *key != 0 };
@@ -156,7 +156,7 @@ proptest! {
             let percent = memory[percent].as_f64();
             prop_assert!(percent.is_none_or(|percent| (0.0..=100.0).contains(&percent)));
         }
-        // Nothing is known of what the file does not say.
+        // What is not in the file is unknown.
         prop_assert!(memory["dirty_bytes"].is_null() && memory["hugepages_total"].is_null());
     }
 
@@ -170,7 +170,7 @@ proptest! {
         machine.write("/proc/vmstat", &vmstat(begin));
         let two = machine.before_and_after("memory_bandwidth", || machine.write("/proc/vmstat", &vmstat(end)));
         if wide && end < begin {
-            // 64 bits do not wrap: the counter started anew.
+            // 64 bits do not wrap: the counter restarted.
             prop_assert_eq!(&two.second["pgpgin_per_sec"], &Value::Null);
             prop_assert_eq!(&two.second["page_io_bytes_per_sec"], &Value::Null);
         } else {

@@ -1,4 +1,4 @@
-//! More machines of the kinds that public bug reports of other monitors tell of: what each showed wrongly is named beside
+//! More machines of the kinds in public bug reports of other monitors: what each showed wrongly is noted next to
 //! it.
 
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ fn of_two_packages_the_hottest_core_counts() {
 
 #[test]
 fn boards_have_their_cpu_whatever_their_zones_are_called() {
-    // What the CPU's sensors are called, with what stands beside them and is hotter.
+    // Names of CPU sensors, next to hotter ones that are not.
     for (cpus, others) in [
         (&["cpu0-thermal", "cpu1-thermal"][..], &["gpu-thermal", "soc_max"][..]),
         (&["bigcore0-thermal", "littlecore-thermal"], &["gpu-thermal", "npu-thermal", "center-thermal"]),
@@ -140,7 +140,7 @@ fn chips_of_other_architectures_are_known() {
 
 #[test]
 fn a_zone_that_refuses_hides_no_other() {
-    // node_exporter 1703: ENODATA of one zone cost all data.
+    // node_exporter 1703: ENODATA from one zone lost all data.
     let machine = Machine::blank();
     machine.write("/proc/stat", STAT);
     for (path, text) in [zone(0, "cpu0-thermal", "50000"), zone(1, "cpu1-thermal", "60000")].concat() {
@@ -148,10 +148,10 @@ fn a_zone_that_refuses_hides_no_other() {
     }
     let mut source = machine.source("cpu");
     assert_eq!(sample(source.as_mut())["temperature_celsius"], json!([50.0, 60.0]));
-    // Reading a folder fails, as reading the file of a sensor that is switched off does.
+    // Reading a folder fails, like reading a sensor that is switched off.
     machine.remove("/sys/class/thermal/thermal_zone0/temp");
     machine.write("/sys/class/thermal/thermal_zone0/temp/x", "");
-    // The descriptor that is still open reads what was removed; a new source opens anew.
+    // The descriptor that is still open reads what was removed; a new source reopens it.
     assert_eq!(
         sample(machine.source("cpu").as_mut())["temperature_celsius"],
         json!([null, 60.0]),
@@ -187,7 +187,7 @@ fn memory_of_which_little_or_nonsense_is_told() {
     // A kernel before 3.14: no MemAvailable.
     let old = memory("MemTotal: 1000 kB\nMemFree: 200 kB\nBuffers: 50 kB\nCached: 350 kB\nShmem: 100 kB\n");
     assert_eq!(old.unwrap()["available_bytes"], json!(500 * 1024));
-    // lxcfs 84: what is free and cached is more than there is.
+    // lxcfs 84: more free and cached than exists.
     let more = memory("MemTotal: 1000 kB\nMemFree: 990 kB\nMemAvailable: 990 kB\nCached: 20 kB\n").unwrap();
     assert_eq!((&more["used_bytes"], &more["usage_percent"]), (&json!(10 * 1024), &json!(1.0)));
     // lxcfs 30: a file of zeros where the host has no memory controller. free(1) and top(1) divided by it.
@@ -201,7 +201,7 @@ fn memory_of_which_little_or_nonsense_is_told() {
     let pages = memory(&format!("MemTotal: 1000 kB\nHugePages_Total: {}\nHugePages_Free: 1\n", u64::MAX));
     let pages = pages.unwrap();
     assert_eq!((&pages["hugepages_total"], &pages["hugepages_free"]), (&Value::Null, &Value::Null));
-    // htop and others: swap that is switched off is 0 of 0, not unknown.
+    // htop and others: disabled swap is 0 of 0, not unknown.
     let none = memory("MemTotal: 1000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n").unwrap();
     assert_eq!((&none["swap_used_bytes"], &none["swap_percent"]), (&json!(0), &json!(0.0)));
 }
@@ -250,14 +250,14 @@ fn a_file_that_is_cut_anywhere_costs_what_is_cut_off_at_most() {
         let text = machine.text(crate::machine::FIRST, path);
         let mut sources: Vec<_> =
             perfwatch::collectors::REGISTRY.iter().map(|(name, _)| (*name, machine.source(name))).collect();
-        // Every length of a file of the size that one call gives would take long: cuts of all kinds will do.
+        // Every length up to the size of one call would take long: cuts of all kinds will do.
         for cut in (0..text.len()).step_by(text.len() / 40 + 1).chain([1, 2, text.len() - 1]) {
             for damaged in
                 [text.as_bytes()[..cut].to_vec(), [&text.as_bytes()[..cut], b"\0\xff\xfe 7"].concat()]
             {
                 machine.write_bytes(path, &damaged);
                 for (name, source) in &mut sources {
-                    // It may have nothing to say, but then tells of the file; it does not panic.
+                    // It may have no data, but then names the file; it does not panic.
                     if let Err(error) = crate::machine::try_sample(source.as_mut()) {
                         assert!(
                             path.contains(error.split(':').next().unwrap().rsplit('/').next().unwrap()),
@@ -335,7 +335,7 @@ fn everything_that_can_be_stacked_at_once_counts_once() {
     let document = network(&interfaces, &files);
     assert_eq!(document["total_bytes_recv"], json!(3000));
     assert_eq!(document["interfaces"].as_array().unwrap().len(), interfaces.len(), "each is shown");
-    // The same where /sys is not shown: names tell.
+    // The same without /sys: names decide.
     let nameless: Vec<(&str, u64)> = interfaces
         .into_iter()
         .filter(|(name, _)| !["ipvl0", "bat0", "macsec0", "hsr0"].contains(name))
@@ -393,12 +393,12 @@ fn a_request_through_the_whole_stack_counts_once() {
         "mmcblk0boot0/force_ro",
         "mmcblk0boot1/force_ro",
     ];
-    // Boot partitions of eMMC are memory of their own, whose requests the user area does not count.
+    // Boot partitions of eMMC are separate memory, whose requests the user area does not count.
     assert_eq!(read_bytes(&all, &files), json!(2011 * 512));
     // Synology names its disks sata1.
     let synology = ["sata1/sata1p1/dev", "md2/md/level", "md2/slaves/sata1p1/dev"];
     assert_eq!(read_bytes(&[("sata1", 100), ("sata1p1", 100), ("md2", 100)], &synology), json!(100 * 512));
-    // Ceph's disks have hardware nowhere on this machine, and no other device counts their requests.
+    // Ceph's disks have no hardware on this machine, and no other device counts their requests.
     let ceph = ["vda/dev", "rbd0/rbd0p1/dev"];
     assert_eq!(read_bytes(&[("vda", 100), ("rbd0", 50), ("rbd0p1", 50)], &ceph), json!(150 * 512));
 }

@@ -1,4 +1,4 @@
-//! Thousands of one kind: everything is measured, and each thing once.
+//! Thousands of one kind: everything is measured, each thing once.
 
 use std::fmt::Write;
 

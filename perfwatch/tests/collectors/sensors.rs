@@ -1,5 +1,5 @@
-//! Frequencies and temperatures, which no recorded guest has: trees laid out as the kernel's
-//! Documentation/admin-guide/pm/cpufreq.rst, hwmon/sysfs-interface.rst and driver-api/thermal/sysfs-api.rst say.
+//! Frequencies and temperatures, which no recorded guest has: trees laid out as described in the kernel's
+//! Documentation/admin-guide/pm/cpufreq.rst, hwmon/sysfs-interface.rst and driver-api/thermal/sysfs-api.rst.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ fn only_the_sensors_of_cpus_count() {
         ("class/hwmon/hwmon1/temp1_input", "45000\n"),
         ("class/hwmon/hwmon1/temp1_crit", "100000\n"),
         ("class/hwmon/hwmon1/temp2_input", "51500\n"),
-        // The same sensor again, which is not to be counted twice.
+        // The same sensor again, which must not be counted twice.
         ("class/thermal/thermal_zone0/type", "x86_pkg_temp\n"),
         ("class/thermal/thermal_zone0/temp", "45000\n"),
     ]);
@@ -98,7 +98,7 @@ fn what_silicon_cannot_have_is_no_temperature() {
         assert_eq!(document["temperature"], json!(61.0));
         machine.remove("/sys/class/hwmon/hwmon0/temp2_input");
         assert_eq!(sample(machine.source("cpu").as_mut())["temperature"], Value::Null, "{impossible}");
-        // Then the zone of the same CPU stands in.
+        // Then the zone of the same CPU is used instead.
         machine.write("/sys/class/thermal/thermal_zone3/type", "CPU-therm\n");
         machine.write("/sys/class/thermal/thermal_zone3/temp", "41500\n");
         assert_eq!(sample(machine.source("cpu").as_mut())["temperature"], json!(41.5), "{impossible}");

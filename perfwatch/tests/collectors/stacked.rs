@@ -1,4 +1,4 @@
-//! What stands on what: each packet and each request counts once, whatever it passes on its way.
+//! Stacked devices: each packet and each request counts once, whatever it passes on its way.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn a_packet_counts_once_whatever_it_passes() {
     ];
     for (name, files) in stacked {
         for with_hardware in [true, false] {
-            // Without a word of hardware, only what tells that it is stacked can be left out.
+            // Without any hardware information, only what is known to be stacked can be left out.
             if name == "anything" && !with_hardware {
                 continue;
             }

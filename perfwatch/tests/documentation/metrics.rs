@@ -1,4 +1,4 @@
-//! docs/metrics.md, and the dictionary that it is written from, against the documents that are sent.
+//! docs/metrics.md, and the dictionary it is generated from, against the documents that are sent.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -129,7 +129,7 @@ fn whatever_is_sent_is_in_the_dictionary() {
                 leaves(place.value, "", &mut below);
                 known.extend(below.into_iter().map(|(address, _)| address));
             }
-            // Where a list is `null`, its entries' field stands for it, and where a group of fields is, each of them.
+            // If a list is `null`, its entries' fields are represented by it; a group of fields likewise.
             lists.push(format!("/{}", field.path.split(['[', '{', '.']).next().unwrap()));
             if let Some((group, _)) = field.path.rsplit_once('.') {
                 let groups = Path::parse(group).unwrap().places(&document, usize::MAX);

@@ -22,7 +22,7 @@ fn kind(field: &Field) -> &'static str {
     }
 }
 
-/// The form of a document or of a part of it. Everything may be `null`, but for names of things.
+/// The shape of a document or of a part of it. Everything may be `null`, except names of things.
 #[derive(Debug)]
 enum Shape {
     Number,
@@ -37,7 +37,7 @@ enum Shape {
     Map(Box<Self>),
 }
 
-/// States that are not texts.
+/// States that are not text.
 const TRUTHS: &[&str] = &["available", "hardware_available", "top[pid].exited"];
 const NUMBERS: &[&str] = &["top[pid].uid"];
 /// Labels that are numbers.
@@ -136,7 +136,7 @@ impl Shape {
         }
     }
 
-    /// Where a value is not of this form.
+    /// Where a value does not have this shape.
     fn misfits(&self, value: &Value, path: &str, found: &mut Vec<String>) {
         let fits = match self {
             Self::Number => value.is_number(),

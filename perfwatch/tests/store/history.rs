@@ -1,4 +1,4 @@
-//! Storing, rolling up, asking.
+//! Storing, rolling up, querying.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn cpu(seconds: i64, usage: f64) -> Reading {
     reading(MetricType::Cpu, at(seconds), &json!({"usage_percent": usage, "per_core": [usage, 1]}))
 }
 
-/// What the scheduler's document says of a tick.
+/// The scheduler's document for a tick.
 fn scheduler(seconds: i64, n: i64) -> Reading {
     let histogram = json!({
         "unit": "ns", "scheme": "log16", "buckets": [[n % 50, 1], [90, 2]], "count": 3, "sum": n, "max": 200,
@@ -56,14 +56,14 @@ fn scheduler(seconds: i64, n: i64) -> Reading {
     let body = json!({
         "elapsed_ms": 15_000 + n % 4,
         "context_switches": n,
-        // What follows from the histogram is not kept.
+        // What follows from the histogram is not stored.
         "runqueue_wait": {"p99_us": 0.416, "histogram": histogram},
         "per_cpu": cores,
     });
     reading(MetricType::Scheduler, at(seconds), &body)
 }
 
-/// Readings every 15 s that differ from each other, with a gap, of two types.
+/// Readings every 15 s that all differ, with a gap, of two types.
 fn varied(from: i64, to: i64) -> Vec<Reading> {
     (from / 15..to / 15)
         .filter(|tick| !(300..400).contains(&(tick % 1000)))
@@ -74,7 +74,7 @@ fn varied(from: i64, to: i64) -> Vec<Reading> {
         .collect()
 }
 
-/// A history of which all is in memory and nothing is stored: its answers are made of the readings themselves.
+/// A history entirely in memory, with nothing stored: its answers come from the readings themselves.
 async fn in_memory(readings: &[Reading]) -> (Fresh, History) {
     let fresh = crate::sqlite().await.unwrap();
     for snapshot in snapshots(readings) {
@@ -127,7 +127,7 @@ async fn ranges_are_inclusive_and_limits_tell(fresh: &Fresh) {
     }
 }
 
-/// Every answer the page may ask for over the varied range.
+/// Every answer the page may request over the varied range.
 async fn answers(history: &History) -> Vec<(String, Vec<Value>)> {
     let mut all = Vec::new();
     for metric_type in [MetricType::Cpu, MetricType::Scheduler] {
@@ -150,7 +150,7 @@ fn assert_same(before: &[(String, Vec<Value>)], after: &[(String, Vec<Value>)]) 
     }
 }
 
-/// Equal but for the rounding of sums taken in another order.
+/// Equal except for the rounding of sums taken in another order.
 fn assert_close(name: &str, a: &Value, b: &Value) {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => {
@@ -213,7 +213,7 @@ async fn any_order_gives_the_same_rollups(fresh: &Fresh) {
         random ^= random << 17;
         random
     };
-    // Parts of everything in no order, some of them twice, and rolled up now and then.
+    // Parts of everything in random order, some of them twice, and rolled up now and then.
     while !left.is_empty() {
         let (part, rest): (Vec<Reading>, Vec<Reading>) = left.into_iter().partition(|_| next() % 3 == 0);
         readings::store(history, &part).await;
@@ -229,7 +229,7 @@ async fn any_order_gives_the_same_rollups(fresh: &Fresh) {
     assert_same(&expected, &answers(history).await);
 }
 
-/// A CPU goes away, a sensor refuses, a process comes: each keeps what was measured of it, and none takes over another's.
+/// A CPU goes offline, a sensor fails, a process appears: each keeps its measurements, and none takes over another's.
 async fn lists_that_change_their_length_keep_all_their_values(fresh: &Fresh) {
     let history = &fresh.history;
     let tick = |second: i64| {
@@ -242,7 +242,7 @@ async fn lists_that_change_their_length_keep_all_their_values(fresh: &Fresh) {
         let body = json!({"per_core": cores, "temperature_celsius": [50, sensor, 90]});
         let quiet = json!({"name": "eth0", "bytes_recv_per_sec": if second < 10 { 0.0 } else { 60.0 }});
         let mut interfaces = vec![quiet, json!({"name": "lo", "bytes_recv_per_sec": 1.0})];
-        // In another place from here on.
+        // At another position from here on.
         if second >= 40 {
             interfaces.insert(0, json!({"name": "veth7", "bytes_recv_per_sec": 5.0}));
         }
@@ -306,7 +306,7 @@ async fn states_have_the_value_of_most_of_the_time(fresh: &Fresh) {
         let expected = if interval == "30s" { "down" } else { "up" };
         assert_eq!(found[0]["data"]["interfaces"][0]["state"], expected, "{interval}");
     }
-    // Whatever happened is there, however wide the point.
+    // Everything that happened is there, however wide the point.
     let found = points(history, MetricType::Cpu, START, Duration::minutes(1), "1d").await;
     let seconds: Vec<&Value> =
         found[0]["data"]["events"].as_array().unwrap().iter().map(|event| &event["second"]).collect();
@@ -393,7 +393,7 @@ async fn a_question_sees_what_is_stored_what_waits_and_what_was_measured_last(fr
         }
         all
     };
-    // While this continues slots end, wait, and are stored.
+    // While this continues, slots end, wait, and are stored.
     for snapshot in snapshots(&readings[600..]) {
         let newest = (snapshot.timestamp - START).whole_seconds();
         writer.submit_waiting(Arc::new(snapshot)).await;

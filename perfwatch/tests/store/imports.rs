@@ -76,7 +76,7 @@ async fn takes_over_all_of(source: &Fresh, target: &Fresh) {
     assert_eq!(again, Imported::default());
     assert_eq!(told, [Progress { done: 0, total: 0 }]);
     assert_eq!(everything(&target.history).await, expected);
-    // Nor where nobody remembers that it was done.
+    // Even if nobody remembers that it was done.
     let moved = From { host: Some(HOST.into()), ..from(&source.url) };
     assert_eq!(take(target, &moved, |_| {}).await.unwrap().rows, done.rows);
     assert_eq!(everything(&target.history).await, expected);
@@ -98,7 +98,7 @@ async fn history_moves_to_sqlite() {
 async fn an_interrupted_import_goes_on_where_it_stopped() {
     let (Some(source), Some(target)) = (sqlite().await, sqlite().await) else { return };
     with_history(&source).await;
-    // Interrupted as a signal would do it: dropped in the middle of some page.
+    // Interrupted as by a signal: dropped in the middle of some page.
     let mut whole = 0;
     let mut pages = 0;
     {
@@ -160,7 +160,7 @@ async fn one_of_several_machines_is_chosen_by_name_or_id() {
     }
 }
 
-/// The tables as SQLAlchemy made them for the original, in both ways it may have spelt times.
+/// The tables as SQLAlchemy created them for the original, with both spellings of times.
 #[tokio::test]
 async fn the_originals_database_is_read_before_and_after_it_became_ours() {
     for time in ["TIMESTAMP WITH TIME ZONE", "TIMESTAMP WITHOUT TIME ZONE"] {
@@ -185,7 +185,7 @@ async fn the_originals_database_is_read_before_and_after_it_became_ours() {
                  jsonb_build_object('usage_percent', n, 'per_core', jsonb_build_array(n, 1), '_error', NULL)
              FROM generate_series(0, 1199) n, unnest('{cpu,memory,unheard_of}'::text[]) t"
                 .into(),
-            // Two at one time: one of them is kept.
+            // Two at the same time: one of them is kept.
             "INSERT INTO metrics_snapshots (timestamp, metric_type, metric_data)
              VALUES ('2026-05-19 23:00:00', 'cpu', '{\"usage_percent\": 0}')"
                 .into(),
@@ -233,7 +233,7 @@ async fn check(history: &History) {
     }
 }
 
-/// 1 and 1.0 are the same number, in whatever order members stand.
+/// 1 and 1.0 are the same number, in whatever order members are.
 fn same_numbers(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {

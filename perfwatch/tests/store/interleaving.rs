@@ -1,4 +1,4 @@
-//! What is stored while something is asked.
+//! Storing while a query runs.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ on_every_engine!(what_is_stored_while_a_question_is_asked_counts_once);
 
 const START: OffsetDateTime = datetime!(2026-01-05 00:00:00 UTC);
 
-/// A store in which something is stored just when it is asked for the n-th time.
+/// A store that stores something just before the n-th query.
 #[derive(Debug)]
 struct Meanwhile {
     store: Arc<dyn Store>,

@@ -1,4 +1,4 @@
-//! PostgreSQL is killed, stays away, hangs and comes back while ticks continue: every tick is stored once.
+//! PostgreSQL is killed, stays down, hangs and comes back while ticks continue: every tick is stored once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,7 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     cluster.run().await;
     ticking.until("the first ticks are stored", |s| !s.failing() && !s.catching_up()).await;
 
-    // Killed in the middle of writing, and away for a while.
+    // Killed in the middle of writing, and down for a while.
     cluster.kill();
     ticking.until("the kill is noticed", Stats::failing).await;
     let waiting = ticking.writer.stats().waiting();
@@ -110,7 +110,7 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     writer.close().await;
     for (metric_type, field) in [(MetricType::Cpu, "/usage_percent"), (MetricType::Disk, "/io/read_bytes")] {
         let length = time::Duration::seconds(ticks.cast_signed());
-        // A point is five ticks wide, so their number and their sum tell that each is there once.
+        // A point is five ticks wide, so their number and their sum show that each is there once.
         let found = points(&history, metric_type, start, length, "5s").await;
         let all: u64 = found.iter().map(|point| point["count"].as_u64().unwrap()).sum();
         let times = || found.iter().map(|point| (&point["timestamp"], &point["count"])).collect::<Vec<_>>();
@@ -123,7 +123,7 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     store.close().await;
 
     let mut admin = cluster.options("postgres", "test0").connect().await.unwrap();
-    // So are the documents for those who ask in SQL.
+    // The same for documents queried in SQL.
     for (metric_type, field) in [("cpu", "{usage_percent}"), ("disk", "{io,read_bytes}")] {
         let stored: Vec<(OffsetDateTime, i64)> = sqlx::query_as(
             "SELECT timestamp, (metric_data #>> $2::text[])::bigint FROM metrics_snapshots
@@ -160,7 +160,7 @@ async fn whatever_is_asked_first_finds_the_tables_made() {
         stores.push(store::open(url).await.unwrap());
     }
     cluster.run().await;
-    // Each of these meets a database without a table, as the first to ask.
+    // Each of these is the first to find a database without a table.
     let long_ago = OffsetDateTime::UNIX_EPOCH;
     assert_eq!(answered(async || stores[0].login_failures(long_ago).await).await.len(), 0);
     assert_eq!(answered(async || stores[1].accounts_version().await).await, 0);
@@ -169,7 +169,7 @@ async fn whatever_is_asked_first_finds_the_tables_made() {
     assert_eq!(stores[2].login_failures(long_ago).await.unwrap().len(), 1);
 }
 
-/// Asks until the server is there: for a moment its absence is remembered.
+/// Retries until the server is up: for a moment its absence is remembered.
 async fn answered<T>(ask: impl AsyncFn() -> store::Result<T>) -> T {
     let since = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Questions over long ranges: what changed, what a month still shows, what a file holds.
+//! Queries over long ranges: what changed, what a month still shows, what a file contains.
 
 use perfwatch::history::maintenance::{Reach, clean};
 use perfwatch::history::questions::changes::rank::{Direction, Kind};
@@ -63,9 +63,9 @@ async fn what_changed_is_ranked_and_constants_and_counters_are_not(fresh: &Fresh
     assert!(found[0].change.score > 0.8, "{found:?}");
     let usage = found[0].change;
     assert!((usage.current.median - 80.5).abs() < 0.1 && (usage.comparison.median - 20.5).abs() < 0.1);
-    // A constant, a counter that grew at its usual pace, and one whose rate is there by itself are no news.
+    // A constant, a counter that grew at its usual pace, and one that already is a rate are no news.
     assert!(!names.contains(&"core_count") && !names.contains(&"total_bytes_sent"), "{names:?}");
-    // How PerfWatch measured is no change of the machine.
+    // Changes in PerfWatch's own measuring are no change of the machine.
     assert!(!names.contains(&"sample_time") && !names.contains(&"elapsed_ms"), "{names:?}");
     assert!(found[2..].iter().all(|c| c.change.score < 0.1), "{found:?}");
 
@@ -100,7 +100,7 @@ async fn a_spike_of_one_sample_twenty_days_ago_shows_in_the_months_chart(fresh: 
         stats: Stats { min: true, max: true, count: true },
         ..HistoryQuery::new(MetricType::Cpu, NOW - Duration::days(30), NOW)
     };
-    // Before and after raw readings give way to rollups.
+    // Before and after rollups replace raw readings.
     for cleaned in [false, true] {
         if cleaned {
             let done = clean(history, fresh.store.as_ref(), NOW, Reach::All).await.unwrap();

@@ -1,4 +1,4 @@
-//! What goes, what stays, and that the counts are true.
+//! What is deleted, what stays, and that the counts are right.
 
 use perfwatch::history::History;
 use perfwatch::history::maintenance::{Cleanup, Reach, clean};
@@ -47,7 +47,7 @@ async fn cleaned(fresh: &Fresh) -> Cleanup {
     clean(&fresh.history, fresh.store.as_ref(), NOW, Reach::All).await.unwrap()
 }
 
-/// Chunks of a tier that are left.
+/// Remaining chunks of a tier.
 async fn chunks(history: &History, tier: i64) -> usize {
     let wanted = Wanted { metric_type: MetricType::Cpu, tier, from: 0, to: micros(NOW) };
     history.chunks().find(HOST, wanted, 10_000).await.unwrap().len()
@@ -112,7 +112,7 @@ async fn what_expired_goes(fresh: &Fresh) {
     }
 }
 
-/// Rollups of many days in one chunk: what expired is not shown for the sake of what did not.
+/// Rollups of many days in one chunk: expired ones are not shown because of the others.
 async fn nothing_older_than_the_retention_is_shown(fresh: &Fresh) {
     let history = &fresh.history;
     // A retention of 30 days began on January 2nd.
@@ -161,7 +161,7 @@ async fn a_policy_that_keeps_raw_removes_nothing(fresh: &Fresh) {
     assert_eq!(raw.len(), 120);
 }
 
-/// As if the clock were 400 days ahead: what one cleanup takes leaves time to notice.
+/// As if the clock were 400 days ahead: each cleanup takes little enough to leave time to notice.
 async fn a_cleanup_by_itself_removes_a_part_at_a_time(fresh: &Fresh) {
     let history = &fresh.history;
     for days in (1..=32).rev() {
@@ -180,14 +180,14 @@ async fn a_cleanup_by_itself_removes_a_part_at_a_time(fresh: &Fresh) {
     assert_eq!(chunks(history, 0).await, 0);
 }
 
-/// Rollups go back much further than readings: what a cleanup may take of these is counted from where they begin.
+/// Rollups go back much further than readings: how many of these a cleanup may take counts from where they begin.
 async fn a_cleanup_by_itself_keeps_up_with_what_is_old_enough_to_be_downsampled(fresh: &Fresh) {
     let history = &fresh.history;
     for days in (1..=80).rev() {
         readings::store(history, &ten_minutes(Duration::days(days))).await;
     }
     let downsampled = |now| clean(history, fresh.store.as_ref(), now, Reach::Part);
-    // It takes some runs to get there.
+    // It takes several runs to get there.
     while downsampled(NOW).await.unwrap().downsampled_count > 0 {}
     let kept = chunks(history, 0).await;
     assert_eq!(downsampled(NOW + Duration::days(1)).await.unwrap().downsampled_count, (kept / 7) as u64);

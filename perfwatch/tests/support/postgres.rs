@@ -1,4 +1,4 @@
-//! A private PostgreSQL cluster from the installed binaries, gone when the test process is gone.
+//! A private PostgreSQL cluster from the installed binaries, removed when the test process exits.
 //!
 //! It listens on a unix socket in its own temporary directory only. `initdb` refuses root, so as root it
 //! runs as the user `postgres` (or `nobody`). A watcher process holds the other end of a pipe: however the
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-/// What a started server may take to answer, on a machine busy with other tests.
+/// How long a started server may take to respond, on a machine busy with other tests.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Cluster {
@@ -31,12 +31,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// `Err` says why there can be none on this machine. A power cut may lose what it holds.
+    /// `Err` says why there can be none on this machine. A power cut may lose its data.
     pub async fn start() -> Result<Self, String> {
         Self::start_with(&["fsync=off"]).await
     }
 
-    /// With everything a server in service has.
+    /// With all the guarantees of a production server.
     pub async fn start_durable() -> Result<Self, String> {
         Self::start_with(&["max_wal_size=1GB"]).await
     }
@@ -105,7 +105,7 @@ impl Cluster {
 
     /// Kills the postmaster and all its children as a power cut would.
     pub fn kill(&mut self) {
-        // The children first would make the postmaster restart them; stopped, it cannot.
+        // Killing the children first would make the postmaster restart them; stopped, it cannot.
         for pid in self.family() {
             signal(pid, libc::SIGSTOP);
         }
@@ -174,11 +174,11 @@ fn signal(pid: libc::pid_t, signal: libc::c_int) {
         libc::SIGCONT => rustix::process::Signal::CONT,
         _ => rustix::process::Signal::KILL,
     };
-    // One that ended meanwhile needs no signal.
+    // One that ended in the meantime needs no signal.
     let _ = rustix::process::kill_process(pid, signal);
 }
 
-/// The newest installed binaries, Debian's way or from the path.
+/// The newest installed binaries, from Debian's directories or the path.
 fn binaries() -> Option<PathBuf> {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = debian
@@ -195,7 +195,7 @@ fn binaries() -> Option<PathBuf> {
     newest.or_else(on_path)
 }
 
-/// Whom to run as: `None` for ourselves.
+/// The user to run as: `None` for ourselves.
 fn ordinary_user() -> Result<Option<(u32, u32)>, String> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -212,7 +212,7 @@ fn ordinary_user() -> Result<Option<(u32, u32)>, String> {
 }
 
 fn watch(dir: &Path) -> Child {
-    // The process group is of its own and so is a terminal's Ctrl-C: it has to outlive us.
+    // In a process group of its own, so that a terminal's Ctrl-C misses it: it has to outlive us.
     const SCRIPT: &str = r#"read ignored
         if [ -f "$1/data/postmaster.pid" ]; then
             pid=$(head -n 1 "$1/data/postmaster.pid")

@@ -1,4 +1,4 @@
-//! Readings made of JSON, and how they come into a history.
+//! Readings from JSON, and how they get into a history.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -12,7 +12,7 @@ pub fn reading(metric_type: MetricType, at: OffsetDateTime, body: &Value) -> Rea
     Reading::new(metric_type, at, body).expect("an object is a document")
 }
 
-/// Stores readings at once: each type's in the order of their times, as a source has them.
+/// Stores readings at once: each type's in chronological order, as a source has them.
 pub async fn store(history: &History, readings: &[Reading]) {
     let mut sorted = readings.to_vec();
     sorted.sort_by_key(|reading| (reading.metric_type, reading.at));

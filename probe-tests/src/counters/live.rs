@@ -1,4 +1,4 @@
-//! What changes while the counters count: how often they are read, and which CPUs there are.
+//! What changes while the counters count: the reading interval, and the set of CPUs.
 
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ fn cpus_read(document: &Value) -> usize {
     document["per_cpu"].as_array().map_or(0, Vec::len)
 }
 
-/// Samples so often until CPU 0 has a new reading. Between which moments it was taken: after the sample before, and before
-/// the one that has it.
+/// Samples with this pause until CPU 0 has a new reading. Returns the moments between which it was taken: after the
+/// previous sample, and before the one that has it.
 fn next_reading(probe: &mut Probe, pause: Duration) -> Result<[Instant; 2]> {
     let began = Instant::now();
     loop {
@@ -35,8 +35,8 @@ fn next_reading(probe: &mut Probe, pause: Duration) -> Result<[Instant; 2]> {
     }
 }
 
-/// How many readings there are at most in some time is set by the interval, however busy the machine is; how many there
-/// are at least is not, so they are waited for until there have been more than a longer interval allows.
+/// The interval limits the maximum number of readings in a period, however busy the machine is; it does not guarantee
+/// a minimum, so the test waits until there have been more than a longer interval allows.
 fn a_new_interval_is_obeyed() -> Result<Verdict> {
     const SHORT: Duration = Duration::from_millis(100);
     const LONG: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ fn a_new_interval_is_obeyed() -> Result<Verdict> {
         probe.next()?;
         probe.next()?; // from here on at the new interval
         if interval == LONG {
-            // As seldom as leaves fewer silent samples in a row than those after which a CPU is taken for dead.
+            // As rarely as keeps the silent samples in a row below the number after which a CPU counts as dead.
             let pause = Duration::from_millis(400);
             let [after, _] = next_reading(&mut probe, pause)?;
             let [_, before] = next_reading(&mut probe, pause)?;
@@ -111,8 +111,8 @@ fn a_cpu_comes_back() -> Result<Verdict> {
     Ok(Verdict::Passed(words.join("; ")))
 }
 
-/// Nothing is negative, and no more than the time that went by. Where a guest is so slow that its timers expire
-/// after the tick, no CPU has read by then, and what was counted is in the next document.
+/// Nothing is negative or exceeds the elapsed time. If a guest is so slow that its timers expire after the tick,
+/// no CPU has a reading by then, and the counts are in the next document.
 fn check(document: &Value) -> Result<()> {
     if cpus_read(document) == 0 {
         return Ok(());

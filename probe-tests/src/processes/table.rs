@@ -1,4 +1,4 @@
-//! The table of tasks: nobody's time is lost or counted twice, whoever takes whose place in it.
+//! The table of tasks: nobody's time is lost or counted twice, whoever overwrites whose entry.
 
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ fn parts_add_up_to_totals() -> Result<Verdict> {
         let parts = rows.iter().map(|row| number(row, field)).sum::<Result<f64>>()?;
         Ok(parts + number(&document[rest], field)?)
     };
-    // In the kernel's integers parts and total are equal (the unit tests of the document prove it); a document has each
-    // rounded for itself, so that every number in the comparison may be off by half a unit of its last place.
+    // In the kernel's integers parts and total are equal (the document's unit tests prove it); a document rounds each
+    // separately, so that every number in the comparison may be off by half a unit of its last place.
     const FLOATING_POINT: f64 = 1e-6;
     for (field, unit) in
         [("cpu_percent", 0.001), ("runqueue_wait_ms_per_sec", 0.001), ("context_switches_per_sec", 0.1)]
@@ -69,10 +69,10 @@ fn parts_add_up_to_totals() -> Result<Verdict> {
     Ok(Verdict::Passed(format!("{total:.1}% CPU in all")))
 }
 
-/// Two hogs whose numbers lead to one entry of the table take turns on one CPU, and each finds the other's entry: what
-/// neither could be charged with is part of the rest, and of the total.
+/// Two hogs whose PIDs map to one entry of the table take turns on one CPU, and each finds the other's entry: what
+/// could be charged to neither is part of the rest, and of the total.
 fn who_share_an_entry_lose_no_time() -> Result<Verdict> {
-    /// Entries of the table at most.
+    /// Maximum number of entries in the table.
     const ENTRIES: u32 = 65_536;
     const PID_MAX: &str = "/proc/sys/kernel/pid_max";
     const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
@@ -109,7 +109,7 @@ fn who_share_an_entry_lose_no_time() -> Result<Verdict> {
     Ok(Verdict::Passed(words))
 }
 
-/// More tasks in one interval than a CPU's list holds: the whole table is looked at, but who exited before is in it too.
+/// More tasks in one interval than a CPU's list holds: the whole table is read, but earlier exits are in it too.
 fn an_overrun_list_counts_nothing_twice() -> Result<Verdict> {
     const TIME: Duration = Duration::from_millis(200);
     const THREADS: u64 = TOUCHED + 200;
@@ -134,8 +134,8 @@ fn an_overrun_list_counts_nothing_twice() -> Result<Verdict> {
     Ok(Verdict::Passed(format!("{counted} threads in one interval")))
 }
 
-/// A thread that runs another program takes over the number of its process's first thread, but not the time that
-/// that one used.
+/// A thread that runs another program takes over the PID of its process's first thread, but not the time used by
+/// that thread.
 fn a_thread_becomes_the_first() -> Result<Verdict> {
     const TIME: Duration = Duration::from_millis(300);
     let mut probe = loaded()?;
@@ -145,7 +145,7 @@ fn a_thread_becomes_the_first() -> Result<Verdict> {
     let counted = number(row, "cpu_percent")? * number(&document, "elapsed_ms")? / 100.0;
     let used = used.as_secs_f64() * 1e3;
     let words = format!("{counted:.1} ms counted, {used:.1} ms by the kernel");
-    // What the first thread used before it was replaced is part of `other`; starting a program is dear in a guest.
+    // What the first thread used before it was replaced is part of `other`; starting a program is expensive in a guest.
     ensure!(counted <= 1.05 * used + 15.0 && counted >= 0.8 * used - 15.0, "{words}");
     Ok(Verdict::Passed(words))
 }
@@ -157,7 +157,7 @@ fn forked_and_exited(document: &Value) -> Result<[f64; 2]> {
     Ok([count("forks_per_sec")?, count("exits_per_sec")?])
 }
 
-/// The first thread's end is not its process's, which must not be counted twice.
+/// The end of the first thread is not that of its process, which must not be counted twice.
 fn who_becomes_the_first_has_not_exited() -> Result<Verdict> {
     const CHILDREN: usize = 20;
     if !load::in_guest() {

@@ -9,7 +9,7 @@ use crate::step::root;
 
 /// More than 32-bit addresses reach: such kernels may have it all the same.
 pub const MEMORY_KIB: u64 = 8 << 20;
-/// Read since the start.
+/// Bytes read since the start.
 pub const SECTORS: u64 = 5_000_000_000;
 /// `btime` of 2040-01-01.
 pub const STARTED_AT: &str = "2040-01-01T00:00:00Z";
@@ -52,14 +52,14 @@ impl Machine {
         self.edit("/proc/vmstat", "pgpgin", &format!("pgpgin {paged_in}"))
     }
 
-    /// In place, as the kernel's files are.
+    /// In place, like the kernel's files.
     fn write(&self, path: &str, text: &str) -> Result<()> {
         let path = self.folder.join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
         fs::write(&path, text).with_context(|| path.display().to_string())
     }
 
-    /// Puts another line in the place of the one that begins with a word.
+    /// Replaces the line that begins with a word.
     fn edit(&self, path: &str, word: &str, line: &str) -> Result<()> {
         let text = fs::read_to_string(self.folder.join(path.trim_start_matches('/')))?;
         let lines =

@@ -1,21 +1,21 @@
-//! Two reports beside each other: what became worse or better by more than the runs differ among themselves.
+//! Compares two reports: what became worse or better by more than the variation between runs.
 
 use std::fmt;
 
 use super::document::shown;
 use super::figures::{Figure, Report, is_beside, least_and_greatest};
 
-/// Smaller changes of a median are not told: machines drift by as much.
+/// Smaller changes of a median are not reported: machines drift by as much.
 const NOTABLE: f64 = 0.10;
-/// The same where a single run says nothing of how far runs are apart.
+/// The same for a single run, which does not show the variation between runs.
 const NOTABLE_ONCE: f64 = 0.25;
-/// Of each CPU: with more to do than this before it began, a benchmark measured the others too.
+/// Per CPU: with a higher load than this before it began, a benchmark measured the others too.
 const BUSY: f64 = 0.5;
 
 #[derive(Debug, Default)]
 pub struct Changes {
     compared: usize,
-    /// Worse ones first, the largest change first.
+    /// Regressions first, the largest change first.
     changes: Vec<Change>,
     /// Limits of the comparison, one sentence each.
     caveats: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Changes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
     Worse,
-    /// As much as what the machine itself takes for it: told, not put down to us.
+    /// As large as the machine's own change: reported, but not attributed to us.
     AsItsFloor,
     Better,
 }
@@ -37,7 +37,7 @@ struct Change {
     path: String,
     old: Figure,
     new: Figure,
-    /// Of the floor, where both reports have one.
+    /// Of the floor, if both reports have one.
     floor: Option<f64>,
 }
 
@@ -47,7 +47,7 @@ impl Change {
     }
 }
 
-/// Which way is better, by the unit at the end of a figure's name; counts and settings have no better.
+/// Which direction is better, from the unit at the end of a figure's name; counts and settings have none.
 fn more_is_worse(path: &str) -> Option<bool> {
     let name = path.rsplit('.').next().unwrap_or(path);
     if name.ends_with("_per_s") || name.ends_with("_per_min") {
@@ -57,7 +57,7 @@ fn more_is_worse(path: &str) -> Option<bool> {
     matches!(unit, "us" | "ms" | "ns" | "kib" | "mib" | "mb" | "bytes" | "percent").then_some(true)
 }
 
-/// A floor is the machine's, not ours; so is an arm of a benchmark in which nothing of ours runs.
+/// A floor depends on the machine, not on us; so does a variant of a benchmark that runs none of our code.
 fn is_ours(path: &str) -> bool {
     let of_the_machine =
         |part: &str| part == "nothing" || part.starts_with("empty ") || part.starts_with("floor of ");
@@ -68,7 +68,7 @@ fn relative(old: f64, new: f64) -> f64 {
     if old == new { 0.0 } else { new / old - 1.0 }
 }
 
-/// Whether every run was above all earlier ones, or below, by more than runs differ.
+/// Whether every run was above all earlier ones, or below, by more than runs vary.
 fn differ(old: &Figure, new: &Figure) -> bool {
     let ((least_old, greatest_old), (least_new, greatest_new)) =
         (least_and_greatest(&old.runs), least_and_greatest(&new.runs));
@@ -130,7 +130,7 @@ fn caveats(old: &Report, new: &Report) -> Vec<String> {
         if let Some(why) = &now.skipped {
             caveats.push(format!("{name}: skipped now: {why}"));
         }
-        // A benchmark that failed or was skipped altogether says so itself.
+        // A benchmark that failed or was skipped altogether reports that itself.
         let gone = before.figures.keys().filter(|path| is_ours(path) && !now.figures.contains_key(*path));
         let gone: Vec<&str> = gone.map(String::as_str).collect();
         if !gone.is_empty() && !now.figures.is_empty() {
@@ -141,7 +141,7 @@ fn caveats(old: &Report, new: &Report) -> Vec<String> {
 }
 
 impl Changes {
-    /// What became worse on the same machine; another machine's figures only inform.
+    /// Regressions on the same machine; another machine's figures are for information only.
     pub fn regressions(&self) -> Vec<String> {
         let worse = |change: &&Change| !self.other_machine && change.verdict == Verdict::Worse;
         let name = |change: &Change| format!("{} {}", change.bench, change.path);
@@ -197,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    /// One benchmark of which each run measured `us`, beside a floor, and `rows` a second.
+    /// One benchmark whose runs each measured `us`, with a floor, and `rows` a second.
     fn report(machine: &str, runs: &[(f64, f64, f64)]) -> Report {
         let mut report = Report { machine: machine.into(), ..Report::default() };
         for (us, floor_us, rows) in runs {

@@ -1,5 +1,5 @@
-//! Figures as people read them: the table of what has a goal, the table of everything, and the sections of documents
-//! that are written from them, so that nobody types a figure.
+//! Figures for people: the table of what has a goal, the table of everything, and the sections of documents
+//! generated from them, so that nobody types a figure.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,18 +15,18 @@ use crate::step::root;
 const BEGIN: &str = "<!-- written by `cargo xtask bench --write-docs` -->";
 const END: &str = "<!-- end of what is written -->";
 
-/// The figures that the documents are written from, beside them.
+/// The figures that the documents are generated from, stored next to them.
 fn kept() -> PathBuf {
     root().join("docs/benchmarks.json")
 }
 
-/// The documents with a section that is written, and what belongs into it.
+/// The documents with a generated section, and its content.
 fn sections(report: &Report) -> Result<[(PathBuf, String); 2]> {
     let peers = peers::table(report).context("bench tick has no figures of the server on SQLite")?;
     Ok([(root().join("docs/benchmarks.md"), results(report)), (root().join("README.md"), peers)])
 }
 
-/// Writes the results into the documents, and the figures beside them.
+/// Writes the results into the documents, and the figures next to them.
 pub fn write(report: &Report) -> Result<()> {
     let failed: Vec<&str> = report.failed().collect();
     ensure!(failed.is_empty(), "not written into documents: {} failed", failed.join(", "));
@@ -39,14 +39,14 @@ pub fn write(report: &Report) -> Result<()> {
     report.write(&kept())
 }
 
-/// `text` with the section between the marks replaced.
+/// `text` with the section between the markers replaced.
 fn replaced(text: &str, section: &str) -> Result<String> {
     let (before, rest) = text.split_once(BEGIN).context("no mark where the results begin")?;
     let (_, after) = rest.split_once(END).context("no mark where the results end")?;
     Ok(format!("{before}{BEGIN}\n{section}{END}{after}"))
 }
 
-/// What has a goal, and what did not come about.
+/// What has a goal, and what failed or was skipped.
 pub fn results(report: &Report) -> String {
     let rows = ROWS.iter().filter_map(|row| told(report, row)).collect();
     let mut text = format!("{}\n\n", report.machine);
@@ -78,7 +78,7 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// Every number, for those who look for one that has no goal.
+/// Every number, including those without a goal.
 pub fn every_figure(report: &Report) -> String {
     let mut rows = Vec::new();
     for (name, bench) in &report.benches {
@@ -116,13 +116,13 @@ fn cells(path: &str, figure: &Figure, floor: Option<&Figure>) -> [String; 4] {
         _ => format!("{} – {}", shown(path, least), shown(path, greatest)),
     };
     let floor_cell = floor.map(|floor| shown(path, floor.median)).unwrap_or_default();
-    // Times nothing, or times what the noise hides, would only look like a number.
+    // Multiples of nothing, or of what is lost in the noise, would only look like a number.
     let ratio = floor.filter(|floor| floor.median > 0.0);
     let ratio = ratio.map(|floor| short(figure.median / floor.median)).unwrap_or_default();
     [shown(path, figure.median), spread, floor_cell, ratio]
 }
 
-/// A value in the unit that the end of its name tells, in the multiple of it that people use.
+/// A value in the unit at the end of its name, scaled to a readable multiple.
 pub fn shown(path: &str, value: f64) -> String {
     let name = path.rsplit('.').next().unwrap_or(path);
     if name.ends_with("_per_s") {
@@ -151,7 +151,7 @@ pub fn shown(path: &str, value: f64) -> String {
     format!("{}{unit}", short(value * scale))
 }
 
-/// Three digits are more than any of this repeats.
+/// Three digits are more than any of this reproduces.
 pub fn short(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 100.0 || v == 0.0 => 0,
@@ -164,7 +164,7 @@ pub fn short(value: f64) -> String {
 
 /// Markdown whose columns also line up in a terminal.
 fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
-    const WORDS: usize = 2; // the first columns; the others are numbers, to the right
+    const WORDS: usize = 2; // the first columns; the others are numbers, right-aligned
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([heads.get(column).map_or(0, |head| head.chars().count()), 3]).max().unwrap_or(0)

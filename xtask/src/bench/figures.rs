@@ -1,7 +1,7 @@
 //! The figures of all benchmarks and runs: every number of a benchmark's JSON by its path, with its spread.
 //!
-//! What a benchmark writes: one JSON object of any depth. A number's unit is the end of its name (`_us`, `_ms`, `_ns`,
-//! `_kib`, `_mb`, `_bytes`, `_percent`, or `_per_s`); its floor is its neighbour with `floor_` before the same name.
+//! A benchmark's output: one JSON object of any depth. The end of a number's name is its unit (`_us`, `_ms`, `_ns`,
+//! `_kib`, `_mb`, `_bytes`, `_percent`, or `_per_s`); its floor is its sibling with `floor_` before the same name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub struct Bench {
     pub began: u64,
     /// Of all runs.
     pub seconds: u64,
-    /// Of the minute before it began: what else the machine did.
+    /// Over the minute before it began: what else the machine was doing.
     pub load_average: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
@@ -39,7 +39,7 @@ pub struct Bench {
     since: Since,
 }
 
-/// When a benchmark began, by a clock that nobody sets; of no account when reports are compared.
+/// Start of a benchmark by a monotonic clock; ignored when reports are compared.
 #[derive(Debug)]
 struct Since(Instant);
 
@@ -58,7 +58,7 @@ impl PartialEq for Since {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     pub median: f64,
-    /// One value for each run.
+    /// One value per run.
     pub runs: Vec<f64>,
 }
 
@@ -67,7 +67,7 @@ impl Report {
         Self { machine: machine(), benches: BTreeMap::new() }
     }
 
-    /// Takes over the figures of an earlier report.
+    /// Imports the figures of an earlier report.
     pub fn keep(&mut self, earlier: Self) -> Result<()> {
         ensure!(
             earlier.machine == self.machine,
@@ -84,7 +84,7 @@ impl Report {
         self.benches.insert(bench.to_owned(), began);
     }
 
-    /// Takes the numbers of one run.
+    /// Adds the numbers of one run.
     pub fn add(&mut self, bench: &str, figures: &Value) {
         let of_bench = &mut self.benches.entry(bench.to_owned()).or_default().figures;
         for (path, value) in leaves(figures) {
@@ -113,7 +113,7 @@ impl Report {
         self.benches.iter().filter(|(_, bench)| bench.failed.is_some()).map(|(name, _)| name.as_str())
     }
 
-    /// What the figures were measured of; more than one where some were kept.
+    /// The commits that were measured; more than one if some figures were kept.
     pub fn commits(&self) -> Vec<&str> {
         let mut commits: Vec<&str> = self.benches.values().map(|bench| bench.commit.as_str()).collect();
         commits.sort_unstable();
@@ -145,7 +145,7 @@ impl Report {
     }
 }
 
-/// Where a figure's floor is, if its benchmark measured one.
+/// Path of a figure's floor, if its benchmark measured one.
 fn floor_of(path: &str) -> String {
     match path.rsplit_once('.') {
         Some((object, name)) => format!("{object}.floor_{name}"),
@@ -165,7 +165,7 @@ fn leaves(value: &Value) -> Vec<(String, f64)> {
         Value::Number(number) => number.as_f64().map(|number| (String::new(), number)).into_iter().collect(),
         Value::Object(object) => object.iter().flat_map(|(name, value)| below(name, value)).collect(),
         Value::Array(array) => {
-            // Of equal entries the one with a name is found again in another run.
+            // Among equal entries, one with a name can be found again in another run.
             let name =
                 |index: usize, entry: &Value| entry["name"].as_str().map_or(index.to_string(), str::to_owned);
             array.iter().enumerate().flat_map(|(index, entry)| below(&name(index, entry), entry)).collect()

@@ -1,4 +1,4 @@
-//! The figures that goals are set for: what the table shows, and what it holds them against.
+//! The figures with goals: what the table shows, and what it compares them with.
 
 /// What a figure should be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Row {
     pub path: &'static str,
     pub what: &'static str,
     pub goal: Goal,
-    /// The floor's path, where it is not the figure's own name with `floor_` before it.
+    /// The floor's path, if it is not the figure's own name with `floor_` before it.
     pub floor: Option<&'static str>,
 }
 
@@ -31,7 +31,7 @@ const fn beside(row: Row, floor: &'static str) -> Row {
 
 use Goal::{AtLeast, AtMost, TimesFloor};
 
-/// The original's bytes a day for its six types.
+/// The original's bytes per day for its six types.
 const ORIGINAL_MB: f64 = 102.6;
 
 #[rustfmt::skip] // a table

@@ -12,11 +12,11 @@ use super::PAGE;
 use crate::build;
 use crate::step::{command, npm, quiet, root, run_within};
 
-/// A run that takes longer hangs.
+/// A longer run hangs.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const PATIENCE_FULL: Duration = Duration::from_secs(90 * 60);
 
-/// How much of what takes long is asked for.
+/// Amounts for what takes long.
 pub struct Length {
     /// History at a snapshot each 5 s.
     pub full: bool,
@@ -33,11 +33,11 @@ impl Length {
 
 pub enum Outcome {
     Figures(Value),
-    /// It said why it measured nothing here.
+    /// It reported why it measured nothing here.
     Skipped(String),
 }
 
-/// By how long one takes, so that all of them end within half an hour. Each run has medians of its own; history's
+/// Usual number of runs, so that all end within half an hour. Each run has medians of its own; history's
 /// seeds a month first and asks hundreds of questions.
 pub fn usual_runs(name: &str) -> usize {
     if name == "history" { 1 } else { 2 }

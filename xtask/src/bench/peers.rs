@@ -1,4 +1,4 @@
-//! What others cost, as measured once on a machine like the ones this is developed on, beside what PerfWatch costs now.
+//! What other monitors cost, measured once on a machine like our development machines, next to PerfWatch now.
 
 use super::document::short;
 use super::figures::Report;
@@ -31,7 +31,7 @@ const PEERS: &[Peer] = &[
 /// 5.5 µs without it, 11.4 µs with it.
 const REZOLUS_SLOWER: u32 = 107;
 
-/// The table, the cheapest first; `None` until PerfWatch itself has been measured.
+/// The table, cheapest first; `None` until PerfWatch itself has been measured.
 pub fn table(report: &Report) -> Option<String> {
     let of = |name: &str| report.figure("tick", &format!("server.sqlite.{name}")).map(|figure| figure.median);
     let cpu_s = of("us")? * 60.0 / 1e6;

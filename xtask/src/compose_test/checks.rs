@@ -1,4 +1,4 @@
-//! What must hold of the running containers, told one line each.
+//! What must hold for the running containers, reported one line each.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ fn passed(what: &str, measured: impl std::fmt::Display) {
     println!("PASS {what}: {measured}");
 }
 
-/// The images are small and run as little as they can.
+/// The images are small and run as little as possible.
 pub fn images(stack: &Stack<'_>) -> Result<u32> {
     let image = stack.ask(&["images", "--quiet", "backend"])?;
     let size: u64 = stack.engine.ask(&["image", "inspect", "--format", "{{.Size}}", &image])?.parse()?;
@@ -168,7 +168,7 @@ pub fn backup(stack: &Stack<'_>) -> Result<u32> {
     Ok(1)
 }
 
-/// The lines for compose under the heading on backups: first the backup, then how it is restored.
+/// The compose lines below the heading on backups: first the backup, then the restore.
 fn backup_lines(document: &str) -> Vec<&str> {
     let (_, section) = document.split_once("\n## Backup").unwrap_or_default();
     let section = section.split_once("\n## ").map_or(section, |(section, _)| section);

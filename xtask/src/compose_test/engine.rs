@@ -1,4 +1,4 @@
-//! Docker: the one that runs here, or one of our own for the time of the test.
+//! Docker: the running one, or our own for the duration of the test.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::debian::{self, Archive};
 use crate::step::{Running, command, output};
 
-/// Debian's, of the release after bookworm: bookworm's own engine cannot start privileged containers where
+/// Debian's, from the release after bookworm: bookworm's own engine cannot start privileged containers if
 /// the machine lacks a capability.
 const PACKAGES: [&str; 5] = ["docker.io", "docker-cli", "containerd", "docker-compose", "docker-buildx"];
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ impl Engine {
         Ok(Self { own: Some(Own::start()?) })
     }
 
-    /// Whether images may be made in it under other people's names.
+    /// Whether images may be tagged in it with other people's names.
     pub fn is_private(&self) -> bool {
         self.own.is_some()
     }
@@ -63,13 +63,13 @@ impl Engine {
         docker
     }
 
-    /// What a short `docker …` prints; an error with its complaint when it fails.
+    /// The output of a short `docker …`; an error with its stderr when it fails.
     pub fn ask(&self, arguments: &[&str]) -> Result<String> {
         answer(self.docker(arguments)).with_context(|| format!("docker {}", arguments.join(" ")))
     }
 }
 
-/// Runs a short command; what it prints, or an error with its complaint.
+/// Runs a short command; returns its output, or an error with its stderr.
 pub fn answer(mut command: Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {
@@ -88,7 +88,7 @@ impl Own {
         lock.lock().context("cannot lock the engine's folder")?;
         unpack(&folder)?;
         let mut own = Self {
-            // Taken before the daemon adds its own.
+            // Saved before the daemon adds its own.
             firewall: firewall()?,
             ip_forward: fs::read_to_string(IP_FORWARD)?,
             daemon: None,
@@ -109,7 +109,7 @@ impl Own {
         let programs = self.folder.join("unpacked/usr");
         let path = std::env::var("PATH").unwrap_or_default();
         let log = File::create(self.folder.join("dockerd.log"))?;
-        // Mounts of its own, shared as systemd makes the machine's root, so that `/` can be mounted as a slave.
+        // In its own mount namespace, shared as systemd does with the machine's root, so that `/` can be a slave mount.
         let mut daemon = command("unshare", &["--mount", "--propagation=shared", "--"]);
         daemon
             .arg(programs.join("sbin/dockerd"))
@@ -166,7 +166,7 @@ fn firewall() -> Result<Vec<(&'static str, String)>> {
 }
 
 fn restore(program: &str, rules: &str) -> Result<()> {
-    // Without a table in the saved rules there was none: what is there now is the daemon's.
+    // A table missing in the saved rules did not exist: what is there now is the daemon's.
     let mut text = rules.to_owned();
     for table in ["filter", "nat"] {
         if !rules.contains(&format!("*{table}")) {

@@ -1,5 +1,5 @@
 //! Base images where none can be pulled: Debian's base system and, on top of it, what each official image
-//! offers to our Dockerfile, under the official image's name. Only ever in an engine of our own.
+//! offers to our Dockerfile, under the official image's name. Only ever in our own engine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use crate::debian;
 use crate::step::{command, output, quiet, root};
 
 const BASE: &str = "perfwatch-debootstrap:bookworm";
-/// Of builds, kept between runs.
+/// Build cache, kept between runs.
 const CACHE: &str = "2GB";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// An image, the file beside this one that makes it, and folders of this machine that it copies from.
+/// An image, the Dockerfile next to this file, and folders of this machine that it copies from.
 struct StandIn {
     image: &'static str,
     dockerfile: &'static str,
@@ -42,7 +42,7 @@ pub fn make_stand_ins(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// What builds left behind, down to what makes the next one quick: the disk is not the engine's.
+/// Build leftovers, pruned to what speeds up the next build: the disk is not the engine's.
 pub fn prune(engine: &Engine) -> Result<()> {
     engine.ask(&["builder", "prune", "--force", "--keep-storage", CACHE])?;
     engine.ask(&["image", "prune", "--force"])?;

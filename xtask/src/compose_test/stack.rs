@@ -1,4 +1,4 @@
-//! The containers of docker-compose.yml, built, started, and taken away again.
+//! The containers of docker-compose.yml, built, started, and removed again.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -64,12 +64,12 @@ impl<'a> Stack<'a> {
             .args(arguments)
             .env("PERFWATCH_PORT", self.port.to_string())
             .env("SAMPLING_INTERVAL_SECONDS", "1")
-            // A developer's .env must not change what is tested.
+            // A developer's .env must not change the test.
             .env("COMPOSE_DISABLE_ENV_FILE", "1");
         compose
     }
 
-    /// Runs a command line of a document, in a folder of its own.
+    /// Runs a command line from a document, in a separate folder.
     pub fn type_in(&self, folder: &Path, line: &str) -> Result<()> {
         let compose = self.compose(&[]);
         let mut shell = Command::new("sh");
@@ -79,7 +79,7 @@ impl<'a> Stack<'a> {
         }
         let files: Vec<_> = self.files.iter().map(|file| root().join(file).display().to_string()).collect();
         shell.env("COMPOSE_PROJECT_NAME", PROJECT).env("COMPOSE_FILE", files.join(":"));
-        // The engine may be one that was only unpacked.
+        // The engine may only have been unpacked.
         if let Some(folder) = Path::new(compose.get_program()).parent() {
             let path = std::env::var("PATH").unwrap_or_default();
             shell.env("PATH", format!("{}:{path}", folder.display()));
@@ -95,7 +95,7 @@ impl<'a> Stack<'a> {
         Client::new(self.port)
     }
 
-    /// The login that the backend printed at its first start.
+    /// The login printed by the backend at its first start.
     pub fn first_login(&self) -> Result<(String, String)> {
         let log = self.ask(&["logs", "--no-color", "--no-log-prefix", "backend"])?;
         let login = log.lines().find_map(|line| line.split_once("first login: ")?.1.split_once(" / "));

@@ -1,4 +1,4 @@
-//! Debian packages: made with cargo-deb, and installed, looked at and purged in a test root.
+//! Debian packages: made with cargo-deb, and installed, checked and purged in a test root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::step::{command, output, quiet, root};
 
 const CARGO_DEB: &str = "3.8.0";
 
-/// Packages the binary that was compiled for `architecture`; the file's name in the folder of downloads.
+/// Packages the binary compiled for `architecture`; returns the file name in the download folder.
 pub fn build(architecture: Architecture, version: &str) -> Result<String> {
     let tool = cargo_deb()?;
     // Named in perfwatch/Cargo.toml.
@@ -29,7 +29,7 @@ pub fn build(architecture: Architecture, version: &str) -> Result<String> {
     Ok(made)
 }
 
-/// The package's changelog in Debian's format; that of the program is installed beside it.
+/// The package's changelog in Debian's format; the program's own is installed next to it.
 fn changelog(version: &str) -> Result<String> {
     let manifest: toml::Table = fs::read_to_string(root().join("perfwatch/Cargo.toml"))?.parse()?;
     let maintainer = manifest["package"]["metadata"]["deb"]["maintainer"].as_str();

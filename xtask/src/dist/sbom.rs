@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::NAME;
 use crate::step::{output, root};
 
-/// Writes the file; its name.
+/// Writes the file; returns its name.
 pub fn write(folder: &Path, version: &str) -> Result<String> {
     let server = metadata("Cargo.toml", "x86_64-unknown-linux-gnu")?;
     let programs = metadata("perfwatch-ebpf/Cargo.toml", "bpfel-unknown-none")?;
@@ -38,7 +38,7 @@ pub fn write(folder: &Path, version: &str) -> Result<String> {
     Ok(file)
 }
 
-/// What cargo knows of the packages of a workspace, for one target.
+/// Cargo's metadata on a workspace's packages, for one target.
 fn metadata(manifest: &str, target: &str) -> Result<Value> {
     let (manifest, platform) = (root().join(manifest), format!("--filter-platform={target}"));
     let manifest = manifest.display().to_string();
@@ -47,7 +47,7 @@ fn metadata(manifest: &str, target: &str) -> Result<Value> {
     Ok(serde_json::from_str(&metadata)?)
 }
 
-/// The crates that are linked into `program`: what it needs and what those need, without tests and builds.
+/// The crates that are linked into `program`: its dependencies, transitively, without tests and build dependencies.
 fn crates(metadata: &Value, program: &str) -> Result<Vec<Value>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let packages = metadata["packages"].as_array().context("no packages")?;
@@ -71,7 +71,7 @@ fn crates(metadata: &Value, program: &str) -> Result<Vec<Value>> {
     }
     let component = |id: &String| {
         let package = packages.get(id)?;
-        // Ours are the application itself.
+        // Our own packages are the application itself.
         package["source"].as_str()?;
         Some(component("cargo", &text(&package["name"]), &text(&package["version"]), &package["license"]))
     };
@@ -96,7 +96,7 @@ fn component(kind: &str, name: &str, version: &str, licence: &Value) -> Value {
         "purl": format!("pkg:{kind}/{}@{version}", name.replace('@', "%40")),
     });
     if let Some(expression) = licence.as_str() {
-        // The old spelling of OR is no SPDX expression.
+        // The old spelling of OR is not a valid SPDX expression.
         component["licenses"] = json!([{"expression": expression.replace('/', " OR ")}]);
     }
     component

@@ -1,4 +1,4 @@
-//! What was built for another architecture, run here under qemu's user emulation.
+//! Runs binaries built for another architecture here, under qemu's user emulation.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub fn check(binary: &Path, architecture: Architecture, version: &str) -> Result
     words.push(binary.display().to_string());
     let said = |arguments: &[&str]| -> Result<String> {
         let (program, own) = words.split_first().context("no program")?;
-        // doctor's exit status tells whether everything is in use, which it is not in an emulator.
+        // doctor's exit status says whether everything is in use, which it is not in an emulator.
         let output = command(program, &[]).args(own).args(arguments).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };

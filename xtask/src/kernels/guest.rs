@@ -12,13 +12,13 @@ use super::images::Image;
 use crate::cross::Architecture;
 use crate::step::{Running, command};
 
-/// A guest that prints nothing for so long hangs. Its tests each print a line, within seconds on a calm machine; how
+/// A guest that is silent for this long hangs. Its tests each print a line, within seconds on an idle machine; how
 /// many of them there are, and how busy this machine is, must not matter.
 const SILENCE: Duration = Duration::from_mins(5);
 /// The last line of `init.sh`. QEMU's own exit status says nothing: it is 0 after a panic too.
 const DONE: &str = "guest: done";
 
-/// A virtual machine to be.
+/// A virtual machine to boot.
 #[derive(Debug, Clone)]
 pub struct Guest {
     pub image: Image,
@@ -30,9 +30,9 @@ pub struct Guest {
 pub enum End {
     /// It ran everything and powered off.
     Done,
-    /// QEMU ended before that: a panic, a reset.
+    /// QEMU exited before that: a panic, a reset.
     Died,
-    /// It fell silent.
+    /// It stopped printing.
     TimedOut,
 }
 
@@ -90,11 +90,11 @@ impl Guest {
         };
         let mut qemu = command(program, &["-M", machine, "-cpu", processor]);
         if *architecture == Architecture::X86_64 && self.cpus > 1 {
-            // At a fixed rate of instructions two of these wait for each other forever: their clock is ours. Emulated
+            // At a fixed instruction rate two of these wait for each other forever: their clock is ours. Emulated
             // in turns by one thread, because kernels sometimes stumble where two emulate them at once.
             qemu.args(["-accel", "tcg,thread=single"]);
         } else {
-            // An instruction takes 2^shift ns of the guest's time and idle time none of ours, so a guest neither
+            // An instruction takes 2^shift ns of the guest's time and idle time takes none of ours, so a guest neither
             // notices how busy this machine is nor waits; with the rest of these its counts repeat exactly.
             qemu.args(["-icount", &format!("shift={shift},sleep=off")]).args([
                 "-rtc",

@@ -1,6 +1,6 @@
 //! Debian's cloud kernels: which there are, and the files a guest boots.
 //!
-//! Versions are looked up at run time: a mirror drops old ones, and may list some that it has not any more.
+//! Versions are looked up at run time: a mirror drops old ones, and may list some that it no longer has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,12 +15,12 @@ use crate::cross::Architecture;
 use crate::debian::{self, Archive};
 use crate::step::output;
 
-/// Modules of the virtio disk and what they depend on, in the order they are inserted; built in where missing.
+/// Modules of the virtio disk and their dependencies, in load order; built in if missing.
 const MODULES: &[&str] =
     &["virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk"];
-/// Downloads at the same time.
+/// Concurrent downloads.
 const DOWNLOADS: usize = 2;
-/// How many versions of a series are tried before it is given up.
+/// Number of versions of a series to try before giving up.
 const ATTEMPTS: usize = 4;
 
 /// Which kernel is wanted.
@@ -78,11 +78,11 @@ pub struct Image {
     pub architecture: Architecture,
     pub version: Version,
     pub kernel: PathBuf,
-    /// Uncompressed, in the order they are inserted.
+    /// Uncompressed, in load order.
     pub modules: Vec<PathBuf>,
 }
 
-/// One kernel that is wanted, and the state of the search for it.
+/// A wanted kernel, and the state of the search for it.
 #[derive(Debug)]
 struct Search {
     architecture: Architecture,
@@ -91,8 +91,8 @@ struct Search {
     found: Option<Image>,
 }
 
-/// The newest kernel of each series for each architecture, downloaded where it is not cached; what could not
-/// be had is named with the reason.
+/// The newest kernel of each series for each architecture, downloaded unless cached; unavailable ones are
+/// listed with the reason.
 pub fn find(architectures: &[Architecture], series: &[Series]) -> Result<(Vec<Image>, Vec<String>)> {
     let directory = debian::cache_directory()?.join("kernels");
     fs::create_dir_all(&directory)?;
@@ -171,7 +171,7 @@ impl Offer {
         self.0.iter().filter(|(_, kinds)| kinds.iter().any(|kind| kind != "modules")).map(|(v, _)| v.clone())
     }
 
-    /// Up to 7.x one package has everything; later the kernel and the modules have one each, and the signed
+    /// Up to 7.x one package has everything; later the kernel and the modules are separate, and the signed
     /// kernel may lag behind the unsigned one.
     fn packages(&self, version: &Version, architecture: Architecture) -> Vec<String> {
         let Some(kinds) = self.0.get(version) else { return Vec::new() };
@@ -209,7 +209,7 @@ fn cached(directory: &Path, architecture: Architecture, version: &Version) -> Op
     kernel.exists().then(|| Image { architecture, version: version.clone(), kernel, modules })
 }
 
-/// Downloads and unpacks those kernels that the mirror really has.
+/// Downloads and unpacks the kernels that the mirror really has.
 fn download(
     archive: &Archive,
     offered: &BTreeMap<Architecture, Offer>,
@@ -232,7 +232,7 @@ fn download(
     let unpacked = in_parallel(DOWNLOADS, packages, |(architecture, version, packages)| {
         let files: Vec<&PathBuf> = packages.iter().filter_map(|package| files.get(package)).collect();
         if files.len() < packages.len() {
-            return Ok(()); // the mirror lists it and does not have it
+            return Ok(()); // the mirror lists it but does not have it
         }
         let folder = folder(directory, architecture, &version);
         let part = folder.with_file_name(format!("{version}.part"));
@@ -246,7 +246,7 @@ fn download(
     unpacked.into_iter().collect()
 }
 
-/// Takes the kernel and the disk's modules out of packages; `part` is where they are unpacked.
+/// Extracts the kernel and the disk's modules from packages; `part` is where they are unpacked.
 fn unpack(packages: &[&PathBuf], part: &Path, folder: &Path) -> Result<()> {
     let (all, chosen) = (part.join("all"), part.join("chosen"));
     fs::create_dir_all(&all)?;
@@ -280,7 +280,7 @@ fn unpack(packages: &[&PathBuf], part: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Drops kernels that newer ones have replaced.
+/// Deletes kernels that newer ones have replaced.
 fn discard_others(
     directory: &Path,
     architectures: &[Architecture],

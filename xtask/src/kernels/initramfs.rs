@@ -1,8 +1,8 @@
-//! A guest's whole file system: one cpio archive in the "newc" form the kernel unpacks into memory.
+//! A guest's entire file system: one cpio archive in the "newc" format that the kernel unpacks into memory.
 
 use std::fmt::Write as _;
 
-/// What a file is, as `st_mode` says it.
+/// A file's type, as in `st_mode`.
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 
@@ -18,7 +18,7 @@ impl Archive {
         self.entry(path, DIRECTORY, &[]);
     }
 
-    /// Adds a file that may be executed; its directory must be there already.
+    /// Adds an executable file; its directory must exist already.
     pub fn program(&mut self, path: &str, content: &[u8]) {
         self.entry(path, PROGRAM, content);
     }

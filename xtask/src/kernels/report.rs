@@ -1,4 +1,4 @@
-//! What the guests' probe tests said, as one table of kernels and probes.
+//! Results of the guests' probe tests, as one table of kernels and probes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,12 @@ enum Verdict {
     Skipped(String),
 }
 
-/// What one guest came to.
+/// The result of one guest.
 #[derive(Debug)]
 pub struct Outcome {
     guest: String,
     verdicts: Vec<(String, Verdict)>,
-    /// Why the guest failed apart from its tests.
+    /// Why the guest failed, apart from its tests.
     problems: Vec<String>,
     seconds: f64,
 }
@@ -63,7 +63,7 @@ impl Outcome {
         Self { guest, verdicts: Vec::new(), problems: vec![problem], seconds: 0.0 }
     }
 
-    /// What the guest took from start to end.
+    /// How long the guest took from start to end.
     pub fn seconds(&self) -> f64 {
         self.seconds
     }
@@ -80,7 +80,7 @@ impl Outcome {
         count
     }
 
-    /// The column of one probe: how many of its tests passed, or why it could not be had.
+    /// The column of one probe: how many of its tests passed, or why there are none.
     fn cell(&self, probe: &str) -> String {
         let mut count = Count::default();
         for (_, verdict) in self.verdicts.iter().filter(|(name, _)| probe_of(name) == probe) {
@@ -120,7 +120,7 @@ impl Count {
     }
 }
 
-/// Prints the table, what was measured, and the reasons behind every cell that is not plainly good.
+/// Prints the table, the measurements, and the reasons behind every cell that is not a plain pass.
 pub fn print(outcomes: &[Outcome]) -> Count {
     let mut probes: Vec<&str> = Vec::new();
     for (name, _) in outcomes.iter().flat_map(|outcome| &outcome.verdicts) {
@@ -159,7 +159,7 @@ fn width(rows: &[Vec<String>], column: usize) -> usize {
     rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
 }
 
-/// What hardware counters came to beside something independent.
+/// Hardware counts compared with an independent source.
 fn print_measured(outcomes: &[Outcome]) {
     let mut title = Some("\nHardware counters read in eBPF:");
     for outcome in outcomes {
@@ -173,7 +173,7 @@ fn print_measured(outcomes: &[Outcome]) {
     }
 }
 
-/// One line per reason, with the guests it holds for.
+/// One line per reason, with the guests it applies to.
 fn print_reasons(outcomes: &[Outcome]) {
     let mut reasons: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for outcome in outcomes {

@@ -1,4 +1,4 @@
-//! What no file of the repository may contain, whatever its language.
+//! What no file of the repository may contain, in any language.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 
 use crate::step::{output, root};
 
-/// Files past this size belong elsewhere; the eBPF objects and lock files stay below it.
+/// Larger files belong elsewhere; the eBPF objects and lock files stay below it.
 const MAX_BYTES: u64 = 1024 * 1024;
-/// Production code past this many lines is split by idea.
+/// Production code beyond this many lines is split by topic.
 const MAX_LINES: usize = 500;
 
 pub fn check() -> Result<Vec<String>> {
@@ -71,7 +71,7 @@ fn is_recorded(path: &Path) -> bool {
     path.iter().any(|part| part == "fixtures")
 }
 
-/// Lock files must name the public registries, not a mirror of whoever wrote them.
+/// Lock files must name the public registries, not a developer's mirror.
 fn foreign_registry<'a>(path: &Path, line: &'a str) -> Option<&'a str> {
     let (key, public) = match path.file_name()?.to_str()? {
         "package-lock.json" => ("\"resolved\": \"", "https://registry.npmjs.org/"),

@@ -1,6 +1,6 @@
-//! Who may import whom in the server: the arrows of ARCHITECTURE.md, checked, and no two files each other.
+//! Which server modules may import which: the arrows of ARCHITECTURE.md, checked, and no import cycles between files.
 //!
-//! Production code only: a test may bring in what it checks against.
+//! Production code only: a test may import what it checks against.
 
 mod circles;
 mod source;
@@ -21,11 +21,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("collectors", &["snapshot", "config", "kernel_files"]),
     ("probes", &["snapshot", "config", "kernel_files"]),
     ("stream", &["snapshot", "config"]),
-    // Who asks the store uses its traits; it knows nothing of them.
+    // Code that queries the store uses its traits; it knows nothing of the engines.
     ("store", &["snapshot", "config"]),
     ("history", &["store", "snapshot", "config"]),
     ("auth", &["store", "snapshot", "config"]),
-    // Its sources, and where snapshots go, are handed to it.
+    // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config"]),
     ("api", &["stream", "history", "store", "auth", "snapshot", "config"]),
 ];
@@ -91,7 +91,7 @@ fn files(sources: &Path) -> Result<BTreeMap<Vec<String>, File>> {
 fn problems(module: &[String], source: &Source, files: &BTreeMap<Vec<String>, File>) -> Vec<String> {
     let Some(room) = module.first() else { return Vec::new() };
     let allowed = MAY_IMPORT.iter().find(|(name, _)| name == room).map(|(_, allowed)| *allowed);
-    // Each only once, however often a file says it.
+    // Each only once, however often a file repeats it.
     let mut found = BTreeSet::new();
     for named in &source.paths {
         if let Some(allowed) = allowed

@@ -65,7 +65,7 @@ fn shipped(lock: &Value) -> Result<Vec<(String, Option<String>)>> {
     Ok(named.collect())
 }
 
-/// Whether an SPDX expression can be met with the allowed licences alone. `/` is the old spelling of OR.
+/// Whether an SPDX expression can be satisfied with the allowed licences alone. `/` is the old spelling of OR.
 fn satisfies(expression: &str, allowed: &[String]) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().peekable();

@@ -1,4 +1,4 @@
-//! The systemd unit: understood by systemd without a warning, and closed as far as it says it is.
+//! The systemd unit: accepted by systemd without a warning, and as hardened as it claims.
 
 use std::fs;
 use std::process::Command;
@@ -39,7 +39,7 @@ pub fn check() -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// What a check says when it fails.
+/// A check's output when it fails.
 fn complaints(check: &mut Command) -> Result<Vec<String>> {
     let output = check.output().context("cannot start systemd-analyze")?;
     if output.status.success() && output.stderr.is_empty() {

@@ -1,11 +1,11 @@
-//! Which tests may be skipped where all are expected to run: a committed list. A test that is skipped and not on it fails
-//! the run, so that none falls silent unnoticed.
+//! Which tests may be skipped where all are expected to run: a committed list. A skipped test that is not on it fails
+//! the run, so that none is dropped unnoticed.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-/// Names of tests, as they stand behind `SKIPPED: `; a name that ends in `*` is the beginning of one.
+/// Names of tests, as after `SKIPPED: `; a name that ends in `*` is a prefix.
 #[derive(Debug, Default)]
 pub struct Allowed(Vec<String>);
 
@@ -15,7 +15,7 @@ impl Allowed {
         Self::parse(&text).with_context(|| path.display().to_string())
     }
 
-    /// One name a line; `#` begins a comment.
+    /// One name per line; `#` begins a comment.
     fn parse(text: &str) -> Result<Self> {
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
         let names: Vec<String> = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();

@@ -1,8 +1,8 @@
-//! Who is behind trusted proxies: `X-Forwarded-For`, or `Forwarded` (RFC 7239).
+//! The client behind trusted proxies: `X-Forwarded-For`, or `Forwarded` (RFC 7239).
 //!
-//! Each proxy appends its peer, so the header is read from its end, one field at a time, for as long as the hop that wrote
-//! the field is trusted. Everything further left may have been sent by the client and is never looked at. What cannot be
-//! read ends the chain at the hop that wrote it.
+//! Each proxy appends its peer, so the header is read from its end, one field at a time, as long as the hop that wrote
+//! the field is trusted. Everything further left may come from the client and is never looked at. An unreadable field
+//! ends the chain at the hop that wrote it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -27,7 +27,7 @@ pub(super) fn client_address(
         };
         match hop {
             Some(previous) => address = previous.to_canonical(),
-            // Whoever it is, it is not this machine, which attempt limits treat better than others.
+            // Whoever it is, it is not this machine, which the attempt limits favour.
             None if address.is_loopback() => return IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             None => break,
         }
@@ -35,9 +35,9 @@ pub(super) fn client_address(
     address
 }
 
-/// The fields of all lines of the header, last one first.
+/// The fields of all header lines, last one first.
 fn fields_from_the_right(headers: &HeaderMap, told_in: ProxyHeader) -> impl Iterator<Item = &[u8]> {
-    // A HeaderMap's values do not come backwards.
+    // A HeaderMap's values cannot be iterated backwards.
     let lines: Vec<&[u8]> = headers.get_all(told_in.as_str()).iter().map(|line| line.as_bytes()).collect();
     lines.into_iter().rev().flat_map(move |line| {
         let mut rest = Some(line);
@@ -50,8 +50,8 @@ fn fields_from_the_right(headers: &HeaderMap, told_in: ProxyHeader) -> impl Iter
     })
 }
 
-/// Splits at the last separator; with `quoted` at the last one outside of quotes, counted from the right, so that a quote
-/// that a client left open does not swallow what proxies appended.
+/// Splits at the last separator; with `quoted` at the last one outside quotes, counted from the right, so that a quote
+/// left open by a client does not swallow what proxies appended.
 fn split_last(line: &[u8], separator: u8, quoted: bool) -> (Option<&[u8]>, &[u8]) {
     let mut within = false;
     for (at, byte) in line.iter().enumerate().rev() {

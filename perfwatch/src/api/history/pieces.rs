@@ -1,4 +1,4 @@
-//! Responses that are sent while they are read: no range is ever in memory as a whole.
+//! Responses that are sent while they are read: no range is ever entirely in memory.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -14,7 +14,7 @@ pub(super) trait Pieces: Send + 'static {
     fn next_piece(&mut self) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 }
 
-/// Where the points of an answer come from.
+/// The source of a response's points.
 pub(super) trait Source: Send + 'static {
     /// The next point's JSON; `None` after the last.
     fn next_point(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>>> + Send;
@@ -32,7 +32,7 @@ pub(super) struct Answer<S> {
 }
 
 impl<S: Source> Answer<S> {
-    /// `head` is all before the first point.
+    /// `head` is everything before the first point.
     pub(super) fn new(head: String, source: S) -> Self {
         Self { source, piece: head.into_bytes(), count: 0, done: false }
     }
@@ -61,13 +61,13 @@ impl<S: Source> Pieces for Answer<S> {
     }
 }
 
-/// Each piece takes a turn of its own: a client that reads slowly holds up nobody.
+/// Each piece takes a separate turn: a client that reads slowly blocks nobody.
 pub(super) async fn streamed<P: Pieces>(
     question: Question,
     open: impl Future<Output = Result<P>> + Send + 'static,
     content_type: &'static str,
 ) -> Result<Response> {
-    // A store that fails does so here, while the answer can still say so.
+    // A failing store fails here, while the response can still report it.
     let first = async move {
         let mut pieces = open.await?;
         Ok((pieces.next_piece().await?, pieces))
@@ -83,12 +83,12 @@ pub(super) async fn streamed<P: Pieces>(
             Ok((piece, pieces)) => piece.map(|piece| (Ok(piece), (None, Some(pieces), question))),
             Err(error) => {
                 tracing::warn!(?error, "a history response was cut short");
-                // Ends the connection, so that the client sees that something is missing.
+                // Aborts the connection, so that the client notices that something is missing.
                 Some((Err(std::io::Error::other("the database failed")), (None, None, question)))
             }
         }
     });
-    // Compression asks once more after the end.
+    // Compression polls once more after the end.
     let rest = rest.fuse();
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
     Ok((content_type, Body::from_stream(rest)).into_response())

@@ -1,4 +1,4 @@
-//! A request's body: while it is on its way, its connection counts among those that wait, and may have to make room.
+//! A request's body: while it arrives, its connection counts as waiting, and may be closed to make room.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Who is connected: counted in total and per address, with the idle ones in order of patience.
+//! Open connections: counted in total and per address, idle ones in the order they fell idle.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -25,13 +25,13 @@ struct Table {
     next_turn: u64,
 }
 
-/// One connection's place, given up when dropped.
+/// One connection's slot, freed when dropped.
 #[derive(Debug)]
 pub(in crate::api) struct Slot {
     connections: Arc<Connections>,
     address: IpAddr,
     evict: Arc<Notify>,
-    /// The key in [`Table::idle`] while this connection is there.
+    /// The key in [`Table::idle`] while this connection is idle.
     turn: Mutex<Option<u64>>,
 }
 
@@ -45,7 +45,7 @@ impl Connections {
         }
     }
 
-    /// A place for a new connection, which begins idle; `None` if there is no room.
+    /// A slot for a new connection, which starts idle; `None` if there is no room.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Arc<Slot>> {
         let address = address.to_canonical();
         {
@@ -70,14 +70,14 @@ impl Connections {
 }
 
 impl Table {
-    /// Whether there was one to make room.
+    /// Whether there was one to close.
     fn evict_oldest(&mut self) -> bool {
         self.idle.pop_first().inspect(|(_, evict)| evict.notify_one()).is_some()
     }
 }
 
 impl Slot {
-    /// A request has arrived whole.
+    /// A complete request has arrived.
     pub(super) fn busy(&self) {
         if let Some(turn) = self.turn().take() {
             self.connections.table().idle.remove(&turn);
@@ -88,7 +88,7 @@ impl Slot {
     pub(super) fn idle(&self) {
         let mut turn = self.turn();
         let mut table = self.connections.table();
-        // One whose last request never arrived whole has been waiting all along, but it was answered.
+        // One whose last request never arrived completely has been waiting all along, but it was answered.
         if let Some(turn) = turn.take() {
             table.idle.remove(&turn);
         }

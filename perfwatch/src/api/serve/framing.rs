@@ -1,8 +1,8 @@
-//! Finds requests whose end two programs could see in two places: `Content-Length` with `Transfer-Encoding`.
+//! Finds requests whose end two programs could see in different places: `Content-Length` with `Transfer-Encoding`.
 //!
-//! A proxy in front that goes by the one while we go by the other takes the rest of a body for the next client's request.
-//! hyper goes by `Transfer-Encoding` and drops the other header before anyone can see it, so the bytes are looked at here, on
-//! their way to it.
+//! If a proxy in front uses one and we use the other, it takes the rest of a body for the next client's request.
+//! hyper uses `Transfer-Encoding` and drops the other header before anyone can see it, so the bytes are inspected
+//! on their way to it.
 
 use std::io;
 use std::pin::Pin;
@@ -12,9 +12,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// More than hyper takes of a head.
+/// More than hyper accepts in a head.
 const MAX_HEAD: usize = 64 * 1024;
-/// As many as hyper takes.
+/// As many as hyper accepts.
 const MAX_HEADERS: usize = 100;
 
 /// Marks a request that is ambiguous.
@@ -43,15 +43,15 @@ pub(super) struct Framing<S> {
 enum State {
     /// What has arrived of a head.
     Head(Vec<u8>),
-    /// So many bytes are left.
+    /// This many bytes are left.
     Body(u64),
-    /// Within the line that says how long a chunk is; `None` once its digits have ended.
+    /// Within the line with a chunk's length; `None` once its digits have ended.
     Size { size: u64, digits: bool },
-    /// Of a chunk, its line end included.
+    /// Of a chunk, including its line end.
     Chunk(u64),
-    /// Lines behind the last chunk, until an empty one.
+    /// Trailers after the last chunk, until an empty line.
     Trailer { empty: bool },
-    /// Not HTTP, or not any more.
+    /// Not HTTP, or no longer.
     Other,
 }
 
@@ -68,7 +68,7 @@ impl<S> Framing<S> {
         }
     }
 
-    /// Takes some of the bytes, at least one, and returns the rest.
+    /// Consumes some of the bytes, at least one, and returns the rest.
     fn step<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let (state, rest) = match std::mem::replace(&mut self.state, State::Other) {
             State::Head(mut head) => {
@@ -116,14 +116,14 @@ impl<S> Framing<S> {
         rest
     }
 
-    /// The length of a head that is whole, and what follows it.
+    /// The length of a complete head, and what follows it.
     fn head(&mut self, bytes: &[u8]) -> Option<(usize, State)> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         let length = match request.parse(bytes) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return None,
-            // hyper refuses it and closes.
+            // hyper rejects it and closes.
             Err(_) => return Some((bytes.len(), State::Other)),
         };
         let values = |name: &str| {
@@ -152,7 +152,7 @@ impl<S> Framing<S> {
     }
 }
 
-/// Skips up to so many bytes; what is left of them, and the rest.
+/// Skips up to this many bytes; returns how many are left, and the rest.
 fn skip(bytes: &[u8], left: u64) -> (u64, &[u8]) {
     let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     (left - skipped as u64, &bytes[skipped..])

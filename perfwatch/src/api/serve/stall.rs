@@ -84,7 +84,7 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(10);
         let mut ours = Stall::new(ours, Duration::from_secs(30));
         let writing = tokio::spawn(async move { ours.write_all(&[0; 100]).await });
-        // Progress renews its patience.
+        // Progress resets the timeout.
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(20)).await;
             theirs.read_exact(&mut [0; 10]).await.unwrap();

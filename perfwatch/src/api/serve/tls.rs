@@ -64,7 +64,7 @@ impl Tls {
         self.acceptor.accept(stream).await
     }
 
-    /// Looks for a renewed certificate every few seconds. Ends never.
+    /// Checks for a renewed certificate every few seconds. Never returns.
     pub async fn watch(&self) {
         loop {
             tokio::time::sleep(WATCHED).await;
@@ -72,7 +72,7 @@ impl Tls {
         }
     }
 
-    /// Takes up changed files; what cannot be used is told once and leaves the old certificate in force.
+    /// Loads changed files; an unusable one is reported once and leaves the old certificate in use.
     pub fn reload(&self) {
         let Certificate { cert, key, current } = &*self.certificate;
         let found = stamp(cert, key);
@@ -107,7 +107,7 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// What changes when a file does, also when another is moved into its place.
+/// Changes whenever a file does, also when another is moved into its place.
 type Stamp = [Option<(u64, u64, i64, i64)>; 2];
 
 fn stamp(cert: &Path, key: &Path) -> Stamp {

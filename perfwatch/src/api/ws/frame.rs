@@ -1,4 +1,4 @@
-//! Server frames, put together by hand: unmasked, whole, and the same bytes for every client.
+//! Server frames, built by hand: unmasked, unfragmented, and the same bytes for every client.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ pub(super) async fn write_whole(io: &mut (impl AsyncWrite + Unpin), frame: &[u8]
     io.flush().await
 }
 
-/// A snapshot's message with `"skipped": n` put in behind its type.
+/// A snapshot's message with `"skipped": n` inserted after its type.
 pub(super) async fn write_skipped(
     io: &mut (impl AsyncWrite + Unpin),
     message: &[u8],
@@ -49,7 +49,7 @@ pub(super) async fn write_skipped(
     write_pieces(io, &[head, inserted.as_bytes(), tail]).await
 }
 
-/// One message that holds `past`, without ever joining it in memory.
+/// One message that contains `past`, without ever joining it in memory.
 pub(super) async fn write_history(io: &mut (impl AsyncWrite + Unpin), past: &[Bytes]) -> io::Result<()> {
     let mut pieces: Vec<&[u8]> = Vec::with_capacity(past.len() * 2 + 2);
     pieces.push(br#"{"type":"history","snapshots":["#);
@@ -81,7 +81,7 @@ async fn write_pieces(io: &mut (impl AsyncWrite + Unpin), pieces: &[&[u8]]) -> i
     io.flush().await
 }
 
-/// RFC 6455, 5.2: final frame, no mask, the shortest of three spellings of the length.
+/// RFC 6455, 5.2: final frame, no mask, the shortest of three encodings of the length.
 fn header(out: &mut Vec<u8>, opcode: u8, length: usize) {
     out.push(opcode);
     match (u8::try_from(length), u16::try_from(length)) {

@@ -25,7 +25,7 @@ pub(super) struct Body {
     guest: Option<f64>,
     load_avg: Option<[f64; 3]>,
     frequency_mhz: Option<Vec<Option<f64>>>,
-    /// The hottest sensor that answers.
+    /// The hottest sensor that responds.
     temperature: Option<f64>,
     temperature_celsius: Option<Vec<Option<f64>>>,
     core_count: usize,
@@ -43,7 +43,7 @@ pub(super) struct Body {
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Event {
-    /// The machine itself, as `/proc/stat` tells.
+    /// The machine itself, from `/proc/stat`.
     MachineStarted { timestamp: String },
     /// This program.
     PerfwatchStarted { timestamp: String },
@@ -59,14 +59,14 @@ impl Event {
     }
 }
 
-/// What the document says of the moment besides `/proc/stat`.
+/// What the document reports besides `/proc/stat`.
 #[derive(Debug, Default)]
 pub(super) struct Context {
     pub(super) events: Vec<Event>,
     pub(super) load_avg: Option<[f64; 3]>,
     /// By CPU number.
     pub(super) frequency_mhz: Option<Vec<Option<f64>>>,
-    /// Every sensor of the CPU packages and cores; `None` for one that does not answer.
+    /// Every sensor of the CPU packages and cores; `None` for one that does not respond.
     pub(super) temperature_celsius: Option<Vec<Option<f64>>>,
     pub(super) physical_cores: Option<usize>,
 }
@@ -86,14 +86,14 @@ struct Shares {
     guest: Option<f64>,
 }
 
-/// A time that comes to more than this between two samples went back below zero instead: a hypervisor's account of
-/// stolen time has done so after a migration.
+/// A larger time than this between two samples means that the counter went below zero: stolen time as accounted by a
+/// hypervisor has done so after a migration.
 const MAX_TICKS: u64 = 1 << 48;
 
 impl Shares {
     /// The kernel lets idle, iowait and steal go back a little (proc(5); remote accounting of idle CPUs, live
-    /// migration): such a share is unknown for the tick and counts nothing towards the whole. Any other time that
-    /// goes back means that counting started anew, and nothing is known.
+    /// migration): such a share is unknown for the tick and adds nothing to the total. Any other time that goes
+    /// back means that the counters restarted, and nothing is known.
     fn between(previous: &Times, current: &Times) -> Option<Self> {
         let delta = |field: fn(&Times) -> u64| {
             field(current).checked_sub(field(previous)).filter(|ticks| *ticks < MAX_TICKS)
@@ -162,7 +162,7 @@ pub(super) fn derive(context: Context, previous: Option<(&Stat, Rates)>, current
     }
 }
 
-/// Puts each CPU's value at the index that is its number, so that a CPU going offline moves no other.
+/// Puts each CPU's value at the index of its number, so that a CPU going offline does not shift the others.
 pub(super) fn by_cpu(values: impl Iterator<Item = (u32, Option<f64>)>) -> Vec<Option<f64>> {
     let mut list = Vec::with_capacity(values.size_hint().0);
     for (cpu, value) in values {

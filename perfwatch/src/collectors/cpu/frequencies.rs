@@ -1,4 +1,4 @@
-//! How fast the CPUs run, as cpufreq says.
+//! CPU frequencies from cpufreq.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use crate::kernel_files::file::{Attribute, entries};
 use crate::kernel_files::stat::Stat;
 use crate::snapshot::derive::round;
 
-/// Ten times what any CPU has reached: more is no frequency but a driver's word for "unknown".
+/// Ten times the fastest any CPU has run: anything above is a driver's "unknown".
 const MAX_KHZ: i64 = 100_000_000;
 
-/// `scaling_cur_freq` of every cpufreq policy, a policy being the CPUs that change frequency together.
+/// `scaling_cur_freq` of every cpufreq policy; a policy is a set of CPUs that change frequency together.
 #[derive(Debug)]
 pub(super) struct Frequencies {
     folder: PathBuf,
@@ -25,7 +25,7 @@ impl Frequencies {
         Self { folder: roots.sys("devices/system/cpu/cpufreq"), policies: Vec::new() }
     }
 
-    /// MHz by CPU number; `None` where there is no cpufreq. `rescan`: the set of CPUs has changed.
+    /// MHz by CPU number; `None` without cpufreq. `rescan`: the set of CPUs has changed.
     pub(super) fn read(&mut self, stat: &Stat, rescan: bool) -> Option<Vec<Option<f64>>> {
         if rescan {
             self.policies = entries(&self.folder, "policy")

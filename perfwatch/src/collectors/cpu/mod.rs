@@ -29,19 +29,19 @@ pub(super) struct Cpu {
     loadavg: KernelFile,
     frequencies: Frequencies,
     thermometers: Thermometers,
-    /// Of the CPUs in the newest sample; counted anew when that set changes.
+    /// Of the CPUs in the newest sample; recounted when that set changes.
     physical_cores: Option<usize>,
     raw: Stat,
     previous: Option<(Stat, Instant)>,
     started: Vec<Event>,
-    /// Documents that are yet to tell what started.
+    /// Documents that have yet to report the start.
     telling: u8,
 }
 
-/// All tasks that a kernel can number. Kernels that lost count have shown loads below zero and of billions.
+/// The kernel's limit on task numbers. Kernels that lost count have shown negative loads and loads of billions.
 const MAX_LOAD: f64 = (1u64 << 22) as f64;
 
-/// The pipeline only shows its first snapshot; the second is the first that is kept.
+/// The pipeline only shows its first snapshot; the second is the first to be stored.
 const TELLING: u8 = 2;
 
 impl Cpu {
@@ -107,7 +107,7 @@ impl Source for Cpu {
             .as_ref()
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
         let document = Reading::new(MetricType::Cpu, tick.at, &derive(context, previous, &self.raw))?;
-        // The older sample's memory becomes the next one's.
+        // Reuse the older sample's memory for the next one.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
         self.previous = Some((mem::replace(&mut self.raw, reused), now));
         Ok(document)

@@ -1,8 +1,8 @@
-//! The temperature sensors of the CPUs: which they are, and what they say.
+//! The CPUs' temperature sensors: which ones there are, and their readings.
 //!
-//! Chips that sit in CPUs come first; where there are none, the thermal zones of CPUs; where there are none either, what
-//! another chip labels as the CPU. Each sensor keeps its place for as long as the program runs; places are given in the
-//! order of what sensors are, not of the numbers that the kernel gives them, which are others after the next boot.
+//! Chips inside CPUs come first; without those, the CPUs' thermal zones; without those too, what another chip labels
+//! as the CPU. Each sensor keeps its position while the program runs; positions follow what the sensors are, not the
+//! numbers that the kernel gives them, which change from boot to boot.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -13,14 +13,14 @@ use crate::config::Roots;
 use crate::kernel_files::file::{Attribute, entries, keyword};
 use crate::snapshot::derive::round;
 
-/// Drivers may be loaded at any time, which nothing announces.
+/// Drivers may be loaded at any time, without notice.
 const RESCAN: Duration = Duration::from_secs(60);
 
-/// What silicon can have, which is specified from −55 to 125 °C. A sensor that is not connected, or switched off, reads
+/// Plausible for silicon, which is specified from −55 to 125 °C. A sensor that is not connected, or switched off, reads
 /// an end of its scale: −55, 127 and a fraction, 128, 255.
 const PLAUSIBLE_MILLIDEGREES: std::ops::RangeInclusive<i64> = -54_999..=126_999;
 
-/// hwmon chips that sit in CPUs.
+/// hwmon chips inside CPUs.
 const CPU_CHIPS: [&str; 9] = [
     "coretemp",
     "k8temp",
@@ -29,15 +29,15 @@ const CPU_CHIPS: [&str; 9] = [
     "fam15h_power",
     "via_cputemp",
     "cpu_hwmon",  // Loongson
-    "ibmpowernv", // labels sensors of memory and GPUs, too
+    "ibmpowernv", // also labels sensors of memory and GPUs
     "scpi_sensors",
 ];
 
-/// How sensors of a chip beside the CPU, or of a CPU's chip for something else, are labelled.
+/// Labels of sensors next to the CPU, or of sensors on its chip that measure something else.
 const NOT_CPU: [&str; 12] =
     ["gpu", "pmic", "vrm", "vr_", "mem", "dimm", "ddr", "ambient", "board", "fan", "batt", "chipset"];
 
-/// Thermal zones of cores and packages, by how they begin. A zone that has `cpu` anywhere in its name is one, too.
+/// Prefixes of thermal zones of cores and packages. A zone with `cpu` anywhere in its name is one, too.
 const CPU_ZONES: [&str; 11] = [
     "x86_pkg_temp",
     "package",
@@ -52,7 +52,7 @@ const CPU_ZONES: [&str; 11] = [
     "cls",
 ];
 
-/// Zones of the whole chip, for boards that have no other.
+/// Zones of the whole chip, for boards without others.
 const CHIP_ZONES: [&str; 7] = ["soc", "tj", "scpi", "imx", "armada", "sun4i_ts", "main"];
 
 #[derive(Debug)]
@@ -67,11 +67,11 @@ pub(super) struct Thermometers {
 struct Sensor {
     /// What it is, whatever number the kernel gives its chip.
     identity: String,
-    /// `None` for one that is gone or has been superseded.
+    /// `None` once it is gone or superseded.
     input: Option<Attribute>,
 }
 
-/// One that was found.
+/// A sensor found by a scan.
 #[derive(Debug)]
 struct Found {
     identity: String,
@@ -88,7 +88,7 @@ impl Thermometers {
         }
     }
 
-    /// °C of each sensor, `None` for one that does not answer or says what cannot be; `None` without any sensor.
+    /// °C of each sensor, `None` for one that does not respond or reads an impossible value; `None` without any sensor.
     pub(super) fn read(&mut self, now: Instant) -> Option<Vec<Option<f64>>> {
         if self.scanned.is_none_or(|at| now.saturating_duration_since(at) >= RESCAN) {
             self.scanned = Some(now);
@@ -103,7 +103,7 @@ impl Thermometers {
         (!all.is_empty()).then_some(all)
     }
 
-    /// Sensors that were known keep their places, new ones come behind them.
+    /// Known sensors keep their positions; new ones are appended.
     fn take_over(&mut self, mut found: Vec<Found>) {
         let mut seen: HashMap<String, usize> = HashMap::new();
         for sensor in &mut found {
@@ -131,7 +131,7 @@ impl Thermometers {
         }
     }
 
-    /// The first kind of sensors of which one answers; if none does, the first kind that there is.
+    /// The first kind of sensors of which at least one responds; if none does, the first kind present.
     fn find(&self) -> Vec<Found> {
         let kinds = [self.chips(), self.zones(is_cpu_zone), self.labelled(), self.zones(is_chip_zone)];
         let answers = |found: &Found| {
@@ -178,8 +178,8 @@ impl Thermometers {
     }
 }
 
-/// What a CPU's chip says of its CPU. AMD's `Tctl` is for fans: some models add an offset to it, so where `Tdie` says the
-/// same without, that one counts.
+/// What a CPU's chip reports of its CPU. AMD's `Tctl` is for fans: some models add an offset to it, so where `Tdie`
+/// gives the value without it, that one counts.
 fn true_readings(chip: &Path) -> Vec<Found> {
     let all = temperatures(chip, &name(chip).unwrap_or_default());
     let has_die = all.iter().any(|(_, label)| label.as_deref() == Some("tdie"));
@@ -201,8 +201,8 @@ fn temperatures(chip: &Path, chip_name: &str) -> Vec<(Found, Option<String>)> {
     inputs.collect()
 }
 
-/// Modules that are loaded again get other numbers, but the device they are for stays. A thermal zone is for none, or for
-/// a virtual one with a number of the same kind.
+/// Modules that are reloaded get new numbers, but their device stays the same. A thermal zone has no device, or a
+/// virtual one with a number of the same kind.
 fn identity(folder: &Path, name: &str, sensor: &str) -> String {
     let device = fs::canonicalize(folder.join("device")).unwrap_or_default();
     let device = device.to_string_lossy();
@@ -228,7 +228,7 @@ fn name(chip: &Path) -> Option<String> {
     keyword(chip, "name").map(|name| normalized(&name))
 }
 
-/// Zones and the chips made of them spell the same name in two ways.
+/// Zones and the chips derived from them spell the same name differently.
 fn normalized(name: &str) -> String {
     name.to_lowercase().replace(['-', ' '], "_")
 }
@@ -274,7 +274,7 @@ mod tests {
         chip(root.path(), 3, 1, "50000\n");
         let start = Instant::now();
         assert_eq!(thermometers.read(start), Some(vec![Some(40.0), Some(50.0)]));
-        // The other way round, and with a third.
+        // In reverse order, and with a third.
         chip(root.path(), 3, 0, "41000\n");
         chip(root.path(), 2, 1, "51000\n");
         chip(root.path(), 1, 2, "60000\n");

@@ -1,11 +1,11 @@
-//! How many cores the CPUs are threads of.
+//! How many cores the CPUs' threads belong to.
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use crate::config::Roots;
 
-/// How many cores the online CPUs are threads of: by `/sys`, else by `/proc/cpuinfo`.
+/// The number of cores behind the online CPUs: from `/sys`, else from `/proc/cpuinfo`.
 pub(super) fn physical_cores(roots: &Roots, online: impl Iterator<Item = u32>) -> Option<usize> {
     let siblings: Option<BTreeSet<String>> = online
         .map(|cpu| {

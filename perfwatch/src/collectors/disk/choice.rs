@@ -1,4 +1,4 @@
-//! Which mounts are shown, and which may keep who asks waiting.
+//! Which mounts are shown, and which may block the caller.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::mountinfo::Mount;
 use super::space::Place;
 
-/// File systems without data of their own: the kernel's views of itself, what lives in memory, and layers over others.
+/// File systems without data of their own: views of the kernel, in-memory file systems, and layers over others.
 const NO_DATA: [&str; 48] = [
     "aufs",
     "autofs",
@@ -58,10 +58,10 @@ const NO_DATA: [&str; 48] = [
     "xenfs",
 ];
 
-/// Images that are full by nature.
+/// Images that are always full.
 const IMAGES: [&str; 5] = ["squashfs", "erofs", "iso9660", "cramfs", "romfs"];
 
-/// FUSE daemons that show something else than stored data.
+/// FUSE daemons that show something other than stored data.
 const VIEWS: [&str; 5] =
     ["fuse.gvfsd-fuse", "fuse.portal", "fuse.lxcfs", "fuse.snapfuse", "fuse.archivemount"];
 
@@ -86,12 +86,12 @@ const NETWORK: [&str; 14] = [
     "orangefs",
 ];
 
-/// A mount to show, and how to ask for its space.
+/// A mount to show, and how to query its space.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chosen {
     pub(super) mount: Mount,
     pub(super) place: Place,
-    /// Whether a server or a daemon may keep the answer back for good.
+    /// Whether a server or a daemon may never answer.
     pub(super) may_hang: bool,
 }
 
@@ -101,10 +101,10 @@ enum Answers {
     MayHang,
 }
 
-/// The mounts to show: of each file system the one nearest to its root, of mounts at one place the last.
-/// `rootfs` is where the root of the table is seen.
+/// The mounts to show: for each file system the one nearest to its root; of mounts at the same place the last.
+/// `rootfs` is where the root of the table is visible.
 pub(super) fn choose(table: Vec<Mount>, rootfs: &Path) -> Vec<Chosen> {
-    // Only the last mount at a place can be seen.
+    // Only the last mount at a place is visible.
     let mut last: HashMap<Vec<u8>, usize> = HashMap::with_capacity(table.len());
     for (at, mount) in table.iter().enumerate() {
         last.insert(mount.point.clone(), at);
@@ -155,7 +155,7 @@ fn has_data(mount: &Mount) -> bool {
     if IMAGES.contains(&fstype) || VIEWS.contains(&fstype) {
         return false;
     }
-    // A machine's root is worth showing whatever it is.
+    // A machine's root is always worth showing.
     mount.point == b"/" || !NO_DATA.contains(&fstype)
 }
 
@@ -163,7 +163,7 @@ fn is_fuse(fstype: &str) -> bool {
     fstype == "fuse" || fstype == "fuseblk" || fstype.starts_with("fuse.")
 }
 
-/// Of a file system itself. One that nobody knows may be anywhere.
+/// Of the file system itself. An unknown one may be anywhere.
 fn own(mount: &Mount) -> Answers {
     let fstype = mount.fstype.as_str();
     if is_fuse(fstype) || NETWORK.contains(&fstype) {
@@ -176,19 +176,19 @@ fn own(mount: &Mount) -> Answers {
     if is_local { Answers::AtOnce } else { Answers::MayHang }
 }
 
-/// Of a mount whose folder a path leads through. An automount asks its daemon.
+/// Of a mount that a path leads through. An automount asks its daemon.
 fn on_the_way(mount: &Mount) -> Answers {
     if mount.fstype == "autofs" { Answers::MayHang } else { own(mount) }
 }
 
-/// Whether the way to `point` leads through one of `places`.
+/// Whether the path to `point` leads through one of `places`.
 fn lies_below(point: &[u8], places: &std::collections::HashSet<Vec<u8>>) -> bool {
     let above =
         point.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &point[..at.max(1)]);
     above.into_iter().any(|above| above != point && places.contains(above))
 }
 
-/// btrfs numbers each subvolume for itself, overlayfs each layer; what is not local tells what it likes.
+/// btrfs numbers each subvolume separately, overlayfs each layer; non-local ones report whatever they like.
 fn tells_its_device(mount: &Mount) -> bool {
     own(mount) == Answers::AtOnce && !matches!(mount.fstype.as_str(), "btrfs" | "overlay" | "bcachefs")
 }

@@ -13,7 +13,7 @@ use crate::snapshot::derive::round;
 
 const SECTOR: u64 = 512;
 
-/// What this machine does not tell, and why.
+/// What this machine does not report, and why.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     pub(super) disks: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Body<'a> {
     devices: BTreeMap<&'a str, Activity>,
 }
 
-/// Whole disks only, so that nothing is counted twice. Counts are since boot; `null` where they do not fit 64 bits, and
+/// Whole disks only, so that nothing is counted twice. Counts are since boot; `null` where they overflow 64 bits, and
 /// without `/proc/diskstats`.
 #[derive(Debug, Default, Serialize, PartialEq)]
 struct Io {
@@ -63,7 +63,7 @@ struct Activity {
     /// From queueing to completion, mean of the requests that completed; `null` when none did.
     read_latency_ms: Option<f64>,
     write_latency_ms: Option<f64>,
-    /// Time with at least one request in flight. A device that serves many at once is not full at 100.
+    /// Time with at least one request in flight. A device that serves many at once is not saturated at 100.
     utilization_percent: Option<f64>,
     /// Mean number of requests in flight.
     queue_depth: Option<f64>,
@@ -97,7 +97,7 @@ fn io(previous: Option<(&Raw, Rates)>, current: &Raw) -> Io {
     let sum = |field: fn(&Counters) -> u64| {
         disks().try_fold(0u64, |sum, (_, device)| sum.checked_add(field(&device.counters)))
     };
-    // Disks that have just come are left out; one that started counting anew makes the sum unknown.
+    // New disks are left out; a counter that restarted makes the sum unknown.
     let bytes_per_sec = |sectors: fn(&Counters) -> u64| {
         let (raw, rates) = previous?;
         disks().next()?;
@@ -132,7 +132,7 @@ impl Interval<'_> {
         self.rates.width.delta(field(self.before), field(self.now))
     }
 
-    /// Times pass zero every 49.7 days on every kernel.
+    /// Times wrap every 49.7 days on every kernel.
     fn ms(&self, field: fn(&Counters) -> u64) -> Option<u64> {
         Width::Bits32.delta(field(self.before), field(self.now))
     }
@@ -154,7 +154,7 @@ impl Interval<'_> {
     }
 
     fn activity(&self) -> Activity {
-        // A device that was replaced by another of its name starts anew in all counters, not only in those that
+        // A device that was replaced by another of the same name restarts all counters, not only those that
         // happen to be lower now.
         let restarted = self.count(|c| c.reads).is_none() || self.count(|c| c.writes).is_none();
         if restarted {
@@ -168,7 +168,7 @@ impl Interval<'_> {
             write_iops: iops(|c| c.writes),
             read_latency_ms: self.latency(|c| c.reads, |c| c.read_ms),
             write_latency_ms: self.latency(|c| c.writes, |c| c.write_ms),
-            // Read an instant apart from the clock, so it may come out a little over the whole.
+            // Not read at the same instant as the clock, so it may slightly exceed 100%.
             utilization_percent: self.share(|c| c.busy_ms).map(|share| round((share * 100.0).min(100.0), 2)),
             queue_depth: self.share(|c| c.queued_ms).map(|depth| round(depth, 3)),
         }

@@ -1,4 +1,4 @@
-//! Which lines of `/proc/diskstats` are what: disks, devices made of disks, partitions, loop devices.
+//! Classifies the lines of `/proc/diskstats`: disks, devices made of disks, partitions, loop devices.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::kernel_files::fields::{self, Fields, lines};
 struct Line {
     /// The line up to the end of the device's name.
     head: Vec<u8>,
-    /// `None` for what is left out: partitions, loop devices and RAM disks, and lines that name no device.
+    /// `None` for what is left out: partitions, loop devices and RAM disks, and lines without a device.
     name: Option<Arc<str>>,
     kind: Kind,
 }
 
-/// The devices in the order of the file.
+/// The devices in file order.
 #[derive(Debug)]
 pub(super) struct Inventory {
     block: PathBuf,
@@ -28,9 +28,9 @@ impl Inventory {
         Self { block: roots.sys("block"), lines: Vec::new() }
     }
 
-    /// Calls `each` with every disk and stacked device and the counters behind its name.
+    /// Calls `each` with every disk and stacked device and the counters after its name.
     ///
-    /// Devices are looked up in `/sys` only when a line's device is another than in the text before.
+    /// Devices are looked up in `/sys` only when a line's device differs from the previous text.
     pub(super) fn walk(&mut self, text: &[u8], mut each: impl FnMut(&Arc<str>, Kind, &[u8])) {
         if !self.describes(text) {
             self.lines = self.describe(text);
@@ -70,7 +70,7 @@ impl Inventory {
     }
 }
 
-/// The line up to the end of the device's name, and that name; `None` for a line that names no device.
+/// The line up to the end of the device's name, and that name; `None` for a line without a device.
 fn head(line: &[u8]) -> Option<(Vec<u8>, String)> {
     let mut words = Fields::new(line);
     let (_major, _minor) = (words.number()?, words.number()?);

@@ -1,4 +1,4 @@
-//! Collector `disk`, document `disk`: `/proc/diskstats`, and the space on mounted file systems by mountinfo and statvfs(2).
+//! Collector `disk`, document `disk`: `/proc/diskstats`, and space on mounted file systems by mountinfo and statvfs(2).
 
 mod choice;
 mod derive;
@@ -60,7 +60,7 @@ impl Source for Disk {
 
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let now = Instant::now();
-        // Some emulations of /proc have no such file; the file systems are there all the same.
+        // Some emulations of /proc lack this file; the file systems exist all the same.
         let disks = match self.diskstats.read() {
             Ok(text) => {
                 self.raw.parse(text, &mut self.inventory);
@@ -79,7 +79,7 @@ impl Source for Disk {
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
         let body = derive(previous, &self.raw, self.mounts.partitions(), &self.missing);
         let document = Reading::new(MetricType::Disk, tick.at, &body)?;
-        // The older sample's memory becomes the next one's.
+        // Reuse the older sample's memory for the next one.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
         self.previous = Some((mem::replace(&mut self.raw, reused), now));
         Ok(document)

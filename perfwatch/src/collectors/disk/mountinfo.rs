@@ -1,4 +1,4 @@
-//! `/proc/[pid]/mountinfo` as it stands: see proc_pid_mountinfo(5).
+//! `/proc/[pid]/mountinfo` as is: see proc_pid_mountinfo(5).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -9,9 +9,9 @@ use crate::kernel_files::fields::{lines, text};
 /// One line. Names are bytes: whoever mounts chooses them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
-    /// Major and minor number, as they stand there.
+    /// Major and minor number, as written there.
     pub(super) device: Option<(u32, u32)>,
-    /// What of the file system is shown.
+    /// The part of the file system that is mounted.
     pub(super) root: Vec<u8>,
     pub(super) point: Vec<u8>,
     pub(super) fstype: String,
@@ -24,12 +24,12 @@ impl Mount {
     }
 }
 
-/// The mounts in the order of the table. A line that is none is passed over.
+/// The mounts in table order. Malformed lines are skipped.
 pub(super) fn parse(table: &[u8]) -> Vec<Mount> {
     lines(table).filter_map(line).collect()
 }
 
-/// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG…] - TYPE SOURCE OPTIONS`. Fields are separated by one blank each,
+/// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG…] - TYPE SOURCE OPTIONS`. Fields are separated by exactly one space,
 /// because the source may be empty.
 fn line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
@@ -52,7 +52,7 @@ fn device(field: &[u8]) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Undoes the kernel's escapes of blanks and backslashes: `\040` and the like.
+/// Undoes the kernel's escapes of whitespace and backslashes: `\040` and the like.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut bytes = text;

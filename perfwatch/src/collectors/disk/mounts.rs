@@ -14,7 +14,7 @@ use crate::config::Roots;
 use crate::kernel_files::fields::text;
 use crate::kernel_files::file::{KernelFile, ReadError};
 
-/// The kernel announces changes of the table; this is for those that it does not, such as another `rootfs`.
+/// The kernel announces changes of the table; this is for those it does not announce, such as another `rootfs`.
 const RESCAN: Duration = Duration::from_secs(300);
 
 /// A file system that holds data.
@@ -27,12 +27,12 @@ pub(super) struct Partition {
     space: Space,
 }
 
-/// How a partition's space is asked for.
+/// How a partition's space is queried.
 #[derive(Debug)]
 enum Access {
-    /// At once.
+    /// Directly.
     Local(Place),
-    /// On another thread, for a server or a FUSE daemon may never answer.
+    /// On another thread, because a server or a FUSE daemon may never answer.
     Remote(Place),
     /// Not visible under `rootfs`.
     Hidden,
@@ -45,7 +45,7 @@ pub(super) struct Mounts {
     access: Vec<Access>,
     /// In the order of `access`.
     partitions: Vec<Partition>,
-    /// Why there is no table of mounts.
+    /// Why there is no mount table.
     missing: Option<String>,
     remote: Remote,
 }
@@ -62,14 +62,14 @@ impl Mounts {
             partitions: Vec::new(),
             missing: None,
             remote: Remote::new(|place| {
-                // What cannot be told apart by its number is what was mounted there.
+                // Without a distinguishing device number, assume that the path leads to the mount.
                 let is_it = place.device.is_none() || place.is_visible();
                 is_it.then(|| place.ask())?
             }),
         }
     }
 
-    /// Reads the table if it has changed, and asks each file system for its space.
+    /// Reads the table if it has changed, and queries each file system's space.
     pub(super) fn refresh(&mut self, now: Instant) {
         let due = self.scanned.is_none_or(|at| now.saturating_duration_since(at) >= RESCAN);
         if due || self.missing.is_some() || self.mountinfo.is_announced() {
@@ -94,7 +94,7 @@ impl Mounts {
         }
     }
 
-    /// The file systems by the last refresh.
+    /// The file systems as of the last refresh.
     pub(super) fn partitions(&self) -> &[Partition] {
         &self.partitions
     }

@@ -1,4 +1,4 @@
-//! `/proc/diskstats` as it stands, of disks and the devices made of them.
+//! `/proc/diskstats` as is, for disks and the devices made of them.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ pub(super) struct Counters {
     pub(super) reads: u64,
     /// Of 512 bytes, whatever the device's own sector size.
     pub(super) sectors_read: u64,
-    /// The times, all in ms, are printed as 32-bit numbers by every kernel.
+    /// Every kernel prints the times, all in ms, as 32-bit numbers.
     pub(super) read_ms: u64,
     pub(super) writes: u64,
     pub(super) sectors_written: u64,
     pub(super) write_ms: u64,
     /// Time with at least one request in flight.
     pub(super) busy_ms: u64,
-    /// The same weighted by the number of requests in flight.
+    /// The same, weighted by the number of requests in flight.
     pub(super) queued_ms: u64,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Takes `text` over into `self`, whose memory is reused.
+    /// Parses `text` into `self`, reusing its memory.
     pub(super) fn parse(&mut self, text: &[u8], inventory: &mut Inventory) {
         self.clear();
         inventory.walk(text, |name, kind, numbers| {
@@ -53,7 +53,7 @@ impl Raw {
         self.positions.clear();
     }
 
-    /// The device of that name, most likely `at` the same place as in another sample.
+    /// The device of that name, most likely `at` the same position as in another sample.
     pub(super) fn device(&self, name: &str, at: usize) -> Option<&Device> {
         let place = self.positions.find(&self.devices, |device| &device.name, name, at)?;
         self.devices.get(place)
@@ -65,7 +65,7 @@ fn counters(numbers: &[u8]) -> Option<Counters> {
     let mut next = || fields.number();
     let (reads, _merged, sectors_read, read_ms) = (next()?, next()?, next()?, next()?);
     let (writes, _merged, sectors_written, write_ms) = (next()?, next()?, next()?, next()?);
-    fields.skip(1)?; // requests in flight, which some kernels let go below zero
+    fields.skip(1)?; // requests in flight, which go negative on some kernels
     let (busy_ms, queued_ms) = (fields.number()?, fields.number()?);
     Some(Counters { reads, sectors_read, read_ms, writes, sectors_written, write_ms, busy_ms, queued_ms })
 }

@@ -1,8 +1,8 @@
-//! Space on network and FUSE file systems, asked for where a dead one can hold up nobody.
+//! Space on network and FUSE file systems, queried where a dead one cannot block anything.
 //!
-//! A short-lived thread walks the mounts. One that gets stuck is left behind with the mount that holds it, another
-//! thread takes the others over, and the mount is asked again only after the stuck thread has returned. So there are
-//! never more threads than dead mounts plus one, nor than [`MAX_STUCK`] plus one, and none at all on machines without
+//! A short-lived thread walks the mounts. A thread that gets stuck is left behind with its mount, another thread takes
+//! over the others, and the mount is queried again only after the stuck thread has returned. So there are never more
+//! threads than dead mounts plus one, nor than [`MAX_STUCK`] plus one, and none at all on machines without
 //! such mounts.
 
 use std::collections::BTreeMap;
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use super::space::{Place, Space};
 
-/// Space on a server changes slowly, and each question is traffic for it.
+/// Space on a server changes slowly, and each query causes it traffic.
 const REFRESH: Duration = Duration::from_secs(30);
 
-/// After this a mount counts as dead, and what it said before as outdated.
+/// After this a mount counts as dead, and its last answer as stale.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Mounts that may be waited for at once. With more dead ones than that nobody is asked until one of them returns.
+/// Mounts that may be stuck at once. With more dead ones nothing is queried until one of them returns.
 const MAX_STUCK: usize = 16;
 
-/// The threads do nothing but statvfs(2).
+/// The threads only call statvfs(2).
 const STACK: usize = 64 * 1024;
 
 type Statvfs = dyn Fn(&Place) -> Option<Space> + Send + Sync;
@@ -34,16 +34,16 @@ pub(super) struct Remote {
 #[derive(Default)]
 struct Table {
     mounts: BTreeMap<Place, Answer>,
-    /// The number of the thread that walks now; earlier ones stop when they see it.
+    /// The number of the current walking thread; earlier ones stop when they see it.
     walker: u64,
-    /// Since when that thread waits for one mount.
+    /// Since when that thread has been waiting for one mount.
     waits_since: Option<Instant>,
 }
 
 #[derive(Default)]
 struct Answer {
     space: Option<Space>,
-    /// Since when a thread waits for it.
+    /// Since when a thread has been waiting for it.
     asked: Option<Instant>,
 }
 
@@ -52,7 +52,7 @@ impl Remote {
         Self { statvfs: Arc::new(statvfs), table: Arc::default(), walked: None }
     }
 
-    /// Sends a thread to the mounts when it is time; never waits for it.
+    /// Starts a thread for the mounts when it is time; never waits for it.
     pub(super) fn refresh<'a>(&mut self, mounts: impl Iterator<Item = &'a Place>, now: Instant) {
         let mut mounts = mounts.peekable();
         if mounts.peek().is_none() && self.walked.is_none() {
@@ -74,7 +74,7 @@ impl Remote {
             self.walked = Some(now);
             table.walker += 1;
             table.waits_since = None;
-            // Each thread holds the table as long as it lives, also when its mount is gone from it.
+            // Each thread keeps the table alive, even when its mount has been removed from it.
             let threads = Arc::strong_count(&self.table) - 1;
             if threads > MAX_STUCK {
                 return;
@@ -87,7 +87,7 @@ impl Remote {
         }
     }
 
-    /// What the mount said last; `None` if it never did, refused, or has been silent for too long.
+    /// The mount's last answer; `None` if it never answered, refused, or has been silent for too long.
     pub(super) fn space(&self, place: &Place, now: Instant) -> Option<Space> {
         let table = lock(&self.table);
         let answer = table.mounts.get(place)?;
@@ -107,13 +107,13 @@ impl Remote {
                     }
                     match table.mounts.get_mut(&place) {
                         Some(answer) if answer.asked.is_none() => answer.asked = Some(asked),
-                        _ => continue, // unmounted meanwhile
+                        _ => continue, // unmounted in the meantime
                     }
                     table.waits_since = Some(asked);
                 }
                 let space = statvfs(&place);
                 let mut table = lock(&shared);
-                // A mount that went and came back meanwhile is another one.
+                // A mount that went and came back in the meantime is a different one.
                 if let Some(answer) = table.mounts.get_mut(&place).filter(|a| a.asked == Some(asked)) {
                     *answer = Answer { space, asked: None };
                 }
@@ -123,7 +123,7 @@ impl Remote {
             }
         });
         if let Err(error) = thread {
-            // Asked again at the next refresh; until then these partitions have no numbers.
+            // Retried at the next refresh; until then these partitions have no numbers.
             tracing::warn!(%error, "cannot start a thread to ask network mounts for their space");
         }
     }
@@ -173,7 +173,7 @@ mod tests {
         remote.refresh(mounts.iter(), start);
         assert_eq!(questions.recv().unwrap(), mounts[0]);
 
-        // Not yet given up: no second thread.
+        // Not given up yet: no second thread.
         remote.refresh(mounts.iter(), start);
         assert!(questions.try_recv().is_err());
         assert_eq!(remote.space(&mounts[1], start), None);
@@ -184,7 +184,7 @@ mod tests {
         until(|| remote.space(&mounts[1], later).is_some());
         assert_eq!(remote.space(&mounts[0], later), None);
 
-        // At the next round the dead mount is left alone, the live one asked again.
+        // The next round skips the dead mount and queries the live one again.
         let next = later + REFRESH;
         remote.refresh(mounts.iter(), next);
         assert_eq!(questions.recv().unwrap(), mounts[1]);

@@ -1,4 +1,4 @@
-//! The space on a file system, as statvfs(2) tells it.
+//! The space on a file system, from statvfs(2).
 
 use std::path::PathBuf;
 
@@ -7,30 +7,30 @@ use serde::Serialize;
 
 use crate::snapshot::derive::{percent, round};
 
-/// A number is `null` while the file system does not answer, and where it says what cannot be.
+/// A number is `null` while the file system does not answer, and where it reports an impossible value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(super) struct Space {
     pub(super) total_bytes: Option<u64>,
     pub(super) used_bytes: Option<u64>,
-    /// That ordinary users may still take.
+    /// Available to ordinary users.
     pub(super) free_bytes: Option<u64>,
-    /// Of what ordinary users may take, as df(1) has it.
+    /// Of the space available to ordinary users, like df(1).
     pub(super) usage_percent: Option<f64>,
 }
 
 impl From<StatVfs> for Space {
     fn from(fs: StatVfs) -> Self {
-        // Some FUSE daemons fill in only one of the two sizes, as statvfs(3) allows for.
+        // Some FUSE daemons fill in only one of the two sizes, as statvfs(3) permits.
         let size = if fs.f_frsize == 0 { fs.f_bsize } else { fs.f_frsize };
         let bytes = |blocks: u64| blocks.checked_mul(size).filter(|bytes| *bytes <= i64::MAX as u64);
-        // A file system that is more than full counts below zero, and these numbers have no sign.
+        // An overfull file system reports negative counts, and these numbers are unsigned.
         let unreserved = |blocks: u64| if blocks > i64::MAX as u64 { 0 } else { blocks };
         let Some(total) = bytes(fs.f_blocks) else { return Self::default() };
         let free = unreserved(fs.f_bfree);
         if free > fs.f_blocks {
             return Self { total_bytes: Some(total), ..Self::default() };
         }
-        // More than there is at all is a number below zero of fewer bits.
+        // More than the total is a negative number of fewer bits.
         let available = if fs.f_bavail > fs.f_blocks { 0 } else { fs.f_bavail.min(free) };
         let used = bytes(fs.f_blocks - free);
         let available = bytes(available);
@@ -44,24 +44,24 @@ impl From<StatVfs> for Space {
     }
 }
 
-/// Where a file system is asked for its space.
+/// Where a file system's space is queried.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
-    /// The device number that stat(2) must tell there: else the path leads to what is mounted over it, or to the folder
-    /// that a mount would have covered.
+    /// The device number that stat(2) must report there: otherwise the path leads to what is mounted over it, or to the
+    /// folder that a mount would have covered.
     pub(super) device: Option<(u32, u32)>,
 }
 
 impl Place {
-    /// Whether the file system is what the path leads to.
+    /// Whether the path leads to this file system.
     pub(super) fn is_visible(&self) -> bool {
         let Ok(stat) = rustix::fs::stat(&self.path) else { return false };
         let found = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
         self.device.is_none_or(|device| device == found)
     }
 
-    /// What it says; this may wait for as long as the file system likes.
+    /// Its answer; this may block for as long as the file system likes.
     pub(super) fn ask(&self) -> Option<Space> {
         rustix::fs::statvfs(&self.path).ok().map(Space::from)
     }

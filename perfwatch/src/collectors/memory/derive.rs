@@ -1,4 +1,4 @@
-//! From `/proc/meminfo` to what memory is used for.
+//! From `/proc/meminfo` to how memory is used.
 
 use serde::Serialize;
 
@@ -88,8 +88,8 @@ impl Meminfo {
         self.swap_total.is_some_and(|total| total > 0)
     }
 
-    /// The same without what cannot be: emulations of the file in containers write numbers below zero without their
-    /// sign, and parts of the host that are more than the container has.
+    /// The same without impossible values: emulations of the file in containers write negative numbers without their
+    /// sign, and parts of the host's memory that exceed the container's.
     fn plausible(self) -> Self {
         let total = self.total.filter(|kib| (1..NEGATIVE).contains(kib));
         let part = |kib: Option<u64>| kib.filter(|kib| total.is_some_and(|total| *kib <= total));
@@ -102,14 +102,14 @@ impl Meminfo {
             cached: part(self.cached),
             reclaimable: part(self.reclaimable),
             shared: part(self.shared),
-            // free(1), too, takes what is free where the estimate is more than there is.
+            // free(1), too, uses free memory where the estimate exceeds the total.
             available: self.available.and_then(|_| part(self.available).or(part(self.free))),
             dirty: part(self.dirty),
             writeback: part(self.writeback),
             slab: part(self.slab),
             swap_total,
             swap_free: swap_total.zip(self.swap_free).map(|(total, free)| match free {
-                NEGATIVE.. => 0, // more is in use than there is
+                NEGATIVE.. => 0, // more in use than exists
                 free => free.min(total),
             }),
             hugepages_total,
@@ -118,7 +118,7 @@ impl Meminfo {
         }
     }
 
-    /// The kernel's own estimate; before Linux 3.14, what `free` took for it.
+    /// The kernel's own estimate; before Linux 3.14, what `free` used instead.
     fn available(&self) -> Option<u64> {
         self.available.or_else(|| {
             let cache = self.buffers?.saturating_add(self.cached?).saturating_sub(self.shared.unwrap_or(0));
@@ -127,7 +127,7 @@ impl Meminfo {
     }
 }
 
-/// From here on KiB are bytes below zero in 64 bits.
+/// From here on, KiB are negative bytes in 64 bits.
 const NEGATIVE: u64 = 1 << 53;
 
 /// Pages read from and written to swap since boot.
@@ -146,13 +146,13 @@ pub(super) struct Body {
     usage_percent: Option<f64>,
     free_bytes: Option<u64>,
     buffers_bytes: Option<u64>,
-    /// Page cache and the slabs that can be reclaimed.
+    /// Page cache and reclaimable slabs.
     cached_bytes: Option<u64>,
     shared_bytes: Option<u64>,
     swap_total_bytes: Option<u64>,
     swap_used_bytes: Option<u64>,
     swap_free_bytes: Option<u64>,
-    /// 0 where there is no swap (`swap_total_bytes` is 0).
+    /// 0 without swap (`swap_total_bytes` is 0).
     swap_percent: Option<f64>,
     /// Read from swap since boot.
     swap_sin_bytes: Option<u64>,
@@ -167,7 +167,7 @@ pub(super) struct Body {
     hugepages_reserved: Option<u64>,
 }
 
-/// `None` without a total that can be, of which everything else is a part.
+/// `None` without a plausible total, of which everything else is a part.
 pub(super) fn derive(raw: &Meminfo, swapped: Swapped, page_size: u64) -> Option<Body> {
     let raw = &raw.plausible();
     let bytes = |kib: Option<u64>| kib.map(|kib| kib.saturating_mul(1024));

@@ -32,13 +32,13 @@ impl Memory {
         }
     }
 
-    /// Swap counters stand still while there is no swap, so `/proc/vmstat`, which is not cheap, is read then only once.
+    /// Swap counters don't change without swap, so `/proc/vmstat`, which is not cheap, is read only once then.
     fn follow_swapped(&mut self, swap_exists: bool) {
         if swap_exists || !self.swapped_read {
             let values = self.vmstat.read_optional().map(|text| self.vmstat_lines.parse(text));
             let [pages_in, pages_out] = values.unwrap_or_default();
             self.swapped = Swapped { pages_in, pages_out };
-            // Read once more after the last swap device has gone.
+            // Read once more after the last swap device was removed.
             self.swapped_read = !swap_exists;
         }
     }

@@ -9,8 +9,8 @@ use super::links::Link;
 use super::raw::{Counters, Raw};
 use crate::collectors::rates::{Rates, per_second};
 
-/// Totals are of the machine's traffic to the outside, since its interfaces were made: see [`super::outside`]. They are
-/// `null` where they do not fit 64 bits.
+/// Totals cover the machine's traffic to the outside since its interfaces were created: see [`super::outside`]. `null`
+/// where they overflow 64 bits.
 #[derive(Debug, Serialize, PartialEq)]
 pub(super) struct Body<'a> {
     bytes_sent_per_sec: Option<f64>,
@@ -70,7 +70,7 @@ pub(super) fn derive<'a>(
     links: &'a BTreeMap<Arc<str>, Link>,
     counts: &[bool],
 ) -> Body<'a> {
-    // Each interface with its counters before, if it was there.
+    // Each interface with its previous counters, if it was there.
     let pairs: Vec<(&Counters, Option<&Counters>, bool)> = current
         .interfaces
         .iter()
@@ -85,7 +85,7 @@ pub(super) fn derive<'a>(
     let total = |field: fn(&Counters) -> u64| {
         counted().try_fold(0u64, |sum, (now, _, _)| sum.checked_add(field(now)))
     };
-    // Interfaces that have just come are left out; one that started counting anew makes the sum unknown.
+    // New interfaces are left out; a counter that restarted makes the sum unknown.
     let total_per_sec = |field: fn(&Counters) -> u64| {
         let (_, rates) = previous?;
         counted().next()?;

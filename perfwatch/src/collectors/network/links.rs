@@ -10,11 +10,11 @@ use crate::config::Roots;
 use crate::kernel_files::fields;
 use crate::kernel_files::file::Attribute;
 
-/// A link's speed is asked for when its state changes, and this often: some drivers take a lock that is held while
+/// A link's speed is read when its state changes, and this often: some drivers take a lock that is held while
 /// other links are set up, or talk to the hardware.
 const SPEED_REFRESH: Duration = Duration::from_secs(60);
 
-/// Machines with many containers have hundreds of interfaces; each tick looks at this many in turn.
+/// Machines with many containers have hundreds of interfaces; each tick checks this many in turn.
 const LOOKS_PER_TICK: usize = 16;
 
 #[derive(Debug)]
@@ -22,16 +22,16 @@ pub(super) struct Link {
     operstate: Attribute,
     speed: Attribute,
     speed_read: Option<Instant>,
-    /// `up`, `down`, `unknown`, … (RFC 2863); `None` where `/sys` does not say.
+    /// `up`, `down`, `unknown`, … (RFC 2863); `None` if `/sys` does not say.
     pub(super) state: Option<String>,
-    /// `None` for links that have none: virtual ones, and those that are down.
+    /// `None` for links without a speed: virtual ones, and those that are down.
     pub(super) speed_mbps: Option<i64>,
 }
 
 pub(super) struct Links {
     folder: PathBuf,
     links: BTreeMap<Arc<str>, Link>,
-    /// How many looks have been taken.
+    /// Number of checks so far.
     turn: usize,
 }
 
@@ -63,10 +63,10 @@ impl Links {
     }
 }
 
-/// Ten times the fastest bond of today.
+/// Ten times today's fastest bond.
 const MAX_MBPS: i64 = 100_000_000;
 
-/// Drivers say -1 for "unknown", which kernels have printed as a number of 16 or 32 bits without its sign.
+/// Drivers use -1 for "unknown", which kernels have printed as an unsigned 16- or 32-bit number.
 fn is_speed(mbps: &i64) -> bool {
     (1..=MAX_MBPS).contains(mbps) && *mbps != i64::from(u16::MAX)
 }

@@ -1,4 +1,4 @@
-//! Collector `network`, document `network`: `/proc/net/dev`, `/sys/class/net`, and TCP and UDP sockets by
+//! Collector `network`, document `network`: `/proc/net/dev`, `/sys/class/net`, and TCP and UDP sockets from
 //! sockstat, snmp and sock_diag.
 
 mod derive;
@@ -75,7 +75,7 @@ impl Source for Network {
             .map(|(raw, at)| (raw, Rates { width: self.width, elapsed: now.saturating_duration_since(*at) }));
         let body = derive(previous, &self.raw, links, self.outside.of(&self.raw));
         let document = Reading::new(MetricType::Network, tick.at, &body)?;
-        // The older sample's memory becomes the next one's.
+        // Reuse the older sample's memory for the next one.
         let reused = self.previous.take().map(|(raw, _)| raw).unwrap_or_default();
         self.previous = Some((mem::replace(&mut self.raw, reused), now));
         Ok(document)

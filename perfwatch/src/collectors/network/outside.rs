@@ -1,8 +1,8 @@
-//! Which interfaces carry the machine's traffic to the outside, each packet of it once.
+//! Which interfaces carry the machine's traffic to the outside, counting each packet once.
 //!
-//! A packet that leaves through a bridge, a bond, a VLAN, a tunnel or a container's interface leaves through the hardware
-//! below, too, and both count it. So hardware counts. A machine that has none, such as a container, is left by what stands
-//! on no other interface. What is stacked is told by `/sys/class/net`; names decide only where it says nothing.
+//! A packet that leaves through a bridge, a bond, a VLAN, a tunnel or a container's interface also leaves through the
+//! hardware below, and both count it. So hardware counts. On a machine without any, such as a container, interfaces
+//! that are not stacked on another count. `/sys/class/net` shows the stacking; names decide only if it says nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::kernel_files::file::keyword;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Hardware,
-    /// Nothing tells that it stands on another, nor that hardware is behind it.
+    /// Nothing shows that it is stacked on another, nor that there is hardware behind it.
     Plain,
     /// Passes on what another counts, or keeps it inside the machine.
     Stacked,
@@ -36,7 +36,7 @@ impl Outside {
         Self { folder: roots.sys("class/net"), kinds: BTreeMap::new(), names: Vec::new(), counts: Vec::new() }
     }
 
-    /// Whether each interface of `raw` counts towards the totals. An interface is looked at when it comes.
+    /// Whether each interface of `raw` counts towards the totals. An interface is examined when it appears.
     pub(super) fn of(&mut self, raw: &Raw) -> &[bool] {
         let names = || raw.interfaces.iter().map(|interface| &interface.name);
         if names().eq(&self.names) {
@@ -70,12 +70,12 @@ fn kind(net: &Path, name: &str) -> Kind {
     if has_hardware {
         return if is_another_view(&folder) { Kind::Stacked } else { Kind::Hardware };
     }
-    // An end of a veth pair is all that a container has of the outside; the other end is inside for its host. They
-    // cannot be told apart but by the names that container engines give to hosts' ends.
+    // One end of a veth pair is a container's only link to the outside; the other end is internal to its host. They
+    // can be told apart only by the names that container engines give to the host's end.
     if is_named_as_stacked(name) { Kind::Stacked } else { Kind::Plain }
 }
 
-/// Device types, as the kernel announces them in `uevent`, that stand on another interface or lead nowhere outside.
+/// Device types, as the kernel announces them in `uevent`, that are stacked on another interface or never lead outside.
 const STACKED_TYPES: [&str; 20] = [
     "bridge",
     "bond",
@@ -117,8 +117,8 @@ fn is_stacked(folder: &Path, has_hardware: bool) -> bool {
     if keyword(folder, "type").is_some_and(|number| STACKED_HARDWARE.contains(&number.as_str())) {
         return true;
     }
-    // Whatever has another interface below it has a link to that. A paravirtual one (netvsc, failover) has a virtual
-    // function below it whose traffic it counts, too: there the function is left out.
+    // Anything stacked on another interface links to it. A paravirtual interface (netvsc, failover) has a virtual
+    // function below it whose traffic it also counts: there the function is left out.
     !has_hardware
         && fs::read_dir(folder)
             .into_iter()
@@ -127,8 +127,8 @@ fn is_stacked(folder: &Path, has_hardware: bool) -> bool {
             .any(|entry| entry.file_name().as_encoded_bytes().starts_with(b"lower_"))
 }
 
-/// Whether what stands behind it is counted by another interface although hardware has a part in it: the port of a
-/// virtual function in its switch, a function that serves a paravirtual interface, and a guest's end in its host.
+/// Whether another interface counts its traffic although hardware is involved: the port of a virtual function in
+/// its switch, a function that serves a paravirtual interface, and a guest's end in its host.
 fn is_another_view(folder: &Path) -> bool {
     let of_function = keyword(folder, "phys_port_name").is_some_and(|port| {
         // pf0vf3, c1pf0sf2
@@ -139,7 +139,7 @@ fn is_another_view(folder: &Path) -> bool {
     of_function || serves_hardware || subsystem.ends_with("xen-backend")
 }
 
-/// Names that their makers always give, with a number, an address or the like behind.
+/// Names that are always given by their makers, followed by a number, an address or the like.
 const STACKED_NAMES: [&str; 49] = [
     "docker",
     "br-",

@@ -1,11 +1,11 @@
-//! `/proc/net/dev` as it stands, and what is known of sockets.
+//! `/proc/net/dev` as is, and what is known of sockets.
 
 use std::sync::Arc;
 
 use crate::collectors::positions::Positions;
 use crate::kernel_files::fields::{self, Fields, lines};
 
-/// An interface's counters since it was made.
+/// An interface's counters since it was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     pub(super) bytes_recv: u64,
@@ -24,10 +24,10 @@ pub(super) struct Interface {
     pub(super) counters: Counters,
 }
 
-/// Sockets now, and segments sent again since boot; `None` where the kernel does not say.
+/// Sockets now, and segments retransmitted since boot; `None` if the kernel does not report it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SocketCounts {
-    /// Without `close_wait` where that is known.
+    /// Without `close_wait` if that is known.
     pub(super) established: Option<u64>,
     pub(super) time_wait: Option<u64>,
     pub(super) close_wait: Option<u64>,
@@ -46,12 +46,12 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Takes `text` over into `self`, sharing names with the sample before; `None` when it is no such table.
+    /// Parses `text` into `self`, sharing names with the previous sample; `None` if it is not such a table.
     pub(super) fn parse(&mut self, text: &[u8], before: Option<&Self>) -> Option<()> {
         self.interfaces.clear();
         self.positions.clear();
         for line in lines(text) {
-            // A name may hold a colon, as those of aliases once did; numbers hold none.
+            // A name may contain a colon, as alias names once did; numbers never do.
             let Some(colon) = line.iter().rposition(|b| *b == b':') else { continue };
             let name = line[..colon].trim_ascii_start();
             let Some(counters) = counters(&line[colon + 1..]).filter(|_| !name.is_empty()) else { continue };
@@ -61,12 +61,12 @@ impl Raw {
             let name = known.map_or_else(|| fields::text(name).into(), |known| Arc::clone(&known.name));
             self.interfaces.push(Interface { name, counters });
         }
-        // Two lines of headings; without any interface they tell that it is the right table.
+        // Two header lines; without any interface they identify the table.
         let is_table = !self.interfaces.is_empty() || text.starts_with(b"Inter-|");
         is_table.then_some(())
     }
 
-    /// The interface of that name, most likely `at` the same place as in another sample.
+    /// The interface of that name, most likely `at` the same position as in another sample.
     pub(super) fn interface(&self, name: &str, at: usize) -> Option<&Interface> {
         let place = self.positions.find(&self.interfaces, |interface| &interface.name, name, at)?;
         self.interfaces.get(place)

@@ -35,7 +35,7 @@ pub(super) struct SockDiag {
 }
 
 impl SockDiag {
-    /// Opens the socket. It tells of the network namespace that the calling thread is in now, for good.
+    /// Opens the socket. It is bound for good to the network namespace that the calling thread is in now.
     pub(super) fn open() -> io::Result<Self> {
         let socket = socket_with(
             AddressFamily::NETLINK,

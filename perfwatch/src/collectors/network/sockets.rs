@@ -1,4 +1,4 @@
-//! How many sockets there are, without ever listing them as text.
+//! Counts sockets without ever listing them as text.
 
 use std::fs;
 use std::io;
@@ -13,15 +13,15 @@ use crate::kernel_files::fields::{Fields, lines};
 use crate::kernel_files::file::KernelFile;
 use crate::kernel_files::snmp;
 
-/// For the two states that only sock_diag tells apart the kernel walks its whole table of connections, which costs
-/// more than all the rest of a tick; both change slowly.
+/// For the two states that only sock_diag distinguishes, the kernel walks its whole connection table, which costs
+/// more than the rest of a tick; both change slowly.
 const DUMP_REFRESH: Duration = Duration::from_mins(1);
 
 pub(super) struct Sockets {
     sockstat: KernelFile,
     sockstat6: KernelFile,
     snmp: KernelFile,
-    /// Of init in the `/proc` that is shown; `None` when that is our own.
+    /// Of init in the `/proc` that is shown; `None` if that is our own.
     namespace: Option<PathBuf>,
     diag: Option<SockDiag>,
     dumped: Option<Instant>,
@@ -86,7 +86,7 @@ impl Sockets {
     }
 }
 
-/// A socket in another network namespace. It stays there; only a short-lived thread has to go in.
+/// A socket in another network namespace. It stays there; only a short-lived thread has to enter.
 fn open_in(namespace: &Path) -> io::Result<SockDiag> {
     let theirs = fs::metadata(namespace)?;
     let ours = fs::metadata("/proc/self/ns/net")?;
@@ -124,7 +124,7 @@ impl Sockstat {
                 let mut words = words.clone();
                 while let Some(name) = words.word() {
                     if name == wanted {
-                        // A count below zero, which kernels have had, is not known.
+                        // Kernels have reported negative counts: treat as unknown.
                         return words.number().filter(|count| *count <= i32::MAX as u64);
                     }
                 }

@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::raw::{Raw, Resource, Stall};
 use crate::collectors::rates::Rates;
 
-/// A resource is `null` where the kernel tells no pressure of it, and `reason` says why.
+/// A resource is `null` if the kernel reports no pressure for it, and `reason` says why.
 #[derive(Debug, Serialize, PartialEq)]
 pub(super) struct Body<'a> {
-    /// The kernel tells the pressure of any of them.
+    /// The kernel reports the pressure of any of them.
     available: bool,
     reason: Option<&'a str>,
     cpu: Option<Pressure>,

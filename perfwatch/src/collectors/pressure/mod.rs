@@ -23,19 +23,19 @@ pub(super) struct Pressure {
     missing: Missing,
 }
 
-/// The resources, by the names of their files.
+/// The resources, by file name.
 const FILES: [&str; 3] = ["cpu", "memory", "io"];
 
-/// Why this kernel tells no pressure, or not all of it.
+/// Why this kernel reports no pressure, or not all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Missing {
     #[default]
     Nothing,
     /// The files exist, but reading them is not supported: PSI was not enabled at boot.
     Off,
-    /// No such files: built without PSI, or older than Linux 4.20, or switched off.
+    /// No such files: built without PSI, older than Linux 4.20, or switched off.
     NoFiles,
-    /// Each file that tells nothing, and why.
+    /// Each file without data, and why.
     Some(String),
 }
 

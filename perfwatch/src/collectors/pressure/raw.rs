@@ -1,4 +1,4 @@
-//! `/proc/pressure/*` as it stands.
+//! `/proc/pressure/*` as is.
 
 use crate::kernel_files::fields::{self, Fields, lines};
 
@@ -17,14 +17,14 @@ pub(super) struct Stall {
 pub(super) struct Resource {
     /// At least one task was stalled.
     pub(super) some: Stall,
-    /// All tasks that could run were. Not told for the CPU before Linux 5.13.
+    /// All runnable tasks were stalled. Not reported for the CPU before Linux 5.13.
     pub(super) full: Option<Stall>,
 }
 
-/// CPU, memory and I/O; `None` where this kernel does not tell.
+/// CPU, memory and I/O; `None` if this kernel does not report it.
 pub(super) type Raw = [Option<Resource>; 3];
 
-/// `None` when the text is not one of these files. Of a line that is broken nothing is known.
+/// `None` if the text is not one of these files. A malformed line yields nothing.
 pub(super) fn parse(text: &[u8]) -> Option<Resource> {
     let (mut some, mut full) = (None, None);
     for line in lines(text) {
@@ -41,7 +41,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Resource> {
 fn stall(words: &mut Fields<'_>) -> Option<Stall> {
     let mut value = |name: &str| words.word()?.strip_prefix(name.as_bytes())?.strip_prefix(b"=");
     let percent = |word: &[u8]| fields::float(word).filter(|percent| *percent >= 0.0);
-    // An average may come out a little over the whole, as the kernel samples it.
+    // An average may slightly exceed 100, because the kernel samples it.
     let mut average = |name| value(name).and_then(percent).map(|percent| percent.min(100.0));
     Some(Stall {
         avg10: average("avg10")?,

@@ -6,7 +6,7 @@ use super::raw::{Counter, Raw};
 use crate::collectors::rates::Rates;
 use crate::snapshot::derive::round;
 
-/// All per second; `null` on the first tick, after a restart of the counter, and where the kernel has no such counter.
+/// All per second; `null` on the first tick, after the counter restarted, and if the kernel has no such counter.
 #[derive(Debug, Serialize, PartialEq)]
 pub(super) struct Body {
     /// The kernel counts paging.
@@ -23,7 +23,7 @@ pub(super) struct Body {
     swap_io_bytes_per_sec: Option<f64>,
     pgfault_per_sec: Option<f64>,
     pgmajfault_per_sec: Option<f64>,
-    /// Pages looked at, and taken, to free memory: by kswapd, by allocations themselves, and for huge pages.
+    /// Pages scanned and reclaimed to free memory: by kswapd, by direct reclaim, and for huge pages.
     pgscan_per_sec: Option<f64>,
     pgsteal_per_sec: Option<f64>,
     compact_stall_per_sec: Option<f64>,

@@ -1,7 +1,7 @@
 //! Collector `memory_bandwidth`, document `memory_bandwidth`: `/proc/vmstat`.
 //!
-//! The name is the original's; what it measures is the traffic between memory and disks, and what the kernel's
-//! memory management does to keep memory free.
+//! The name is the original's; it measures the traffic between memory and disks, and the memory management work
+//! that keeps memory free.
 
 mod derive;
 mod raw;

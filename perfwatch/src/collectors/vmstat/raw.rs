@@ -46,7 +46,7 @@ counters! {
 
 const COUNTERS: usize = Counter::ALL.len();
 
-/// Each counter; `None` where this kernel has no such line.
+/// Each counter; `None` if this kernel has no such line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Raw([Option<u64>; COUNTERS]);
 

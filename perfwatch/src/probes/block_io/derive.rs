@@ -1,4 +1,4 @@
-//! Document `block_io`: how long requests to disks take.
+//! Document `block_io`: latency of disk requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,14 +21,14 @@ pub struct Interval {
 #[derive(Debug, Clone)]
 pub struct Device {
     pub name: String,
-    /// Made of other disks, or of a file on one: what it does is done again below.
+    /// Made of other disks, or of a file on one: its requests are repeated below.
     pub stacked: bool,
-    /// By kind; `None` for one that the disk never had.
+    /// By kind; `None` for a kind the disk never had.
     pub operations: [Option<OperationInterval>; OPERATIONS.len()],
     pub in_flight: Option<InFlight>,
 }
 
-/// Requests that are on their way now (`/sys/block/<name>/inflight`).
+/// Requests in flight now (`/sys/block/<name>/inflight`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct InFlight {
     pub read: u64,
@@ -47,7 +47,7 @@ pub struct OperationInterval {
 }
 
 impl OperationInterval {
-    /// One in which nothing completed.
+    /// A disk on which nothing completed.
     pub fn nothing() -> Self {
         Self {
             completed: 0,
@@ -85,12 +85,12 @@ struct OperationRow {
     requests_per_sec: Option<f64>,
     bytes_per_sec: Option<f64>,
     errors: u64,
-    /// Requests that were issued before the programs watched: not part of the times from issue.
+    /// Requests issued before the programs were attached: not part of the times from issue.
     unseen: u64,
     /// From issue to completion: the device's own time.
     #[serde(flatten)]
     from_issue: Latency,
-    /// From when the request was made, so with the time it waited in queues.
+    /// From when the request was made, so including the time it waited in queues.
     from_queue: Latency,
     size: Sizes,
 }

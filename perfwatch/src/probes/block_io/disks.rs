@@ -13,7 +13,7 @@ use crate::kernel_files::file::Attribute;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Disk {
-    /// The kernel's number of it.
+    /// The kernel's device number.
     pub number: u32,
     pub name: String,
     /// Made of other disks, or of a file on one.
@@ -50,7 +50,7 @@ impl Disks {
         numbered.into_iter().zip(kinds).map(disk).collect()
     }
 
-    /// Requests on their way to a disk; `None` for one that has gone.
+    /// Requests in flight on a disk; `None` if it is gone.
     pub(super) fn in_flight(&mut self, name: &str) -> Option<InFlight> {
         if !self.in_flight.contains_key(name) {
             let file = Attribute::new(self.folder.join(name).join("inflight"));
@@ -59,7 +59,7 @@ impl Disks {
         let mut value = [0; 64];
         let found = self.in_flight.get_mut(name)?.read(&mut value).and_then(|text| {
             let mut fields = Fields::new(text);
-            // The kernel's counts may go below zero for a moment, and are printed without a sign.
+            // The kernel's counts may briefly go negative, and are printed without a sign.
             let mut count = || fields.number().filter(|count| *count <= i32::MAX as u64);
             Some(InFlight { read: count()?, write: count()? })
         });

@@ -1,12 +1,12 @@
-//! Probe `block_io`, document `block_io`: how long requests to disks take.
+//! Probe `block_io`, document `block_io`: latency of disk requests.
 //!
 //! # Hook points
 //! tp_btf `block_rq_issue`, `block_rq_complete`. The request is the second argument of the former before 5.11.
 //!
 //! # Output
-//! An array mapped into our memory: to each disk a place with the counts and histograms of each kind of requests.
-//! Which disk has which place is our choice; requests of disks that appeared since are counted at place 0, shown
-//! as `other`, until the next reading has given them one.
+//! An array mapped into our memory: each disk has a slot with the counts and histograms of each kind of request.
+//! We assign the slots; requests of disks that appeared since are counted in slot 0, shown
+//! as `other`, until the next reading assigns them one.
 //!
 //! Cost: about 1 µs at issue and another at completion while the hooks are cold, as they are on an idle disk
 //! (`cargo xtask bench ebpf`).
@@ -83,10 +83,10 @@ struct Programs {
     ebpf: Ebpf,
     totals: Mapped<Operation>,
     costs: Mapped<Costs>,
-    /// Place by device number, for the programs.
+    /// Slot by device number, for the programs.
     places: aya::maps::HashMap<MapData, u32, u32>,
     disks: Disks,
-    /// Which disk has which place, from 1.
+    /// Which disk has which slot, from 1.
     placed: Vec<Disk>,
     /// The last reading of each entry of `totals` that was ever used.
     before: HashMap<u32, Box<Operation>>,
@@ -143,7 +143,7 @@ impl Programs {
         Ok(programs)
     }
 
-    /// Gives each disk that has none a place, as long as there are some.
+    /// Assigns a slot to each disk without one, while any are left.
     fn place_disks(&mut self) {
         let most = self.totals.len() as usize / OPERATIONS.len() - 1;
         for disk in self.disks.list() {
@@ -192,11 +192,11 @@ impl Programs {
         Interval { elapsed, devices }
     }
 
-    /// What the disk at a place has done since the last reading; `None` for what it never did.
+    /// What the disk in a slot has done since the last reading; `None` for what it never did.
     fn operations(&mut self, place: u32) -> [Option<OperationInterval>; OPERATIONS.len()] {
         std::array::from_fn(|operation| {
             let index = place * OPERATIONS.len() as u32 + operation as u32;
-            // Looked at first: an entry is 23 KB, and most have never been used.
+            // Checked first: an entry is 23 KB, and most have never been used.
             let completed = self.totals.load_u64(index, offset_of!(Operation, completed));
             if completed == 0 {
                 return None;

@@ -21,13 +21,13 @@ use crate::config::Roots;
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Method, ProgramStats, Report, SourceError, State};
 
-/// Beyond it the wall clock was stepped or slewed away from the schedule.
+/// Beyond this, the wall clock was stepped or slewed away from the schedule.
 const MAX_DRIFT: Duration = Duration::from_millis(10);
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/prebuilt/counters.o");
 const PROGRAM: &str = "read_counters";
 
-/// When the CPUs are to read: `lead` before each multiple of `period` of the wall clock.
+/// When the CPUs take readings: `lead` before each multiple of `period` of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Start {
     pub period: Duration,
@@ -37,7 +37,7 @@ pub(super) struct Start {
 pub(super) struct Backend {
     cpus: BTreeMap<u32, CpuEvents>,
     cores: Vec<CorePmu>,
-    /// What each of `cores` counts; the last is of CPUs that none of them counts on.
+    /// What each of `cores` counts; the last is for CPUs on which none of them counts.
     pmus: Vec<Pmu>,
     /// Whether the NMI watchdog held a counter when these were opened.
     pub(super) nmi_watchdog: bool,
@@ -105,7 +105,7 @@ impl Backend {
         Ok(())
     }
 
-    /// Opens CPUs that came, closes those that went, and sees to the timers. Returns those that went.
+    /// Opens CPUs that came online, closes those that went, and maintains the timers. Returns those that went.
     pub(super) fn follow(&mut self, wanted: &CpuList, start: Start) -> Result<Vec<u32>, SourceError> {
         let gone: Vec<u32> = self.cpus.keys().copied().filter(|cpu| !wanted.contains(*cpu)).collect();
         for cpu in &gone {
@@ -149,7 +149,7 @@ impl Backend {
         &self.pmus
     }
 
-    /// Time the program has taken on all CPUs, ns.
+    /// Time used by the program on all CPUs, ns.
     pub(super) fn program_ns(&self) -> u64 {
         match &self.reader {
             Reader::Ebpf(program) => program.costs.total_ns(0),
@@ -200,7 +200,7 @@ struct Program {
     metronome: Option<Metronome>,
     /// `CLOCK_MONOTONIC` ns at which a CPU's events were opened; older readings are of earlier descriptors.
     opened: BTreeMap<u32, u64>,
-    /// What the program has cost on all CPUs, by the last reading.
+    /// The program's cost on all CPUs, by the last reading.
     costs: Costs<1>,
 }
 
@@ -258,7 +258,7 @@ impl Program {
         }
     }
 
-    /// Starts schedule and metronome again when the CPUs or the period changed, or when the wall clock drifted.
+    /// Restarts schedule and metronome if the CPUs or the period changed, or if the wall clock drifted.
     fn keep_phase(&mut self, cpus: impl Iterator<Item = u32>, start: Start) -> io::Result<()> {
         let cpus: Vec<u32> = cpus.collect();
         if let Some(metronome) = &self.metronome
@@ -277,7 +277,7 @@ impl Program {
         let timers = cpus.iter().map(|cpu| perf::timer(*cpu, period_ns)).collect::<io::Result<Vec<_>>>()?;
         let timers = Arc::new(Mutex::new(timers));
         let shared = Arc::clone(&timers);
-        // Starting in phase means waiting for it, which a tick must not.
+        // Starting in phase means waiting for it, which a tick must not do.
         std::thread::Builder::new().name("counters-phase".into()).spawn(move || {
             std::thread::sleep(wait);
             for timer in shared.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
@@ -321,14 +321,14 @@ impl Program {
 
 impl Drop for Metronome {
     fn drop(&mut self) {
-        // The thread that starts them may still hold them for a period: stop them now.
+        // The starting thread may still hold them for a period: stop them now.
         for timer in self.timers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             drop(timer);
         }
     }
 }
 
-/// How far from its scheduled moment a reading was made that is `age` old.
+/// How far from its scheduled time a reading that is `age` old was taken.
 fn off_phase(start: Start, age: Duration) -> Duration {
     let made = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(age);
     let period = start.period.as_nanos().max(1);

@@ -1,4 +1,4 @@
-//! How long each CPU was not idle, from `/proc/stat`: what cycles are divided by to give a frequency.
+//! How long each CPU was busy, from `/proc/stat`: cycles are divided by it to get a frequency.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use crate::config::Roots;
 use crate::kernel_files::file::KernelFile;
 use crate::kernel_files::stat::Stat;
 
-/// Below it the grain of `/proc/stat`, 10 ms in each of its columns, would be more than some percent.
+/// Below this, the resolution of `/proc/stat`, 10 ms in each column, would be an error of several percent.
 const SHORTEST: Duration = Duration::from_millis(400);
 
 pub(super) struct BusyTime {
     file: KernelFile,
     stat: Stat,
     ticks_per_second: f64,
-    /// Ticks that each CPU did nothing of its own.
+    /// Ticks in which each CPU did no work of its own.
     previous: Option<(Instant, BTreeMap<u32, u64>)>,
 }
 
@@ -28,7 +28,7 @@ impl BusyTime {
         }
     }
 
-    /// Time since the last call that each CPU was neither idle nor taken away by the hypervisor, where it is long
+    /// Time since the last call that each CPU was neither idle nor stolen by the hypervisor, if it is long
     /// enough to be exact.
     pub(super) fn since_last(&mut self) -> BTreeMap<u32, Duration> {
         let Some(current) = self.read() else { return BTreeMap::new() };

@@ -70,7 +70,7 @@ pub struct CpuInterval {
     pub cpu: u32,
     /// Its PMU, as an index into [`Context::pmus`].
     pub pmu: usize,
-    /// How long it was not idle; `None` if that is not known well enough.
+    /// How long it was not idle; `None` if that is not known accurately enough.
     pub busy: Option<Duration>,
     pub previous: [Reading; SLOTS],
     pub current: [Reading; SLOTS],
@@ -91,7 +91,7 @@ pub struct Pmu {
     pub name: String,
     /// `None` for slots that count.
     pub absent: [Option<Absent>; SLOTS],
-    /// The CPU's own event that a slot counts in place of its own.
+    /// The CPU's own event that a slot counts instead of the generic one.
     pub counted_as: [Option<&'static str>; SLOTS],
 }
 
@@ -120,7 +120,7 @@ const NEVER_RAN: &str = "not scheduled on the PMU in this interval: too many eve
 const WATCHDOG: &str = ", and the NMI watchdog holds one of them (sudo sysctl kernel.nmi_watchdog=0)";
 const NO_READING: &str = "no reading in this interval yet";
 
-/// A slot's count over an interval, and for how much of it it counted.
+/// A slot's count over an interval, and for how much of it the slot counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Count {
     scaled: f64,
@@ -136,12 +136,12 @@ fn count(previous: Reading, current: Reading) -> Option<Count> {
     if running == 0 {
         return None;
     }
-    // Never below 1: the two clocks are read an instant apart.
+    // Never below 1: the two clocks are not read at the same instant.
     let scale = (enabled as f64 / running as f64).max(1.0);
     Some(Count { scaled: raw as f64 * scale, enabled, running })
 }
 
-/// Sums a slot over CPUs; `None` if one of them did not count, since a partial sum would pass for a total.
+/// Sums a slot over CPUs; `None` if one of them did not count, since a partial sum would be taken for a total.
 fn sum(context: &Context<'_>, cpus: &[&CpuInterval], slot: usize) -> Option<Count> {
     if cpus.is_empty() {
         return None;

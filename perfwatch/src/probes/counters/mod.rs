@@ -49,7 +49,7 @@ pub(super) const NAME: &str = "counters";
 /// How long before a tick the CPUs read their counters.
 const LEAD: Duration = Duration::from_millis(4);
 
-/// Ticks without a new reading after which a CPU's counters are reopened. They are dead when the CPU was taken
+/// Ticks without a new reading after which a CPU's counters are reopened. They are dead if the CPU was taken
 /// offline and brought back between two ticks.
 const MAX_SILENT_TICKS: u32 = 3;
 
@@ -64,7 +64,7 @@ pub(super) struct Counters {
     busy: BusyTime,
     phase: Phase,
     began: Instant,
-    /// The newest reading of each CPU that went into a document.
+    /// The newest reading of each CPU that was used in a document.
     previous: BTreeMap<u32, [Reading; SLOTS]>,
     /// Ticks in a row at which a CPU had no new reading.
     silent: BTreeMap<u32, u32>,
@@ -108,7 +108,7 @@ impl Counters {
         self.settings.perf_events_cpu_cores.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string)
     }
 
-    /// Makes the CPUs that have a new reading into intervals.
+    /// Turns the CPUs that have a new reading into intervals.
     fn intervals(&mut self, cpus: &CpuList, start: Start) -> Result<Vec<CpuInterval>, SourceError> {
         if matches!(self.phase, Phase::Closed) {
             self.previous.clear();
@@ -130,7 +130,7 @@ impl Counters {
             self.previous.remove(&gone);
             self.silent.remove(&gone);
         }
-        // For nothing else than frequencies: where no CPU counts cycles, the file is not worth its reading.
+        // Used only for frequencies: if no CPU counts cycles, the file is not worth reading.
         let cycles = slots().position(|(_, event)| event == "cycles");
         let counts_cycles =
             backend.pmus().iter().any(|pmu| cycles.is_some_and(|slot| pmu.absent[slot].is_none()));
@@ -154,10 +154,10 @@ impl Counters {
         Ok(intervals)
     }
 
-    /// What there is to say of events when none is open.
+    /// The status of events when none is open.
     fn nothing(&self) -> Vec<Pmu> {
         let absent = match &self.phase {
-            // What failed could perhaps be mended.
+            // Failures may be fixable.
             Phase::Unavailable(why) if self.refused.is_some() => Absent::Unsupported(why.reason.clone()),
             Phase::Unavailable(why) => Absent::Failed(why.reason.clone()),
             _ => Absent::Failed(DISABLED.to_owned()),
@@ -166,7 +166,7 @@ impl Counters {
     }
 }
 
-/// The longest period that is not over `wanted` and fits a whole number of times into the tick.
+/// The longest period that is not over `wanted` and divides the tick evenly.
 fn period(wanted: Duration, tick: Duration) -> Duration {
     let times = tick.as_nanos().div_ceil(wanted.as_nanos().max(1)).max(1);
     tick / u32::try_from(times).unwrap_or(u32::MAX)

@@ -1,5 +1,5 @@
-//! Which parts of a large array are mapped: those that were read recently. A page counts as our memory for as long as
-//! it is mapped, and of a table by PID few pages are read in any minute.
+//! Which parts of a large array are mapped: those that were read recently. Mapped pages count as our memory, and of a
+//! table by PID few pages are read in any minute.
 #![allow(unsafe_code)] // mmap(2)
 
 use std::cell::Cell;
@@ -27,7 +27,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Addresses for `size` bytes of the map, with nothing behind them yet.
+    /// Reserves addresses for `size` bytes of the map, with nothing behind them yet.
     pub(super) fn reserve(map: BorrowedFd<'_>, size: usize) -> io::Result<Self> {
         let map = map.try_clone_to_owned()?;
         // SAFETY: a new mapping at an address the kernel chooses; the result is checked.
@@ -44,7 +44,7 @@ impl Parts {
         self.base
     }
 
-    /// Maps what lies from `start` on; false if the kernel has no memory for it.
+    /// Maps the part at `start`; false if the kernel has no memory for it.
     pub(super) fn need(&self, start: usize, length: usize) -> bool {
         (start / PART..=(start + length - 1) / PART).all(|part| {
             let Some(state) = self.states.get(part) else { return false };
@@ -56,7 +56,7 @@ impl Parts {
         })
     }
 
-    /// Lets go of what was not needed since the last time.
+    /// Unmaps what was not needed since the last time.
     pub(super) fn release_idle(&mut self) {
         for part in 0..self.states.len() {
             match self.states[part].get() {
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn parts_come_when_they_are_needed_and_go_when_they_are_not() {
-        // A file in place of a kernel's map.
+        // A file instead of a kernel map.
         let mut file = tempfile::tempfile().unwrap();
         let content: Vec<u8> = (0..3 * PART + 100).map(|at| (at / 7) as u8).collect();
         file.write_all(&content).unwrap();
@@ -137,7 +137,7 @@ mod tests {
         parts.release_idle();
         assert_eq!(parts.mapped(), 1, "only the one in the middle was read since");
         assert_eq!(read(&parts, 0, 4), content[..4]);
-        // What is written reaches the file, whatever was let go before.
+        // What is written reaches the file, even if it was unmapped before.
         assert!(parts.need(2 * PART, 1));
         // SAFETY: `need` has mapped it.
         unsafe { parts.base().add(2 * PART).write_volatile(!content[2 * PART]) };

@@ -1,5 +1,5 @@
-//! How each event is asked for: by the kernel's generic name, on hybrid machines addressed to one PMU, or by
-//! the CPU's own name where the kernel's table has no generic one.
+//! How each event is requested: by the kernel's generic name, on hybrid machines addressed to one PMU, or by
+//! the CPU's own name if the kernel's table has no generic one.
 
 use perf_event::Builder;
 use perf_event::events::{Cache, CacheId, CacheOp, CacheResult, Hardware, Raw, Software};
@@ -51,7 +51,7 @@ pub(super) fn named(event: &str, pmu: &CorePmu) -> Option<(&'static str, Builder
     Some((name, builder))
 }
 
-/// Events of one ratio, and the names that CPUs have for them, best first. Both halves of a ratio are replaced together.
+/// Events of one ratio, and their names on CPUs, best first. Both halves of a ratio are replaced together.
 struct Family {
     events: &'static [&'static str],
     names: &'static [&'static [&'static str]],
@@ -88,7 +88,7 @@ const FAMILIES: &[Family] = &[
     Family { events: &["iTLB-loads", "iTLB-load-misses"], names: &[&["l1i_tlb", "l1i_tlb_refill"]] },
 ];
 
-/// Intel's architectural events of the last-level cache. AMD gives their names to requests to L2.
+/// Intel's architectural events of the last-level cache. AMD uses these names for requests to L2.
 const LAST_LEVEL: [&str; 2] = ["event=0x2e,umask=0x4f", "event=0x2e,umask=0x41"];
 
 fn stand_in(event: &str, pmu: &CorePmu) -> Option<&'static str> {
@@ -139,11 +139,11 @@ mod tests {
         // Zen's cache-references are requests to L2.
         assert_eq!(stand_in("LLC-loads", &zen3[0]), None);
         assert_eq!(stand_in("branches", &zen3[0]), Some("branch-instructions"));
-        // A Cortex-A72 has no event for taken branches; its predictable ones come with those mispredicted.
+        // A Cortex-A72 has no event for taken branches; it counts predictable ones together with mispredicted ones.
         let a72 = &rk3399[1];
         assert_eq!(stand_in("branches", a72), Some("br_pred"));
         assert_eq!(stand_in("L1-icache-loads", a72), Some("l1i_cache"));
-        // It counts refills of the TLBs, but not look-ups.
+        // It counts TLB refills, but not look-ups.
         assert_eq!(stand_in("dTLB-load-misses", a72), None);
         let (name, builder) = named("branches", a72).unwrap();
         assert_eq!((name, builder.attrs().type_, builder.attrs().config), ("br_pred", 8, 0x12));

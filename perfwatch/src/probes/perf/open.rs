@@ -19,7 +19,7 @@ pub(in super::super) struct CpuEvents {
 }
 
 impl CpuEvents {
-    /// Opens every event this CPU offers, counting at once. How it went is noted in `pmu`, which keeps what other
+    /// Opens every event this CPU offers, counting at once. The outcome is noted in `pmu`, which keeps what other
     /// CPUs of the kind have noted.
     pub(in super::super) fn open(cpu: u32, core: Core<'_>, pmu: &mut counters::Pmu) -> Result<Self, Refused> {
         let mut counters: [Option<Counter>; SLOTS] = std::array::from_fn(|_| None);
@@ -53,12 +53,12 @@ impl CpuEvents {
                     }
                 }
             }
-            // Instructions that nothing is set against would only take a counter from other groups.
+            // Instructions without a counterpart would only take a counter from other groups.
             if group.len() > 2 && group.clone().skip(1).all(|slot| counters[slot].is_none()) {
                 counters[group.start] = None;
                 pmu.absent[group.start] = pmu.absent[group.start + 1].clone();
             }
-            // A group counts when its leader is enabled, after all have joined: then their times agree.
+            // A group counts once its leader is enabled, after all have joined: so their times agree.
             if let Some(counter) = leader.and_then(|slot| counters[slot].as_mut()) {
                 counter.enable().map_err(Refused)?;
             }
@@ -99,7 +99,7 @@ impl CpuEvents {
 }
 
 /// Opens one event, in a group if there is a leader: the kernel's generic one, or else the CPU's own with its name.
-/// A leader waits to be enabled.
+/// A leader is not enabled yet.
 pub(in super::super) fn open(
     cpu: u32,
     core: Core<'_>,
@@ -132,7 +132,7 @@ pub(in super::super) fn open(
     }
 }
 
-/// A timer on `cpu` that expires every `period_ns`, from when it is enabled.
+/// A timer on `cpu` that expires every `period_ns` from when it is enabled.
 ///
 /// The kernel's cpu-clock event is an hrtimer pinned to its CPU: it expires there whether the CPU idles or runs
 /// one task for minutes, and keeps its phase.

@@ -1,5 +1,5 @@
-//! For targets whose perf_event_open(2) the library has no bindings for: the same names, and nothing to open.
-//! `target` says so before anybody tries.
+//! For targets without bindings to perf_event_open(2) in the library: the same names, and nothing to open.
+//! `target` says so before anything is tried.
 
 use std::convert::Infallible;
 use std::io;

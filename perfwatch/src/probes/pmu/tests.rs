@@ -8,7 +8,7 @@ const MACHINES: &[(&str, &str)] = &[
     ("rk3399", include_str!("machines/rk3399.txt")),
 ];
 
-/// The core PMUs of a machine: files of `/sys/bus/event_source/devices`, one a line, as `grep -r ''` prints them.
+/// The core PMUs of a machine: files of `/sys/bus/event_source/devices`, one a line, as printed by `grep -r ''`.
 pub(in super::super) fn machine(name: &str) -> Vec<CorePmu> {
     let (_, files) = MACHINES.iter().find(|(machine, _)| *machine == name).unwrap();
     let directory = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! From what tasks used to the document `processes`: who used the CPUs, the storage and the counters.
+//! From per-task usage to the document `processes`: who used the CPUs, the storage and the counters.
 //!
-//! Rates are per second; percent are of one CPU, so a process with two busy threads has 200.
+//! Rates are per second; percentages are of one CPU, so a process with two busy threads has 200.
 
 use std::collections::HashMap;
 
@@ -17,14 +17,14 @@ pub(super) const TOP: usize = 20;
 pub(super) const TOP_STORAGE: usize = 5;
 pub(super) const TOP_CGROUPS: usize = 10;
 
-/// What an interval's threads add up to, before names are looked up.
+/// The sums over an interval's threads, before names are looked up.
 #[derive(Debug, Default)]
 pub struct Ranking {
     /// By CPU time; then those of the others with the most storage traffic.
     pub top: Vec<Process>,
     /// Processes that were active but are not in `top`.
     pub others: usize,
-    /// All processes' usage less that of `top`: also what threads used that were not read in time.
+    /// All processes' usage minus that of `top`, including threads that were not read in time.
     pub rest: Usage,
     pub cgroups: Vec<Cgroup>,
     pub other_cgroups: usize,
@@ -47,7 +47,7 @@ pub struct Process {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     pub id: u64,
-    /// One of the processes in it.
+    /// One of its processes.
     pub member: u32,
     pub processes: usize,
     pub usage: Usage,
@@ -61,7 +61,7 @@ pub struct Details {
     pub rss_bytes: Option<u64>,
 }
 
-/// Something that happened at one moment, for charts to mark.
+/// A momentary event, for charts to mark.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
@@ -81,8 +81,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// `tasks` are those of the same interval: one that is killed runs a last time. `path` looks a cgroup up by its
-    /// number and a process in it.
+    /// `tasks` are those of the same interval: a killed task runs a last time. `path` looks a cgroup up by its
+    /// number and one of its processes.
     pub fn oom_kill(
         kill: &OomKill,
         tasks: &[TaskInterval],
@@ -92,14 +92,14 @@ impl Event {
         Self::OomKill {
             timestamp: kill.timestamp.clone(),
             pid: kill.pid,
-            // Kernels before 6.8 tell the number only.
+            // Kernels before 6.8 report only the number.
             comm: kill.comm.clone().or_else(|| Some(comm(&victim?.comm))),
             cgroup: victim.and_then(|task| path(task.cgroup, task.tgid)),
         }
     }
 }
 
-/// The processes that were active, in no order.
+/// The active processes, unordered.
 pub(super) fn add_up(tasks: &[TaskInterval]) -> impl Iterator<Item = Process> {
     let mut processes: HashMap<u32, (Process, u64)> = HashMap::new();
     for task in tasks {
@@ -115,7 +115,7 @@ pub(super) fn add_up(tasks: &[TaskInterval]) -> impl Iterator<Item = Process> {
     processes.into_values().map(|(process, _)| process)
 }
 
-/// Adds threads up to processes and cgroups and picks those to list.
+/// Sums threads up to processes and cgroups and picks those to list.
 pub fn rank(interval: &Interval) -> Ranking {
     let mut processes: Vec<Process> = add_up(&interval.tasks).collect();
     processes.sort_unstable_by_key(|process| (std::cmp::Reverse(process.usage.cpu_ns), process.pid));
@@ -192,9 +192,9 @@ pub struct Processes {
     pub(super) forks_per_sec: Option<f64>,
     pub(super) execs_per_sec: Option<f64>,
     pub(super) exits_per_sec: Option<f64>,
-    /// Threads whose entry another took over before it was read: their usage is part of `other`.
+    /// Threads whose entry another overwrote before it was read: their usage is part of `other`.
     pub(super) evicted: Option<u64>,
-    /// Share of the time that the counters counted; multiplexed counts are scaled up by it.
+    /// Share of the time that the counters counted; multiplexed counts are scaled by it.
     pub(super) counters_running_ratio: Option<f64>,
     /// All processes.
     pub(super) total: Option<Rates>,
@@ -206,7 +206,7 @@ pub struct Processes {
     pub(super) events: Vec<Event>,
 }
 
-/// A process that was active.
+/// An active process.
 pub(super) fn row(process: Process, details: Details, interval: &Interval) -> ProcessRow {
     ProcessRow {
         rates: rates(&process.usage, interval),
@@ -237,7 +237,7 @@ pub(super) struct Rest {
     pub(super) rates: Rates,
 }
 
-/// What was used, per second of the interval.
+/// Usage per second of the interval.
 pub(super) fn rates(usage: &Usage, interval: &Interval) -> Rates {
     let per_sec = |amount: u64, digits| {
         let seconds = interval.elapsed.as_secs_f64();

@@ -1,5 +1,5 @@
-//! The document `processes` without task accounting: from two walks over `/proc`. What it does not tell (waits,
-//! switches, counters, who came and went) is `null`.
+//! The document `processes` without task accounting: from two walks over `/proc`. What that cannot provide (waits,
+//! switches, counters, starts and exits) is `null`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::kernel_files::stat::Stat;
 use crate::snapshot::derive::round;
 use crate::snapshot::processes::{ProcessRow, Rates};
 
-/// How many times as long as a walk took it rests: with ten thousand processes walks would take a quarter of a CPU
-/// otherwise.
+/// The pause after a walk, as a multiple of its duration: with ten thousand processes, walks would use a quarter of a
+/// CPU otherwise.
 const REST: u32 = 20;
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct FromProcfs {
     file: KernelFile,
     stat: Stat,
     ticks_per_second: f64,
-    /// What all processes had used by the last walk, in clock ticks.
+    /// Total usage of all processes at the last walk, in clock ticks.
     used: Option<(Instant, u64)>,
     newest: Option<Newest>,
 }
@@ -55,7 +55,7 @@ impl FromProcfs {
         }
     }
 
-    /// The newest walk: one that is made now, unless that would take too much of a CPU.
+    /// The newest walk: taken now, unless that would use too much CPU.
     pub(super) fn walk(&mut self, names: &mut Names) -> Arc<Walk> {
         let began = Instant::now();
         if let Some(newest) = self.newest.as_ref().filter(|newest| newest.stands(began)) {
@@ -63,7 +63,7 @@ impl FromProcfs {
         }
         let total_cpu_percent = self.total_cpu_percent();
         let walk = self.walker.walk(names, true);
-        // Read a moment apart and in whole clock ticks, so the parts may come to a little more than the whole.
+        // Not read at the same moment, and in whole clock ticks, so the parts may slightly exceed the whole.
         let parts = round(walk.present.iter().map(cpu).sum(), 3);
         let total_cpu_percent = total_cpu_percent.map(|total| total.max(parts));
         let walk = Arc::new(Walk { total_cpu_percent, ..walk });
@@ -71,7 +71,7 @@ impl FromProcfs {
         walk
     }
 
-    /// To be called if there was no walk for a while.
+    /// Call this if there was no walk for a while.
     pub(super) fn forget(&mut self) {
         self.walker.forget();
         self.used = None;
@@ -89,7 +89,7 @@ impl FromProcfs {
     }
 }
 
-/// A walk's processes in the order of the document, and which of them it lists.
+/// A walk's processes in document order, and which of them are listed.
 pub(super) struct Ranking<'a> {
     /// By CPU time, then by memory; then those of the others with the most storage traffic.
     top: Vec<&'a Present>,
@@ -130,7 +130,7 @@ impl<'a> Ranking<'a> {
         self.cgroups.iter().map(|(cgroup, _)| *cgroup)
     }
 
-    /// Makes the document of this walk.
+    /// Makes the document from this walk.
     pub(super) fn document(self, walk: &Walk, events: Vec<Event>) -> Processes {
         let Some(elapsed) = walk.elapsed else {
             return Processes { hidden: walk.hidden, ..Processes::default() };
@@ -138,7 +138,7 @@ impl<'a> Ranking<'a> {
         let all = || self.top.iter().chain(&self.others).copied();
         let total = Rates { cpu_percent: walk.total_cpu_percent, ..sum(all()) };
         let listed = sum(self.top.iter().copied());
-        // What those used that are hidden or have ended is nobody's that is listed.
+        // Usage of hidden or exited processes belongs to no listed one.
         let rest = |listed: &Rates| Rates {
             cpu_percent: total
                 .cpu_percent
@@ -183,8 +183,8 @@ fn storage(present: &Present) -> f64 {
     bytes(present.used.read_bytes_per_sec) + bytes(present.used.write_bytes_per_sec)
 }
 
-/// What processes used together. CPU time is known of all that are shown; storage traffic may be of only some, and then
-/// the sum would be of nobody.
+/// Combined usage of processes. CPU time is known of all visible ones; storage traffic perhaps only of some, and
+/// then the sum would be meaningless.
 fn sum<'a>(members: impl Iterator<Item = &'a Present> + Clone) -> Rates {
     let bytes = |of: fn(&Present) -> Option<f64>| members.clone().map(of).sum::<Option<f64>>();
     Rates {

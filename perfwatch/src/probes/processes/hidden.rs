@@ -1,5 +1,5 @@
-//! How many processes `/proc` hides from us (its mount option `hidepid`): the kernel tells anyone, for each PID, whether
-//! a process has it.
+//! How many processes `/proc` hides from us (its mount option `hidepid`): the kernel reveals to anyone whether a PID
+//! is in use.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::kernel_files::fields::{self, Fields};
 /// Probing every PID takes a while, and the count need not be exact.
 const REFRESH: Duration = Duration::from_mins(5);
 
-/// PIDs that are probed at a time, which takes some ten milliseconds.
+/// PIDs probed at a time, which takes some ten milliseconds.
 const BATCH_SIZE: i32 = 1 << 19;
 
 #[derive(Debug)]
 pub(super) struct Hidden {
     procfs: PathBuf,
-    /// The number of all processes in the last completed round, and when that was.
+    /// The number of all processes in the last completed round, and its time.
     all: Option<(Instant, usize)>,
     round: Option<Round>,
 }
@@ -37,7 +37,7 @@ impl Hidden {
         Self { procfs: roots.procfs.clone(), all: None, round: None }
     }
 
-    /// How many there are besides the `visible` ones; `None` if that is not known, or not yet.
+    /// The number of processes besides the `visible` ones; `None` if that is not known, or not yet.
     pub(super) fn count(&mut self, visible: usize, now: Instant) -> Option<usize> {
         let due = self.all.is_none_or(|(at, _)| now.saturating_duration_since(at) >= REFRESH);
         if due && self.shows_our_numbers() {
@@ -58,7 +58,7 @@ impl Hidden {
 
     /// How many processes there are, or the unfinished round; `None` if the kernel does not say.
     fn go_on(&self, mut round: Round) -> Option<Result<usize, Round>> {
-        // `0.20 0.18 0.12 1/80 11206`: the fourth is of the tasks that there are.
+        // `0.20 0.18 0.12 1/80 11206`: the fourth word has the number of tasks.
         let loadavg = std::fs::read(self.procfs.join("loadavg")).unwrap_or_default();
         let mut words = Fields::new(&loadavg);
         words.skip(3);
@@ -111,7 +111,7 @@ mod tests {
             let now = Instant::now();
             (0..64).find_map(|_| hidden.count(0, now))
         };
-        // Processes come and go meanwhile.
+        // Processes come and go in the meantime.
         let (before, counted, after) = (listed(), hidden().unwrap(), listed());
         let (least, most) = (before.min(after), before.max(after));
         assert!((least.saturating_sub(20)..=most + 20).contains(&counted), "{counted} of {least} to {most}");

@@ -39,7 +39,7 @@ enum Measured {
     /// Nothing, or not yet.
     Nothing,
     Tasks(Arc<Interval>),
-    /// Without task accounting: the tick has walked over `/proc` itself.
+    /// Without task accounting: the tick has walked `/proc` itself.
     Procfs(Arc<Walk>),
 }
 
@@ -115,11 +115,11 @@ impl Inner {
             Measured::Procfs(walk) => of_walk(timestamp, &walk),
             Measured::Nothing => {
                 let walk = self.walker.walk(&mut self.names, true);
-                // The rates are of the time between two lists, whatever the ticks.
+                // The rates cover the time between two lists, regardless of ticks.
                 of_walk(timestamp, &Walk { elapsed: None, ..walk })
             }
             Measured::Tasks(interval) => {
-                // Without the host's /proc only those are known that were active: see `Names`.
+                // Without the host's /proc only active processes are known: see `Names`.
                 let sees_host = self.names.sees_host();
                 let walk = if sees_host { self.walker.walk(&mut self.names, false) } else { Walk::default() };
                 join(timestamp, &interval, walk, |process| self.names.named(process))

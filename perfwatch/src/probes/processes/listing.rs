@@ -1,5 +1,5 @@
-//! How the list of all processes is made: when someone asks, from what the last tick measured and from what `/proc` says
-//! by then.
+//! How the list of all processes is made: on request, from what the last tick measured and the current state of
+//! `/proc`.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::snapshot::derive::round;
 use crate::snapshot::processes::listing::Listing;
 use crate::snapshot::processes::{ProcessRow, Rates};
 
-/// Every process once: what is in the walk with what it used, and those that were active and have ended. `names` looks up
+/// Every process once: those in the walk with their usage, and active ones that have ended. `names` looks up
 /// user and cgroup of an active one.
 pub(super) fn join(
     timestamp: String,
@@ -26,7 +26,7 @@ pub(super) fn join(
     for present in walk.present {
         rows.push(match active.remove(&present.pid) {
             Some(process) => {
-                // One that has ended may still be there, for its parent to ask how.
+                // An exited process may still be there as a zombie.
                 let rss_bytes = present.details.rss_bytes.filter(|_| !process.exited);
                 let details = Details { rss_bytes, ..names(&process) };
                 row(process, details, interval)
@@ -51,7 +51,7 @@ pub(super) fn join(
     }
 }
 
-/// Every process of a walk, for without task accounting.
+/// Every process of a walk, for use without task accounting.
 pub(super) fn of_walk(timestamp: String, walk: &Walk) -> Listing {
     let total = Rates { cpu_percent: walk.total_cpu_percent, ..Rates::default() };
     Listing {
@@ -64,7 +64,7 @@ pub(super) fn of_walk(timestamp: String, walk: &Walk) -> Listing {
     }
 }
 
-/// A process with what `/proc` alone tells of it.
+/// A process with only what `/proc` provides.
 pub(super) fn of_procfs(present: &Present) -> ProcessRow {
     ProcessRow {
         pid: present.pid,

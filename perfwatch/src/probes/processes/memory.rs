@@ -1,4 +1,4 @@
-//! How much memory the listed processes hold. Mostly the same ones are listed again and again, so their files stay
+//! How much memory the listed processes hold. The same ones are usually listed again and again, so their files stay
 //! open for a while: opening one costs more than reading it.
 
 use std::collections::HashMap;
@@ -15,14 +15,14 @@ pub(super) struct Memory {
 }
 
 struct Known {
-    /// `/proc/[pid]/statm`. Threads of the kernel have no memory of their own, and none is kept open for them.
+    /// `/proc/[pid]/statm`. Kernel threads have no memory of their own, and no file is kept open for them.
     file: Option<Attribute>,
-    /// The tick that it was opened at, and the last one that it was asked for.
+    /// The tick at which it was opened, and the last one at which it was read.
     opened: u32,
     asked: u32,
 }
 
-/// Ticks that a file is kept for, and after which the number of a kernel thread may be that of another process.
+/// Ticks for which a file is kept, and after which a kernel thread's number may belong to another process.
 const KEPT: u32 = 8;
 
 impl Memory {
@@ -31,7 +31,7 @@ impl Memory {
         Self { procfs, page_bytes, tick: 0, known: HashMap::new() }
     }
 
-    /// Closes the files of processes that have not been asked for recently.
+    /// Closes the files of processes that have not been read recently.
     pub(super) fn begin_tick(&mut self) {
         self.tick = self.tick.wrapping_add(1);
         let tick = self.tick;
@@ -46,7 +46,7 @@ impl Memory {
         if let Some(known) = self.known.get_mut(&pid) {
             known.asked = self.tick;
             let Some(file) = &mut known.file else { return Some(0) };
-            // A file of a process that has ended fails, also when its PID has been reused.
+            // The file of an exited process fails, even if its PID has been reused.
             if let Some(Pages { resident, .. }) = pages(file) {
                 return Some(resident.saturating_mul(self.page_bytes));
             }
@@ -65,7 +65,7 @@ struct Pages {
     resident: u64,
 }
 
-/// The first two fields, which take less than what an attribute may.
+/// The first two fields, which are shorter than the maximum of an attribute.
 fn pages(file: &mut Attribute) -> Option<Pages> {
     let mut value = [0; 64];
     let mut fields = Fields::new(file.read(&mut value)?);

@@ -1,5 +1,5 @@
-//! Probe `processes`, document `processes`: what each process and cgroup used, from the programs of
-//! [`super::sched`]; where these may not run, what `/proc` tells of it.
+//! Probe `processes`, document `processes`: usage per process and cgroup, from the programs of
+//! [`super::sched`]; where these may not run, from `/proc`.
 
 mod lister;
 mod derive;
@@ -33,11 +33,11 @@ pub(super) struct Processes {
     names: Names,
     lister: Arc<ProcessLister>,
     procfs: FromProcfs,
-    /// What the newest document, if it is of `/proc`, lacks.
+    /// What the newest document lacks, if it is from `/proc`.
     from_procfs: Option<Lacks>,
 }
 
-/// What a walk over `/proc` could not tell.
+/// What a walk over `/proc` could not provide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lacks {
     /// Processes hidden from us; `None` if it is not known how many.
@@ -134,7 +134,7 @@ impl Source for Processes {
     }
 }
 
-/// `report` says why the programs do not run, which is why `/proc` is read.
+/// `report` says why the programs do not run, and so why `/proc` is read.
 fn of_procfs(report: Report, lacks: Lacks) -> Report {
     let (lacks, why) = (lacks.told(), report.reason.unwrap_or_default());
     Report {

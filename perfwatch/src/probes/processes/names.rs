@@ -1,4 +1,4 @@
-//! What the kernel's numbers are called: users, cgroups; and what else is known of the listed processes.
+//! Names for the kernel's numbers: users, cgroups; and what else is known of the listed processes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::kernel_files::file::KernelFile;
 use crate::probes::cgroups::{Hierarchy, Throttled};
 use crate::snapshot::derive::round;
 
-/// A group that has no CPU controller may be given one: it is looked for again after this.
+/// A group without a CPU controller may get one: look again after this.
 const CONTROLLER_LOOKED_FOR: Duration = Duration::from_secs(30);
 
-/// Names kept of cgroups; machines that make a group per job would fill the memory otherwise.
+/// Number of cgroup names kept; machines that make a group per job would fill the memory otherwise.
 const MAX_CGROUPS: usize = 4096;
 
 pub(super) struct Names {
@@ -25,7 +25,7 @@ pub(super) struct Names {
     cgroups: HashMap<u64, String>,
     /// Of the cgroups that were listed last.
     throttled: HashMap<String, Limit>,
-    /// Whether the kernel's process numbers are those of our `/proc`.
+    /// Whether the kernel's PIDs are those of our `/proc`.
     sees_host: bool,
     memory: Memory,
 }
@@ -43,7 +43,7 @@ impl Names {
         }
     }
 
-    /// Called before the processes of a tick are asked for.
+    /// Called before the processes of a tick are looked up.
     pub(super) fn begin_tick(&mut self) {
         self.memory.begin_tick();
     }
@@ -77,7 +77,7 @@ impl Names {
         self.hierarchy.path(&String::from_utf8_lossy(text)).map(str::to_owned)
     }
 
-    /// The path of a cgroup. The first time one of its processes is asked; `None` if that has exited.
+    /// The path of a cgroup, at first from one of its processes; `None` if that has exited.
     pub(super) fn cgroup(&mut self, id: u64, member: u32) -> Option<String> {
         if let Some(path) = self.cgroups.get(&id) {
             return Some(path.clone());
@@ -128,7 +128,7 @@ impl Names {
 struct Limit {
     file: KernelFile,
     last: Option<Throttled>,
-    /// Since when there is no such file.
+    /// Since when the file has been missing.
     missing: Option<Instant>,
 }
 
@@ -137,8 +137,8 @@ impl Limit {
         Self { file: KernelFile::new(path), last: None, missing: None }
     }
 
-    /// The last reading and the one of now. Where there is none, nearly every tick would pay for a path that leads
-    /// nowhere.
+    /// The last and the current reading. A missing file is not retried at once: nearly every tick would pay for a path
+    /// that leads nowhere.
     fn read(&mut self) -> (Option<Throttled>, Option<Throttled>) {
         if self.missing.is_some_and(|since| since.elapsed() < CONTROLLER_LOOKED_FOR) {
             return (None, None);
@@ -149,8 +149,8 @@ impl Limit {
     }
 }
 
-/// The kernel numbers processes as its first PID namespace does. In a container with one of its own those
-/// numbers would name others in its `/proc`, unless the host's is mounted for us.
+/// The kernel uses the PIDs of its first PID namespace. In a container with its own namespace, those numbers
+/// would be other processes in its `/proc`, unless the host's is mounted for us.
 fn sees_host(roots: &Roots) -> bool {
     const FIRST: &str = "pid:[4026531836]"; // PROC_PID_INIT_INO
     let own = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -191,7 +191,7 @@ impl Users {
     }
 }
 
-/// Lines `name:password:uid:…`; of two names for one number the first counts, as for the C library.
+/// Lines `name:password:uid:…`; of two names for one number the first counts, as in the C library.
 fn parse_passwd(text: &str) -> HashMap<u32, String> {
     let mut names = HashMap::new();
     for line in text.lines() {

@@ -1,4 +1,4 @@
-//! What `/proc/[pid]` says of a process: its `stat`, `io` and `cgroup`.
+//! A process's files in `/proc/[pid]`: its `stat`, `io` and `cgroup`.
 
 use std::os::fd::OwnedFd;
 
@@ -12,18 +12,18 @@ pub(super) type Buffer = [u8; 16 * 1024];
 
 /// `PF_KTHREAD` of the flags in `stat`.
 const KERNEL_THREAD: u32 = 0x0020_0000;
-/// `TASK_COMM_LEN` less the NUL.
+/// `TASK_COMM_LEN` minus the NUL.
 const COMM: usize = 15;
 
-/// A file below `procfs`, by as few system calls as there can be: of a process the kernel gives each of its files whole
-/// at the first reading.
+/// Reads a file below `procfs` with as few system calls as possible: the kernel returns each of a process's files
+/// whole at the first read.
 pub(super) fn read<'a>(procfs: &OwnedFd, path: &str, buffer: &'a mut Buffer) -> Result<&'a [u8], Errno> {
     let file = rustix::fs::openat(procfs, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let length = rustix::io::read(&file, &mut buffer[..])?;
     Ok(&buffer[..length])
 }
 
-/// What is used of a process's `stat`; see proc_pid_stat(5).
+/// The fields used of a process's `stat`; see proc_pid_stat(5).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) comm: String,
@@ -37,13 +37,13 @@ pub(super) struct Stat {
 
 impl Stat {
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        // The name is in parentheses and may hold any byte but NUL.
+        // The name is in parentheses and may contain any byte but NUL.
         let open = text.iter().position(|byte| *byte == b'(')?;
         let close = text.iter().rposition(|byte| *byte == b')')?;
         let name = text.get(open + 1..close)?;
         let rest = std::str::from_utf8(&text[close + 1..]).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().take(22).collect();
-        // Numbered as in the manual, where the name is the second.
+        // Numbered as in the manual, where the name is field 2.
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         let kernel_thread = fields.get(6)?.parse::<u32>().ok()? & KERNEL_THREAD != 0;
         Some(Self {
@@ -51,14 +51,14 @@ impl Stat {
             cpu_ticks: field(14)?.saturating_add(field(15)?),
             threads: fields.get(17)?.parse().ok()?,
             started: field(22)?,
-            // Less than nothing for a moment, when the kernel's count is not exact.
+            // Briefly negative, when the kernel's count is not exact.
             rss_pages: fields.get(21)?.parse::<i64>().ok()?.max(0).unsigned_abs(),
         })
     }
 }
 
-/// The kernel's name of a process, as its accounting has it, from how `stat` tells it: with line breaks and
-/// backslashes escaped, kernel threads by their full name, and workers with what they work on.
+/// The kernel's name of a process, as in its accounting, from the form in `stat`: with line breaks and
+/// backslashes escaped, kernel threads by their full name, and workers with their work queue.
 fn comm(name: &[u8], kernel_thread: bool) -> String {
     let mut raw = Vec::with_capacity(name.len());
     let mut bytes = name.iter().copied();
@@ -85,11 +85,11 @@ fn comm(name: &[u8], kernel_thread: bool) -> String {
     String::from_utf8_lossy(&raw).into_owned()
 }
 
-/// What a process had read from and written to storage; see proc_pid_io(5). Only its user may know.
+/// What a process read from and wrote to storage; see proc_pid_io(5). Only its user may read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Io {
     pub(super) read_bytes: u64,
-    /// Counted when pages of the cache become dirty, less what was never written because it was deleted before.
+    /// Counted when page cache pages become dirty, minus what was deleted before it was written.
     pub(super) write_bytes: u64,
 }
 
@@ -118,7 +118,7 @@ mod tests {
             ("bash", "bash"),
             ("a) S (b", "a) S (b"),
             ("tab\there and \\\\ \\n", "tab\there and \\ \n"),
-            ("kworker/0:1-events", "kworker/0:1-events"), // somebody's own program
+            ("kworker/0:1-events", "kworker/0:1-events"), // a user's own program
         ] {
             assert_eq!(name(told, 0x40_0000), meant);
         }

@@ -1,7 +1,7 @@
-//! A walk over all processes of `/proc`: what each is, and what it has used since the walk before.
+//! A walk over all processes in `/proc`: what each is, and its usage since the previous walk.
 //!
-//! Of each process `/proc` is asked for its `stat`, and for its `io` where that may be read; its owner and its cgroup are
-//! kept for a while, because asking for them takes as long again.
+//! For each process this reads its `stat`, and its `io` if readable; its owner and its cgroup are cached for a
+//! while, because reading them takes as long again.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,10 +22,10 @@ use crate::snapshot::derive::round;
 /// A process seldom changes its user or its cgroup, or who may read its `io`.
 const KEPT: Duration = Duration::from_secs(30);
 
-/// Everything of one walk.
+/// The result of one walk.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Walk {
-    /// Since the walk before; `None` for the first.
+    /// Since the previous walk; `None` for the first.
     pub(super) elapsed: Option<Duration>,
     pub(super) present: Vec<Present>,
     /// Processes hidden from us; `None` if it is not known how many.
@@ -41,11 +41,11 @@ impl Walk {
     }
 }
 
-/// A process as `/proc` has it.
+/// A process as shown by `/proc`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Present {
     pub(super) pid: u32,
-    /// As the kernel's own accounting names it.
+    /// As in the kernel's own accounting.
     pub(super) comm: String,
     pub(super) uid: u32,
     pub(super) threads: usize,
@@ -53,7 +53,7 @@ pub(super) struct Present {
     pub(super) used: Used,
 }
 
-/// What a process used between two walks; `None` if that is not known.
+/// A process's usage between two walks; `None` if unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Used {
     pub(super) cpu_percent: Option<f64>,
@@ -74,21 +74,21 @@ pub(super) struct Walker {
     roots: Roots,
     page_bytes: u64,
     ticks_per_second: f64,
-    /// Of the processes of the last walk, by number.
+    /// The processes of the last walk, by PID.
     known: HashMap<u32, Known>,
     /// When the last walk began, and the time since boot by then, in clock ticks.
     last: Option<(Instant, u64)>,
     hidden: Hidden,
 }
 
-/// What is remembered of a process from walk to walk.
+/// What is cached of a process from walk to walk.
 #[derive(Debug)]
 struct Known {
-    /// Tells it from a later one of the same number.
+    /// Distinguishes it from a later one with the same PID.
     started: u64,
     uid: u32,
     cgroup: Option<String>,
-    /// Whether its `io` was refused.
+    /// Whether reading its `io` was refused.
     io_refused: bool,
     asked: Instant,
     cpu_ticks: u64,
@@ -96,10 +96,10 @@ struct Known {
     seen: Instant,
 }
 
-/// What all processes of a walk are read with.
+/// What reading all processes of a walk needs.
 struct Reading {
     procfs: OwnedFd,
-    /// When the walk before began, and the time since boot by then, in clock ticks.
+    /// When the previous walk began, and the time since boot by then, in clock ticks.
     last: Option<(Instant, u64)>,
     /// Whether storage traffic is wanted.
     io: bool,
@@ -109,7 +109,7 @@ struct Reading {
 /// Why a process is not in a walk.
 enum Absent {
     Ended,
-    /// It is there, and we may not know more.
+    /// It exists, but we may not read more.
     Refused,
 }
 
@@ -125,7 +125,7 @@ impl Walker {
         }
     }
 
-    /// How many processes are remembered.
+    /// Number of cached processes.
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
         self.known.len()
@@ -178,7 +178,7 @@ impl Walker {
         let (uid, cgroup, io_refused, asked) = match kept {
             Some(known) => (known.uid, known.cgroup.clone(), known.io_refused, known.asked),
             None => {
-                // The directory belongs to the effective user, whatever else in it does not.
+                // The directory belongs to the effective user, even if other files in it do not.
                 let owner = rustix::fs::statat(&*procfs, pid.to_string(), AtFlags::empty());
                 let uid = owner.map_err(|_| Absent::Ended)?.st_uid;
                 // A kernel without cgroups has no such file.
@@ -189,7 +189,7 @@ impl Walker {
         let io = (*io && !io_refused).then(|| read(procfs, &format!("{pid}/io"), buffer));
         let io_refused = io_refused || matches!(io, Some(Err(Errno::ACCESS | Errno::PERM)));
         let io = io.and_then(Result::ok).and_then(Io::parse);
-        // One that was not there before began with nothing, when the walk before had ended.
+        // One that was not there before started from zero after the previous walk.
         let born_since = before.is_none() && last.is_some_and(|(_, boot)| stat.started >= boot);
         let earlier = match (&before, *last) {
             (Some(known), _) => Some((known.seen, known.cpu_ticks, known.io)),

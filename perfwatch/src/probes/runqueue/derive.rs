@@ -1,4 +1,4 @@
-//! Document `scheduler`: how long tasks waited for a CPU, and how long they were away from it.
+//! Document `scheduler`: how long tasks waited for a CPU, and how long they were off it.
 
 use serde::Serialize;
 
@@ -12,18 +12,18 @@ pub struct Scheduler {
     pub elapsed_ms: Option<f64>,
     pub context_switches: Option<u64>,
     pub context_switches_per_sec: Option<f64>,
-    /// Times a task ran on another CPU than the last time.
+    /// Times a task ran on a different CPU than before.
     pub migrations: Option<u64>,
     pub migrations_per_sec: Option<f64>,
     /// Time spent waiting, summed over tasks, in ms per second.
     pub runqueue_wait_ms_per_sec: Option<f64>,
-    /// Times a task came to a CPU and nothing told how long it had waited; not part of the histograms.
+    /// Times a task got a CPU and its wait was unknown; not part of the histograms.
     pub runqueue_wait_unknown: Option<u64>,
-    /// From when a task could run until it did: after waking up and after being preempted.
+    /// From runnable to running: after waking up and after being preempted.
     pub runqueue_wait: Option<Latency>,
     pub runqueue_wait_woken: Option<Latency>,
     pub runqueue_wait_preempted: Option<Latency>,
-    /// From when a task blocked until it ran again, the wait for a CPU included.
+    /// From when a task blocked until it ran again, including the wait for a CPU.
     pub off_cpu: Option<Latency>,
     pub per_cpu: Vec<PerCpu>,
 }

@@ -10,11 +10,11 @@ use crate::probes::loader::Descriptors;
 use crate::probes::perf::{self, Core, Counter};
 use crate::probes::pmu::CorePmu;
 
-/// In the order of `Task::counters`. One group per CPU, so that all of them cover the same moments.
+/// In the order of `Task::counters`. One group per CPU, so that all of them cover the same time.
 const EVENTS: [&str; COUNTERS] =
     ["cycles", "instructions", "LLC-load-misses", "branch-misses", "dTLB-load-misses"];
 
-/// The open events of each CPU, and the arrays the programs read them through.
+/// The open events of each CPU, and the arrays through which the programs read them.
 #[derive(Debug, Default)]
 pub(super) struct Counting {
     cpus: BTreeMap<u32, [Option<Counter>; COUNTERS]>,
@@ -23,7 +23,7 @@ pub(super) struct Counting {
     arrays: Vec<Descriptors>,
     /// CPUs that are online and offer nothing.
     refused: BTreeSet<u32>,
-    /// The kinds of cores: on hybrid machines a generic event counts on one kind only.
+    /// The kinds of cores: on hybrid machines a generic event counts on only one kind.
     cores: Vec<CorePmu>,
 }
 
@@ -45,7 +45,7 @@ impl Counting {
         self.mask
     }
 
-    /// Hands the events to the programs.
+    /// Passes the events to the programs.
     pub(super) fn attach(&mut self, ebpf: &mut Ebpf) {
         self.arrays =
             (0..COUNTERS).filter_map(|i| Descriptors::take(ebpf, &format!("COUNTER_{i}"))).collect();
@@ -54,15 +54,15 @@ impl Counting {
         }
     }
 
-    /// Sees to a CPU that has switched tasks since the last reading. Its events are reopened if they did not
-    /// `advance`: the CPU was offline when they were opened, or since then, and the kernel has let go of them.
+    /// Handles a CPU that has switched tasks since the last reading. Its events are reopened if they did not
+    /// `advance`: the CPU was offline when they were opened, or since then, and the kernel has released them.
     pub(super) fn follow(&mut self, cpu: u32, advance: bool) {
         if self.mask == 0 || advance || self.refused.contains(&cpu) {
             return;
         }
         let events = open_cpu(cpu, Core::of(&self.cores, cpu).1);
         if events.iter().all(Option::is_none) {
-            self.refused.insert(cpu); // a core of a kind that has no such events
+            self.refused.insert(cpu); // a core of a kind without such events
         }
         self.put(cpu, &events);
         self.cpus.insert(cpu, events);
@@ -79,7 +79,7 @@ impl Counting {
     }
 }
 
-/// An event that cannot be counted together with the others is left out: ratios need the same moments.
+/// An event that cannot be counted together with the others is left out: ratios must cover the same time.
 fn open_cpu(cpu: u32, core: Core<'_>) -> [Option<Counter>; COUNTERS] {
     let mut events: [Option<Counter>; COUNTERS] = std::array::from_fn(|_| None);
     let Ok((mut leader, _)) = perf::open(cpu, core, EVENTS[0], None) else { return events };

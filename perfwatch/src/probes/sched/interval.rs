@@ -12,9 +12,9 @@ use crate::snapshot::histogram::{Histogram, Unit};
 pub struct Interval {
     pub elapsed: Duration,
     pub cpus: Vec<CpuInterval>,
-    /// The tasks that were active, in no order.
+    /// The active tasks, unordered.
     pub tasks: Vec<TaskInterval>,
-    /// What all tasks used, those included that `tasks` lacks; see [`Ledger`].
+    /// Usage of all tasks, including those missing in `tasks`; see [`Ledger`].
     pub used: Usage,
     /// Processes that exited; see [`Exits`].
     pub exits: u64,
@@ -22,18 +22,18 @@ pub struct Interval {
     /// A bit for each counter that this machine has.
     pub counting: u32,
     pub counted: Counted,
-    /// Whether the kernel accounts for reads from and writes to storage.
+    /// Whether the kernel accounts storage reads and writes.
     pub storage: bool,
 }
 
-/// What a task, or many, used.
+/// Usage of one or several tasks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Time on a CPU, ns.
     pub cpu_ns: u64,
     /// Time spent waiting for a CPU, ns.
     pub wait_ns: u64,
-    /// Times it left a CPU. The idle tasks' are part of no task's usage, but of a CPU's.
+    /// Times it left a CPU. The idle tasks' switches count for the CPU, not for any task.
     pub switches: u64,
     pub read_bytes: u64,
     pub write_bytes: u64,
@@ -69,7 +69,7 @@ impl Usage {
     }
 }
 
-/// For how long the counters were asked to count and did, ns, summed over CPUs. If they are multiplexed,
+/// For how long the counters were requested and actually counted, ns, summed over CPUs. If they are multiplexed,
 /// the counts are scaled up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
@@ -78,7 +78,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// From two readings of one CPU's; nothing for counters that were reopened in between.
+    /// From two readings of one CPU; nothing for counters that were reopened in between.
     pub fn between(previous: &Reading, current: &Reading) -> Self {
         let enabled = current.enabled.checked_sub(previous.enabled);
         let running = current.running.checked_sub(previous.running);
@@ -95,14 +95,14 @@ impl Counted {
         (self.enabled > 0).then(|| self.running as f64 / self.enabled as f64)
     }
 
-    /// Whether they never came to count, so that counts of zero say nothing.
+    /// Whether they never got to count, so that counts of zero mean nothing.
     pub fn starved(&self) -> bool {
         self.enabled > 0 && self.running == 0
     }
 }
 
-/// Keeps what all tasks used at least what those that are known used, without ever counting twice: a task is
-/// read a moment before or after its CPU, and what one interval has too much the next has less.
+/// Keeps the total usage at or above that of the known tasks, without counting anything twice: a task is
+/// read a moment before or after its CPU, and an excess in one interval is deducted from the next.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Since the beginning, by the CPUs' own totals.
@@ -122,8 +122,8 @@ impl Ledger {
     }
 }
 
-/// Tells how many processes exited. When a thread that is not the first runs another program, the first one has
-/// exited some time before, in this interval or another; what was told too much is left out as soon as possible.
+/// Counts exited processes. When a thread other than the first runs another program, the first one has exited
+/// some time before, in this interval or another; an excess is deducted as soon as possible.
 #[derive(Debug, Default)]
 pub struct Exits {
     /// Since the beginning.
@@ -152,7 +152,7 @@ pub struct Totals {
     pub execs: u64,
     /// First threads that exited.
     pub exits: u64,
-    /// First threads, of any interval, whose process went on as another thread.
+    /// First threads, of any interval, whose process continued as another thread.
     pub replaced: u64,
 }
 
@@ -165,7 +165,7 @@ pub struct CpuInterval {
     pub off_cpu: Histogram,
 }
 
-/// What one thread used.
+/// Usage of one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskInterval {
     pub pid: u32,
@@ -202,7 +202,7 @@ impl Totals {
         }
     }
 
-    /// What came after `earlier`.
+    /// The increase since `earlier`.
     #[must_use]
     pub fn since(self, earlier: &Self) -> Self {
         Self {
@@ -243,7 +243,7 @@ impl Usage {
         }
     }
 
-    /// Since its entry in the table was made; `switches` is left out, because it wraps.
+    /// Since its table entry was made; `switches` is left out, because it wraps.
     fn of_task(task: &Task) -> Self {
         Self {
             cpu_ns: task.cpu_ns,
@@ -257,7 +257,7 @@ impl Usage {
 }
 
 impl TaskInterval {
-    /// What a task used since `previous`, or since it was first seen.
+    /// A task's usage since `previous`, or since it was first seen.
     pub fn between(previous: Option<&Task>, current: &Task) -> Self {
         let unseen =
             Task { read_bytes: current.read_base, write_bytes: current.write_base, ..Task::default() };

@@ -27,9 +27,9 @@ use crate::snapshot::source::ProgramStats;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/prebuilt/sched.o");
 
-/// Entries of the table of tasks at most: 12 MB.
+/// Maximum number of entries in the task table: 12 MB.
 const MAX_TASKS: u32 = 65_536;
-/// Readings after which the parts of the tables that none of them needed are let go.
+/// Readings after which unused parts of the tables are unmapped.
 const RELEASE_EVERY: u32 = 32;
 
 /// Programs besides `switch`, without which the rest still works.
@@ -46,11 +46,11 @@ pub(super) struct Sched {
     tasks: Mapped<Task>,
     touched: Mapped<Touched>,
     oom: Mapped<OomKills>,
-    /// The one of the programs that flush which this kernel takes.
+    /// The variant of `flush` that this kernel accepts.
     flush: Option<&'static str>,
-    /// What could not be loaded though the rest was.
+    /// What could not be loaded although the rest was.
     missing: Vec<Unavailable>,
-    /// The readings that the last interval ended with.
+    /// The readings at the end of the last interval.
     before: Vec<Cpu>,
     /// How far each CPU's list of active tasks has been read.
     heads: Vec<u64>,
@@ -108,7 +108,7 @@ impl Sched {
         set_epoch(&cpus, epoch);
 
         if delayed_sleepers {
-            // Without it waits would be believed that never were, so it is not optional here.
+            // Without it, false waits would be counted, so it is not optional here.
             kernel.attach(&mut ebpf, "migrate", "sched_migrate_task")?;
         }
         let mut missing = Vec::new();
@@ -168,7 +168,7 @@ impl Sched {
         for (number, before) in (0u32..).zip(&mut self.before) {
             let (earlier, seen) = (Totals::of(before), before.seen[LEADER]);
             self.cpus.refresh(number, before, offset_of!(Cpu, woken));
-            // A CPU that never switched is not there, or has nothing to tell.
+            // A CPU that never switched is missing, or has nothing to report.
             if before.costs.runs(SWITCH) == 0 {
                 continue;
             }
@@ -182,7 +182,7 @@ impl Sched {
                 off_cpu: cpu(offset_of!(Cpu, off_cpu), &mut before.off_cpu),
             };
             let times = Counted::between(&seen, &before.seen[LEADER]);
-            // The few switches of a moment may all lie before the counters' first reading.
+            // If only a few switches happened, all may precede the counters' first reading.
             if interval.totals.usage.switches > 1 {
                 self.counting.follow(number, times.enabled > 0);
             }
@@ -204,13 +204,13 @@ impl Sched {
         }
     }
 
-    /// Has each CPU that is running a task charge it now.
+    /// Makes each CPU that is running a task charge it now.
     fn flush(&mut self) {
         let Some(name) = self.flush else { return };
         let busy: Vec<u32> = (0..self.cpus.len()).filter(|cpu| self.is_busy(*cpu)).collect();
         let Ok(program) = flush_program(&mut self.ebpf, name) else { return };
         for cpu in busy {
-            // A CPU that has just gone offline runs nothing that could be charged.
+            // A CPU that has just gone offline runs nothing to charge.
             let _ = program.test_run(RawTracePointRunOptions { cpu: Some(cpu), ..Default::default() });
         }
     }
@@ -239,14 +239,14 @@ impl Sched {
             *head = *end;
         }
         if overrun {
-            // Any task may have been in a list that went round. Who was active has the epoch that has just ended, or
-            // this one; others were read when they were, and those that are dead since then would be read again.
+            // Any task may have been in a list that wrapped. Active tasks have the epoch that has just ended, or this
+            // one; others were read when they were active, and those that died since then would be read again.
             let epoch = |index| self.tasks.load_u32(index, offset_of!(Task, epoch));
             indices.extend((0..self.tasks.len()).filter(|&index| self.epoch.wrapping_sub(epoch(index)) <= 1));
         }
         let dead = std::mem::take(&mut self.dead);
         let tasks = indices.into_iter().filter_map(|index| self.read_task(index)).collect();
-        // Who was active while the last reading went on may have been in a list again.
+        // Tasks active during the last reading may have been in a list again.
         for (index, pid, born) in dead {
             if self.seen.get(&index).is_some_and(|task| (task.pid, task.born) == (pid, born)) {
                 self.seen.remove(&index);
@@ -298,7 +298,7 @@ fn set_epoch(cpus: &Mapped<Cpu>, epoch: u32) {
     }
 }
 
-/// Loads `flush`, or what stands in for it on kernels before 5.11.
+/// Loads `flush`, or its replacement on kernels before 5.11.
 fn load_flush(ebpf: &mut Ebpf) -> Result<&'static str, Unavailable> {
     let load = |ebpf: &mut Ebpf, name| {
         let loaded = flush_program(ebpf, name)?.load();
@@ -317,7 +317,7 @@ fn flush_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTraceP
         .ok_or_else(|| Unavailable { reason: format!("the object has no program {name}"), remedy: None })
 }
 
-/// The wall-clock time of a `CLOCK_MONOTONIC` reading of the last moments.
+/// The wall-clock time of a recent `CLOCK_MONOTONIC` reading.
 fn wall_clock(at_ns: u64) -> String {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let now_ns = now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs();

@@ -1,4 +1,4 @@
-//! One set of programs for two documents: loaded by the first to ask, read once per tick.
+//! One set of programs for two documents: loaded by the first caller, read once per tick.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,7 @@ use crate::snapshot::source::{Report, Tick};
 
 pub(in crate::probes) struct SharedSched {
     inner: Arc<Mutex<Inner>>,
-    /// The reading this one has had.
+    /// The last reading that this one has received.
     had: u64,
 }
 
@@ -23,7 +23,7 @@ struct Inner {
     hierarchy: Hierarchy,
     kernel: SharedKernel,
     programs: Guarded<Sched>,
-    /// Readings made so far, the last of them for this tick; `None` is what the one that loaded the programs gave.
+    /// Readings made so far, the last of them for this tick; `None` is what the one that loaded the programs got.
     readings: u64,
     tick: String,
     interval: Option<Arc<Interval>>,
@@ -49,7 +49,7 @@ impl SharedSched {
         Self { inner: Arc::new(Mutex::new(inner)), had: 0 }
     }
 
-    /// Another who shares the readings.
+    /// Another user of the shared readings.
     pub(in crate::probes) fn share(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), had: 0 }
     }
@@ -58,10 +58,10 @@ impl SharedSched {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was counted in the interval that ends with this tick: read by the first to ask, the same for all.
+    /// What was counted in the interval that ends with this tick: read by the first caller, the same for all.
     pub(in crate::probes) fn interval(&mut self, tick: &Tick) -> Option<Arc<Interval>> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that another read for an earlier tick, which this one missed, would be an old answer.
+        // A reading that another made for an earlier tick, which this one missed, would be out of date.
         if inner.readings == self.had || inner.tick != tick.timestamp {
             inner.interval = inner.read();
             inner.readings += 1;
@@ -85,7 +85,7 @@ impl SharedSched {
 impl Inner {
     fn read(&mut self) -> Option<Arc<Interval>> {
         let load = || {
-            // Without the file the kernel's own default stands in: it only sizes a table.
+            // Without the file, use the kernel's own default: it only sizes a table.
             let pid_max = std::fs::read_to_string(self.roots.proc("sys/kernel/pid_max")).ok();
             let pid_max = pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
             Sched::load(self.kernel.get()?, self.hierarchy, pid_max, pmu::core_pmus(&self.roots))

@@ -21,7 +21,7 @@ pub struct Interval {
     pub accepts: u64,
     pub connect_latency: Histogram,
     pub smoothed_rtt: Histogram,
-    /// Segments in the same interval, by `/proc/net/snmp`.
+    /// Segments in the same interval, from `/proc/net/snmp`.
     pub segments: Option<Segments>,
 }
 
@@ -30,7 +30,7 @@ pub struct Segments {
     pub received: u64,
     /// Without retransmitted ones.
     pub sent: u64,
-    /// Those that reset a connection, or refuse one.
+    /// Those that reset or refuse a connection.
     pub resets_sent: u64,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! # Hook points
 //! tp_btf `tcp_retransmit_skb`, `tcp_retransmit_synack`, `tcp_send_reset`, `tcp_receive_reset`,
-//! `inet_sock_set_state`, `tcp_rcv_space_adjust`. They see every network namespace; the number of segments is that of the host's
+//! `inet_sock_set_state`, `tcp_rcv_space_adjust`. They see every network namespace; segments are the host's
 //! (`/proc/net/snmp`).
 //!
 //! # Output
@@ -94,8 +94,8 @@ struct Programs {
     snmp: KernelFile,
     /// Segments since boot at the last reading.
     segments: Option<Segments>,
-    /// Whether `tcp_send_reset` also tells of resets that belong to no socket, which refuse a connection. Kernels
-    /// whose tracepoint has no reason (before 6.10) do not; there the host's own count is taken.
+    /// Whether `tcp_send_reset` also reports resets without a socket, which refuse a connection. Kernels
+    /// whose tracepoint has no reason (before 6.10) do not; then the host's own count is used.
     refusals_traced: bool,
     read_at: Instant,
 }
@@ -133,7 +133,7 @@ impl Programs {
         if missing.len() == HOOKS.len() {
             return Err(missing.swap_remove(0));
         }
-        // In a container `/proc/net` is its own network's; that of the host's first process is the host's.
+        // In a container `/proc/net` is its own network's; that of the host's init is the host's.
         let host = roots.proc("1/net/snmp");
         let snmp = if host.exists() { host } else { roots.proc("net/snmp") };
         let mut snmp = KernelFile::new(snmp);
@@ -162,7 +162,7 @@ impl Programs {
             let (earlier, ran) = (Counts::of(before), before.costs);
             self.cpus.refresh(number, before, offset_of!(Cpu, connect_latency));
             interval.add(&earlier, &Counts::of(before));
-            // A run is counted when it begins, so what it records may come after the reading that has it.
+            // A run is counted when it begins, so what it records may arrive after that reading.
             let runs = before.costs != ran;
             let ran_before = std::mem::replace(&mut self.ran[number as usize], runs);
             if runs || ran_before {

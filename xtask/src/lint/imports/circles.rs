@@ -1,6 +1,6 @@
-//! No two files need each other: circles of files that import one another, directly or over others.
+//! No two files need each other: cycles of files that import one another, directly or indirectly.
 //!
-//! A file below another may use what that has: that edge, from a module to one it is within, does not count.
+//! A file below another may use its items: that edge, from a module to its parent, does not count.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,10 +8,10 @@ use super::File;
 
 type Module = Vec<String>;
 
-/// So many `pub use` lead from a name to what it names, at most.
+/// Maximum number of `pub use` steps from a name to what it names.
 const MAX_DETOUR: usize = 8;
 
-/// Every circle once, as the modules on it; the first is also where it ends.
+/// Every cycle once, as its modules; the first is also where it ends.
 pub fn circles(files: &BTreeMap<Module, File>) -> Vec<Vec<&Module>> {
     let edges = edges(files);
     let mut known = BTreeSet::new();
@@ -36,7 +36,7 @@ fn edges(files: &BTreeMap<Module, File>) -> BTreeMap<&Module, BTreeSet<&Module>>
     edges
 }
 
-/// The module whose file has what a path names, also where another re-exports it.
+/// The module whose file defines what a path names, also if another re-exports it.
 fn owner<'a>(files: &'a BTreeMap<Module, File>, path: &[String], detours: usize) -> Option<&'a Module> {
     let depth = (0..=path.len()).take_while(|length| files.contains_key(&path[..*length])).last()?;
     let (module, file) = files.get_key_value(&path[..depth])?;

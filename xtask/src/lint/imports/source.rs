@@ -22,12 +22,12 @@ pub struct Named {
     /// The modules inside its file.
     within: Vec<String>,
     pub segments: Vec<String>,
-    /// What a `use` calls it here.
+    /// Its local name after `use`.
     pub alias: Option<String>,
 }
 
 impl Named {
-    /// The path from the crate's root, of a name in the file of `module`; `None` if it leads out of that.
+    /// The path from the crate's root, of a name in the file of `module`; `None` if it leads outside.
     pub fn path_from_root(&self, module: &[String]) -> Option<Vec<String>> {
         let mut path = [module, &self.within].concat();
         let mut rest = self.segments.as_slice();
@@ -49,7 +49,7 @@ impl Named {
         Some(path)
     }
 
-    /// Whether the path says where it begins; others are relative to what is in scope.
+    /// Whether the path is absolute; others are relative to what is in scope.
     pub fn is_anchored(&self) -> bool {
         matches!(self.segments.first().map(String::as_str), Some("crate" | "super"))
     }
@@ -116,7 +116,7 @@ impl Source {
         }
     }
 
-    /// The item behind `#[cfg(test)]`; returns how many tokens they are.
+    /// The item after `#[cfg(test)]`; returns its number of tokens.
     fn skip_test(&mut self, tokens: &[TokenTree]) -> usize {
         let ends = |token: &TokenTree| is_punct(Some(token), ';') || brace(token).is_some();
         let length = tokens.iter().position(ends).map_or(tokens.len(), |end| end + 1);
@@ -158,7 +158,7 @@ impl Source {
     }
 }
 
-/// The identifiers at the start of `tokens` with `::` between them, and how many tokens they and a last `::` are.
+/// The identifiers at the start of `tokens` joined by `::`, and the number of tokens including a trailing `::`.
 fn path(tokens: &[TokenTree]) -> (Vec<String>, usize) {
     let mut segments = Vec::new();
     let mut at = 0;

@@ -4,7 +4,7 @@ use super::*;
 struct Machine(tempfile::TempDir);
 
 impl Machine {
-    /// With these files below `/sys/class/net`; `path=text` has text.
+    /// With these files below `/sys/class/net`; `path=text` sets the content.
     fn new(files: &[&str]) -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
         for file in files {

@@ -56,7 +56,7 @@ pub struct Derived {
 /// What one kind of a hybrid machine's cores counted.
 #[derive(Debug, Serialize, PartialEq)]
 pub struct PerPmu {
-    /// The CPUs that have a reading.
+    /// The CPUs with a reading.
     pub cpus: String,
     pub events: BTreeMap<&'static str, Event>,
     pub counted_as: BTreeMap<&'static str, String>,
@@ -69,6 +69,6 @@ pub struct PerCpu {
     pub ipc: Option<f64>,
     pub cycles: Option<f64>,
     pub instructions: Option<f64>,
-    /// Cycles per time the CPU was not idle; `null` if that time is not known well enough.
+    /// Cycles per time the CPU was not idle; `null` if that time is not known accurately enough.
     pub frequency_mhz: Option<f64>,
 }

@@ -58,7 +58,7 @@ fn between_two_ticks_everyone_gets_the_same_list() {
     lister.ticked("one", None);
     let first = lister.list();
     let second = lister.list();
-    // A machine may stand still for longer than a list is fresh: then it is rightly recreated.
+    // A machine may stall for longer than a list is fresh: then it is rightly recreated.
     let stood_still = lister.inner.lock().unwrap().last.as_ref().unwrap().0.elapsed() >= MAX_AGE;
     assert!(Arc::ptr_eq(&first, &second) || stood_still);
     lister.ticked("two", None);
@@ -73,7 +73,7 @@ fn nothing_is_remembered_when_nobody_asks_any_more() {
     lister.list();
     let mut inner = lister.inner.lock().unwrap();
     let (made, listing) = inner.last.take().unwrap();
-    // A machine that was started within the last minute has no such moment.
+    // A machine that booted within the last minute has no such moment.
     let Some(long_ago) = made.checked_sub(IDLE_TIMEOUT) else { return };
     inner.last = Some((long_ago, listing));
     lister.ticked("while a list is made", None);
@@ -113,7 +113,7 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
     }
     let mut child = std::process::Command::new("sleep").arg("infinity").spawn().unwrap();
     let lister = ProcessLister::new(&Roots::default());
-    // The child is this program until it has become the other.
+    // The child is this program until it has exec'd the other.
     let started = Instant::now();
     let listing = loop {
         let listing = lister.list();

@@ -26,7 +26,7 @@ fn walk(present: Vec<Present>) -> Walk {
     Walk { present, hidden: Some(0), ..Walk::default() }
 }
 
-/// The list of a tick called `t`.
+/// The list of a tick named `t`.
 fn joined(interval: Interval, listed: Vec<Present>) -> Listing {
     join("t".into(), &interval, walk(listed), names)
 }
@@ -44,8 +44,8 @@ fn each_process_stands_there_once_with_what_it_used() {
     let tasks = vec![
         task(10, 10, 500_000_000, false),
         task(11, 10, 500_000_000, false),
-        task(20, 20, 200_000_000, true), // ended, and waits for its parent to ask how
-        task(30, 30, 100_000_000, false), // has ended since
+        task(20, 20, 200_000_000, true),  // a zombie
+        task(30, 30, 100_000_000, false), // has exited since
     ];
     let listed = vec![present(10, "older name", 4096), present(20, "busy", 0), present(1, "idle", 8192)];
     let listing = joined(measured(tasks), listed);

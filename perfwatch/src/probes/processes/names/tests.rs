@@ -21,7 +21,7 @@ fn a_name_that_is_not_utf_8_costs_no_other_user_its_name() {
     assert_eq!(users.names.len(), 3);
 }
 
-/// A machine of version 2 with one process and one limited group.
+/// A version 2 machine with one process and one limited group.
 fn machine() -> (tempfile::TempDir, Roots) {
     let root = tempfile::tempdir().unwrap();
     let put = |path: &str, text: &str| {
@@ -88,7 +88,7 @@ fn a_missing_controller_is_looked_for_again_after_a_while() {
     assert_eq!(limit.read(), (None, None));
     let looked = limit.missing.unwrap();
     std::fs::write(&path, "nr_throttled 3\nthrottled_usec 1500\n").unwrap();
-    // A machine may stand still for as long: then it is rightly found at once.
+    // A machine may stall for that long: then it is rightly found at once.
     let soon = limit.read();
     assert!(soon == (None, None) || looked.elapsed() >= CONTROLLER_LOOKED_FOR);
     limit.missing = looked.checked_sub(CONTROLLER_LOOKED_FOR);
