@@ -167,7 +167,7 @@ pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> 
     let stored = all.numbers - all.derived;
     println!(
         "at {interval} s: {:.3} bytes a number raw, {:.3} of those that do not follow from a histogram, {:.3} with the \
-         numbers in histograms; {:.2} bytes a rolled-up minute of one number with least and greatest; {day:.1} MB a day raw, {day_of_minutes:.2} MB of minutes",
+         numbers in histograms; {:.2} bytes per rolled-up minute of one number with min and max; {day:.1} MB a day raw, {day_of_minutes:.2} MB of minutes",
         all.bytes_a_number(),
         all.bytes as f64 / stored.max(1) as f64,
         all.bytes as f64 / (all.numbers + all.in_histograms).max(1) as f64,

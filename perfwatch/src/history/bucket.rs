@@ -17,14 +17,14 @@ use crate::snapshot::{MetricType, Reading};
 use super::{from_micros, micros};
 
 /// Rows kept per table; where rows come and go without end, the busiest are kept.
-const MOST_THINGS: usize = 4096;
-const MOST_COMING_AND_GOING: usize = 40;
+const MAX_THINGS: usize = 4096;
+const MAX_COMING_AND_GOING: usize = 40;
 /// Below this many rows an index isn't worth it.
 const FEW_THINGS: usize = 16;
 /// Distinct states kept per column of a row.
-const MOST_STATES: usize = 16;
+const MAX_STATES: usize = 16;
 /// Bytes of events that a bucket keeps.
-const MOST_EVENTS: usize = 256 << 10;
+const MAX_EVENTS: usize = 256 << 10;
 
 /// A number over the readings that had it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,7 +116,7 @@ impl Cell {
             (Self::Events(a), Self::Events(b)) if !b.is_empty() => {
                 if a.is_empty() {
                     *a = Arc::clone(b);
-                } else if a.len() + b.len() <= MOST_EVENTS {
+                } else if a.len() + b.len() <= MAX_EVENTS {
                     *a = format!("{a},{b}").into();
                 }
             }
@@ -129,7 +129,7 @@ impl Cell {
 fn add_state(states: &mut Vec<(Value, u64)>, state: &Value, count: u64) {
     match states.iter().position(|(known, _)| known == state) {
         Some(known) => states[known].1 += count,
-        None if states.len() < MOST_STATES => states.push((state.clone(), count)),
+        None if states.len() < MAX_STATES => states.push((state.clone(), count)),
         None => {}
     }
 }
@@ -322,7 +322,7 @@ impl Bucket {
     /// In tables whose rows come and go without end, keeps only the busiest.
     pub fn bound(&mut self) {
         for (at, layout) in self.layout().tables.iter().enumerate() {
-            let most = if comes_and_goes(layout) { MOST_COMING_AND_GOING } else { MOST_THINGS };
+            let most = if comes_and_goes(layout) { MAX_COMING_AND_GOING } else { MAX_THINGS };
             if self.tables[at].keys.len() > most {
                 self.tables[at].keep_heaviest(layout, most);
             }

@@ -21,7 +21,7 @@ use crate::store::settings::SettingsStore;
 const AFTER_MINUTE: Duration = Duration::from_secs(8);
 
 /// The most that one cleanup removes, unless an eighth of the history is more.
-const MOST_DAYS: time::Duration = time::Duration::days(2);
+const MAX_DAYS: time::Duration = time::Duration::days(2);
 
 #[derive(Debug)]
 pub struct Maintenance {
@@ -155,7 +155,7 @@ pub async fn clean(
     let most = |first: i64| match (reach, extent.oldest, extent.newest) {
         (Reach::Part, Some(oldest), Some(newest)) => {
             let oldest = oldest.max(super::from_micros(first));
-            micros(oldest + MOST_DAYS.max((newest - oldest) / 8))
+            micros(oldest + MAX_DAYS.max((newest - oldest) / 8))
         }
         _ => i64::MAX,
     };

@@ -34,11 +34,11 @@ const QUEUE: usize = 64;
 const DOCUMENTS_EVERY: Duration = Duration::from_secs(8);
 /// This many documents are written at once, and at most this many are held.
 const DOCUMENTS: usize = 16;
-const MOST_DOCUMENTS: usize = 256;
+const MAX_DOCUMENTS: usize = 256;
 /// Pause after a failed attempt; shorter in tests, which have many.
 const RETRY_DELAY: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
 /// A slot that the store has permanently refused this often is set aside.
-const MOST_REFUSALS: u32 = 10;
+const MAX_REFUSALS: u32 = 10;
 /// How long shutdown waits for the last slot before leaving it on disk.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(600);
 /// How long the final sync may take: better late than losing data.
@@ -241,7 +241,7 @@ impl Task {
         self.tell_log(noted);
         if self.wants_documents {
             self.documents.push(Arc::clone(snapshot));
-            let surplus = self.documents.len().saturating_sub(MOST_DOCUMENTS);
+            let surplus = self.documents.len().saturating_sub(MAX_DOCUMENTS);
             self.documents.drain(..surplus);
             if let Attempted::Documents(count) = &mut self.attempted {
                 *count = count.saturating_sub(surplus);
@@ -362,7 +362,7 @@ impl Task {
                     }
                     Attempted::Slot { slot, snapshots } if is_permanent => {
                         self.refusals += 1;
-                        if self.refusals >= MOST_REFUSALS {
+                        if self.refusals >= MAX_REFUSALS {
                             return self.set_aside(slot, snapshots, &error);
                         }
                     }

@@ -61,7 +61,7 @@ pub fn write_time(at: OffsetDateTime, out: &mut Vec<u8>) {
 }
 
 /// Above any machine's number of CPUs: a list is filled with `null` up to the last index.
-const MOST_POSITIONS: u64 = 1 << 16;
+const MAX_POSITIONS: u64 = 1 << 16;
 
 struct Writer<'a, T> {
     layout: &'a Layout,
@@ -235,7 +235,7 @@ impl<T: Tables> Writer<'_, T> {
         let mut some = false;
         let mut next = 0;
         let position = |key: &Key| match key.last() {
-            Some(Label::Number(n)) => Some(*n).filter(|n| *n < MOST_POSITIONS),
+            Some(Label::Number(n)) => Some(*n).filter(|n| *n < MAX_POSITIONS),
             _ => None,
         };
         let mut things: Vec<(u64, usize)> =

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::document::shown;
-use super::figures::{Figure, Report, is_beside, least_and_greatest};
+use super::figures::{Figure, Report, is_beside, min_and_max};
 
 /// Smaller changes of a median are not reported: machines drift by as much.
 const NOTABLE: f64 = 0.10;
@@ -70,12 +70,11 @@ fn relative(old: f64, new: f64) -> f64 {
 
 /// Whether every run was above all earlier ones, or below, by more than runs vary.
 fn differ(old: &Figure, new: &Figure) -> bool {
-    let ((least_old, greatest_old), (least_new, greatest_new)) =
-        (least_and_greatest(&old.runs), least_and_greatest(&new.runs));
-    let spread = (greatest_old - least_old).max(greatest_new - least_new);
+    let ((min_old, max_old), (min_new, max_new)) = (min_and_max(&old.runs), min_and_max(&new.runs));
+    let spread = (max_old - min_old).max(max_new - min_new);
     let once = old.runs.len().min(new.runs.len()) < 2;
     let notable = if once { NOTABLE_ONCE } else { NOTABLE } * old.median.abs();
-    let apart = least_new > greatest_old || greatest_new < least_old;
+    let apart = min_new > max_old || max_new < min_old;
     apart && (new.median - old.median).abs() > notable.max(spread)
 }
 
@@ -184,10 +183,10 @@ impl fmt::Display for Changes {
 }
 
 fn with_spread(path: &str, figure: &Figure) -> String {
-    let (least, greatest) = least_and_greatest(&figure.runs);
+    let (min, max) = min_and_max(&figure.runs);
     match figure.runs.len() {
         0 | 1 => shown(path, figure.median),
-        _ => format!("{} [{} – {}]", shown(path, figure.median), shown(path, least), shown(path, greatest)),
+        _ => format!("{} [{} – {}]", shown(path, figure.median), shown(path, min), shown(path, max)),
     }
 }
 

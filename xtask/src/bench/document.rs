@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use super::figures::{Bench, Figure, Report, is_beside, least_and_greatest};
+use super::figures::{Bench, Figure, Report, is_beside, min_and_max};
 use super::goals::{Goal, ROWS, Row};
 use super::peers;
 use crate::step::root;
@@ -110,10 +110,10 @@ fn told(report: &Report, row: &Row) -> Option<Vec<String>> {
 
 /// Median, spread, floor and ratio.
 fn cells(path: &str, figure: &Figure, floor: Option<&Figure>) -> [String; 4] {
-    let (least, greatest) = least_and_greatest(&figure.runs);
+    let (min, max) = min_and_max(&figure.runs);
     let spread = match figure.runs.len() {
         0 | 1 => String::new(),
-        _ => format!("{} – {}", shown(path, least), shown(path, greatest)),
+        _ => format!("{} – {}", shown(path, min), shown(path, max)),
     };
     let floor_cell = floor.map(|floor| shown(path, floor.median)).unwrap_or_default();
     // Multiples of nothing, or of what is lost in the noise, would only look like a number.

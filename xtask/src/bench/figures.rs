@@ -189,10 +189,10 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-pub fn least_and_greatest(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), value| {
-        (least.min(*value), greatest.max(*value))
-    })
+pub fn min_and_max(values: &[f64]) -> (f64, f64) {
+    values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| (min.min(*value), max.max(*value)))
 }
 
 fn machine() -> String {

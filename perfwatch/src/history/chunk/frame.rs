@@ -8,6 +8,7 @@
 //! and the name and length of each column. A column has the first row's values at all of its times, then the second
 //! row's: slowly changing values are adjacent.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,10 +24,10 @@ const VERSION: u8 = 1;
 /// Above zstd level 3 the extra time isn't worth it for so little text.
 const ZSTD_LEVEL: i32 = 3;
 /// More than any chunk has, and few enough to allocate for.
-const MOST_TIMES: usize = 1 << 20;
-const MOST_LABELS: usize = 16;
-const MOST_ROWS: usize = 1 << 24;
-const MOST_TEXT: usize = 64 << 20;
+const MAX_TIMES: usize = 1 << 20;
+const MAX_LABELS: usize = 16;
+const MAX_ROWS: usize = 1 << 24;
+const MAX_TEXT: usize = 64 << 20;
 
 /// Which rows a table has at each time.
 #[derive(Debug, Clone, Default)]
@@ -130,8 +131,7 @@ impl Members {
         let count = bytes.count(times)?;
         let lengths = take_integers(bytes, count)?;
         let total: u64 = lengths.iter().fold(0, |sum, n| sum.saturating_add(*n));
-        let total =
-            usize::try_from(total).ok().filter(|n| *n <= MOST_ROWS).ok_or(Damaged("too many rows"))?;
+        let total = usize::try_from(total).ok().filter(|n| *n <= MAX_ROWS).ok_or(Damaged("too many rows"))?;
         let all = take_integers(bytes, total)?;
         let mut all = all.into_iter();
         let mut sets = Vec::with_capacity(count);
@@ -149,7 +149,7 @@ impl Members {
         let of_time = take_integers(bytes, times)?.into_iter().map(|set| {
             let found = sets.get(place(set)).ok_or(Damaged("a set that is not there"))?;
             rows += found.things.len();
-            if rows > MOST_ROWS { Err(Damaged("too many rows")) } else { Ok(set as u32) }
+            if rows > MAX_ROWS { Err(Damaged("too many rows")) } else { Ok(set as u32) }
         });
         let of_time = of_time.collect::<Result<Vec<_>, _>>()?;
         Ok(Self { things, index: HashMap::new(), sets, of_time })
@@ -175,7 +175,7 @@ pub(in crate::history) fn put_key(key: &[Label], out: &mut Vec<u8>) {
 }
 
 pub(in crate::history) fn take_key(bytes: &mut Bytes<'_>) -> Result<Key, Damaged> {
-    let labels = bytes.count(MOST_LABELS)?;
+    let labels = bytes.count(MAX_LABELS)?;
     let label = || match bytes.byte()? {
         0 => Ok(Label::Unnamed),
         1 => Ok(Label::Number(bytes.varint()?)),
@@ -254,7 +254,7 @@ impl FrameWriter {
         let mut body = Vec::with_capacity(self.columns.len() + self.directory.len() / 2);
         put_count(self.directory.len(), &mut body);
         // Compressing in memory cannot fail.
-        let directory = zstd::bulk::compress(&self.directory, ZSTD_LEVEL).unwrap_or_default();
+        let directory = compress(&self.directory).unwrap_or_default();
         put_count(directory.len(), &mut body);
         body.extend_from_slice(&directory);
         body.extend_from_slice(&self.columns);
@@ -280,15 +280,15 @@ impl<'a> Frame<'a> {
         if u32::from_le_bytes(bytes.array()?) != crc32fast::hash(bytes.rest()) {
             return Err(Damaged("its checksum is wrong"));
         }
-        let length = bytes.count(MOST_TEXT)?;
+        let length = bytes.count(MAX_TEXT)?;
         let packed = bytes.count(bytes.rest().len())?;
-        let directory = zstd::bulk::decompress(bytes.take(packed)?, length)
-            .map_err(|_| Damaged("its directory is not zstd"))?;
+        let directory =
+            decompress(bytes.take(packed)?, length).map_err(|_| Damaged("its directory is not zstd"))?;
         let columns = bytes.rest();
         let mut bytes = Bytes::new(&directory);
         let metric_type = MetricType::parse(bytes.str()?).ok_or(Damaged("it is of an unknown type"))?;
         let tier = i64::try_from(bytes.varint()?).map_err(|_| Damaged("it is of no tier"))?;
-        let count = bytes.count(MOST_TIMES)?;
+        let count = bytes.count(MAX_TIMES)?;
         let times = take_signed(&mut bytes, count)?;
         if !times.is_sorted_by(|a, b| a < b) {
             return Err(Damaged("its times are not in order"));
@@ -315,6 +315,34 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// Each thread keeps what zstd compresses with: making it anew takes longer than a few texts do.
+fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static KEPT: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    KEPT.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(kept) => kept,
+            none => none.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
+        };
+        compressor.compress(plain)
+    })
+}
+
+/// Each thread keeps what zstd decompresses with: making it anew takes longer than a small directory does.
+fn decompress(packed: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static KEPT: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    KEPT.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(kept) => kept,
+            none => none.insert(zstd::bulk::Decompressor::new()?),
+        };
+        decompressor.decompress(packed, length)
+    })
+}
+
 /// Texts that mostly repeat: each distinct text once, under zstd where that is shorter, then an index per row.
 pub(in crate::history) fn put_texts<'t>(texts: impl Iterator<Item = &'t Arc<str>>, out: &mut Vec<u8>) {
     let mut known: HashMap<&str, u64> = HashMap::new();
@@ -330,7 +358,7 @@ pub(in crate::history) fn put_texts<'t>(texts: impl Iterator<Item = &'t Arc<str>
     }
     put_count(known.len(), out);
     put_count(distinct.len(), out);
-    let packed = if distinct.len() > 64 { zstd::bulk::compress(&distinct, ZSTD_LEVEL).ok() } else { None };
+    let packed = if distinct.len() > 64 { compress(&distinct).ok() } else { None };
     match packed.filter(|packed| packed.len() < distinct.len()) {
         Some(packed) => {
             put_count(packed.len(), out);
@@ -346,14 +374,13 @@ pub(in crate::history) fn put_texts<'t>(texts: impl Iterator<Item = &'t Arc<str>
 
 pub(in crate::history) fn take_texts(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<Arc<str>>, Damaged> {
     let known = bytes.count(count)?;
-    let length = bytes.count(MOST_TEXT)?;
+    let length = bytes.count(MAX_TEXT)?;
     let packed = bytes.count(bytes.rest().len())?;
     let unpacked;
     let mut texts = if packed == 0 {
         Bytes::new(bytes.take(length)?)
     } else {
-        unpacked = zstd::bulk::decompress(bytes.take(packed)?, length)
-            .map_err(|_| Damaged("its texts are not zstd"))?;
+        unpacked = decompress(bytes.take(packed)?, length).map_err(|_| Damaged("its texts are not zstd"))?;
         Bytes::new(&unpacked)
     };
     let distinct = std::iter::repeat_with(|| texts.str().map(Arc::from)).take(known);

@@ -17,7 +17,7 @@ use crate::store::chunks::Chunk;
 /// Length and CRC-32.
 const HEAD: usize = 8;
 /// More than a snapshot of any machine needs.
-const MOST: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 mod tag {
     pub const ABSENT: u8 = 0;
@@ -259,7 +259,7 @@ pub(super) fn take_chunks(bytes: &[u8]) -> Result<Replayed, Damaged> {
     for _ in 0..count {
         let metric_type = MetricType::parse(bytes.str()?).ok_or(Damaged("it is of an unknown type"))?;
         let (start, end) = (unzigzag(bytes.varint()?), unzigzag(bytes.varint()?));
-        let length = bytes.count(MOST)?;
+        let length = bytes.count(MAX_BYTES)?;
         let data = Shared::copy_from_slice(bytes.take(length)?);
         chunks.push(Chunk { metric_type, tier: 0, start, first: start, end, data });
     }

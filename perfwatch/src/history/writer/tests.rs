@@ -196,7 +196,7 @@ async fn what_only_memory_has_is_stored_in_its_turn() {
 async fn a_slot_that_the_store_never_takes_is_set_aside_and_the_rest_is_stored() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = history(dir.path()).await;
-    let refusing = Arc::new(Refusing { store, left: AtomicU64::new(MOST_REFUSALS.into()) });
+    let refusing = Arc::new(Refusing { store, left: AtomicU64::new(MAX_REFUSALS.into()) });
     let history = History::new(refusing, "test-host");
     let writer = spawn(&history, dir.path());
     for second in 0..120 {

@@ -18,21 +18,21 @@ const FIELDS: [(&str, Compare); 17] = [
     ("cgroup", |a, b| known_first(a.cgroup.as_ref(), b.cgroup.as_ref())),
     ("threads", |a, b| b.threads.cmp(&a.threads)),
     ("rss_bytes", |a, b| b.rss_bytes.cmp(&a.rss_bytes)),
-    ("cpu_percent", |a, b| greatest_first(a.rates.cpu_percent, b.rates.cpu_percent)),
+    ("cpu_percent", |a, b| largest_first(a.rates.cpu_percent, b.rates.cpu_percent)),
     ("runqueue_wait_ms_per_sec", |a, b| {
-        greatest_first(a.rates.runqueue_wait_ms_per_sec, b.rates.runqueue_wait_ms_per_sec)
+        largest_first(a.rates.runqueue_wait_ms_per_sec, b.rates.runqueue_wait_ms_per_sec)
     }),
     ("context_switches_per_sec", |a, b| {
-        greatest_first(a.rates.context_switches_per_sec, b.rates.context_switches_per_sec)
+        largest_first(a.rates.context_switches_per_sec, b.rates.context_switches_per_sec)
     }),
-    ("read_bytes_per_sec", |a, b| greatest_first(a.rates.read_bytes_per_sec, b.rates.read_bytes_per_sec)),
-    ("write_bytes_per_sec", |a, b| greatest_first(a.rates.write_bytes_per_sec, b.rates.write_bytes_per_sec)),
+    ("read_bytes_per_sec", |a, b| largest_first(a.rates.read_bytes_per_sec, b.rates.read_bytes_per_sec)),
+    ("write_bytes_per_sec", |a, b| largest_first(a.rates.write_bytes_per_sec, b.rates.write_bytes_per_sec)),
     ("cycles", |a, b| b.rates.cycles.cmp(&a.rates.cycles)),
     ("instructions", |a, b| b.rates.instructions.cmp(&a.rates.instructions)),
-    ("ipc", |a, b| greatest_first(a.rates.ipc, b.rates.ipc)),
-    ("llc_mpki", |a, b| greatest_first(a.rates.llc_mpki, b.rates.llc_mpki)),
-    ("branch_mpki", |a, b| greatest_first(a.rates.branch_mpki, b.rates.branch_mpki)),
-    ("dtlb_mpki", |a, b| greatest_first(a.rates.dtlb_mpki, b.rates.dtlb_mpki)),
+    ("ipc", |a, b| largest_first(a.rates.ipc, b.rates.ipc)),
+    ("llc_mpki", |a, b| largest_first(a.rates.llc_mpki, b.rates.llc_mpki)),
+    ("branch_mpki", |a, b| largest_first(a.rates.branch_mpki, b.rates.branch_mpki)),
+    ("dtlb_mpki", |a, b| largest_first(a.rates.dtlb_mpki, b.rates.dtlb_mpki)),
 ];
 
 impl Order {
@@ -48,7 +48,7 @@ impl Order {
 impl Default for Order {
     /// The busiest first.
     fn default() -> Self {
-        Self(|a, b| greatest_first(a.rates.cpu_percent, b.rates.cpu_percent))
+        Self(|a, b| largest_first(a.rates.cpu_percent, b.rates.cpu_percent))
     }
 }
 
@@ -56,7 +56,7 @@ fn known_first<T: Ord>(a: Option<T>, b: Option<T>) -> Ordering {
     a.is_none().cmp(&b.is_none()).then_with(|| a.cmp(&b))
 }
 
-fn greatest_first(a: Option<f64>, b: Option<f64>) -> Ordering {
+fn largest_first(a: Option<f64>, b: Option<f64>) -> Ordering {
     match (a, b) {
         (Some(a), Some(b)) => b.total_cmp(&a),
         _ => a.is_none().cmp(&b.is_none()),
