@@ -338,7 +338,8 @@ pub fn write_json(sums: &impl Sums, selection: &Selection, show: Show, out: &mut
         error: error.as_deref().filter(|_| failed == count),
         is_wanted: selection.is_all() && show == Show::Average,
     };
-    json::write_document(Layout::of(sums.metric_type()), head, &Shown { sums, show }, selection, out);
+    let layout = Layout::of(sums.metric_type());
+    json::write_document(layout, head, &Shown { sums, layout, show }, selection, out);
 }
 
 /// Whether a table's rows live for minutes rather than days.
@@ -418,6 +419,7 @@ pub enum Show {
 
 struct Shown<'a, S> {
     sums: &'a S,
+    layout: &'static Layout,
     show: Show,
 }
 
@@ -440,7 +442,7 @@ impl<S: Sums> Tables for Shown<'_, S> {
             Cell::Number(stat) => match self.show {
                 Show::Average => {
                     // A quantile of all values, not the mean of several quantiles.
-                    let derived = Layout::of(self.sums.metric_type()).tables[table].columns[column].derived;
+                    let derived = self.layout.tables[table].columns[column].derived;
                     if let Some(derived) = derived
                         && let Cell::Histogram(histogram) = self.sums.cell(table, row, derived.histogram)
                     {
@@ -470,7 +472,7 @@ impl<S: Sums> Tables for Shown<'_, S> {
     }
 
     fn extra(&self, table: usize, row: usize) -> Option<&str> {
-        let extra = Layout::of(self.sums.metric_type()).extra(table);
+        let extra = self.layout.extra(table);
         match self.sums.cell(table, row, extra) {
             Cell::States(states) => match longest(states) {
                 Some(Value::Json(text)) => Some(text),

@@ -74,8 +74,11 @@ impl<T: Tables> Writer<'_, T> {
     fn node(&self, node: &Node, table: usize, row: usize, out: &mut Vec<u8>) -> bool {
         match node {
             Node::Leaf { column } => {
-                self.selection.has(self.layout, table, &self.tables.keys(table)[row], *column)
-                    && self.tables.write(table, row, *column, out)
+                let chosen = match self.selection.by_name {
+                    true => self.selection.has(self.layout, table, &self.tables.keys(table)[row], *column),
+                    false => self.selection.needs(table, *column),
+                };
+                chosen && self.tables.write(table, row, *column, out)
             }
             Node::Label { index } => {
                 write_label(&self.tables.keys(table)[row][*index], out);

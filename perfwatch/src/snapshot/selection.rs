@@ -16,6 +16,8 @@ pub struct Selection {
     /// The parts of the document that contain selected fields; `None` for all.
     root: Option<Node>,
     pub(super) numbers_only: bool,
+    /// Some columns are chosen for some rows only.
+    pub(super) by_name: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +59,16 @@ impl Selection {
         let columns = layout.tables.iter().enumerate().map(|(table, of)| {
             of.columns.iter().map(|column| chosen(table, column.name.trim_end_matches('?'))).collect()
         });
-        let mut selection =
-            Self { columns: columns.collect(), fields: fields.to_vec(), root: None, numbers_only: false };
+        let mut selection = Self {
+            columns: columns.collect(),
+            fields: fields.to_vec(),
+            root: None,
+            numbers_only: false,
+            by_name: false,
+        };
         if !fields.is_empty() {
             selection.root = selection.pruned(&layout.root, 0);
+            selection.by_name = selection.columns.iter().flatten().any(|chosen| *chosen == Chosen::ByName);
         }
         selection
     }

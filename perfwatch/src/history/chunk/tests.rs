@@ -76,6 +76,27 @@ proptest! {
         }
     }
 
+    /// Whether it was read from a chunk or is only in memory.
+    #[test]
+    fn what_was_not_asked_for_is_not_written(all in readings(MetricType::Cpu, 4)) {
+        let layout = Layout::of(MetricType::Cpu);
+        for fields in [vec!["load_avg.1".to_owned()], vec!["user".to_owned(), "load_avg.1".to_owned()]] {
+            let selection = Selection::of(layout, &fields);
+            let whole = block_of(&all);
+            let read = Block::decode(&whole.encode(), &selection).unwrap();
+            for (n, reading) in all.iter().enumerate() {
+                let mut texts = [Vec::new(), Vec::new(), Vec::new()];
+                read.write_json(n, &selection, &mut texts[0]);
+                whole.write_json(n, &selection, &mut texts[1]);
+                reading.write_json(&selection, &mut texts[2]);
+                let texts = texts.map(|text| String::from_utf8(text).unwrap());
+                prop_assert_eq!(&texts[0], &texts[1]);
+                prop_assert_eq!(&texts[0], &texts[2]);
+                prop_assert!(!texts[0].contains("usage_percent"), "{}", texts[0]);
+            }
+        }
+    }
+
     #[test]
     fn a_reading_is_written_the_same_from_a_chunk(
         all in proptest::sample::select(&TYPES[..]).prop_flat_map(|of| readings(of, 12)),
