@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Roots;
+use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::Source;
 
 /// Shared by the probes.
@@ -67,6 +68,16 @@ pub fn retrying_after(roots: &Roots, budget_percent: f64, pause: Duration) -> Ve
     make(roots, budget_percent, pause, Arc::new(ProcessLister::new(roots)))
 }
 
+/// CPUs of the machine, all of which run the programs: a CPU quota or affinity of this process does not matter.
+fn online_cpus(roots: &Roots) -> usize {
+    let online = std::fs::read_to_string(roots.sys("devices/system/cpu/online")).ok();
+    let online = online.and_then(|list| list.trim().parse::<CpuList>().ok()).filter(|list| !list.is_empty());
+    online.map_or_else(
+        || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        |list| list.len(),
+    )
+}
+
 fn make(
     roots: &Roots,
     budget_percent: f64,
@@ -74,9 +85,25 @@ fn make(
     lister: Arc<ProcessLister>,
 ) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cpus = online_cpus(roots);
     let budget = budget::Budget::new(budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
     let common = Common { roots, kernel, budget, sched, lister };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A container with `cpus: "1"` on a machine with 64: its programs run on all of them, and so much they may cost.
+    #[test]
+    fn the_budget_is_of_the_machines_cpus() {
+        let sys = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(sys.path().join("devices/system/cpu")).unwrap();
+        std::fs::write(sys.path().join("devices/system/cpu/online"), "0-61,64-65\n").unwrap();
+        assert_eq!(online_cpus(&Roots { sysfs: sys.path().to_owned(), ..Roots::default() }), 64);
+        let nothing = Roots { sysfs: sys.path().join("none"), ..Roots::default() };
+        assert!(online_cpus(&nothing) >= 1);
+    }
 }
