@@ -125,22 +125,26 @@ impl Counters {
             tracing::info!(cpu, "counters are stuck; reopening them");
             backend.close(cpu);
             self.previous.remove(&cpu);
+            self.busy.forget(cpu);
         }
         for gone in backend.follow(cpus, start)? {
             self.previous.remove(&gone);
+            self.busy.forget(gone);
             self.silent.remove(&gone);
         }
         // Used only for frequencies: if no CPU counts cycles, the file is not worth reading.
         let cycles = slots().position(|(_, event)| event == "cycles");
         let counts_cycles =
             backend.pmus().iter().any(|pmu| cycles.is_some_and(|slot| pmu.absent[slot].is_none()));
-        let mut busy = if counts_cycles { self.busy.since_last() } else { BTreeMap::new() };
+        if counts_cycles {
+            self.busy.look();
+        }
         let mut intervals = Vec::with_capacity(cpus.len());
         for (cpu, current) in backend.read()? {
             // Counters start from zero when they are opened, so the first reading has a whole interval too.
             let previous = self.previous.insert(cpu, current).unwrap_or_default();
             if previous != current {
-                let (pmu, busy) = (backend.kind_of(cpu), busy.remove(&cpu));
+                let (pmu, busy) = (backend.kind_of(cpu), self.busy.since_last_reading(cpu));
                 intervals.push(CpuInterval { cpu, pmu, busy, previous, current });
             }
         }
