@@ -15,7 +15,7 @@ const PATHS: [&str; 6] = [
     "/metrics",
     "/api/sources",
     "/api/auth/me",
-    "/api/history?metric_type=cpu&start=-1h",
+    "/api/history/metrics?metric_type=cpu&start_time=2026-01-01&end_time=2026-01-02",
 ];
 
 pub async fn measure() -> Result<Value> {
@@ -41,7 +41,7 @@ pub async fn measure() -> Result<Value> {
     let mut longest: f64 = 0.0;
     for (path, (mut times, statuses)) in PATHS.iter().zip(answers) {
         let [p50, max] = [0.5, 1.0].map(|p| quantile_ms(&mut times, p));
-        println!("  {path:<42} {max:>8.1} {p50:>8.1}  {statuses:?}");
+        println!("  {path:<80} {max:>8.1} {p50:>8.1}  {statuses:?}");
         longest = longest.max(max);
         report["paths"][*path] = json!({"p50_ms": p50, "max_ms": max, "statuses": statuses});
     }

@@ -15,6 +15,8 @@ use crate::server::{Kept, Server, Watcher};
 
 const BYTES: usize = 48 << 20;
 const FULL: Duration = Duration::from_secs(75);
+/// What waited is stored by then.
+const AFTERWARDS: Duration = Duration::from_secs(5);
 
 pub async fn measure() -> Result<Value> {
     let place = tempfile::tempdir()?;
@@ -45,10 +47,11 @@ pub async fn measure() -> Result<Value> {
             let again = Server::start(&data, None).await.context("after a kill on a full disk")?;
             again.log_in().await.context("after a kill on a full disk")?;
             disk.free()?;
+            tokio::time::sleep(AFTERWARDS).await;
             again.stop()?;
         } else {
             disk.free()?;
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            tokio::time::sleep(AFTERWARDS).await;
             seen = watcher.ticks_before(Instant::now());
             server.stop()?;
         }
