@@ -293,20 +293,20 @@ impl Bucket {
     }
 
     /// Merges the sums of other readings.
-    pub fn merge(&mut self, later: &Self) {
-        let samples = &mut self.samples;
-        samples.count += later.samples.count;
-        samples.failed += later.samples.failed;
-        samples.first_at = samples.first_at.min(later.samples.first_at);
-        if later.samples.error.is_some() {
-            samples.error.clone_from(&later.samples.error);
+    pub fn merge(&mut self, later: &impl Sums) {
+        let (samples, of_later) = (&mut self.samples, later.readings());
+        samples.count += of_later.count;
+        samples.failed += of_later.failed;
+        samples.first_at = samples.first_at.min(of_later.first_at);
+        if of_later.error.is_some() {
+            samples.error.clone_from(&of_later.error);
         }
-        for (at, given) in later.tables.iter().enumerate() {
+        for at in 0..self.tables.len() {
             let width = self.width(at);
-            for (row, key) in given.keys.iter().enumerate() {
+            for (row, key) in later.keys(at).iter().enumerate() {
                 let cells = self.tables[at].cells_of(row, key, width);
-                for (cell, later) in cells.iter_mut().zip(&given.cells[row * width..]) {
-                    cell.merge(later);
+                for (column, cell) in cells.iter_mut().enumerate() {
+                    cell.merge(later.cell(at, row, column));
                 }
             }
         }

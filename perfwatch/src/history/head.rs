@@ -152,6 +152,12 @@ impl Head {
         self.state().take_pending(slot).map_or(0, |sealed| sealed.snapshots)
     }
 
+    /// The number of the oldest slot in memory that is not stored; that of the open slot if no other waits.
+    pub fn oldest_slot(&self) -> i64 {
+        let state = self.state();
+        state.pending.front().map_or(state.over + 1, |sealed| sealed.slot)
+    }
+
     /// The slot that has waited longest to be stored.
     pub fn oldest_pending(&self) -> Option<Sealed> {
         self.state().pending.front().cloned()

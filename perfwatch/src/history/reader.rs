@@ -58,7 +58,7 @@ impl Piece {
     pub fn add_to(&self, sum: &mut Bucket) {
         match self {
             Self::Reading(block, n) => sum.add(&block.reading(*n)),
-            Self::Bucket(buckets, n) => sum.merge(&buckets.bucket(*n)),
+            Self::Bucket(buckets, n) => sum.merge(&buckets.at(*n)),
         }
     }
 }

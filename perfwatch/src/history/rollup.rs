@@ -132,7 +132,7 @@ async fn put_minutes(
     }
     for (at, bucket) in minutes {
         match known.get_mut(at) {
-            Some(known) if *at < gone => known.merge(bucket),
+            Some(known) if *at < gone => known.merge(*bucket),
             _ => drop(known.insert(*at, (*bucket).clone())),
         }
     }

@@ -280,9 +280,7 @@ impl Task {
 
     /// The oldest slot that is on disk and not in memory.
     fn oldest_on_disk(&self) -> Option<i64> {
-        let in_memory = self.history.head().oldest_pending().map(|sealed| sealed.slot);
-        let from = in_memory.unwrap_or_else(|| self.history.head().open_slot());
-        self.log.as_ref()?.oldest().filter(|slot| *slot < from)
+        self.log.as_ref()?.oldest().filter(|slot| *slot < self.history.head().oldest_slot())
     }
 
     fn start_attempt(&mut self, closing: bool) {
@@ -307,7 +305,9 @@ impl Task {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(%error, "a file of the log on disk cannot be read; it is left for the next start");
-                    self.log.iter_mut().for_each(|log| log.leave(slot));
+                    if let Some(log) = &mut self.log {
+                        log.leave(slot);
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::MetricType;
 use super::dictionary::Kind;
-use super::layout::{Layout, Node, joined};
+use super::layout::{Layout, Node, TableLayout, joined};
 use super::value::Label;
 
 /// The fields of a document to write.
@@ -100,6 +100,14 @@ impl Selection {
                 None => may_be_null(*gate).then(|| node.clone()),
             },
         }
+    }
+
+    /// Whether a column has to be read to answer: it is selected, or a selected one is derived from it.
+    pub fn reads(&self, layout: &TableLayout, table: usize, column: usize) -> bool {
+        self.needs(table, column)
+            || layout.columns.iter().enumerate().any(|(other, of)| {
+                of.derived.is_some_and(|derived| derived.histogram == column) && self.needs(table, other)
+            })
     }
 
     pub(super) fn root<'a>(&'a self, layout: &'a Layout) -> &'a Node {

@@ -211,16 +211,11 @@ impl Block {
             }
             let stored = &frame.tables[place];
             let order = table.members.by_thing();
-            let needed = |column: usize| {
-                selection.needs(at, column)
-                    || layout.columns.iter().enumerate().any(|(other, of)| {
-                        of.derived.is_some_and(|derived| derived.histogram == column)
-                            && selection.needs(at, other)
-                    })
-            };
-            for (at, (column, layout)) in table.columns.iter_mut().zip(&layout.columns).enumerate() {
-                *column = match frame.column(stored, &layout.name)? {
-                    Some(mut bytes) if needed(at) => Column::decode(&mut bytes, rows, order.as_deref())?,
+            for (n, (column, of)) in table.columns.iter_mut().zip(&layout.columns).enumerate() {
+                *column = match frame.column(stored, &of.name)? {
+                    Some(mut bytes) if selection.reads(layout, at, n) => {
+                        Column::decode(&mut bytes, rows, order.as_deref())?
+                    }
                     Some(_) => Column::unread(),
                     None => Column::absent(rows),
                 };

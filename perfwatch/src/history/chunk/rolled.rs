@@ -13,7 +13,7 @@ use crate::history::Damaged;
 use crate::history::bucket::{Bucket, Cell, Samples, Stat, Sums};
 use crate::snapshot::MetricType;
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::layout::{ColumnLayout, Layout, TableLayout};
+use crate::snapshot::layout::{ColumnLayout, Layout};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Value};
 
@@ -94,7 +94,7 @@ impl Buckets {
         let mut tables = Vec::with_capacity(layout.tables.len());
         for (at, of) in layout.tables.iter().enumerate() {
             let needed: Vec<bool> =
-                (0..of.columns.len()).map(|column| is_needed(selection, of, at, column)).collect();
+                (0..of.columns.len()).map(|column| selection.reads(of, at, column)).collect();
             let stored = frame.tables.iter().position(|stored| stored.path == of.path);
             let Some(place) = stored.filter(|_| at == 0 || needed.contains(&true)) else {
                 tables.push(BucketsTable::default());
@@ -198,14 +198,6 @@ fn take_samples(frame: &Frame<'_>) -> Result<Vec<Samples>, Damaged> {
         error: if has_error[n] == 1 { errors.next() } else { None },
     };
     Ok(frame.times.iter().enumerate().map(samples).collect())
-}
-
-/// Whether a column is needed; values derived from a histogram need the histogram.
-fn is_needed(selection: &Selection, layout: &TableLayout, table: usize, column: usize) -> bool {
-    selection.needs(table, column)
-        || layout.columns.iter().enumerate().any(|(other, of)| {
-            of.derived.is_some_and(|derived| derived.histogram == column) && selection.needs(table, other)
-        })
 }
 
 fn inverted(order: &[u32]) -> Vec<u32> {
