@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::auth::tokens::SECRET_FILE;
+use crate::store;
 
 /// File names that belong to PerfWatch or may be in any directory.
 const FILES: [&str; 9] = [
@@ -125,11 +126,10 @@ fn try_prepare(path: &Path) -> Result<()> {
 
 /// Checks a SQLite file outside the data directory.
 pub(super) fn check_database(url: &str) -> Result<()> {
-    let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
-    let path = Path::new(path.split('?').next().unwrap_or_default().trim_start_matches("//"));
-    match fs::metadata(path) {
+    let Some(path) = store::sqlite_path(url) else { return Ok(()) };
+    match fs::metadata(&path) {
         Ok(about) if about.is_file() => {
-            check(path, &about, about.uid(), false).with_context(|| path.display().to_string())
+            check(&path, &about, about.uid(), false).with_context(|| path.display().to_string())
         }
         // Any other problem shows when it is opened.
         _ => Ok(()),

@@ -27,7 +27,7 @@ pub async fn import_history(config: &Config, from: String, host: Option<String>)
     }
     let dir = &config.storage.data_dir;
     data_dir::prepare(dir)?;
-    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(dir));
+    let url = super::place(config).url;
     let target = store::open(&url).await.context("cannot open the database")?;
     target.ping().await.context("DATABASE_URL")?;
     let set_aside = from == url;

@@ -25,7 +25,7 @@ pub enum UserCommand {
 /// Runs the command and returns what to print.
 pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
     let dir = &config.storage.data_dir;
-    let url = config.storage.database_url.clone().unwrap_or_else(|| store::sqlite_url(dir));
+    let url = super::place(config).url;
     if matches!(command, UserCommand::Add { .. }) {
         data_dir::prepare(dir)?;
     } else if let Some(path) = store::sqlite_path(&url)

@@ -1,15 +1,14 @@
 //! Inspects a store without opening it for use: nothing is created, migrated or written.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
 
-use super::{Result, StoreError, from_micros, sqlite_path};
+use super::{Result, StoreError, from_micros, postgres, sqlite_path};
 
 /// A database that takes longer counts as unreachable.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -77,7 +76,7 @@ impl Place {
                 Err(error) => Some(Err(StoreError::Database(error.to_string()))),
             }
         } else {
-            let looked = limited(postgres(&self.url)).await;
+            let looked = limited(postgresql(&self.url)).await;
             if let Ok((_, true)) = looked {
                 read_only =
                     Some("the PostgreSQL server accepts no changes (it is a standby or read-only)".into());
@@ -133,10 +132,8 @@ async fn sqlite(file: &Path) -> Result<Database> {
 }
 
 /// The database, and whether it is read-only.
-async fn postgres(url: &str) -> Result<(Database, bool)> {
-    let options =
-        PgConnectOptions::from_str(&url.replacen("+asyncpg://", "://", 1))?.disable_statement_logging();
-    let mut connection: PgConnection = options.connect().await?;
+async fn postgresql(url: &str) -> Result<(Database, bool)> {
+    let mut connection: PgConnection = postgres::options(url)?.connect().await?;
     let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
     let read_only: String =
         sqlx::query_scalar("SHOW transaction_read_only").fetch_one(&mut connection).await?;

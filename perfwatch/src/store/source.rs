@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use time::OffsetDateTime;
@@ -56,10 +56,8 @@ impl Source {
             let hosts = sqlx::query_as(HOSTS).fetch_all(&pool).await?;
             return Ok(Self::Sqlite { host: choose(hosts, from)?, pool });
         }
-        let url = from.url.replacen("+asyncpg://", "://", 1);
-        let options = PgConnectOptions::from_str(&url)?
-            .options([("timezone", "UTC"), ("default_transaction_read_only", "on")])
-            .disable_statement_logging();
+        let options = super::postgres::options(&from.url)?
+            .options([("timezone", "UTC"), ("default_transaction_read_only", "on")]);
         let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
         let table = if from.set_aside { "perfwatch_original.metrics_snapshots" } else { "metrics_snapshots" };
         let columns: Vec<(String, String)> = sqlx::query_as(

@@ -56,14 +56,10 @@ pub(super) struct PostgresStore {
 impl PostgresStore {
     /// A server that doesn't respond yet is not an error: the store works as soon as it does.
     pub(super) async fn open(url: &str) -> Result<Self> {
-        // SQLAlchemy puts its driver into the scheme.
-        let url = url.replacen("+asyncpg://", "://", 1);
-        let options = PgConnectOptions::from_str(&url)?
+        let options = options(url)?
             .application_name("perfwatch")
             .options([("statement_timeout", STATEMENT_TIMEOUT), ("timezone", "UTC"), ("jit", "off")])
-            .statement_cache_capacity(64)
-            // Our statements are known; logging each costs more than running it.
-            .disable_statement_logging();
+            .statement_cache_capacity(64);
         let pool = PgPoolOptions::new()
             .max_connections(8)
             // Testing each connection first would double every statement's latency; only an idle one may have been
@@ -131,6 +127,14 @@ impl PostgresStore {
         }
         outcome
     }
+}
+
+/// How to reach the server that a URL names.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions> {
+    // SQLAlchemy puts its driver into the scheme.
+    let options = PgConnectOptions::from_str(&url.replacen("+asyncpg://", "://", 1))?;
+    // Our statements are known; logging each costs more than running it.
+    Ok(options.disable_statement_logging())
 }
 
 async fn set_up(pool: PgPool) -> Result<()> {
