@@ -133,7 +133,7 @@ impl Loaded {
 
 /// The named probes, or all, while counting.
 fn probes(names: &[&str]) -> Vec<Box<dyn Source>> {
-    let mut sources = perfwatch::probes::all(&Roots::default(), 100.0);
+    let mut sources = perfwatch::probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED);
     sources.retain(|source| names.is_empty() || names.contains(&source.name()));
     for source in &mut sources {
         source.sample(&tick()).unwrap();

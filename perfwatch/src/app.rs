@@ -58,7 +58,11 @@ const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 /// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.
 fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
-    sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, lister));
+    let options = probes::Options {
+        budget_percent: config.sampling.ebpf_budget_percent,
+        command_lines: config.sampling.command_lines,
+    };
+    sources.extend(probes::telling(&config.roots, options, lister));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources

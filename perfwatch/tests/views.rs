@@ -32,6 +32,7 @@ fn views() -> Vec<(String, MetricType, usize)> {
     };
     MetricType::ALL
         .into_iter()
+        .filter(|of| of.is_shown())
         .flat_map(tables)
         .map(|(metric_type, table)| {
             let path = &Layout::of(metric_type).tables[table].path;
@@ -64,7 +65,7 @@ const SHOWN: [&str; 16] = [
 /// Two ticks of this machine, and a reading of a source that failed.
 fn readings() -> Vec<Reading> {
     let mut sources = collectors::all(&Roots::default());
-    sources.extend(probes::all(&Roots::default(), 100.0));
+    sources.extend(probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED));
     let now = OffsetDateTime::now_utc().replace_millisecond(0).unwrap();
     let mut readings = vec![Reading::failed(MetricType::Disk, now - time::Duration::seconds(10), "no disk")];
     for ago in [5, 0] {

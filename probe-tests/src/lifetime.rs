@@ -24,7 +24,7 @@ pub const FLAG: &str = "--hold-all-probes";
 
 /// Loads every probe, reports that and waits to be killed.
 pub fn hold() -> ExitCode {
-    let mut probes = perfwatch::probes::all(&Roots::default(), 100.0);
+    let mut probes = perfwatch::probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED);
     let tick = Tick::new(SystemTime::now().into(), Duration::from_secs(1));
     for probe in &mut probes {
         if let Err(error) = probe.sample(&tick) {

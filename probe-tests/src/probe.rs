@@ -15,7 +15,7 @@ pub struct Probe(Box<dyn Source>);
 impl Probe {
     /// The probe of this name, not loaded before its first sample.
     pub fn new(name: &str) -> Result<Self> {
-        let mut probes = perfwatch::probes::all(&Roots::default(), 100.0).into_iter();
+        let mut probes = perfwatch::probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED).into_iter();
         let probe = probes.find(|probe| probe.name() == name);
         Ok(Self(probe.with_context(|| format!("no probe is named {name}"))?))
     }

@@ -264,6 +264,7 @@ fn sampling(c: &mut Checker<'_>) -> Sampling {
             },
         },
         ebpf_budget_percent: c.within("ebpf_budget_percent", 0.01, 100.0),
+        command_lines: c.truth("command_lines"),
     }
 }
 

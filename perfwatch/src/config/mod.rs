@@ -144,6 +144,8 @@ pub struct Sampling {
     pub settings: source::Settings,
     /// Percent of each CPU.
     pub ebpf_budget_percent: f64,
+    /// Whether history has command lines.
+    pub command_lines: bool,
 }
 
 /// Values for the first start, as above.

@@ -149,6 +149,12 @@ pub const SETTINGS: &[Setting] = &[
         "CPU time that eBPF programs may use before optional ones are switched off, percent of each CPU",
     ),
     plain(
+        "command_lines",
+        "PERFWATCH_COMMAND_LINES",
+        "true",
+        "Keep processes' command lines in history, with passwords and tokens masked",
+    ),
+    plain(
         "retention_cleanup_enabled",
         "RETENTION_CLEANUP_ENABLED",
         "true",

@@ -3,6 +3,9 @@
 //!
 //! Adding readings one by one, or merging sums of any parts of them, gives the same result.
 
+mod accounts;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,6 +17,7 @@ use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Label, Value};
 use crate::snapshot::{MetricType, Reading};
 
+use super::tier::Tier;
 use super::{from_micros, micros};
 
 /// Rows kept per table; where rows come and go without end, the busiest are kept.
@@ -319,14 +323,43 @@ impl Bucket {
         of.cells.extend(cells);
     }
 
-    /// In tables whose rows come and go without end, keeps only the busiest.
-    pub fn bound(&mut self) {
+    /// Called when all readings of a bucket have been added. In tables whose rows come and go without end, keeps only the
+    /// busiest.
+    pub fn bound(&mut self, tier: Tier) {
+        if let Some((table, layout)) = self.accounts() {
+            if tier == Tier::Minute {
+                accounts::settle(table, layout);
+            }
+            return accounts::bound(table, layout, tier);
+        }
         for (at, layout) in self.layout().tables.iter().enumerate() {
             let most = if comes_and_goes(layout) { MAX_COMING_AND_GOING } else { MAX_THINGS };
             if self.tables[at].keys.len() > most {
                 self.tables[at].keep_heaviest(layout, most);
             }
         }
+    }
+}
+
+impl Bucket {
+    /// As hours and days have it: processes by name.
+    #[must_use]
+    pub fn by_name(&self) -> Cow<'_, Self> {
+        if self.metric_type != MetricType::Usage {
+            return Cow::Borrowed(self);
+        }
+        let mut folded = self.clone();
+        if let Some((table, layout)) = folded.accounts() {
+            accounts::by_name(table, layout);
+        }
+        Cow::Owned(folded)
+    }
+
+    /// The table of processes' accounts, in a bucket of `usage`.
+    fn accounts(&mut self) -> Option<(&mut BucketTable, &'static TableLayout)> {
+        let layout = self.layout();
+        let at = layout.tables.iter().position(|table| table.path == accounts::TABLE)?;
+        (self.metric_type == MetricType::Usage).then(|| (&mut self.tables[at], &layout.tables[at]))
     }
 }
 
@@ -350,7 +383,7 @@ fn comes_and_goes(layout: &TableLayout) -> bool {
 impl BucketTable {
     /// The cells of the row with this key, which is usually at the same index as before.
     fn cells_of(&mut self, row: usize, key: &Key, width: usize) -> &mut [Cell] {
-        let row = if self.keys.get(row).is_some_and(|known| known == key) {
+        let row = if self.keys.get(row).is_some_and(|known| *known == *key) {
             row
         } else {
             match self.find(key) {

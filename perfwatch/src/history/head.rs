@@ -251,7 +251,7 @@ impl State {
         }
         let open = std::mem::take(&mut self.open);
         let mut minutes = std::mem::take(&mut self.minutes);
-        minutes.values_mut().for_each(Bucket::bound);
+        minutes.values_mut().for_each(|minute| minute.bound(Tier::Minute));
         self.over += 1;
         let sealed = Sealed {
             slot: self.over,

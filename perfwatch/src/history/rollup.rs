@@ -5,6 +5,7 @@
 //! arrived meanwhile. Buckets replace older ones and are never added to them, so computing them twice changes nothing.
 
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bucket::Bucket;
@@ -105,7 +106,7 @@ async fn add(
             }
         }
     }
-    minutes.values_mut().for_each(Bucket::bound);
+    minutes.values_mut().for_each(|minute| minute.bound(Tier::Minute));
     let minutes: Vec<(i64, &Bucket)> = minutes.iter().map(|(at, bucket)| (*at, bucket)).collect();
     put_minutes(history, metric_type, &minutes, gone, batch).await
 }
@@ -299,9 +300,10 @@ async fn compute_day(history: &History, stale: Stale) -> Result<()> {
 fn summed(metric_type: MetricType, parts: &Buckets, tier: Tier) -> Buckets {
     let mut sums = Buckets::new();
     for (at, part) in parts {
-        sums.entry(tier.floor(*at)).or_insert_with(|| Bucket::new(metric_type)).merge(part);
+        let sum = sums.entry(tier.floor(*at)).or_insert_with(|| Bucket::new(metric_type));
+        sum.merge(&*if tier == Tier::Hour { part.by_name() } else { Cow::Borrowed(part) });
     }
-    sums.values_mut().for_each(Bucket::bound);
+    sums.values_mut().for_each(|sum| sum.bound(tier));
     sums
 }
 

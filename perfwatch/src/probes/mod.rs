@@ -38,6 +38,21 @@ pub struct Common<'a> {
     budget: budget::Budget,
     sched: sched::SharedSched,
     lister: Arc<ProcessLister>,
+    options: Options,
+}
+
+/// What a user may choose.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// CPU time that the programs may use, percent of each CPU.
+    pub budget_percent: f64,
+    /// Whether history may have processes' command lines.
+    pub command_lines: bool,
+}
+
+impl Options {
+    /// No budget, and everything that can be seen.
+    pub const UNLIMITED: Self = Self { budget_percent: 100.0, command_lines: true };
 }
 
 /// Makes a probe that is not loaded yet.
@@ -50,22 +65,22 @@ pub const REGISTRY: &[(&str, New)] = &[
     (block_io::NAME, |common| Box::new(block_io::BlockIo::new(common))),
     (tcp::NAME, |common| Box::new(tcp::Tcp::new(common))),
     (processes::NAME, |common| Box::new(processes::Processes::new(common))),
+    (processes::USAGE, |common| Box::new(processes::Accounts::new(common))),
 ];
 
-/// All probes, not yet loaded: that happens in their first sample. Their programs may use `budget_percent` of
-/// each CPU.
-pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
-    retrying_after(roots, budget_percent, budget::FIRST_PAUSE)
+/// All probes, not yet loaded: that happens in their first sample.
+pub fn all(roots: &Roots, options: Options) -> Vec<Box<dyn Source>> {
+    retrying_after(roots, options, budget::FIRST_PAUSE)
 }
 
 /// The same; each tick passes its process measurements to the lister.
-pub fn telling(roots: &Roots, budget_percent: f64, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(lister))
+pub fn telling(roots: &Roots, options: Options, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
+    make(roots, options, budget::FIRST_PAUSE, Arc::clone(lister))
 }
 
 /// The same with another pause before the first retry of what the budget has switched off.
-pub fn retrying_after(roots: &Roots, budget_percent: f64, pause: Duration) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, pause, Arc::new(ProcessLister::new(roots)))
+pub fn retrying_after(roots: &Roots, options: Options, pause: Duration) -> Vec<Box<dyn Source>> {
+    make(roots, options, pause, Arc::new(ProcessLister::new(roots)))
 }
 
 /// CPUs of the machine, all of which run the programs: a CPU quota or affinity of this process does not matter.
@@ -80,15 +95,15 @@ fn online_cpus(roots: &Roots) -> usize {
 
 fn make(
     roots: &Roots,
-    budget_percent: f64,
+    options: Options,
     pause: Duration,
     lister: Arc<ProcessLister>,
 ) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = online_cpus(roots);
-    let budget = budget::Budget::new(budget_percent, cpus, pause);
+    let budget = budget::Budget::new(options.budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
-    let common = Common { roots, kernel, budget, sched, lister };
+    let common = Common { roots, kernel, budget, sched, lister, options };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }
 

@@ -6,6 +6,7 @@ mod devices;
 mod machine;
 mod path;
 mod probes;
+mod usage;
 
 use super::MetricType;
 
@@ -87,6 +88,7 @@ pub const fn fields(metric_type: MetricType) -> &'static [Field] {
         MetricType::Processes => probes::PROCESSES,
         MetricType::BlockIo => probes::BLOCK_IO,
         MetricType::Tcp => probes::TCP,
+        MetricType::Usage => usage::USAGE,
     }
 }
 
@@ -110,6 +112,9 @@ pub const fn source(metric_type: MetricType) -> &'static str {
         MetricType::Tcp => "eBPF at TCP's tracepoints, and `/proc/net/snmp`",
         MetricType::Processes => {
             "eBPF at context switches, and `/proc/[pid]`; without eBPF, `/proc/[pid]` only"
+        }
+        MetricType::Usage => {
+            "the same as `processes`, added up for each process; only stored, not sent to live clients"
         }
     }
 }

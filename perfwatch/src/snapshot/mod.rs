@@ -43,11 +43,12 @@ pub enum MetricType {
     Tcp,
     Processes,
     Pressure,
+    Usage,
 }
 
 impl MetricType {
     /// Every type, in the order documents appear in a message.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Cpu,
         Self::Memory,
         Self::Network,
@@ -59,6 +60,7 @@ impl MetricType {
         Self::Tcp,
         Self::Processes,
         Self::Pressure,
+        Self::Usage,
     ];
 
     /// The name in JSON, SQL and query parameters.
@@ -75,7 +77,14 @@ impl MetricType {
             Self::Tcp => "tcp",
             Self::Processes => "processes",
             Self::Pressure => "pressure",
+            Self::Usage => "usage",
         }
+    }
+
+    /// Whether it is sent to live clients, kept as JSON for SQL, and compared in "what changed". Accounts of every process
+    /// are for history's own questions.
+    pub const fn is_shown(self) -> bool {
+        !matches!(self, Self::Usage)
     }
 
     /// Parses a query parameter; `perf` is the original's alias of `perf_events`.
@@ -127,7 +136,8 @@ impl Snapshot {
                     out.extend_from_slice(format!(",\"interval_ms\":{}", interval.as_millis()).as_bytes());
                 }
                 out.extend_from_slice(br#","data":{"#);
-                for (i, reading) in self.readings.iter().enumerate() {
+                let shown = self.readings.iter().filter(|reading| reading.metric_type.is_shown());
+                for (i, reading) in shown.enumerate() {
                     if i > 0 {
                         out.push(b',');
                     }

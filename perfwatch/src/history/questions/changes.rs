@@ -55,7 +55,7 @@ pub async fn changes(
     let interval = interval(current);
     let mut all = Vec::new();
     let (mut current_has_data, mut comparison_has_data) = (false, false);
-    for metric_type in MetricType::ALL {
+    for metric_type in MetricType::ALL.into_iter().filter(|of| of.is_shown()) {
         let now = collect(history, metric_type, current, interval).await?;
         current_has_data |= !now.is_empty();
         if now.is_empty() && comparison_has_data {

@@ -1,11 +1,11 @@
 //! Queries on history: points of a range ([`points`]), two ranges side by side ([`compare`]), what differs between them
-//! ([`changes`]), any range as a file ([`export`]), and resource use per process ([`process`]).
+//! ([`changes`]), any range as a file ([`export`]), and resource use of processes and cgroups ([`usage`]).
 
 pub mod changes;
 pub mod compare;
 pub mod export;
 pub mod points;
-pub mod process;
+pub mod usage;
 
 use time::OffsetDateTime;
 

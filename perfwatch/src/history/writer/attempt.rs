@@ -42,11 +42,8 @@ pub(super) fn documents_of<'s>(snapshots: impl Iterator<Item = &'s Snapshot>) ->
     snapshots
         .flat_map(|snapshot| {
             let at = micros(snapshot.timestamp);
-            snapshot.readings.iter().map(move |reading| Document {
-                at,
-                metric_type: reading.metric_type,
-                json: reading.json(),
-            })
+            let shown = snapshot.readings.iter().filter(|reading| reading.metric_type.is_shown());
+            shown.map(move |reading| Document { at, metric_type: reading.metric_type, json: reading.json() })
         })
         .collect()
 }

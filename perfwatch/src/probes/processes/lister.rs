@@ -35,7 +35,7 @@ struct Newest {
 }
 
 #[derive(Debug, Clone)]
-enum Measured {
+pub(super) enum Measured {
     /// Nothing, or not yet.
     Nothing,
     Tasks(Arc<Interval>),
@@ -70,6 +70,13 @@ impl ProcessLister {
     /// What a tick found in `/proc`, without task accounting.
     pub(super) fn walked(&self, timestamp: &str, walk: &Arc<Walk>) {
         self.set(timestamp, Measured::Procfs(Arc::clone(walk)));
+    }
+
+    /// What was measured at a tick; nothing if that was another one.
+    pub(super) fn measured_at(&self, timestamp: &str) -> Measured {
+        let newest = lock(&self.newest);
+        let newest = newest.as_ref().filter(|newest| newest.timestamp == timestamp);
+        newest.map_or(Measured::Nothing, |newest| newest.measured.clone())
     }
 
     fn set(&self, timestamp: &str, measured: Measured) {

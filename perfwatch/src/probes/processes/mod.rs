@@ -1,16 +1,17 @@
 //! Probe `processes`, document `processes`: usage per process and cgroup, from the programs of
 //! [`super::sched`]; where these may not run, from `/proc`.
 
-mod lister;
 mod derive;
 mod from_procfs;
 mod hidden;
+mod lister;
 mod listing;
 mod memory;
 mod names;
 mod process_files;
 #[cfg(test)]
 mod testing;
+mod usage;
 mod walk;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use self::derive::Event;
 use self::from_procfs::{FromProcfs, Ranking};
 pub use self::lister::ProcessLister;
 use self::names::Names;
+pub(super) use self::usage::{Accounts, NAME as USAGE};
 use self::walk::Walk;
 use super::Common;
 use super::sched::SharedSched;

@@ -33,6 +33,9 @@ pub(super) struct Stat {
     /// Since boot, in clock ticks.
     pub(super) started: u64,
     pub(super) rss_pages: u64,
+    pub(super) parent: u32,
+    /// Page faults since it started: those that needed no storage, and those that did.
+    pub(super) faults: (u64, u64),
 }
 
 impl Stat {
@@ -51,6 +54,8 @@ impl Stat {
             cpu_ticks: field(14)?.saturating_add(field(15)?),
             threads: fields.get(17)?.parse().ok()?,
             started: field(22)?,
+            parent: fields.get(1)?.parse().ok()?,
+            faults: (field(10)?, field(12)?),
             // Briefly negative, when the kernel's count is not exact.
             rss_pages: fields.get(21)?.parse::<i64>().ok()?.max(0).unsigned_abs(),
         })
@@ -137,7 +142,15 @@ mod tests {
     #[test]
     fn a_stat_that_is_cut_off_is_none() {
         let whole = stat(1, "x", 0, (3, 4), 77, -1);
-        let parsed = Stat { comm: "x".into(), cpu_ticks: 7, threads: 5, started: 77, rss_pages: 0 };
+        let parsed = Stat {
+            comm: "x".into(),
+            cpu_ticks: 7,
+            threads: 5,
+            started: 77,
+            rss_pages: 0,
+            parent: 1,
+            faults: (9, 7),
+        };
         assert_eq!(Stat::parse(whole.as_bytes()), Some(parsed));
         for end in 0..40 {
             assert_eq!(Stat::parse(&whole.as_bytes()[..end]), None, "{end}");

@@ -92,7 +92,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
 /// The statements that create all views. All names in them come from the dictionary.
 fn script() -> Vec<String> {
     let mut script = Vec::new();
-    for metric_type in MetricType::ALL {
+    for metric_type in MetricType::ALL.into_iter().filter(|of| of.is_shown()) {
         let layout = Layout::of(metric_type);
         script.extend((0..layout.tables.len()).map(|table| view(metric_type, layout, table)));
     }
