@@ -36,8 +36,8 @@ struct ProcessParameters {
     /// Likewise; inclusive
     #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
-    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`, which fits the range
-    #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
+    /// `1s 5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`, which fits the range
+    #[param(required = false, value_type = String, pattern = "^(auto|1s|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
     interval: Option<String>,
     /// Maximum number of points
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
