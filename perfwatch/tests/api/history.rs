@@ -49,6 +49,23 @@ async fn points_come_in_order_with_both_ends_and_say_how_many() {
 }
 
 #[tokio::test]
+async fn every_snapshot_is_a_point_and_so_is_the_whole_range() {
+    let Some(server) = start().await else { return };
+    let each_second: Vec<Reading> = (0..30).map(|tick| cpu(at(tick), tick as f64)).collect();
+    readings::store(&server.history, &each_second).await;
+    let token = server.token().await;
+    let span = "start_time=2026-01-02T00:00:10Z&end_time=2026-01-02T00:00:19.999Z&stats=min,max,count";
+    let answer = metrics(&server, &token, &format!("{span}&interval=1s")).await;
+    assert_eq!((&answer["interval"], &answer["count"]), (&json!("1s"), &json!(10)));
+    let answer = metrics(&server, &token, &format!("{span}&interval=range")).await;
+    assert_eq!((&answer["interval"], &answer["count"]), (&json!("range"), &json!(1)));
+    let point = &answer["data_points"][0];
+    assert_eq!((&point["timestamp"], &point["count"]), (&json!("2026-01-02T00:00:10Z"), &json!(10)));
+    let of = |part: &str| point[part]["usage_percent"].as_f64();
+    assert_eq!((of("data"), of("min"), of("max")), (Some(14.5), Some(10.0), Some(19.0)));
+}
+
+#[tokio::test]
 async fn every_question_sees_what_was_measured_last() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
