@@ -104,7 +104,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let hub = Hub::default();
     let source_status = SourceStatus::default();
-    let lister = Arc::new(ProcessLister::new(&config.roots));
+    let lister = Arc::new(ProcessLister::new(&config.roots, config.sampling.command_lines));
     let (stop_sender, stopping) = watch::channel(false);
     let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
     let first_start = FirstStart {
@@ -318,7 +318,7 @@ async fn measure(
             let _ = send.send(Arc::clone(snapshot));
         }),
     };
-    let sources = sources(config, &Arc::new(ProcessLister::new(&config.roots)));
+    let sources = sources(config, &Arc::new(ProcessLister::new(&config.roots, config.sampling.command_lines)));
     let pipeline =
         Pipeline::new(sources, source_status.clone(), settings, outputs).context("cannot start sampling")?;
     let until_enough = async {

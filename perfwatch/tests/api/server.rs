@@ -132,7 +132,7 @@ impl Server {
         let hub = Hub::default();
         let intervals = Arc::new(Intervals::default());
         let source_status = SourceStatus::default();
-        let lister = Arc::new(ProcessLister::new(&setup.options.roots));
+        let lister = Arc::new(ProcessLister::new(&setup.options.roots, true));
         store.introduce("0123abcd", "testbed").await.unwrap();
         let history = History::new(store.clone(), "0123abcd");
         let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::listing::{join, of_walk};
 use super::names::Names;
+use super::usage::facts::FactBook;
 use super::walk::{Walk, Walker};
 use crate::config::Roots;
 use crate::probes::sched::interval::Interval;
@@ -17,6 +18,8 @@ use crate::snapshot::rfc3339;
 
 /// A list is reused within a tick, but no longer than this: processes come and go.
 const MAX_AGE: Duration = Duration::from_secs(5);
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Cached state is dropped if nobody asks for this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -46,6 +49,10 @@ pub(super) enum Measured {
 struct Inner {
     names: Names,
     walker: Walker,
+    facts: FactBook,
+    /// When the current minute of `facts` began.
+    minute: Instant,
+    command_lines: bool,
     last: Option<(Instant, Arc<Listing>)>,
 }
 
@@ -56,8 +63,16 @@ impl std::fmt::Debug for ProcessLister {
 }
 
 impl ProcessLister {
-    pub fn new(roots: &Roots) -> Self {
-        let inner = Inner { names: Names::new(roots), walker: Walker::new(roots), last: None };
+    /// `command_lines`: whether the list may have them.
+    pub fn new(roots: &Roots, command_lines: bool) -> Self {
+        let inner = Inner {
+            names: Names::new(roots),
+            walker: Walker::new(roots),
+            facts: FactBook::new(roots, command_lines),
+            minute: Instant::now(),
+            command_lines,
+            last: None,
+        };
         Self { newest: Mutex::new(None), inner: Mutex::new(inner) }
     }
 
@@ -108,6 +123,7 @@ impl Inner {
         if !asked_lately && self.last.is_some() {
             self.last = None;
             self.walker.forget();
+            self.facts.forget();
         }
     }
 
@@ -118,7 +134,7 @@ impl Inner {
         {
             return Arc::clone(listing);
         }
-        let listing = match measured {
+        let mut listing = match measured {
             Measured::Procfs(walk) => of_walk(timestamp, &walk),
             Measured::Nothing => {
                 let walk = self.walker.walk(&mut self.names, true);
@@ -132,9 +148,22 @@ impl Inner {
                 join(timestamp, &interval, walk, |process| self.names.named(process))
             }
         };
+        self.add_facts(&mut listing);
         let listing = Arc::new(listing);
         self.last = Some((Instant::now(), Arc::clone(&listing)));
         listing
+    }
+
+    fn add_facts(&mut self, listing: &mut Listing) {
+        if self.minute.elapsed() >= MINUTE {
+            self.minute = Instant::now();
+            self.facts.end_minute();
+        }
+        for row in listing.rows.iter().filter(|row| !row.exited) {
+            let facts = self.facts.of(row.pid, &row.comm, Some(row.uid), &mut self.names);
+            listing.facts.insert(row.pid, facts);
+        }
+        listing.command_lines = self.command_lines;
     }
 }
 
