@@ -4,6 +4,7 @@ import { useRouter } from 'vue-router';
 import { useCursorStore } from '@/stores/cursor';
 import { useTimeStore } from '@/stores/time';
 import { movedBy } from './useCrosshair';
+import { useOpenWho } from './useOpenWho';
 
 export const shortcuts = [
   { keys: ['?'], does: 'Show the keyboard shortcuts' },
@@ -13,6 +14,10 @@ export const shortcuts = [
   { keys: ['l'], does: 'Back to live' },
   { keys: ['b'], does: 'Back to the previous range' },
   { keys: ['t'], does: 'Choose a range' },
+  {
+    keys: ['w'],
+    does: 'Who used what at the crosshair, or in the shown time; also by a double click on a chart',
+  },
   { keys: ['Esc'], does: 'Remove the crosshair or the selection' },
 ] as const;
 
@@ -30,10 +35,15 @@ export function useShortcuts(open: { help: () => void; picker: () => void }): vo
   const time = useTimeStore();
   const cursor = useCursorStore();
   const router = useRouter();
+  const { openMoment, openRange } = useOpenWho();
 
   const keys: Record<string, () => void> = {
     '?': open.help,
     t: open.picker,
+    w: () => {
+      if (cursor.time === null) openRange(time.range);
+      else openMoment(cursor.time);
+    },
     l: time.goLive,
     b: () => {
       if (time.hasEarlier) router.back();

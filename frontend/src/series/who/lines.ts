@@ -95,7 +95,10 @@ const leaf = (row: WhoRow): Node => ({ row, children: [], sum: row.used, below: 
 /** Adds up from the leaves; `order` has every node before its children. */
 function total(order: readonly Node[]): void {
   for (const node of order.toReversed()) {
-    if (node.children.length === 0) continue;
+    if (node.children.length === 0) {
+      node.sum = node.row.used;
+      continue;
+    }
     const parts = node.children.map(({ sum }) => ({ used: sum }));
     node.sum = { ...node.row.used, ...addUp([node.row, ...parts]) };
     node.below = node.children.reduce((sum, { below }) => sum + below + 1, 0);

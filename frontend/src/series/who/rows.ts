@@ -61,10 +61,12 @@ export interface WhoRow {
   seen: { from: number; to: number } | null;
 }
 
-/** Of a process that has ended, or a kernel thread, no command line is known. */
-function commandOf(command: string | null | undefined, name: string): string | null {
-  const text = plain(command ?? '').trim();
-  return text === '' || text === name ? null : text;
+/** What a command line says beyond the name: `/usr/bin/python3 -m http.server` of `python3` is `-m http.server`. */
+export function argumentsOf(command: string, name: string): string {
+  const [, program = '', rest = ''] = /^(\S*)\s*(.*)$/s.exec(command) ?? [];
+  // The kernel cuts names off.
+  const isName = program.slice(program.lastIndexOf('/') + 1).startsWith(name);
+  return isName ? rest : command;
 }
 
 function keyOf(kind: Kind, pid: number | null, name: string | null, cgroup: string | null): string {
@@ -100,7 +102,7 @@ export function rowOfProcess(one: ListedProcess): WhoRow {
     name,
     pid: one.pid,
     parent: one.parent_pid ?? null,
-    command: commandOf(one.command, name),
+    command: one.command ?? null,
     executable: one.executable ?? null,
     user: one.user ?? null,
     cgroup,
@@ -179,7 +181,7 @@ function rankedRow(row: RankedRow, kind: Kind): WhoRow {
     name,
     pid: row.pid ?? null,
     parent: row.parent_pid ?? null,
-    command: commandOf(row.command, name),
+    command: row.command ?? null,
     executable: row.executable ?? null,
     user: row.user ?? null,
     cgroup,
