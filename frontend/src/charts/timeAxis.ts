@@ -20,8 +20,8 @@ const STEPS = [
 ];
 
 /** Pixels of a label: digits of the axis' font, and some space. */
-const CHARACTER_PX = 5.6;
-const SPACE_PX = 18;
+const CHARACTER_PX = 6.2;
+const SPACE_PX = 16;
 
 function labelOf(time: number, step: number, crossesYear: boolean): string {
   const isMidnight = (time + offsetAt(time)) % DAY === 0;
@@ -61,6 +61,6 @@ function dated(ticks: TimeTick[], span: Span, step: number, width: number): Time
   const label = `${dayText(first.time)} ${first.label}`;
   // It is longer: what it would cover goes.
   const pixels = (time: number): number => ((time - first.time) / (span.to - span.from)) * width;
-  const clear = ((label.length + first.label.length) / 2) * CHARACTER_PX + SPACE_PX / 2;
+  const clear = ((label.length + first.label.length) / 2) * CHARACTER_PX + SPACE_PX;
   return [{ ...first, label }, ...ticks.slice(1).filter(({ time }) => pixels(time) >= clear)];
 }
