@@ -90,6 +90,8 @@ describe('ranges', () => {
     expect(pan(span, 0.5, NOW)).toEqual({ from: span.from + HOUR / 2, to: span.to + HOUR / 2 });
     expect(pan(span, 1, NOW)).toEqual({ last: HOUR });
     expect(isLive(pan(span, 5, NOW))).toBe(true);
+    // Time passes between a step back and a step forward.
+    expect(isLive(pan({ from: NOW - 450_000, to: NOW - 155_000 }, 0.5, NOW))).toBe(true);
   });
 
   it('have a minimum length and whole seconds, and are selected in either direction', () => {

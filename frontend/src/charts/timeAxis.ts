@@ -20,8 +20,8 @@ const STEPS = [
 ];
 
 /** Pixels of a label: digits of the axis' font, and some space. */
-const CHARACTER_PX = 5.6;
-const SPACE_PX = 18;
+const CHARACTER_PX = 6.2;
+const SPACE_PX = 16;
 
 function labelOf(time: number, step: number, crossesYear: boolean): string {
   const isMidnight = (time + offsetAt(time)) % DAY === 0;
@@ -50,13 +50,17 @@ export function timeTicks(span: Span, width: number, right = 0): TimeTick[] {
     const half = (label.length * CHARACTER_PX) / 2;
     if (((span.to - time) / length) * width + right >= half) ticks.push({ time, label });
   }
-  return dated(ticks, span, step);
+  return dated(ticks, span, step, width);
 }
 
 /** Where midnight itself has no room, the nearest label that follows or precedes it says the date. */
-function dated(ticks: TimeTick[], span: Span, step: number): TimeTick[] {
+function dated(ticks: TimeTick[], span: Span, step: number, width: number): TimeTick[] {
   const first = ticks[0];
   if (first === undefined || step >= DAY || dayOf(span.from) === dayOf(span.to)) return ticks;
   if (ticks.some(({ time }) => (time + offsetAt(time)) % DAY === 0)) return ticks;
-  return [{ ...first, label: `${dayText(first.time)} ${first.label}` }, ...ticks.slice(1)];
+  const label = `${dayText(first.time)} ${first.label}`;
+  // It is longer: what it would cover goes.
+  const pixels = (time: number): number => ((time - first.time) / (span.to - span.from)) * width;
+  const clear = ((label.length + first.label.length) / 2) * CHARACTER_PX + SPACE_PX;
+  return [{ ...first, label }, ...ticks.slice(1).filter(({ time }) => pixels(time) >= clear)];
 }

@@ -123,7 +123,8 @@ function areFew({ times }: SeriesData, { width, stacked }: TimelineInput): boole
 /** The band between a bucket's extremes: an invisible base with the difference stacked on it. */
 function bandSeries(series: SeriesData, input: TimelineInput) {
   const { low, high } = series;
-  if (low === undefined || high === undefined) return [];
+  // Extremes of parts do not add up to those of the whole.
+  if (input.stacked === true || low === undefined || high === undefined) return [];
   const colour = palettes[input.theme].accents[series.colour];
   const height = Float64Array.from(high, (value, i) => value - (low[i] ?? NaN));
   const base = {

@@ -34,18 +34,29 @@ export function joinAt({ past, ring, tick }: Sources): number {
   return ring.timeAt(0) < last + tick ? last : last + past.width;
 }
 
+/** Columns that fill up: an array for each point would be many thousand small objects per tick. */
 class Points {
-  private readonly all: [time: number, value: number, low: number, high: number][] = [];
+  private readonly columns: Float64Array[];
+  private count = 0;
   hasBand = false;
 
-  add(time: number, value: number, low = NaN, high = NaN): void {
-    this.all.push([time, value, low, high]);
+  constructor(capacity: number) {
+    this.columns = Array.from({ length: 4 }, () => new Float64Array(capacity));
+  }
+
+  add(...point: [time: number, value: number, low: number, high: number]): void {
+    this.columns.forEach((column, k) => (column[this.count] = point[k] ?? NaN));
+    this.count += 1;
   }
 
   joined(): Joined {
-    const column = (k: 0 | 1 | 2 | 3) => Float64Array.from(this.all, (one) => one[k]);
-    const lines = { times: column(0), values: column(1) };
-    return this.hasBand ? { ...lines, low: column(2), high: column(3) } : lines;
+    const [times, values, low, high] = this.columns.map((column) => column.subarray(0, this.count)) as [
+      Float64Array,
+      Float64Array,
+      Float64Array,
+      Float64Array,
+    ];
+    return this.hasBand ? { times, values, low, high } : { times, values };
   }
 }
 
@@ -76,7 +87,7 @@ function addBuckets(points: Points, name: string, ring: Ring, from: number, to: 
 export function joinedSeries(name: string, span: Span, sources: Sources): Joined {
   const { past, ring, tick, width } = sources;
   const join = joinAt(sources);
-  const points = new Points();
+  const points = new Points((past?.values.size ?? 0) + (ring?.size ?? 0));
   if (past !== null) {
     points.hasBand = !past.isRaw;
     const shift = past.isRaw ? 0 : past.width / 2;

@@ -74,11 +74,16 @@ export function select(a: number, b: number, now: number): Span {
   return clamp(Math.min(a, b), Math.max(a, b), now);
 }
 
+/** A range that ends this close to now, as a share of its length, is meant to be live. */
+const NOW_SHARE = 0.05;
+const NOW_MS = 5 * SECOND;
+
 /** Moves by a fraction of the length; a range that reaches now is live. */
 export function pan(span: Span, share: number, now: number): Range {
   const length = span.to - span.from;
   const by = length * share;
-  if (by > 0 && span.to + by >= now) return { last: Math.round(length / SECOND) * SECOND };
+  const near = Math.max(NOW_MS, NOW_SHARE * length);
+  if (by > 0 && span.to + by >= now - near) return { last: Math.round(length / SECOND) * SECOND };
   return clamp(span.from + by, span.to + by, now);
 }
 

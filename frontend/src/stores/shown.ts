@@ -68,6 +68,10 @@ export const useShownStore = defineStore('shown', () => {
     const widths = Object.values(loaded.value).map(({ stretch }) => stretch.width);
     return widths.length > 0 ? Math.min(...widths) : interval.value.ms;
   });
+  /** A longer distance between points is a gap: stored samples may be sparser than the stream's. */
+  const spacing = computed(() =>
+    Math.max(width.value, ...Object.values(loaded.value).map(({ stretch }) => stretch.width)),
+  );
   const version = computed(() => (following.value ? live.version : 0));
 
   function sourcesOf(name: string): Sources {
@@ -294,6 +298,7 @@ export const useShownStore = defineStore('shown', () => {
     version,
     loads,
     width,
+    spacing,
     interval,
     documents,
     peaks,
