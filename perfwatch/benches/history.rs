@@ -27,12 +27,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use perfwatch::history::History;
 use perfwatch::history::plan::{Coverage, plan};
 use perfwatch::history::questions::changes::changes;
 use perfwatch::history::questions::compare::{Range, compare};
 use perfwatch::history::questions::points::Points;
+use perfwatch::history::questions::usage::{By, RankingQuery, Whose, ranking};
 use perfwatch::history::questions::{HistoryQuery, Interval, Stats};
 use perfwatch::history::writer::LogPlace;
 use perfwatch::snapshot::MetricType;
@@ -179,6 +180,12 @@ impl Place<'_> {
     }
 }
 
+/// The largest processes, names or cgroups of a range.
+fn who(start: OffsetDateTime, end: OffsetDateTime, round: usize) -> RankingQuery {
+    let by = [By::Process, By::Name, By::Cgroup][round % 3];
+    RankingQuery { whose: Whose::default(), start, end, by, order: |used| used.cpu_us(), limit: 20 }
+}
+
 async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Result<Value> {
     // Readings of the whole month are queried, too.
     let mut policy = store.archive_policy().await?;
@@ -242,6 +249,9 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
         ("compare week", Duration::WEEK),
         ("changes 30 d", Duration::days(30)),
         ("field 30 d raw", Duration::days(30)),
+        ("who 10 min", Duration::minutes(10)),
+        ("who 24 h", Duration::DAY),
+        ("who 30 d", Duration::days(30)),
     ] {
         let rounds = match name {
             "changes 30 d" | "field 30 d raw" => options.rounds.div_ceil(20),
@@ -279,6 +289,12 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
                     let before = Range { start: now.start - Duration::DAY, end: now.end - Duration::DAY };
                     let since = Instant::now();
                     changes(&history, (now, before), 100).await?;
+                    asked.note(since, 0);
+                }
+                name if name.starts_with("who ") => {
+                    let since = Instant::now();
+                    let ranking = ranking(&history, who(to - span, to, round)).await?;
+                    ensure!(!ranking.rows.is_empty() || round % 3 != 0, "nobody used anything in {name}");
                     asked.note(since, 0);
                 }
                 "field 30 d raw" => {

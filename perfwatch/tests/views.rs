@@ -65,7 +65,7 @@ const SHOWN: [&str; 16] = [
 /// Two ticks of this machine, and a reading of a source that failed.
 fn readings() -> Vec<Reading> {
     let mut sources = collectors::all(&Roots::default());
-    sources.extend(probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED));
+    sources.extend(probes::all(&Roots::default(), probes::Options::UNLIMITED));
     let now = OffsetDateTime::now_utc().replace_millisecond(0).unwrap();
     let mut readings = vec![Reading::failed(MetricType::Disk, now - time::Duration::seconds(10), "no disk")];
     for ago in [5, 0] {

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use perfwatch::config::Roots;
+use perfwatch::probes::Options;
 use perfwatch::snapshot::source::{Report, Source, SourceSettings, Tick};
 use serde_json::Value;
 
@@ -15,15 +16,15 @@ pub struct Probe(Box<dyn Source>);
 impl Probe {
     /// The probe of this name, not loaded before its first sample.
     pub fn new(name: &str) -> Result<Self> {
-        let mut probes = perfwatch::probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED).into_iter();
+        let mut probes = perfwatch::probes::all(&Roots::default(), Options::UNLIMITED).into_iter();
         let probe = probes.find(|probe| probe.name() == name);
         Ok(Self(probe.with_context(|| format!("no probe is named {name}"))?))
     }
 
     /// The same with a separate budget, and the pause before what it switches off is retried.
     pub fn within(name: &str, budget_percent: f64, pause: Duration) -> Result<Self> {
-        let mut probes =
-            perfwatch::probes::retrying_after(&Roots::default(), budget_percent, pause).into_iter();
+        let options = Options { budget_percent, ..Options::UNLIMITED };
+        let mut probes = perfwatch::probes::retrying_after(&Roots::default(), options, pause).into_iter();
         let probe = probes.find(|probe| probe.name() == name);
         Ok(Self(probe.with_context(|| format!("no probe is named {name}"))?))
     }

@@ -29,8 +29,25 @@ pub fn exec(ctx: BtfTracePointContext) -> i32 {
     let task: *const u8 = ctx.arg(0);
     let before: u32 = ctx.arg(1);
     let Some(cpu) = this_cpu() else { return 0 };
-    accounted!(&raw mut cpu.costs, EXEC, unsafe { end_first_thread(cpu, task, before) });
+    accounted!(&raw mut cpu.costs, EXEC, unsafe {
+        end_first_thread(cpu, task, before);
+        rename(task);
+    });
     0
+}
+
+/// Its process has another name now. Otherwise one that was switched away between fork and exec, and ends within the same
+/// epoch, would be charged to its parent's name.
+#[inline(always)]
+unsafe fn rename(task: *const u8) {
+    let pid: u32 = unsafe { member(task, constant!(OFFSETS.task_pid)) };
+    // SAFETY: the task runs here, so nobody else writes its entry.
+    if let Some(entry) = TASKS.get_ptr_mut(pid & constant!(MASK))
+        && unsafe { (*entry).pid } == pid
+        && unsafe { (*entry).dead } == 0
+    {
+        unsafe { (*entry).comm = member(task, constant!(OFFSETS.task_comm)) };
+    }
 }
 
 /// A thread that is not the first takes over the number of the first one, which is gone by now: what stands at that

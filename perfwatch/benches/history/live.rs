@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Samples all sources on this machine. Skips the first tick, which has no rates.
 pub fn sample(seconds: u32) -> Result<Vec<Arc<Snapshot>>> {
     let mut sources = collectors::all(&Roots::default());
-    sources.extend(probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED));
+    sources.extend(probes::all(&Roots::default(), probes::Options::UNLIMITED));
     sources.sort_by_key(|source| source.metric_type());
     let stop = Arc::new(AtomicBool::new(false));
     let loads: [fn(&AtomicBool) -> Result<()>; 4] = [compute, write, connect, start_processes];

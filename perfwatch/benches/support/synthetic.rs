@@ -87,11 +87,13 @@ pub struct Machine {
     noise: u64,
     /// Counters, which only grow.
     grown: [f64; 16],
+    /// The last one in which all processes were reported.
+    minute: i64,
 }
 
 impl Machine {
     pub fn new(cpus: usize) -> Self {
-        Self { cpus, noise: 0x9e37_79b9_7f4a_7c15, grown: [1.0e6; 16] }
+        Self { cpus, noise: 0x9e37_79b9_7f4a_7c15, grown: [1.0e6; 16], minute: 0 }
     }
 
     /// `None` if this machine was off: twenty minutes about every third day.
@@ -127,6 +129,7 @@ impl Machine {
             MetricType::Tcp => self.tcp(load, out),
             MetricType::Processes => self.processes(load, seconds, out),
             MetricType::Pressure => self.pressure(load, out),
+            MetricType::Usage => self.accounts(load, seconds, out),
         }
     }
 

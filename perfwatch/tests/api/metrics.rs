@@ -33,7 +33,7 @@ async fn scrape(server: &Server) -> String {
 /// Everything that this machine offers, measured twice, so that there are rates.
 fn publish_this_machine(server: &Server) {
     let mut sources = collectors::all(&Roots::default());
-    sources.extend(probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED));
+    sources.extend(probes::all(&Roots::default(), probes::Options::UNLIMITED));
     for _ in 0..2 {
         let now = OffsetDateTime::now_utc();
         let tick = Tick::new(now, Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! One process over time.
+//! Who used what over a range.
 
 use perfwatch::history::rollup::roll;
 use perfwatch::snapshot::{MetricType, Reading};
@@ -16,19 +16,20 @@ fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(START + seconds).unwrap()
 }
 
-fn lists(seconds: i64, top: &Value) -> Reading {
-    let body = json!({"active": 40, "top": top, "cgroups": []});
-    reading(MetricType::Processes, at(seconds), &body)
+/// What was used in the five seconds before.
+fn accounts(seconds: i64, processes: &Value) -> Reading {
+    reading(MetricType::Usage, at(seconds), &json!({"elapsed_ms": 5000.0, "processes": processes}))
 }
 
-fn process(pid: u32, name: &str, cpu: f64, counted: Option<(u64, u64)>) -> Value {
+/// A process that used this share of a CPU in five seconds.
+fn process(pid: u32, name: &str, percent: u64, counted: Option<(u64, u64)>) -> Value {
     json!({
-        "pid": pid, "comm": name, "user": "root", "uid": 0, "cgroup": "/a", "threads": 2, "exited": false,
-        "rss_bytes": 4096, "cpu_percent": cpu, "runqueue_wait_ms_per_sec": 1.5, "context_switches_per_sec": 10.0,
-        "read_bytes_per_sec": 100.0, "write_bytes_per_sec": null, "cycles": counted.map(|(cycles, _)| cycles),
-        "instructions": counted.map(|(_, instructions)| instructions), 
-        "ipc": counted.map(|(cycles, instructions)| instructions as f64 / cycles as f64), "llc_mpki": null,
-        "branch_mpki": null, "dtlb_mpki": null,
+        "cgroup": "/a", "comm": name, "pid": pid, "processes": 1, "exits": 0, "cpu_us": percent * 50_000,
+        "runqueue_wait_us": 7500, "context_switches": 50, "read_bytes": 500, "write_bytes": null,
+        "cycles": counted.map(|(cycles, _)| cycles), "instructions": counted.map(|(_, instructions)| instructions),
+        "llc_misses": null, "branch_misses": null, "dtlb_misses": null, "rss_bytes": 4096, "minor_faults": null,
+        "major_faults": null, "user": "root", "parent_pid": 1, "started": null, "executable": null,
+        "command": format!("{name} --now"),
     })
 }
 
@@ -37,16 +38,16 @@ async fn ask(server: &Server, token: &str, query: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_process_is_followed_through_the_lists_it_stands_in() {
+async fn a_process_is_followed_over_time() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
     let all = [
-        lists(0, &json!([process(7, "make \"x\"", 50.0, Some((1000, 3000))), process(8, "cc", 99.0, None)])),
-        lists(5, &json!([process(7, "make \"x\"", 100.0, Some((1000, 1000)))])),
-        lists(10, &json!([process(8, "cc", 99.0, None)])),
-        lists(60, &json!([])),
-        Reading::failed(MetricType::Processes, at(120), "no BTF"),
-        lists(180, &json!([process(7, "other", 1.0, None)])),
+        accounts(0, &json!([process(7, "make \"x\"", 50, Some((1000, 3000))), process(8, "cc", 99, None)])),
+        accounts(5, &json!([process(7, "make \"x\"", 100, Some((1000, 1000)))])),
+        accounts(10, &json!([process(8, "cc", 99, None)])),
+        accounts(60, &json!([])),
+        Reading::failed(MetricType::Usage, at(120), "no BTF"),
+        accounts(180, &json!([process(7, "other", 1, None)])),
     ];
     readings::store(&server.history, &all).await;
     let range = "start_time=1767312000&end_time=1767312200&interval=1m";
@@ -56,21 +57,20 @@ async fn a_process_is_followed_through_the_lists_it_stands_in() {
     assert_eq!((&answer["truncated"], &answer["names"]), (&json!(false), &json!(["make \"x\"", "other"])));
     let points = answer["data_points"].as_array().unwrap();
     let first = &points[0];
-    assert_eq!(first["timestamp"], "2026-01-02T00:00:00Z");
-    assert_eq!((&first["snapshots"], &first["listed"]), (&json!(3), &json!(2)));
-    assert_eq!((&first["data"]["cpu_percent"], &first["max"]["cpu_percent"]), (&json!(75.0), &json!(100.0)));
-    assert_eq!((&first["data"]["ipc"], &first["max"]["ipc"]), (&json!(2.0), &json!(3.0)));
+    assert_eq!((&first["timestamp"], &first["snapshots"]), (&json!("2026-01-02T00:00:00Z"), &json!(3)));
+    assert_eq!((&first["data"]["cpu_percent"], &first["max"]["cpu_percent"]), (&json!(50.0), &json!(100.0)));
+    assert_eq!((&first["data"]["ipc"], &first["data"]["llc_mpki"]), (&json!(2.0), &Value::Null));
     assert_eq!((&first["data"]["rss_bytes"], &first["data"]["write_bytes_per_sec"]), (&json!(4096.0), &Value::Null));
     assert_eq!(
         points[1],
-        json!({"timestamp": "2026-01-02T00:01:00Z", "snapshots": 1, "listed": 0, "data": null, "max": null}),
-        "there was a list without it"
+        json!({"timestamp": "2026-01-02T00:01:00Z", "snapshots": 1, "data": null, "max": null}),
+        "it used nothing"
     );
-    assert_eq!(points[2]["timestamp"], "2026-01-02T00:03:00Z", "a source that failed made no list");
+    assert_eq!(points[2]["timestamp"], "2026-01-02T00:03:00Z", "a source that failed measured nothing");
 
     let named = ask(&server, &token, &format!("pid=7&name=other&{range}")).await;
-    let listed: Vec<_> = named["data_points"].as_array().unwrap().iter().map(|point| &point["listed"]).collect();
-    assert_eq!(listed, [0, 0, 1]);
+    let used: Vec<bool> = named["data_points"].as_array().unwrap().iter().map(|point| !point["data"].is_null()).collect();
+    assert_eq!(used, [false, false, true]);
     let cut = ask(&server, &token, &format!("pid=7&{range}&limit=2")).await;
     assert_eq!((&cut["count"], &cut["truncated"]), (&json!(2), &json!(true)));
 }
@@ -79,24 +79,58 @@ async fn a_process_is_followed_through_the_lists_it_stands_in() {
 async fn processes_of_one_name_are_added_up() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
-    let workers = |cpu: f64| {
-        json!([process(1, "nginx", cpu, None), process(2, "nginx", cpu / 2.0, None), process(3, "cc", 9.0, None)])
+    let workers = |cpu: u64| {
+        json!([process(1, "nginx", cpu, None), process(2, "nginx", cpu / 2, None), process(3, "cc", 9, None)])
     };
-    readings::store(&server.history, &[lists(0, &workers(40.0)), lists(5, &workers(60.0))]).await;
+    readings::store(&server.history, &[accounts(0, &workers(40)), accounts(5, &workers(60))]).await;
     let answer = ask(&server, &token, "name=nginx&start_time=1767312000&end_time=1767312100&interval=30s").await;
     let point = &answer["data_points"][0];
     assert_eq!((&answer["count"], &answer["names"]), (&json!(1), &json!(["nginx"])));
     assert_eq!((&point["data"]["processes"], &point["data"]["cpu_percent"]), (&json!(2.0), &json!(75.0)));
-    assert_eq!((&point["max"]["cpu_percent"], &point["data"]["threads"]), (&json!(90.0), &json!(4.0)));
+    assert_eq!((&point["max"]["cpu_percent"], &point["data"]["rss_bytes"]), (&json!(90.0), &json!(8192.0)));
 }
 
 #[tokio::test]
-async fn long_ranges_lose_no_list() {
+async fn the_largest_are_ranked_and_the_parts_are_the_whole() {
     let Some(server) = start().await else { return };
     let token = server.token().await;
-    let all: Vec<Reading> = (0..24)
-        .map(|tick| lists(tick * 5, &json!([process(7, "x", (tick % 12) as f64 + 10.0, None)])))
-        .collect();
+    let machine = json!([
+        process(1, "nginx", 40, None), process(2, "nginx", 20, None), process(3, "cc", 90, None),
+        {"cgroup": null, "comm": "", "pid": 0, "processes": 12, "exits": 5, "cpu_us": 500_000},
+    ]);
+    readings::store(&server.history, &[accounts(0, &machine), accounts(5, &machine)]).await;
+    let range = "start_time=1767312000&end_time=1767312100";
+    let answer = ask(&server, &token, &format!("{range}&limit=1")).await;
+    assert_eq!((&answer["by"], &answer["order"]), (&json!("process"), &json!("cpu_percent")));
+    assert_eq!((&answer["seconds"], &answer["count"], &answer["found"]), (&json!(10.0), &json!(1), &json!(3)));
+    let row = &answer["rows"][0];
+    assert_eq!((&row["pid"], &row["name"], &row["cgroup"]), (&json!(3), &json!("cc"), &json!("/a")));
+    assert_eq!((&row["command"], &row["user"]), (&json!("cc --now"), &json!("root")));
+    assert_eq!((&row["cpu_seconds"], &row["data"]["cpu_percent"]), (&json!(9.0), &json!(90.0)));
+    assert_eq!((&answer["total"]["cpu_seconds"], &answer["other"]["cpu_seconds"]), (&json!(16.0), &json!(7.0)));
+    assert_eq!(answer["total"]["exits"], json!(10.0));
+
+    let names = |answer: &Value| -> Vec<String> {
+        let rows = answer["rows"].as_array().unwrap().iter();
+        rows.map(|row| format!("{}{}", row["name"].as_str().unwrap_or(""), row["cgroup"].as_str().unwrap_or(""))).collect()
+    };
+    assert_eq!(names(&ask(&server, &token, &format!("{range}&by=name")).await), ["cc/a", "nginx/a"]);
+    assert_eq!(names(&ask(&server, &token, &format!("{range}&by=cgroup")).await), ["/a"]);
+    let memory = ask(&server, &token, &format!("{range}&by=name&order=rss_bytes")).await;
+    assert_eq!(names(&memory), ["nginx/a", "cc/a"]);
+    let within = ask(&server, &token, &format!("{range}&by=process&name=nginx&cgroup=/a")).await;
+    assert_eq!((within["rows"][0]["pid"].clone(), within["count"].clone()), (json!(1), json!(2)));
+    assert_eq!(within["total"]["cpu_seconds"], json!(6.0));
+    let nobody = ask(&server, &token, "start_time=0&end_time=100").await;
+    assert_eq!((&nobody["seconds"], &nobody["rows"], &nobody["total"]["cpu_seconds"]), (&json!(0.0), &json!([]), &Value::Null));
+}
+
+#[tokio::test]
+async fn long_ranges_lose_nothing() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let all: Vec<Reading> =
+        (0..24).map(|tick| accounts(tick * 5, &json!([process(7, "x", 10 + tick.unsigned_abs() % 12, None)]))).collect();
     readings::store(&server.history, &all).await;
     roll(&server.history, (START + 2 * 86_400) * 1_000_000).await.unwrap();
     for range in [
@@ -108,7 +142,7 @@ async fn long_ranges_lose_no_list() {
         let answer = ask(&server, &token, &format!("pid=7&{range}")).await;
         assert_eq!(answer["count"], 1, "{range}");
         let point = &answer["data_points"][0];
-        assert_eq!((&point["snapshots"], &point["listed"]), (&json!(24), &json!(24)), "{range}");
+        assert_eq!(point["snapshots"], json!(24), "{range}");
         assert_eq!((&point["data"]["cpu_percent"], &point["max"]["cpu_percent"]), (&json!(15.5), &json!(21.0)), "{range}");
     }
 }
@@ -119,7 +153,9 @@ async fn whoever_is_asked_for_must_be_named_readably() {
     let token = server.token().await;
     let range = "start_time=0&end_time=9";
     for (query, expected) in [
-        (range.to_owned(), vec!["query.pid"]),
+        (format!("by=user&{range}"), vec!["query.by"]),
+        (format!("order=beauty&{range}"), vec!["query.order"]),
+        (format!("cgroup=a&{range}"), vec!["query.cgroup"]),
         (format!("pid=0&{range}"), vec!["query.pid"]),
         (format!("pid=-1&name=&{range}"), vec!["query.pid", "query.name"]),
         (format!("pid=99999999999&{range}"), vec!["query.pid"]),

@@ -92,7 +92,7 @@ fn paths_are_shown_without_labels() {
 /// What this machine's sources send at a second tick.
 pub(super) fn sent() -> Vec<(MetricType, Value)> {
     let mut sources = collectors::all(&Roots::default());
-    sources.extend(probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED));
+    sources.extend(probes::all(&Roots::default(), probes::Options::UNLIMITED));
     let tick = Tick::new(datetime!(2026-01-02 03:04:05 UTC), Duration::from_secs(1));
     let mut documents = Vec::new();
     for source in &mut sources {

@@ -194,9 +194,13 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
+/// The documents that the page gets.
+fn shown() -> impl Iterator<Item = MetricType> {
+    MetricType::ALL.into_iter().filter(|of| of.is_shown())
+}
+
 fn module() -> String {
-    let units: BTreeSet<&str> =
-        MetricType::ALL.into_iter().flat_map(dictionary::fields).map(|field| field.unit).collect();
+    let units: BTreeSet<&str> = shown().flat_map(dictionary::fields).map(|field| field.unit).collect();
     let units: Vec<String> = units.into_iter().map(quoted).collect();
     let mut text = format!(
         "/**\n \
@@ -212,7 +216,7 @@ fn module() -> String {
         units.join("\n  | ")
     );
     // Writing to a String cannot fail.
-    for metric_type in MetricType::ALL {
+    for metric_type in shown() {
         let _ = writeln!(text, "  {}: [", metric_type.as_str());
         for field in dictionary::fields(metric_type) {
             let [path, unit, kind, help] = [field.path, field.unit, kind(field), field.help].map(quoted);
@@ -225,13 +229,13 @@ fn module() -> String {
          interface DocumentBase {\n  _timestamp?: string;\n  \
          /** `null` unless its source failed; then nothing else is in it. */\n  _error?: string | null;\n}\n",
     );
-    for metric_type in MetricType::ALL {
+    for metric_type in shown() {
         let _ = write!(text, "\nexport interface {} extends DocumentBase ", interface(metric_type));
         Shape::of(metric_type).write(0, &mut text);
         text.push('\n');
     }
     text.push_str("\n/** Documents of one tick, by metric type. */\nexport interface Documents {\n");
-    for metric_type in MetricType::ALL {
+    for metric_type in shown() {
         let _ = writeln!(text, "  {}?: {};", metric_type.as_str(), interface(metric_type));
     }
     text.push_str("}\n");
@@ -245,7 +249,7 @@ fn the_page_has_the_dictionary() {
 
 #[test]
 fn what_is_sent_has_the_form_that_the_page_expects() {
-    for (metric_type, document) in super::metrics::sent() {
+    for (metric_type, document) in super::metrics::sent().into_iter().filter(|(of, _)| of.is_shown()) {
         let mut found = Vec::new();
         Shape::of(metric_type).misfits(&document, metric_type.as_str(), &mut found);
         assert_eq!(found, [""; 0], "{document}");

@@ -202,6 +202,58 @@ impl Machine {
         }
     }
 
+    /// What every process used: the busy ones at each tick, all of them when a minute begins.
+    pub(super) fn accounts(&mut self, load: f64, seconds: i64, out: &mut Json) {
+        self.elapsed(out);
+        let minute = seconds.div_euclid(60);
+        let all = minute != self.minute;
+        self.minute = minute;
+        let used: Vec<(usize, f64)> = (0..3 * PROCESSES.len())
+            .map(|i| (i, (load * 60.0 / (1 + i) as f64 + self.jitter(3.0).abs()).max(0.0)))
+            .filter(|(_, percent)| all || *percent >= 0.5 + load)
+            .collect();
+        let names = PROCESSES.len();
+        // After the processes: those of two names that come and go, and the rest of the machine.
+        out.list("processes", used.len() + if all { 3 } else { 1 }, |out, at| {
+            let (i, percent) = used.get(at).copied().unwrap_or((at - used.len(), load));
+            let comm = PROCESSES[i % names];
+            let place = i64::try_from(i).unwrap_or_default();
+            let started = (seconds + 977 * place).div_euclid(1800 * (1 + place % 40));
+            let (of_one, is_rest) = (at < used.len(), at == used.len());
+            if is_rest {
+                out.null("cgroup");
+            } else {
+                out.text("cgroup", &format!("/system.slice/{comm}.service"));
+            }
+            out.text("comm", if is_rest { "" } else { comm });
+            let pid = if of_one { 1000 + hash(started ^ place << 32) % 60_000 } else { 0 };
+            out.whole("pid", pid as f64);
+            let count = if of_one { 1.0 } else { 20.0 };
+            out.whole("processes", count);
+            out.whole("exits", count - 1.0);
+            let cpu_us = (percent * 50_000.0).floor();
+            out.whole("cpu_us", cpu_us);
+            out.whole("runqueue_wait_us", (cpu_us * 0.3 + self.jitter(2000.0).abs()).floor());
+            out.whole("context_switches", (percent * 40.0 + self.jitter(20.0).abs()).floor());
+            for name in ["read_bytes", "write_bytes"] {
+                out.whole(name, (percent - 20.0 + self.jitter(9.0)).max(0.0).floor() * 4096.0);
+            }
+            let cycles = (cpu_us * 3000.0 + self.jitter(1.0e6).abs()).floor();
+            out.whole("cycles", cycles);
+            out.whole("instructions", (cycles * (1.1 + self.jitter(0.4))).floor());
+            for name in ["llc_misses", "branch_misses", "dtlb_misses"] {
+                out.whole(name, (cycles / 500.0 * (1.0 + self.jitter(0.5))).floor());
+            }
+            if of_one {
+                out.whole("rss_bytes", 4096.0 * (1000.0 * (1 + i) as f64 + self.jitter(40.0).abs().floor()));
+                out.text("user", if i % 3 == 0 { "root" } else { "www-data" });
+                out.whole("parent_pid", 1.0);
+                out.text("executable", &format!("/usr/bin/{comm}"));
+                out.text("command", &format!("/usr/bin/{comm} --config /etc/{comm}.conf --instance {i}"));
+            }
+        });
+    }
+
     /// The actual duration covered by a tick's values, which is never exactly the interval.
     fn elapsed(&mut self, out: &mut Json) {
         out.rate("elapsed_ms", 5000.0 + self.jitter(0.6));

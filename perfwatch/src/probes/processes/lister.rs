@@ -38,7 +38,7 @@ struct Newest {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Measured {
+enum Measured {
     /// Nothing, or not yet.
     Nothing,
     Tasks(Arc<Interval>),
@@ -87,11 +87,13 @@ impl ProcessLister {
         self.set(timestamp, Measured::Procfs(Arc::clone(walk)));
     }
 
-    /// What was measured at a tick; nothing if that was another one.
-    pub(super) fn measured_at(&self, timestamp: &str) -> Measured {
+    /// The walk of a tick, if it is the newest.
+    pub(super) fn walked_at(&self, timestamp: &str) -> Option<Arc<Walk>> {
         let newest = lock(&self.newest);
-        let newest = newest.as_ref().filter(|newest| newest.timestamp == timestamp);
-        newest.map_or(Measured::Nothing, |newest| newest.measured.clone())
+        match newest.as_ref().filter(|newest| newest.timestamp == timestamp)?.measured {
+            Measured::Procfs(ref walk) => Some(Arc::clone(walk)),
+            _ => None,
+        }
     }
 
     fn set(&self, timestamp: &str, measured: Measured) {

@@ -18,7 +18,7 @@ use self::facts::FactBook;
 use self::largest::Largest;
 use self::ledger::{Account, Ledger, Name};
 use super::derive::add_up;
-use super::lister::{Measured, ProcessLister};
+use super::lister::ProcessLister;
 use super::memory::Memory;
 use super::names::Names;
 use super::walk::{Present, Walk};
@@ -236,20 +236,18 @@ impl Source for Accounts {
     }
 
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
-        let (elapsed, counts) = match self.lister.measured_at(&tick.timestamp) {
-            Measured::Tasks(interval) => {
-                let counters = if interval.counted.starved() { 0 } else { interval.counting };
-                let counts = Counts { waits: true, storage: interval.storage, counters };
-                (Some(self.add_tasks(&interval)), counts)
-            }
-            Measured::Procfs(walk) => {
-                let counts = Counts { waits: false, storage: true, counters: 0 };
-                let is_new = self.last_walk.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &walk));
-                let elapsed = if is_new { self.add_walk(&walk) } else { None };
-                self.last_walk = Some(walk);
-                (elapsed, counts)
-            }
-            Measured::Nothing => (None, Counts { waits: false, storage: false, counters: 0 }),
+        let mut counts = Counts { waits: false, storage: true, counters: 0 };
+        let elapsed = if let Some(interval) = self.sched.interval(tick) {
+            let counters = if interval.counted.starved() { 0 } else { interval.counting };
+            counts = Counts { waits: true, storage: interval.storage, counters };
+            Some(self.add_tasks(&interval))
+        } else {
+            // Without the programs, the document `processes` has walked over `/proc`.
+            let walk = self.lister.walked_at(&tick.timestamp);
+            let is_new = walk.as_ref().map(Arc::as_ptr) != self.last_walk.as_ref().map(Arc::as_ptr);
+            let elapsed = walk.as_ref().filter(|_| is_new).and_then(|walk| self.add_walk(walk));
+            self.last_walk = walk;
+            elapsed
         };
         self.memory.begin_tick();
         let mut document = Document { elapsed_ms: None, processes: Vec::new() };
