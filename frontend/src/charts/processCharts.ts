@@ -15,7 +15,15 @@ export interface UsageChart {
   label: string;
   unit: Unit;
   lines: readonly Line[];
+  /** Measured once a minute, or only where something is counted, rather than added up. */
+  sparse?: boolean;
 }
+
+const MINUTE = 60_000;
+
+/** Milliseconds per drawn point. */
+export const chartInterval = ({ sparse }: UsageChart, interval: number): number =>
+  sparse === true ? Math.max(MINUTE, interval) : interval;
 
 const usageCharts: readonly UsageChart[] = [
   {
@@ -25,6 +33,7 @@ const usageCharts: readonly UsageChart[] = [
   },
   {
     label: 'Resident memory',
+    sparse: true,
     unit: 'bytes',
     lines: [{ key: 'rss_bytes', label: 'Memory', colour: 'purple' }],
   },
@@ -48,6 +57,7 @@ const usageCharts: readonly UsageChart[] = [
   },
   {
     label: 'Page faults',
+    sparse: true,
     unit: 'count/s',
     lines: [
       { key: 'minor_faults_per_sec', label: 'Minor', colour: 'slate' },
@@ -56,12 +66,19 @@ const usageCharts: readonly UsageChart[] = [
   },
   {
     label: 'Processes at the same time',
+    sparse: true,
     unit: 'count',
     lines: [{ key: 'processes', label: 'Processes', colour: 'cyan' }],
   },
-  { label: 'Instructions per cycle', unit: 'none', lines: [{ key: 'ipc', label: 'IPC', colour: 'green' }] },
+  {
+    label: 'Instructions per cycle',
+    sparse: true,
+    unit: 'none',
+    lines: [{ key: 'ipc', label: 'IPC', colour: 'green' }],
+  },
   {
     label: 'Misses per thousand instructions',
+    sparse: true,
     unit: 'none',
     lines: [
       { key: 'llc_mpki', label: 'LLC', colour: 'purple' },
@@ -71,32 +88,63 @@ const usageCharts: readonly UsageChart[] = [
   },
 ];
 
-/** Where nothing noticeable was used there is a gap. */
-function seriesOf({ data_points }: ProcessPoints, line: Line): SeriesData {
-  const values = Float64Array.from(data_points, ({ data }) => data?.[line.key] ?? NaN);
-  const isSolo = line.dashed !== true;
+type Points = ProcessPoints['data_points'];
+type Slice = Pick<SeriesData, 'times' | 'values' | 'low' | 'high'>;
+
+function sliceOf(points: Points, { key }: Line): Slice {
+  const values = Float64Array.from(points, ({ data }) => data?.[key] ?? NaN);
   return {
-    name: line.label,
-    colour: line.colour,
-    dashed: line.dashed ?? false,
-    area: isSolo,
-    times: Float64Array.from(data_points, ({ timestamp }) => Date.parse(timestamp)),
+    times: Float64Array.from(points, ({ timestamp }) => Date.parse(timestamp)),
     values,
     // The lowest of a bucket's samples is not known.
     low: values,
-    high: Float64Array.from(data_points, ({ max }) => max?.[line.key] ?? NaN),
+    high: Float64Array.from(points, ({ max }) => max?.[key] ?? NaN),
   };
+}
+
+const has =
+  ({ key }: Line) =>
+  ({ data }: Points[number]): boolean =>
+    typeof data?.[key] === 'number';
+
+/** The points that have the value. */
+const sparseSlice = (points: Points, line: Line): Slice => sliceOf(points.filter(has(line)), line);
+
+/** Where nothing noticeable was used is zero, from the first point to the last. */
+function sliceOfAmount(points: Points, line: Line): Slice {
+  const first = points.findIndex(has(line));
+  const last = points.findLastIndex(has(line));
+  const nothing = { [line.key]: 0 };
+  const filled = points.map((point, i) =>
+    (point.data ?? null) === null && i > first && i < last
+      ? { ...point, data: nothing, max: nothing }
+      : point,
+  );
+  return sliceOf(filled, line);
 }
 
 const hasValues = ({ values }: SeriesData): boolean => !Array.from(values).every(Number.isNaN);
 
-/** The charts that have data; how many processes there were only matters where there may be several. */
+/**
+ * The charts that have data. How many processes there were only matters where there may be several, and within a minute
+ * only those that used something noticeable are counted.
+ */
 export function chartsOf(
   points: ProcessPoints,
   isOne: boolean,
+  interval: number,
 ): { chart: UsageChart; series: SeriesData[] }[] {
   return usageCharts
-    .filter(({ lines }) => !(isOne && lines[0]?.key === 'processes'))
-    .map((chart) => ({ chart, series: chart.lines.map((line) => seriesOf(points, line)) }))
+    .filter(({ lines }) => !((isOne || interval < MINUTE) && lines[0]?.key === 'processes'))
+    .map((chart) => ({
+      chart,
+      series: chart.lines.map((line): SeriesData => ({
+        name: line.label,
+        colour: line.colour,
+        dashed: line.dashed ?? false,
+        area: line.dashed !== true,
+        ...(chart.sparse === true ? sparseSlice : sliceOfAmount)(points.data_points, line),
+      })),
+    }))
     .filter(({ series }) => series.some(hasValues));
 }

@@ -548,7 +548,11 @@ impl Summing {
         let step = usize::try_from((at - self.from).max(0) / self.step).unwrap_or_default().min(last);
         self.covered[step] += Span::of(bucket).seconds;
         for row in rows(bucket).filter(|row| self.query.whose.is(row)) {
-            let Some(group) = self.group(&row) else { continue };
+            let Some(mut group) = self.group(&row) else { continue };
+            if !self.groups.contains_key(&group) {
+                // The minute has no row for it: it is part of its name's.
+                group.pid = None;
+            }
             let Some(sum) = self.groups.get_mut(&group) else { continue };
             let Some(Cell::Number(cpu_us)) = row.cell("cpu_us") else { continue };
             sum.course.resize(self.covered.len(), 0.0);
