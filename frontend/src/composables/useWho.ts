@@ -44,10 +44,12 @@ const queryFor = (
 
 export function useRanking(query: () => RankingQuery | null) {
   const history = useHistoryStore();
+  const time = useTimeStore();
   return useQuery(
     query,
     history.ranking,
     (now, before) => now?.by !== before?.by || JSON.stringify(now?.whose) !== JSON.stringify(before?.whose),
+    () => time.following,
   );
 }
 

@@ -31,6 +31,7 @@ export function useWhoOne(whose: Readonly<Ref<Whose>>, order: Readonly<Ref<strin
     }),
     history.usage,
     (now, before) => !same(now?.whose, before?.whose),
+    () => time.following,
   );
   const ranking = useRanking(() => ({
     whose: whose.value,
