@@ -58,7 +58,9 @@ testOnEachStore(
 
     await page.getByRole('link', { name: `All named ${name}` }).click();
     await page.waitForURL((url) => url.pathname === `/who/name/${name}`);
-    await table(page, 'Its processes').getByRole('row', { name: String(hog.pid) }).waitFor();
+    await table(page, 'Its processes')
+      .getByRole('row', { name: String(hog.pid) })
+      .waitFor();
     await page.getByRole('img', { name: /^CPU, percent of one/ }).waitFor();
     assert.deepEqual(page.problems, []);
   },
@@ -242,7 +244,10 @@ test('a sleeping process is found by name until it exits', async ({ browser, ser
   });
   const page = await browser.page({ server, session });
   await page.goto('/who?sort=rss_bytes');
-  await page.getByText(/[\d,]+ processes/).first().waitFor();
+  await page
+    .getByText(/[\d,]+ processes/)
+    .first()
+    .waitFor();
   await page.getByLabel('Filter').fill(name);
   const row = page.getByRole('row', { name });
   await row.waitFor();
@@ -337,7 +342,10 @@ test('a table of ten thousand processes renders only visible rows', async ({ bro
   // A hundred groups, in one that has nothing else.
   await page.locator(`[role=table][aria-rowcount="${count + 101 + 1}"]`).waitFor();
   await page.setViewportSize({ width: 390, height: 844 });
-  await eventually('a table that fits a phone screen', async () => (await all.getByRole('row').count()) < 100);
+  await eventually(
+    'a table that fits a phone screen',
+    async () => (await all.getByRole('row').count()) < 100,
+  );
   assert.ok((await all.boundingBox()).height < 844);
   assert.ok((await overflow(page)) <= 0);
   await page.getByLabel('Top by').selectOption({ label: 'Memory' });

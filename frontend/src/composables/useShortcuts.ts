@@ -3,11 +3,8 @@ import { onScopeDispose } from 'vue';
 import { useCursorStore } from '@/stores/cursor';
 import { useTimeStore } from '@/stores/time';
 import { movedBy } from './useCrosshair';
-<<<<<<< HEAD
 import { useOpenWho } from './useOpenWho';
-=======
 import { useTimeSteps } from './useTimeSteps';
->>>>>>> page
 
 export const shortcuts = [
   { keys: ['?'], does: 'Show the keyboard shortcuts' },
@@ -37,12 +34,8 @@ function takesText(target: EventTarget | null): boolean {
 export function useShortcuts(open: { help: () => void; picker: () => void }): void {
   const time = useTimeStore();
   const cursor = useCursorStore();
-<<<<<<< HEAD
-  const router = useRouter();
   const { openMoment, openRange } = useOpenWho();
-=======
   const steps = useTimeSteps();
->>>>>>> page
 
   const keys: Record<string, () => void> = {
     '?': open.help,
