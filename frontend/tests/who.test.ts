@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import type { ListedProcess, ProcessRanking, RankedRow } from '@/api/types';
+import type {
+  DataPoint,
+  ListedProcess,
+  ProcessPoints,
+  ProcessRanking,
+  ProcessUse,
+  RankedRow,
+} from '@/api/types';
 import { coursePath } from '@/charts/course';
+import { cpuLimit, groupCharts } from '@/charts/groupCharts';
+import { chartsOf } from '@/charts/processCharts';
 import { eventsOf, figures, starts } from '@/series/who/facts';
+import { fieldOf, groupEpisodes, groupPoints, limitsOf } from '@/series/who/groupHistory';
 import { plain, titleOf } from '@/series/who/group';
 import { linesOf, measured, NO_CGROUP, type View } from '@/series/who/lines';
 import {
@@ -285,5 +295,99 @@ describe('the course', () => {
   it('has bars where something was measured', () => {
     expect(coursePath([0, null, 50, 100], 40, 10).match(/M/g)).toHaveLength(3);
     expect(coursePath([], 40, 10)).toBe('');
+  });
+});
+
+describe('charts of what was used', () => {
+  const point = (second: number, data: ProcessUse | null) => ({
+    timestamp: new Date(second * 1000).toISOString(),
+    snapshots: 1,
+    data,
+    max: data,
+  });
+  const points: ProcessPoints = {
+    start_time: '',
+    end_time: '',
+    interval: '5s',
+    count: 5,
+    truncated: false,
+    names: [],
+    data_points: [
+      point(0, null),
+      point(5, { cpu_percent: 10, rss_bytes: 7, processes: 1 }),
+      point(10, null),
+      point(15, { cpu_percent: 20, rss_bytes: null, processes: 1 }),
+      point(20, null),
+    ],
+  };
+
+  it('have zeros where nothing noticeable was used, but not before the first and after the last point', () => {
+    const [cpu, memory, ...others] = chartsOf(points, true, 5000);
+    expect(Array.from(cpu!.series[0]!.values)).toEqual([NaN, 10, 0, 20, NaN]);
+    expect([memory!.series[0]!.times, memory!.series[0]!.values].map((of) => Array.from(of))).toEqual([
+      [5000],
+      [7],
+    ]);
+    expect(others).toEqual([]);
+  });
+
+  it('count processes only where minutes are whole', () => {
+    const labels = (isOne: boolean, interval: number) =>
+      chartsOf(points, isOne, interval).map(({ chart }) => chart.label);
+    expect(labels(false, 60_000)).toContain('Processes at the same time');
+    expect(labels(false, 5000)).not.toContain('Processes at the same time');
+    expect(labels(true, 60_000)).not.toContain('Processes at the same time');
+  });
+});
+
+describe('the document of a cgroup', () => {
+  const row = (part: Record<string, unknown>) => ({ cgroup: '/a.service', memory_bytes: 100, ...part });
+  const point = (second: number, groups: unknown[], max = groups): DataPoint => ({
+    timestamp: new Date(second * 1000).toISOString(),
+    data: { elapsed_ms: 1000, groups },
+    max: { groups },
+    ...(max === groups ? {} : { max: { groups: max } }),
+  });
+  const points = [
+    point(0, [
+      row({ cgroup: '/a.service.d' }),
+      row({ cpu_limit: 0.5, throttled_ms: 40, throttled_periods: 2 }),
+    ]),
+    point(5, [row({ cpu_limit: 0.5, throttled_ms: 60, throttled_periods: 1, memory_limit_bytes: 200 })]),
+    point(10, []),
+    point(60, [
+      row({ cpu_limit: 0.5, throttled_ms: 0, throttled_periods: 0, oom_kills: 1, tasks_limit: 10 }),
+    ]),
+  ];
+  const found = groupPoints(points, '/a.service');
+
+  it('is of this group alone', () => {
+    expect(fieldOf('/a.service')).toBe('groups./a.service');
+    expect(fieldOf('/a,b')).toBeNull();
+    expect(found.map(({ time }) => time)).toEqual([0, 5000, 60_000]);
+    expect(groupPoints([point(0, [])], '/a.service')).toEqual([]);
+  });
+
+  it('has its limits as lines', () => {
+    expect(Array.from(cpuLimit(found)!.values)).toEqual([50, 50, 50]);
+    const [memory, throttled] = groupCharts(found);
+    expect(memory!.series.map(({ name, values }) => [name, ...Array.from(values)])).toEqual([
+      ['In use', 100, 100, 100],
+      ['Limit', NaN, 200, NaN],
+    ]);
+    expect(Array.from(throttled!.series[0]!.values)).toEqual([40, 60, 0]);
+    expect(cpuLimit(groupPoints([point(0, [row({})])], '/a.service'))).toBeNull();
+    expect(limitsOf(found)).toBe('0.50 CPUs, 10 tasks');
+    expect(limitsOf([])).toBe('');
+  });
+
+  it('has its events, and runs of them as one', () => {
+    const events = groupEpisodes(found, '/a.service', 5000);
+    expect(
+      events.map(({ kind, from, to, count, throttledMs }) => [kind, from, to, count, throttledMs]),
+    ).toEqual([
+      ['oom_kill', 60_000, 60_000, 5, 0],
+      ['cgroup_throttled', 0, 5000, 15, 500],
+    ]);
   });
 });

@@ -123,7 +123,7 @@ function sliceOfAmount(points: Points, line: Line): Slice {
   return sliceOf(filled, line);
 }
 
-const hasValues = ({ values }: SeriesData): boolean => !Array.from(values).every(Number.isNaN);
+export const hasValues = ({ values }: SeriesData): boolean => !Array.from(values).every(Number.isNaN);
 
 /**
  * The charts that have data. How many processes there were only matters where there may be several, and within a minute

@@ -6,6 +6,7 @@ import { rankedRows, rowOfProcess, type WhoRow } from '@/series/who/rows';
 import { useHistoryStore, type UsageQuery, type Whose } from '@/stores/history';
 import { useTimeStore } from '@/stores/time';
 import { useAllProcesses } from './useAllProcesses';
+import { useGroupPoints } from './useGroupPoints';
 import { useHistoryEvents } from './useHistoryEvents';
 import { useQuery } from './useQuery';
 import { useSteadySpan } from './useSteadySpan';
@@ -45,6 +46,8 @@ export function useWhoOne(whose: Readonly<Ref<Whose>>, order: Readonly<Ref<strin
   );
   const episodes = useHistoryEvents(() => span.value);
 
+  const group = useGroupPoints(() => whose.value.cgroup ?? null, span, interval);
+
   const isOne = computed(() => whose.value.pid !== undefined);
   const all = useAllProcesses(() => time.following && isOne.value);
   /** As it is now; undefined if that is not known, null if it is not there. */
@@ -63,6 +66,8 @@ export function useWhoOne(whose: Readonly<Ref<Whose>>, order: Readonly<Ref<strin
     width: computed(() => intervalMs(points.answer.value?.interval ?? interval.value.name)),
     points: points.answer,
     ranking: ranking.answer,
+    /** Of a cgroup: what its own files say. */
+    group,
     rows,
     episodes,
     present,
