@@ -8,6 +8,7 @@ mod facts;
 mod largest;
 mod ledger;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(in crate::probes) struct Accounts {
     ledger: Ledger,
     facts: FactBook,
     largest: Largest,
+    /// Processes that the last interval found ended.
+    ended: HashSet<u32>,
     /// A walk over `/proc` may serve several ticks.
     last_walk: Option<Arc<Walk>>,
 }
@@ -103,6 +106,7 @@ impl Accounts {
             ledger: Ledger::default(),
             facts: FactBook::new(common.roots, common.options.command_lines),
             largest: Largest::new(procfs),
+            ended: HashSet::new(),
             last_walk: None,
         }
     }
@@ -110,6 +114,8 @@ impl Accounts {
     /// Adds what the tasks used; returns the time that covers.
     fn add_tasks(&mut self, interval: &Interval) -> Duration {
         let mut listed = Usage::default();
+        let before = std::mem::take(&mut self.ended);
+        let mut exits = 0;
         for process in add_up(&interval.tasks) {
             listed = listed.plus(&process.usage);
             let name = Name {
@@ -117,10 +123,16 @@ impl Accounts {
                 comm: process.comm.into(),
                 pid: process.pid,
             };
+            // One that ends while it is read may be read once more.
+            let ends = process.exited && !before.contains(&process.pid);
+            if process.exited {
+                self.ended.insert(process.pid);
+            }
+            exits += u64::from(ends);
             let account = Account {
                 usage: process.usage,
                 processes: 1,
-                exits: process.exited.into(),
+                exits: ends.into(),
                 uid: Some(process.uid),
                 ..Account::default()
             };
@@ -128,7 +140,8 @@ impl Accounts {
         }
         // Threads that were not read in time.
         let usage = interval.used.minus(&listed);
-        self.ledger.add(Name::rest(), Account { usage, ..Account::default() });
+        let exits = interval.exits.saturating_sub(exits);
+        self.ledger.add(Name::rest(), Account { usage, exits, ..Account::default() });
         interval.elapsed
     }
 
