@@ -107,7 +107,7 @@ function noteLoad() {
 async function load(browser, server, session) {
   const page = await browser.page({ server, session, width: 1920, height: 1080 });
   await page.addInitScript(noteLoad);
-  await page.goto('/?window=15');
+  await page.goto('/?range=15m');
   await page.locator('#cpu canvas').first().waitFor();
   const { seen, paint, scripts } = await page.evaluate(() => ({
     seen: window.perfwatchLoad,
@@ -206,7 +206,7 @@ async function dashboard(browser, server, session) {
   // Tall enough for every card: those out of sight would not be drawn.
   const page = await browser.page({ server, session, width: 1920, height: 2400 });
   await page.addInitScript(fillBuffers, CAPACITY_TICKS);
-  await page.goto('/?window=15');
+  await page.goto('/?range=15m');
   await page.locator('#cpu canvas').first().waitFor();
   const watched = await watch(page, seconds);
   return { ...(seconds < LONG_RUN_S && (await replay(page))), ...watched };

@@ -75,13 +75,13 @@ try {
   await sleep(PHASE_MS);
 
   const ranges = { from: at(loaded + 5000), to: at(Date.now() - 5000) };
-  ranges.with = at(loaded - (Date.parse(ranges.to) - Date.parse(ranges.from)) - 5000);
+  ranges.earlier = `${(Date.parse(ranges.to) - Date.parse(ranges.from) + 10_000) / 1000}s`;
   const compared = (query) => `/history?${new URLSearchParams({ ...query, ...ranges })}`;
   const cpu = { metric: 'cpu', fields: 'usage_percent,context_switches_per_sec' };
   const { top } = await lastProcesses(session);
   const busiest = top.find(({ comm }) => comm === 'encode') ?? top[0];
   const pages = [
-    { name: 'dashboard', address: '/?window=5', ready: '#cpu canvas', height: 1010 },
+    { name: 'dashboard', address: '/?range=5m', ready: '#cpu canvas', height: 1010 },
     { name: 'processes', address: `/processes?pid=${busiest.pid}`, ready: 'aside canvas', height: 820 },
     {
       name: 'compare',

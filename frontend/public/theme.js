@@ -1,4 +1,4 @@
-// Sets the theme before the first paint: from the URL, else the stored preference, else dark.
+// Sets the theme before the first paint: from the URL, else the stored preference, else as the system is.
 (function () {
   var theme = new URLSearchParams(location.search).get('theme');
   if (!theme) {
@@ -8,6 +8,6 @@
       theme = null;
     }
   }
-  if (theme === 'system') theme = matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
+  if (theme !== 'light' && theme !== 'dark') theme = matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
   document.documentElement.dataset.theme = theme === 'light' ? 'light' : 'dark';
 })();

@@ -11,10 +11,15 @@ const input: TimelineInput = {
   span: { from: 0, to: 60_000 },
   theme: 'dark',
   interval: 1000,
+  width: 464,
 };
 
 interface Drawn {
-  xAxis: { min: number; max: number; axisLabel: { formatter: (time: number) => string } };
+  xAxis: {
+    min: number;
+    max: number;
+    axisLabel: { formatter: (time: number) => string; customValues: number[] };
+  };
   yAxis: { max: number };
   series: { id: string; data: Float64Array; stack?: string; areaStyle?: object }[];
 }
@@ -52,10 +57,21 @@ describe('timelineOption', () => {
     expect(drawn({ series: [] }).yAxis.max).toBeGreaterThan(0);
   });
 
-  it('has no label where the edge would cut it off', () => {
-    const { formatter } = drawn().xAxis.axisLabel;
-    expect(formatter(30_000)).toMatch(/^..:..:30$/);
-    expect(formatter(57_000)).toBe('');
+  it('labels whole times below the axis', () => {
+    const { formatter, customValues } = drawn().xAxis.axisLabel;
+    expect(customValues).toEqual(
+      [0, 10_000, 20_000, 30_000, 40_000, 50_000].filter((time) => customValues.includes(time)),
+    );
+    expect(formatter(customValues[1]!)).toMatch(/^..:..:.0$/);
+    expect(formatter(123)).toBe('');
+  });
+
+  it('marks points where they can be told apart', () => {
+    const series = (count: number) => {
+      const times = Array.from({ length: count }, (_, i) => i * 1000);
+      return drawn({ series: [{ name: 'a', colour: 'blue', times, values: times }] }).series[0];
+    };
+    expect([series(10), series(50)]).toMatchObject([{ showSymbol: true }, { showSymbol: false }]);
   });
 
   it('omits empty series of a stack, except the bottom one', () => {

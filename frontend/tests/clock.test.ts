@@ -2,7 +2,6 @@ import { createPinia, setActivePinia } from 'pinia';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { effectScope, nextTick, type EffectScope } from 'vue';
 import { useFreshness } from '@/composables/useFreshness';
-import { axisTime, clockTime, cursorTime, fullTime } from '@/format/time';
 import { EpisodeTrack } from '@/series/events';
 import { useClockStore } from '@/stores/clock';
 import { useLiveStore } from '@/stores/live';
@@ -19,16 +18,6 @@ const snapshot = (second: number, more: object = {}) => ({
     scheduler: { runqueue_wait: { histogram: { scheme: 'log16', count: 1, buckets: [[40, 1]] } } },
   },
   ...more,
-});
-
-describe('midnight', () => {
-  it('is 00:05, not 24:05', () => {
-    const midnight = new Date(2026, 2, 2, 0, 5, 0).getTime();
-    expect(clockTime(midnight)).toBe('00:05:00');
-    expect(axisTime(midnight, 3_600_000)).toBe('00:05');
-    expect(fullTime(midnight)).toContain('00:05:00');
-    expect(cursorTime(midnight, 48 * 3_600_000)).toContain('00:05:00');
-  });
 });
 
 describe('the live store and clocks', () => {

@@ -4,7 +4,7 @@ import { effectScope, nextTick, shallowRef, type EffectScope } from 'vue';
 import { movesPixel } from '@/charts/geometry';
 import { useDrawnSpan } from '@/composables/useDrawnSpan';
 import { useLiveStore } from '@/stores/live';
-import { usePreferencesStore } from '@/stores/preferences';
+import { useTimeStore } from '@/stores/time';
 
 const MINUTE = 60_000;
 
@@ -81,7 +81,7 @@ describe('useDrawnSpan', () => {
 
   async function started() {
     const live = useLiveStore();
-    usePreferencesStore().visitWindow = 15;
+    useTimeStore().choose({ last: 15 * MINUTE });
     const tick = async (second: number) => {
       live.ring.push(second * 1000, [['a', second]]);
       live.version += 1;
@@ -134,9 +134,12 @@ describe('useDrawnSpan', () => {
     resize(900);
     await nextTick();
     expect(span.value.to).toBe(1001_000);
-    usePreferencesStore().visitWindow = 1;
+    useTimeStore().choose({ last: MINUTE });
     await nextTick();
     expect(span.value).toEqual({ from: 1001_000 - MINUTE, to: 1001_000 });
+    useTimeStore().choose({ from: 1000, to: 2000 });
+    await nextTick();
+    expect(span.value).toEqual({ from: 1000, to: 2000 });
   });
 
   it('stops observing a removed element', async () => {

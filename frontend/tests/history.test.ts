@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { DataPoint } from '@/api/types';
-import { comparedRanges, parseView, viewQuery, type HistoryView } from '@/series/historyView';
+import { comparedWith, parseView, viewQuery, type HistoryView } from '@/series/historyView';
 import {
   changePercent,
   difference,
@@ -11,34 +11,20 @@ import {
   shifted,
   summarise,
 } from '@/series/points';
-import { pan, resolve, select, zoom } from '@/series/range';
 
 const HOUR = 3_600_000;
 const NOW = Date.parse('2026-03-02T12:00:00Z');
 
 describe('the URL of a view', () => {
   const views: HistoryView[] = [
-    {
-      mode: 'explore',
-      metric: 'cpu',
-      fields: ['usage_percent'],
-      range: { preset: '24h' },
-      comparison: { period: 'hour', against: 'yesterday' },
-    },
+    { mode: 'explore', metric: 'cpu', fields: ['usage_percent'], comparison: 'before' },
     {
       mode: 'compare',
       metric: 'disk',
       fields: ['devices.vda.write_latency_ms', 'io.read_bytes_per_sec'],
-      range: { from: NOW - HOUR, to: NOW },
-      comparison: { start: NOW - 25 * HOUR },
+      comparison: { earlier: 25 * HOUR },
     },
-    {
-      mode: 'changes',
-      metric: 'cpu',
-      fields: ['usage_percent'],
-      range: { preset: '1h' },
-      comparison: { period: 'week', against: 'last_week' },
-    },
+    { mode: 'changes', metric: 'cpu', fields: ['usage_percent'], comparison: 'last_week' },
   ];
 
   it('round-trips', () => {
@@ -46,55 +32,21 @@ describe('the URL of a view', () => {
   });
 
   it('omits defaults', () => {
-    expect(viewQuery(parseView({}))).toEqual({ metric: 'cpu', range: '1h' });
+    expect(viewQuery(parseView({}))).toEqual({ metric: 'cpu' });
   });
 
   it('falls back to the defaults on nonsense', () => {
-    const view = parseView({ mode: 'x', range: '9y', from: 'b', to: '3', period: null, against: ['?'] });
-    expect(view.mode).toBe('explore');
-    expect(view.range).toEqual({ preset: '1h' });
-    expect(view.comparison).toEqual({ period: 'hour', against: 'yesterday' });
-    expect(parseView({ from: '2026-01-02', to: '2026-01-01' }).range).toEqual({ preset: '1h' });
+    const view = parseView({ mode: 'x', earlier: '9y', against: ['?'] });
+    expect([view.mode, view.comparison]).toEqual(['explore', 'before']);
   });
 
-  it('compares a period with the same one earlier, or with any start', () => {
-    const chosen = { from: NOW - 2 * HOUR, to: NOW - HOUR };
-    const week = parseView({ mode: 'compare', period: 'week', against: 'last_week' });
-    const [current, before] = comparedRanges(week, NOW, chosen);
-    expect(current).toEqual({ from: NOW - 168 * HOUR, to: NOW });
-    expect(before).toEqual({ from: NOW - 336 * HOUR, to: NOW - 168 * HOUR });
-    const custom = parseView({ mode: 'compare', with: '2026-03-01T00:00:00Z' });
-    expect(comparedRanges(custom, NOW, chosen)).toEqual([
-      chosen,
-      { from: Date.parse('2026-03-01T00:00:00Z'), to: Date.parse('2026-03-01T01:00:00Z') },
-    ]);
-  });
-});
-
-describe('ranges', () => {
-  const span = { from: NOW - 2 * HOUR, to: NOW - HOUR };
-
-  it('resolve presets up to now', () => {
-    expect(resolve({ preset: '6h' }, NOW)).toEqual({ from: NOW - 6 * HOUR, to: NOW });
-    expect(resolve(span, NOW)).toBe(span);
-  });
-
-  it('zoom around a fixed time', () => {
-    const at = span.from + HOUR / 4;
-    const closer = zoom(span, 0.5, at, NOW);
-    expect(closer.to - closer.from).toBe(HOUR / 2);
-    expect((at - closer.from) / (closer.to - closer.from)).toBeCloseTo(0.25);
-  });
-
-  it('never reach into the future, and have a minimum length', () => {
-    expect(pan(span, 5, NOW)).toEqual({ from: NOW - HOUR, to: NOW });
-    const shortest = select(NOW - HOUR, NOW - HOUR, NOW);
-    expect(shortest.to - shortest.from).toBe(10_000);
-    expect(zoom(span, 10, span.from, NOW).to).toBe(NOW);
-  });
-
-  it('accept a selection from right to left', () => {
-    expect(select(NOW - HOUR, NOW - 2 * HOUR, NOW)).toEqual({ from: NOW - 2 * HOUR, to: NOW - HOUR });
+  it('compares a range with the time before, the same time earlier, or any start', () => {
+    const span = { from: NOW - 2 * HOUR, to: NOW - HOUR };
+    const by = (hours: number) => ({ from: span.from - hours * HOUR, to: span.to - hours * HOUR });
+    expect(comparedWith('before', span)).toEqual(by(1));
+    expect(comparedWith('yesterday', span)).toEqual(by(24));
+    expect(comparedWith('last_week', span)).toEqual(by(168));
+    expect(comparedWith({ earlier: 3 * HOUR }, span)).toEqual(by(3));
   });
 });
 

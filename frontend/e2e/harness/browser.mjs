@@ -52,6 +52,7 @@ export class Browser {
       viewport: { width, height },
       locale: 'en-GB',
       timezoneId: 'UTC',
+      colorScheme: 'dark',
       ...context,
     });
     this.#contexts.push(opened);

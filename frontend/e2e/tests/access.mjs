@@ -92,7 +92,7 @@ test('the first load is small and local', async ({ browser, server, session }) =
     .filter(({ name }) => !name.includes('/echarts-'))
     .reduce((sum, { size }) => sum + size, 0);
   assert.ok(
-    beforeCharts > 0 && beforeCharts <= 250 * 1024,
+    beforeCharts > 0 && beforeCharts <= 110 * 1024,
     `${(beforeCharts / 1024).toFixed(0)} KiB before charts`,
   );
 });

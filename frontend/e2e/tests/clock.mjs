@@ -61,7 +61,7 @@ test('clock: a server whose clock is set goes on at once, and so does the page',
 }) => {
   const { clock, server, session } = await withClock(cleanup);
   const page = await browser.page({ server, session });
-  await page.goto('/?window=1');
+  await page.goto('/?range=1m');
   await follows(page, 0);
   const note = page.getByText(/The server’s clock is/);
   assert.equal(await note.count(), 0);
@@ -93,7 +93,7 @@ test('clock: ten years ahead ends the session; afterwards sign-in and live data 
 }) => {
   const { clock, server, session } = await withClock(cleanup);
   const page = await browser.page({ server, session });
-  await page.goto('/?window=1');
+  await page.goto('/?range=1m');
   await follows(page, 0);
   await clock.setAhead(10 * 8766 * HOUR);
   await page.waitForURL((url) => url.pathname === '/login');
@@ -115,7 +115,7 @@ test('clock: after a suspend of hours there is a gap and no flood', async ({ bro
     connections += 1;
     socket.on('framereceived', () => (frames += 1));
   });
-  await page.goto('/?window=5');
+  await page.goto('/?range=5m');
   await follows(page, 0);
   await eventually('some ticks', () => frames > 5);
 

@@ -47,8 +47,8 @@ test('every core of a large machine has its row in the heat strip', async ({ bro
   for (const cores of [4, 256]) {
     const page = await browser.page({ server, session });
     await page.addInitScript(manyCores, cores);
-    await page.goto('/?window=1');
-    const strip = page.getByRole('img', { name: new RegExp(`^Usage of ${cores} cores`) });
+    await page.goto('/?range=1m');
+    const strip = page.getByRole('img', { name: new RegExp(`^Usage of ${cores} cores`) }).locator('canvas');
     await strip.waitFor();
     await page.getByText(`busiest: core ${cores - 1}, 100 %`).waitFor();
     // Each row has its own colour, hotter from first to last.
@@ -76,7 +76,7 @@ test(
   'CPU hogs show up in number and chart',
   async ({ browser, server, session, cleanup }) => {
     const page = await browser.page({ server, session });
-    await page.goto('/?window=1');
+    await page.goto('/?range=1m');
     await page.locator('#cpu canvas').first().waitFor();
     await eventually('a first number', async () => (await shownUse(page)) >= 0);
     const count = availableParallelism() * 6;

@@ -11,7 +11,7 @@ testOnEachStore('a restart is marked live and in history', async ({ browser, sto
   cleanup(() => server.stop());
   const session = await server.login();
   const page = await browser.page({ server, session });
-  await page.goto('/?window=1');
+  await page.goto('/?range=1m');
   await events(page).getByText('PerfWatch started').first().waitFor();
   await eventually('the start in the store', async () => {
     const end_time = new Date().toISOString();
@@ -69,7 +69,7 @@ test('a process killed by the OOM killer is named', async ({ browser, server, se
   if (group === null) skip('no memory cgroup can be made on this machine');
   cleanup(() => group.remove());
   const page = await browser.page({ server, session });
-  await page.goto('/?window=5');
+  await page.goto('/?range=5m');
   await page.locator('#cpu canvas').first().waitFor();
   const killed = await group.overflow();
   assert.equal(killed.signal, 'SIGKILL');

@@ -30,7 +30,7 @@ testOnEachStore(
   async ({ browser, server, session }) => {
     await someHistory(server, session);
     const page = await browser.page({ server, session });
-    await page.goto('/history?metric=cpu&fields=usage_percent,user');
+    await page.goto('/history?metric=cpu&fields=usage_percent,user&range=1h');
     await page.locator('table').getByText('User').waitFor();
     const requested = [];
     page.on('request', (request) => {
@@ -44,6 +44,9 @@ testOnEachStore(
       await page.mouse.down();
       await page.mouse.move(box.x + box.width - 2, box.y + 70, { steps: 4 });
       await page.mouse.up();
+      const zoom = page.getByRole('button', { name: 'Zoom', exact: true });
+      if (!(await zoom.isVisible())) return false;
+      await zoom.click();
       await page.waitForURL((url) => url.searchParams.has('from'), { timeout: 3000 }).catch(() => null);
       const { searchParams } = new URL(page.url());
       return searchParams.has('to') && searchParams;
@@ -97,16 +100,16 @@ testOnEachStore('two ranges are overlaid with their difference', async ({ browse
     metric: 'cpu',
     from: new Date(from - 10_000).toISOString(),
     to: new Date(to).toISOString(),
-    with: new Date(from - 20_000).toISOString(),
+    earlier: '10s',
   });
   const page = await browser.page({ server, session });
   await page.goto(`/history?${query}`);
   await chart(page, /in both ranges/).waitFor();
   await chart(page, /this range minus the comparison/).waitFor();
   await page.getByRole('row', { name: /^Usage [\d.]+ % vs [\d.]+ %/ }).waitFor();
-  await page.getByRole('button', { name: 'Relative' }).click();
+  await page.getByRole('button', { name: 'a week earlier' }).click();
   await page.getByText('No data in the comparison range.').waitFor();
-  await page.waitForURL((url) => url.searchParams.get('period') === 'hour');
+  await page.waitForURL((url) => url.searchParams.get('against') === 'last_week');
   assert.deepEqual(page.problems, []);
 });
 
@@ -117,7 +120,7 @@ testOnEachStore(
     const page = await browser.page({ server, session });
     await page.goto('/history?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z');
     await page.getByText('No data in this range').waitFor();
-    await page.goto('/history?fields=usage_percent,context_switches_per_sec');
+    await page.goto('/history?fields=usage_percent,context_switches_per_sec&range=1h');
     const first = chart(page, /^CPU: Usage/);
     await first.focus();
     await page.keyboard.press('End');
@@ -128,6 +131,8 @@ testOnEachStore(
     const [one, two] = await lines.allInnerTexts();
     assert.equal(one, two);
     await page.keyboard.press('+');
+    await page.waitForURL((url) => url.searchParams.get('range') === '15m');
+    await page.keyboard.press('[');
     await page.waitForURL((url) => url.searchParams.has('from'));
     assert.deepEqual(page.problems, []);
   },
@@ -151,7 +156,7 @@ testOnEachStore(
     assert.ok(changes.length > 0);
 
     const page = await browser.page({ server, session });
-    await page.goto(`/history?${new URLSearchParams({ mode: 'changes', from, to, with: before })}`);
+    await page.goto(`/history?${new URLSearchParams({ mode: 'changes', from, to, against: 'before' })}`);
     const rows = page.getByRole('list').getByRole('listitem');
     await rows.first().waitFor();
     const directions = { up: 'rose', down: 'fell', mixed: 'changed shape' };
@@ -171,7 +176,7 @@ testOnEachStore(
 testOnEachStore('a range is exported as CSV', async ({ browser, server, session }) => {
   await someHistory(server, session);
   const page = await browser.page({ server, session });
-  await page.goto('/history?metric=memory');
+  await page.goto('/history?metric=memory&range=1h');
   const download = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Export CSV' }).click();
   const saved = await download;

@@ -5,9 +5,9 @@ testOnEachStore(
   'a wrong password shows the server’s message, the right one opens the dashboard',
   async ({ browser, server }) => {
     const page = await browser.page({ server });
-    await page.goto('/?window=15');
+    await page.goto('/?range=15m');
     await page.waitForURL(
-      (url) => url.pathname === '/login' && url.searchParams.get('next') === '/?window=15',
+      (url) => url.pathname === '/login' && url.searchParams.get('next') === '/?range=15m',
     );
     await page.fill('[name=username]', server.username);
     await page.fill('[name=password]', 'wrong');
@@ -15,7 +15,7 @@ testOnEachStore(
     await page.getByText('Invalid username or password').waitFor();
     await page.fill('[name=password]', server.password);
     await page.click('[type=submit]');
-    await page.waitForURL((url) => url.pathname === '/' && url.searchParams.get('window') === '15');
+    await page.waitForURL((url) => url.pathname === '/' && url.searchParams.get('range') === '15m');
     await page.getByRole('navigation', { name: 'Pages' }).waitFor();
     // The browser itself reports the rejected request.
     assert.deepEqual(

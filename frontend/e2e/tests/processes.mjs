@@ -35,7 +35,7 @@ testOnEachStore(
     await detail.getByRole('img', { name: /CPU, percent of one/ }).waitFor();
 
     // Its stored history, and that of all processes with the same name.
-    await detail.getByRole('button', { name: '1 h', exact: true }).click();
+    await page.getByRole('button', { name: '1 h', exact: true }).click();
     await page.waitForURL((url) => url.searchParams.get('range') === '1h');
     const lists = detail.getByText(/Among the busiest in \d+ of \d+ samples/);
     await lists.waitFor();
@@ -54,7 +54,8 @@ testOnEachStore(
     await detail.getByRole('button', { name: `All named ${name}` }).click();
     await page.waitForURL((url) => url.searchParams.get('name') === name);
     await detail.getByRole('img', { name: /CPU, percent of one/ }).waitFor();
-    await detail.getByRole('button', { name: 'Live' }).click();
+    await page.getByRole('button', { name: '5 m', exact: true }).click();
+    await page.waitForURL((url) => url.searchParams.get('range') === '5m');
 
     await page.getByLabel('Search processes').fill('');
     await page.getByLabel('Group by cgroup').check();

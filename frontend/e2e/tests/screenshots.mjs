@@ -1,4 +1,4 @@
-/** Screenshots of every page at three widths in both themes, for review; nothing may overflow. */
+/** Screenshots of every page at several widths in both themes, for review; nothing may overflow. */
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,10 @@ import { eventually, test } from '../harness/suite.mjs';
 
 const out = path.resolve(import.meta.dirname, '../../../target/screenshots');
 const sizes = [
+  { width: 360, height: 800 },
   { width: 390, height: 844 },
+  { width: 700, height: 900 },
+  { width: 768, height: 1024 },
   { width: 1440, height: 900 },
   { width: 2560, height: 1440 },
 ];

@@ -63,6 +63,7 @@ export interface ProcessQuery extends Span {
   pid?: number;
   /** Without a PID: the sum of all processes with this name. */
   name?: string;
+  interval: string;
 }
 
 export async function process(query: ProcessQuery, signal: AbortSignal): Promise<ProcessHistory> {
@@ -78,6 +79,12 @@ export async function exportFile(
   to: number,
   format: 'csv' | 'ndjson',
 ): Promise<Blob> {
-  const params = { metric_type: metricType, start_time: iso(from), end_time: iso(to), format };
+  const params = {
+    metric_type: metricType,
+    start_time: iso(from),
+    end_time: iso(to),
+    interval: '1s',
+    format,
+  };
   return (await http.get<Blob>('/api/history/export', { params, responseType: 'blob', timeout: 0 })).data;
 }

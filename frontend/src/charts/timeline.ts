@@ -1,10 +1,10 @@
 /** A chart of series over time as an ECharts option. Pure: the same input gives the same picture. */
 import type { EChartsCoreOption } from 'echarts/core';
-import { axisTime } from '@/format/time';
 import { format, type Unit } from '@/format/units';
 import { plot, type Span } from './geometry';
 import { palettes, type Accent, type Theme } from './palette';
 import { niceScale } from './scale';
+import { timeTicks } from './timeAxis';
 
 export interface SeriesData {
   name: string;
@@ -30,6 +30,8 @@ export interface TimelineInput {
   max?: number | null;
   /** Milliseconds between samples; a longer hole is drawn as a gap. */
   interval: number;
+  /** Of the chart, pixels. */
+  width: number;
 }
 
 /** No sample for two and a half intervals is a gap; less is jitter. */
@@ -94,7 +96,7 @@ function lineSeries(series: SeriesData, input: TimelineInput, order: number) {
     type: 'line',
     dimensions,
     data: points(series.times, series.values, input.interval),
-    showSymbol: isSinglePoint(series),
+    showSymbol: areFew(series, input),
     symbolSize: 4,
     silent: true,
     animation: false,
@@ -110,15 +112,19 @@ function lineSeries(series: SeriesData, input: TimelineInput, order: number) {
   };
 }
 
-/** A single sample has no line, so it needs a symbol. */
-function isSinglePoint(series: SeriesData): boolean {
-  return series.times.length === 1;
+/** Pixels between points from which each is marked. */
+const APART_PX = 16;
+
+/** Points that can be told apart are marked; a single one has no line at all. */
+function areFew({ times }: SeriesData, { width, stacked }: TimelineInput): boolean {
+  return times.length === 1 || (stacked !== true && times.length * APART_PX < width);
 }
 
 /** The band between a bucket's extremes: an invisible base with the difference stacked on it. */
 function bandSeries(series: SeriesData, input: TimelineInput) {
   const { low, high } = series;
-  if (low === undefined || high === undefined) return [];
+  // Extremes of parts do not add up to those of the whole.
+  if (input.stacked === true || low === undefined || high === undefined) return [];
   const colour = palettes[input.theme].accents[series.colour];
   const height = Float64Array.from(high, (value, i) => value - (low[i] ?? NaN));
   const base = {
@@ -152,24 +158,11 @@ function isEmpty(series: SeriesData, input: TimelineInput, order: number): boole
   return i === values.length;
 }
 
-/** Half a character's share of a narrow chart's width: labels are centred below their time. */
-const HALF_CHARACTER = 0.009;
-
-/** The label below the axis; empty where the right edge would cut it off. */
-function timeLabel(time: number, { from, to }: Span): string {
-  const label = axisTime(time, to - from);
-  return (to - time) / (to - from) < label.length * HALF_CHARACTER ? '' : label;
-}
-
-/** Fewer labels where they are longer. */
-function splits(span: Span): number {
-  return span.to - span.from > 26 * 3_600_000 ? 4 : 5;
-}
-
 export function timelineOption(input: TimelineInput): EChartsCoreOption {
   const palette = palettes[input.theme];
   const { min, max } = extentOf(input);
   const scale = niceScale(input.max ?? Math.max(max, -min), input.unit);
+  const ticks = timeTicks(input.span, input.width - plot.left - plot.right, plot.right);
   return {
     animation: false,
     backgroundColor: 'transparent',
@@ -180,17 +173,14 @@ export function timelineOption(input: TimelineInput): EChartsCoreOption {
       type: 'time',
       min: input.span.from,
       max: input.span.to,
-      splitNumber: splits(input.span),
       axisLine: { lineStyle: { color: palette.line } },
       axisTick: { show: false },
       splitLine: { show: false },
       axisLabel: {
         color: palette.dim,
         fontSize: 10,
-        hideOverlap: true,
-        showMinLabel: false,
-        showMaxLabel: false,
-        formatter: (value: number) => timeLabel(value, input.span),
+        customValues: ticks.map(({ time }) => time),
+        formatter: (value: number) => ticks.find(({ time }) => time === value)?.label ?? '',
       },
     },
     yAxis: {

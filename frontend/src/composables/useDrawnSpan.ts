@@ -1,19 +1,20 @@
 /**
- * The live window of one chart. It advances by whole pixels, since less would redraw the same image (15 minutes on
+ * The span of one chart. A live one advances by whole pixels, since less would redraw the same image (15 minutes on
  * 450 pixels advance every other second), and not at all while the chart is out of sight.
  */
 import { readonly, shallowRef, watch, type Ref } from 'vue';
 import { movesPixel, type Span } from '@/charts/geometry';
 import { useLiveStore } from '@/stores/live';
-import { useLiveSpan } from './useLiveSpan';
+import { useTimeStore } from '@/stores/time';
 import { useObserver } from './useObserver';
 import { useVisibility } from './useVisibility';
 
 export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Span>> {
-  const store = useLiveStore();
-  const live = useLiveSpan();
-  const drawn = shallowRef(live.value);
-  let drawnBackfills = store.backfills;
+  const live = useLiveStore();
+  const time = useTimeStore();
+  const drawn = shallowRef(time.span);
+  let drawnBackfills = live.backfills;
+  let drawnRange = time.range;
   const width = shallowRef(0);
   const visible = useVisibility(element);
 
@@ -22,12 +23,14 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
   });
   useObserver(element, sizes);
 
-  watch([live, width, visible], () => {
+  watch([() => time.span, width, visible], () => {
     if (!visible.value) return;
-    // A new backfill is always drawn.
-    if (drawnBackfills === store.backfills && !movesPixel(drawn.value, live.value, width.value)) return;
-    drawnBackfills = store.backfills;
-    drawn.value = live.value;
+    // A new backfill and another choice are always drawn.
+    const isSame = drawnBackfills === live.backfills && drawnRange === time.range;
+    if (isSame && !movesPixel(drawn.value, time.span, width.value)) return;
+    drawnBackfills = live.backfills;
+    drawnRange = time.range;
+    drawn.value = time.span;
   });
 
   return readonly(drawn) as Readonly<Ref<Span>>;

@@ -1,96 +1,89 @@
-/** Zoom and pan on a chart: drag to select, Ctrl+wheel to zoom, horizontal wheel to pan, or keys. */
-import { computed, shallowRef, type Ref } from 'vue';
+/** Selecting, zooming and panning on a chart: drag to select, Ctrl+wheel to zoom, horizontal wheel to pan. */
+import { computed, shallowRef, watch, type Ref } from 'vue';
 import { timeToX, xToTime, type Span } from '@/charts/geometry';
 import { pan, select, zoom } from '@/series/range';
 import { useClockStore } from '@/stores/clock';
-import { useCursorStore } from '@/stores/cursor';
+import { useTimeStore } from '@/stores/time';
 
 /** A shorter drag is a click. */
 const MIN_DRAG_PX = 6;
 const ZOOM_STEP = 0.6;
 
-export function useExplore(
-  span: Readonly<Ref<Span>>,
-  width: Readonly<Ref<number>>,
-  onSpan: (span: Span) => void,
-) {
+export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number>>) {
   const clock = useClockStore();
-  const cursor = useCursorStore();
+  const time = useTimeStore();
   const start = shallowRef<number | null>(null);
   const end = shallowRef<number | null>(null);
+  /** What was selected, until something is done with it. */
+  const chosen = shallowRef<Span | null>(null);
 
   const timeOf = (event: MouseEvent): number => {
     const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
     return xToTime(event.clientX - box.left, span.value, width.value);
   };
 
-  /** The current selection, in pixels. */
+  const dragged = computed<Span | null>(() =>
+    start.value === null || end.value === null
+      ? null
+      : { from: Math.min(start.value, end.value), to: Math.max(start.value, end.value) },
+  );
+  /** The selection in pixels, within the plot. */
   const selection = computed(() => {
-    if (start.value === null || end.value === null) return null;
-    const [a, b] = [start.value, end.value].map((time) => timeToX(time, span.value, width.value));
-    return { left: Math.min(a ?? 0, b ?? 0), width: Math.abs((a ?? 0) - (b ?? 0)) };
+    const selected = dragged.value ?? chosen.value;
+    if (selected === null) return null;
+    const within = (ms: number): number => Math.min(span.value.to, Math.max(span.value.from, ms));
+    const [left, right] = [selected.from, selected.to].map((ms) =>
+      timeToX(within(ms), span.value, width.value),
+    );
+    return { left: left ?? 0, width: (right ?? 0) - (left ?? 0) };
   });
 
+  function dismiss(): void {
+    chosen.value = start.value = end.value = null;
+  }
+  watch(() => time.range, dismiss);
+
   function onDown(event: PointerEvent): void {
-    // Touch scrolls the page and moves the crosshair; there are buttons for zoom and pan.
-    if (event.button !== 0 || event.pointerType === 'touch') return;
-    (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
+    if (event.button !== 0 || !event.isPrimary) return;
+    chosen.value = end.value = null;
     start.value = timeOf(event);
   }
 
   function onMove(event: PointerEvent): void {
-    if (start.value !== null) end.value = timeOf(event);
+    if (start.value === null) return;
+    const at = timeOf(event);
+    const moved = Math.abs(
+      timeToX(at, span.value, width.value) - timeToX(start.value, span.value, width.value),
+    );
+    if (end.value === null && moved < MIN_DRAG_PX) return;
+    if (end.value === null) (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
+    end.value = at;
   }
 
   function onUp(): void {
-    const chosen = selection.value;
-    const [a, b] = [start.value, end.value];
-    start.value = end.value = null;
-    if (chosen === null || a === null || b === null || chosen.width < MIN_DRAG_PX) return;
-    onSpan(select(a, b, clock.now()));
-  }
-
-  function onCancel(): void {
-    start.value = end.value = null;
-  }
-
-  function onDouble(event: MouseEvent): void {
-    onSpan(zoom(span.value, 1 / ZOOM_STEP, timeOf(event), clock.now()));
+    const { value } = dragged;
+    dismiss();
+    if (value !== null) chosen.value = select(value.from, value.to, clock.now());
   }
 
   function onWheel(event: WheelEvent): void {
     if (event.ctrlKey || event.metaKey) {
       event.preventDefault();
-      onSpan(zoom(span.value, event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP, timeOf(event), clock.now()));
+      const factor = event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP;
+      time.nudge(zoom(span.value, factor, timeOf(event), clock.now()));
     } else if (Math.abs(event.deltaX) > Math.abs(event.deltaY) * 2) {
       event.preventDefault();
-      onSpan(pan(span.value, event.deltaX / Math.max(1, width.value), clock.now()));
+      time.nudge(pan(span.value, event.deltaX / Math.max(1, width.value), clock.now()));
     }
-  }
-
-  function onKey(event: KeyboardEvent): void {
-    const middle = cursor.time ?? (span.value.from + span.value.to) / 2;
-    const moves: Record<string, () => Span> = {
-      '+': () => zoom(span.value, ZOOM_STEP, middle, clock.now()),
-      '=': () => zoom(span.value, ZOOM_STEP, middle, clock.now()),
-      '-': () => zoom(span.value, 1 / ZOOM_STEP, middle, clock.now()),
-      PageUp: () => pan(span.value, -0.5, clock.now()),
-      PageDown: () => pan(span.value, 0.5, clock.now()),
-    };
-    const move = moves[event.key];
-    if (move === undefined) return;
-    event.preventDefault();
-    onSpan(move());
   }
 
   const handlers = {
     pointerdown: onDown,
     pointermove: onMove,
     pointerup: onUp,
-    pointercancel: onCancel,
-    dblclick: onDouble,
+    // The browser scrolls the page instead.
+    pointercancel: dismiss,
     wheel: onWheel,
-    keydown: onKey,
   };
-  return { selection, handlers };
+  return { selection, chosen, dismiss, handlers };
 }

@@ -1,55 +1,63 @@
-/** Times and dates in the user's time zone. */
+/** Times and dates in the shown time zone, on a 24-hour clock. */
+import { momentOf, offsetAt, shownZone } from './zone';
 
 // Not `hour12: false`: in some locales it means hours from 1 to 24, so that midnight reads 24:00.
-const clock = new Intl.DateTimeFormat(undefined, {
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  hourCycle: 'h23',
-});
-const short = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
-const full = new Intl.DateTimeFormat(undefined, {
-  year: 'numeric',
-  month: 'short',
-  day: 'numeric',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  hourCycle: 'h23',
-});
+const clockParts = { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' } as const;
+const shapes = {
+  clock: clockParts,
+  short: { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
+  day: { month: 'short', day: 'numeric' },
+  year: { year: 'numeric', month: 'short', day: 'numeric' },
+  full: { year: 'numeric', month: 'short', day: 'numeric', ...clockParts },
+} as const satisfies Record<string, Intl.DateTimeFormatOptions>;
 
-export const clockTime = (ms: number): string => clock.format(ms);
-export const fullTime = (ms: number): string => full.format(ms);
+const made = new Map<string, Intl.DateTimeFormat>();
 
-const HOUR = 3_600_000;
-
-/** Label of an axis that spans `span` milliseconds. */
-export function axisTime(ms: number, span: number): string {
-  if (span <= 2 * 60_000) return clock.format(ms);
-  if (span <= 26 * HOUR) return short.format(ms);
-  if (span <= 8 * 24 * HOUR) return `${day.format(ms)} ${short.format(ms)}`;
-  return day.format(ms);
+function show(shape: keyof typeof shapes, ms: number): string {
+  const zone = shownZone();
+  const key = `${shape} ${zone ?? ''}`;
+  let format = made.get(key);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat(undefined, { ...shapes[shape], ...(zone && { timeZone: zone }) });
+    made.set(key, format);
+  }
+  return format.format(ms);
 }
+
+export const clockTime = (ms: number): string => show('clock', ms);
+export const shortTime = (ms: number): string => show('short', ms);
+export const dayText = (ms: number): string => show('day', ms);
+export const yearText = (ms: number): string => show('year', ms);
+export const fullTime = (ms: number): string => show('full', ms);
+
+const DAY = 86_400_000;
+
+/** The number of the day in the shown zone: midnight lies between two different ones. */
+export const dayOf = (ms: number): number => Math.floor((ms + offsetAt(ms)) / DAY);
+
+/** The beginning of the day that contains `ms`. */
+export const midnightBefore = (ms: number): number => momentOf(dayOf(ms) * DAY);
 
 /** Label of the crosshair: with the date if the span is longer than a day. */
 export function cursorTime(ms: number, span: number): string {
-  return span <= 26 * HOUR ? clock.format(ms) : full.format(ms);
+  return span <= 26 * 3_600_000 ? clockTime(ms) : fullTime(ms);
 }
-
-const two = (value: number): string => value.toString().padStart(2, '0');
 
 /** A time in the format of a `datetime-local` input. */
-export function localInput(ms: number): string {
-  const at = new Date(ms);
-  const date = [at.getFullYear().toString(), two(at.getMonth() + 1), two(at.getDate())].join('-');
-  return `${date}T${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':')}`;
+export function zonedInput(ms: number): string {
+  return new Date(ms + offsetAt(ms)).toISOString().slice(0, 19);
 }
 
-/** Start and end; the day is shown once if both share it. */
+/** The moment that a `datetime-local` input shows; NaN if it is empty. */
+export function fromInput(text: string): number {
+  const shown = Date.parse(`${text}Z`);
+  return Number.isNaN(shown) ? NaN : momentOf(shown);
+}
+
+/** Start and end; the day is shown once if both share it, and seconds where they matter. */
 export function rangeText(from: number, to: number): string {
-  const time = to - from < 2 * 60_000 ? clock : short;
-  const start = `${day.format(from)} ${time.format(from)}`;
-  const sameDay = day.format(from) === day.format(to);
-  return `${start} – ${sameDay ? time.format(to) : `${day.format(to)} ${time.format(to)}`}`;
+  const whole = from % 60_000 === 0 && to % 60_000 === 0;
+  const time = to - from < 2 * 60_000 || (to - from <= 3_600_000 && !whole) ? clockTime : shortTime;
+  const start = `${dayText(from)} ${time(from)}`;
+  return `${start} – ${dayOf(from) === dayOf(to) ? time(to) : `${dayText(to)} ${time(to)}`}`;
 }

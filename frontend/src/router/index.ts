@@ -1,6 +1,8 @@
-import { createRouter, createWebHistory, type Router } from 'vue-router';
+import { createRouter, createWebHistory, type RouteLocation, type Router } from 'vue-router';
 import { useAuthStore } from '@/stores/auth';
 import { isTheme, usePreferencesStore } from '@/stores/preferences';
+import { useTimeStore } from '@/stores/time';
+import { rangeIn } from '@/series/range';
 import DashboardView from '@/views/DashboardView.vue';
 
 export const pages = [
@@ -9,6 +11,15 @@ export const pages = [
   { to: '/history', label: 'History', icon: 'history' },
   { to: '/settings', label: 'Settings', icon: 'settings' },
 ] as const;
+
+/** Whether Back stays on this page and shows another time. */
+function cameFromAnotherTime(router: Router, to: RouteLocation): boolean {
+  const { back } = router.options.history.state;
+  if (typeof back !== 'string') return false;
+  const before = router.resolve(back);
+  const isSame = JSON.stringify(rangeIn(before.query)) === JSON.stringify(rangeIn(to.query));
+  return before.path === to.path && !isSame;
+}
 
 export function makeRouter(): Router {
   const router = createRouter({
@@ -19,16 +30,16 @@ export function makeRouter(): Router {
         component: () => import('@/views/LoginView.vue'),
         meta: { open: true, title: 'Sign in' },
       },
-      { path: '/', component: DashboardView, meta: { title: 'Dashboard' } },
+      { path: '/', component: DashboardView, meta: { title: 'Dashboard', timed: true } },
       {
         path: '/processes',
         component: () => import('@/views/ProcessesView.vue'),
-        meta: { title: 'Processes' },
+        meta: { title: 'Processes', timed: true },
       },
       {
         path: '/history',
         component: () => import('@/views/HistoryView.vue'),
-        meta: { title: 'History' },
+        meta: { title: 'History', timed: true },
       },
       {
         path: '/settings',
@@ -44,15 +55,22 @@ export function makeRouter(): Router {
     },
   });
 
-  router.beforeEach((to) => {
+  router.beforeEach((to, from) => {
     const auth = useAuthStore();
     const theme = to.query.theme;
     if (isTheme(theme)) usePreferencesStore().visitTheme = theme;
     if (to.meta.open !== true && !auth.signedIn) return { path: '/login', query: { next: to.fullPath } };
     if (to.path === '/login' && auth.signedIn) return '/';
+    if (to.meta.timed === true && rangeIn(to.query) === null) {
+      // A link between pages keeps the time, and the address always says it.
+      const query = { ...to.query, ...useTimeStore().parameters };
+      return { path: to.path, query, hash: to.hash, replace: from.matched.length === 0 };
+    }
     return true;
   });
-  router.afterEach((to) => {
+  router.afterEach((to, _, failure) => {
+    if (failure !== undefined) return;
+    if (to.meta.timed === true) useTimeStore().follow(to.query, cameFromAnotherTime(router, to));
     const title = to.meta.title;
     document.title = typeof title === 'string' ? `${title} – PerfWatch` : 'PerfWatch';
   });

@@ -2,6 +2,7 @@
 import type { DataPoint } from '@/api/types';
 import { isCountOfInterval, scaleOf } from '@/format/fields';
 import { numbersAt } from './leaves';
+import { aligned, intervalFor, type Span } from './range';
 
 export interface HistorySeries {
   times: Float64Array;
@@ -46,24 +47,28 @@ export function seriesOf(points: readonly DataPoint[], metricType: string, path:
   };
 }
 
-export interface SeriesQuery {
+export interface SeriesQuery extends Span {
   metricType: string;
-  from: number;
-  to: number;
+  interval: string;
   /** Members of the document. */
   fields: string[];
 }
 
-/** The query for these fields, or null if there are none. */
+/** Points across a chart. */
+const MAX_POINTS = 900;
+
+/** The query for these fields, as fine as fits and in whole points; null if there are none. */
 export function queryFor(
   metricType: string,
   paths: readonly string[],
-  span: { from: number; to: number },
+  span: Span,
+  most = MAX_POINTS,
 ): SeriesQuery | null {
   if (paths.length === 0) return null;
   const fields = new Set(paths);
   if (paths.some((path) => isCountOfInterval(metricType, path))) fields.add('elapsed_ms');
-  return { metricType, from: span.from, to: span.to, fields: [...fields] };
+  const interval = intervalFor(span.to - span.from, most);
+  return { metricType, ...aligned(span, interval.ms), interval: interval.name, fields: [...fields] };
 }
 
 export interface Summary {

@@ -8,8 +8,8 @@ import type { DataPoint, Documents, History, MachineEvent } from '@/api/types';
 import { eventsIn } from '@/series/events';
 import { useClockStore } from './clock';
 
-/** Cached responses; each is at most a few hundred kilobytes. */
-const CACHE_SIZE = 24;
+/** Cached responses, for a few steps back; each is at most a few hundred kilobytes. */
+const CACHE_SIZE = 72;
 /** By then late samples have been stored. */
 const SETTLES_AFTER_MS = 120_000;
 

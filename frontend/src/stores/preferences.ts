@@ -6,8 +6,7 @@ const KEY = 'perfwatch.preferences';
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 
 export type ThemeChoice = 'dark' | 'light' | 'system';
-export const windowChoices = [1, 5, 15, 60] as const;
-export type WindowMinutes = (typeof windowChoices)[number];
+export type ZoneChoice = 'local' | 'utc' | 'server';
 
 export interface CardLayout {
   /** Cards in the chosen order; new ones come last. */
@@ -17,12 +16,14 @@ export interface CardLayout {
 
 interface Preferences {
   theme: ThemeChoice;
-  windowMinutes: WindowMinutes;
+  /** The last live range, as in a URL: `5m`. */
+  range: string;
+  zone: ZoneChoice;
   /** Each user's dashboard layout. */
   cards: Record<string, CardLayout>;
 }
 
-const defaults: Preferences = { theme: 'dark', windowMinutes: 5, cards: {} };
+const defaults: Preferences = { theme: 'system', range: '5m', zone: 'local', cards: {} };
 
 function read(): Preferences {
   try {
@@ -36,15 +37,10 @@ export function isTheme(value: unknown): value is ThemeChoice {
   return value === 'dark' || value === 'light' || value === 'system';
 }
 
-export function isWindow(value: number): value is WindowMinutes {
-  return (windowChoices as readonly number[]).includes(value);
-}
-
 export const usePreferencesStore = defineStore('preferences', () => {
   const stored = shallowRef(read());
   const systemDark = shallowRef(dark.matches);
   const visitTheme = shallowRef<ThemeChoice | null>(null);
-  const visitWindow = shallowRef<WindowMinutes | null>(null);
   dark.addEventListener('change', (event) => {
     systemDark.value = event.matches;
   });
@@ -53,7 +49,8 @@ export const usePreferencesStore = defineStore('preferences', () => {
   const theme = computed<'dark' | 'light'>(() =>
     themeChoice.value === 'system' ? (systemDark.value ? 'dark' : 'light') : themeChoice.value,
   );
-  const windowMinutes = computed(() => visitWindow.value ?? stored.value.windowMinutes);
+  const range = computed(() => stored.value.range);
+  const zone = computed(() => stored.value.zone);
 
   function change(part: Partial<Preferences>): void {
     stored.value = { ...stored.value, ...part };
@@ -66,9 +63,12 @@ export const usePreferencesStore = defineStore('preferences', () => {
     change({ theme: choice });
   }
 
-  function chooseWindow(minutes: WindowMinutes): void {
-    visitWindow.value = null;
-    change({ windowMinutes: minutes });
+  function chooseRange(length: string): void {
+    if (length !== stored.value.range) change({ range: length });
+  }
+
+  function chooseZone(zone: ZoneChoice): void {
+    change({ zone });
   }
 
   function cardsOf(username: string): CardLayout {
@@ -89,12 +89,13 @@ export const usePreferencesStore = defineStore('preferences', () => {
 
   return {
     visitTheme,
-    visitWindow,
     themeChoice,
     theme,
-    windowMinutes,
+    range,
+    zone,
     chooseTheme,
-    chooseWindow,
+    chooseRange,
+    chooseZone,
     cardsOf,
     arrange,
   };

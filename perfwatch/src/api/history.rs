@@ -52,8 +52,8 @@ struct MetricsParameters {
     /// Likewise; inclusive
     #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
-    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`, which fits the range
-    #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
+    /// `1s 5s 10s 30s 1m 5m 15m 1h 6h 1d`, `auto`, which fits the range, or `range`: the whole range as one point
+    #[param(required = false, value_type = String, pattern = "^(auto|range|1s|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
     interval: Option<String>,
     /// Maximum number of points
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
@@ -161,7 +161,10 @@ fn query(sent: &MetricsParameters) -> Result<HistoryQuery> {
     };
     let metric_type = metric_type(name)?;
     check_order(start, end)?;
-    let interval = interval(sent.interval.as_deref(), start, end)?;
+    let interval = match sent.interval.as_deref() {
+        Some("range") => Interval::WHOLE,
+        name => interval(name, start, end)?,
+    };
     let fields = sent.fields.as_deref().unwrap_or_default().split(',').map(str::trim);
     let fields: Vec<String> = fields.filter(|field| !field.is_empty()).map(str::to_owned).collect();
     let selection = Selection::of(Layout::of(metric_type), &fields);

@@ -15,6 +15,8 @@ pub struct Selection {
     columns: Vec<Vec<Chosen>>,
     /// The parts of the document that contain selected fields; `None` for all.
     root: Option<Node>,
+    /// Gates on the way to selected fields, by table and column.
+    on_the_way: Vec<(usize, usize)>,
     pub(super) numbers_only: bool,
     /// Some columns are chosen for some rows only.
     pub(super) by_name: bool,
@@ -63,11 +65,15 @@ impl Selection {
             columns: columns.collect(),
             fields: fields.to_vec(),
             root: None,
+            on_the_way: Vec::new(),
             numbers_only: false,
             by_name: false,
         };
         if !fields.is_empty() {
             selection.root = selection.pruned(&layout.root, 0);
+            if let Some(root) = &selection.root {
+                gates(root, 0, &mut selection.on_the_way);
+            }
             selection.by_name = selection.columns.iter().flatten().any(|chosen| *chosen == Chosen::ByName);
         }
         selection
@@ -102,9 +108,11 @@ impl Selection {
         }
     }
 
-    /// Whether a column has to be read to answer: it is selected, or a selected one is derived from it.
+    /// Whether a column has to be read to answer: it is selected, a selected one is derived from it, or it tells whether
+    /// the object or list that contains a selected one is there.
     pub fn reads(&self, layout: &TableLayout, table: usize, column: usize) -> bool {
         self.needs(table, column)
+            || self.on_the_way.contains(&(table, column))
             || layout.columns.iter().enumerate().any(|(other, of)| {
                 of.derived.is_some_and(|derived| derived.histogram == column) && self.needs(table, other)
             })
@@ -152,6 +160,25 @@ impl Selection {
                 let name = layout.full_name(table, key, &layout.tables[table].columns[column].name);
                 self.fields.iter().any(|field| is_within(name.trim_end_matches('?'), field))
             }
+        }
+    }
+}
+
+/// Collects the gates of a part of the document.
+fn gates(node: &Node, table: usize, out: &mut Vec<(usize, usize)>) {
+    match node {
+        Node::Leaf { .. } | Node::Label { .. } => {}
+        Node::Object { gate, members } => {
+            out.extend(gate.map(|gate| (table, gate)));
+            members.iter().for_each(|(_, member)| gates(member, table, out));
+        }
+        Node::Fixed { gate, items } => {
+            out.push((table, *gate));
+            items.iter().for_each(|item| gates(item, table, out));
+        }
+        Node::Table { gate, table: child, row, .. } => {
+            out.push((table, *gate));
+            gates(row, *child, out);
         }
     }
 }

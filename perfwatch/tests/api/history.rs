@@ -49,6 +49,55 @@ async fn points_come_in_order_with_both_ends_and_say_how_many() {
 }
 
 #[tokio::test]
+async fn every_snapshot_is_a_point_and_so_is_the_whole_range() {
+    let Some(server) = start().await else { return };
+    let each_second: Vec<Reading> = (0..30).map(|tick| cpu(at(tick), tick as f64)).collect();
+    readings::store(&server.history, &each_second).await;
+    let token = server.token().await;
+    let span = "start_time=2026-01-02T00:00:10Z&end_time=2026-01-02T00:00:19.999Z&stats=min,max,count";
+    let answer = metrics(&server, &token, &format!("{span}&interval=1s")).await;
+    assert_eq!((&answer["interval"], &answer["count"]), (&json!("1s"), &json!(10)));
+    let answer = metrics(&server, &token, &format!("{span}&interval=range")).await;
+    assert_eq!((&answer["interval"], &answer["count"]), (&json!("range"), &json!(1)));
+    let point = &answer["data_points"][0];
+    assert_eq!((&point["timestamp"], &point["count"]), (&json!("2026-01-02T00:00:10Z"), &json!(10)));
+    let of = |part: &str| point[part]["usage_percent"].as_f64();
+    assert_eq!((of("data"), of("min"), of("max")), (Some(14.5), Some(10.0), Some(19.0)));
+}
+
+#[tokio::test]
+async fn a_field_of_an_object_is_found_without_the_rest_of_it() {
+    let Some(server) = start().await else { return };
+    let disk = |tick: i64| {
+        let document = json!({"io": {"read_bytes_per_sec": tick as f64 + 0.25, "write_bytes_per_sec": 1},
+                              "devices": {"vda": {"read_iops": tick as f64 + 0.25}}, "partitions": []});
+        reading(MetricType::Disk, at(tick * 5), &document)
+    };
+    let pressure = |tick: i64| {
+        let document = json!({"available": true, "cpu": {"some": {"avg10": tick as f64 + 0.25, "avg60": 0.0}}});
+        reading(MetricType::Pressure, at(tick * 5), &document)
+    };
+    let all: Vec<Reading> = (0..24).flat_map(|tick| [disk(tick), pressure(tick)]).collect();
+    readings::store(&server.history, &all).await;
+    let token = server.token().await;
+    let range = "start_time=2026-01-02T00:00:00Z&end_time=2026-01-02T00:01:59Z&stats=max";
+    // Raw readings, and sums of a minute.
+    for (interval, value, most) in [("5s", 0.25, 0.25), ("1m", 5.75, 11.25)] {
+        let get = async |query: &str| {
+            let path = format!("/api/history/metrics?{range}&interval={interval}&{query}");
+            body(server.get_as(&token, &path).await, 200).await["data_points"][0].clone()
+        };
+        let point = get("metric_type=disk&fields=io.read_bytes_per_sec,devices.read_iops").await;
+        let found = |value: f64| {
+            json!({"io": {"read_bytes_per_sec": value}, "devices": {"vda": {"read_iops": value}}})
+        };
+        assert_eq!((&point["data"], &point["max"]), (&found(value), &found(most)), "{interval}");
+        let point = get("metric_type=pressure&fields=cpu.some.avg10").await;
+        assert_eq!(point["data"], json!({"cpu": {"some": {"avg10": value}}}), "{interval}");
+    }
+}
+
+#[tokio::test]
 async fn every_question_sees_what_was_measured_last() {
     let Some(server) = start().await else { return };
     let token = server.token().await;

@@ -1,6 +1,7 @@
 //! The machine this is, as `/api/config` describes it.
 
 use std::fs::read_to_string;
+use std::path::Path;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,6 +22,9 @@ pub(super) struct System {
     /// Online CPUs.
     cpu_count: Option<usize>,
     memory_total_bytes: Option<u64>,
+    /// The machine's time zone, by its IANA name; `null` if it cannot be told.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: Option<String>,
     #[schema(example = "sqlite")]
     database: &'static str,
     /// Capabilities the server holds that sources need.
@@ -43,6 +47,7 @@ pub(super) fn describe(roots: &Roots, engine: Engine) -> System {
         memory_total_bytes: field(&meminfo, "MemTotal")
             .and_then(|value| value.strip_suffix(" kB")?.trim().parse::<u64>().ok())
             .map(|kib| kib * 1024),
+        time_zone: time_zone(&roots.rootfs),
         database: engine.as_str(),
         privileges: privileges(),
     }
@@ -50,6 +55,25 @@ pub(super) fn describe(roots: &Roots, engine: Engine) -> System {
 
 pub(super) fn online_cpus(roots: &Roots) -> Option<CpuList> {
     read_to_string(roots.sys("devices/system/cpu/online")).ok()?.parse().ok()
+}
+
+/// `/etc/localtime` is a link into the zone database; Debian also writes the name into a file.
+fn time_zone(rootfs: &Path) -> Option<String> {
+    let linked = std::fs::read_link(rootfs.join("etc/localtime")).ok();
+    let linked = linked.as_deref().and_then(Path::to_str).and_then(|target| {
+        let (_, name) = target.split_once("/zoneinfo/")?;
+        let name = name.strip_prefix("posix/").or_else(|| name.strip_prefix("right/")).unwrap_or(name);
+        zone_name(name)
+    });
+    linked.or_else(|| zone_name(&read_to_string(rootfs.join("etc/timezone")).ok()?))
+}
+
+fn zone_name(text: &str) -> Option<String> {
+    let name = text.trim();
+    let is_part = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+'))
+    };
+    (name.len() <= 64 && name.split('/').all(is_part)).then(|| name.to_owned())
 }
 
 /// x86 and s390 name the model; Arm gives numbers only, others their own words.
@@ -88,6 +112,28 @@ fn privileges() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_zone_is_that_of_the_link_else_of_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let etc = root.path().join("etc");
+        std::fs::create_dir(&etc).unwrap();
+        assert_eq!(time_zone(root.path()), None);
+        std::fs::write(etc.join("timezone"), "Asia/Kolkata\n").unwrap();
+        assert_eq!(time_zone(root.path()).as_deref(), Some("Asia/Kolkata"));
+        let localtime = etc.join("localtime");
+        for (target, expected) in [
+            ("/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"),
+            ("../usr/share/zoneinfo/posix/America/Argentina/Buenos_Aires", "America/Argentina/Buenos_Aires"),
+            // Neither names a zone: the file does.
+            ("/usr/share/zoneinfo/../passwd", "Asia/Kolkata"),
+            ("/etc/elsewhere", "Asia/Kolkata"),
+        ] {
+            std::os::unix::fs::symlink(target, &localtime).unwrap();
+            assert_eq!(time_zone(root.path()).as_deref(), Some(expected), "{target}");
+            std::fs::remove_file(&localtime).unwrap();
+        }
+    }
 
     #[test]
     fn models_are_found_on_each_architecture() {

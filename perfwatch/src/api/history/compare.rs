@@ -45,8 +45,8 @@ pub(super) struct CompareParameters {
     /// Maximum number of points in each range
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
     pub(super) limit: Option<String>,
-    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
-    #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", default = "auto")]
+    /// `1s 5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
+    #[param(required = false, value_type = String, pattern = "^(auto|1s|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", default = "auto")]
     pub(super) interval: Option<String>,
     /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]

@@ -37,7 +37,7 @@ struct ExportParameters {
     /// Likewise; inclusive
     #[param(required = true, value_type = String, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
-    /// `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`; coarser if finer data was removed
+    /// `1s 5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`; coarser if finer data was removed
     #[param(required = false, value_type = String, default = "5s")]
     interval: Option<String>,
     /// Only these fields: `usage_percent,io.read_bytes`

@@ -53,8 +53,8 @@ struct ProcessParameters {
     /// Likewise; inclusive
     #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
     end_time: Option<String>,
-    /// Of points: `5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`, which fits the range
-    #[param(required = false, value_type = String, pattern = "^(auto|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
+    /// Of points: `1s 5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`, which fits the range
+    #[param(required = false, value_type = String, pattern = "^(auto|1s|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
     interval: Option<String>,
     /// Maximum number of points (1000 by default), or of rows (20 by default, at most 1000)
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000)]

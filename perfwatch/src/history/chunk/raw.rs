@@ -205,7 +205,8 @@ impl Block {
             table.members = std::mem::take(&mut frame.tables[place].members);
             table.rows = table.members.rows();
             let rows = table.rows.last().copied().unwrap_or_default();
-            table.unread = at > 0 && (0..layout.columns.len()).all(|column| !selection.needs(at, column));
+            table.unread =
+                at > 0 && (0..layout.columns.len()).all(|column| !selection.reads(layout, at, column));
             if table.unread {
                 continue;
             }

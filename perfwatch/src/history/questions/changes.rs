@@ -98,7 +98,7 @@ fn interval(range: Range) -> Interval {
     let length = range.end - range.start;
     Interval::ALL
         .into_iter()
-        .filter(|interval| length < SHORT || interval.width() >= 60_000_000)
+        .filter(|interval| interval.width() >= if length < SHORT { 5_000_000 } else { 60_000_000 })
         .find(|interval| length.whole_microseconds() / i128::from(interval.width()) <= i128::from(POINTS))
         .unwrap_or(Interval::ALL[Interval::ALL.len() - 1])
 }

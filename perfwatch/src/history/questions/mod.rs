@@ -23,7 +23,8 @@ pub struct Interval {
 
 impl Interval {
     /// The widths a client may ask for, in addition to `auto`.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self { name: "1s", seconds: 1 },
         Self { name: "5s", seconds: 5 },
         Self { name: "10s", seconds: 10 },
         Self { name: "30s", seconds: 30 },
@@ -34,6 +35,9 @@ impl Interval {
         Self { name: "6h", seconds: 21600 },
         Self { name: "1d", seconds: 86400 },
     ];
+
+    /// The whole range as one point, whatever its length: longer than all of time.
+    pub const WHOLE: Self = Self { name: "range", seconds: 3_652_500 * 86400 };
 
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|i| i.name == name)

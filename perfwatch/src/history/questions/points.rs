@@ -1,10 +1,10 @@
 //! Streams the points of a range: pieces in, JSON out, with only a few chunks in memory.
 
-use super::HistoryQuery;
+use super::{HistoryQuery, Interval};
 use crate::history::bucket::{Bucket, Show, Sums, write_json};
 use crate::history::reader::{Piece, Pieces};
 use crate::history::tier::floor;
-use crate::history::{History, from_micros};
+use crate::history::{History, from_micros, micros};
 use crate::snapshot::json::write_time;
 use crate::snapshot::layout::Layout;
 use crate::snapshot::selection::Selection;
@@ -104,6 +104,8 @@ impl Points {
 
     fn write(&self, at: i64, mut filling: Filling) -> Point {
         let stats = self.query.stats;
+        // Its bucket began long before.
+        let at = if self.query.interval == Interval::WHOLE { micros(self.query.start) } else { at };
         // Points of one query have about the same length.
         let mut json = Vec::with_capacity(self.longest + 64);
         json.extend_from_slice(br#"{"timestamp":""#);

@@ -24,6 +24,7 @@ fn auto_follows_the_contract_and_never_exceeds_a_thousand_points() {
 #[test]
 fn only_known_intervals_and_statistics_parse() {
     assert_eq!(Interval::parse("15m").map(Interval::width), Some(900_000_000));
+    assert_eq!(Interval::parse("1s").map(Interval::width), Some(1_000_000));
     assert_eq!(Interval::parse("2m"), None);
     assert_eq!(Interval::parse("auto"), None);
     assert_eq!(Stats::parse("max, count"), Some(Stats { min: false, max: true, count: true }));

@@ -1,0 +1,45 @@
+/** The shown time for questions to the server: a live range moves on now and then, not with every tick. */
+import { computed, onScopeDispose, shallowRef, watch } from 'vue';
+import { resolve, type Span } from '@/series/range';
+import { useClockStore } from '@/stores/clock';
+import { useTimeStore } from '@/stores/time';
+
+/** A live range is refreshed this many times per length, but at most every five seconds. */
+const REFRESHES_PER_RANGE = 240;
+const MIN_REFRESH_MS = 5000;
+
+export function useSteadySpan() {
+  const clock = useClockStore();
+  const time = useTimeStore();
+  const now = shallowRef(clock.now());
+  const span = computed<Span>(() => resolve(time.range, now.value));
+
+  function refresh(): void {
+    now.value = clock.now();
+  }
+
+  // The first ticks show whether the server's clock differs.
+  watch(() => clock.offsetMs, refresh);
+
+  let timer: ReturnType<typeof setInterval> | undefined;
+  watch(
+    [() => time.following, () => time.length],
+    ([moving, length]) => {
+      clearInterval(timer);
+      refresh();
+      if (!moving) return;
+      timer = setInterval(
+        () => {
+          if (document.visibilityState === 'visible') refresh();
+        },
+        Math.max(MIN_REFRESH_MS, length / REFRESHES_PER_RANGE),
+      );
+    },
+    { immediate: true },
+  );
+  onScopeDispose(() => {
+    clearInterval(timer);
+  });
+
+  return { span, now, refresh };
+}

@@ -1,0 +1,324 @@
+/**
+ * What the dashboard shows at the chosen time, whether it comes from the stream, from the store, or begins in the one
+ * and goes on in the other. Cards read it here and need not know.
+ */
+import { defineStore } from 'pinia';
+import { computed, shallowRef, watch } from 'vue';
+import type { DataPoint, Documents } from '@/api/types';
+import { episodesOf, type Episode } from '@/series/events';
+import { extract } from '@/series/extract';
+import { joinedColumns, joinedSeries, type Joined, type JoinedColumns, type Sources } from '@/series/joined';
+import { aligned, intervalFor, resolve, type Span } from '@/series/range';
+import { plotted, Stretch, type Plotted } from '@/series/stretch';
+import { useClockStore } from './clock';
+import { useCursorStore } from './cursor';
+import { useHistoryStore } from './history';
+import { useLiveStore } from './live';
+import { useTimeStore } from './time';
+
+/** Points across a chart. */
+const MAX_POINTS = 900;
+/** Questions asked at once, so that others get their turn. */
+const AT_ONCE = 3;
+/** How long the stream may take to bring what is in the server's memory, before the store is asked. */
+const STREAM_WAIT_MS = 2500;
+/** A hole of more ticks than this between store and stream is filled from the store. */
+const HOLE_TICKS = 3;
+
+/** One type over the range: its points, and all of them as one. */
+interface Loaded {
+  stretch: Stretch;
+  average: Documents;
+  peak: Documents;
+}
+
+const types = Object.keys(plotted) as Plotted[];
+
+/** Numbers of documents under the names of their series. */
+function numbersOf(documents: Documents): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const [name, value] of extract(documents)) if (typeof value === 'number') found.set(name, value);
+  return found;
+}
+
+export const useShownStore = defineStore('shown', () => {
+  const clock = useClockStore();
+  const cursor = useCursorStore();
+  const history = useHistoryStore();
+  const live = useLiveStore();
+  const time = useTimeStore();
+
+  const loaded = shallowRef<Partial<Record<Plotted, Loaded>>>({});
+  const pastEpisodes = shallowRef<readonly Episode[]>([]);
+  const pending = shallowRef(0);
+  /** Increments when something was loaded. */
+  const loads = shallowRef(0);
+  const error = shallowRef<string | null>(null);
+  /** The range that was loaded, or is being. */
+  const asked = shallowRef<Span | null>(null);
+  /** Pages that show it. */
+  let users = 0;
+  let request: AbortController | null = null;
+
+  const following = computed(() => time.following);
+  const interval = computed(() => intervalFor(time.length, MAX_POINTS));
+  /** Milliseconds per drawn point. */
+  const width = computed(() => {
+    if (following.value) return Math.max(interval.value.ms, live.intervalMs);
+    const widths = Object.values(loaded.value).map(({ stretch }) => stretch.width);
+    return widths.length > 0 ? Math.min(...widths) : interval.value.ms;
+  });
+  /** A longer distance between points is a gap: stored samples may be sparser than the stream's. */
+  const spacing = computed(() =>
+    Math.max(width.value, ...Object.values(loaded.value).map(({ stretch }) => stretch.width)),
+  );
+  const version = computed(() => (following.value ? live.version : 0));
+
+  function sourcesOf(name: string): Sources {
+    const past = loaded.value[name.slice(0, name.indexOf('.')) as Plotted]?.stretch ?? null;
+    return {
+      past,
+      ring: following.value ? live.ring : null,
+      tick: live.intervalMs,
+      width: following.value ? width.value : (past?.width ?? width.value),
+    };
+  }
+
+  function series(name: string, span: Span): Joined {
+    return joinedSeries(name, span, sourcesOf(name));
+  }
+
+  function columns(path: string, span: Span): JoinedColumns {
+    return joinedColumns(path, span, live.histograms, sourcesOf(path));
+  }
+
+  /** Calls `visit` for each value of a series; without copying, if it comes from the stream as it is. */
+  function each(name: string, span: Span, visit: (value: number, time: number) => void): void {
+    const sources = sourcesOf(name);
+    const { past, ring, tick } = sources;
+    if (past === null && ring !== null && sources.width <= tick) {
+      ring.each(name, ring.indexFrom(span.from + 1), ring.indexFrom(span.to + 1), visit);
+      return;
+    }
+    const { times, values } = joinedSeries(name, span, sources);
+    times.forEach((at, i) => {
+      const value = values[i] ?? NaN;
+      if (!Number.isNaN(value)) visit(value, at);
+    });
+  }
+
+  /** Names of the series, or histograms, that begin with a prefix. */
+  function names(prefix: string): string[] {
+    void version.value;
+    const past = loaded.value[prefix.slice(0, prefix.indexOf('.')) as Plotted]?.stretch;
+    const stored = past?.values.names(prefix) ?? [];
+    return following.value ? [...new Set([...live.ring.names(prefix), ...stored])] : stored;
+  }
+  function histogramNames(prefix: string): string[] {
+    void version.value;
+    const past = loaded.value[prefix.slice(0, prefix.indexOf('.')) as Plotted]?.stretch;
+    const stored = past?.histograms.names(prefix) ?? [];
+    return following.value ? [...new Set([...live.histograms.names(prefix), ...stored])] : stored;
+  }
+
+  const averages = computed(() => numbersOf(documents.value));
+  const highest = computed(() => numbersOf(peaks.value));
+
+  /** The moment under the crosshair, if it is in the range. */
+  const pointed = computed(() => {
+    const { from, to } = time.span;
+    return cursor.time === null || cursor.time < from || cursor.time > to ? null : cursor.time;
+  });
+
+  /** The value under the crosshair; otherwise the newest, or the average of a past range. */
+  function reading(name: string): number {
+    void version.value;
+    const at = pointed.value;
+    if (at === null) return following.value ? newest(name) : average(name);
+    const { past, ring } = sourcesOf(name);
+    if (ring !== null && ring.size > 0 && at >= ring.timeAt(0)) return ring.at(name, ring.nearest(at));
+    if (past === null) return NaN;
+    const index = past.values.nearest(past.isRaw ? at : at - past.width / 2);
+    const distance = Math.abs(past.values.timeAt(index) - at);
+    return distance <= 2 * past.width ? past.values.at(name, index) : NaN;
+  }
+
+  const newest = (name: string): number => live.ring.at(name, live.ring.nearest(time.span.to));
+  const average = (name: string): number => averages.value.get(name) ?? NaN;
+  const peak = (name: string): number => highest.value.get(name) ?? NaN;
+
+  function combined(part: 'average' | 'peak'): Documents {
+    const all: Documents = {};
+    for (const one of Object.values(loaded.value)) Object.assign(all, one[part]);
+    return all;
+  }
+  /** The documents that tables and facts show: of the newest tick, or averaged over a past range. */
+  const documents = computed<Documents>(() =>
+    following.value ? (live.latest?.data ?? {}) : combined('average'),
+  );
+  const peaks = computed<Documents>(() => (following.value ? {} : combined('peak')));
+
+  const episodes = computed<readonly Episode[]>(() => {
+    if (!following.value) return pastEpisodes.value;
+    void live.version;
+    const first = live.ring.size > 0 ? live.ring.timeAt(0) : Infinity;
+    return [...pastEpisodes.value.filter(({ to }) => to < first), ...live.episodes];
+  });
+
+  const busy = computed(() => pending.value > 0);
+  const hasData = computed(() => (following.value ? live.hasData : Object.keys(documents.value).length > 0));
+  /** Whether a past range was loaded and has nothing. */
+  const isEmpty = computed(
+    () =>
+      !following.value && !busy.value && error.value === null && Object.keys(documents.value).length === 0,
+  );
+
+  async function loadType(type: Plotted, span: Span, signal: AbortSignal): Promise<void> {
+    const { name, ms } = interval.value;
+    const whole = aligned(span, ms);
+    const points = await history.points(
+      { metricType: type, ...whole, fields: plotted[type], interval: name },
+      signal,
+    );
+    const summary = following.value
+      ? null
+      : await history.points({ metricType: type, ...whole, fields: [], interval: 'range' }, signal);
+    if (signal.aborted) return;
+    const of = (point: DataPoint | undefined, part: 'data' | 'max'): Documents =>
+      point?.[part] === undefined ? {} : { [type]: point[part] };
+    const all = summary?.data_points[0];
+    loaded.value = {
+      ...loaded.value,
+      [type]: {
+        stretch: new Stretch(type, points.data_points, ms),
+        average: of(all, 'data'),
+        peak: of(all, 'max'),
+      },
+    };
+    loads.value += 1;
+  }
+
+  async function load(): Promise<void> {
+    request?.abort();
+    const current = new AbortController();
+    request = current;
+    const span = resolve(time.range, live.ring.last ?? clock.now());
+    asked.value = span;
+    pending.value = types.length + 1;
+    error.value = null;
+    const jobs: (() => Promise<unknown>)[] = types.map((type) => () => loadType(type, span, current.signal));
+    jobs.push(async () => {
+      const found = await history.events(span, current.signal);
+      if (!current.signal.aborted) pastEpisodes.value = episodesOf(found);
+    });
+    const worker = async (): Promise<void> => {
+      for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+        if (current.signal.aborted) return;
+        try {
+          await job();
+        } catch (caught) {
+          if (!current.signal.aborted) error.value = history.explain(caught);
+        }
+        if (!current.signal.aborted) pending.value -= 1;
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  }
+
+  /** Whether the stream alone does not fill the window, or a hole between it and the store has opened. */
+  function lacksPast(): boolean {
+    if (!following.value) return asked.value === null;
+    if (live.ring.size === 0) return false;
+    const start = live.ring.timeAt(0);
+    const hole = HOLE_TICKS * live.intervalMs;
+    return asked.value === null ? start > time.span.from + hole : start > asked.value.to + hole;
+  }
+
+  function forget(): void {
+    request?.abort();
+    request = null;
+    asked.value = null;
+    pending.value = 0;
+    error.value = null;
+  }
+
+  function restart(): void {
+    forget();
+    if (following.value) {
+      // Averages of another range say nothing about this one; its points may.
+      pastEpisodes.value = [];
+      loaded.value = {};
+    }
+    if (lacksPast()) void load();
+  }
+
+  let waiting: ReturnType<typeof setTimeout> | undefined;
+
+  /** The dashboard is open. */
+  function enter(): void {
+    users += 1;
+    if (users > 1) return;
+    restart();
+    // A stream that does not come does not keep the past waiting.
+    waiting = setTimeout(() => {
+      if (live.ring.size === 0 && asked.value === null) void load();
+    }, STREAM_WAIT_MS);
+  }
+
+  function leave(): void {
+    users -= 1;
+    if (users > 0) return;
+    clearTimeout(waiting);
+    forget();
+    loaded.value = {};
+  }
+
+  watch(
+    () => JSON.stringify(time.range),
+    () => {
+      if (users > 0) restart();
+    },
+  );
+  watch(
+    () => live.version,
+    () => {
+      if (users > 0 && following.value && lacksPast()) void load();
+    },
+  );
+  // A backfill after a pause of the connection may leave a hole that the store can fill.
+  watch(
+    () => live.backfills,
+    (_, before) => {
+      if (users > 0 && following.value && before > 0 && asked.value !== null) void load();
+    },
+  );
+
+  return {
+    following,
+    version,
+    loads,
+    width,
+    spacing,
+    interval,
+    documents,
+    peaks,
+    episodes,
+    busy,
+    error,
+    hasData,
+    isEmpty,
+    pointed,
+    series,
+    columns,
+    each,
+    names,
+    histogramNames,
+    reading,
+    newest,
+    average,
+    peak,
+    reload: load,
+    enter,
+    leave,
+  };
+});
