@@ -56,6 +56,8 @@ pub struct UsageQuery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     Process,
+    /// All processes of one name in one cgroup.
+    Program,
     Name,
     Cgroup,
 }
@@ -507,6 +509,7 @@ impl Summing {
                 let pid = row.pid().filter(|_| self.tells_processes);
                 Group { cgroup: row.cgroup().cloned(), name: Some(name()?), pid }
             }
+            By::Program => Group { cgroup: row.cgroup().cloned(), name: Some(name()?), pid: None },
             By::Name => Group { cgroup: None, name: Some(name()?), pid: None },
             By::Cgroup => Group { cgroup: Some(row.cgroup()?.clone()), name: None, pid: None },
         };
