@@ -123,8 +123,8 @@ pub async fn explain(
     who.truncate(limit);
     let found = changes(history, (current, comparison), CHANGES).await?;
     Ok(Explanation {
-        current_has_data: found.current_has_data,
-        comparison_has_data: found.comparison_has_data,
+        current_has_data: found.current_has_data || now.seconds > 0.0,
+        comparison_has_data: found.comparison_has_data || before.seconds > 0.0,
         who,
         changes: clusters(found.changes, limit),
         events: events(history, current).await?,
