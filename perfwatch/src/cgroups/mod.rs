@@ -3,6 +3,11 @@
 //!
 //! A leaf: it reads files below the roots, and sockets that were configured; it knows nothing of documents.
 
+mod handles;
+mod hierarchy;
 mod identity;
+mod paths;
 
+pub use hierarchy::{Hierarchy, Throttled};
 pub use identity::{Identity, Kind, Runtime};
+pub use paths::Paths;

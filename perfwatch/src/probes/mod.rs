@@ -4,7 +4,6 @@
 
 mod block_io;
 mod budget;
-mod cgroups;
 mod counters;
 mod guarded;
 mod kernel;

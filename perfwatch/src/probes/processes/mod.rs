@@ -128,7 +128,7 @@ impl Source for Processes {
     fn report(&self) -> Report {
         let report = self.sched.report(Report::active(NAME, MetricType::Processes, Method::Ebpf));
         match self.from_procfs {
-            None => report,
+            None => Report { reason: report.reason.or_else(|| self.names.uncertain()), ..report },
             Some(lacks) => of_procfs(report, lacks),
         }
     }

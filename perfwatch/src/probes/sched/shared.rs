@@ -6,7 +6,7 @@ use super::interval::Interval;
 use super::programs::Sched;
 use crate::config::Roots;
 use crate::probes::budget::Budget;
-use crate::probes::cgroups::Hierarchy;
+use crate::cgroups::Hierarchy;
 use crate::probes::guarded::Guarded;
 use crate::probes::kernel::SharedKernel;
 use crate::probes::pmu;
