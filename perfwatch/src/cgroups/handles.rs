@@ -64,7 +64,9 @@ impl Handles {
         };
         let Ok(opened) = i32::try_from(opened) else { return Opened::Refused };
         if opened < 0 {
-            if rustix::io::Errno::from_io_error(&std::io::Error::last_os_error()) == Some(rustix::io::Errno::STALE) {
+            if rustix::io::Errno::from_io_error(&std::io::Error::last_os_error())
+                == Some(rustix::io::Errno::STALE)
+            {
                 return Opened::Gone;
             }
             // EPERM, or a kernel without such handles: it will not change.
@@ -106,7 +108,9 @@ mod tests {
     fn a_group_of_this_machine_is_found_by_its_number() {
         let mounts = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(Path::new);
         let Some(mount) = mounts.into_iter().find(|mount| Handles::new(mount).mount.is_some()) else {
-            println!("SKIPPED: a_group_of_this_machine_is_found_by_its_number: no cgroup file system is mounted");
+            println!(
+                "SKIPPED: a_group_of_this_machine_is_found_by_its_number: no cgroup file system is mounted"
+            );
             return;
         };
         let group = std::fs::read_dir(mount).unwrap().flatten().find(|entry| entry.path().is_dir());
@@ -114,7 +118,9 @@ mod tests {
         let mut handles = Handles::new(mount);
         let found = handles.open(std::fs::metadata(&directory).unwrap().ino());
         if handles.mount.is_none() {
-            println!("SKIPPED: a_group_of_this_machine_is_found_by_its_number: CAP_DAC_READ_SEARCH is missing");
+            println!(
+                "SKIPPED: a_group_of_this_machine_is_found_by_its_number: CAP_DAC_READ_SEARCH is missing"
+            );
             return;
         }
         let path = format!("/{}", directory.strip_prefix(mount).unwrap().display());

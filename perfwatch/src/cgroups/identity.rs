@@ -129,7 +129,7 @@ impl Identity {
                 let is_container = matches!(kind, Kind::Container | Kind::Vm);
                 if is_container {
                     // What runs in a container is another world.
-                    (found.uid, found.runtime, found.id) = (None, thing.runtime, thing.id);
+                    (found.runtime, found.id) = (thing.runtime, thing.id);
                     container = Some(end);
                 } else if kind == Kind::Pod {
                     found.pod = thing.id;

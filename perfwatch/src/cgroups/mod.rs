@@ -6,8 +6,10 @@
 mod handles;
 mod hierarchy;
 mod identity;
+mod names;
 mod paths;
 
 pub use hierarchy::{Hierarchy, Throttled};
 pub use identity::{Identity, Kind, Runtime};
+pub use names::{Found, Named, Names};
 pub use paths::Paths;

@@ -51,7 +51,10 @@ impl Paths {
     /// Why paths cannot be checked against the directories.
     pub fn problem(&self) -> Option<String> {
         (!self.visible).then(|| {
-            format!("cgroups have the paths of their processes, unverified: no directory {}", self.mount.display())
+            format!(
+                "cgroups have the paths of their processes, unverified: no directory {}",
+                self.mount.display()
+            )
         })
     }
 
@@ -87,7 +90,8 @@ impl Paths {
         let path = self.hierarchy.path(&text)?;
         // Seen from another cgroup namespace it begins elsewhere: with `/..`.
         let directory = self.mount.join(path.trim_start_matches('/'));
-        let is_same = || !path.contains("/..") && std::fs::metadata(directory).is_ok_and(|it| is_of(it.ino(), id));
+        let is_same =
+            || !path.contains("/..") && std::fs::metadata(directory).is_ok_and(|it| is_of(it.ino(), id));
         (!self.visible || is_same()).then(|| path.into())
     }
 
@@ -185,7 +189,11 @@ mod tests {
         let (_root, roots) = machine();
         let mut paths = Paths::new(&roots);
         put_into("/../cgroup/a", &roots);
-        assert_eq!(paths.path(id(&roots, "/a"), Some(42)).as_deref(), Some("/a"), "as the directory is called");
+        assert_eq!(
+            paths.path(id(&roots, "/a"), Some(42)).as_deref(),
+            Some("/a"),
+            "as the directory is called"
+        );
     }
 
     #[test]
