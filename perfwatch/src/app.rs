@@ -32,6 +32,7 @@ use crate::auth::Auth;
 use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{self, Tokens};
+use crate::cgroups::Names;
 use crate::collectors;
 use crate::config::{Config, Roots};
 use crate::doctor::{self, Diagnosis, Recording};
@@ -58,7 +59,8 @@ const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 /// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.
 fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
-    sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, lister));
+    let names = Names::new(&config.roots, &config.sampling.container_sockets);
+    sources.extend(probes::telling(&config.roots, config.sampling.ebpf_budget_percent, lister, &names));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources

@@ -8,8 +8,10 @@ mod hierarchy;
 mod identity;
 mod names;
 mod paths;
+mod walk;
 
 pub use hierarchy::{Hierarchy, Throttled};
 pub use identity::{Identity, Kind, Runtime};
 pub use names::{Found, Named, Names};
 pub use paths::Paths;
+pub use walk::{Directory, walk};

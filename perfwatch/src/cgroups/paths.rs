@@ -2,14 +2,14 @@
 //! process which was moved cannot rename the group that it left.
 
 use std::collections::HashMap;
-use std::fs::DirEntry;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::handles::{Handles, Opened};
 use super::hierarchy::Hierarchy;
+use super::walk::walk;
 use crate::config::Roots;
 
 /// Paths kept: machines that make a group per job would fill the memory otherwise.
@@ -100,32 +100,12 @@ impl Paths {
         if self.walked.is_some_and(|at| at.elapsed() < WALK_PAUSE) {
             return None;
         }
-        let mut found = HashMap::new();
-        let root = std::fs::metadata(&self.mount).ok()?;
-        found.insert(root.ino(), Arc::from("/"));
-        let mut ahead = vec![(self.mount.clone(), String::new())];
-        while let Some((directory, path)) = ahead.pop() {
-            if found.len() >= MAX_VISITED {
-                break;
-            }
-            for entry in subdirectories(&directory) {
-                let path = format!("{path}/{}", entry.file_name().to_string_lossy());
-                found.insert(entry.ino(), Arc::from(path.as_str()));
-                ahead.push((entry.path(), path));
-            }
-        }
+        let found = walk(&self.mount, MAX_VISITED);
+        self.known = found.into_iter().map(|directory| (directory.inode, directory.path)).collect();
         self.walked = Some(Instant::now());
-        self.known = found;
         let at = self.known.iter().find(|(inode, _)| is_of(**inode, id));
         at.map(|(_, path)| Arc::clone(path))
     }
-}
-
-/// None of a directory that cannot be read, nor of one that says it has none: its links are those from below it.
-pub(super) fn subdirectories(directory: &Path) -> impl Iterator<Item = DirEntry> {
-    let is_leaf = std::fs::metadata(directory).is_ok_and(|it| it.nlink() == 2);
-    let entries = (!is_leaf).then(|| std::fs::read_dir(directory).ok()).flatten();
-    entries.into_iter().flatten().flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
 }
 
 /// Whether a directory with this inode is group `id`: on 32-bit kernels inodes are the lower half of the number.

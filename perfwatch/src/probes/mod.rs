@@ -5,6 +5,7 @@
 mod block_io;
 mod budget;
 mod counters;
+mod groups;
 mod guarded;
 mod kernel;
 mod loader;
@@ -25,6 +26,7 @@ pub use processes::ProcessLister;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cgroups::Names;
 use crate::config::Roots;
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::Source;
@@ -37,6 +39,7 @@ pub struct Common<'a> {
     budget: budget::Budget,
     sched: sched::SharedSched,
     lister: Arc<ProcessLister>,
+    names: Names,
 }
 
 /// Makes a probe that is not loaded yet.
@@ -49,6 +52,7 @@ pub const REGISTRY: &[(&str, New)] = &[
     (block_io::NAME, |common| Box::new(block_io::BlockIo::new(common))),
     (tcp::NAME, |common| Box::new(tcp::Tcp::new(common))),
     (processes::NAME, |common| Box::new(processes::Processes::new(common))),
+    (groups::NAME, |common| Box::new(groups::Groups::new(common))),
 ];
 
 /// All probes, not yet loaded: that happens in their first sample. Their programs may use `budget_percent` of
@@ -57,14 +61,19 @@ pub fn all(roots: &Roots, budget_percent: f64) -> Vec<Box<dyn Source>> {
     retrying_after(roots, budget_percent, budget::FIRST_PAUSE)
 }
 
-/// The same; each tick passes its process measurements to the lister.
-pub fn telling(roots: &Roots, budget_percent: f64, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(lister))
+/// The same; each tick passes its process measurements to the lister, and cgroups are called by these names.
+pub fn telling(
+    roots: &Roots,
+    budget_percent: f64,
+    lister: &Arc<ProcessLister>,
+    names: &Names,
+) -> Vec<Box<dyn Source>> {
+    make(roots, budget_percent, budget::FIRST_PAUSE, Arc::clone(lister), names.clone())
 }
 
 /// The same with another pause before the first retry of what the budget has switched off.
 pub fn retrying_after(roots: &Roots, budget_percent: f64, pause: Duration) -> Vec<Box<dyn Source>> {
-    make(roots, budget_percent, pause, Arc::new(ProcessLister::new(roots)))
+    make(roots, budget_percent, pause, Arc::new(ProcessLister::new(roots)), Names::new(roots, &[]))
 }
 
 /// CPUs of the machine, all of which run the programs: a CPU quota or affinity of this process does not matter.
@@ -82,12 +91,13 @@ fn make(
     budget_percent: f64,
     pause: Duration,
     lister: Arc<ProcessLister>,
+    names: Names,
 ) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = online_cpus(roots);
     let budget = budget::Budget::new(budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
-    let common = Common { roots, kernel, budget, sched, lister };
+    let common = Common { roots, kernel, budget, sched, lister, names };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }
 

@@ -43,11 +43,12 @@ pub enum MetricType {
     Tcp,
     Processes,
     Pressure,
+    Cgroups,
 }
 
 impl MetricType {
     /// Every type, in the order documents appear in a message.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Cpu,
         Self::Memory,
         Self::Network,
@@ -59,6 +60,7 @@ impl MetricType {
         Self::Tcp,
         Self::Processes,
         Self::Pressure,
+        Self::Cgroups,
     ];
 
     /// The name in JSON, SQL and query parameters.
@@ -75,6 +77,7 @@ impl MetricType {
             Self::Tcp => "tcp",
             Self::Processes => "processes",
             Self::Pressure => "pressure",
+            Self::Cgroups => "cgroups",
         }
     }
 

@@ -2,7 +2,7 @@
 //! [`super::sched`]; where these may not run, from `/proc`.
 
 mod lister;
-mod derive;
+pub(super) mod derive;
 mod from_procfs;
 mod hidden;
 mod listing;
