@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use super::changes::{ChangeDto, RangeDto, change, range};
 use super::check_order;
+use super::processes::GroupDto;
 use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
@@ -68,6 +69,8 @@ struct Explanation {
 struct SuspectDto {
     name: String,
     cgroup: Option<String>,
+    /// What the cgroup is.
+    group: Option<GroupDto>,
     user: Option<String>,
     /// Of one of them, with secrets masked.
     command: Option<String>,
@@ -92,7 +95,7 @@ struct DifferenceDto {
 
 #[derive(Serialize, ToSchema)]
 struct SubjectDto {
-    /// `cpu`, `memory`, `storage`, `network` or `counters`
+    /// `cpu`, `memory`, `storage`, `network`, `limits` (of cgroups) or `counters`
     #[schema(example = "storage")]
     subject: &'static str,
     /// The strongest first.
@@ -181,6 +184,7 @@ impl From<&Suspect> for SuspectDto {
         Self {
             name: suspect.name.to_string(),
             cgroup: text(&suspect.cgroup),
+            group: suspect.group.as_ref().map(GroupDto::of),
             user: text(&suspect.facts.user),
             command: text(&suspect.facts.command),
             score: suspect.score,

@@ -6,7 +6,7 @@ use super::HistoryQuery;
 use super::changes::{Changed, changes};
 use super::compare::Range;
 use super::points::Points;
-use super::usage::{Amounts, By, Facts, Ranked, Ranking, RankingQuery, Use, Whose, ranking};
+use super::usage::{Amounts, By, Facts, GroupName, Ranked, Ranking, RankingQuery, Use, Whose, ranking};
 use crate::history::History;
 use crate::history::bucket::{Cell, Sums};
 use crate::snapshot::MetricType;
@@ -82,6 +82,7 @@ pub struct Difference {
 pub struct Suspect {
     pub name: Arc<str>,
     pub cgroup: Option<Arc<str>>,
+    pub group: Option<GroupName>,
     pub facts: Facts,
     /// The largest first.
     pub differences: Vec<Difference>,
@@ -189,6 +190,7 @@ fn suspects(now: &Ranking, before: &Ranking, usual: &Ranking) -> Vec<Suspect> {
             (!differences.is_empty()).then(|| Suspect {
                 name: of.name.clone().unwrap_or_else(|| "".into()),
                 cgroup: of.cgroup.clone(),
+                group: of.group.clone(),
                 facts: of.facts.clone(),
                 differences,
                 runqueue_wait_ms_per_sec: used.runqueue_wait_ms_per_sec,
@@ -220,6 +222,11 @@ fn subject(change: &Changed) -> Option<&'static str> {
     let field = &*change.field;
     Some(match change.metric_type {
         MetricType::Processes | MetricType::Usage => return None,
+        // What a group used is told by its programs, but not what it was refused.
+        MetricType::Cgroups if ["throttled", "_events", "oom_"].iter().any(|part| field.contains(part)) => {
+            "limits"
+        }
+        MetricType::Cgroups => return None,
         MetricType::Cpu | MetricType::Scheduler => "cpu",
         MetricType::Pressure if field.starts_with("cpu") => "cpu",
         MetricType::Pressure if field.starts_with("memory") => "memory",

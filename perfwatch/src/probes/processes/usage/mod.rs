@@ -8,7 +8,7 @@ mod facts;
 mod largest;
 mod ledger;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::lister::ProcessLister;
 use super::memory::Memory;
 use super::names::Names;
 use super::walk::{Present, Walk};
+use crate::cgroups::{self, Runtime};
 use crate::probes::Common;
 use crate::probes::sched::SharedSched;
 use crate::probes::sched::interval::{Interval, Usage};
@@ -36,6 +37,7 @@ pub(in crate::probes) struct Accounts {
     sched: SharedSched,
     lister: Arc<ProcessLister>,
     names: Names,
+    groups: cgroups::Names,
     memory: Memory,
     ledger: Ledger,
     facts: FactBook,
@@ -59,6 +61,19 @@ struct Counts {
 struct Document {
     elapsed_ms: Option<f64>,
     processes: Vec<Row>,
+    groups: Vec<Group>,
+}
+
+/// A cgroup with a process in the list.
+#[derive(Debug, Serialize)]
+struct Group {
+    cgroup: Arc<str>,
+    kind: &'static str,
+    name: String,
+    runtime: Option<&'static str>,
+    image: Option<String>,
+    pod: Option<String>,
+    namespace: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,6 +117,7 @@ impl Accounts {
             sched: common.sched.share(),
             lister: Arc::clone(&common.lister),
             names: Names::new(common.roots),
+            groups: common.names.clone(),
             memory: Memory::new(procfs.clone()),
             ledger: Ledger::default(),
             facts: FactBook::new(common.roots, common.options.command_lines),
@@ -195,6 +211,19 @@ impl Accounts {
         }
     }
 
+    fn group(&self, cgroup: &Arc<str>) -> Group {
+        let named = self.groups.of(cgroup);
+        Group {
+            cgroup: Arc::clone(cgroup),
+            kind: named.identity.kind.as_str(),
+            name: named.name.clone(),
+            runtime: named.runtime.map(Runtime::as_str),
+            image: named.image.clone(),
+            pod: named.pod.clone(),
+            namespace: named.namespace.clone(),
+        }
+    }
+
     fn row(&mut self, name: Name, account: Account, counts: Counts, end_of_minute: bool) -> Row {
         let of_one = name.pid != 0;
         let lives = of_one && account.exits == 0 && self.names.sees_host();
@@ -262,7 +291,7 @@ impl Source for Accounts {
             elapsed
         };
         self.memory.begin_tick();
-        let mut document = Document { elapsed_ms: None, processes: Vec::new() };
+        let mut document = Document { elapsed_ms: None, processes: Vec::new(), groups: Vec::new() };
         let end_of_minute = minute(tick.at + tick.interval) != minute(tick.at);
         if let Some(elapsed) = elapsed {
             document.elapsed_ms = Some(round(elapsed.as_secs_f64() * 1e3, 3));
@@ -277,6 +306,9 @@ impl Source for Accounts {
                 .into_iter()
                 .map(|(name, account)| self.row(name, account, counts, end_of_minute))
                 .collect();
+            let cgroups: BTreeSet<&Arc<str>> =
+                document.processes.iter().filter_map(|row| row.cgroup.as_ref()).collect();
+            document.groups = cgroups.into_iter().map(|cgroup| self.group(cgroup)).collect();
             if end_of_minute {
                 self.facts.end_minute();
             }
