@@ -32,6 +32,7 @@ use crate::auth::Auth;
 use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
 use crate::auth::tokens::{self, Tokens};
+use crate::cgroups::Names;
 use crate::collectors;
 use crate::config::{Config, Roots};
 use crate::doctor::{self, Diagnosis, Recording};
@@ -58,11 +59,12 @@ const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 /// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.
 fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
+    let names = Names::new(&config.roots, &config.sampling.container_sockets);
     let options = probes::Options {
         budget_percent: config.sampling.ebpf_budget_percent,
         command_lines: config.sampling.command_lines,
     };
-    sources.extend(probes::telling(&config.roots, options, lister));
+    sources.extend(probes::telling(&config.roots, options, lister, &names));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources

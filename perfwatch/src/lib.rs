@@ -6,6 +6,7 @@
 pub mod config;
 pub mod snapshot;
 pub mod kernel_files;
+pub mod cgroups;
 pub mod collectors;
 pub mod probes;
 #[cfg(feature = "server")]

@@ -8,6 +8,7 @@ export type FieldUnit =
   | ''
   | '%'
   | '1/s'
+  | 'CPUs'
   | 'IPC'
   | 'KiB/s'
   | 'MHz'
@@ -490,6 +491,70 @@ export const dictionary: Record<keyof Documents, readonly FieldEntry[]> = {
     ['io.full.avg60', '%', 'gauge', 'The same over 60 s.'],
     ['io.full.avg300', '%', 'gauge', 'The same over 300 s.'],
     ['io.full.stalled_us_per_sec', 'µs/s', 'gauge', 'The same over the last interval.'],
+  ],
+  cgroups: [
+    ['elapsed_ms', 'ms', 'gauge', 'Time since the last reading.'],
+    ['hierarchy', '', 'state', 'Version of cgroups that is in use: `v1` or `v2`.'],
+    ['reason', '', 'state', 'Why some values are missing for all groups.'],
+    ['count', '', 'gauge', 'Groups of this machine.'],
+    ['active', '', 'gauge', 'Groups in which something ran since the last reading.'],
+    ['groups[cgroup].cgroup', '', 'state', 'The path of a group within its hierarchy.'],
+    ['groups[cgroup].kind', '', 'state', 'What it is: `root`, `slice`, `service`, `scope`, `unit`, `session`, `user`, `container`, `pod`, `vm` or `group`.'],
+    ['groups[cgroup].name', '', 'state', 'What people call it.'],
+    ['groups[cgroup].id', '', 'state', 'ID of the container that it is, or is in.'],
+    ['groups[cgroup].runtime', '', 'state', 'Who runs that container.'],
+    ['groups[cgroup].image', '', 'state', 'The image that it was made from.'],
+    ['groups[cgroup].pod', '', 'state', 'Its pod: the name, or the UID if no name is known.'],
+    ['groups[cgroup].namespace', '', 'state', 'The pod\'s namespace.'],
+    ['groups[cgroup].project', '', 'state', 'Its Compose project.'],
+    ['groups[cgroup].name_problem', '', 'state', 'Why there is no better name than the path has.'],
+    ['groups[cgroup].cpu_percent', '%', 'gauge', 'CPU time, as a share of one CPU.'],
+    ['groups[cgroup].user_percent', '%', 'gauge', 'CPU time in user mode.'],
+    ['groups[cgroup].system_percent', '%', 'gauge', 'CPU time in the kernel.'],
+    ['groups[cgroup].cpu_limit', 'CPUs', 'gauge', 'CPU quota, in CPUs; `null` without one.'],
+    ['groups[cgroup].throttled_periods', '', 'interval', 'Periods in which it was throttled by its CPU quota, in the interval.'],
+    ['groups[cgroup].throttled_ms', 'ms', 'interval', 'Time that its CPUs were throttled, in the interval.'],
+    ['groups[cgroup].cpu_some_percent', '%', 'gauge', 'Share of the time that some of its tasks waited for a CPU (pressure).'],
+    ['groups[cgroup].cpu_full_percent', '%', 'gauge', 'The same of all its tasks.'],
+    ['groups[cgroup].runqueue_wait_ms_per_sec', 'ms/s', 'gauge', 'Time that its tasks waited for a CPU.'],
+    ['groups[cgroup].context_switches_per_sec', '1/s', 'gauge', 'Context switches.'],
+    ['groups[cgroup].cycles', '', 'interval', 'Cycles in the interval.'],
+    ['groups[cgroup].instructions', '', 'interval', 'Instructions in the interval.'],
+    ['groups[cgroup].ipc', 'IPC', 'gauge', 'Instructions per cycle.'],
+    ['groups[cgroup].llc_mpki', 'MPKI', 'gauge', 'Last-level cache misses per thousand instructions.'],
+    ['groups[cgroup].branch_mpki', 'MPKI', 'gauge', 'Branch misses, likewise.'],
+    ['groups[cgroup].dtlb_mpki', 'MPKI', 'gauge', 'Data TLB misses, likewise.'],
+    ['groups[cgroup].memory_bytes', 'bytes', 'gauge', 'Memory in use, with the page cache and the kernel\'s.'],
+    ['groups[cgroup].anon_bytes', 'bytes', 'gauge', 'Anonymous memory.'],
+    ['groups[cgroup].file_bytes', 'bytes', 'gauge', 'Page cache, with shared memory.'],
+    ['groups[cgroup].kernel_bytes', 'bytes', 'gauge', 'The kernel\'s memory for it.'],
+    ['groups[cgroup].slab_bytes', 'bytes', 'gauge', 'Of that, the slab caches.'],
+    ['groups[cgroup].memory_limit_bytes', 'bytes', 'gauge', 'Memory limit; `null` without one.'],
+    ['groups[cgroup].memory_high_bytes', 'bytes', 'gauge', 'Memory above which it is slowed down; `null` without such a limit.'],
+    ['groups[cgroup].memory_high_events', '', 'interval', 'Times that it was slowed down for that, in the interval.'],
+    ['groups[cgroup].memory_max_events', '', 'interval', 'Times that it hit its memory limit, in the interval.'],
+    ['groups[cgroup].oom_events', '', 'interval', 'Times that it was out of memory, in the interval.'],
+    ['groups[cgroup].oom_kills', '', 'interval', 'Processes killed by the OOM killer, in the interval.'],
+    ['groups[cgroup].memory_some_percent', '%', 'gauge', 'Share of the time that some of its tasks were stalled by a lack of memory (pressure).'],
+    ['groups[cgroup].memory_full_percent', '%', 'gauge', 'The same of all its tasks.'],
+    ['groups[cgroup].swap_bytes', 'bytes', 'gauge', 'Swap in use.'],
+    ['groups[cgroup].swap_limit_bytes', 'bytes', 'gauge', 'Swap limit; `null` without one.'],
+    ['groups[cgroup].read_bytes_per_sec', 'bytes/s', 'gauge', 'Read from disks.'],
+    ['groups[cgroup].write_bytes_per_sec', 'bytes/s', 'gauge', 'Written to disks.'],
+    ['groups[cgroup].reads_per_sec', '1/s', 'gauge', 'Requests to read.'],
+    ['groups[cgroup].writes_per_sec', '1/s', 'gauge', 'Requests to write.'],
+    ['groups[cgroup].io_some_percent', '%', 'gauge', 'Share of the time that some of its tasks were stalled by I/O (pressure).'],
+    ['groups[cgroup].io_full_percent', '%', 'gauge', 'The same of all its tasks.'],
+    ['groups[cgroup].io{device}.read_bytes_per_sec', 'bytes/s', 'gauge', 'Read from a block device.'],
+    ['groups[cgroup].io{device}.write_bytes_per_sec', 'bytes/s', 'gauge', 'Written to it.'],
+    ['groups[cgroup].io{device}.reads_per_sec', '1/s', 'gauge', 'Requests to read from it.'],
+    ['groups[cgroup].io{device}.writes_per_sec', '1/s', 'gauge', 'Requests to write to it.'],
+    ['groups[cgroup].processes', '', 'gauge', 'Processes in it, without the groups below.'],
+    ['groups[cgroup].tasks', '', 'gauge', 'Tasks: processes and threads.'],
+    ['groups[cgroup].tasks_limit', '', 'gauge', 'Limit of tasks; `null` without one.'],
+    ['other.count', '', 'gauge', 'Groups that are not listed: those with the least CPU time and memory.'],
+    ['other.cpu_percent', '%', 'gauge', 'Their CPU time, as a share of one CPU.'],
+    ['other.memory_bytes', 'bytes', 'gauge', 'Their memory.'],
   ],
 };
 
@@ -1056,6 +1121,77 @@ export interface PressureDocument extends DocumentBase {
   } | null;
 }
 
+export interface CgroupsDocument extends DocumentBase {
+  elapsed_ms?: number | null;
+  hierarchy?: string | null;
+  reason?: string | null;
+  count?: number | null;
+  active?: number | null;
+  groups?: {
+    cgroup: string;
+    kind: string;
+    name: string;
+    id?: string | null;
+    runtime?: string | null;
+    image?: string | null;
+    pod?: string | null;
+    namespace?: string | null;
+    project?: string | null;
+    name_problem?: string | null;
+    cpu_percent?: number | null;
+    user_percent?: number | null;
+    system_percent?: number | null;
+    cpu_limit?: number | null;
+    throttled_periods?: number | null;
+    throttled_ms?: number | null;
+    cpu_some_percent?: number | null;
+    cpu_full_percent?: number | null;
+    runqueue_wait_ms_per_sec?: number | null;
+    context_switches_per_sec?: number | null;
+    cycles?: number | null;
+    instructions?: number | null;
+    ipc?: number | null;
+    llc_mpki?: number | null;
+    branch_mpki?: number | null;
+    dtlb_mpki?: number | null;
+    memory_bytes?: number | null;
+    anon_bytes?: number | null;
+    file_bytes?: number | null;
+    kernel_bytes?: number | null;
+    slab_bytes?: number | null;
+    memory_limit_bytes?: number | null;
+    memory_high_bytes?: number | null;
+    memory_high_events?: number | null;
+    memory_max_events?: number | null;
+    oom_events?: number | null;
+    oom_kills?: number | null;
+    memory_some_percent?: number | null;
+    memory_full_percent?: number | null;
+    swap_bytes?: number | null;
+    swap_limit_bytes?: number | null;
+    read_bytes_per_sec?: number | null;
+    write_bytes_per_sec?: number | null;
+    reads_per_sec?: number | null;
+    writes_per_sec?: number | null;
+    io_some_percent?: number | null;
+    io_full_percent?: number | null;
+    io?: Record<string, {
+      read_bytes_per_sec?: number | null;
+      write_bytes_per_sec?: number | null;
+      reads_per_sec?: number | null;
+      writes_per_sec?: number | null;
+    }> | null;
+    processes?: number | null;
+    tasks?: number | null;
+    tasks_limit?: number | null;
+  }[] | null;
+  other?: {
+    count?: number | null;
+    cpu_percent?: number | null;
+    memory_bytes?: number | null;
+  } | null;
+}
+
 /** Documents of one tick, by metric type. */
 export interface Documents {
   cpu?: CpuDocument;
@@ -1069,4 +1205,5 @@ export interface Documents {
   tcp?: TcpDocument;
   processes?: ProcessesDocument;
   pressure?: PressureDocument;
+  cgroups?: CgroupsDocument;
 }

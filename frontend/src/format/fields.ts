@@ -15,6 +15,7 @@ const metricNames: Record<string, string> = {
   tcp: 'TCP',
   processes: 'Processes',
   pressure: 'Pressure',
+  cgroups: 'Services and containers',
 };
 
 export function metricName(metricType: string): string {
@@ -45,6 +46,7 @@ const units: Record<FieldUnit, readonly [Unit, number]> = {
   '°C': ['celsius', 1],
   IPC: ['ipc', 1],
   MPKI: ['mpki', 1],
+  CPUs: ['cores', 1],
 };
 
 /** On hybrid machines, the counts of one kind of core share the description of all cores'. */

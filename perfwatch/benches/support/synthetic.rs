@@ -129,6 +129,7 @@ impl Machine {
             MetricType::Tcp => self.tcp(load, out),
             MetricType::Processes => self.processes(load, seconds, out),
             MetricType::Pressure => self.pressure(load, out),
+            MetricType::Cgroups => self.cgroups(load, out),
             MetricType::Usage => self.accounts(load, seconds, out),
         }
     }

@@ -3,6 +3,7 @@
 
 mod changes;
 mod compare;
+mod explain;
 mod export;
 mod pieces;
 mod processes;
@@ -35,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(types))
         .merge(compare::routes())
         .merge(changes::routes())
+        .merge(explain::routes())
         .merge(processes::routes())
         .merge(export::routes())
 }

@@ -264,8 +264,22 @@ fn sampling(c: &mut Checker<'_>) -> Sampling {
             },
         },
         ebpf_budget_percent: c.within("ebpf_budget_percent", 0.01, 100.0),
+        container_sockets: container_sockets(c),
         command_lines: c.truth("command_lines"),
     }
+}
+
+fn container_sockets(c: &mut Checker<'_>) -> Vec<PathBuf> {
+    // `sun_path` of a Unix socket's address holds 108 bytes with the NUL at its end.
+    const MAX_PATH: usize = 107;
+    let sockets = c.list("container_sockets");
+    for socket in &sockets {
+        let path = socket.strip_prefix("unix://").unwrap_or(socket);
+        if !path.starts_with('/') || path.len() > MAX_PATH {
+            c.problem("container_sockets", format_args!("{socket:?} is not a path such as /run/docker.sock"));
+        }
+    }
+    sockets.iter().map(|socket| socket.strip_prefix("unix://").unwrap_or(socket).into()).collect()
 }
 
 fn retention(c: &mut Checker<'_>) -> Retention {
@@ -369,6 +383,19 @@ mod tests {
         }
         for bad in ["perfwatch", "/a//b", "/..", "/a/../b", "/a b", "/\"><script>", "/a?b", "https://x/y"] {
             assert!(load(&[("PERFWATCH_BASE_PATH", bad)]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_runtimes_are_paths() {
+        let sockets = |list| {
+            load(&[("PERFWATCH_CONTAINER_SOCKETS", list)]).map(|config| config.sampling.container_sockets)
+        };
+        assert_eq!(sockets("").unwrap(), Vec::<PathBuf>::new());
+        let two = ["/run/docker.sock", "/run/user/1000/podman/podman.sock"].map(PathBuf::from);
+        assert_eq!(sockets("/run/docker.sock, unix:///run/user/1000/podman/podman.sock").unwrap(), two);
+        for bad in ["tcp://127.0.0.1:2375", "docker.sock", &format!("/{}", "x".repeat(107))] {
+            assert!(sockets(bad).is_err(), "{bad}");
         }
     }
 

@@ -144,6 +144,8 @@ pub struct Sampling {
     pub settings: source::Settings,
     /// Percent of each CPU.
     pub ebpf_budget_percent: f64,
+    /// Of the Docker API, asked for the names of containers.
+    pub container_sockets: Vec<PathBuf>,
     /// Whether history has command lines.
     pub command_lines: bool,
 }

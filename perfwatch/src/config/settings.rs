@@ -176,6 +176,12 @@ pub const SETTINGS: &[Setting] = &[
     plain("sysfs", "PERFWATCH_SYSFS", "/sys", "Where the host's /sys is mounted"),
     plain("rootfs", "PERFWATCH_ROOTFS", "/", "Where the host's root file system is mounted"),
     plain(
+        "container_sockets",
+        "PERFWATCH_CONTAINER_SOCKETS",
+        "",
+        "Unix sockets of the Docker API, also Podman's, to ask for names of containers that no readable file has; comma-separated",
+    ),
+    plain(
         "log",
         "PERFWATCH_LOG",
         "info for serve, otherwise warn",

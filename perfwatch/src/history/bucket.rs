@@ -6,7 +6,7 @@
 mod accounts;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::snapshot::dictionary::Kind;
@@ -22,7 +22,9 @@ use super::{from_micros, micros};
 
 /// Rows kept per table; where rows come and go without end, the busiest are kept.
 const MAX_THINGS: usize = 4096;
-const MAX_COMING_AND_GOING: usize = 40;
+const MAX_PROCESSES: usize = 40;
+/// Services and containers stay, jobs come and go; as many as a document lists.
+const MAX_CGROUPS: usize = 256;
 /// Below this many rows an index isn't worth it.
 const FEW_THINGS: usize = 16;
 /// Distinct states kept per column of a row.
@@ -330,12 +332,27 @@ impl Bucket {
             if tier == Tier::Minute {
                 accounts::settle(table, layout);
             }
-            return accounts::bound(table, layout, tier);
+            accounts::bound(table, layout, tier);
+            let groups: HashSet<Label> = table.keys.iter().map(|key| key[0].clone()).collect();
+            for (at, layout) in self.layout().tables.iter().enumerate() {
+                if layout.path == accounts::GROUPS {
+                    self.tables[at].keep(layout, |key, _| groups.contains(&key[0]));
+                }
+            }
+            return;
         }
+        let mut cut = vec![false; self.tables.len()];
         for (at, layout) in self.layout().tables.iter().enumerate() {
-            let most = if comes_and_goes(layout) { MAX_COMING_AND_GOING } else { MAX_THINGS };
-            if self.tables[at].keys.len() > most {
+            let most = max_rows(layout);
+            if cut[layout.parent] {
+                // Lists in rows go with the rows.
+                let (before, from_here) = self.tables.split_at_mut(at);
+                let enclosing = &mut before[layout.parent];
+                from_here[0].keep(layout, |key, _| enclosing.find(&key[..layout.inherited]).is_some());
+                cut[at] = true;
+            } else if layout.inherited == 0 && self.tables[at].keys.len() > most {
                 self.tables[at].keep_heaviest(layout, most);
+                cut[at] = true;
             }
         }
     }
@@ -375,9 +392,13 @@ pub fn write_json(sums: &impl Sums, selection: &Selection, show: Show, out: &mut
     json::write_document(layout, head, &Shown { sums, layout, show }, selection, out);
 }
 
-/// Whether a table's rows live for minutes rather than days.
-fn comes_and_goes(layout: &TableLayout) -> bool {
-    layout.labels.first().is_some_and(|label| matches!(*label, "pid" | "cgroup"))
+/// Rows of some tables live for minutes rather than days.
+fn max_rows(layout: &TableLayout) -> usize {
+    match layout.labels.first() {
+        Some(&"pid") => MAX_PROCESSES,
+        Some(&"cgroup") => MAX_CGROUPS,
+        _ => MAX_THINGS,
+    }
 }
 
 impl BucketTable {
@@ -413,28 +434,45 @@ impl BucketTable {
         self.index.get(key).copied()
     }
 
+    /// Keeps half of the rows for those that used the CPUs most, the others for those with the most memory.
     fn keep_heaviest(&mut self, layout: &TableLayout, most: usize) {
         let width = layout.columns.len();
-        let weighed = layout.column("cpu_percent");
-        let weight = |row: usize| {
-            let cells = &self.cells[row * width..(row + 1) * width];
-            let stat = |cell: &Cell| match cell {
-                Cell::Number(stat) => Some(*stat),
-                _ => None,
-            };
-            match weighed {
-                Some(column) => stat(&cells[column]).map_or(0.0, |stat| stat.sum),
-                None => cells.iter().find_map(stat).map_or(0.0, |stat| stat.count as f64),
-            }
+        let number = |row: usize, column: usize| match &self.cells[row * width + column] {
+            Cell::Number(stat) => Some(*stat),
+            _ => None,
         };
+        // Without either column, how long a row was there.
+        let seen =
+            |row| (0..width).find_map(|column| number(row, column)).map_or(0.0, |stat| stat.count as f64);
+        let ranked = |name: &str| {
+            let weighed = layout.column(name)?;
+            Some(self.ranked(|row| number(row, weighed).map_or(0.0, |stat| stat.sum)))
+        };
+        let by_memory = ranked("memory_bytes").or_else(|| ranked("rss_bytes"));
+        let by_cpu = ranked("cpu_percent").unwrap_or_else(|| self.ranked(seen));
+        let first = if by_memory.is_some() { most / 2 } else { most };
+        let mut kept = vec![false; self.keys.len()];
+        by_cpu.iter().take(first).for_each(|row| kept[*row] = true);
+        let others = by_memory.iter().flatten().filter(|row| !by_cpu[..first].contains(row));
+        others.take(most - first).for_each(|row| kept[*row] = true);
+        self.keep(layout, |_, row| kept[row]);
+    }
+
+    /// The rows by a weight, heaviest first.
+    fn ranked(&self, weight: impl Fn(usize) -> f64) -> Vec<usize> {
         let mut rows: Vec<(f64, usize)> = (0..self.keys.len()).map(|row| (weight(row), row)).collect();
         rows.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        rows.truncate(most);
-        rows.sort_by_key(|(_, row)| *row);
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    fn keep(&mut self, layout: &TableLayout, mut is_kept: impl FnMut(&Key, usize) -> bool) {
+        let width = layout.columns.len();
         let mut kept = Self::default();
-        for (_, row) in rows {
-            kept.keys.push(self.keys[row].clone());
-            kept.cells.extend_from_slice(&self.cells[row * width..(row + 1) * width]);
+        for (row, key) in self.keys.iter().enumerate() {
+            if is_kept(key, row) {
+                kept.keys.push(key.clone());
+                kept.cells.extend_from_slice(&self.cells[row * width..(row + 1) * width]);
+            }
         }
         *self = kept;
     }

@@ -147,7 +147,7 @@ impl Attribute {
 ///
 /// Files of several records return at most a page per call, so only an empty answer marks the end, or one that leaves
 /// [`LEFT_FREE`].
-fn read_whole(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
+pub fn read_whole(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let mut length = 0;
     loop {
         if length == buffer.len() {

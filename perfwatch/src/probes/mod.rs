@@ -4,8 +4,8 @@
 
 mod block_io;
 mod budget;
-mod cgroups;
 mod counters;
+mod groups;
 mod guarded;
 mod kernel;
 mod loader;
@@ -26,6 +26,7 @@ pub use processes::ProcessLister;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cgroups::Names;
 use crate::config::Roots;
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::Source;
@@ -38,6 +39,7 @@ pub struct Common<'a> {
     budget: budget::Budget,
     sched: sched::SharedSched,
     lister: Arc<ProcessLister>,
+    names: Names,
     options: Options,
 }
 
@@ -65,6 +67,7 @@ pub const REGISTRY: &[(&str, New)] = &[
     (block_io::NAME, |common| Box::new(block_io::BlockIo::new(common))),
     (tcp::NAME, |common| Box::new(tcp::Tcp::new(common))),
     (processes::NAME, |common| Box::new(processes::Processes::new(common))),
+    (groups::NAME, |common| Box::new(groups::Groups::new(common))),
     (processes::USAGE, |common| Box::new(processes::Accounts::new(common))),
 ];
 
@@ -73,14 +76,20 @@ pub fn all(roots: &Roots, options: Options) -> Vec<Box<dyn Source>> {
     retrying_after(roots, options, budget::FIRST_PAUSE)
 }
 
-/// The same; each tick passes its process measurements to the lister.
-pub fn telling(roots: &Roots, options: Options, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
-    make(roots, options, budget::FIRST_PAUSE, Arc::clone(lister))
+/// The same; each tick passes its process measurements to the lister, and cgroups are called by these names.
+pub fn telling(
+    roots: &Roots,
+    options: Options,
+    lister: &Arc<ProcessLister>,
+    names: &Names,
+) -> Vec<Box<dyn Source>> {
+    make(roots, options, budget::FIRST_PAUSE, Arc::clone(lister), names.clone())
 }
 
 /// The same with another pause before the first retry of what the budget has switched off.
 pub fn retrying_after(roots: &Roots, options: Options, pause: Duration) -> Vec<Box<dyn Source>> {
-    make(roots, options, pause, Arc::new(ProcessLister::new(roots, options.command_lines)))
+    let lister = Arc::new(ProcessLister::new(roots, options.command_lines));
+    make(roots, options, pause, lister, Names::new(roots, &[]))
 }
 
 /// CPUs of the machine, all of which run the programs: a CPU quota or affinity of this process does not matter.
@@ -98,12 +107,13 @@ fn make(
     options: Options,
     pause: Duration,
     lister: Arc<ProcessLister>,
+    names: Names,
 ) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = online_cpus(roots);
     let budget = budget::Budget::new(options.budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
-    let common = Common { roots, kernel, budget, sched, lister, options };
+    let common = Common { roots, kernel, budget, sched, lister, names, options };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! docs/metrics.md and `/metrics` are generated from this; a test compares it with the documents that are sent.
 
+mod cgroups;
 mod devices;
 mod machine;
 mod path;
@@ -83,6 +84,7 @@ pub const fn fields(metric_type: MetricType) -> &'static [Field] {
         MetricType::Disk => devices::DISK,
         MetricType::MemoryBandwidth => machine::MEMORY_BANDWIDTH,
         MetricType::Pressure => machine::PRESSURE,
+        MetricType::Cgroups => cgroups::CGROUPS,
         MetricType::PerfEvents => probes::PERF_EVENTS,
         MetricType::Scheduler => probes::SCHEDULER,
         MetricType::Processes => probes::PROCESSES,
@@ -104,6 +106,10 @@ pub const fn source(metric_type: MetricType) -> &'static str {
         MetricType::Disk => "`/proc/diskstats`, mountinfo and statvfs",
         MetricType::MemoryBandwidth => "`/proc/vmstat`",
         MetricType::Pressure => "`/proc/pressure` (PSI)",
+        MetricType::Cgroups => {
+            "the cgroups' files, eBPF at context switches, and the files of container runtimes; every group \
+             includes those below it, of disks without the devices stacked on them"
+        }
         MetricType::PerfEvents => {
             "`perf_event_open`, read inside an eBPF program if permitted, otherwise by group reads"
         }
@@ -149,6 +155,13 @@ pub const FAMILIES: &[(&str, &str)] = &[
         "pressure_stalled_seconds_per_second",
         "Time that some, or all (full), tasks were stalled, per second of the last interval.",
     ),
+    (
+        "cgroup_pressure_stalled_ratio",
+        "Share of the time that some, or all (full), tasks of a cgroup were stalled.",
+    ),
+    ("cgroup_memory_events_total", "Events of the memory limits of a cgroup."),
+    ("cgroup_io_bytes_per_second", "Read and written by a cgroup."),
+    ("cgroup_io_requests_per_second", "Requests of a cgroup."),
     ("block_requests_total", "Completed requests of a disk."),
     ("block_request_errors_total", "Requests of a disk that failed."),
     ("block_requests_in_flight", "Requests of a disk in flight."),

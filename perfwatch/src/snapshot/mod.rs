@@ -43,12 +43,13 @@ pub enum MetricType {
     Tcp,
     Processes,
     Pressure,
+    Cgroups,
     Usage,
 }
 
 impl MetricType {
     /// Every type, in the order documents appear in a message.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Cpu,
         Self::Memory,
         Self::Network,
@@ -60,6 +61,7 @@ impl MetricType {
         Self::Tcp,
         Self::Processes,
         Self::Pressure,
+        Self::Cgroups,
         Self::Usage,
     ];
 
@@ -77,14 +79,20 @@ impl MetricType {
             Self::Tcp => "tcp",
             Self::Processes => "processes",
             Self::Pressure => "pressure",
+            Self::Cgroups => "cgroups",
             Self::Usage => "usage",
         }
     }
 
-    /// Whether it is sent to live clients, kept as JSON for SQL, and compared in "what changed". Accounts of every process
-    /// are for history's own questions.
+    /// Whether it is a document of its own: kept as JSON for SQL, described to the page, compared in "what changed". The
+    /// accounts of every process are for history's own questions.
     pub const fn is_shown(self) -> bool {
         !matches!(self, Self::Usage)
+    }
+
+    /// Whether it is part of live messages. With hundreds of cgroups they would be too large for slow links.
+    pub const fn is_streamed(self) -> bool {
+        self.is_shown() && !matches!(self, Self::Cgroups)
     }
 
     /// Parses a query parameter; `perf` is the original's alias of `perf_events`.
@@ -136,7 +144,7 @@ impl Snapshot {
                     out.extend_from_slice(format!(",\"interval_ms\":{}", interval.as_millis()).as_bytes());
                 }
                 out.extend_from_slice(br#","data":{"#);
-                let shown = self.readings.iter().filter(|reading| reading.metric_type.is_shown());
+                let shown = self.readings.iter().filter(|reading| reading.metric_type.is_streamed());
                 for (i, reading) in shown.enumerate() {
                     if i > 0 {
                         out.push(b',');

@@ -171,3 +171,30 @@ async fn whoever_is_asked_for_must_be_named_readably() {
     assert!(refusal("start_time=0&end_time=9&interval=7s").await.starts_with("Invalid interval: 7s"));
     detail(server.get("/api/history/processes").await, 401).await;
 }
+
+#[tokio::test]
+async fn a_spike_is_explained_by_who_made_it() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let all: Vec<Reading> = (0..120)
+        .map(|tick| {
+            let percent = if tick >= 100 { 180 } else { 2 };
+            accounts(tick * 5, &json!([process(7, "hog", percent, None), process(8, "usual", 30, None)]))
+        })
+        .collect();
+    readings::store(&server.history, &all).await;
+    let ask = async |query: &str| server.get_as(&token, &format!("/api/history/explain?{query}")).await;
+    // The spike is from 500 s to 595 s.
+    let answer = body(ask("start_time=1767312500&end_time=1767312595").await, 200).await;
+    assert_eq!((&answer["compare_to"], &answer["current"]["has_data"]), (&json!("before"), &json!(true)));
+    let first = &answer["who"][0];
+    assert_eq!((&first["name"], &first["cgroup"], &first["command"]), (&json!("hog"), &json!("/a"), &json!("hog --now")));
+    let difference = &first["differences"][0];
+    assert_eq!((&difference["field"], &difference["now"]), (&json!("cpu_percent"), &json!(180.0)));
+    assert!(difference["before"].as_f64().unwrap() < 3.0, "{answer}");
+    assert_eq!((answer["who"].as_array().unwrap().len(), &answer["events"]), (1, &json!([])));
+    let yesterday = body(ask("start_time=1767312500&end_time=1767312595&compare_to=yesterday").await, 200).await;
+    assert_eq!((&yesterday["who"], &yesterday["comparison"]["has_data"]), (&json!([]), &json!(false)));
+    assert_eq!(places(ask("start_time=1767312500&compare_to=tomorrow").await).await, ["query.end_time", "query.compare_to"]);
+    detail(ask("start_time=9&end_time=9").await, 400).await;
+}

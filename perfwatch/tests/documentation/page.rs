@@ -45,7 +45,7 @@ const NUMBERED: &[&str] = &["cpu", "pid"];
 /// Things that need not have a name.
 const NAMELESS: &[&str] = &["cgroups"];
 /// What things have besides, always.
-const SURE: &[&str] = &["top[pid].comm"];
+const SURE: &[&str] = &["top[pid].comm", "groups[cgroup].kind", "groups[cgroup].name"];
 
 impl Shape {
     fn of(metric_type: MetricType) -> Self {

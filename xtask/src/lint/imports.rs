@@ -18,8 +18,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("snapshot", &[]),
     ("kernel_files", &[]),
     ("config", &["snapshot"]),
+    ("cgroups", &["config", "kernel_files"]),
     ("collectors", &["snapshot", "config", "kernel_files"]),
-    ("probes", &["snapshot", "config", "kernel_files"]),
+    ("probes", &["snapshot", "config", "kernel_files", "cgroups"]),
     ("stream", &["snapshot", "config"]),
     // Code that queries the store uses its traits; it knows nothing of the engines.
     ("store", &["snapshot", "config"]),

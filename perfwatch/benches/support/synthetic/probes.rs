@@ -213,6 +213,11 @@ impl Machine {
             .filter(|(_, percent)| all || *percent >= 0.5 + load)
             .collect();
         let names = PROCESSES.len();
+        out.list("groups", PROCESSES.len(), |out, i| {
+            out.text("cgroup", &format!("/system.slice/{}.service", PROCESSES[i]));
+            out.text("kind", "service");
+            out.text("name", &format!("{}.service", PROCESSES[i]));
+        });
         // After the processes: those of two names that come and go, and the rest of the machine.
         out.list("processes", used.len() + if all { 3 } else { 1 }, |out, at| {
             let (i, percent) = used.get(at).copied().unwrap_or((at - used.len(), load));
@@ -255,6 +260,121 @@ impl Machine {
     }
 
     /// The actual duration covered by a tick's values, which is never exactly the interval.
+    /// The services, a slice of them and the root; half of them do nothing.
+    pub(super) fn cgroups(&mut self, load: f64, out: &mut Json) {
+        self.elapsed(out);
+        out.text("hierarchy", "v2");
+        out.null("reason");
+        let count = PROCESSES.len() + 2;
+        out.whole("count", count as f64);
+        out.whole("active", (count as f64 / 2.0).floor());
+        out.list("groups", count, |out, at| {
+            let name = at.checked_sub(2).map(|at| PROCESSES[at]);
+            let (kind, path, name) = match (at, name) {
+                (0, _) => ("root", "/".to_owned(), "/".to_owned()),
+                (_, None) => ("slice", "/system.slice".to_owned(), "system.slice".to_owned()),
+                (_, Some(name)) => {
+                    ("service", format!("/system.slice/{name}.service"), format!("{name}.service"))
+                }
+            };
+            let share = match at {
+                0 | 1 => load * 400.0,
+                at if at % 2 == 0 => 0.0,
+                at => (load * 90.0 / at as f64 + self.jitter(4.0)).abs(),
+            };
+            self.cgroup(share, at, out);
+            out.text("cgroup", &path);
+            out.text("kind", kind);
+            out.text("name", &name);
+        });
+        out.object("other", |out| {
+            out.whole("count", 0.0);
+            out.null("cpu_percent");
+            out.null("memory_bytes");
+        });
+    }
+
+    fn cgroup(&mut self, share: f64, at: usize, out: &mut Json) {
+        for name in [
+            "id",
+            "runtime",
+            "image",
+            "pod",
+            "namespace",
+            "project",
+            "name_problem",
+            "memory_high_bytes",
+            "swap_limit_bytes",
+        ] {
+            out.null(name);
+        }
+        if share == 0.0 {
+            for name in ["cpu_percent", "runqueue_wait_ms_per_sec", "context_switches_per_sec"] {
+                out.whole(name, 0.0);
+            }
+            for name in ["cycles", "instructions"] {
+                out.whole(name, 0.0);
+            }
+            for name in ["ipc", "llc_mpki", "branch_mpki", "dtlb_mpki"] {
+                out.null(name);
+            }
+        } else {
+            self.usage(share, out);
+        }
+        out.rate("user_percent", share * 0.7);
+        out.rate("system_percent", share * 0.3);
+        if at % 5 == 3 {
+            out.rate("cpu_limit", 2.0);
+            out.whole("memory_limit_bytes", 2.0e9);
+        } else {
+            out.null("cpu_limit");
+            out.null("memory_limit_bytes");
+        }
+        for name in [
+            "throttled_periods",
+            "throttled_ms",
+            "cpu_full_percent",
+            "memory_high_events",
+            "memory_max_events",
+            "oom_events",
+            "oom_kills",
+            "memory_some_percent",
+            "memory_full_percent",
+            "swap_bytes",
+        ] {
+            out.whole(name, 0.0);
+        }
+        let pages = if share == 0.0 { 0.0 } else { self.jitter(40.0).abs().floor() };
+        let memory = 4096.0 * (9000.0 * (1 + at) as f64 + pages);
+        out.whole("memory_bytes", memory);
+        for (name, part) in
+            [("anon_bytes", 0.5), ("file_bytes", 0.375), ("kernel_bytes", 0.125), ("slab_bytes", 0.0625)]
+        {
+            out.whole(name, (memory / 4096.0 * part).floor() * 4096.0);
+        }
+        out.rate("cpu_some_percent", share * 0.05);
+        let written = if share > 20.0 { (share - 20.0).floor() * 819.2 } else { 0.0 };
+        for (name, value) in
+            [("read_bytes_per_sec", 0.0), ("write_bytes_per_sec", written), ("reads_per_sec", 0.0)]
+        {
+            out.rate(name, value);
+        }
+        out.rate("writes_per_sec", written / 16_384.0);
+        out.rate("io_some_percent", share * 0.01);
+        out.rate("io_full_percent", share * 0.01);
+        out.object("io", |out| {
+            out.object("nvme0n1", |out| {
+                out.rate("read_bytes_per_sec", 0.0);
+                out.rate("write_bytes_per_sec", written);
+                out.rate("reads_per_sec", 0.0);
+                out.rate("writes_per_sec", written / 16_384.0);
+            });
+        });
+        out.whole("processes", (1 + at % 4) as f64);
+        out.whole("tasks", (1 + at % 9) as f64);
+        out.whole("tasks_limit", 18_000.0);
+    }
+
     fn elapsed(&mut self, out: &mut Json) {
         out.rate("elapsed_ms", 5000.0 + self.jitter(0.6));
     }

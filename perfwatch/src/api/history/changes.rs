@@ -66,7 +66,7 @@ struct Changes {
 }
 
 #[derive(Serialize, ToSchema)]
-struct RangeDto {
+pub(super) struct RangeDto {
     #[schema(format = DateTime)]
     start_time: String,
     #[schema(format = DateTime)]
@@ -76,7 +76,7 @@ struct RangeDto {
 }
 
 #[derive(Serialize, ToSchema)]
-struct ChangeDto {
+pub(super) struct ChangeDto {
     metric_type: &'static str,
     /// As `fields` of `/api/history/metrics` names it.
     #[schema(example = "io.read_bytes_per_sec")]
@@ -144,11 +144,11 @@ async fn what_changed(
     }))
 }
 
-fn range(range: Range, has_data: bool) -> RangeDto {
+pub(super) fn range(range: Range, has_data: bool) -> RangeDto {
     RangeDto { start_time: rfc3339(range.start), end_time: rfc3339(range.end), has_data }
 }
 
-fn change(changed: Changed) -> ChangeDto {
+pub(super) fn change(changed: Changed) -> ChangeDto {
     let change = changed.change;
     let summary = |s: Summary| SummaryDto { median: s.median, p99: s.p99 };
     let (now, base) = (change.current.median, change.comparison.median);

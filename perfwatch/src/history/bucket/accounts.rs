@@ -10,6 +10,8 @@ use crate::snapshot::value::{Key, Label};
 
 /// The path of the table.
 pub const TABLE: &str = "processes";
+/// That of the names of their cgroups.
+pub(super) const GROUPS: &str = "groups";
 
 /// Rows per bucket.
 const fn max_rows(tier: Tier) -> usize {

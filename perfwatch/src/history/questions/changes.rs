@@ -2,6 +2,7 @@
 //! distribution moved. The measure is explained where it is computed, in [`rank`].
 
 pub mod rank;
+mod size;
 
 use std::collections::HashMap;
 
@@ -72,6 +73,7 @@ pub async fn changes(
                 }
                 if let (Some(series), Some(before)) = (series, before)
                     && let Some(change) = rank::compare(series, before)
+                    && size::matters(&change, unit(&layout.tables[*table], column))
                     // Skip a counter's rate if the rate is a series of its own.
                     && !(change.kind == Kind::Rate && has_rate(&layout.tables[*table], column))
                 {
@@ -101,6 +103,10 @@ fn interval(range: Range) -> Interval {
         .filter(|interval| interval.width() >= if length < SHORT { 5_000_000 } else { 60_000_000 })
         .find(|interval| length.whole_microseconds() / i128::from(interval.width()) <= i128::from(POINTS))
         .unwrap_or(Interval::ALL[Interval::ALL.len() - 1])
+}
+
+fn unit(table: &TableLayout, column: usize) -> &'static str {
+    table.columns[column].field.map_or("", |field| field.unit)
 }
 
 /// Whether a row has the rate of a counter as another column.

@@ -1,8 +1,9 @@
 //! Queries on history: points of a range ([`points`]), two ranges side by side ([`compare`]), what differs between them
-//! ([`changes`]), any range as a file ([`export`]), and resource use of processes and cgroups ([`usage`]).
+//! ([`changes`]), what explains a range ([`explain`]), any range as a file ([`export`]), and resource use of processes and cgroups ([`usage`]).
 
 pub mod changes;
 pub mod compare;
+pub mod explain;
 pub mod export;
 pub mod points;
 pub mod usage;

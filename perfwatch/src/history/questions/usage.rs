@@ -22,6 +22,8 @@ use crate::store::Result;
 
 pub use amounts::{Amounts, Use};
 
+const PROCESSES: &str = "processes";
+const GROUPS: &str = "groups";
 /// Names remembered of the processes found.
 const NAMES: usize = 16;
 /// Processes, names or cgroups that are told apart; the others are added up.
@@ -57,6 +59,8 @@ pub struct UsageQuery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     Process,
+    /// All processes of one name in one cgroup.
+    Program,
     Name,
     Cgroup,
 }
@@ -112,12 +116,25 @@ pub struct Ranked {
     pub name: Option<Arc<str>>,
     /// `None` if it is not known, or not the same for all.
     pub cgroup: Option<Arc<str>>,
+    /// As it was called last.
+    pub group: Option<GroupName>,
     pub facts: Facts,
     pub used: Amounts,
     /// Percent of one CPU over the range, in steps of equal length; `None` where nothing was measured.
     pub course: Vec<Option<f64>>,
     /// When it was seen first and last: start of the bucket, and end of the last.
     pub seen: (OffsetDateTime, OffsetDateTime),
+}
+
+/// What a cgroup is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupName {
+    pub kind: Arc<str>,
+    pub name: Arc<str>,
+    pub runtime: Option<Arc<str>>,
+    pub image: Option<Arc<str>>,
+    pub pod: Option<Arc<str>>,
+    pub namespace: Option<Arc<str>>,
 }
 
 /// What is known of a process.
@@ -282,11 +299,15 @@ impl<S: Sums> Row<'_, S> {
         }
     }
 
-    fn facts(&self) -> Facts {
-        let text = |name| match self.state(name)? {
+    fn text(&self, name: &str) -> Option<Arc<str>> {
+        match self.state(name)? {
             Value::Text(text) => Some(text),
             _ => None,
-        };
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let text = |name| self.text(name);
         Facts {
             user: text("user"),
             parent_pid: self.state("parent_pid").and_then(|pid| u32::try_from(pid.as_u64()?).ok()),
@@ -297,9 +318,9 @@ impl<S: Sums> Row<'_, S> {
     }
 }
 
-fn rows<S: Sums>(sums: &S) -> impl Iterator<Item = Row<'_, S>> {
+fn rows<'s, S: Sums>(sums: &'s S, table: &str) -> impl Iterator<Item = Row<'s, S>> {
     let layout = Layout::of(MetricType::Usage);
-    let table = layout.tables.iter().position(|table| table.path == "processes").unwrap_or_default();
+    let table = layout.tables.iter().position(|of| of.path == table).unwrap_or_default();
     let keys = if table == 0 { &[] } else { sums.keys(table) };
     keys.iter().enumerate().map(move |(row, key)| Row {
         sums,
@@ -406,7 +427,7 @@ impl UsageHistory {
         };
         let span = Span::of(sums);
         let mut used: Option<Amounts> = None;
-        for row in rows(sums).filter(|row| self.query.whose.is(row)) {
+        for row in rows(sums, PROCESSES).filter(|row| self.query.whose.is(row)) {
             used.get_or_insert_default().add_row(|name| row.cell(name), span);
             if self.names.len() < NAMES && !row.name().is_empty() && !self.names.contains(row.name()) {
                 self.names.insert(row.name().to_owned());
@@ -459,6 +480,7 @@ pub async fn ranking(history: &History, query: RankingQuery) -> Result<Ranking> 
         from,
         step,
         groups: HashMap::new(),
+        names: HashMap::new(),
         total: Amounts::default(),
         covered: vec![0.0; usize::try_from(steps).unwrap_or(1)],
     };
@@ -491,6 +513,8 @@ struct Summing {
     /// Width of a step of the course, µs.
     step: i64,
     groups: HashMap<Group, Sum>,
+    /// What cgroups are called, by path.
+    names: HashMap<Arc<str>, GroupName>,
     total: Amounts,
     /// Measured seconds, by step.
     covered: Vec<f64>,
@@ -507,7 +531,7 @@ impl Summing {
         // What is there at the same time is added up before it is compared with other times.
         let mut now: HashMap<Group, Amounts> = HashMap::new();
         let mut total = Amounts::default();
-        for row in rows(bucket).filter(|row| self.query.whose.is(row)) {
+        for row in rows(bucket, PROCESSES).filter(|row| self.query.whose.is(row)) {
             total.add_row(|name| row.cell(name), span);
             let Some(group) = self.group(&row) else { continue };
             now.entry(group.clone()).or_default().add_row(|name| row.cell(name), span);
@@ -529,6 +553,15 @@ impl Summing {
             }
             let first = sum.seen.map_or(at, |(first, _)| first.min(at));
             sum.seen = Some((first, end));
+        }
+        for row in rows(bucket, GROUPS) {
+            let (Some(path), Some(kind), Some(name)) = (row.cgroup(), row.text("kind"), row.text("name"))
+            else {
+                continue;
+            };
+            let [runtime, image, pod, namespace] =
+                ["runtime", "image", "pod", "namespace"].map(|column| row.text(column));
+            self.names.insert(Arc::clone(path), GroupName { kind, name, runtime, image, pod, namespace });
         }
         for (group, used) in now {
             if let Some(sum) = self.groups.get_mut(&group) {
@@ -568,6 +601,7 @@ impl Summing {
                 let pid = row.pid().filter(|_| self.tells_processes);
                 Group { cgroup: row.cgroup().cloned(), name: Some(name()?), pid }
             }
+            By::Program => Group { cgroup: row.cgroup().cloned(), name: Some(name()?), pid: None },
             By::Name => Group { cgroup: None, name: Some(name()?), pid: None },
             By::Cgroup => Group { cgroup: Some(row.cgroup()?.clone()), name: None, pid: None },
         };
@@ -595,13 +629,16 @@ impl Summing {
             };
             sum.course.iter().zip(&self.covered).map(step).collect()
         };
+        let names = self.names;
         let rows = groups.into_iter().map(|(group, sum)| {
             let (first, last) = sum.seen.unwrap_or_default();
+            let cgroup = sum.cgroup.clone().filter(|_| !sum.is_spread);
             Ranked {
                 course: course(&sum),
                 pid: group.pid,
                 name: group.name,
-                cgroup: sum.cgroup.filter(|_| !sum.is_spread),
+                group: cgroup.as_ref().and_then(|path| names.get(path).cloned()),
+                cgroup,
                 facts: if self.query.by == By::Cgroup { Facts::default() } else { sum.facts },
                 seen: (from_micros(first), from_micros(last)),
                 used: sum.used,

@@ -190,6 +190,38 @@ async fn ten_thousand_processes_a_minute_are_bounded() {
     assert!(chunk.data.len() < 16 << 10, "{} bytes", chunk.data.len());
 }
 
+/// Of groups, those with the most CPU time and those with the most memory are kept, with their devices.
+#[tokio::test]
+async fn groups_that_churn_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, history) = history(dir.path()).await;
+    let device = json!({"vda": {"read_bytes_per_sec": 1}});
+    let all: Vec<Reading> = (0..60)
+        .map(|second| {
+            let group = |name: String, cpu: i64, memory: i64| {
+                json!({"cgroup": name, "cpu_percent": cpu, "memory_bytes": memory, "io": device})
+            };
+            let jobs = (0..20).map(|n| group(format!("/job-{second}-{n}"), 2, 2));
+            let lasting = [group("/busy".into(), 90, 0), group("/large".into(), 0, 1 << 30)];
+            let groups: Vec<_> = lasting.into_iter().chain(jobs).collect();
+            reading(MetricType::Cgroups, second, &json!({ "groups": groups }))
+        })
+        .collect();
+    store_readings(&history, &all, Vec::new()).await.unwrap();
+    let wanted = Wanted { metric_type: MetricType::Cgroups, tier: 60, from: after(0), to: after(60) };
+    let chunk = store.find("test-host", wanted, 9).await.unwrap().remove(0);
+    let minutes = chunk::Buckets::decode(&chunk.data, Selection::all(MetricType::Cgroups)).unwrap();
+    let table = |path: &str| {
+        Layout::of(MetricType::Cgroups).tables.iter().position(|table| table.path == path).unwrap()
+    };
+    let bucket = minutes.bucket(0);
+    let names: Vec<String> = bucket.keys_of(table("groups")).iter().map(|key| key[0].to_string()).collect();
+    assert!(names.len() == 256 && names.contains(&"/busy".into()) && names.contains(&"/large".into()));
+    let with_devices: Vec<String> =
+        bucket.keys_of(table("groups.io")).iter().map(|key| key[0].to_string()).collect();
+    assert_eq!(with_devices, names);
+}
+
 #[tokio::test]
 async fn a_damaged_chunk_is_a_gap_and_everything_else_is_served() {
     let dir = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use crate::kernel_files::fields::Fields;
 use crate::kernel_files::file::Attribute;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Disk {
+pub(in crate::probes) struct Disk {
     /// The kernel's device number.
     pub number: u32,
     pub name: String,
@@ -20,17 +20,17 @@ pub(super) struct Disk {
     pub stacked: bool,
 }
 
-pub(super) struct Disks {
+pub(in crate::probes) struct Disks {
     folder: PathBuf,
     in_flight: HashMap<String, Attribute>,
 }
 
 impl Disks {
-    pub(super) fn new(roots: &Roots) -> Self {
+    pub(in crate::probes) fn new(roots: &Roots) -> Self {
         Self { folder: roots.sys("block"), in_flight: HashMap::new() }
     }
 
-    pub(super) fn list(&self) -> Vec<Disk> {
+    pub(in crate::probes) fn list(&self) -> Vec<Disk> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let numbered: Vec<(u32, String)> = entries
             .filter_map(|entry| {

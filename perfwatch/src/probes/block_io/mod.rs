@@ -12,7 +12,7 @@
 //! (`cargo xtask bench ebpf`).
 
 mod derive;
-mod disks;
+pub(super) mod disks;
 
 use std::collections::HashMap;
 use std::mem::offset_of;

@@ -238,7 +238,7 @@ pub(super) struct Rest {
 }
 
 /// Usage per second of the interval.
-pub(super) fn rates(usage: &Usage, interval: &Interval) -> Rates {
+pub(in crate::probes) fn rates(usage: &Usage, interval: &Interval) -> Rates {
     let per_sec = |amount: u64, digits| {
         let seconds = interval.elapsed.as_secs_f64();
         (seconds > 0.0).then(|| round(amount as f64 / seconds, digits))

@@ -1,7 +1,7 @@
 //! Probe `processes`, document `processes`: usage per process and cgroup, from the programs of
 //! [`super::sched`]; where these may not run, from `/proc`.
 
-mod derive;
+pub(super) mod derive;
 mod from_procfs;
 mod hidden;
 mod lister;
@@ -130,7 +130,7 @@ impl Source for Processes {
     fn report(&self) -> Report {
         let report = self.sched.report(Report::active(NAME, MetricType::Processes, Method::Ebpf));
         match self.from_procfs {
-            None => report,
+            None => Report { reason: report.reason.or_else(|| self.names.uncertain()), ..report },
             Some(lacks) => of_procfs(report, lacks),
         }
     }

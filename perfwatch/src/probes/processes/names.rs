@@ -6,23 +6,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::derive::{Details, Event, Process};
 use super::memory::Memory;
+use crate::cgroups::{Hierarchy, Paths, Throttled};
 use crate::config::Roots;
 use crate::kernel_files::file::KernelFile;
-use crate::probes::cgroups::{Hierarchy, Throttled};
 use crate::snapshot::derive::round;
 
 /// A group without a CPU controller may get one: look again after this.
 const CONTROLLER_LOOKED_FOR: Duration = Duration::from_secs(30);
 
-/// Number of cgroup names kept; machines that make a group per job would fill the memory otherwise.
-const MAX_CGROUPS: usize = 4096;
-
 pub(super) struct Names {
     roots: Roots,
     hierarchy: Hierarchy,
     users: Users,
-    /// Paths by the kernel's number, which is never reused.
-    cgroups: HashMap<u64, String>,
+    cgroups: Paths,
     /// Of the cgroups that were listed last.
     throttled: HashMap<String, Limit>,
     /// Whether the kernel's PIDs are those of our `/proc`.
@@ -35,7 +31,7 @@ impl Names {
         Self {
             hierarchy: Hierarchy::of_machine(roots),
             users: Users::new(roots.rootfs.join("etc/passwd")),
-            cgroups: HashMap::new(),
+            cgroups: Paths::new(roots),
             throttled: HashMap::new(),
             sees_host: sees_host(roots),
             memory: Memory::new(roots.procfs.clone()),
@@ -77,21 +73,15 @@ impl Names {
         self.hierarchy.path(&String::from_utf8_lossy(text)).map(str::to_owned)
     }
 
-    /// The path of a cgroup, at first from one of its processes; `None` if that has exited.
+    /// The path of a cgroup; `member` is one of its processes. `None` if it is gone, or cannot be found.
     pub(super) fn cgroup(&mut self, id: u64, member: u32) -> Option<String> {
-        if let Some(path) = self.cgroups.get(&id) {
-            return Some(path.clone());
-        }
-        if !self.sees_host {
-            return None;
-        }
-        let text = std::fs::read(self.roots.proc(format!("{member}/cgroup"))).ok()?;
-        let path = self.path(&text)?;
-        if self.cgroups.len() >= MAX_CGROUPS {
-            self.cgroups.clear();
-        }
-        self.cgroups.insert(id, path.clone());
-        Some(path)
+        let member = self.sees_host.then_some(member);
+        self.cgroups.path(id, member).map(|path| path.to_string())
+    }
+
+    /// Why the paths of cgroups are not certain.
+    pub(super) fn uncertain(&self) -> Option<String> {
+        self.cgroups.problem()
     }
 
     /// Which of the listed cgroups were throttled since the last call.

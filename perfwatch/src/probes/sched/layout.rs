@@ -2,7 +2,7 @@
 
 use perfwatch_common::sched::Offsets;
 
-use crate::probes::cgroups::Hierarchy;
+use crate::cgroups::Hierarchy;
 use crate::probes::kernel::Kernel;
 use crate::probes::loader::Unavailable;
 

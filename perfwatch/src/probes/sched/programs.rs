@@ -15,7 +15,7 @@ use super::interval::{
     Counted, CpuInterval, Exits, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
 };
 use super::layout;
-use crate::probes::cgroups::Hierarchy;
+use crate::cgroups::Hierarchy;
 use crate::probes::guarded::Loaded;
 use crate::probes::kernel::Kernel;
 use crate::probes::loader::{self, Unavailable};

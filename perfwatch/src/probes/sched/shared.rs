@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::interval::Interval;
 use super::programs::Sched;
+use crate::cgroups::Hierarchy;
 use crate::config::Roots;
 use crate::probes::budget::Budget;
-use crate::probes::cgroups::Hierarchy;
 use crate::probes::guarded::Guarded;
 use crate::probes::kernel::SharedKernel;
 use crate::probes::pmu;

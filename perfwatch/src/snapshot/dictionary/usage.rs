@@ -51,4 +51,11 @@ pub(super) const USAGE: &[Field] = &[
     fact("processes[cgroup,comm,pid].started", "When it started."),
     fact("processes[cgroup,comm,pid].executable", "Path of its program."),
     fact("processes[cgroup,comm,pid].command", "Its command line, with secrets masked."),
+    fact("groups[cgroup].cgroup", "The path of a cgroup in which there is a process."),
+    fact("groups[cgroup].kind", "What it is, as in `cgroups`."),
+    fact("groups[cgroup].name", "What people call it."),
+    fact("groups[cgroup].runtime", "Who runs the container that it is, or is in."),
+    fact("groups[cgroup].image", "The image that the container was made from."),
+    fact("groups[cgroup].pod", "Its pod."),
+    fact("groups[cgroup].namespace", "The pod's namespace."),
 ];

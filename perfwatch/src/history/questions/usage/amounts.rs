@@ -145,6 +145,13 @@ impl Amounts {
         self.sums[0].unwrap_or(0.0)
     }
 
+    /// A rank by which whoever uses much of anything is among the first: as much CPU time as a slow disk takes for it.
+    pub fn cpu_or_storage(&self) -> f64 {
+        let bytes = self.sum("read_bytes").unwrap_or(0.0) + self.sum("write_bytes").unwrap_or(0.0);
+        let memory = self.memory.sum.unwrap_or(0.0);
+        self.cpu_us() + bytes / 50.0 + memory / 1e5
+    }
+
     /// One of the sums, by its column.
     pub fn total(&self, column: &str) -> Option<f64> {
         self.sum(column)

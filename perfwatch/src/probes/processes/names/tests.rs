@@ -41,12 +41,13 @@ fn machine() -> (tempfile::TempDir, Roots) {
 #[test]
 fn a_process_gets_names_and_memory() {
     let (_root, roots) = machine();
+    let group = std::fs::metadata(roots.sys("fs/cgroup/jobs/build")).unwrap();
     let mut names = Names::new(&roots);
     let mut process = Process {
         pid: 42,
         comm: "cc".into(),
         uid: 1000,
-        cgroup: 7,
+        cgroup: std::os::unix::fs::MetadataExt::ino(&group),
         threads: 1,
         exited: false,
         usage: Usage::default(),

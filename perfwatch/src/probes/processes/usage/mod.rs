@@ -8,6 +8,7 @@ pub(super) mod facts;
 mod largest;
 mod ledger;
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::lister::ProcessLister;
 use super::memory::Memory;
 use super::names::Names;
 use super::walk::{Present, Walk};
+use crate::cgroups::{self, Runtime};
 use crate::probes::Common;
 use crate::probes::sched::SharedSched;
 use crate::probes::sched::interval::{Interval, Usage};
@@ -36,10 +38,13 @@ pub(in crate::probes) struct Accounts {
     sched: SharedSched,
     lister: Arc<ProcessLister>,
     names: Names,
+    groups: cgroups::Names,
     memory: Memory,
     ledger: Ledger,
     facts: FactBook,
     largest: Largest,
+    /// Processes that the last interval found ended.
+    ended: HashSet<u32>,
     /// A walk over `/proc` may serve several ticks.
     last_walk: Option<Arc<Walk>>,
 }
@@ -57,6 +62,19 @@ struct Counts {
 struct Document {
     elapsed_ms: Option<f64>,
     processes: Vec<Row>,
+    groups: Vec<Group>,
+}
+
+/// A cgroup with a process in the list.
+#[derive(Debug, Serialize)]
+struct Group {
+    cgroup: Arc<str>,
+    kind: &'static str,
+    name: String,
+    runtime: Option<&'static str>,
+    image: Option<String>,
+    pod: Option<String>,
+    namespace: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,10 +118,12 @@ impl Accounts {
             sched: common.sched.share(),
             lister: Arc::clone(&common.lister),
             names: Names::new(common.roots),
+            groups: common.names.clone(),
             memory: Memory::new(procfs.clone()),
             ledger: Ledger::default(),
             facts: FactBook::new(common.roots, common.options.command_lines),
             largest: Largest::new(procfs),
+            ended: HashSet::new(),
             last_walk: None,
         }
     }
@@ -111,6 +131,8 @@ impl Accounts {
     /// Adds what the tasks used; returns the time that covers.
     fn add_tasks(&mut self, interval: &Interval) -> Duration {
         let mut listed = Usage::default();
+        let before = std::mem::take(&mut self.ended);
+        let mut exits = 0;
         for process in add_up(&interval.tasks) {
             listed = listed.plus(&process.usage);
             let name = Name {
@@ -118,10 +140,16 @@ impl Accounts {
                 comm: process.comm.into(),
                 pid: process.pid,
             };
+            // One that ends while it is read may be read once more.
+            let ends = process.exited && !before.contains(&process.pid);
+            if process.exited {
+                self.ended.insert(process.pid);
+            }
+            exits += u64::from(ends);
             let account = Account {
                 usage: process.usage,
                 processes: 1,
-                exits: process.exited.into(),
+                exits: ends.into(),
                 uid: Some(process.uid),
                 ..Account::default()
             };
@@ -129,7 +157,8 @@ impl Accounts {
         }
         // Threads that were not read in time.
         let usage = interval.used.minus(&listed);
-        self.ledger.add(Name::rest(), Account { usage, ..Account::default() });
+        let exits = interval.exits.saturating_sub(exits);
+        self.ledger.add(Name::rest(), Account { usage, exits, ..Account::default() });
         interval.elapsed
     }
 
@@ -180,6 +209,19 @@ impl Accounts {
             let Some((comm, uid, cgroup)) = self.facts.identity(pid, &self.names) else { continue };
             let name = carried.get(&pid).cloned().unwrap_or(Name { cgroup, comm, pid });
             self.ledger.keep(name, uid);
+        }
+    }
+
+    fn group(&self, cgroup: &Arc<str>) -> Group {
+        let named = self.groups.of(cgroup);
+        Group {
+            cgroup: Arc::clone(cgroup),
+            kind: named.identity.kind.as_str(),
+            name: named.name.clone(),
+            runtime: named.runtime.map(Runtime::as_str),
+            image: named.image.clone(),
+            pod: named.pod.clone(),
+            namespace: named.namespace.clone(),
         }
     }
 
@@ -250,7 +292,7 @@ impl Source for Accounts {
             elapsed
         };
         self.memory.begin_tick();
-        let mut document = Document { elapsed_ms: None, processes: Vec::new() };
+        let mut document = Document { elapsed_ms: None, processes: Vec::new(), groups: Vec::new() };
         let end_of_minute = minute(tick.at + tick.interval) != minute(tick.at);
         if let Some(elapsed) = elapsed {
             document.elapsed_ms = Some(round(elapsed.as_secs_f64() * 1e3, 3));
@@ -265,6 +307,9 @@ impl Source for Accounts {
                 .into_iter()
                 .map(|(name, account)| self.row(name, account, counts, end_of_minute))
                 .collect();
+            let cgroups: BTreeSet<&Arc<str>> =
+                document.processes.iter().filter_map(|row| row.cgroup.as_ref()).collect();
+            document.groups = cgroups.into_iter().map(|cgroup| self.group(cgroup)).collect();
             if end_of_minute {
                 self.facts.end_minute();
             }

@@ -9,7 +9,7 @@ use crate::config::Roots;
 const CONTROLLER: &str = "memory";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hierarchy {
+pub enum Hierarchy {
     /// The unified one.
     V2,
     V1,
@@ -17,7 +17,7 @@ pub(super) enum Hierarchy {
 
 impl Hierarchy {
     /// Version 2 unless the controller is bound to a hierarchy of version 1.
-    pub(super) fn of_machine(roots: &Roots) -> Self {
+    pub fn of_machine(roots: &Roots) -> Self {
         let text = std::fs::read(roots.proc("cgroups")).unwrap_or_default();
         Self::parse(&String::from_utf8_lossy(&text))
     }
@@ -33,7 +33,7 @@ impl Hierarchy {
     }
 
     /// The path in a process's /proc/\<pid\>/cgroup.
-    pub(super) fn path(self, text: &str) -> Option<&str> {
+    pub fn path(self, text: &str) -> Option<&str> {
         text.lines().find_map(|line| {
             let (_, rest) = line.split_once(':')?;
             let (controllers, path) = rest.split_once(':')?;
@@ -45,19 +45,31 @@ impl Hierarchy {
         })
     }
 
+    /// Where the hierarchy that distinguishes tasks is mounted.
+    pub fn mount(self, roots: &Roots) -> PathBuf {
+        self.controller(roots, CONTROLLER)
+    }
+
+    /// Where the groups of a controller are: service and container managers use the same path in each hierarchy.
+    pub fn controller(self, roots: &Roots, name: &str) -> PathBuf {
+        let mounts = roots.sys("fs/cgroup");
+        match self {
+            Self::V1 => mounts.join(name),
+            // Beside hierarchies of version 1 that have no controller of memory.
+            Self::V2 if mounts.join("unified/cgroup.controllers").exists() => mounts.join("unified"),
+            Self::V2 => mounts,
+        }
+    }
+
     /// Where a group's directory would have its `cpu.stat`.
-    pub(super) fn cpu_stat(self, roots: &Roots, path: &str) -> PathBuf {
-        let mount = match self {
-            Self::V2 => "fs/cgroup",
-            Self::V1 => "fs/cgroup/cpu", // service and container managers use the same path in each hierarchy
-        };
-        roots.sys(mount).join(path.trim_start_matches('/')).join("cpu.stat")
+    pub fn cpu_stat(self, roots: &Roots, path: &str) -> PathBuf {
+        self.controller(roots, "cpu").join(path.trim_start_matches('/')).join("cpu.stat")
     }
 }
 
 /// How often and how long a group was throttled by its CPU quota since it was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Throttled {
+pub struct Throttled {
     pub periods: u64,
     pub micros: u64,
 }
@@ -65,7 +77,7 @@ pub(super) struct Throttled {
 impl Throttled {
     /// From `cpu.stat`, of version 2 (`throttled_usec`) or 1 (`throttled_time`, ns); `None` for a group without
     /// a CPU controller.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
             line.trim().parse::<u64>().ok()
