@@ -10,8 +10,9 @@ import type {
 import { coursePath } from '@/charts/course';
 import { cpuLimit, groupCharts } from '@/charts/groupCharts';
 import { chartsOf } from '@/charts/processCharts';
+import { linkOf } from '@/components/who/links';
 import { eventsOf, figures, starts } from '@/series/who/facts';
-import { fieldOf, groupEpisodes, groupPoints, limitsOf } from '@/series/who/groupHistory';
+import { fieldOf, groupEpisodes, groupOf, groupPoints, limitsOf } from '@/series/who/groupHistory';
 import { plain, titleOf } from '@/series/who/group';
 import { linesOf, measured, NO_CGROUP, type View } from '@/series/who/lines';
 import {
@@ -389,5 +390,42 @@ describe('the document of a cgroup', () => {
       ['oom_kill', 60_000, 60_000, 5, 0],
       ['cgroup_throttled', 0, 5000, 15, 500],
     ]);
+  });
+});
+
+describe('addresses', () => {
+  const time = { range: '5m', from: undefined, to: undefined };
+  const of = (part: Partial<WhoRow>) =>
+    linkOf({ kind: 'process', id: 'web', pid: null, cgroup: null, ...part }, time);
+
+  it('lead to a process, or to its name where it can’t be told from others', () => {
+    expect(of({ pid: 7 })).toMatchObject({
+      name: 'who-process',
+      params: { pid: '7' },
+      query: { name: 'web', range: '5m' },
+    });
+    expect(of({})).toMatchObject({ name: 'who-name', params: { name: 'web' } });
+    expect(of({ kind: 'cgroup', cgroup: '/a.slice/b c.service' })).toMatchObject({
+      name: 'who-cgroup',
+      params: { path: ['a.slice', 'b c.service'] },
+    });
+    expect(of({ kind: 'cgroup', cgroup: '/' })).toMatchObject({ params: { path: [] } });
+    expect(of({ kind: 'cgroup' })).toBeNull();
+    expect(of({ id: '' })).toBeNull();
+  });
+});
+
+describe('the name of a cgroup in history', () => {
+  it('is the last one that was recorded', () => {
+    const at = (second: number, name: string) => ({
+      timestamp: new Date(second * 1000).toISOString(),
+      data: { groups: [{ cgroup: '/a', kind: 'container', name, image: null }] },
+    });
+    expect(groupOf(groupPoints([at(0, 'old'), at(1, 'new')], '/a'))).toEqual({
+      kind: 'container',
+      name: 'new',
+      image: null,
+    });
+    expect(groupOf([])).toBeNull();
   });
 });

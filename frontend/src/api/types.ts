@@ -78,8 +78,8 @@ export type ListedProcess = BusyProcess &
     group?: Group | null;
   };
 export type ProcessList = Omit<Schemas['ProcessList'], 'processes'> & { processes: ListedProcess[] };
-export type RankedRow = Schemas['ProcessRow'] & { group?: Group | null };
-export type ProcessRanking = Omit<Schemas['ProcessRanking'], 'rows'> & { rows: RankedRow[] };
+export type RankedRow = Schemas['ProcessRow'];
+export type ProcessRanking = Schemas['ProcessRanking'];
 export type ProcessPoints = Schemas['ProcessPoints'];
 export type ProcessUse = Schemas['ProcessUse'];
 export type Findings = Schemas['Findings'];

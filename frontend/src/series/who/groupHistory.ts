@@ -1,5 +1,5 @@
 /** What the document `cgroups` says of one group over time: its limits, throttling, memory, pressure and events. Pure. */
-import type { DataPoint } from '@/api/types';
+import type { DataPoint, Group } from '@/api/types';
 import { format } from '@/format/units';
 import type { Episode } from '@/series/events';
 
@@ -38,6 +38,14 @@ export function groupPoints(points: readonly DataPoint[], path: string): GroupPo
       },
     ];
   });
+}
+
+/** What it was called last; null if that was not recorded. */
+export function groupOf(points: readonly GroupPoint[]): Group | null {
+  const { kind, name, image } = points.at(-1)?.row ?? {};
+  if (typeof kind !== 'string') return null;
+  const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+  return { kind, name: text(name), image: text(image) };
 }
 
 export function numberOf(row: Row, name: string): number {

@@ -580,7 +580,7 @@ impl Summing {
         let last = self.covered.len() - 1;
         let step = usize::try_from((at - self.from).max(0) / self.step).unwrap_or_default().min(last);
         self.covered[step] += Span::of(bucket).seconds;
-        for row in rows(bucket).filter(|row| self.query.whose.is(row)) {
+        for row in rows(bucket, PROCESSES).filter(|row| self.query.whose.is(row)) {
             let Some(mut group) = self.group(&row) else { continue };
             if !self.groups.contains_key(&group) {
                 // The minute has no row for it: it is part of its name's.
