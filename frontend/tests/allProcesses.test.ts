@@ -1,6 +1,6 @@
 import { createPinia, setActivePinia } from 'pinia';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { effectScope, nextTick, type EffectScope } from 'vue';
+import { effectScope, nextTick, shallowRef, type EffectScope } from 'vue';
 import { ApiError } from '@/api/http';
 import type { ProcessList, Snapshot } from '@/api/types';
 import { useAllProcesses } from '@/composables/useAllProcesses';
@@ -72,6 +72,20 @@ describe('the list of all processes', () => {
     visible.mockReturnValue('visible');
     await tick();
     expect(requests).toHaveLength(1);
+  });
+
+  it('is dropped while it is not wanted, as in a past range', async () => {
+    const wanted = shallowRef(true);
+    const all = scope.run(() => useAllProcesses(() => wanted.value))!;
+    await tick();
+    requests[0]!.answer(list(7));
+    await nextTick();
+    wanted.value = false;
+    await tick();
+    expect([all.list, requests.length]).toEqual([null, 1]);
+    wanted.value = true;
+    await nextTick();
+    expect(requests).toHaveLength(2);
   });
 
   it('is dropped when a request fails, and comes back', async () => {
