@@ -57,10 +57,8 @@ pub(super) async fn serve(
     let is_asset = name.starts_with("assets/");
     match Dist::get(name) {
         Some(file) if name != INDEX => answer(name, &file, &headers, is_asset),
-        // A missing file is a 404; a path of the page's own router gets the page.
-        None if is_asset || name.rsplit('/').next().is_some_and(|last| last.contains('.')) => {
-            Error::NotFound.into_response()
-        }
+        // A missing file is a 404; a path of the page's own router gets the page: `/who/cgroup/system.slice/ssh.service`.
+        None if is_asset || (name.contains('.') && !name.contains('/')) => Error::NotFound.into_response(),
         _ => match Dist::get(INDEX) {
             Some(file) if base_path.is_empty() => answer(INDEX, &file, &headers, false),
             Some(file) => Html(below(base_path, &String::from_utf8_lossy(&file.data))).into_response(),
