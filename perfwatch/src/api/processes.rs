@@ -1,7 +1,8 @@
 //! `/api/processes`: every process of the machine.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
-use std::sync::PoisonError;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -17,7 +18,7 @@ use super::parameters::{Parameters, Reader};
 use super::questions::json_in_pieces;
 use crate::snapshot::processes::listing::Listing;
 use crate::snapshot::processes::order::Order;
-use crate::snapshot::processes::{ProcessRow, Rates};
+use crate::snapshot::processes::{CgroupName, ProcessRow, Rates};
 
 /// More than any machine's `pid_max` is by default.
 const MAX_LIMIT: usize = 100_000;
@@ -71,6 +72,8 @@ struct ProcessDto {
     user: Option<String>,
     uid: u32,
     cgroup: Option<String>,
+    /// What the cgroup is.
+    group: Option<CgroupDto>,
     /// Active threads.
     threads: usize,
     /// Whether it exited in the interval.
@@ -79,6 +82,34 @@ struct ProcessDto {
     rss_bytes: Option<u64>,
     #[serde(flatten)]
     rates: RatesDto,
+}
+
+/// What people call a cgroup.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CgroupDto {
+    /// `root`, `slice`, `service`, `scope`, `unit`, `session`, `user`, `container`, `pod`, `vm` or `group`
+    #[schema(example = "service")]
+    kind: String,
+    name: String,
+    /// Who runs the container that it is, or is in.
+    runtime: Option<String>,
+    image: Option<String>,
+    pod: Option<String>,
+    namespace: Option<String>,
+}
+
+impl CgroupDto {
+    pub(super) fn of(group: &CgroupName) -> Self {
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        Self {
+            kind: group.kind.to_string(),
+            name: group.name.to_string(),
+            runtime: text(&group.runtime),
+            image: text(&group.image),
+            pod: text(&group.pod),
+            namespace: text(&group.namespace),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -164,19 +195,24 @@ impl Query {
             total: listing.total.map(RatesDto::from),
             count: found.len(),
             truncated: found.len() > self.limit,
-            processes: found.into_iter().take(self.limit).map(ProcessDto::from).collect(),
+            processes: found
+                .into_iter()
+                .take(self.limit)
+                .map(|row| ProcessDto::of(row, &listing.groups))
+                .collect(),
         }
     }
 }
 
-impl From<&ProcessRow> for ProcessDto {
-    fn from(row: &ProcessRow) -> Self {
+impl ProcessDto {
+    fn of(row: &ProcessRow, groups: &HashMap<String, CgroupName>) -> Self {
         Self {
             pid: row.pid,
             comm: row.comm.clone(),
             user: row.user.clone(),
             uid: row.uid,
             cgroup: row.cgroup.clone(),
+            group: row.cgroup.as_ref().and_then(|path| groups.get(path)).map(CgroupDto::of),
             threads: row.threads,
             exited: row.exited,
             rss_bytes: row.rss_bytes,
@@ -213,7 +249,8 @@ mod tests {
         let told = |hidden| {
             let timestamp = "2026-01-02T03:04:05Z".to_owned();
             let (elapsed_ms, active, total, rows) = (None, None, None, Vec::new());
-            let listing = Listing { timestamp, elapsed_ms, active, hidden, total, rows };
+            let groups = HashMap::new();
+            let listing = Listing { timestamp, elapsed_ms, active, hidden, total, rows, groups };
             serde_json::to_value(query.answer(&listing)).unwrap()["hidden"].clone()
         };
         assert_eq!((told(Some(7)), told(Some(0)), told(None)), (7.into(), 0.into(), serde_json::Value::Null));

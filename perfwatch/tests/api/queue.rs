@@ -1,5 +1,6 @@
 //! One viewer's questions must not slow down others.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ impl Lister for Gate {
             hidden: None,
             total: None,
             rows: Vec::new(),
+            groups: HashMap::new(),
         })
     }
 }

@@ -32,7 +32,8 @@ impl Machine {
         let kernel = SharedKernel::new(&roots);
         let budget = Budget::new(1.0, 1, FIRST_PAUSE);
         let sched = SharedSched::new(&roots, &kernel, &budget);
-        let (lister, names) = (Arc::new(crate::probes::ProcessLister::new(&roots)), Names::new(&roots, &[]));
+        let names = Names::new(&roots, &[]);
+        let lister = Arc::new(crate::probes::ProcessLister::new(&roots, names.clone()));
         let source = Groups::new(&Common {
             roots: &roots,
             kernel,

@@ -2,14 +2,16 @@
 //!
 //! Not part of a tick: that only leaves its measurements here; the list is made when someone asks.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
 use super::listing::{join, of_walk};
-use super::names::Names;
+use super::names::{Names, called};
 use super::walk::{Walk, Walker};
+use crate::cgroups;
 use crate::config::Roots;
 use crate::probes::sched::interval::Interval;
 use crate::snapshot::processes::listing::{Lister, Listing};
@@ -24,6 +26,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct ProcessLister {
     newest: Mutex<Option<Newest>>,
     inner: Mutex<Inner>,
+    groups: cgroups::Names,
 }
 
 /// The measurements of the newest tick.
@@ -56,9 +59,14 @@ impl std::fmt::Debug for ProcessLister {
 }
 
 impl ProcessLister {
-    pub fn new(roots: &Roots) -> Self {
+    /// Cgroups are called by these names.
+    pub fn new(roots: &Roots, groups: cgroups::Names) -> Self {
         let inner = Inner { names: Names::new(roots), walker: Walker::new(roots), last: None };
-        Self { newest: Mutex::new(None), inner: Mutex::new(inner) }
+        Self { newest: Mutex::new(None), inner: Mutex::new(inner), groups }
+    }
+
+    pub(in crate::probes) fn groups(&self) -> &cgroups::Names {
+        &self.groups
     }
 
     /// The measurements of a tick; `None` without task accounting so far. Never blocks on a list in progress.
@@ -99,7 +107,7 @@ impl Lister for ProcessLister {
         let newest = lock(&self.newest).clone();
         let nothing_yet =
             || Newest { timestamp: rfc3339(OffsetDateTime::now_utc()), measured: Measured::Nothing };
-        inner.list(newest.unwrap_or_else(nothing_yet))
+        inner.list(newest.unwrap_or_else(nothing_yet), &self.groups)
     }
 }
 
@@ -113,14 +121,14 @@ impl Inner {
         }
     }
 
-    fn list(&mut self, Newest { timestamp, measured }: Newest) -> Arc<Listing> {
+    fn list(&mut self, Newest { timestamp, measured }: Newest, groups: &cgroups::Names) -> Arc<Listing> {
         if let Some((made, listing)) = &self.last
             && listing.timestamp == timestamp
             && made.elapsed() < MAX_AGE
         {
             return Arc::clone(listing);
         }
-        let listing = match measured {
+        let mut listing = match measured {
             Measured::Procfs(walk) => of_walk(timestamp, &walk),
             Measured::Nothing => {
                 let walk = self.walker.walk(&mut self.names, true);
@@ -134,6 +142,9 @@ impl Inner {
                 join(timestamp, &interval, walk, |process| self.names.named(process))
             }
         };
+        let cgroups: BTreeSet<&str> = listing.rows.iter().filter_map(|row| row.cgroup.as_deref()).collect();
+        listing.groups =
+            cgroups.into_iter().map(|path| (path.to_owned(), called(groups, &Arc::from(path)))).collect();
         let listing = Arc::new(listing);
         self.last = Some((Instant::now(), Arc::clone(&listing)));
         listing

@@ -6,7 +6,7 @@ use crate::probes::sched::interval::{TaskInterval, Usage};
 use crate::snapshot::processes::ProcessRow;
 
 fn lister(machine: &Machine) -> ProcessLister {
-    ProcessLister::new(&machine.roots())
+    ProcessLister::new(&machine.roots(), cgroups::Names::new(&machine.roots(), &[]))
 }
 
 fn row(listing: &Listing, pid: u32) -> &ProcessRow {
@@ -112,7 +112,7 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
         return;
     }
     let mut child = std::process::Command::new("sleep").arg("infinity").spawn().unwrap();
-    let lister = ProcessLister::new(&Roots::default());
+    let lister = ProcessLister::new(&Roots::default(), cgroups::Names::new(&Roots::default(), &[]));
     // The child is this program until it has exec'd the other.
     let started = Instant::now();
     let listing = loop {
