@@ -19,7 +19,8 @@ struct Container {
 }
 
 fn podman(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("podman").args(arguments).output().map_err(|error| format!("podman: {error}"))?;
+    let output =
+        Command::new("podman").args(arguments).output().map_err(|error| format!("podman: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
@@ -31,7 +32,8 @@ fn root_file_system(folder: &Path) -> Result<(), String> {
     let needed = String::from_utf8_lossy(&needed.stdout).into_owned();
     for file in needed.split_whitespace().filter(|word| word.starts_with('/')).chain([program]) {
         let to = folder.join(file.trim_start_matches('/'));
-        let copied = std::fs::create_dir_all(to.parent().unwrap_or(folder)).and_then(|()| std::fs::copy(file, &to));
+        let copied =
+            std::fs::create_dir_all(to.parent().unwrap_or(folder)).and_then(|()| std::fs::copy(file, &to));
         copied.map_err(|error| format!("{file}: {error}"))?;
     }
     Ok(())
@@ -64,7 +66,8 @@ impl Container {
         let mut tried = Err(String::new());
         // crun refuses hierarchies of both versions side by side.
         for runtime in ["crun", "runc"] {
-            let begin = ["--runtime", runtime, "--cgroup-manager", manager, "run", "-d", "--name", &self.name];
+            let begin =
+                ["--runtime", runtime, "--cgroup-manager", manager, "run", "-d", "--name", &self.name];
             let end = [self.image.as_str(), "/bin/sleep", "600"];
             tried = podman(&[&begin[..], &common, &end].concat());
             if tried.is_ok() {
@@ -74,7 +77,8 @@ impl Container {
         }
         tried?;
         let pid = podman(&["inspect", "-f", "{{.State.Pid}}", &self.name])?;
-        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|error| error.to_string())?;
+        let text =
+            std::fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|error| error.to_string())?;
         let path = Hierarchy::of_machine(&Roots::default()).path(&text);
         self.cgroup = path.ok_or("it is in no group")?.into();
         Ok(self)
@@ -84,7 +88,10 @@ impl Container {
         let identity = &named.identity;
         assert_eq!((identity.kind, named.runtime), (Kind::Container, Some(Runtime::Podman)), "{named:?}");
         assert_eq!(identity.id.as_ref().map(String::len), Some(64));
-        assert_eq!((named.name.as_str(), named.image.as_deref()), (self.name.as_str(), Some(self.image.as_str())));
+        assert_eq!(
+            (named.name.as_str(), named.image.as_deref()),
+            (self.name.as_str(), Some(self.image.as_str()))
+        );
     }
 }
 

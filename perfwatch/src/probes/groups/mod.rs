@@ -47,9 +47,9 @@ const SHORT_WALK_PAUSE: Duration = Duration::from_secs(1);
 const DISKS_PAUSE: Duration = Duration::from_secs(30);
 
 /// Readings of files in a tick: so many, and some more for each group.
-const READINGS: usize = 600;
+const READINGS: usize = 250;
 const READINGS_PER_GROUP: usize = 2;
-const MAX_READINGS: usize = 3000;
+const MAX_READINGS: usize = 2000;
 /// One of so many is for limits and the like.
 const SHARE_OF_SLOW: usize = 4;
 

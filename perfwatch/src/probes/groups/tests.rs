@@ -200,7 +200,7 @@ fn a_service_of_version_2() {
 fn a_container_of_version_1() {
     let id = "3f4b9d1c2a5e687790abcdef0123456789abcdef0123456789abcdef01234567";
     let mut machine = Machine::with(|root| {
-        put(root, "proc/cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t4\t28\t1\n")
+        put(root, "proc/cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t4\t28\t1\n");
     });
     let put_at = |machine: &Machine, at: u64| {
         for (path, text) in [
