@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use perfwatch::config::Roots;
-use perfwatch::snapshot::source::{Source, Tick};
+use perfwatch::snapshot::source::Tick;
 use serde_json::json;
 
 fn main() -> Result<()> {

@@ -106,20 +106,20 @@ impl Drop for Container {
 struct Service(Child);
 
 impl Service {
-    fn start(socket: &Path) -> Self {
+    fn start(socket: &Path) -> std::io::Result<Self> {
         let address = format!("unix://{}", socket.display());
         let service = Command::new("podman")
             .args(["system", "service", "-t", "0", &address])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        let service = Self(service.unwrap());
+            .spawn()
+            .map(Self)?;
         let end = Instant::now() + TIMEOUT;
         while !socket.exists() {
             assert!(Instant::now() < end, "podman made no socket");
             std::thread::sleep(Duration::from_millis(50));
         }
-        service
+        Ok(service)
     }
 }
 
@@ -156,7 +156,7 @@ fn a_container_of_podman_has_its_name_from_its_files_and_from_its_api() {
     // Where its files cannot be read.
     let folder = tempfile::tempdir().unwrap();
     let socket: PathBuf = folder.path().join("podman.sock");
-    let _service = Service::start(&socket);
+    let _service = Service::start(&socket).unwrap();
     let elsewhere = Roots { rootfs: folder.path().to_owned(), ..Roots::default() };
     container.check(&named(&Names::new(&elsewhere, &[socket]), &container.cgroup));
 }

@@ -50,6 +50,8 @@ const DISKS_PAUSE: Duration = Duration::from_secs(30);
 const READINGS: usize = 250;
 const READINGS_PER_GROUP: usize = 2;
 const MAX_READINGS: usize = 2000;
+/// In the first tick, which opens the files.
+const FIRST_READINGS: usize = 20_000;
 /// One of so many is for limits and the like.
 const SHARE_OF_SLOW: usize = 4;
 
@@ -151,7 +153,10 @@ impl Groups {
     }
 
     fn read(&mut self, now: Instant) {
-        self.reader.budget = (READINGS + READINGS_PER_GROUP * self.groups.len()).min(MAX_READINGS);
+        self.reader.budget = match self.sampled {
+            Some(_) => (READINGS + READINGS_PER_GROUP * self.groups.len()).min(MAX_READINGS),
+            None => FIRST_READINGS,
+        };
         for at in 0..self.groups.len() {
             let (above, from_here) = self.groups.split_at_mut(at);
             let group = &mut from_here[0];
