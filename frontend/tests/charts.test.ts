@@ -66,12 +66,12 @@ describe('timelineOption', () => {
     expect(formatter(123)).toBe('');
   });
 
-  it('marks points where they can be told apart', () => {
-    const series = (count: number) => {
-      const times = Array.from({ length: count }, (_, i) => i * 1000);
-      return drawn({ series: [{ name: 'a', colour: 'blue', times, values: times }] }).series[0];
-    };
-    expect([series(10), series(50)]).toMatchObject([{ showSymbol: true }, { showSymbol: false }]);
+  it('marks points where they can be told apart, and a single one', () => {
+    const series = (interval: number, times: number[]) =>
+      drawn({ interval, series: [{ name: 'a', colour: 'blue', times, values: times }] }).series[0];
+    expect(series(5000, [0, 5000])).toMatchObject({ showSymbol: true });
+    expect(series(1000, [0, 1000])).toMatchObject({ showSymbol: false });
+    expect(series(1000, [0])).toMatchObject({ showSymbol: true });
   });
 
   it('omits empty series of a stack, except the bottom one', () => {

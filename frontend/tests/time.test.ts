@@ -1,4 +1,4 @@
-import { createPinia, setActivePinia } from 'pinia';
+import { createPinia, getActivePinia, setActivePinia } from 'pinia';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { rangeIn } from '@/series/range';
 import { useLiveStore } from '@/stores/live';
@@ -78,6 +78,7 @@ describe('the time of the page', () => {
   });
 
   it('remembers the live range for the way back to live and the next visit', () => {
+    const pinia = getActivePinia();
     const time = useTimeStore();
     time.choose({ last: 900_000 });
     time.choose({ from: PAST - HOUR, to: PAST });
@@ -86,6 +87,12 @@ describe('the time of the page', () => {
     expect(usePreferencesStore().range).toBe('15m');
     setActivePinia(createPinia());
     expect(useTimeStore().range).toEqual({ last: 900_000 });
+    setActivePinia(pinia);
+    // A link's live range is that of this visit only.
+    time.follow({ range: '6h' }, false);
+    time.choose({ from: PAST - HOUR, to: PAST });
+    time.goLive();
+    expect(time.range).toEqual({ last: 6 * HOUR });
   });
 
   it('pans from live into the past and back to live', () => {

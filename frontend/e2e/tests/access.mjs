@@ -68,6 +68,22 @@ test('the page works with the keyboard alone', async ({ browser, server, session
   assert.deepEqual(page.problems, []);
 });
 
+test('the theme is the system’s unless another one is chosen', async ({ browser, server, session }) => {
+  for (const colorScheme of ['light', 'dark']) {
+    const page = await browser.page({ server, session, colorScheme });
+    await page.goto('/');
+    const shown = () => page.evaluate(() => document.documentElement.dataset.theme);
+    await page.locator('#cpu').waitFor();
+    assert.equal(await shown(), colorScheme);
+    const other = colorScheme === 'light' ? 'dark' : 'light';
+    await page.getByRole('button', { name: `Switch to the ${other} theme` }).click();
+    await page.reload();
+    await page.locator('#cpu').waitFor();
+    assert.equal(await shown(), other);
+    await page.close();
+  }
+});
+
 test('nothing moves with reduced motion', async ({ browser, server, session }) => {
   const page = await browser.page({ server, session, reducedMotion: 'reduce' });
   await page.goto('/');

@@ -27,7 +27,7 @@ test('below a path the page signs in, streams, and keeps its links there', async
   await page.waitForURL((url) => url.pathname === `${BASE}/`);
   assert.equal(new URL((await socket).url()).pathname, `${BASE}/api/ws/metrics`);
   const skip = await page.getByRole('link', { name: 'Skip to content' }).getAttribute('href');
-  assert.equal(skip, `${BASE}/#content`);
+  assert.equal(skip, `${BASE}/?range=5m#content`);
   await page.reload();
   await pages.waitFor();
   assert.deepEqual([elsewhere, page.problems], [[], []]);

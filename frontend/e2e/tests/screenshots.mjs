@@ -28,14 +28,10 @@ for (const { name, path: address, ready, open } of pages) {
   test(`screenshots of ${name}`, async ({ browser, server, session }) => {
     mkdirSync(out, { recursive: true });
     for (const theme of ['dark', 'light']) {
+      const page = await browser.page({ server, ...(open ? {} : { session }), reducedMotion: 'reduce' });
+      await page.goto(`${address}${address.includes('?') ? '&' : '?'}theme=${theme}`);
       for (const size of sizes) {
-        const page = await browser.page({
-          server,
-          ...(open ? {} : { session }),
-          ...size,
-          reducedMotion: 'reduce',
-        });
-        await page.goto(`${address}${address.includes('?') ? '&' : '?'}theme=${theme}`);
+        await page.setViewportSize(size);
         await page.locator(ready).first().waitFor();
         await eventually(
           'no skeleton left',
@@ -44,9 +40,9 @@ for (const { name, path: address, ready, open } of pages) {
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         assert.ok(overflow <= 0, `${name} is ${overflow} px too wide at ${size.width} px`);
         await page.screenshot({ path: path.join(out, `${name}-${size.width}-${theme}.png`), fullPage: true });
-        assert.deepEqual(page.problems, []);
-        await page.close();
       }
+      assert.deepEqual(page.problems, []);
+      await page.close();
     }
   });
 }

@@ -204,7 +204,7 @@ test('state store down: with PostgreSQL stopped the live page still works, and h
   await page.getByRole('link', { name: 'Dashboard' }).click();
   await live(page).waitFor();
   await postgres.launch();
-  await page.getByRole('link', { name: 'History' }).click();
+  await page.getByRole('link', { name: 'History', exact: true }).click();
   await eventually(
     'history again',
     async () => {

@@ -96,7 +96,7 @@ function lineSeries(series: SeriesData, input: TimelineInput, order: number) {
     type: 'line',
     dimensions,
     data: points(series.times, series.values, input.interval),
-    showSymbol: areFew(series, input),
+    showSymbol: areApart(series, input),
     symbolSize: 4,
     silent: true,
     animation: false,
@@ -116,8 +116,8 @@ function lineSeries(series: SeriesData, input: TimelineInput, order: number) {
 const APART_PX = 16;
 
 /** Points that can be told apart are marked; a single one has no line at all. */
-function areFew({ times }: SeriesData, { width, stacked }: TimelineInput): boolean {
-  return times.length === 1 || (stacked !== true && times.length * APART_PX < width);
+function areApart({ times }: SeriesData, { span, interval, width, stacked }: TimelineInput): boolean {
+  return times.length === 1 || (stacked !== true && (interval / (span.to - span.from)) * width >= APART_PX);
 }
 
 /** The band between a bucket's extremes: an invisible base with the difference stacked on it. */

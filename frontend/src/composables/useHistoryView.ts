@@ -10,7 +10,8 @@ export function useHistoryView() {
   const router = useRouter();
   const time = useTimeStore();
   const view = computed(() => parseView(route.query));
-  const { span, refresh } = useSteadySpan();
+  // Comparisons are too much work to be repeated all the time.
+  const { span, refresh } = useSteadySpan(() => view.value.mode === 'explore');
 
   function change(part: Partial<HistoryView>): void {
     const { theme } = route.query;

@@ -1,9 +1,9 @@
 /** The keys of the time bar, wherever the focus is, except where text is entered. */
 import { onScopeDispose } from 'vue';
-import { useRouter } from 'vue-router';
 import { useCursorStore } from '@/stores/cursor';
 import { useTimeStore } from '@/stores/time';
 import { movedBy } from './useCrosshair';
+import { useTimeSteps } from './useTimeSteps';
 
 export const shortcuts = [
   { keys: ['?'], does: 'Show the keyboard shortcuts' },
@@ -22,49 +22,32 @@ const STEPS = 300;
 function takesText(target: EventTarget | null): boolean {
   return (
     target instanceof Element &&
-    target.closest('input, select, textarea, dialog, [role=region], [role=table]') !== null
+    target.closest('input, select, textarea, [role=region], [role=table]') !== null
   );
 }
 
 export function useShortcuts(open: { help: () => void; picker: () => void }): void {
   const time = useTimeStore();
   const cursor = useCursorStore();
-  const router = useRouter();
+  const steps = useTimeSteps();
 
   const keys: Record<string, () => void> = {
     '?': open.help,
     t: open.picker,
     l: time.goLive,
-    b: () => {
-      if (time.hasEarlier) router.back();
-    },
-    '[': () => {
-      time.panBy(-0.5);
-    },
-    ']': () => {
-      if (!time.following) time.panBy(0.5);
-    },
-    '+': () => {
-      time.zoomBy(true, cursor.time);
-    },
-    '=': () => {
-      time.zoomBy(true, cursor.time);
-    },
-    '-': () => {
-      time.zoomBy(false, cursor.time);
-    },
-    Escape: () => {
-      cursor.time = null;
-    },
   };
 
   function onKey(event: KeyboardEvent): void {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (takesText(event.target)) return;
-    const run = keys[event.key];
+    if (takesText(event.target) || document.querySelector('dialog[open]') !== null) return;
+    // It keeps its own meaning, too.
+    if (event.key === 'Escape') cursor.time = null;
+    const key = event.key === '=' ? '+' : event.key;
+    const step = steps.value.find((one) => one.key === key);
+    const run = step?.run ?? keys[key];
     if (run !== undefined) {
       event.preventDefault();
-      run();
+      if (step?.off !== true) run();
       return;
     }
     if (event.key !== 'ArrowLeft' && event.key !== 'ArrowRight') return;

@@ -8,7 +8,8 @@ import { useTimeStore } from '@/stores/time';
 const REFRESHES_PER_RANGE = 240;
 const MIN_REFRESH_MS = 5000;
 
-export function useSteadySpan() {
+/** `moves`: whether a live range moves on by itself; otherwise only when it is refreshed or chosen anew. */
+export function useSteadySpan(moves: () => boolean = () => true) {
   const clock = useClockStore();
   const time = useTimeStore();
   const now = shallowRef(clock.now());
@@ -23,7 +24,7 @@ export function useSteadySpan() {
 
   let timer: ReturnType<typeof setInterval> | undefined;
   watch(
-    [() => time.following, () => time.length],
+    [() => time.following && moves(), () => time.length],
     ([moving, length]) => {
       clearInterval(timer);
       refresh();

@@ -50,7 +50,7 @@ export function makeRouter(): Router {
     ],
     scrollBehavior: (to, from, saved) => {
       if (saved !== null) return saved;
-      if (to.hash !== '') return { el: to.hash, top: 60 };
+      if (to.hash !== '') return { el: to.hash, top: 104 };
       return to.path === from.path ? false : { top: 0 };
     },
   });

@@ -14,6 +14,7 @@ import {
   resolve,
   zoom,
   zoomLive,
+  type Live,
   type Query,
   type Range,
   type Span,
@@ -27,6 +28,7 @@ export type RangeParameters = ReturnType<typeof rangeQuery>;
 /** How an address changes: a deliberate choice is an entry of the browser's history. */
 export type Navigate = (parameters: RangeParameters, entry: 'new' | 'same') => void;
 
+const DEFAULT_MS = 5 * 60_000;
 const ZOOM = 0.5;
 /** Turns of a wheel within this time are one choice. */
 const GESTURE_MS = 700;
@@ -36,8 +38,9 @@ export const useTimeStore = defineStore('time', () => {
   const live = useLiveStore();
   const preferences = usePreferencesStore();
 
-  const remembered = (): Range => ({ last: parseLength(preferences.range) ?? 300_000 });
-  const range = shallowRef<Range>(remembered());
+  /** The last live range: of this visit, or else of the one before. */
+  let lastLive: Live = { last: parseLength(preferences.range) ?? DEFAULT_MS };
+  const range = shallowRef<Range>(lastLive);
   /** Whether the browser's Back returns to an earlier time on this page. */
   const hasEarlier = shallowRef(false);
   let navigate: Navigate = () => undefined;
@@ -61,12 +64,14 @@ export const useTimeStore = defineStore('time', () => {
   function follow(query: Query, earlier: boolean): void {
     const found = rangeIn(query);
     if (found !== null && JSON.stringify(found) !== JSON.stringify(range.value)) range.value = found;
+    if (found !== null && isLive(found)) lastLive = found;
     hasEarlier.value = earlier;
   }
 
   function choose(next: Range, entry: 'new' | 'same' = 'new'): void {
     if (JSON.stringify(next) === JSON.stringify(range.value)) return;
     if (isLive(next)) {
+      lastLive = next;
       preferences.chooseRange(lengthText(next.last));
       if (live.pausedAt !== null) live.togglePause();
     }
@@ -82,8 +87,7 @@ export const useTimeStore = defineStore('time', () => {
   }
 
   function goLive(): void {
-    const { last } = remembered() as { last: number };
-    choose({ last });
+    choose(lastLive);
   }
 
   function panBy(share: number): void {
