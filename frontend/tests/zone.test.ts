@@ -62,7 +62,7 @@ describe('the time zone', () => {
 });
 
 describe('the time axis', () => {
-  const labels = (from: string, to: string, width = 240) =>
+  const labels = (from: string, to: string, width = 260) =>
     timeTicks({ from: at(from), to: at(to) }, width).map(({ label }) => label);
 
   it('has whole times in the shown zone', () => {

@@ -56,15 +56,19 @@ const PARALLEL_HASHES: usize = 2;
 /// How soon open streams notice account changes made on the command line.
 const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 
+fn lister(config: &Config) -> Arc<ProcessLister> {
+    let names = Names::new(&config.roots, &config.sampling.container_sockets);
+    Arc::new(ProcessLister::new(&config.roots, names, config.sampling.command_lines))
+}
+
 /// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.
 fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
-    let names = Names::new(&config.roots, &config.sampling.container_sockets);
     let options = probes::Options {
         budget_percent: config.sampling.ebpf_budget_percent,
         command_lines: config.sampling.command_lines,
     };
-    sources.extend(probes::telling(&config.roots, options, lister, &names));
+    sources.extend(probes::telling(&config.roots, options, lister));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources
@@ -106,7 +110,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let hub = Hub::default();
     let source_status = SourceStatus::default();
-    let lister = Arc::new(ProcessLister::new(&config.roots, config.sampling.command_lines));
+    let lister = lister(&config);
     let (stop_sender, stopping) = watch::channel(false);
     let (settings, settings_receiver) = watch::channel(config.sampling.settings.clone());
     let first_start = FirstStart {
@@ -320,7 +324,7 @@ async fn measure(
             let _ = send.send(Arc::clone(snapshot));
         }),
     };
-    let sources = sources(config, &Arc::new(ProcessLister::new(&config.roots, config.sampling.command_lines)));
+    let sources = sources(config, &lister(config));
     let pipeline =
         Pipeline::new(sources, source_status.clone(), settings, outputs).context("cannot start sampling")?;
     let until_enough = async {

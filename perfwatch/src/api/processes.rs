@@ -1,7 +1,7 @@
 //! `/api/processes`: every process of the machine.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -17,7 +17,7 @@ use super::parameters::{Parameters, Reader};
 use super::questions::json_in_pieces;
 use crate::snapshot::processes::listing::{Facts, Listing};
 use crate::snapshot::processes::order::Order;
-use crate::snapshot::processes::{ProcessRow, Rates};
+use crate::snapshot::processes::{CgroupName, ProcessRow, Rates};
 
 /// More than any machine's `pid_max` is by default.
 const MAX_LIMIT: usize = 100_000;
@@ -73,6 +73,8 @@ struct ProcessDto {
     user: Option<String>,
     uid: u32,
     cgroup: Option<String>,
+    /// What the cgroup is.
+    group: Option<CgroupDto>,
     /// Its parent when it was first listed.
     parent_pid: Option<u32>,
     #[schema(format = DateTime)]
@@ -89,6 +91,34 @@ struct ProcessDto {
     rss_bytes: Option<u64>,
     #[serde(flatten)]
     rates: RatesDto,
+}
+
+/// What people call a cgroup.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CgroupDto {
+    /// `root`, `slice`, `service`, `scope`, `unit`, `session`, `user`, `container`, `pod`, `vm` or `group`
+    #[schema(example = "service")]
+    kind: String,
+    name: String,
+    /// Who runs the container that it is, or is in.
+    runtime: Option<String>,
+    image: Option<String>,
+    pod: Option<String>,
+    namespace: Option<String>,
+}
+
+impl CgroupDto {
+    pub(super) fn of(group: &CgroupName) -> Self {
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        Self {
+            kind: group.kind.to_string(),
+            name: group.name.to_string(),
+            runtime: text(&group.runtime),
+            image: text(&group.image),
+            pod: text(&group.pod),
+            namespace: text(&group.namespace),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -178,7 +208,7 @@ impl Query {
             processes: found
                 .into_iter()
                 .take(self.limit)
-                .map(|row| ProcessDto::of(row, listing.facts.get(&row.pid).map_or(&NO_FACTS, |facts| facts)))
+                .map(|row| ProcessDto::of(row, listing))
                 .collect(),
         }
     }
@@ -188,13 +218,15 @@ const NO_FACTS: Facts =
     Facts { user: None, parent_pid: None, started: None, executable: None, command: None };
 
 impl ProcessDto {
-    fn of(row: &ProcessRow, facts: &Facts) -> Self {
+    fn of(row: &ProcessRow, listing: &Listing) -> Self {
+        let facts = listing.facts.get(&row.pid).map_or(&NO_FACTS, |facts| facts);
         Self {
             pid: row.pid,
             comm: row.comm.clone(),
             user: row.user.clone(),
             uid: row.uid,
             cgroup: row.cgroup.clone(),
+            group: row.cgroup.as_ref().and_then(|path| listing.groups.get(path)).map(CgroupDto::of),
             parent_pid: facts.parent_pid,
             started: facts.started.clone(),
             executable: facts.executable.clone(),

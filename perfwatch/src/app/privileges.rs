@@ -43,6 +43,14 @@ fn needed(config: &Config) -> CapabilitySet {
         // Root runs on the store of a service's user: it writes the files and keeps their owner.
         kept |= CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN;
     }
+    if config.sampling.container_sockets.iter().any(|socket| belongs_to_another(socket)) {
+        // Of a rootless runtime: only its user may connect, and enter the directory.
+        kept |= CapabilitySet::DAC_OVERRIDE;
+    }
+    if !geteuid().is_root() {
+        // Granted on purpose, for the files of container runtimes; root owns those that matter.
+        kept |= CapabilitySet::DAC_READ_SEARCH;
+    }
     kept
 }
 
@@ -76,13 +84,18 @@ mod tests {
     use super::*;
 
     /// A config with this data directory, which also serves as `/proc` and contains only the level.
-    fn config(directory: &Path, paranoid: &str, listen: &str) -> Config {
+    fn config(directory: &Path, paranoid: &str, listen: &str, sockets: &str) -> Config {
         let file = directory.join("perfwatch.toml");
         std::fs::write(&file, "").unwrap();
         std::fs::create_dir_all(directory.join("sys/kernel")).unwrap();
         std::fs::write(directory.join("sys/kernel/perf_event_paranoid"), paranoid).unwrap();
         let here = directory.to_str().unwrap();
-        let env = [("PERFWATCH_PROCFS", here), ("PERFWATCH_DATA_DIR", here), ("PERFWATCH_LISTEN", listen)];
+        let env = [
+            ("PERFWATCH_PROCFS", here),
+            ("PERFWATCH_DATA_DIR", here),
+            ("PERFWATCH_LISTEN", listen),
+            ("PERFWATCH_CONTAINER_SOCKETS", sockets),
+        ];
         let find =
             |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         Config::load(|_| None, find, Some(&file)).unwrap()
@@ -91,8 +104,11 @@ mod tests {
     #[test]
     fn two_capabilities_are_needed_and_others_only_for_what_is_configured() {
         let directory = tempfile::tempdir().unwrap();
-        let kept = |paranoid, listen| needed(&config(directory.path(), paranoid, listen));
-        let two = CapabilitySet::BPF | CapabilitySet::PERFMON;
+        let kept = |paranoid, listen| needed(&config(directory.path(), paranoid, listen, ""));
+        let mut two = CapabilitySet::BPF | CapabilitySet::PERFMON;
+        if !geteuid().is_root() {
+            two |= CapabilitySet::DAC_READ_SEARCH;
+        }
         assert_eq!(kept("2", "127.0.0.1:8000"), two);
         assert_eq!(kept("2", "127.0.0.1:443"), two | CapabilitySet::NET_BIND_SERVICE);
         assert_eq!(kept("3", "127.0.0.1:8000"), two | CapabilitySet::SYS_ADMIN);
@@ -103,6 +119,14 @@ mod tests {
             let others = CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN;
             assert_eq!(kept("2", "127.0.0.1:8000"), two | others);
             assert!(belongs_to_another(&not_there));
+            std::os::unix::fs::chown(directory.path(), Some(0), None).unwrap();
+            let users = tempfile::tempdir().unwrap();
+            std::os::unix::fs::chown(users.path(), Some(12_345), None).unwrap();
+            let with = |socket: &Path| {
+                needed(&config(directory.path(), "2", "127.0.0.1:8000", socket.to_str().unwrap()))
+            };
+            assert_eq!(with(&users.path().join("podman.sock")), two | CapabilitySet::DAC_OVERRIDE);
+            assert_eq!(with(&directory.path().join("docker.sock")), two);
         }
     }
 

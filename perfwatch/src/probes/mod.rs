@@ -76,20 +76,15 @@ pub fn all(roots: &Roots, options: Options) -> Vec<Box<dyn Source>> {
     retrying_after(roots, options, budget::FIRST_PAUSE)
 }
 
-/// The same; each tick passes its process measurements to the lister, and cgroups are called by these names.
-pub fn telling(
-    roots: &Roots,
-    options: Options,
-    lister: &Arc<ProcessLister>,
-    names: &Names,
-) -> Vec<Box<dyn Source>> {
-    make(roots, options, budget::FIRST_PAUSE, Arc::clone(lister), names.clone())
+/// The same; each tick passes its process measurements to the lister, whose names of cgroups are used.
+pub fn telling(roots: &Roots, options: Options, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
+    make(roots, options, budget::FIRST_PAUSE, Arc::clone(lister))
 }
 
 /// The same with another pause before the first retry of what the budget has switched off.
 pub fn retrying_after(roots: &Roots, options: Options, pause: Duration) -> Vec<Box<dyn Source>> {
-    let lister = Arc::new(ProcessLister::new(roots, options.command_lines));
-    make(roots, options, pause, lister, Names::new(roots, &[]))
+    let lister = ProcessLister::new(roots, Names::new(roots, &[]), options.command_lines);
+    make(roots, options, pause, Arc::new(lister))
 }
 
 /// CPUs of the machine, all of which run the programs: a CPU quota or affinity of this process does not matter.
@@ -107,12 +102,12 @@ fn make(
     options: Options,
     pause: Duration,
     lister: Arc<ProcessLister>,
-    names: Names,
 ) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = online_cpus(roots);
     let budget = budget::Budget::new(options.budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
+    let names = lister.groups().clone();
     let common = Common { roots, kernel, budget, sched, lister, names, options };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }

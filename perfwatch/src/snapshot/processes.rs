@@ -5,6 +5,8 @@
 pub mod listing;
 pub mod order;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,6 +22,18 @@ pub struct ProcessRow {
     pub rss_bytes: Option<u64>,
     #[serde(flatten)]
     pub rates: Rates,
+}
+
+/// What people call a cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CgroupName {
+    /// As in the document `cgroups`.
+    pub kind: Arc<str>,
+    pub name: Arc<str>,
+    pub runtime: Option<Arc<str>>,
+    pub image: Option<Arc<str>>,
+    pub pod: Option<Arc<str>>,
+    pub namespace: Option<Arc<str>>,
 }
 
 /// Usage of a process, a cgroup or all of them.

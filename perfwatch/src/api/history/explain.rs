@@ -10,11 +10,11 @@ use utoipa_axum::routes;
 
 use super::changes::{ChangeDto, RangeDto, change, range};
 use super::check_order;
-use super::processes::GroupDto;
 use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
+use crate::api::processes::CgroupDto;
 use crate::api::questions::json_in_pieces;
 use crate::history::questions::compare::Range;
 use crate::history::questions::explain::{Cluster, Difference, Suspect, explain};
@@ -70,7 +70,7 @@ struct SuspectDto {
     name: String,
     cgroup: Option<String>,
     /// What the cgroup is.
-    group: Option<GroupDto>,
+    group: Option<CgroupDto>,
     user: Option<String>,
     /// Of one of them, with secrets masked.
     command: Option<String>,
@@ -184,7 +184,7 @@ impl From<&Suspect> for SuspectDto {
         Self {
             name: suspect.name.to_string(),
             cgroup: text(&suspect.cgroup),
-            group: suspect.group.as_ref().map(GroupDto::of),
+            group: suspect.group.as_ref().map(CgroupDto::of),
             user: text(&suspect.facts.user),
             command: text(&suspect.facts.command),
             score: suspect.score,

@@ -14,9 +14,9 @@ use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
+use crate::api::processes::CgroupDto;
 use crate::history::questions::usage::{
-    Amounts, By, GroupName, Ranked, Ranking, RankingQuery, UsageHistory, UsagePoint, UsageQuery, Use, Whose,
-    ranking,
+    Amounts, By, Ranked, Ranking, RankingQuery, UsageHistory, UsagePoint, UsageQuery, Use, Whose, ranking,
 };
 use crate::snapshot::derive::round;
 use crate::snapshot::rfc3339;
@@ -183,7 +183,7 @@ struct ProcessRow {
     /// `null` if it is not known, or not the same for all of them.
     cgroup: Option<String>,
     /// What the cgroup is; `null` if `cgroup` is, or if it was not recorded.
-    group: Option<GroupDto>,
+    group: Option<CgroupDto>,
     user: Option<String>,
     /// Its parent when it was first seen.
     parent_pid: Option<u32>,
@@ -203,34 +203,6 @@ struct ProcessRow {
     max: ProcessUse,
     /// `cpu_percent` over the range, in up to 48 steps of equal length; `null` where nothing was measured.
     course: Vec<Option<f64>>,
-}
-
-/// What people call a cgroup.
-#[derive(Serialize, ToSchema)]
-pub(super) struct GroupDto {
-    /// `root`, `slice`, `service`, `scope`, `unit`, `session`, `user`, `container`, `pod`, `vm` or `group`
-    #[schema(example = "service")]
-    kind: String,
-    name: String,
-    /// Who runs the container that it is, or is in.
-    runtime: Option<String>,
-    image: Option<String>,
-    pod: Option<String>,
-    namespace: Option<String>,
-}
-
-impl GroupDto {
-    pub(super) fn of(group: &GroupName) -> Self {
-        let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
-        Self {
-            kind: group.kind.to_string(),
-            name: group.name.to_string(),
-            runtime: text(&group.runtime),
-            image: text(&group.image),
-            pod: text(&group.pod),
-            namespace: text(&group.namespace),
-        }
-    }
 }
 
 /// Which processes and cgroups used what
@@ -401,7 +373,7 @@ impl ProcessRow {
             pid: row.pid,
             name: text(&row.name),
             cgroup: text(&row.cgroup),
-            group: row.group.as_ref().map(GroupDto::of),
+            group: row.group.as_ref().map(CgroupDto::of),
             user: text(&row.facts.user),
             parent_pid: row.facts.parent_pid,
             started: text(&row.facts.started),

@@ -5,7 +5,7 @@ mod found;
 mod runtimes;
 mod socket;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -206,8 +206,7 @@ impl Cache {
         let (_, middle, _) = used.select_nth_unstable(MAX_GROUPS / 2);
         let middle = *middle;
         self.groups.retain(|_, group| group.used > middle);
-        let wanted: std::collections::HashSet<_> =
-            self.groups.values().filter_map(|group| group.subject.as_ref()).collect();
+        let wanted: HashSet<_> = self.groups.values().filter_map(|group| group.subject.as_ref()).collect();
         self.subjects.retain(|subject, answer| answer.is_waiting || wanted.contains(subject));
     }
 

@@ -6,11 +6,12 @@ use super::HistoryQuery;
 use super::changes::{Changed, changes};
 use super::compare::Range;
 use super::points::Points;
-use super::usage::{Amounts, By, Facts, GroupName, Ranked, Ranking, RankingQuery, Use, Whose, ranking};
+use super::usage::{Amounts, By, Facts, Ranked, Ranking, RankingQuery, Use, Whose, ranking};
 use crate::history::History;
 use crate::history::bucket::{Cell, Sums};
 use crate::snapshot::MetricType;
 use crate::snapshot::layout::Layout;
+use crate::snapshot::processes::CgroupName;
 use crate::store::Result;
 
 /// Programs that are compared: the largest of either range.
@@ -82,7 +83,7 @@ pub struct Difference {
 pub struct Suspect {
     pub name: Arc<str>,
     pub cgroup: Option<Arc<str>>,
-    pub group: Option<GroupName>,
+    pub group: Option<CgroupName>,
     pub facts: Facts,
     /// The largest first.
     pub differences: Vec<Difference>,

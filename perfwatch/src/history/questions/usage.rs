@@ -16,6 +16,7 @@ use crate::history::tier::{Tier, floor};
 use crate::history::{History, from_micros, micros};
 use crate::snapshot::MetricType;
 use crate::snapshot::layout::{Layout, TableLayout};
+use crate::snapshot::processes::CgroupName;
 use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Label, Value};
 use crate::store::Result;
@@ -117,24 +118,13 @@ pub struct Ranked {
     /// `None` if it is not known, or not the same for all.
     pub cgroup: Option<Arc<str>>,
     /// As it was called last.
-    pub group: Option<GroupName>,
+    pub group: Option<CgroupName>,
     pub facts: Facts,
     pub used: Amounts,
     /// Percent of one CPU over the range, in steps of equal length; `None` where nothing was measured.
     pub course: Vec<Option<f64>>,
     /// When it was seen first and last: start of the bucket, and end of the last.
     pub seen: (OffsetDateTime, OffsetDateTime),
-}
-
-/// What a cgroup is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupName {
-    pub kind: Arc<str>,
-    pub name: Arc<str>,
-    pub runtime: Option<Arc<str>>,
-    pub image: Option<Arc<str>>,
-    pub pod: Option<Arc<str>>,
-    pub namespace: Option<Arc<str>>,
 }
 
 /// What is known of a process.
@@ -514,7 +504,7 @@ struct Summing {
     step: i64,
     groups: HashMap<Group, Sum>,
     /// What cgroups are called, by path.
-    names: HashMap<Arc<str>, GroupName>,
+    names: HashMap<Arc<str>, CgroupName>,
     total: Amounts,
     /// Measured seconds, by step.
     covered: Vec<f64>,
@@ -561,7 +551,7 @@ impl Summing {
             };
             let [runtime, image, pod, namespace] =
                 ["runtime", "image", "pod", "namespace"].map(|column| row.text(column));
-            self.names.insert(Arc::clone(path), GroupName { kind, name, runtime, image, pod, namespace });
+            self.names.insert(Arc::clone(path), CgroupName { kind, name, runtime, image, pod, namespace });
         }
         for (group, used) in now {
             if let Some(sum) = self.groups.get_mut(&group) {

@@ -9,7 +9,7 @@ mod files;
 mod group;
 mod raw;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use super::sched::SharedSched;
 use super::sched::interval::{Interval, Usage};
 use crate::cgroups::{Hierarchy, Named, Names, walk};
 use crate::config::Roots;
+use crate::snapshot::derive::round;
 use crate::snapshot::processes::Rates;
 use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
 use crate::snapshot::{MetricType, Reading};
@@ -46,9 +47,11 @@ const SHORT_WALK_PAUSE: Duration = Duration::from_secs(1);
 const DISKS_PAUSE: Duration = Duration::from_secs(30);
 
 /// Readings of files in a tick: so many, and some more for each group.
-const READINGS: usize = 600;
+const READINGS: usize = 250;
 const READINGS_PER_GROUP: usize = 2;
-const MAX_READINGS: usize = 3000;
+const MAX_READINGS: usize = 2000;
+/// In the first tick, which opens the files.
+const FIRST_READINGS: usize = 20_000;
 /// One of so many is for limits and the like.
 const SHARE_OF_SLOW: usize = 4;
 
@@ -150,7 +153,10 @@ impl Groups {
     }
 
     fn read(&mut self, now: Instant) {
-        self.reader.budget = (READINGS + READINGS_PER_GROUP * self.groups.len()).min(MAX_READINGS);
+        self.reader.budget = match self.sampled {
+            Some(_) => (READINGS + READINGS_PER_GROUP * self.groups.len()).min(MAX_READINGS),
+            None => FIRST_READINGS,
+        };
         for at in 0..self.groups.len() {
             let (above, from_here) = self.groups.split_at_mut(at);
             let group = &mut from_here[0];
@@ -231,7 +237,7 @@ impl Groups {
             .map(|(at, group)| document::cpu_percent(group, used_of(at)))
             .collect();
         let chosen = document::choose(&self.groups, &cpu, MAX_LISTED);
-        let mut paths = std::collections::HashSet::new();
+        let mut paths = HashSet::new();
         let listed: Vec<(usize, Arc<Named>)> = (0..self.groups.len())
             .filter(|at| chosen[*at])
             // Two names that are not UTF-8 may look the same.
@@ -240,7 +246,7 @@ impl Groups {
             .collect();
         let elapsed = self.sampled.map(|last| now.saturating_duration_since(last));
         let body = Body {
-            elapsed_ms: elapsed.map(|elapsed| crate::snapshot::derive::round(elapsed.as_secs_f64() * 1e3, 3)),
+            elapsed_ms: elapsed.map(|elapsed| round(elapsed.as_secs_f64() * 1e3, 3)),
             hierarchy: match self.reader.hierarchy() {
                 Hierarchy::V1 => "v1",
                 Hierarchy::V2 => "v2",

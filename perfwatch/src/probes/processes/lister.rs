@@ -2,15 +2,17 @@
 //!
 //! Not part of a tick: that only leaves its measurements here; the list is made when someone asks.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
 use super::listing::{join, of_walk};
-use super::names::Names;
+use super::names::{Names, called};
 use super::usage::facts::FactBook;
 use super::walk::{Walk, Walker};
+use crate::cgroups;
 use crate::config::Roots;
 use crate::probes::sched::interval::Interval;
 use crate::snapshot::processes::listing::{Lister, Listing};
@@ -27,6 +29,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct ProcessLister {
     newest: Mutex<Option<Newest>>,
     inner: Mutex<Inner>,
+    groups: cgroups::Names,
 }
 
 /// The measurements of the newest tick.
@@ -63,8 +66,8 @@ impl std::fmt::Debug for ProcessLister {
 }
 
 impl ProcessLister {
-    /// `command_lines`: whether the list may have them.
-    pub fn new(roots: &Roots, command_lines: bool) -> Self {
+    /// Cgroups are called by these names; `command_lines`: whether the list may have them.
+    pub fn new(roots: &Roots, groups: cgroups::Names, command_lines: bool) -> Self {
         let inner = Inner {
             names: Names::new(roots),
             walker: Walker::new(roots),
@@ -73,7 +76,11 @@ impl ProcessLister {
             command_lines,
             last: None,
         };
-        Self { newest: Mutex::new(None), inner: Mutex::new(inner) }
+        Self { newest: Mutex::new(None), inner: Mutex::new(inner), groups }
+    }
+
+    pub(in crate::probes) fn groups(&self) -> &cgroups::Names {
+        &self.groups
     }
 
     /// The measurements of a tick; `None` without task accounting so far. Never blocks on a list in progress.
@@ -114,7 +121,7 @@ impl Lister for ProcessLister {
         let newest = lock(&self.newest).clone();
         let nothing_yet =
             || Newest { timestamp: rfc3339(OffsetDateTime::now_utc()), measured: Measured::Nothing };
-        inner.list(newest.unwrap_or_else(nothing_yet))
+        inner.list(newest.unwrap_or_else(nothing_yet), &self.groups)
     }
 }
 
@@ -129,7 +136,7 @@ impl Inner {
         }
     }
 
-    fn list(&mut self, Newest { timestamp, measured }: Newest) -> Arc<Listing> {
+    fn list(&mut self, Newest { timestamp, measured }: Newest, groups: &cgroups::Names) -> Arc<Listing> {
         if let Some((made, listing)) = &self.last
             && listing.timestamp == timestamp
             && made.elapsed() < MAX_AGE
@@ -150,6 +157,9 @@ impl Inner {
                 join(timestamp, &interval, walk, |process| self.names.named(process))
             }
         };
+        let cgroups: BTreeSet<&str> = listing.rows.iter().filter_map(|row| row.cgroup.as_deref()).collect();
+        listing.groups =
+            cgroups.into_iter().map(|path| (path.to_owned(), called(groups, &Arc::from(path)))).collect();
         self.add_facts(&mut listing);
         let listing = Arc::new(listing);
         self.last = Some((Instant::now(), Arc::clone(&listing)));

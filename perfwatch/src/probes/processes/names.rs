@@ -2,17 +2,33 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::derive::{Details, Event, Process};
 use super::memory::Memory;
-use crate::cgroups::{Hierarchy, Paths, Throttled};
+use crate::cgroups::{self, Hierarchy, Paths, Throttled};
 use crate::config::Roots;
 use crate::kernel_files::file::KernelFile;
 use crate::snapshot::derive::round;
+use crate::snapshot::processes::CgroupName;
 
 /// A group without a CPU controller may get one: look again after this.
 const CONTROLLER_LOOKED_FOR: Duration = Duration::from_secs(30);
+
+/// What people call the cgroup at a path.
+pub(super) fn called(groups: &cgroups::Names, path: &Arc<str>) -> CgroupName {
+    let named = groups.of(path);
+    let text = |text: &Option<String>| text.as_deref().map(Arc::from);
+    CgroupName {
+        kind: named.identity.kind.as_str().into(),
+        name: (&*named.name).into(),
+        runtime: named.runtime.map(|runtime| runtime.as_str().into()),
+        image: text(&named.image),
+        pod: text(&named.pod),
+        namespace: text(&named.namespace),
+    }
+}
 
 pub(super) struct Names {
     roots: Roots,

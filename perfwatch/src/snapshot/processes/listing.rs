@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{ProcessRow, Rates};
+use super::{CgroupName, ProcessRow, Rates};
 
 /// Creates [`Listing`]s. Reads several files for each process, so it must not run on an async worker.
 pub trait Lister: std::fmt::Debug + Send + Sync {
@@ -23,6 +23,8 @@ pub struct Listing {
     pub total: Option<Rates>,
     /// In no particular order.
     pub rows: Vec<ProcessRow>,
+    /// What the cgroups of the rows are, by path.
+    pub groups: HashMap<String, CgroupName>,
     /// By PID; of those that have ended there may be none.
     pub facts: HashMap<u32, Arc<Facts>>,
     /// Whether command lines may be shown.

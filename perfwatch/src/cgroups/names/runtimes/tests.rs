@@ -150,7 +150,7 @@ fn files_that_may_not_be_read_are_the_reason() {
     }
     let machine = Machine::with(&[("var/lib/docker/containers/ID/config.v2.json", DOCKER)]);
     let closed = machine.0.path().join("var/lib/docker");
-    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o0)).unwrap();
     let why = machine.container(Some(Runtime::Docker), None).unwrap_err();
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o755)).unwrap();
     assert!(why.contains("config.v2.json") && why.contains("ermission"), "{why}");

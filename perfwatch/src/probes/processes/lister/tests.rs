@@ -6,7 +6,7 @@ use crate::probes::sched::interval::{TaskInterval, Usage};
 use crate::snapshot::processes::ProcessRow;
 
 fn lister(machine: &Machine) -> ProcessLister {
-    ProcessLister::new(&machine.roots(), true)
+    ProcessLister::new(&machine.roots(), cgroups::Names::new(&machine.roots(), &[]), true)
 }
 
 fn row(listing: &Listing, pid: u32) -> &ProcessRow {
@@ -67,7 +67,7 @@ fn the_list_tells_parents_programs_and_command_lines_unless_they_are_off() {
     assert_eq!(listing.find(Some("s3cret")).len(), 0);
     assert!(listing.command_lines);
 
-    let silent = ProcessLister::new(&machine.roots(), false).list();
+    let silent = ProcessLister::new(&machine.roots(), cgroups::Names::new(&machine.roots(), &[]), false).list();
     assert_eq!((silent.command_lines, silent.facts[&42].command.as_deref()), (false, None));
     assert_eq!(silent.facts[&42].parent_pid, Some(1));
 }
@@ -133,7 +133,7 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
         return;
     }
     let mut child = std::process::Command::new("sleep").arg("infinity").spawn().unwrap();
-    let lister = ProcessLister::new(&Roots::default(), true);
+    let lister = ProcessLister::new(&Roots::default(), cgroups::Names::new(&Roots::default(), &[]), true);
     // The child is this program until it has exec'd the other.
     let started = Instant::now();
     let listing = loop {

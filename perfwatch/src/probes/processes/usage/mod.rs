@@ -21,13 +21,14 @@ use self::ledger::{Account, Ledger, Name};
 use super::derive::add_up;
 use super::lister::ProcessLister;
 use super::memory::Memory;
-use super::names::Names;
+use super::names::{Names, called};
 use super::walk::{Present, Walk};
-use crate::cgroups::{self, Runtime};
+use crate::cgroups;
 use crate::probes::Common;
 use crate::probes::sched::SharedSched;
 use crate::probes::sched::interval::{Interval, Usage};
 use crate::snapshot::derive::round;
+use crate::snapshot::processes::CgroupName;
 use crate::snapshot::processes::listing::Facts;
 use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
 use crate::snapshot::{MetricType, Reading};
@@ -69,12 +70,8 @@ struct Document {
 #[derive(Debug, Serialize)]
 struct Group {
     cgroup: Arc<str>,
-    kind: &'static str,
-    name: String,
-    runtime: Option<&'static str>,
-    image: Option<String>,
-    pod: Option<String>,
-    namespace: Option<String>,
+    #[serde(flatten)]
+    named: CgroupName,
 }
 
 #[derive(Debug, Serialize)]
@@ -212,19 +209,6 @@ impl Accounts {
         }
     }
 
-    fn group(&self, cgroup: &Arc<str>) -> Group {
-        let named = self.groups.of(cgroup);
-        Group {
-            cgroup: Arc::clone(cgroup),
-            kind: named.identity.kind.as_str(),
-            name: named.name.clone(),
-            runtime: named.runtime.map(Runtime::as_str),
-            image: named.image.clone(),
-            pod: named.pod.clone(),
-            namespace: named.namespace.clone(),
-        }
-    }
-
     fn row(&mut self, name: Name, account: Account, counts: Counts, end_of_minute: bool) -> Row {
         let of_one = name.pid != 0;
         let lives = of_one && account.exits == 0 && self.names.sees_host();
@@ -309,7 +293,10 @@ impl Source for Accounts {
                 .collect();
             let cgroups: BTreeSet<&Arc<str>> =
                 document.processes.iter().filter_map(|row| row.cgroup.as_ref()).collect();
-            document.groups = cgroups.into_iter().map(|cgroup| self.group(cgroup)).collect();
+            document.groups = cgroups
+                .into_iter()
+                .map(|cgroup| Group { cgroup: Arc::clone(cgroup), named: called(&self.groups, cgroup) })
+                .collect();
             if end_of_minute {
                 self.facts.end_minute();
             }
