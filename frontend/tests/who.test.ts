@@ -236,7 +236,7 @@ describe('names of cgroups', () => {
     });
     expect(titleOf('/user.slice/user-7.slice/session-4.scope', null)).toMatchObject({ name: 'session 4' });
     expect(titleOf('/', null)).toMatchObject({ name: '/', kind: 'root' });
-    expect(titleOf('/jobs/build', { kind: 'group', name: null })).toMatchObject({ name: 'build', kind: '' });
+    expect(titleOf('/jobs/build', null)).toMatchObject({ name: 'build', kind: '' });
   });
 
   it('are shown without control characters, and not endless', () => {

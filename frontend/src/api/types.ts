@@ -66,17 +66,11 @@ export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
 export type Changes = Schemas['Changes'];
 export type Change = Schemas['ChangeDto'];
-/** What a cgroup is; older servers do not say. */
-export interface Group {
-  kind: string;
-  name: string | null;
-  image?: string | null;
-}
+/** What a cgroup is. */
+export type Group = Pick<Schemas['CgroupDto'], 'kind' | 'name' | 'image'>;
+type Told = 'parent_pid' | 'started' | 'executable' | 'command' | 'group';
 /** A process of the newest tick. Of the busiest in the stream, less is known. */
-export type ListedProcess = BusyProcess &
-  Partial<Pick<Schemas['ProcessDto'], 'parent_pid' | 'started' | 'executable' | 'command'>> & {
-    group?: Group | null;
-  };
+export type ListedProcess = BusyProcess & Partial<Pick<Schemas['ProcessDto'], Told>>;
 export type ProcessList = Omit<Schemas['ProcessList'], 'processes'> & { processes: ListedProcess[] };
 export type RankedRow = Schemas['ProcessRow'];
 export type ProcessRanking = Schemas['ProcessRanking'];

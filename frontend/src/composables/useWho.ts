@@ -15,7 +15,6 @@ import { useHistoryStore, type RankingQuery, type Whose } from '@/stores/history
 import { useLiveStore } from '@/stores/live';
 import { useTimeStore } from '@/stores/time';
 import { useAllProcesses } from './useAllProcesses';
-import { useGroupNames } from './useGroupNames';
 import { useQuery } from './useQuery';
 import { useSteadySpan } from './useSteadySpan';
 
@@ -70,12 +69,11 @@ export function useWho(kind: Readonly<Ref<Kind>>, sort: Readonly<Ref<SortKey>>) 
     return answer.value === null ? [] : rankedRows(answer.value);
   });
   const document = computed(() => live.latest?.data.processes);
-  const { named } = useGroupNames();
   const rows = computed<readonly WhoRow[]>(() => {
-    if (!now.value) return named(ranked.value);
+    if (!now.value) return ranked.value;
     // Until the list is loaded, or if that fails, the busiest ones of the stream.
     const found = all.list?.processes ?? document.value?.top ?? [];
-    return named(withCourses(liveRows(found, kind.value), ranked.value));
+    return withCourses(liveRows(found, kind.value), ranked.value);
   });
 
   const total = computed<Used | null>(() => {

@@ -6,7 +6,6 @@ import { rankedRows, rowOfProcess, type WhoRow } from '@/series/who/rows';
 import { useHistoryStore, type UsageQuery, type Whose } from '@/stores/history';
 import { useTimeStore } from '@/stores/time';
 import { useAllProcesses } from './useAllProcesses';
-import { useGroupNames } from './useGroupNames';
 import { useGroupPoints } from './useGroupPoints';
 import { useHistoryEvents } from './useHistoryEvents';
 import { useQuery } from './useQuery';
@@ -42,9 +41,8 @@ export function useWhoOne(whose: Readonly<Ref<Whose>>, order: Readonly<Ref<strin
     limit: MAX_ROWS,
     ...span.value,
   }));
-  const { named, groupOf } = useGroupNames();
   const rows = computed<readonly WhoRow[]>(() =>
-    ranking.answer.value === null ? [] : named(rankedRows(ranking.answer.value)),
+    ranking.answer.value === null ? [] : rankedRows(ranking.answer.value),
   );
   const episodes = useHistoryEvents(() => span.value);
 
@@ -70,7 +68,6 @@ export function useWhoOne(whose: Readonly<Ref<Whose>>, order: Readonly<Ref<strin
     ranking: ranking.answer,
     /** Of a cgroup: what its own files say. */
     group,
-    groupOf,
     rows,
     episodes,
     present,

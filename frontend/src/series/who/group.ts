@@ -54,7 +54,7 @@ export function titleOf(path: string, group: Group | null | undefined): GroupTit
   const told = fromPath(path);
   const kind = group?.kind ?? told.kind;
   return {
-    name: plain(group?.name ?? told.name ?? path),
+    name: plain(group?.name ?? told.name),
     kind: kind === 'group' ? '' : kind,
     image: typeof group?.image === 'string' ? plain(group.image) : null,
   };

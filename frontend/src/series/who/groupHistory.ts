@@ -43,9 +43,8 @@ export function groupPoints(points: readonly DataPoint[], path: string): GroupPo
 /** What it was called last; null if that was not recorded. */
 export function groupOf(points: readonly GroupPoint[]): Group | null {
   const { kind, name, image } = points.at(-1)?.row ?? {};
-  if (typeof kind !== 'string') return null;
-  const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
-  return { kind, name: text(name), image: text(image) };
+  if (typeof kind !== 'string' || typeof name !== 'string') return null;
+  return { kind, name, image: typeof image === 'string' ? image : null };
 }
 
 export function numberOf(row: Row, name: string): number {
