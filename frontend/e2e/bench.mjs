@@ -231,7 +231,7 @@ async function replay(page) {
 async function table(browser, server, session) {
   const page = await browser.page({ server, session, width: 1920, height: 1080 });
   await manyProcesses(page, 10_000);
-  await page.goto('/processes');
+  await page.goto('/who');
   await page.locator('[role=table][aria-rowcount="10001"]').waitFor();
   const watched = watch(page, TABLE_S);
   const gaps = await page.evaluate(async (length) => {

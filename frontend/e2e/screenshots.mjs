@@ -42,6 +42,7 @@ class Slice {
     const root = ['/sys/fs/cgroup', '/sys/fs/cgroup/memory'].find((one) =>
       existsSync(path.join(one, 'cgroup.procs')),
     );
+    slice.name = name;
     slice.folder = path.join(root ?? '/nonexistent', name);
     slice.made = await mkdir(slice.folder).then(
       () => true,
@@ -78,11 +79,16 @@ try {
   ranges.earlier = `${(Date.parse(ranges.to) - Date.parse(ranges.from) + 10_000) / 1000}s`;
   const compared = (query) => `/history?${new URLSearchParams({ ...query, ...ranges })}`;
   const cpu = { metric: 'cpu', fields: 'usage_percent,context_switches_per_sec' };
-  const { top } = await lastProcesses(session);
-  const busiest = top.find(({ comm }) => comm === 'encode') ?? top[0];
+  const range = new URLSearchParams({ from: ranges.from, to: ranges.to });
   const pages = [
     { name: 'dashboard', address: '/?range=5m', ready: '#cpu canvas', height: 1010 },
-    { name: 'processes', address: `/processes?pid=${busiest.pid}`, ready: 'aside canvas', height: 820 },
+    { name: 'who', address: `/who?${range}`, ready: '[role=table] [role=row] a', height: 820 },
+    {
+      name: 'service',
+      address: `/who/cgroup/${slice.name}?${range}`,
+      ready: '[role=img] canvas',
+      height: 1010,
+    },
     {
       name: 'compare',
       address: compared({ mode: 'compare', ...cpu }),
@@ -117,17 +123,4 @@ try {
   await slice.stop();
   await browser.close();
   await server.stop();
-}
-
-async function lastProcesses(session) {
-  const now = Date.now();
-  const query = new URLSearchParams({
-    metric_type: 'processes',
-    fields: 'top',
-    interval: '5s',
-    start_time: at(now - 30_000),
-    end_time: at(now),
-  });
-  const { data_points } = await server.call(session, 'GET', `/api/history/metrics?${query}`);
-  return data_points.at(-1).data;
 }

@@ -21,6 +21,7 @@ const list = (count: number): ProcessList => ({
   _timestamp: '2026-01-01T00:00:00Z',
   count,
   truncated: false,
+  command_lines: true,
   processes: [],
 });
 

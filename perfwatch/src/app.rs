@@ -58,7 +58,7 @@ const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 
 fn lister(config: &Config) -> Arc<ProcessLister> {
     let names = Names::new(&config.roots, &config.sampling.container_sockets);
-    Arc::new(ProcessLister::new(&config.roots, names))
+    Arc::new(ProcessLister::new(&config.roots, names, config.sampling.command_lines))
 }
 
 /// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.

@@ -34,12 +34,13 @@ export class NamedHog {
   #child;
   #folder;
 
-  static async start(name) {
+  /** `more`: arguments that only its command line shows. */
+  static async start(name, more = []) {
     const hog = new NamedHog();
     hog.#folder = await mkdtemp(path.join(tmpdir(), 'perfwatch-hog-'));
     const program = path.join(hog.#folder, name);
     await copyFile('/bin/sh', program);
-    hog.#child = spawn(program, ['-c', 'while :; do :; done'], { stdio: 'ignore' });
+    hog.#child = spawn(program, ['-c', 'while :; do :; done', ...more], { stdio: 'ignore' });
     return hog;
   }
 
@@ -48,9 +49,11 @@ export class NamedHog {
   }
 
   async stop() {
-    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
-    this.#child.kill('SIGKILL');
-    await gone;
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+      this.#child.kill('SIGKILL');
+      await gone;
+    }
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

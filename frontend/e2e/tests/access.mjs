@@ -9,7 +9,9 @@ const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 const pages = [
   { address: '/login', ready: '[type=submit]', open: true },
   { address: '/', ready: '#cpu canvas' },
-  { address: '/processes', ready: '[role=table], #content .border-amber' },
+  { address: '/who', ready: '[role=table], #content .border-amber' },
+  { address: '/who?tree=parent', ready: '[role=table], #content .border-amber' },
+  { address: '/who/name/perfwatch', ready: '[role=img]' },
   { address: '/history?fields=usage_percent,user', ready: 'table' },
   { address: '/history?mode=compare', ready: '[role=img]' },
   { address: '/history?mode=changes', ready: '[aria-label="What changed"]' },

@@ -17,7 +17,8 @@ const sizes = [
 const pages = [
   { name: 'login', path: '/login', ready: '[type=submit]', open: true },
   { name: 'dashboard', path: '/', ready: '#cpu canvas' },
-  { name: 'processes', path: '/processes', ready: '[role=table], #content .border-amber' },
+  { name: 'who', path: '/who', ready: '[role=table], #content .border-amber' },
+  { name: 'who-name', path: '/who/name/perfwatch?range=5m', ready: '[role=img]' },
   { name: 'settings', path: '/settings', ready: '#sources tbody tr' },
   { name: 'history', path: '/history?fields=usage_percent,user,iowait,load_avg.0', ready: 'table' },
   { name: 'compare', path: '/history?mode=compare&metric=memory', ready: '[role=img]' },

@@ -164,7 +164,7 @@ test('state unavailable: without eBPF the page still works and says how to enabl
   await banner.getByText('run queue and off-CPU time').waitFor();
   await banner.getByRole('button', { name: 'Copy' }).waitFor();
   assert.equal(await page.locator('code', { hasText: 'setcap' }).count(), 1);
-  await page.goto('/processes');
+  await page.goto('/who');
   await banner.waitFor();
   await page.getByRole('row', { name: 'perfwatch' }).first().waitFor();
   await page.goto('/settings');

@@ -1,5 +1,5 @@
 import { http } from './http';
-import type { Changes, DataPoint, History, ProcessHistory } from './types';
+import type { Changes, DataPoint, History, ProcessPoints, ProcessRanking } from './types';
 
 export interface PointsQuery {
   metricType: string;
@@ -59,17 +59,38 @@ export async function changes(current: Span, comparison: Span, signal: AbortSign
   return (await http.get<Changes>('/api/history/changes', { params, signal })).data;
 }
 
-export interface ProcessQuery extends Span {
+/** Which processes: those that match all that is given. */
+export interface Whose {
   pid?: number;
-  /** Without a PID: the sum of all processes with this name. */
   name?: string;
+  /** A path, with everything below it. */
+  cgroup?: string;
+}
+
+export interface UsageQuery extends Span {
+  whose: Whose;
   interval: string;
 }
 
-export async function process(query: ProcessQuery, signal: AbortSignal): Promise<ProcessHistory> {
-  const { from, to, ...whose } = query;
-  const params = { ...whose, start_time: iso(from), end_time: iso(to), limit: 10_000 };
-  return (await http.get<ProcessHistory>('/api/history/processes', { params, signal })).data;
+/** What they used together, over time. */
+export async function usage(query: UsageQuery, signal: AbortSignal): Promise<ProcessPoints> {
+  const { from, to, whose, interval } = query;
+  const params = { ...whose, start_time: iso(from), end_time: iso(to), interval, limit: 10_000 };
+  return (await http.get<ProcessPoints>('/api/history/processes', { params, signal })).data;
+}
+
+export interface RankingQuery extends Span {
+  whose: Whose;
+  by: 'process' | 'name' | 'cgroup';
+  /** The amount that those with the most of are listed. */
+  order: string;
+  limit: number;
+}
+
+export async function ranking(query: RankingQuery, signal: AbortSignal): Promise<ProcessRanking> {
+  const { from, to, whose, ...rest } = query;
+  const params = { ...whose, ...rest, start_time: iso(from), end_time: iso(to) };
+  return (await http.get<ProcessRanking>('/api/history/processes', { params, signal })).data;
 }
 
 /** One metric type over a range, as a file. */

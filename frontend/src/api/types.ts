@@ -36,8 +36,8 @@ export interface Histogram {
 /** Usage of a process, a cgroup or the whole machine in a tick. */
 export type Usage = NonNullable<ProcessesDocument['total']>;
 
-export type ProcessRow = Item<ProcessesDocument['top']>;
-export type CgroupRow = Item<ProcessesDocument['cgroups']>;
+/** One of the busiest in a tick. */
+export type BusyProcess = Item<ProcessesDocument['top']>;
 
 /** An event at one moment. */
 export interface MachineEvent {
@@ -66,8 +66,22 @@ export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
 export type Changes = Schemas['Changes'];
 export type Change = Schemas['ChangeDto'];
-export type ProcessList = Schemas['ProcessList'];
-export type ProcessHistory = Schemas['ProcessAnswer'];
+/** What a cgroup is; older servers do not say. */
+export interface Group {
+  kind: string;
+  name: string | null;
+  image?: string | null;
+}
+/** A process of the newest tick. Of the busiest in the stream, less is known. */
+export type ListedProcess = BusyProcess &
+  Partial<Pick<Schemas['ProcessDto'], 'parent_pid' | 'started' | 'executable' | 'command'>> & {
+    group?: Group | null;
+  };
+export type ProcessList = Omit<Schemas['ProcessList'], 'processes'> & { processes: ListedProcess[] };
+export type RankedRow = Schemas['ProcessRow'];
+export type ProcessRanking = Schemas['ProcessRanking'];
+export type ProcessPoints = Schemas['ProcessPoints'];
+export type ProcessUse = Schemas['ProcessUse'];
 export type Findings = Schemas['Findings'];
 export type Finding = Schemas['FindingDto'];
 export type Problem = Schemas['ProblemDto'];

@@ -7,12 +7,16 @@ export function useQuery<Q, A>(
   fetch: (query: Q, signal: AbortSignal) => Promise<A>,
   /** Whether to drop the previous answer at once, since it is about something else. */
   isOther: (now: Q | null, before: Q | null | undefined) => boolean = () => false,
+  /** Whether a pending answer is waited for, so that a range that moves on gets one however long it takes. */
+  isPatient: () => boolean = () => false,
 ) {
   const history = useHistoryStore();
   const answer = shallowRef<A | null>(null);
   const busy = shallowRef(false);
   const error = shallowRef<string | null>(null);
   let pending: AbortController | null = null;
+  /** Whether to ask again afterwards. */
+  let isOutdated = false;
 
   async function load(wanted: Q): Promise<void> {
     pending?.abort();
@@ -27,10 +31,13 @@ export function useQuery<Q, A>(
       const sentence = history.explain(caught);
       if (pending === request) error.value = sentence;
     }
-    if (pending === request) busy.value = false;
+    if (pending !== request) return;
+    busy.value = false;
+    if (isOutdated) reload();
   }
 
   function reload(): void {
+    isOutdated = false;
     const wanted = query();
     if (wanted !== null) void load(wanted);
   }
@@ -39,8 +46,10 @@ export function useQuery<Q, A>(
     query,
     (wanted, before) => {
       if (JSON.stringify(wanted) === JSON.stringify(before)) return;
-      if (isOther(wanted, before)) answer.value = null;
-      reload();
+      const isAboutOther = isOther(wanted, before);
+      if (isAboutOther) answer.value = null;
+      if (busy.value && !isAboutOther && isPatient()) isOutdated = true;
+      else reload();
     },
     { immediate: true },
   );

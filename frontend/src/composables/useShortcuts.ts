@@ -3,6 +3,7 @@ import { onScopeDispose } from 'vue';
 import { useCursorStore } from '@/stores/cursor';
 import { useTimeStore } from '@/stores/time';
 import { movedBy } from './useCrosshair';
+import { useOpenWho } from './useOpenWho';
 import { useTimeSteps } from './useTimeSteps';
 
 export const shortcuts = [
@@ -13,6 +14,10 @@ export const shortcuts = [
   { keys: ['l'], does: 'Back to live' },
   { keys: ['b'], does: 'Back to the previous range' },
   { keys: ['t'], does: 'Choose a range' },
+  {
+    keys: ['w'],
+    does: 'Who used what at the crosshair, or in the shown time; also by a double click on a chart',
+  },
   { keys: ['Esc'], does: 'Remove the crosshair or the selection' },
 ] as const;
 
@@ -29,11 +34,16 @@ function takesText(target: EventTarget | null): boolean {
 export function useShortcuts(open: { help: () => void; picker: () => void }): void {
   const time = useTimeStore();
   const cursor = useCursorStore();
+  const { openMoment, openRange } = useOpenWho();
   const steps = useTimeSteps();
 
   const keys: Record<string, () => void> = {
     '?': open.help,
     t: open.picker,
+    w: () => {
+      if (cursor.time === null) openRange(time.range);
+      else openMoment(cursor.time);
+    },
     l: time.goLive,
   };
 

@@ -1,4 +1,4 @@
-/** The visible rows of a long list with fixed row height. */
+/** The visible rows of a long list; all rows have the same height. */
 import { computed, onMounted, shallowRef, type Ref } from 'vue';
 import { useObserver } from './useObserver';
 
@@ -8,7 +8,8 @@ const OVERSCAN = 8;
 export function useVirtualRows<T>(
   scroller: Readonly<Ref<HTMLElement | null>>,
   rows: Readonly<Ref<readonly T[]>>,
-  rowHeight: number,
+  /** For the width of the list, pixels. */
+  heightAt: (width: number) => number,
 ) {
   const top = shallowRef(0);
   const height = shallowRef(600);
@@ -25,15 +26,16 @@ export function useVirtualRows<T>(
     scroller.value?.addEventListener('scroll', onScroll, { passive: true });
   });
 
+  const rowHeight = computed(() => heightAt(width.value));
   const first = computed(() => {
-    const last = Math.max(0, rows.value.length - Math.ceil(height.value / rowHeight));
-    return Math.max(0, Math.min(Math.floor(top.value / rowHeight), last) - OVERSCAN);
+    const last = Math.max(0, rows.value.length - Math.ceil(height.value / rowHeight.value));
+    return Math.max(0, Math.min(Math.floor(top.value / rowHeight.value), last) - OVERSCAN);
   });
   const visible = computed(() =>
-    rows.value.slice(first.value, first.value + Math.ceil(height.value / rowHeight) + 2 * OVERSCAN),
+    rows.value.slice(first.value, first.value + Math.ceil(height.value / rowHeight.value) + 2 * OVERSCAN),
   );
-  const before = computed(() => first.value * rowHeight);
-  const total = computed(() => rows.value.length * rowHeight);
+  const before = computed(() => first.value * rowHeight.value);
+  const total = computed(() => rows.value.length * rowHeight.value);
 
-  return { visible, first, before, total, width };
+  return { visible, first, before, total, width, rowHeight };
 }

@@ -2,15 +2,36 @@ import { createRouter, createWebHistory, type RouteLocation, type Router } from 
 import { useAuthStore } from '@/stores/auth';
 import { isTheme, usePreferencesStore } from '@/stores/preferences';
 import { useTimeStore } from '@/stores/time';
-import { rangeIn } from '@/series/range';
+import { first, rangeIn } from '@/series/range';
+import { plain } from '@/series/who/group';
 import DashboardView from '@/views/DashboardView.vue';
+
+declare module 'vue-router' {
+  interface RouteMeta {
+    title?: string | ((to: RouteLocation) => string);
+    /** Whether the page can be seen without signing in. */
+    open?: boolean;
+    /** Whether it shows the time of the time bar. */
+    timed?: boolean;
+  }
+}
 
 export const pages = [
   { to: '/', label: 'Dashboard', icon: 'dashboard' },
-  { to: '/processes', label: 'Processes', icon: 'processes' },
+  { to: '/who', label: 'Who', icon: 'processes' },
   { to: '/history', label: 'History', icon: 'history' },
   { to: '/settings', label: 'Settings', icon: 'settings' },
 ] as const;
+
+const whoPage = () => import('@/views/WhoOneView.vue');
+const whoMeta = {
+  timed: true,
+  title: ({ params: { name, pid, path }, query }: RouteLocation): string => {
+    if (typeof name === 'string') return plain(name);
+    if (typeof pid === 'string') return `${plain(first(query.name) ?? 'process')} (${pid})`;
+    return plain([path ?? []].flat().at(-1) ?? '/');
+  },
+};
 
 /** Whether Back stays on this page and shows another time. */
 function cameFromAnotherTime(router: Router, to: RouteLocation): boolean {
@@ -32,9 +53,19 @@ export function makeRouter(): Router {
       },
       { path: '/', component: DashboardView, meta: { title: 'Dashboard', timed: true } },
       {
+        path: '/who',
+        component: () => import('@/views/WhoView.vue'),
+        meta: { title: 'Who', timed: true },
+      },
+      { path: '/who/process/:pid(\\d+)', name: 'who-process', component: whoPage, meta: whoMeta },
+      { path: '/who/name/:name', name: 'who-name', component: whoPage, meta: whoMeta },
+      { path: '/who/cgroup/:path*', name: 'who-cgroup', component: whoPage, meta: whoMeta },
+      {
         path: '/processes',
-        component: () => import('@/views/ProcessesView.vue'),
-        meta: { title: 'Processes', timed: true },
+        redirect: ({ query: { pid, ...query } }) =>
+          typeof pid === 'string' && /^\d+$/.test(pid)
+            ? { name: 'who-process', params: { pid }, query }
+            : { path: '/who', query },
       },
       {
         path: '/history',
@@ -71,8 +102,9 @@ export function makeRouter(): Router {
   router.afterEach((to, _, failure) => {
     if (failure !== undefined) return;
     if (to.meta.timed === true) useTimeStore().follow(to.query, cameFromAnotherTime(router, to));
-    const title = to.meta.title;
-    document.title = typeof title === 'string' ? `${title} – PerfWatch` : 'PerfWatch';
+    const { title } = to.meta;
+    const text = typeof title === 'function' ? title(to) : title;
+    document.title = text === undefined ? 'PerfWatch' : `${text} – PerfWatch`;
   });
   return router;
 }

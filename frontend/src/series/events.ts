@@ -21,6 +21,10 @@ export interface Episode {
   count: number;
   /** Time a cgroup was throttled. */
   throttledMs: number;
+  /** Whose it is, as far as it is known. */
+  pid: number | null;
+  comm: string | null;
+  cgroup: string | null;
 }
 
 const kinds: Record<string, { tone: EventTone; title: string }> = {
@@ -50,6 +54,9 @@ function episodeOf(event: MachineEvent): Episode | null {
     to: time,
     count: 1,
     throttledMs: event.throttled_ms ?? 0,
+    pid: event.pid ?? null,
+    comm: event.comm ?? null,
+    cgroup: event.cgroup ?? null,
   };
 }
 

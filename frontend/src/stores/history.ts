@@ -13,7 +13,7 @@ const CACHE_SIZE = 72;
 /** By then late samples have been stored. */
 const SETTLES_AFTER_MS = 120_000;
 
-export type { PointsQuery, ProcessQuery } from '@/api/history';
+export type { PointsQuery, RankingQuery, UsageQuery, Whose } from '@/api/history';
 
 export const useHistoryStore = defineStore('history', () => {
   const clock = useClockStore();
@@ -61,7 +61,8 @@ export const useHistoryStore = defineStore('history', () => {
     sample,
     metricTypes: api.metricTypes,
     changes: api.changes,
-    process: api.process,
+    usage: api.usage,
+    ranking: api.ranking,
     exportFile: api.exportFile,
     explain,
   };

@@ -9,7 +9,6 @@ import type { Snapshot, StreamMessage } from '@/api/types';
 import { extract } from '@/series/extract';
 import { EpisodeTrack, eventsIn, type Episode } from '@/series/events';
 import { histogramsIn, HistogramTrack } from '@/series/histogram';
-import { ProcessTrack } from '@/series/processTrack';
 import { Ring } from '@/series/ring';
 import { useAuthStore } from './auth';
 import { useClockStore } from './clock';
@@ -36,7 +35,6 @@ export const useLiveStore = defineStore('live', () => {
   const clock = useClockStore();
   const ring = markRaw(new Ring(CAPACITY));
   const histograms = markRaw(new HistogramTrack(CAPACITY));
-  const processes = markRaw(new ProcessTrack(CAPACITY));
   const episodeTrack = markRaw(new EpisodeTrack());
   /** OOM kills, throttled cgroups, restarts. */
   const episodes = shallowRef<readonly Episode[]>([]);
@@ -74,7 +72,6 @@ export const useLiveStore = defineStore('live', () => {
     appended += 1;
     if (appended % PRUNE_EVERY === 0) prune();
     episodeTrack.push(eventsIn(snapshot.data, snapshot.timestamp));
-    processes.push(time, snapshot.data.processes?.top ?? []);
     for (const type of ['scheduler', 'block_io', 'tcp'] as const) {
       for (const [path, one] of histogramsIn(type, snapshot.data[type])) histograms.push(time, path, one);
     }
@@ -85,7 +82,6 @@ export const useLiveStore = defineStore('live', () => {
   function rewind(time: number): void {
     ring.rewind(time);
     histograms.rewind(time);
-    processes.rewind(time);
     episodeTrack.rewind(time);
     skips.value = skips.value.filter((one) => one.time < time);
     backfilled = true;
@@ -126,7 +122,6 @@ export const useLiveStore = defineStore('live', () => {
   function clear(): void {
     ring.clear();
     histograms.clear();
-    processes.clear();
     episodeTrack.clear();
   }
 
@@ -228,7 +223,6 @@ export const useLiveStore = defineStore('live', () => {
   return {
     ring,
     histograms,
-    processes,
     episodes,
     latest,
     connection,

@@ -1,7 +1,6 @@
 //! `/api/processes`: every process of the machine.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
@@ -37,7 +36,7 @@ struct ListParameters {
     /// Field to sort by: largest first, but `pid`, `comm`, `user` and `cgroup` ascending
     #[param(required = false, value_type = String, pattern = "^(pid|comm|user|cgroup|threads|rss_bytes|cpu_percent|runqueue_wait_ms_per_sec|context_switches_per_sec|read_bytes_per_sec|write_bytes_per_sec|cycles|instructions|ipc|llc_mpki|branch_mpki|dtlb_mpki)$", default = "cpu_percent", example = "rss_bytes")]
     sort: Option<String>,
-    /// Only processes whose name, user or cgroup contains this text (case-insensitive), or with this PID
+    /// Only processes whose name, command line, user or cgroup contains this text (case-insensitive), or with this PID
     #[param(required = false, value_type = String, example = "postgres")]
     search: Option<String>,
 }
@@ -60,6 +59,8 @@ struct ProcessList {
     count: usize,
     /// Whether there were more than `limit`.
     truncated: bool,
+    /// Whether command lines are shown (`PERFWATCH_COMMAND_LINES`).
+    command_lines: bool,
     processes: Vec<ProcessDto>,
 }
 
@@ -74,6 +75,14 @@ struct ProcessDto {
     cgroup: Option<String>,
     /// What the cgroup is.
     group: Option<CgroupDto>,
+    /// Its parent when it was first listed.
+    parent_pid: Option<u32>,
+    #[schema(format = DateTime)]
+    started: Option<String>,
+    /// Path of its program; `null` if it may not be read, and of kernel threads.
+    executable: Option<String>,
+    /// Its command line, with secrets masked; `null` of kernel threads, and with `PERFWATCH_COMMAND_LINES=false`.
+    command: Option<String>,
     /// Active threads.
     threads: usize,
     /// Whether it exited in the interval.
@@ -195,24 +204,26 @@ impl Query {
             total: listing.total.map(RatesDto::from),
             count: found.len(),
             truncated: found.len() > self.limit,
-            processes: found
-                .into_iter()
-                .take(self.limit)
-                .map(|row| ProcessDto::of(row, &listing.groups))
-                .collect(),
+            command_lines: listing.command_lines,
+            processes: found.into_iter().take(self.limit).map(|row| ProcessDto::of(row, listing)).collect(),
         }
     }
 }
 
 impl ProcessDto {
-    fn of(row: &ProcessRow, groups: &HashMap<String, CgroupName>) -> Self {
+    fn of(row: &ProcessRow, listing: &Listing) -> Self {
+        let facts = listing.facts.get(&row.pid).cloned().unwrap_or_default();
         Self {
             pid: row.pid,
             comm: row.comm.clone(),
             user: row.user.clone(),
             uid: row.uid,
             cgroup: row.cgroup.clone(),
-            group: row.cgroup.as_ref().and_then(|path| groups.get(path)).map(CgroupDto::of),
+            group: row.cgroup.as_ref().and_then(|path| listing.groups.get(path)).map(CgroupDto::of),
+            parent_pid: facts.parent_pid,
+            started: facts.started.clone(),
+            executable: facts.executable.clone(),
+            command: facts.command.clone(),
             threads: row.threads,
             exited: row.exited,
             rss_bytes: row.rss_bytes,
@@ -248,9 +259,7 @@ mod tests {
         let query = Query { limit: 1, order: Order::default(), search: None };
         let told = |hidden| {
             let timestamp = "2026-01-02T03:04:05Z".to_owned();
-            let (elapsed_ms, active, total, rows) = (None, None, None, Vec::new());
-            let groups = HashMap::new();
-            let listing = Listing { timestamp, elapsed_ms, active, hidden, total, rows, groups };
+            let listing = Listing { timestamp, hidden, ..Listing::default() };
             serde_json::to_value(query.answer(&listing)).unwrap()["hidden"].clone()
         };
         assert_eq!((told(Some(7)), told(Some(0)), told(None)), (7.into(), 0.into(), serde_json::Value::Null));

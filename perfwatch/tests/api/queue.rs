@@ -1,6 +1,5 @@
 //! One viewer's questions must not slow down others.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -22,12 +21,7 @@ impl Lister for Gate {
         let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).recv();
         Arc::new(Listing {
             timestamp: "2026-01-02T03:04:05Z".into(),
-            elapsed_ms: None,
-            active: None,
-            hidden: None,
-            total: None,
-            rows: Vec::new(),
-            groups: HashMap::new(),
+            ..Listing::default()
         })
     }
 }

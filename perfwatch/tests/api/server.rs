@@ -133,8 +133,8 @@ impl Server {
         let hub = Hub::default();
         let intervals = Arc::new(Intervals::default());
         let source_status = SourceStatus::default();
-        let lister =
-            Arc::new(ProcessLister::new(&setup.options.roots, Names::new(&setup.options.roots, &[])));
+        let names = Names::new(&setup.options.roots, &[]);
+        let lister = Arc::new(ProcessLister::new(&setup.options.roots, names, true));
         store.introduce("0123abcd", "testbed").await.unwrap();
         let history = History::new(store.clone(), "0123abcd");
         let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };

@@ -29,8 +29,9 @@ const GROUPS: &str = "groups";
 const NAMES: usize = 16;
 /// Processes, names or cgroups that are told apart; the others are added up.
 const MAX_GROUPS: usize = 20_000;
-/// Steps of the course of each of the largest, at most one a minute.
+/// Steps of the course of each of the largest, and how long one is at least, µs.
 const COURSE: i64 = 48;
+const SHORTEST_STEP: i64 = 5_000_000;
 /// Beyond this tier, there are only sums by name.
 const OF_PROCESSES: Tier = Tier::FiveMinutes;
 
@@ -155,34 +156,70 @@ impl Whose {
 #[derive(Debug)]
 struct Accounts {
     pieces: Pieces,
-    /// Width of the buckets that readings are added up to, at most a minute, µs.
+    /// Width of the buckets that readings are added up to, at most a minute, and of their slices, µs.
     width: i64,
+    slice: i64,
     next: Option<Piece>,
 }
 
 /// What happened in one bucket: from the store, or made of readings.
 enum Part {
     Stored(Piece),
-    Made(i64, Box<Bucket>),
+    Made(Made),
+}
+
+struct Made {
+    at: i64,
+    /// The sum of its slices.
+    bucket: Box<Bucket>,
+    slices: Vec<(i64, Bucket)>,
+}
+
+impl Made {
+    fn new(at: i64) -> Self {
+        Self { at, bucket: Box::new(Bucket::new(MetricType::Usage)), slices: Vec::new() }
+    }
+
+    fn add(&mut self, piece: &Piece, width: i64) {
+        let at = floor(piece.at(), width);
+        if self.slices.last().is_none_or(|(last, _)| *last != at) {
+            self.slices.push((at, Bucket::new(MetricType::Usage)));
+        }
+        if let Some((_, slice)) = self.slices.last_mut() {
+            piece.add_to(slice);
+        }
+    }
+
+    fn finished(mut self) -> Part {
+        for (_, slice) in &self.slices {
+            self.bucket.merge(slice);
+        }
+        self.bucket.bound(Tier::Minute);
+        Part::Made(self)
+    }
 }
 
 impl Accounts {
-    /// Buckets no wider than `widest`, µs; if possible, not those that have only names instead of this process.
+    /// Buckets no wider than `widest`, µs; if possible, not those that have only names instead of this process. Those of
+    /// less than a minute are slices of one.
     async fn open(
         history: &History,
         (start, end): (OffsetDateTime, OffsetDateTime),
         whose: &Whose,
         widest: i64,
+        of_minutes: bool,
     ) -> Result<Self> {
         let widest = if whose.pid.is_some() { widest.min(OF_PROCESSES.width()) } else { widest };
         let (from, to) = (micros(start), micros(end).saturating_add(1));
         let question = Question { metric_type: MetricType::Usage, from, to, interval: widest };
         let pieces = Pieces::open(history, question, Selection::all(MetricType::Usage).clone()).await?;
-        Ok(Self { pieces, width: widest.min(Tier::Minute.width()), next: None })
+        let minute = Tier::Minute.width();
+        let slice = widest.min(minute);
+        Ok(Self { pieces, width: if of_minutes { minute } else { slice }, slice, next: None })
     }
 
     async fn next(&mut self) -> Result<Option<Part>> {
-        let mut made: Option<(i64, Box<Bucket>)> = None;
+        let mut made: Option<Made> = None;
         loop {
             let piece = match self.next.take() {
                 Some(piece) => Some(piece),
@@ -191,21 +228,18 @@ impl Accounts {
             match (piece, &mut made) {
                 (Some(piece @ Piece::Bucket(..)), None) => return Ok(Some(Part::Stored(piece))),
                 (Some(piece @ Piece::Reading(..)), None) => {
-                    let mut bucket = Box::new(Bucket::new(MetricType::Usage));
-                    piece.add_to(&mut bucket);
-                    made = Some((floor(piece.at(), self.width), bucket));
+                    let mut new = Made::new(floor(piece.at(), self.width));
+                    new.add(&piece, self.slice);
+                    made = Some(new);
                 }
-                (Some(piece @ Piece::Reading(..)), Some((at, bucket)))
-                    if floor(piece.at(), self.width) == *at =>
+                (Some(piece @ Piece::Reading(..)), Some(made))
+                    if floor(piece.at(), self.width) == made.at =>
                 {
-                    piece.add_to(bucket);
+                    made.add(&piece, self.slice);
                 }
                 (piece, _) => {
                     self.next = piece;
-                    return Ok(made.map(|(at, mut bucket)| {
-                        bucket.bound(Tier::Minute);
-                        Part::Made(at, bucket)
-                    }));
+                    return Ok(made.map(Made::finished));
                 }
             }
         }
@@ -328,7 +362,7 @@ pub struct UsageHistory {
 impl UsageHistory {
     pub async fn open(history: &History, query: UsageQuery) -> Result<Self> {
         let range = (query.start, query.end);
-        let accounts = Accounts::open(history, range, &query.whose, query.interval.width()).await?;
+        let accounts = Accounts::open(history, range, &query.whose, query.interval.width(), false).await?;
         Ok(Self { query, accounts, filling: None, names: BTreeSet::new(), given: 0, truncated: false })
     }
 
@@ -357,7 +391,7 @@ impl UsageHistory {
         loop {
             let full = match self.accounts.next().await? {
                 None => return Ok(self.filling.take()),
-                Some(Part::Made(at, bucket)) => self.add(at, &*bucket),
+                Some(Part::Made(made)) => self.add(made.at, &*made.bucket),
                 Some(Part::Stored(piece)) => match &piece {
                     Piece::Bucket(buckets, n) => self.add(piece.at(), &buckets.at(*n)),
                     Piece::Reading(..) => None,
@@ -425,14 +459,16 @@ struct Sum {
 /// The largest processes, names or cgroups of a range.
 pub async fn ranking(history: &History, query: RankingQuery) -> Result<Ranking> {
     let (from, to) = (micros(query.start), micros(query.end).saturating_add(1));
+    let steps = ((to - from) / SHORTEST_STEP).clamp(1, COURSE);
+    let step = ((to - from) / steps).max(1);
     let widest = Interval::auto(query.start, query.end).width().max(Tier::Minute.width());
-    let mut accounts = Accounts::open(history, (query.start, query.end), &query.whose, widest).await?;
-    let steps = ((to - from) / Tier::Minute.width()).clamp(1, COURSE);
+    let widest = if step < Tier::Minute.width() { step } else { widest };
+    let mut accounts = Accounts::open(history, (query.start, query.end), &query.whose, widest, true).await?;
     let mut sums = Summing {
         tells_processes: widest <= OF_PROCESSES.width() || query.whose.pid.is_some(),
         query,
         from,
-        step: ((to - from) / steps).max(1),
+        step,
         groups: HashMap::new(),
         names: HashMap::new(),
         total: Amounts::default(),
@@ -440,10 +476,17 @@ pub async fn ranking(history: &History, query: RankingQuery) -> Result<Ranking> 
     };
     while let Some(part) = accounts.next().await? {
         match part {
-            Part::Made(at, bucket) => sums.add(at, &*bucket),
+            Part::Made(made) => {
+                sums.add(made.at, &*made.bucket);
+                for (at, slice) in &made.slices {
+                    sums.draw(*at, slice);
+                }
+            }
             Part::Stored(piece) => {
                 if let Piece::Bucket(buckets, n) = &piece {
-                    sums.add(piece.at(), &buckets.at(*n));
+                    let bucket = buckets.at(*n);
+                    sums.add(piece.at(), &bucket);
+                    sums.draw(piece.at(), &bucket);
                 }
             }
         }
@@ -474,9 +517,6 @@ impl Summing {
             return;
         }
         let span = Span::of(bucket);
-        let last = self.covered.len() - 1;
-        let step = usize::try_from((at - self.from).max(0) / self.step).unwrap_or_default().min(last);
-        self.covered[step] += span.seconds;
         let end = at + (span.seconds * 1e6) as i64;
         // What is there at the same time is added up before it is compared with other times.
         let mut now: HashMap<Group, Amounts> = HashMap::new();
@@ -514,12 +554,33 @@ impl Summing {
             self.names.insert(Arc::clone(path), CgroupName { kind, name, runtime, image, pod, namespace });
         }
         for (group, used) in now {
-            let Some(sum) = self.groups.get_mut(&group) else { continue };
-            sum.course.resize(self.covered.len(), 0.0);
-            sum.course[step] += used.cpu_us() as f32;
-            sum.used.then(&used);
+            if let Some(sum) = self.groups.get_mut(&group) {
+                sum.used.then(&used);
+            }
         }
         self.total.then(&total);
+    }
+
+    /// Adds a bucket, or a slice of one, to the course of those that it has been added to.
+    fn draw(&mut self, at: i64, bucket: &impl Sums) {
+        let readings = bucket.readings();
+        if readings.count == readings.failed {
+            return;
+        }
+        let last = self.covered.len() - 1;
+        let step = usize::try_from((at - self.from).max(0) / self.step).unwrap_or_default().min(last);
+        self.covered[step] += Span::of(bucket).seconds;
+        for row in rows(bucket, PROCESSES).filter(|row| self.query.whose.is(row)) {
+            let Some(mut group) = self.group(&row) else { continue };
+            if !self.groups.contains_key(&group) {
+                // The minute has no row for it: it is part of its name's.
+                group.pid = None;
+            }
+            let Some(sum) = self.groups.get_mut(&group) else { continue };
+            let Some(Cell::Number(cpu_us)) = row.cell("cpu_us") else { continue };
+            sum.course.resize(self.covered.len(), 0.0);
+            sum.course[step] += cpu_us.sum as f32;
+        }
     }
 
     /// `None` for the rest of a cgroup or of the machine, if these are not what is ranked.

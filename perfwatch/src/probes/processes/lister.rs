@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::listing::{join, of_walk};
 use super::names::{Names, called};
+use super::usage::facts::FactBook;
 use super::walk::{Walk, Walker};
 use crate::cgroups;
 use crate::config::Roots;
@@ -19,6 +20,8 @@ use crate::snapshot::rfc3339;
 
 /// A list is reused within a tick, but no longer than this: processes come and go.
 const MAX_AGE: Duration = Duration::from_secs(5);
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Cached state is dropped if nobody asks for this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,6 +52,10 @@ enum Measured {
 struct Inner {
     names: Names,
     walker: Walker,
+    facts: FactBook,
+    /// When the current minute of `facts` began.
+    minute: Instant,
+    command_lines: bool,
     last: Option<(Instant, Arc<Listing>)>,
 }
 
@@ -59,9 +66,16 @@ impl std::fmt::Debug for ProcessLister {
 }
 
 impl ProcessLister {
-    /// Cgroups are called by these names.
-    pub fn new(roots: &Roots, groups: cgroups::Names) -> Self {
-        let inner = Inner { names: Names::new(roots), walker: Walker::new(roots), last: None };
+    /// Cgroups are called by these names. `command_lines`: whether the list may have them.
+    pub fn new(roots: &Roots, groups: cgroups::Names, command_lines: bool) -> Self {
+        let inner = Inner {
+            names: Names::new(roots),
+            walker: Walker::new(roots),
+            facts: FactBook::new(roots, command_lines),
+            minute: Instant::now(),
+            command_lines,
+            last: None,
+        };
         Self { newest: Mutex::new(None), inner: Mutex::new(inner), groups }
     }
 
@@ -118,6 +132,7 @@ impl Inner {
         if !asked_lately && self.last.is_some() {
             self.last = None;
             self.walker.forget();
+            self.facts.forget();
         }
     }
 
@@ -145,9 +160,22 @@ impl Inner {
         let cgroups: BTreeSet<&str> = listing.rows.iter().filter_map(|row| row.cgroup.as_deref()).collect();
         listing.groups =
             cgroups.into_iter().map(|path| (path.to_owned(), called(groups, &Arc::from(path)))).collect();
+        self.add_facts(&mut listing);
         let listing = Arc::new(listing);
         self.last = Some((Instant::now(), Arc::clone(&listing)));
         listing
+    }
+
+    fn add_facts(&mut self, listing: &mut Listing) {
+        if self.minute.elapsed() >= MINUTE {
+            self.minute = Instant::now();
+            self.facts.end_minute();
+        }
+        for row in listing.rows.iter().filter(|row| !row.exited) {
+            let facts = self.facts.of(row.pid, &row.comm, Some(row.uid), &mut self.names);
+            listing.facts.insert(row.pid, facts);
+        }
+        listing.command_lines = self.command_lines;
     }
 }
 

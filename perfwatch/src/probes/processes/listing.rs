@@ -48,7 +48,7 @@ pub(super) fn join(
         hidden,
         total: Some(rates(&interval.used, interval)),
         rows,
-        groups: HashMap::new(),
+        ..Listing::default()
     }
 }
 
@@ -62,7 +62,7 @@ pub(super) fn of_walk(timestamp: String, walk: &Walk) -> Listing {
         hidden: walk.hidden,
         total: walk.total_cpu_percent.map(|_| total),
         rows: walk.present.iter().map(of_procfs).collect(),
-        groups: HashMap::new(),
+        ..Listing::default()
     }
 }
 

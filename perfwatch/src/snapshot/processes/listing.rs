@@ -10,7 +10,7 @@ pub trait Lister: std::fmt::Debug + Send + Sync {
     fn list(&self) -> Arc<Listing>;
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
     /// Timestamp of the tick whose interval the rates cover.
     pub timestamp: String,
@@ -25,10 +25,26 @@ pub struct Listing {
     pub rows: Vec<ProcessRow>,
     /// What the cgroups of the rows are, by path.
     pub groups: HashMap<String, CgroupName>,
+    /// By PID; of those that have ended there may be none.
+    pub facts: HashMap<u32, Arc<Facts>>,
+    /// Whether command lines may be shown.
+    pub command_lines: bool,
+}
+
+/// What is known of a process besides what it uses; `None` if it can't be told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub user: Option<String>,
+    /// When it was first asked for.
+    pub parent_pid: Option<u32>,
+    pub started: Option<String>,
+    pub executable: Option<String>,
+    /// With secrets masked.
+    pub command: Option<String>,
 }
 
 impl Listing {
-    /// Processes whose name, user or cgroup contains the text (case-insensitive), or with this PID.
+    /// Processes whose name, command line, user or cgroup contains the text (case-insensitive), or with this PID.
     pub fn find(&self, text: Option<&str>) -> Vec<&ProcessRow> {
         let Some(text) = text else { return self.rows.iter().collect() };
         let (pid, text) = (text.parse::<u32>().ok(), text.to_lowercase());
@@ -38,6 +54,7 @@ impl Listing {
                 || contains(&row.comm)
                 || row.user.as_deref().is_some_and(contains)
                 || row.cgroup.as_deref().is_some_and(contains)
+                || self.facts.get(&row.pid).and_then(|facts| facts.command.as_deref()).is_some_and(contains)
         };
         self.rows.iter().filter(found).collect()
     }

@@ -163,4 +163,8 @@ async fn facts_are_those_of_the_process_and_unknown_amounts_stay_unknown() {
     assert_eq!(one.used.total("write_bytes"), None);
     assert_eq!(several.used.total("exits"), Some(87.0));
     assert!(near(one.used.peak().cpu_percent.unwrap(), 0.5));
+    // Within a minute, its course has steps of seconds; the second half of this one was not measured.
+    let (measured, rest) = one.course.split_at(6);
+    assert_eq!((one.course.len(), rest), (12, &[None; 6][..]));
+    assert!(measured.iter().all(|percent| near(percent.unwrap(), 0.5)), "{measured:?}");
 }

@@ -6,7 +6,7 @@ use crate::probes::sched::interval::{TaskInterval, Usage};
 use crate::snapshot::processes::ProcessRow;
 
 fn lister(machine: &Machine) -> ProcessLister {
-    ProcessLister::new(&machine.roots(), cgroups::Names::new(&machine.roots(), &[]))
+    ProcessLister::new(&machine.roots(), cgroups::Names::new(&machine.roots(), &[]), true)
 }
 
 fn row(listing: &Listing, pid: u32) -> &ProcessRow {
@@ -49,6 +49,28 @@ fn idle_processes_stand_beside_active_ones_and_a_tick_s_list_is_made_once() {
     lister.ticked("three", Some(&one_busy(42)));
     assert_eq!(lister.list().rows.len(), 2);
     assert_eq!(lister.inner.lock().unwrap().walker.remembered(), 2, "who has gone is forgotten");
+}
+
+#[test]
+fn the_list_tells_parents_programs_and_command_lines_unless_they_are_off() {
+    let machine = Machine::new();
+    machine.process(1, "init", 5, 1, "/");
+    machine.process(42, "busy", 5, 2, "/jobs");
+    machine.put("proc/42/cmdline", "busy\0--token\0s3cret\0");
+    std::os::unix::fs::symlink("/usr/bin/busy", machine.0.path().join("proc/42/exe")).unwrap();
+    let listing = lister(&machine).list();
+    let facts = &listing.facts[&42];
+    assert_eq!((facts.parent_pid, facts.executable.as_deref()), (Some(1), Some("/usr/bin/busy")));
+    assert_eq!(facts.command.as_deref(), Some("busy --token ********"));
+    assert_eq!(listing.facts[&1].command, None);
+    assert_eq!(listing.find(Some("--TOKEN")).len(), 1);
+    assert_eq!(listing.find(Some("s3cret")).len(), 0);
+    assert!(listing.command_lines);
+
+    let silent =
+        ProcessLister::new(&machine.roots(), cgroups::Names::new(&machine.roots(), &[]), false).list();
+    assert_eq!((silent.command_lines, silent.facts[&42].command.as_deref()), (false, None));
+    assert_eq!(silent.facts[&42].parent_pid, Some(1));
 }
 
 #[test]
@@ -112,7 +134,7 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
         return;
     }
     let mut child = std::process::Command::new("sleep").arg("infinity").spawn().unwrap();
-    let lister = ProcessLister::new(&Roots::default(), cgroups::Names::new(&Roots::default(), &[]));
+    let lister = ProcessLister::new(&Roots::default(), cgroups::Names::new(&Roots::default(), &[]), true);
     // The child is this program until it has exec'd the other.
     let started = Instant::now();
     let listing = loop {

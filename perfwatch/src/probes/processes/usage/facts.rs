@@ -13,22 +13,14 @@ use super::command::masked;
 use crate::config::Roots;
 use crate::probes::processes::names::Names;
 use crate::probes::processes::process_files::{Buffer, Stat, read};
+use crate::snapshot::processes::listing::Facts;
 use crate::snapshot::rfc3339;
 
 /// Processes that nobody asked for in so many minutes are forgotten.
 const KEPT_MINUTES: u32 = 3;
 
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) user: Option<String>,
-    pub(super) parent_pid: Option<u32>,
-    pub(super) started: Option<String>,
-    pub(super) executable: Option<String>,
-    pub(super) command: Option<String>,
-}
-
 /// Facts of the processes that have rows, read once for each.
-pub(super) struct FactBook {
+pub(in crate::probes::processes) struct FactBook {
     roots: Roots,
     command_lines: bool,
     ticks_per_second: f64,
@@ -49,7 +41,7 @@ struct Known {
 }
 
 impl FactBook {
-    pub(super) fn new(roots: &Roots, command_lines: bool) -> Self {
+    pub(in crate::probes::processes) fn new(roots: &Roots, command_lines: bool) -> Self {
         let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
         Self {
             roots: roots.clone(),
@@ -62,35 +54,29 @@ impl FactBook {
     }
 
     /// Facts of a process; those that it can't be asked for any more are missing.
-    pub(super) fn of(
+    pub(in crate::probes::processes) fn of(
         &mut self,
         pid: u32,
-        comm: &Arc<str>,
+        comm: &str,
         uid: Option<u32>,
         names: &mut Names,
     ) -> Arc<Facts> {
         let minute = self.minute;
-        if let Some(known) = self.known.get_mut(&pid).filter(|known| known.comm == *comm) {
+        if let Some(known) = self.known.get_mut(&pid).filter(|known| *known.comm == *comm) {
             known.asked = minute;
             return Arc::clone(&known.facts);
         }
         let (facts, started) = self.look_up(pid, comm, uid, names);
         let facts = Arc::new(facts);
         let known =
-            Known { comm: Arc::clone(comm), started, facts: Arc::clone(&facts), faults: None, asked: minute };
+            Known { comm: Arc::from(comm), started, facts: Arc::clone(&facts), faults: None, asked: minute };
         self.known.insert(pid, known);
         facts
     }
 
-    fn look_up(
-        &self,
-        pid: u32,
-        comm: &Arc<str>,
-        uid: Option<u32>,
-        names: &mut Names,
-    ) -> (Facts, Option<u64>) {
+    fn look_up(&self, pid: u32, comm: &str, uid: Option<u32>, names: &mut Names) -> (Facts, Option<u64>) {
         let mut facts = Facts { user: uid.and_then(|uid| names.user(uid)), ..Facts::default() };
-        let stat = names.sees_host().then(|| self.stat(pid)).flatten().filter(|stat| *stat.comm == **comm);
+        let stat = names.sees_host().then(|| self.stat(pid)).flatten().filter(|stat| stat.comm == comm);
         let Some(stat) = stat else { return (facts, None) };
         facts.parent_pid = Some(stat.parent);
         let seconds_ago = since_boot() - stat.started as f64 / self.ticks_per_second;
@@ -116,10 +102,14 @@ impl FactBook {
     }
 
     /// Called when a minute is over.
-    pub(super) fn end_minute(&mut self) {
+    pub(in crate::probes::processes) fn end_minute(&mut self) {
         self.minute = self.minute.wrapping_add(1);
         let minute = self.minute;
         self.known.retain(|_, known| minute.wrapping_sub(known.asked) <= KEPT_MINUTES);
+    }
+
+    pub(in crate::probes::processes) fn forget(&mut self) {
+        self.known = HashMap::new();
     }
 
     /// Name, user and cgroup of a process that has not run.

@@ -4,7 +4,7 @@
 //! machine used.
 
 mod command;
-mod facts;
+pub(super) mod facts;
 mod largest;
 mod ledger;
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use self::facts::{FactBook, Facts};
+use self::facts::FactBook;
 use self::largest::Largest;
 use self::ledger::{Account, Ledger, Name};
 use super::derive::add_up;
@@ -29,6 +29,7 @@ use crate::probes::sched::SharedSched;
 use crate::probes::sched::interval::{Interval, Usage};
 use crate::snapshot::derive::round;
 use crate::snapshot::processes::CgroupName;
+use crate::snapshot::processes::listing::Facts;
 use crate::snapshot::source::{Method, Report, Source, SourceError, State, Tick};
 use crate::snapshot::{MetricType, Reading};
 
