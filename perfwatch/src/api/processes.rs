@@ -15,7 +15,7 @@ use super::error::{Error, Guarded, Queued, Result, ValidationBody};
 use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader};
 use super::questions::json_in_pieces;
-use crate::snapshot::processes::listing::{Facts, Listing};
+use crate::snapshot::processes::listing::Listing;
 use crate::snapshot::processes::order::Order;
 use crate::snapshot::processes::{CgroupName, ProcessRow, Rates};
 
@@ -205,21 +205,14 @@ impl Query {
             count: found.len(),
             truncated: found.len() > self.limit,
             command_lines: listing.command_lines,
-            processes: found
-                .into_iter()
-                .take(self.limit)
-                .map(|row| ProcessDto::of(row, listing))
-                .collect(),
+            processes: found.into_iter().take(self.limit).map(|row| ProcessDto::of(row, listing)).collect(),
         }
     }
 }
 
-const NO_FACTS: Facts =
-    Facts { user: None, parent_pid: None, started: None, executable: None, command: None };
-
 impl ProcessDto {
     fn of(row: &ProcessRow, listing: &Listing) -> Self {
-        let facts = listing.facts.get(&row.pid).map_or(&NO_FACTS, |facts| facts);
+        let facts = listing.facts.get(&row.pid).cloned().unwrap_or_default();
         Self {
             pid: row.pid,
             comm: row.comm.clone(),

@@ -6,8 +6,7 @@
 mod accounts;
 mod bounds;
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::snapshot::dictionary::Kind;
@@ -325,18 +324,8 @@ impl Bucket {
     /// Called when all readings of a bucket have been added. In tables whose rows come and go without end, keeps only the
     /// busiest.
     pub fn bound(&mut self, tier: Tier) {
-        if let Some((table, layout)) = self.accounts() {
-            if tier == Tier::Minute {
-                accounts::settle(table, layout);
-            }
-            accounts::bound(table, layout, tier);
-            let groups: HashSet<Label> = table.keys.iter().map(|key| key[0].clone()).collect();
-            for (at, layout) in self.layout().tables.iter().enumerate() {
-                if layout.path == accounts::GROUPS {
-                    self.tables[at].keep(layout, |key, _| groups.contains(&key[0]));
-                }
-            }
-            return;
+        if self.metric_type == MetricType::Usage {
+            return self.bound_accounts(tier);
         }
         let mut cut = vec![false; self.tables.len()];
         for (at, layout) in self.layout().tables.iter().enumerate() {
@@ -352,28 +341,6 @@ impl Bucket {
                 cut[at] = true;
             }
         }
-    }
-}
-
-impl Bucket {
-    /// As hours and days have it: processes by name.
-    #[must_use]
-    pub fn by_name(&self) -> Cow<'_, Self> {
-        if self.metric_type != MetricType::Usage {
-            return Cow::Borrowed(self);
-        }
-        let mut folded = self.clone();
-        if let Some((table, layout)) = folded.accounts() {
-            accounts::by_name(table, layout);
-        }
-        Cow::Owned(folded)
-    }
-
-    /// The table of processes' accounts, in a bucket of `usage`.
-    fn accounts(&mut self) -> Option<(&mut BucketTable, &'static TableLayout)> {
-        let layout = self.layout();
-        let at = layout.tables.iter().position(|table| table.path == accounts::TABLE)?;
-        (self.metric_type == MetricType::Usage).then(|| (&mut self.tables[at], &layout.tables[at]))
     }
 }
 

@@ -83,8 +83,8 @@ pub fn telling(roots: &Roots, options: Options, lister: &Arc<ProcessLister>) -> 
 
 /// The same with another pause before the first retry of what the budget has switched off.
 pub fn retrying_after(roots: &Roots, options: Options, pause: Duration) -> Vec<Box<dyn Source>> {
-    let lister = ProcessLister::new(roots, Names::new(roots, &[]), options.command_lines);
-    make(roots, options, pause, Arc::new(lister))
+    let names = Names::new(roots, &[]);
+    make(roots, options, pause, Arc::new(ProcessLister::new(roots, names, options.command_lines)))
 }
 
 /// CPUs of the machine, all of which run the programs: a CPU quota or affinity of this process does not matter.

@@ -3,15 +3,19 @@
 //!
 //! Minutes and five minutes have rows of processes, hours and days of names; in each, the largest keep a row of their own.
 
-use super::{BucketTable, Cell, Stat};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::{Bucket, BucketTable, Cell, Stat};
 use crate::history::tier::Tier;
+use crate::snapshot::MetricType;
 use crate::snapshot::layout::TableLayout;
 use crate::snapshot::value::{Key, Label};
 
 /// The path of the table.
-pub const TABLE: &str = "processes";
+const TABLE: &str = "processes";
 /// That of the names of their cgroups.
-pub(super) const GROUPS: &str = "groups";
+const GROUPS: &str = "groups";
 
 /// Rows per bucket.
 const fn max_rows(tier: Tier) -> usize {
@@ -61,8 +65,42 @@ fn parent(key: &[Label]) -> Key {
     Box::new(key)
 }
 
+impl Bucket {
+    /// As hours and days have it: processes by name.
+    #[must_use]
+    pub fn by_name(&self) -> Cow<'_, Self> {
+        if self.metric_type != MetricType::Usage {
+            return Cow::Borrowed(self);
+        }
+        let mut folded = self.clone();
+        if let Some((table, layout)) = folded.table(TABLE) {
+            by_name(table, layout);
+        }
+        Cow::Owned(folded)
+    }
+
+    /// Called when the readings of a bucket of `usage` have been added.
+    pub(super) fn bound_accounts(&mut self, tier: Tier) {
+        let Some((table, layout)) = self.table(TABLE) else { return };
+        if tier == Tier::Minute {
+            settle(table, layout);
+        }
+        bound(table, layout, tier);
+        let cgroups: HashSet<Label> = table.keys.iter().map(|key| key[0].clone()).collect();
+        if let Some((groups, layout)) = self.table(GROUPS) {
+            groups.keep(layout, |key, _| cgroups.contains(&key[0]));
+        }
+    }
+
+    fn table(&mut self, path: &str) -> Option<(&mut BucketTable, &'static TableLayout)> {
+        let layout = self.layout();
+        let at = layout.tables.iter().position(|table| table.path == path)?;
+        Some((&mut self.tables[at], &layout.tables[at]))
+    }
+}
+
 /// Called when the minute is over: each of its processes was there for all of it, however often it was reported.
-pub(super) fn settle(table: &mut BucketTable, layout: &TableLayout) {
+fn settle(table: &mut BucketTable, layout: &TableLayout) {
     let width = layout.columns.len();
     for column in LEVELS.iter().filter_map(|name| layout.column(name)) {
         for row in 0..table.keys.len() {
@@ -75,12 +113,12 @@ pub(super) fn settle(table: &mut BucketTable, layout: &TableLayout) {
 }
 
 /// Adds up the processes of each name.
-pub(super) fn by_name(table: &mut BucketTable, layout: &TableLayout) {
+fn by_name(table: &mut BucketTable, layout: &TableLayout) {
     fold(table, layout, |_, key| level(key) == Level::Process);
 }
 
 /// Keeps the largest rows, and adds the others to what they are part of.
-pub(super) fn bound(table: &mut BucketTable, layout: &TableLayout, tier: Tier) {
+fn bound(table: &mut BucketTable, layout: &TableLayout, tier: Tier) {
     for of in [Level::Process, Level::Name, Level::Cgroup] {
         let surplus = table.keys.len().saturating_sub(max_rows(tier));
         if surplus == 0 {
@@ -165,9 +203,8 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::history::bucket::Bucket;
+    use crate::snapshot::Reading;
     use crate::snapshot::layout::Layout;
-    use crate::snapshot::{MetricType, Reading};
 
     /// Cgroup, name, PID, CPU time and resident memory.
     type Used<'a> = (Option<&'a str>, &'a str, u32, u64, Option<u64>);
@@ -235,7 +272,7 @@ mod tests {
             for (n, rows) in minutes.iter().enumerate() {
                 let names: Vec<(String, String)> =
                     rows.iter().map(|(cgroup, comm, ..)| (format!("/g{cgroup}"), format!("c{comm}"))).collect();
-                let mut taken = std::collections::HashSet::new();
+                let mut taken = HashSet::new();
                 let rows: Vec<Used<'_>> = rows
                     .iter()
                     .zip(&names)

@@ -33,7 +33,7 @@ impl Machine {
         let budget = Budget::new(1.0, 1, FIRST_PAUSE);
         let sched = SharedSched::new(&roots, &kernel, &budget);
         let names = Names::new(&roots, &[]);
-        let lister = Arc::new(crate::probes::ProcessLister::new(&roots, names.clone(), false));
+        let lister = Arc::new(crate::probes::ProcessLister::new(&roots, names.clone(), true));
         let source = Groups::new(&Common {
             roots: &roots,
             kernel,

@@ -66,7 +66,7 @@ impl std::fmt::Debug for ProcessLister {
 }
 
 impl ProcessLister {
-    /// Cgroups are called by these names; `command_lines`: whether the list may have them.
+    /// Cgroups are called by these names. `command_lines`: whether the list may have them.
     pub fn new(roots: &Roots, groups: cgroups::Names, command_lines: bool) -> Self {
         let inner = Inner {
             names: Names::new(roots),

@@ -67,7 +67,8 @@ fn the_list_tells_parents_programs_and_command_lines_unless_they_are_off() {
     assert_eq!(listing.find(Some("s3cret")).len(), 0);
     assert!(listing.command_lines);
 
-    let silent = ProcessLister::new(&machine.roots(), cgroups::Names::new(&machine.roots(), &[]), false).list();
+    let silent =
+        ProcessLister::new(&machine.roots(), cgroups::Names::new(&machine.roots(), &[]), false).list();
     assert_eq!((silent.command_lines, silent.facts[&42].command.as_deref()), (false, None));
     assert_eq!(silent.facts[&42].parent_pid, Some(1));
 }

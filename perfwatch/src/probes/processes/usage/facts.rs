@@ -74,13 +74,7 @@ impl FactBook {
         facts
     }
 
-    fn look_up(
-        &self,
-        pid: u32,
-        comm: &str,
-        uid: Option<u32>,
-        names: &mut Names,
-    ) -> (Facts, Option<u64>) {
+    fn look_up(&self, pid: u32, comm: &str, uid: Option<u32>, names: &mut Names) -> (Facts, Option<u64>) {
         let mut facts = Facts { user: uid.and_then(|uid| names.user(uid)), ..Facts::default() };
         let stat = names.sees_host().then(|| self.stat(pid)).flatten().filter(|stat| stat.comm == comm);
         let Some(stat) = stat else { return (facts, None) };
