@@ -4,6 +4,7 @@
 mod ask_health;
 mod backfill;
 mod data_dir;
+pub mod database;
 mod first_start;
 pub mod host;
 pub mod import;

@@ -35,6 +35,9 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
     if state.writer.as_ref().is_some_and(|writer| writer.stats().log_failing()) {
         problems.push("The spool cannot be written to disk");
     }
+    if state.history.damaged_chunks() > 0 {
+        problems.push("A part of the stored history is damaged; `perfwatch db check` tells how much");
+    }
     if state.source_status.any_failed() {
         problems.push("A source failed");
     }
@@ -46,6 +49,7 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
 fn store_problem(state: &AppState) -> Option<&'static str> {
     match state.store_watch.problem() {
         Some(StoreError::Unreachable(_)) => Some("The database does not respond"),
+        Some(StoreError::Full) => Some("The disk of the database is full; nothing is stored"),
         Some(StoreError::Changed(_)) => Some("The database lacks its tables, or the right to use them"),
         Some(_) => Some("The database returned an error"),
         None => {

@@ -4,12 +4,14 @@
 //! test suite.
 
 pub mod access;
+pub mod check;
 pub mod chunks;
 mod error;
 pub mod inspect;
 pub mod source;
 pub mod policy;
 mod postgres;
+pub mod salvage;
 pub mod settings;
 mod sqlite;
 mod users;
@@ -68,7 +70,10 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
 
 /// The URL of the embedded store in a data directory.
 pub fn sqlite_url(data_dir: &Path) -> String {
-    let path = data_dir.join("perfwatch.db");
+    url_of_file(&data_dir.join("perfwatch.db"))
+}
+
+fn url_of_file(path: &Path) -> String {
     // `?` and `#` would end the path, `%` would start an escape.
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
     format!("sqlite:{escaped}")
