@@ -1,5 +1,7 @@
 //! `/health` and `/api/db-status`: no login, and answered from known state, so that nothing that hangs delays them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -8,7 +10,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{AppState, VERSION};
+use crate::snapshot::missed::Cause;
 use crate::store::StoreError;
+
+/// How long missed ticks are told.
+const TOLD: Duration = Duration::from_secs(60);
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(db_status))
@@ -40,6 +46,11 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
     }
     if state.source_status.any_failed() {
         problems.push("A source failed");
+    }
+    match state.source_status.missed_within(TOLD) {
+        Some(Cause::CpuQuota) => problems.push("Ticks are missed: the server is throttled by its CPU quota"),
+        Some(Cause::Busy) => problems.push("Ticks are missed: the server gets no CPU time"),
+        Some(Cause::Suspended) | None => {}
     }
     let status = if problems.is_empty() { "healthy" } else { "degraded" };
     Json(Health { status, service: "perfwatch-backend", version: VERSION, problems })
