@@ -8,6 +8,7 @@ pub mod database;
 mod first_start;
 pub mod host;
 pub mod import;
+mod limits;
 mod memory;
 mod privileges;
 mod threads;
@@ -69,6 +70,7 @@ fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>>
 ///
 /// `announce` is called with each line that the user who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
+    limits::check()?;
     let data_dir = &config.storage.data_dir;
     data_dir::prepare(data_dir)?;
     let _only_server = data_dir::lock(data_dir)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use super::timekeeper::Timekeeper;
+use crate::kernel_files::own_cgroup;
 use crate::snapshot::missed::{Cause, Missed};
 
 /// Ticks between two readings of how long we have been throttled, as long as none is missed.
@@ -94,47 +95,13 @@ struct Throttling(Vec<PathBuf>);
 
 impl Throttling {
     fn of_this_process() -> Self {
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        // Our own, not those of the machine that is observed.
-        Self::of(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"))
-    }
-
-    fn of(cgroups: &str, mounts: &str) -> Self {
-        let mut files = Vec::new();
-        for line in cgroups.lines() {
-            let mut parts = line.splitn(3, ':');
-            let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-                continue;
-            };
-            let unified = controllers.is_empty();
-            if !unified && !controllers.split(',').any(|controller| controller == "cpu") {
-                continue;
-            }
-            for (root, mount) in mounts.lines().filter_map(|mount| hierarchy(mount, unified)) {
-                let Ok(below) = Path::new(path).strip_prefix(root) else { continue };
-                let cgroups = below.ancestors().map(|below| Path::new(mount).join(below).join("cpu.stat"));
-                files.extend(cgroups.filter(|file| throttled(file).is_some()));
-            }
-        }
-        Self(files)
+        let files = own_cgroup::files("cpu", "cpu.stat");
+        Self(files.into_iter().filter(|file| throttled(file).is_some()).collect())
     }
 
     fn read(&self) -> Duration {
         self.0.iter().filter_map(|file| throttled(file)).sum()
     }
-}
-
-/// Root and mount point, if a line of mountinfo is the hierarchy that has the CPU controller.
-fn hierarchy(mount: &str, unified: bool) -> Option<(&str, &str)> {
-    let (place, about) = mount.split_once(" - ")?;
-    let mut about = about.split(' ');
-    let is_it = match about.next()? {
-        "cgroup2" => unified,
-        "cgroup" => !unified && about.nth(1)?.split(',').any(|option| option == "cpu"),
-        _ => false,
-    };
-    let mut place = place.split(' ').skip(3);
-    Some((place.next()?, place.next()?)).filter(|_| is_it)
 }
 
 /// `None` if the cgroup has no quota to be held up by.
@@ -183,26 +150,17 @@ mod tests {
     }
 
     #[test]
-    fn quotas_are_found_on_both_versions_of_cgroups_and_above_this_one() {
+    fn throttled_time_is_read_in_both_versions_of_cgroups() {
         let dir = tempfile::tempdir().unwrap();
-        let put = |path: &str, text: &str| {
-            let path = dir.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
+        let throttled_in = |text: &str| {
+            let file = dir.path().join("cpu.stat");
+            std::fs::write(&file, text).unwrap();
+            throttled(&file)
         };
-        put("two/a/cpu.stat", "usage_usec 5\nnr_periods 9\nnr_throttled 3\nthrottled_usec 2000000\n");
-        put("two/a/b/cpu.stat", "usage_usec 5\nnr_periods 0\nnr_throttled 0\nthrottled_usec 1000000\n");
-        put("two/cpu.stat", "usage_usec 5\n");
-        put("one/docker/cpu.stat", "nr_periods 1\nnr_throttled 1\nthrottled_time 500000000\n");
-        let at = dir.path().display();
-        let mounts = format!(
-            "30 23 0:27 / {at}/two rw,relatime - cgroup2 cgroup2 rw\n\
-             31 23 0:28 /docker {at}/one/docker rw,relatime shared:3 - cgroup cgroup rw,cpu,cpuacct\n\
-             32 23 0:29 / {at}/set rw,relatime - cgroup cgroup rw,cpuset\n"
-        );
-        let read = |cgroups: &str| Throttling::of(cgroups, &mounts).read();
-        assert_eq!(read("0::/a/b\n"), 3 * SECOND);
-        assert_eq!(read("7:cpuset:/docker\n3:cpu,cpuacct:/docker\n0::/\n"), Duration::from_millis(500));
-        assert_eq!(read(""), Duration::ZERO);
+        let two = "usage_usec 5\nnr_periods 9\nnr_throttled 3\nthrottled_usec 2000000\n";
+        assert_eq!(throttled_in(two), Some(2 * SECOND));
+        let one = "nr_periods 1\nnr_throttled 1\nthrottled_time 500000000\n";
+        assert_eq!(throttled_in(one), Some(Duration::from_millis(500)));
+        assert_eq!(throttled_in("usage_usec 5\n"), None);
     }
 }

@@ -198,7 +198,7 @@ mod tests {
     fn what_failed_for_a_passing_reason_is_tried_again_after_ever_longer_pauses() {
         let mut guarded: Guarded<Costly> = Guarded::new("costly", &Budget::new(100.0, 1, FIRST_PAUSE));
         let start = Instant::now();
-        let mut at = |guarded: &mut Guarded<Costly>, seconds: u64, full: bool| {
+        let at = |guarded: &mut Guarded<Costly>, seconds: u64, full: bool| {
             let mut tried = false;
             let load = || {
                 tried = true;
@@ -226,7 +226,7 @@ mod tests {
         // As if read for some seconds, using a whole CPU.
         let start = Instant::now();
         for second in 0..10 {
-            let at = start + std::time::Duration::from_secs(second);
+            let at = start + Duration::from_secs(second);
             budget.charge("costly", true, second * 1_000_000_000, at);
         }
         assert_eq!(guarded.read(|| unreachable!("it may not run"), |_| ()), None);

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection};
 
+use super::pool::Pool;
 use crate::snapshot::MetricType;
 use crate::snapshot::dictionary::Kind;
 use crate::snapshot::layout::{Form, Layout};
@@ -17,7 +17,7 @@ const PREFIX: &str = "perfwatch_";
 const KEY: &str = "views";
 
 /// Recreates the views unless they match this version.
-pub(super) async fn make(pool: &PgPool) -> Result<()> {
+pub(super) async fn make(pool: &Pool) -> Result<()> {
     let script = script();
     let digest: String =
         Sha256::digest(script.concat().as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
