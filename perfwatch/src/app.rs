@@ -57,6 +57,9 @@ const PARALLEL_HASHES: usize = 2;
 /// How soon open streams notice account changes made on the command line.
 const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 
+/// How soon a database that had to be set up again has an account.
+const SET_UP_WATCHED: Duration = Duration::from_secs(3);
+
 /// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.
 fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
@@ -71,6 +74,9 @@ fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>>
 /// `announce` is called with each line that the user who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
     limits::check()?;
+    for path in &config.exposed_files {
+        tracing::warn!(path = %path.display(), "every user can read the secrets in it; chmod o= it");
+    }
     let data_dir = &config.storage.data_dir;
     data_dir::prepare(data_dir)?;
     let _only_server = data_dir::lock(data_dir)?;
@@ -192,7 +198,25 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
                 "the database is reachable, but the server cannot finish starting"
             );
         }
-        std::future::pending::<()>().await;
+        // A database that was emptied, or replaced by an empty one, lacks the account as well.
+        let mut set_up = store.times_set_up();
+        loop {
+            tokio::time::sleep(SET_UP_WATCHED).await;
+            let now = store.times_set_up();
+            if now != set_up {
+                match first_start.attempt().await {
+                    Ok(true) => set_up = now,
+                    Ok(false) => {}
+                    Err(error) => {
+                        set_up = now;
+                        tracing::error!(
+                            error = sentence(&error),
+                            "the database was set up anew, but without an account"
+                        );
+                    }
+                }
+            }
+        }
     };
     tokio::select! {
         () = &mut stop => {}

@@ -227,10 +227,15 @@ impl Server {
     }
 
     async fn start(data: &Path) -> Self {
+        Self::start_on(data, None).await
+    }
+
+    async fn start_on(data: &Path, database: Option<&str>) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let mut command = Self::command(data);
         command.env("PERFWATCH_LISTEN", &address).stderr(Stdio::null());
+        command.envs(database.map(|url| ("DATABASE_URL", url)));
         let server = Self { process: command.spawn().unwrap(), address };
         let since = Instant::now();
         while reqwest::get(format!("http://{}/health", server.address)).await.is_err() {
@@ -251,11 +256,16 @@ impl Server {
     }
 
     async fn login(&self) -> String {
+        self.try_login().await.unwrap_or_else(|answer| panic!("{answer}"))
+    }
+
+    /// The token, or the answer without one.
+    async fn try_login(&self) -> Result<String, Value> {
         let login = json!({"username": "admin", "password": PASSWORD});
         let login =
             reqwest::Client::new().post(format!("http://{}/api/auth/login", self.address)).json(&login);
         let answer: Value = login.send().await.unwrap().json().await.unwrap();
-        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+        answer["access_token"].as_str().map(str::to_owned).ok_or(answer)
     }
 
     /// Waits until `/health` names such a problem, or none.
@@ -286,6 +296,30 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn an_emptied_database_gets_its_first_account_without_a_restart() {
+    let cluster = match Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => {
+            println!("SKIPPED: an_emptied_database_gets_its_first_account_without_a_restart: {reason}");
+            return;
+        }
+    };
+    let url = cluster.database().await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_on(dir.path(), Some(&url)).await;
+    server.login().await;
+    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql("DROP OWNED BY CURRENT_USER CASCADE").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let since = Instant::now();
+    while let Err(answer) = server.try_login().await {
+        assert!(since.elapsed() < TIMEOUT, "{answer}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -147,7 +147,9 @@ impl Drop for Cgroup {
 #[test]
 fn what_is_needed_is_said_before_it_starts() {
     assert!(refused("ulimit -n 64").contains("the limit of open files is 64, and 256 are needed"));
-    assert!(refused("ulimit -v 200000").contains("the limit of address space is 195 MiB, and 384 are needed"));
+    assert!(
+        refused("ulimit -v 200000").contains("the limit of address space is 195 MiB, and 384 are needed")
+    );
     let name = "what_is_needed_is_said_before_it_starts (memory)";
     match Cgroup::new("memory", &[("memory.max", "50331648"), ("memory.limit_in_bytes", "50331648")]) {
         Ok(cgroup) => {

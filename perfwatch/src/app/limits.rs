@@ -18,12 +18,9 @@ pub(super) fn check() -> Result<()> {
         .into_iter()
         .chain(own_cgroup::files("memory", "memory.limit_in_bytes"));
     // An unlimited cgroup has a word, or a number that no machine reaches.
-    let memory = memory.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()).min();
-    check_of(
-        getrlimit(Resource::Nofile).maximum,
-        getrlimit(Resource::As).current,
-        memory,
-    )
+    let memory =
+        memory.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()).min();
+    check_of(getrlimit(Resource::Nofile).maximum, getrlimit(Resource::As).current, memory)
 }
 
 fn check_of(files: Option<u64>, address_space: Option<u64>, memory: Option<u64>) -> Result<()> {

@@ -114,7 +114,10 @@ impl Types {
                 let at = of.rest + n * 8;
                 let known = self.string(self.word(at)?)?;
                 // Negative ones are of no use as an index.
-                (known == name).then(|| self.word(at + 4)).flatten().filter(|value| i32::try_from(*value).is_ok())
+                (known == name)
+                    .then(|| self.word(at + 4))
+                    .flatten()
+                    .filter(|value| i32::try_from(*value).is_ok())
             })
         })
     }

@@ -44,8 +44,7 @@ impl Retry {
 
     /// After another attempt that failed.
     pub(super) fn after(before: Option<Self>, why: &Unavailable, now: Instant) -> Self {
-        let pause =
-            before.map_or(Self::FIRST_PAUSE, |before| (before.pause * 2).min(Self::MAX_PAUSE));
+        let pause = before.map_or(Self::FIRST_PAUSE, |before| (before.pause * 2).min(Self::MAX_PAUSE));
         Self { at: why.may_pass.then(|| now + pause), pause }
     }
 

@@ -83,9 +83,7 @@ impl Kernel {
         let hook: &mut BtfTracePoint = ebpf
             .program_mut(program)
             .and_then(|program| program.try_into().ok())
-            .ok_or_else(|| {
-                Unavailable::new(format!("the object has no BTF tracepoint program {program}"))
-            })?;
+            .ok_or_else(|| Unavailable::new(format!("the object has no BTF tracepoint program {program}")))?;
         let refused = |doing: &str, error: &ProgramError| {
             Unavailable::from_error(&format!("{doing} the program {program} ({tracepoint})"), error)
         };

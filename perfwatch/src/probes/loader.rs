@@ -21,15 +21,8 @@ pub struct Unavailable {
 }
 
 /// No memory, none for now, in use, and limits that others may leave again.
-const PASSING: [libc::c_int; 7] = [
-    libc::ENOMEM,
-    libc::EAGAIN,
-    libc::EBUSY,
-    libc::EINTR,
-    libc::EMFILE,
-    libc::ENFILE,
-    libc::ENOSPC,
-];
+const PASSING: [libc::c_int; 7] =
+    [libc::ENOMEM, libc::EAGAIN, libc::EBUSY, libc::EINTR, libc::EMFILE, libc::ENFILE, libc::ENOSPC];
 
 impl Unavailable {
     pub(super) fn new(reason: String) -> Self {

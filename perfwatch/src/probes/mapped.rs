@@ -53,7 +53,8 @@ impl<T: Pod> Mapped<T> {
             let error = std::io::Error::last_os_error();
             return Err(Unavailable::from_error(&format!("mapping the array {name}"), &error));
         }
-        let base = NonNull::new(base.cast()).ok_or_else(|| Unavailable::new(format!("the array {name} was mapped at 0")))?;
+        let base = NonNull::new(base.cast())
+            .ok_or_else(|| Unavailable::new(format!("the array {name} was mapped at 0")))?;
         Ok(Self { base, entries, parts: None, of: PhantomData })
     }
 

@@ -51,6 +51,10 @@ pub trait Store: AccountStore + ChunkStore + SettingsStore {
     /// The cheapest round trip that shows that the database responds.
     async fn ping(&self) -> Result<()>;
     async fn close(&self);
+    /// How often its tables were brought up to date: another time if it was replaced by an empty one.
+    fn times_set_up(&self) -> u64 {
+        1
+    }
 }
 
 /// Opens the store that `url` names (`sqlite:PATH`, `postgres://…`, `postgresql://…`, also with the

@@ -55,8 +55,16 @@ impl Cluster {
             std::os::unix::fs::chown(&dir, Some(uid), Some(gid)).map_err(|e| e.to_string())?;
         }
         let watcher = watch(&dir);
-        let mut cluster =
-            Self { bin, dir, user, settings, server: None, databases: AtomicU32::new(0), poolers: AtomicU32::new(0), _watcher: watcher };
+        let mut cluster = Self {
+            bin,
+            dir,
+            user,
+            settings,
+            server: None,
+            databases: AtomicU32::new(0),
+            poolers: AtomicU32::new(0),
+            _watcher: watcher,
+        };
         let init = cluster
             .command("initdb")
             .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "-N", "-D"])

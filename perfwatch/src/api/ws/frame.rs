@@ -121,7 +121,10 @@ mod tests {
             let message = Bytes::from(json!({"a": "metrics", "text": text}).to_string());
             let mut out = Vec::new();
             write_skipped(&mut out, &message, 7, "client").await.unwrap();
-            assert_eq!(read(out).await, json!({"a": "metrics", "skipped": 7, "skipped_by": "client", "text": text}));
+            assert_eq!(
+                read(out).await,
+                json!({"a": "metrics", "skipped": 7, "skipped_by": "client", "text": text})
+            );
             let mut out = Vec::new();
             write_history(&mut out, &[message.clone(), message]).await.unwrap();
             assert_eq!(read(out).await["snapshots"][1]["text"], text);

@@ -107,8 +107,7 @@ impl Loaded for Programs {
 
 impl Programs {
     fn load(kernel: &Kernel, roots: &Roots) -> Result<Self, Unavailable> {
-        let internal =
-            |what: &str| Unavailable::new(format!("the block_io object has no {what}"));
+        let internal = |what: &str| Unavailable::new(format!("the block_io object has no {what}"));
         let offsets = offsets(kernel)?;
         let disks = Disks::new(roots);
         let places = (disks.list().len() + SPARE_PLACES).clamp(SPARE_PLACES, MAX_PLACES);

@@ -224,8 +224,7 @@ struct Metronome {
 
 impl Program {
     fn load(kernel: &SharedKernel) -> Result<Self, Unavailable> {
-        let internal =
-            |what: &str| Unavailable::new(format!("the counters object has no {what}"));
+        let internal = |what: &str| Unavailable::new(format!("the counters object has no {what}"));
         let mut ebpf = loader::load(super::NAME, OBJECT, |_| {})?;
         let descriptors = (0..SLOTS)
             .map(|slot| {

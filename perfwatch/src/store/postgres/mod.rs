@@ -14,7 +14,7 @@ mod views;
 
 use std::collections::HashSet;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,7 @@ pub(super) struct PostgresStore {
     options: PgConnectOptions,
     /// True while the tables are up to date, as far as we know.
     is_set_up: AtomicBool,
+    times_set_up: AtomicU64,
     /// Held during setup, so that only one runs at a time.
     setting_up: tokio::sync::Mutex<()>,
     /// When the last setup failed, and why.
@@ -75,6 +76,10 @@ impl PostgresStore {
                     Ok(true)
                 })
             })
+            // A pooler accepts connections for which it has none to the server: part of the time limit, too.
+            .after_connect(|connection, _| {
+                Box::pin(async move { sqlx::raw_sql("SELECT 1").execute(connection).await.map(drop) })
+            })
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(with_session(options.clone()));
@@ -82,6 +87,7 @@ impl PostgresStore {
             pool: Arc::new(Pool::new(pool)),
             options,
             is_set_up: AtomicBool::new(false),
+            times_set_up: AtomicU64::new(0),
             setting_up: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
             days: Mutex::default(),
@@ -100,6 +106,7 @@ impl PostgresStore {
             let _one_at_a_time = self.setting_up.lock().await;
             if !self.is_set_up.load(Ordering::Acquire) {
                 self.try_set_up().await?;
+                self.times_set_up.fetch_add(1, Ordering::Relaxed);
                 self.is_set_up.store(true, Ordering::Release);
             }
         }
@@ -176,8 +183,8 @@ async fn set_up(pool: Arc<Pool>, options: PgConnectOptions) -> Result<()> {
     }
     let mut migrator = sqlx::migrate!("../migrations/postgres");
     migrator.set_locking(false).run_direct(None, &mut *transaction, false).await?;
-    transaction.commit().await?;
-    views::make(&pool).await
+    views::make(&mut transaction).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Whether a pooler answers: it refuses a session's settings, or ignores them. A direct connection also shows why there
@@ -188,7 +195,9 @@ async fn behind_pooler(options: &PgConnectOptions) -> Result<bool> {
         connection.map_err(|_| StoreError::Unreachable("no answer within 2 s".into()))
     };
     let mut connection = match connect(&with_session(options.clone())).await? {
-        Err(sqlx::Error::Database(error)) if error.message().contains("startup parameter") => return Ok(true),
+        Err(sqlx::Error::Database(error)) if error.message().contains("startup parameter") => {
+            return Ok(true);
+        }
         connected => connected?,
     };
     let asked = sqlx::raw_sql("SHOW statement_timeout").fetch_one(&mut connection);
@@ -219,6 +228,10 @@ impl Store for PostgresStore {
             Ok(answered) => self.noted(answered),
             Err(_) => Err(StoreError::Unreachable("no answer within 2 s".into())),
         }
+    }
+
+    fn times_set_up(&self) -> u64 {
+        self.times_set_up.load(Ordering::Relaxed)
     }
 
     async fn close(&self) {

@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::process::Pid;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -31,6 +32,8 @@ use super::users::AccountStore;
 use super::{Engine, Result, Store, StoreError, User};
 
 const MAX_READERS: u32 = 4;
+/// Niceness of SQLite's threads: a third of the CPU that others get who want it as well.
+const NICE: i32 = 5;
 
 #[derive(Debug)]
 pub(super) struct SqliteStore {
@@ -146,10 +149,31 @@ impl Pools {
         sqlx::migrate!("../migrations/sqlite").run(&write).await?;
         let read = pool()
             .max_connections(MAX_READERS)
+            .after_connect(|_, _| {
+                Box::pin(async {
+                    make_nice();
+                    Ok(())
+                })
+            })
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.clone().pragma("query_only", "on"));
         Ok(Self { write, read })
+    }
+}
+
+/// Each connection has a thread of its own, and a long question keeps it busy: it must not keep the machine from its
+/// work.
+fn make_nice() {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
+    for thread in threads.flatten() {
+        let name = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+        let id = thread.file_name().to_str().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
+        if let Some(id) = id.filter(|_| name.starts_with("sqlx-sqlite")) {
+            // On Linux this affects only the thread. Lowering the priority is always permitted.
+            let nice = rustix::process::getpriority_process(Some(id)).map_or(NICE, |nice| nice.max(NICE));
+            let _ = rustix::process::setpriority_process(Some(id), nice);
+        }
     }
 }
 

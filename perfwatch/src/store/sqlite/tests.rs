@@ -177,3 +177,22 @@ async fn a_full_disk_is_over_when_it_is_no_longer_full() {
     assert!(store.extent("a-host").await.unwrap().oldest.is_some());
     store.close().await;
 }
+
+#[tokio::test]
+async fn the_threads_of_sqlite_have_a_low_priority() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.ping().await.unwrap();
+    store.users().await.unwrap();
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let nice = threads.filter_map(|thread| {
+        let name = std::fs::read_to_string(thread.path().join("comm")).ok()?;
+        let stat = std::fs::read_to_string(thread.path().join("stat")).ok()?;
+        // Niceness is field 19, the 17th behind the name.
+        let nice: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().ok()?;
+        name.starts_with("sqlx-sqlite").then_some(nice)
+    });
+    // Other tests of this process may be connecting just now.
+    assert!(nice.into_iter().any(|nice| nice >= NICE));
+    store.close().await;
+}
