@@ -182,19 +182,19 @@ async fn answered<T>(ask: impl AsyncFn() -> store::Result<T>) -> T {
 }
 
 #[tokio::test]
-async fn behind_a_pooler_with_one_connection_nothing_hangs() {
+async fn behind_a_pooler_with_few_connections_nothing_hangs() {
     let cluster = match Cluster::start().await {
         Ok(cluster) => cluster,
         Err(reason) => {
-            println!("SKIPPED: behind_a_pooler_with_one_connection_nothing_hangs: {reason}");
+            println!("SKIPPED: behind_a_pooler_with_few_connections_nothing_hangs: {reason}");
             return;
         }
     };
-    for mode in ["session", "transaction"] {
-        let pooler = match cluster.pooler(mode, 1).await {
+    for (mode, connections, enough) in [("session", 10, true), ("session", 1, false), ("transaction", 1, true)] {
+        let pooler = match cluster.pooler(mode, connections).await {
             Ok(pooler) => pooler,
             Err(reason) => {
-                println!("SKIPPED: behind_a_pooler_with_one_connection_nothing_hangs: {reason}");
+                println!("SKIPPED: behind_a_pooler_with_few_connections_nothing_hangs: {reason}");
                 return;
             }
         };
@@ -223,9 +223,9 @@ async fn behind_a_pooler_with_one_connection_nothing_hangs() {
                 Err(error) => panic!("{mode}: {error}"),
             }
         }
-        println!("{mode}: {done} done, {refused} refused in time");
-        assert!(done > 0 && (mode == "session" || refused == 0), "{mode}: {done} done, {refused} refused");
-        store.ping().await.unwrap();
+        println!("{mode}, {connections} connections: {done} done, {refused} refused in time");
+        // A session keeps its connection: with fewer than we may have, some get none.
+        assert!(done > 0 && (!enough || refused == 0), "{mode}: {done} done, {refused} refused");
         store.close().await;
     }
 }
