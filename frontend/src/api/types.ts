@@ -68,9 +68,7 @@ export type TickMessage = {
 } & Snapshot;
 
 export type StreamMessage =
-  | TickMessage
-  | { type: 'history'; snapshots: Snapshot[]; interval_ms?: number }
-  | { type: 'pong' };
+  TickMessage | { type: 'history'; snapshots: Snapshot[]; interval_ms?: number } | { type: 'pong' };
 
 /** Response types from the server's OpenAPI document. */
 type Schemas = components['schemas'];

@@ -226,6 +226,8 @@ async fn postgresql(url: &str, is_sound: impl Fn(&Chunk) -> bool) -> Result<Find
     Ok(findings)
 }
 
+type KeyedRow = (String, String, i64, i64, i64, i64, Vec<u8>);
+
 /// Goes through the chunks by key; a row whose data cannot be read is one by itself.
 #[derive(Debug, Default)]
 struct PostgresWalk {
@@ -259,7 +261,7 @@ impl PostgresWalk {
 
     async fn read(&self, connection: &mut PgConnection, limit: i64) -> Result<Vec<Stored>> {
         let (host, metric_type, tier, start) = &self.after;
-        let rows: Vec<(String, String, i64, i64, i64, i64, Vec<u8>)> = sqlx::query_as(
+        let rows: Vec<KeyedRow> = sqlx::query_as(
             "SELECT host, metric_type, tier, start, begins, ends, data FROM chunks
              WHERE (host, metric_type, tier, start) > ($1, $2, $3, $4)
              ORDER BY host, metric_type, tier, start LIMIT $5",

@@ -190,7 +190,9 @@ async fn behind_a_pooler_with_few_connections_nothing_hangs() {
             return;
         }
     };
-    for (mode, connections, enough) in [("session", 10, true), ("session", 1, false), ("transaction", 1, true)] {
+    for (mode, connections, enough) in
+        [("session", 10, true), ("session", 1, false), ("transaction", 1, true)]
+    {
         let pooler = match cluster.pooler(mode, connections).await {
             Ok(pooler) => pooler,
             Err(reason) => {

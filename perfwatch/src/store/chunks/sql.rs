@@ -149,6 +149,7 @@ macro_rules! chunk_statements {
             .bind(wanted.to)
             .fetch_all(pool)
             .await?;
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let mut chunks = Vec::new();
             for start in starts {
                 let row: sqlx::Result<Option<Row>> = sqlx::query_as(
@@ -169,7 +170,7 @@ macro_rules! chunk_statements {
                     Ok(_) | Err(StoreError::Database(_)) => {}
                     Err(error) => return Err(error),
                 }
-                if chunks.len() as i64 == limit {
+                if chunks.len() == limit {
                     break;
                 }
             }
