@@ -2,6 +2,7 @@ import { createPinia, setActivePinia } from 'pinia';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { effectScope, nextTick, type EffectScope } from 'vue';
 import { useFreshness } from '@/composables/useFreshness';
+import { skipNotes } from '@/format/skips';
 import { EpisodeTrack } from '@/series/events';
 import { useClockStore } from '@/stores/clock';
 import { useLiveStore } from '@/stores/live';
@@ -217,8 +218,18 @@ describe('the live store and clocks', () => {
   it('remembers skipped ticks with the time they were missed', () => {
     const live = started();
     ticks(NOW);
-    receive(snapshot(NOW + 5, { skipped: 4 }));
-    expect(live.skips).toEqual([{ time: (NOW + 5) * 1000, count: 4 }]);
+    receive(snapshot(NOW + 5, { skipped: 4, skipped_by: 'server' }));
+    const time = (NOW + 5) * 1000;
+    expect(live.skips).toEqual([{ time, count: 4, cause: 'server' }]);
+    receive(snapshot(NOW + 9, { missed: { ticks: 3, cause: 'cpu_quota' } }));
+    expect(live.skips[1]).toEqual({ time: time + 4000, count: 3, cause: 'cpu_quota' });
+    const told = '3 ticks were not taken: the server was throttled by its CPU quota.';
+    expect(skipNotes(live.skips, time + 4000)).toEqual([
+      '4 ticks were not sent in time: the server was too busy.',
+      told,
+    ]);
+    expect(skipNotes(live.skips, time + 62_000)).toEqual([told]);
+    expect(skipNotes(live.skips, time + 65_000)).toEqual([]);
     ticks(NOW + 1);
     expect(live.skips).toEqual([]);
   });

@@ -69,8 +69,7 @@ pub fn read_counters(ctx: BtfTracePointContext) -> i32 {
     let Some(counters) = COUNTERS.get_ptr_mut(0) else { return 0 };
     // SAFETY: the element belongs to this CPU. A timer that expires in an interrupt inside another's soft
     // expiry would make this program meet itself; both then write the same moment's counts.
-    let counters = unsafe { &mut *counters };
-    accounted!(&raw mut counters.costs, 0, read_if_due(&ctx, counters));
+    accounted!(unsafe { &raw mut (*counters).costs }, 0, read_if_due(&ctx, unsafe { &mut *counters }));
     0
 }
 

@@ -126,9 +126,9 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
     let next: *const u8 = ctx.arg(2);
     let number = unsafe { bpf_get_smp_processor_id() } as u32;
     let Some(cpu) = CPUS.get_ptr_mut(number) else { return 0 };
-    // SAFETY: this CPU's own entry, and interrupts are off: nothing else of this object runs here now.
-    let cpu = unsafe { &mut *cpu };
-    accounted!(&raw mut cpu.costs, SWITCH, unsafe {
+    accounted!(unsafe { &raw mut (*cpu).costs }, SWITCH, unsafe {
+        // SAFETY: this CPU's own entry, and interrupts are off: nothing else of this object runs here now.
+        let cpu = &mut *cpu;
         let clock = clock::<Known>(prev);
         leave(cpu, number, prev, preempted as u8 != 0, clock);
         arrive(cpu, number, next, clock);
@@ -286,7 +286,7 @@ unsafe fn arrive(cpu: &mut Cpu, number: u32, next: *const u8, clock: u64) {
 pub fn migrate(ctx: BtfTracePointContext) -> i32 {
     let moved: *const u8 = ctx.arg(0);
     let Some(cpu) = this_cpu() else { return 0 };
-    accounted!(&raw mut cpu.costs, MIGRATE, unsafe { note_migration(moved) });
+    accounted!(unsafe { &raw mut (*cpu).costs }, MIGRATE, unsafe { note_migration(moved) });
     0
 }
 
@@ -418,14 +418,14 @@ pub fn flush_by_address(_ctx: RawTracePointContext) -> i32 {
 unsafe fn charge_current<A: Access>(task: *const u8) {
     let number = unsafe { bpf_get_smp_processor_id() } as u32;
     let Some(cpu) = CPUS.get_ptr_mut(number) else { return };
-    // SAFETY: it runs in an interrupt, which does not come in the middle of `switch`.
-    let cpu = unsafe { &mut *cpu };
-    accounted!(&raw mut cpu.costs, FLUSH, unsafe { charge::<A>(cpu, number, task, clock::<A>(task)) });
+    accounted!(unsafe { &raw mut (*cpu).costs }, FLUSH, unsafe {
+        // SAFETY: it runs in an interrupt, which does not come in the middle of `switch`.
+        charge::<A>(&mut *cpu, number, task, clock::<A>(task))
+    });
 }
 
+/// A pointer, since programs on different tracepoints may interrupt each other: each writes fields of its own.
 #[inline(always)]
-fn this_cpu() -> Option<&'static mut Cpu> {
-    let number = unsafe { bpf_get_smp_processor_id() } as u32;
-    // SAFETY: each field is written by programs on one tracepoint only, which does not nest on a CPU.
-    CPUS.get_ptr_mut(number).map(|cpu| unsafe { &mut *cpu })
+fn this_cpu() -> Option<*mut Cpu> {
+    CPUS.get_ptr_mut(unsafe { bpf_get_smp_processor_id() } as u32)
 }

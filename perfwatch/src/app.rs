@@ -4,9 +4,11 @@
 mod ask_health;
 mod backfill;
 mod data_dir;
+pub mod database;
 mod first_start;
 pub mod host;
 pub mod import;
+mod limits;
 mod memory;
 mod privileges;
 mod threads;
@@ -56,6 +58,9 @@ const PARALLEL_HASHES: usize = 2;
 /// How soon open streams notice account changes made on the command line.
 const ACCOUNTS_WATCHED: Duration = Duration::from_secs(30);
 
+/// How soon a database that had to be set up again has an account.
+const SET_UP_WATCHED: Duration = Duration::from_secs(3);
+
 fn lister(config: &Config) -> Arc<ProcessLister> {
     let names = Names::new(&config.roots, &config.sampling.container_sockets);
     Arc::new(ProcessLister::new(&config.roots, names, config.sampling.command_lines))
@@ -78,6 +83,10 @@ fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>>
 ///
 /// `announce` is called with each line that the user who started the server should read.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
+    limits::check()?;
+    for path in &config.exposed_files {
+        tracing::warn!(path = %path.display(), "every user can read the secrets in it; chmod o= it");
+    }
     let data_dir = &config.storage.data_dir;
     data_dir::prepare(data_dir)?;
     let _only_server = data_dir::lock(data_dir)?;
@@ -199,7 +208,25 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
                 "the database is reachable, but the server cannot finish starting"
             );
         }
-        std::future::pending::<()>().await;
+        // A database that was emptied, or replaced by an empty one, lacks the account as well.
+        let mut set_up = store.times_set_up();
+        loop {
+            tokio::time::sleep(SET_UP_WATCHED).await;
+            let now = store.times_set_up();
+            if now != set_up {
+                match first_start.attempt().await {
+                    Ok(true) => set_up = now,
+                    Ok(false) => {}
+                    Err(error) => {
+                        set_up = now;
+                        tracing::error!(
+                            error = sentence(&error),
+                            "the database was set up anew, but without an account"
+                        );
+                    }
+                }
+            }
+        }
     };
     tokio::select! {
         () = &mut stop => {}

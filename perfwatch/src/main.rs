@@ -76,11 +76,19 @@ fn db_commands() -> Command {
              where it stopped when started again. A server started on the original's database keeps the old tables \
              aside; to import them, give the same URL.",
         );
+    let check = Command::new("check")
+        .about("Check the database and all of its history, without changing anything")
+        .after_help("Exits with 0 if it is sound, with 1 otherwise. The server may be running.");
+    let salvage = Command::new("salvage")
+        .about("Move a damaged SQLite file aside and copy what can be read into a new one")
+        .after_help("The server must not be running. The damaged file is kept as perfwatch.db.damaged-TIME.");
     Command::new("db")
         .about("Manage the database")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_settings(import, STORE.into_iter().chain(["host_id", "rootfs"])))
+        .subcommand(with_settings(check, STORE))
+        .subcommand(with_settings(salvage, STORE))
 }
 
 fn user_commands() -> Command {
@@ -185,12 +193,10 @@ fn print(text: &str) -> Result<()> {
 fn run() -> Result<ExitCode> {
     let arguments = command_line().get_matches();
     let (name, mut arguments) = arguments.subcommand().context("no subcommand")?;
-    let mut user = None;
+    let mut action = "";
     match name {
         "user" | "db" => {
-            let action;
             (action, arguments) = arguments.subcommand().context("no subcommand")?;
-            user = Some(action);
         }
         "completions" => {
             manual::print_completions(command_line(), arguments);
@@ -216,8 +222,17 @@ fn run() -> Result<ExitCode> {
     let result = runtime.block_on(async {
         match name {
             "user" => {
-                let command = user_command(user.unwrap_or_default(), arguments)?;
+                let command = user_command(action, arguments)?;
                 print(&app::users::user(&config, command).await?)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            "db" if action == "check" => {
+                let (findings, sound) = app::database::check(&config).await?;
+                print(&findings)?;
+                Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            }
+            "db" if action == "salvage" => {
+                print(&app::database::salvage(&config).await?)?;
                 Ok(ExitCode::SUCCESS)
             }
             "db" => {

@@ -60,6 +60,25 @@ pub(crate) async fn postgresql() -> Option<Fresh> {
     Some(Fresh { history: history_in(&store).await, store, url, _dir: None })
 }
 
+/// The same behind `PgBouncer`, which gives each transaction another of two connections.
+pub(crate) async fn pooled() -> Option<Fresh> {
+    static POOLER: OnceCell<Result<postgres::Pooler, String>> = OnceCell::const_new();
+    let direct = empty_postgresql().await?;
+    let start = async || cluster().await.as_ref().map_err(Clone::clone)?.pooler("transaction", 2).await;
+    match POOLER.get_or_init(start).await {
+        Ok(pooler) => {
+            let url = pooler.url(&direct);
+            let store = store::open(&url).await.unwrap();
+            // What a test does besides, it does directly.
+            Some(Fresh { history: history_in(&store).await, store, url: direct, _dir: None })
+        }
+        Err(reason) => {
+            skipped(reason);
+            None
+        }
+    }
+}
+
 /// A machine's history, with nothing in memory.
 pub(crate) async fn history_in(store: &Arc<dyn Store>) -> History {
     store.introduce(HOST, "testbed").await.unwrap();
@@ -68,15 +87,23 @@ pub(crate) async fn history_in(store: &Arc<dyn Store>) -> History {
 
 /// A new database in a cluster that all tests of this process share; `None` if there can be none.
 pub(crate) async fn empty_postgresql() -> Option<String> {
-    static CLUSTER: OnceCell<Result<postgres::Cluster, String>> = OnceCell::const_new();
-    match CLUSTER.get_or_init(postgres::Cluster::start).await {
+    match cluster().await {
         Ok(cluster) => Some(cluster.database().await),
         Err(reason) => {
-            let test = std::thread::current();
-            println!("SKIPPED: {}: {reason}", test.name().unwrap_or("store"));
+            skipped(reason);
             None
         }
     }
+}
+
+async fn cluster() -> &'static Result<postgres::Cluster, String> {
+    static CLUSTER: OnceCell<Result<postgres::Cluster, String>> = OnceCell::const_new();
+    CLUSTER.get_or_init(postgres::Cluster::start).await
+}
+
+fn skipped(reason: &str) {
+    let test = std::thread::current();
+    println!("SKIPPED: {}: {reason}", test.name().unwrap_or("store"));
 }
 
 /// Defines a test per engine from each async function that takes a [`Fresh`].
@@ -84,6 +111,7 @@ macro_rules! on_every_engine {
     ($($test:ident),+ $(,)?) => {
         crate::on_engine!(sqlite: $($test),+);
         crate::on_engine!(postgresql: $($test),+);
+        crate::on_engine!(pooled: $($test),+);
     };
 }
 macro_rules! on_engine {

@@ -91,6 +91,13 @@ const TEST: &[Need] = &[
         arch: &["stress-ng"],
     },
     Need {
+        what: "PgBouncer",
+        found: || on_path("pgbouncer") || Path::new("/usr/sbin/pgbouncer").exists(),
+        debian: &["pgbouncer"],
+        fedora: &["pgbouncer"],
+        arch: &["pgbouncer"],
+    },
+    Need {
         what: "nginx",
         found: || on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
         debian: &["nginx"],

@@ -32,6 +32,12 @@ pub struct Options {
     /// Random requests per operation
     #[arg(long, default_value_t = 40)]
     examples: u32,
+    /// Go on with other requests until this many seconds are over
+    #[arg(long)]
+    seconds: Option<u32>,
+    /// An empty PostgreSQL database to use instead of SQLite
+    #[arg(long)]
+    database: Option<String>,
 }
 
 pub fn schemathesis(options: &Options) -> Result<()> {
@@ -48,10 +54,13 @@ pub fn schemathesis(options: &Options) -> Result<()> {
     let mut tally = Tally::default();
     let mut most = vec!["--phases=examples,coverage,fuzzing".to_owned()];
     most.extend(ENDS_LOGINS.iter().map(|id| format!("--exclude-operation-id={id}")));
-    tally.add(Server::start()?.try_out(&program, "All but the end of logins", options, &most)?);
+    if let Some(seconds) = options.seconds {
+        most.push(format!("--max-time={seconds}"));
+    }
+    tally.add(Server::start(options)?.try_out(&program, "All but the end of logins", options, &most)?);
     for id in ENDS_LOGINS {
         let only = ["--phases=examples,coverage,fuzzing".to_owned(), format!("--include-operation-id={id}")];
-        tally.add(Server::start()?.try_out(&program, id, options, &only)?);
+        tally.add(Server::start(options)?.try_out(&program, id, options, &only)?);
     }
     println!("schemathesis: {} passed, {} failed, 0 skipped", tally.passed, tally.failed);
     if tally.failed > 0 {
@@ -82,7 +91,7 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Result<Self> {
+    fn start(options: &Options) -> Result<Self> {
         let data = root().join("target/schemathesis/data");
         let _ = std::fs::remove_dir_all(&data);
         let mut serve = Command::new(root().join("target/debug/perfwatch"));
@@ -90,7 +99,7 @@ impl Server {
         for (name, value) in [
             ("PERFWATCH_LISTEN", "127.0.0.1:0"),
             ("PERFWATCH_DATA_DIR", &*data.to_string_lossy()),
-            ("DATABASE_URL", ""),
+            ("DATABASE_URL", options.database.as_deref().unwrap_or_default()),
             ("ADMIN_USERNAME", "admin"),
             ("ADMIN_PASSWORD", PASSWORD),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "10000"),
@@ -118,11 +127,13 @@ impl Server {
             .args(["run", &format!("http://{}/openapi.json", self.address)])
             .args(["--header", &format!("Authorization: Bearer {}", self.token()?)])
             .args(["--exclude-checks", NOT_CHECKED, "--max-examples", &options.examples.to_string()])
-            // The same requests in each run, so that a failure comes from the change under test.
-            .args(["--generation-deterministic", "--continue-on-failure"])
-            .args(["--warnings=off", "--no-color"])
+            .args(["--continue-on-failure", "--warnings=off", "--no-color"])
             .arg(format!("--request-timeout={}", REQUEST_TIMEOUT.as_secs()))
             .args(selection);
+        if options.seconds.is_none() {
+            // The same requests in each run, so that a failure comes from the change under test.
+            run.arg("--generation-deterministic");
+        }
         let mut tally = Tally::default();
         let status = read_lines(&format!("schemathesis: {title}"), run, |line| {
             println!("{line}");

@@ -54,10 +54,21 @@ export interface Snapshot {
   data: Documents;
 }
 
+/** Why ticks are missing: they were not taken, or not received. */
+export type SkipCause = 'cpu_quota' | 'suspended' | 'busy' | 'server' | 'client';
+
+export type TickMessage = {
+  type: 'metrics';
+  interval_ms?: number;
+  /** Ticks that were taken and not received. */
+  skipped?: number;
+  skipped_by?: 'server' | 'client';
+  /** Ticks that were not taken. */
+  missed?: { ticks: number; cause: 'cpu_quota' | 'suspended' | 'busy' };
+} & Snapshot;
+
 export type StreamMessage =
-  | ({ type: 'metrics'; skipped?: number; interval_ms?: number } & Snapshot)
-  | { type: 'history'; snapshots: Snapshot[]; interval_ms?: number }
-  | { type: 'pong' };
+  TickMessage | { type: 'history'; snapshots: Snapshot[]; interval_ms?: number } | { type: 'pong' };
 
 /** Response types from the server's OpenAPI document. */
 type Schemas = components['schemas'];

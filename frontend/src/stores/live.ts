@@ -5,7 +5,8 @@
 import { defineStore } from 'pinia';
 import { computed, markRaw, shallowRef } from 'vue';
 import { MetricStream, openMetricsSocket, type StreamState } from '@/api/stream';
-import type { Snapshot, StreamMessage } from '@/api/types';
+import type { Snapshot, StreamMessage, TickMessage } from '@/api/types';
+import type { Skip } from '@/format/skips';
 import { extract } from '@/series/extract';
 import { EpisodeTrack, eventsIn, type Episode } from '@/series/events';
 import { histogramsIn, HistogramTrack } from '@/series/histogram';
@@ -27,7 +28,7 @@ const MEASURED_TICKS = 5;
 /** How often to check for a suspend of this machine, and the delay of a check that indicates one. */
 const WAKE_CHECK_MS = 5000;
 const SUSPENDED_MS = 15_000;
-/** Capacity of the list of skipped ticks. */
+/** Capacity of the list of missing ticks. */
 const MAX_SKIPS = 500;
 
 export const useLiveStore = defineStore('live', () => {
@@ -47,8 +48,8 @@ export const useLiveStore = defineStore('live', () => {
   /** When data last arrived, by the browser's wall clock and by its monotonic clock. */
   const receivedAt = shallowRef<{ wall: number; monotonic: number } | null>(null);
   const intervalMs = shallowRef(DEFAULT_INTERVAL_MS);
-  /** Counts of skipped ticks, each with the time of the next tick that was received. */
-  const skips = shallowRef<readonly { time: number; count: number }[]>([]);
+  /** Counts of missing ticks and why, each with the time of the next tick that was received. */
+  const skips = shallowRef<readonly Skip[]>([]);
   const pausedAt = shallowRef<number | null>(null);
 
   let appended = 0;
@@ -155,13 +156,17 @@ export const useLiveStore = defineStore('live', () => {
     frame ??= requestAnimationFrame(flush);
   }
 
-  function appendTick(message: Snapshot & { skipped?: number }): boolean {
+  function appendTick(message: TickMessage): boolean {
     if (!append(message)) return false;
     const time = Date.parse(message.timestamp);
     if (current) clock.observe(time, intervalMs.value);
     current = true;
-    const count = message.skipped ?? 0;
-    if (count > 0) skips.value = [...skips.value, { time, count }].slice(-MAX_SKIPS);
+    const { skipped = 0, skipped_by: by = 'client', missed } = message;
+    const gaps: Skip[] = [
+      ...(skipped > 0 ? [{ time, count: skipped, cause: by }] : []),
+      ...(missed === undefined ? [] : [{ time, count: missed.ticks, cause: missed.cause }]),
+    ];
+    if (gaps.length > 0) skips.value = [...skips.value, ...gaps].slice(-MAX_SKIPS);
     return true;
   }
 

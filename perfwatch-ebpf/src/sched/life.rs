@@ -20,7 +20,7 @@ static VICTIM_IS_TASK: u32 = 0;
 pub fn fork(ctx: BtfTracePointContext) -> i32 {
     let child: *const u8 = ctx.arg(1);
     let Some(cpu) = this_cpu() else { return 0 };
-    accounted!(&raw mut cpu.costs, FORK, cpu.forks += unsafe { is_leader(child) } as u64);
+    accounted!(unsafe { &raw mut (*cpu).costs }, FORK, unsafe { (*cpu).forks += is_leader(child) as u64 });
     0
 }
 
@@ -29,7 +29,7 @@ pub fn exec(ctx: BtfTracePointContext) -> i32 {
     let task: *const u8 = ctx.arg(0);
     let before: u32 = ctx.arg(1);
     let Some(cpu) = this_cpu() else { return 0 };
-    accounted!(&raw mut cpu.costs, EXEC, unsafe {
+    accounted!(unsafe { &raw mut (*cpu).costs }, EXEC, unsafe {
         end_first_thread(cpu, task, before);
         rename(task);
     });
@@ -53,13 +53,13 @@ unsafe fn rename(task: *const u8) {
 /// A thread that is not the first takes over the number of the first one, which is gone by now: what stands at that
 /// number is of that one. The kernel's first argument is the task, its second the number that it had.
 #[inline(always)]
-unsafe fn end_first_thread(cpu: &mut Cpu, task: *const u8, before: u32) {
+unsafe fn end_first_thread(cpu: *mut Cpu, task: *const u8, before: u32) {
     let pid: u32 = unsafe { member(task, constant!(OFFSETS.task_pid)) };
     if pid == before {
         return;
     }
     // The first thread's end was counted as its process's by `exit`.
-    cpu.replaced += 1;
+    unsafe { (*cpu).replaced += 1 };
     // SAFETY: the task of this number runs here, so nobody else writes its entry.
     if let Some(entry) = TASKS.get_ptr_mut(pid & constant!(MASK))
         && unsafe { (*entry).pid } == pid
@@ -72,7 +72,7 @@ unsafe fn end_first_thread(cpu: &mut Cpu, task: *const u8, before: u32) {
 pub fn exit(ctx: BtfTracePointContext) -> i32 {
     let task: *const u8 = ctx.arg(0);
     let Some(cpu) = this_cpu() else { return 0 };
-    accounted!(&raw mut cpu.costs, EXIT, cpu.exits += unsafe { is_leader(task) } as u64);
+    accounted!(unsafe { &raw mut (*cpu).costs }, EXIT, unsafe { (*cpu).exits += is_leader(task) as u64 });
     0
 }
 
@@ -89,7 +89,7 @@ unsafe fn is_leader(task: *const u8) -> bool {
 #[btf_tracepoint(function = "mark_victim")]
 pub fn oom_kill(ctx: BtfTracePointContext) -> i32 {
     let Some(cpu) = this_cpu() else { return 0 };
-    accounted!(&raw mut cpu.costs, OOM_KILL, unsafe { note_oom_kill(&ctx) });
+    accounted!(unsafe { &raw mut (*cpu).costs }, OOM_KILL, unsafe { note_oom_kill(&ctx) });
     0
 }
 

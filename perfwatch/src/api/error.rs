@@ -79,7 +79,7 @@ pub(super) struct ValidationBody {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unreachable(_) | StoreError::Changed(_) => Self::StoreUnreachable,
+            StoreError::Unreachable(_) | StoreError::Full | StoreError::Changed(_) => Self::StoreUnreachable,
             StoreError::Conflict(what) => Self::Conflict(format!("{what} already exists")),
             StoreError::Refused(_) | StoreError::Database(_) => Self::Internal(error.to_string()),
         }

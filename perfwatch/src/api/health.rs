@@ -1,5 +1,7 @@
 //! `/health` and `/api/db-status`: no login, and answered from known state, so that nothing that hangs delays them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -8,7 +10,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{AppState, VERSION};
+use crate::snapshot::missed::Cause;
 use crate::store::StoreError;
+
+/// How long missed ticks are told.
+const TOLD: Duration = Duration::from_secs(60);
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(db_status))
@@ -35,8 +41,16 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
     if state.writer.as_ref().is_some_and(|writer| writer.stats().log_failing()) {
         problems.push("The spool cannot be written to disk");
     }
+    if state.history.damaged_chunks() > 0 {
+        problems.push("A part of the stored history is damaged; `perfwatch db check` tells how much");
+    }
     if state.source_status.any_failed() {
         problems.push("A source failed");
+    }
+    match state.source_status.missed_within(TOLD) {
+        Some(Cause::CpuQuota) => problems.push("Ticks are missed: the server is throttled by its CPU quota"),
+        Some(Cause::Busy) => problems.push("Ticks are missed: the server gets no CPU time"),
+        Some(Cause::Suspended) | None => {}
     }
     let status = if problems.is_empty() { "healthy" } else { "degraded" };
     Json(Health { status, service: "perfwatch-backend", version: VERSION, problems })
@@ -46,6 +60,7 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
 fn store_problem(state: &AppState) -> Option<&'static str> {
     match state.store_watch.problem() {
         Some(StoreError::Unreachable(_)) => Some("The database does not respond"),
+        Some(StoreError::Full) => Some("The disk of the database is full; nothing is stored"),
         Some(StoreError::Changed(_)) => Some("The database lacks its tables, or the right to use them"),
         Some(_) => Some("The database returned an error"),
         None => {

@@ -50,6 +50,8 @@ const MAX_MESSAGE: usize = 64 * 1024;
 const BACKFILL_MESSAGES: usize = 720;
 /// How often a silent client is asked whether it is there; after two unanswered it is not.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// A client that took longer for an update is to blame for what it skipped.
+const SLOW: Duration = Duration::from_millis(200);
 /// For the peer's half of the closing handshake.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -168,6 +170,8 @@ fn ended(
 struct Stream {
     state: AppState,
     socket: Socket,
+    /// How long the last update took to write.
+    held_up: Duration,
 }
 
 /// Why a stream ends.
@@ -194,7 +198,7 @@ impl Stream {
             .max_frame_size(Some(MAX_MESSAGE))
             .max_message_size(Some(MAX_MESSAGE));
         let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-        Self { state, socket }
+        Self { state, socket, held_up: Duration::ZERO }
     }
 
     async fn run(mut self, ended: impl Future<Output = End>, backfill: usize, question: Option<Question>) {
@@ -293,6 +297,7 @@ impl Stream {
 
     /// The update, or in its stead a backfill that it comes after.
     async fn send_update(&mut self, update: &Update, past: Option<Vec<Bytes>>) -> Result<(), End> {
+        let begun = Instant::now();
         self.socket.flush().await.map_err(|_| End::Gone)?;
         let io = self.socket.get_mut();
         if let Some(past) = past {
@@ -301,8 +306,10 @@ impl Stream {
             let frame = self.state.0.frames.of(&update.snapshot);
             frame::write_whole(io, &frame).await?;
         } else {
-            frame::write_skipped(io, &update.snapshot.message(), update.skipped).await?;
+            let by = if self.held_up >= SLOW { "client" } else { "server" };
+            frame::write_skipped(io, &update.snapshot.message(), update.skipped, by).await?;
         }
+        self.held_up = begun.elapsed();
         Ok(())
     }
 

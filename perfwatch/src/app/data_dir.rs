@@ -53,7 +53,12 @@ pub(super) fn lock(directory: &Path) -> Result<File> {
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
+        .with_context(|| {
+            format!(
+                "cannot write {} (is the file system read-only? PERFWATCH_DATA_DIR sets another directory)",
+                path.display()
+            )
+        })?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
             // On a full disk the process id can't be written; the lock still works.

@@ -46,7 +46,11 @@ impl Auth {
         };
         self.remember_success(attempt).await;
         let now = OffsetDateTime::now_utc();
-        self.store.record_login(user.id, now).await?;
+        match self.store.record_login(user.id, now).await {
+            // On a full disk, say: whoever comes to look into it must get in.
+            Err(error) if error.may_pass() => tracing::warn!(%error, "cannot store the time of a sign-in"),
+            recorded => recorded?,
+        }
         let token = self
             .tokens
             .issue(user.id, user.token_generation, now)

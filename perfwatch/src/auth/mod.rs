@@ -38,8 +38,8 @@ const USE_RECORDED: time::Duration = time::Duration::minutes(1);
 
 /// How long the store may take to validate a token.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for a token that it validated before.
-const KNOWN_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for a token that it validated before, which is accepted if the store does not answer.
+const KNOWN_CHECK_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
@@ -145,7 +145,9 @@ impl Auth {
             // Don't remember a token that ended during the look-up.
             (Ok(_), _) if *self.revocations.borrow() != revocations => {}
             (Ok(identity), _) => self.remembered.add(digest, identity, Instant::now()),
-            (Err(AuthError::Store(StoreError::Unreachable(_))), Some(known)) => return Ok(known),
+            (Err(AuthError::Store(StoreError::Unreachable(_) | StoreError::Full)), Some(known)) => {
+                return Ok(known);
+            }
             (Err(_), _) => self.remembered.forget(&digest),
         }
         checked

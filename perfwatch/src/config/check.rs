@@ -35,6 +35,7 @@ pub(super) fn all(
         retention: retention(&mut checker),
         roots: roots(&checker),
         log: given.get("log").map(str::to_owned),
+        exposed_files: given.exposed.clone(),
         server,
     }
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub roots: Roots,
     /// Filter directives for the log; `None`: the command's default.
     pub log: Option<String>,
+    /// Files with secrets that other users can read: to be warned of.
+    pub exposed_files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! All settings, and the sources of their values: flag, environment, `perfwatch.toml`, default.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -210,6 +211,20 @@ pub struct Given {
     values: BTreeMap<&'static str, Value>,
     /// The configuration file that was read, if any.
     file: PathBuf,
+    /// Files with secrets that other users can read.
+    pub exposed: Vec<PathBuf>,
+}
+
+/// Refuses a secret that anyone can write; one that anyone can read may be meant so, as in a container of its own.
+fn check_private(name: &str, path: &Path, exposed: &mut Vec<PathBuf>, problems: &mut Vec<String>) {
+    const OTHERS_READ: u32 = 0o004;
+    const OTHERS_WRITE: u32 = 0o002;
+    let Ok(file) = std::fs::metadata(path) else { return };
+    if file.mode() & OTHERS_WRITE != 0 {
+        problems.push(format!("{name}: every user can write {0}; chmod o= {0}", path.display()));
+    } else if file.mode() & OTHERS_READ != 0 {
+        exposed.push(path.to_owned());
+    }
 }
 
 /// A configuration file: its settings as texts, each with its line.
@@ -275,6 +290,7 @@ impl Given {
         problems: &mut Vec<String>,
     ) -> Self {
         let mut values = BTreeMap::new();
+        let mut exposed = Vec::new();
         for setting in SETTINGS {
             // An empty variable means "not set" in compose files.
             let env = |name: &str| env(name).filter(|text| !text.is_empty());
@@ -291,13 +307,18 @@ impl Given {
             } else if let Some(text) = env(setting.env) {
                 given(text, Origin::Environment)
             } else if let Some(path) = env(&format!("{}_FILE", setting.env)).filter(|_| setting.secret) {
-                read_secret(&format!("{}_FILE", setting.env), Path::new(&path), problems)
+                read_secret(&format!("{}_FILE", setting.env), Path::new(&path), &mut exposed, problems)
                     .and_then(|text| given(text, Origin::Environment))
             } else if let Some((path, line)) = named_file.filter(|_| setting.secret) {
                 let name = format!("{}: {}_file", file.place(line), setting.name);
-                read_secret(&name, Path::new(&path), problems)
+                read_secret(&name, Path::new(&path), &mut exposed, problems)
                     .and_then(|text| given(text, Origin::Line(line)))
             } else {
+                if setting.secret
+                    && let Some((_, line)) = &direct
+                {
+                    check_private(&file.place(*line), &file.path, &mut exposed, problems);
+                }
                 direct.and_then(|(text, line)| given(text, Origin::Line(line)))
             };
             if let Some(value) = value {
@@ -313,7 +334,8 @@ impl Given {
                 }
             });
         }
-        Self { values, file: file.path }
+        exposed.dedup();
+        Self { values, file: file.path, exposed }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -332,7 +354,13 @@ impl Given {
     }
 }
 
-fn read_secret(name: &str, path: &Path, problems: &mut Vec<String>) -> Option<String> {
+fn read_secret(
+    name: &str,
+    path: &Path,
+    exposed: &mut Vec<PathBuf>,
+    problems: &mut Vec<String>,
+) -> Option<String> {
+    check_private(name, path, exposed, problems);
     match std::fs::read_to_string(path) {
         Ok(text) => Some(text.trim_end_matches(['\n', '\r']).to_owned()),
         Err(error) => {
@@ -359,6 +387,7 @@ fn nearest(unknown: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn gather(flags: &[(&str, &str)], env: &[(&str, &str)], file: &str) -> (Given, Vec<String>) {
         let find = |list: &[(&str, &str)], name: &str| {
@@ -399,6 +428,26 @@ mod tests {
         assert_eq!((given.get("jwt_secret"), problems.len()), (Some("hush"), 0));
         let (_, problems) = gather(&[], &[("JWT_SECRET_FILE", "/nonexistent")], "listen_file = \"x\"");
         assert_eq!(problems.len(), 2, "{problems:?}");
+    }
+
+    #[test]
+    fn secrets_that_others_can_read_are_told_and_those_that_they_can_write_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "hush\n").unwrap();
+        for (mode, exposed, refused) in [
+            (0o600, 0, 0),
+            (0o640, 0, 0),
+            (0o660, 0, 0),
+            (0o644, 1, 0),
+            (0o444, 1, 0),
+            (0o646, 0, 1),
+            (0o602, 0, 1),
+        ] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let (given, problems) = gather(&[], &[("JWT_SECRET_FILE", path.to_str().unwrap())], "");
+            assert_eq!((given.exposed.len(), problems.len()), (exposed, refused), "{mode:o}: {problems:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! their period is over. A query reads chunks and memory together, so nothing has to be flushed to answer it.
 
 pub mod bucket;
+pub mod check;
 pub mod chunk;
 pub mod head;
 pub mod import;

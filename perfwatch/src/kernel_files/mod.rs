@@ -8,5 +8,6 @@ pub mod counter;
 pub mod fields;
 pub mod file;
 pub mod keyed;
+pub mod own_cgroup;
 pub mod snmp;
 pub mod stat;

@@ -3,6 +3,7 @@
 
 mod clock;
 mod deadline;
+mod missed;
 mod rounds;
 mod sampler;
 mod timekeeper;

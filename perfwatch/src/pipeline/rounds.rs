@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use super::deadline::Deadline;
 use super::timekeeper::Timekeeper;
 use crate::snapshot::Reading;
+use crate::snapshot::missed::Missed;
 use crate::snapshot::source::Report;
 
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Round {
     pub at: OffsetDateTime,
     /// False for the round that primes the rates.
     pub on_grid: bool,
+    /// What was missed before it.
+    pub missed: Option<Missed>,
     /// Time between rounds.
     pub interval: Duration,
     /// Time limit for the sources.
@@ -111,6 +114,7 @@ mod tests {
         Round {
             at: OffsetDateTime::UNIX_EPOCH,
             on_grid: true,
+            missed: None,
             interval: Duration::from_secs(1),
             patience,
             answers: vec![None, None],

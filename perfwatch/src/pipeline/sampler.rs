@@ -7,7 +7,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
@@ -15,8 +15,10 @@ use tokio::sync::oneshot;
 
 use super::Outputs;
 use super::clock::{Next, Schedule};
+use super::missed::Watcher;
 use super::rounds::{Round, Rounds};
 use super::timekeeper::Timekeeper;
+use crate::snapshot::missed::Missed;
 use crate::snapshot::source::{Cost, Report, Settings, Source, SourceSettings, SourceStatus, State, Tick};
 use crate::snapshot::{Reading, Snapshot, rfc3339};
 
@@ -51,7 +53,16 @@ struct Control {
     settings: Settings,
     /// `None` until the first round, which runs immediately.
     schedule: Option<Schedule>,
+    watcher: Watcher,
     stop: bool,
+}
+
+/// A tick that is due.
+struct Due {
+    at: OffsetDateTime,
+    on_grid: bool,
+    missed: Option<Missed>,
+    settings: Settings,
 }
 
 struct Slot {
@@ -85,7 +96,7 @@ impl Sampler {
         let slot = |source| Mutex::new(Slot { source, settings: None, meter: Meter::default() });
         let shared = Arc::new(Shared {
             slots: sources.into_iter().map(slot).collect(),
-            control: Mutex::new(Control { settings, schedule: None, stop: false }),
+            control: Mutex::new(Control { settings, schedule: None, watcher: Watcher::new(), stop: false }),
             changed: Condvar::new(),
             rounds: Rounds::new(time.clone())?,
             publisher: Mutex::new(Publisher { source_status, outputs }),
@@ -166,11 +177,11 @@ impl Sampler {
 
 impl Shared {
     fn sample_until_stopped(&self) {
-        while let Some((at, on_grid, settings)) = self.next_tick() {
-            let patience = settings.interval.mul_f64(0.8).min(MAX_DEADLINE);
+        while let Some(Due { at, on_grid, missed, settings }) = self.next_tick() {
+            let interval = settings.interval;
+            let patience = interval.mul_f64(0.8).min(MAX_DEADLINE);
             let answers = self.slots.iter().map(|_| None).collect();
-            let round =
-                self.rounds.begin(Round { at, on_grid, interval: settings.interval, patience, answers });
+            let round = self.rounds.begin(Round { at, on_grid, missed, interval, patience, answers });
             let tick = Tick::new(at, settings.interval);
             if !self.sample(round, &tick, &settings.sources) {
                 return;
@@ -180,21 +191,24 @@ impl Shared {
         }
     }
 
-    /// Waits for the next tick, except for the first. Returns whether the tick is on the grid; `None` on shutdown.
-    fn next_tick(&self) -> Option<(OffsetDateTime, bool, Settings)> {
+    /// Waits for the next tick, except for the first. `None` on shutdown.
+    fn next_tick(&self) -> Option<Due> {
         let mut control = lock(&self.control);
         loop {
-            let Control { settings, schedule, stop } = &mut *control;
+            let Control { settings, schedule, watcher, stop } = &mut *control;
             let now = self.time.wall();
             let Some(schedule) = schedule else {
                 *schedule = Some(Schedule::new(now));
-                return Some((now, false, settings.clone()));
+                return Some(Due { at: now, on_grid: false, missed: None, settings: settings.clone() });
             };
             if *stop {
                 return None;
             }
             match schedule.next(now, settings.interval) {
-                Next::Now(tick) => return Some((tick, true, settings.clone())),
+                Next::Now(at) => {
+                    let missed = watcher.tick(&self.time, at, settings.interval);
+                    return Some(Due { at, on_grid: true, missed, settings: settings.clone() });
+                }
                 Next::After(wait) => control = self.time.wait(&self.changed, control, wait),
             }
         }
@@ -232,7 +246,7 @@ impl Shared {
 
 impl Publisher {
     fn publish(&mut self, round: Round) {
-        let Round { at, on_grid, interval, patience, answers } = round;
+        let Round { at, on_grid, missed, interval, patience, answers } = round;
         let mut readings = Vec::with_capacity(answers.len());
         self.source_status.update(|reports| {
             for (answer, standing) in answers.into_iter().zip(reports) {
@@ -242,7 +256,12 @@ impl Publisher {
                 readings.push(reading);
             }
         });
-        let snapshot = Arc::new(Snapshot::new(at, readings).every(interval));
+        if let Some(missed) = missed {
+            let Missed { ticks, cause } = missed;
+            tracing::debug!(ticks, cause = cause.as_str(), "ticks were missed");
+            self.source_status.note_missed(missed, Instant::now());
+        }
+        let snapshot = Arc::new(Snapshot::new(at, readings).every(interval).after(missed));
         tracing::trace!(timestamp = rfc3339(at), "tick");
         (self.outputs.live)(&snapshot);
         if on_grid {

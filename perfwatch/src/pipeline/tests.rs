@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::timekeeper::TestTime;
 use super::*;
+use crate::snapshot::missed::Cause;
 use crate::snapshot::source::{Method, Report, SourceError, SourceSettings, State, Tick};
 use crate::snapshot::{MetricType, Reading};
 
@@ -151,6 +152,27 @@ async fn an_error_and_a_panic_stay_in_their_own_documents() {
 
     let second = running.tick().await;
     assert_eq!(second["data"]["memory"]["value"], 2, "the panicking source is tried again");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn ticks_that_were_missed_are_counted_and_told() {
+    let mut running =
+        start(vec![scripted("good", MetricType::Cpu, || Ok(json!({"value": 1})))], settings(100));
+    running.next().await;
+    for _ in 0..2 {
+        assert_eq!(running.tick().await["missed"], Value::Null);
+    }
+    let wait = running.time.until_waited_for(Duration::from_millis(100)).await;
+    running.time.advance(wait + Duration::from_millis(330));
+    assert_eq!(running.next().await["missed"], json!({"ticks": 3, "cause": "busy"}));
+    let counts: Vec<u64> = running.source_status.missed_ticks().map(|(_, ticks)| ticks).collect();
+    assert_eq!(counts, [0, 0, 3]);
+    assert_eq!(running.source_status.missed_within(Duration::from_secs(3600)), Some(Cause::Busy));
+    // The clock was set: nothing was missed.
+    running.time.until_waited_for(Duration::from_millis(100)).await;
+    running.time.set_wall(time::Duration::hours(3));
+    assert_eq!(running.next().await["missed"], Value::Null);
     running.stop().await;
 }
 

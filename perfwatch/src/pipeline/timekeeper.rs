@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,23 @@ impl Timekeeper {
             Self::Machine => Instant::now(),
             #[cfg(test)]
             Self::Test(time) => time.monotonic(),
+        }
+    }
+
+    /// Time that the machine has been suspended since boot.
+    pub(super) fn suspended(&self) -> Duration {
+        match self {
+            Self::Machine => {
+                let now = |clock| {
+                    let now = clock_gettime(clock);
+                    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+                };
+                // In this order, a suspend between the two readings is not counted twice.
+                let (boot, ran) = (now(ClockId::Boottime), now(ClockId::Monotonic));
+                boot.saturating_sub(ran)
+            }
+            #[cfg(test)]
+            Self::Test(_) => Duration::ZERO,
         }
     }
 

@@ -3,24 +3,21 @@
 //! Members move, are renamed and tracepoints change their arguments between kernels; programs get what they
 //! need as constants before they are loaded.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, Endianness};
-use btfparse::{Enum, Integer32Value, Offset, Readable, TypeInformation, TypeVariant};
 
+use super::btf::Types;
 use super::loader::Unavailable;
 use super::target;
 use crate::config::Roots;
 
-/// The kernel's BTF: megabytes, so it is parsed once and dropped when the last probe is loaded.
+/// The kernel's BTF: megabytes, so it is read once and dropped when the last probe is loaded.
 pub(super) struct Kernel {
-    types: TypeInformation,
-    /// Structs, enumerations and typedefs by name: the library itself finds only one type per name, of any kind.
-    named: HashMap<String, Vec<u32>>,
-    /// The kernel's types once more, as aya needs them for attaching.
+    types: Types,
+    /// The tracepoints, as aya needs them for attaching.
     btf: Btf,
 }
 
@@ -70,30 +67,15 @@ pub const BTF_REMEDY: &str =
 impl Kernel {
     fn read(path: &Path) -> Result<Self, Unavailable> {
         if !path.exists() {
-            return Err(Unavailable {
-                reason: format!("this kernel has no type information ({} is missing)", path.display()),
-                remedy: Some(BTF_REMEDY.to_owned()),
-            });
+            let reason = format!("this kernel has no type information ({} is missing)", path.display());
+            return Err(Unavailable { remedy: Some(BTF_REMEDY.to_owned()), ..Unavailable::new(reason) });
         }
         let what = format!("reading {}", path.display());
         let bytes = std::fs::read(path).map_err(|error| Unavailable::from_error(&what, &error))?;
-        let btf = Btf::parse(&bytes, Endianness::default())
+        let types = Types::new(bytes).ok_or_else(|| Unavailable::new(format!("{what}: it is malformed")))?;
+        let btf = Btf::parse(&types.tracepoints(), Endianness::default())
             .map_err(|error| Unavailable::from_error(&what, &error))?;
-        let types = TypeInformation::new(&Bytes(bytes))
-            .map_err(|error| Unavailable { reason: format!("{what}: {}", error.message()), remedy: None })?;
-        let mut named: HashMap<String, Vec<u32>> = HashMap::new();
-        for (id, of) in types.get() {
-            let name = match of {
-                TypeVariant::Struct(of) => of.name(),
-                TypeVariant::Enum(of) => of.name(),
-                TypeVariant::Typedef(of) => of.name(),
-                _ => continue,
-            };
-            if let Some(name) = name {
-                named.entry(name.clone()).or_default().push(*id);
-            }
-        }
-        Ok(Self { types, named, btf })
+        Ok(Self { types, btf })
     }
 
     /// Loads a program and attaches it to a BTF tracepoint (no tracefs needed); it stays until `ebpf` is dropped.
@@ -101,10 +83,7 @@ impl Kernel {
         let hook: &mut BtfTracePoint = ebpf
             .program_mut(program)
             .and_then(|program| program.try_into().ok())
-            .ok_or_else(|| Unavailable {
-                reason: format!("the object has no BTF tracepoint program {program}"),
-                remedy: None,
-            })?;
+            .ok_or_else(|| Unavailable::new(format!("the object has no BTF tracepoint program {program}")))?;
         let refused = |doing: &str, error: &ProgramError| {
             Unavailable::from_error(&format!("{doing} the program {program} ({tracepoint})"), error)
         };
@@ -116,85 +95,20 @@ impl Kernel {
     /// The byte offset of a member such as `se.cfs_rq`, through anonymous structs and unions; the first of `paths`
     /// that this kernel has.
     pub(super) fn offset(&self, structure: &str, paths: &[&str]) -> Result<u32, Unavailable> {
-        let offset_in = |id: u32, path: &str| match self.types.offset_of(id, path).ok()?.1 {
-            Offset::ByteOffset(bytes) => Some(bytes),
-            Offset::BitOffsetAndSize(bits, _) => Some(bits / 8),
-        };
-        paths.iter().find_map(|path| self.ids(structure).find_map(|id| offset_in(id, path))).ok_or_else(
-            || Unavailable {
-                reason: format!("this kernel's struct {structure} has no {}", paths.join(" or ")),
-                remedy: None,
-            },
-        )
+        let found = paths.iter().find_map(|path| self.types.offset(structure, path));
+        found.ok_or_else(|| {
+            Unavailable::new(format!("this kernel's struct {structure} has no {}", paths.join(" or ")))
+        })
     }
 
     /// The value of a member of an enumeration.
     pub(super) fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
-        let value_in = |of: &Enum| {
-            let member = of.named_value_list().iter().find(|member| member.name == name)?;
-            match member.value {
-                Integer32Value::Signed(value) => u32::try_from(value).ok(),
-                Integer32Value::Unsigned(value) => Some(value),
-            }
-        };
-        self.ids(enumeration).find_map(|id| match self.types.get().get(&id) {
-            Some(TypeVariant::Enum(of)) => value_in(of),
-            _ => None,
-        })
+        self.types.enumerator(enumeration, name)
     }
 
     /// A tracepoint's arguments: the struct that each points to, if any. `None` if there is no such tracepoint.
     pub(super) fn arguments(&self, tracepoint: &str) -> Option<Vec<Option<String>>> {
-        let prototype =
-            self.ids(&format!("btf_trace_{tracepoint}")).find_map(|id| match self.pointee(id)? {
-                TypeVariant::FuncProto(prototype) => Some(prototype),
-                _ => None,
-            })?;
-        let structure = |id: u32| match self.pointee(id)? {
-            TypeVariant::Struct(structure) => structure.name().clone(),
-            _ => None,
-        };
-        // The first parameter is the kernel's own; programs do not see it.
-        Some(prototype.parameter_list().iter().skip(1).map(|parameter| structure(parameter.tid())).collect())
-    }
-
-    fn ids(&self, name: &str) -> impl Iterator<Item = u32> {
-        self.named.get(name).into_iter().flatten().copied()
-    }
-
-    /// What a pointer points to.
-    fn pointee(&self, pointer: u32) -> Option<&TypeVariant> {
-        match self.bare(pointer)? {
-            TypeVariant::Ptr(pointer) => self.bare(*pointer.tid()),
-            _ => None,
-        }
-    }
-
-    /// The type behind typedefs and qualifiers.
-    fn bare(&self, mut id: u32) -> Option<&TypeVariant> {
-        loop {
-            id = match self.types.get().get(&id)? {
-                TypeVariant::Typedef(outer) => *outer.tid(),
-                TypeVariant::Const(outer) => *outer.tid(),
-                TypeVariant::Volatile(outer) => *outer.tid(),
-                TypeVariant::Restrict(outer) => *outer.tid(),
-                TypeVariant::TypeTag(outer) => *outer.tid(),
-                of => return Some(of),
-            };
-        }
-    }
-}
-
-/// A file's content, in the form the library reads.
-struct Bytes(Vec<u8>);
-
-impl Readable for Bytes {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let missing = || btfparse::Error::new(btfparse::ErrorKind::EOF, "it ends too early");
-        let from = usize::try_from(offset).map_err(|_| missing())?;
-        let rest = self.0.get(from..).ok_or_else(missing)?;
-        buffer.copy_from_slice(rest.get(..buffer.len()).ok_or_else(missing)?);
-        Ok(())
+        self.types.arguments(tracepoint)
     }
 }
 

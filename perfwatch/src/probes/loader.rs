@@ -16,9 +16,19 @@ use crate::snapshot::source::ProgramStats;
 pub struct Unavailable {
     pub reason: String,
     pub remedy: Option<String>,
+    /// Whether a later attempt may succeed.
+    pub may_pass: bool,
 }
 
+/// No memory, none for now, in use, and limits that others may leave again.
+const PASSING: [libc::c_int; 7] =
+    [libc::ENOMEM, libc::EAGAIN, libc::EBUSY, libc::EINTR, libc::EMFILE, libc::ENFILE, libc::ENOSPC];
+
 impl Unavailable {
+    pub(super) fn new(reason: String) -> Self {
+        Self { reason, remedy: None, may_pass: false }
+    }
+
     /// Turns an error while loading or attaching into reason and remedy.
     pub(super) fn from_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut words = error.to_string();
@@ -47,7 +57,8 @@ impl Unavailable {
             ),
             _ => (format!("{what} failed: {words}"), None),
         };
-        Self { reason, remedy }
+        let may_pass = errno.is_some_and(|errno| PASSING.contains(&errno));
+        Self { reason, remedy, may_pass }
     }
 }
 

@@ -4,7 +4,7 @@
 mod parts;
 
 use std::marker::PhantomData;
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub(super) struct Mapped<T> {
     of: PhantomData<T>,
 }
 
-// SAFETY: the memory belongs to the kernel's map and is only accessed by volatile and atomic operations.
+// SAFETY: the memory belongs to the kernel's map and is only accessed by atomic operations.
 unsafe impl<T: Send> Send for Mapped<T> {}
 
 impl<T: Pod> Mapped<T> {
@@ -53,10 +53,8 @@ impl<T: Pod> Mapped<T> {
             let error = std::io::Error::last_os_error();
             return Err(Unavailable::from_error(&format!("mapping the array {name}"), &error));
         }
-        let base = NonNull::new(base.cast()).ok_or_else(|| Unavailable {
-            reason: format!("the array {name} was mapped at 0"),
-            remedy: None,
-        })?;
+        let base = NonNull::new(base.cast())
+            .ok_or_else(|| Unavailable::new(format!("the array {name} was mapped at 0")))?;
         Ok(Self { base, entries, parts: None, of: PhantomData })
     }
 
@@ -89,20 +87,25 @@ impl<T: Pod> Mapped<T> {
 
     /// A copy of one value. Each of its 64-bit fields is consistent, but they may be of slightly different moments.
     pub(super) fn get(&self, index: u32) -> Option<T> {
-        // SAFETY: within the mapping, aligned to at least 8 (a page, plus multiples of `T`'s size, which its
-        // alignment divides), and every bit pattern is a valid `T` (`Pod`).
-        self.at(index).map(|value| unsafe { value.read_volatile() })
+        let words = self.words(index)?;
+        let mut copy = MaybeUninit::<T>::uninit();
+        let to = copy.as_mut_ptr().cast::<u64>();
+        for (n, word) in words.iter().enumerate() {
+            // SAFETY: `copy` has as many words (`STRIDE`).
+            unsafe { to.add(n).write_unaligned(word.load(Ordering::Relaxed)) };
+        }
+        // SAFETY: all of it is written, and every bit pattern is a valid `T` (`Pod`).
+        Some(unsafe { copy.assume_init() })
     }
 
     /// Updates the first `length` bytes of a copy; false if there is no such value.
     pub(super) fn refresh(&self, index: u32, copy: &mut T, length: usize) -> bool {
-        let Some(value) = self.at(index).map(NonNull::cast::<u64>) else { return false };
-        let copy = NonNull::from(copy).cast::<u64>();
-        for word in 0..length.min(size_of::<T>()) / size_of::<u64>() {
-            // SAFETY: both are whole values of a size that is a multiple of 8 (`STRIDE`), of which this is one word,
-            // the copy is ours alone, and every bit pattern is a valid `T` (`Pod`). `T` is aligned to 8: it has
-            // 64-bit fields, as everything that programs count.
-            unsafe { copy.add(word).write(value.add(word).read_volatile()) };
+        let Some(words) = self.words(index) else { return false };
+        let copy = std::ptr::from_mut(copy).cast::<u64>();
+        for (n, word) in words.iter().take(length / size_of::<u64>()).enumerate() {
+            // SAFETY: the copy is ours alone and has as many words (`STRIDE`), and every bit pattern is a valid `T`
+            // (`Pod`).
+            unsafe { copy.add(n).write_unaligned(word.load(Ordering::Relaxed)) };
         }
         true
     }
@@ -118,8 +121,7 @@ impl<T: Pod> Mapped<T> {
             else {
                 break;
             };
-            // SAFETY: a valid reference to as many plain 64-bit words, read at once: each of them is whole.
-            let now = unsafe { std::ptr::from_ref(line).cast::<Line>().read_volatile() };
+            let now: Line = std::array::from_fn(|n| line[n].load(Ordering::Relaxed));
             if now == *before {
                 continue;
             }
@@ -158,7 +160,15 @@ impl<T: Pod> Mapped<T> {
         self.field::<AtomicU64>(index, offset).map_or(0, |field| field.swap(0, Ordering::Relaxed))
     }
 
-    /// `F` is an atomic integer.
+    /// All 64-bit words of a value.
+    fn words(&self, index: u32) -> Option<&[AtomicU64]> {
+        let value = self.at(index)?.cast::<AtomicU64>();
+        // SAFETY: an entry of the mapping, aligned to 8 (a page, plus multiples of 8: `STRIDE`), and valid for every bit
+        // pattern; others access it by plain stores of its size at most, which are atomic on the machines BPF runs on.
+        Some(unsafe { std::slice::from_raw_parts(value.as_ptr(), Self::STRIDE / size_of::<AtomicU64>()) })
+    }
+
+    /// `F` is an atomic integer, or an array of them.
     fn field<F>(&self, index: u32, offset: usize) -> Option<&F> {
         let fits = offset.is_multiple_of(align_of::<F>()) && offset + size_of::<F>() <= size_of::<T>();
         // SAFETY: within an entry of the mapping, aligned, and valid for every bit pattern; others access it
@@ -179,7 +189,7 @@ impl<T> Drop for Mapped<T> {
 fn descriptor<'a>(ebpf: &'a Ebpf, name: &str) -> Result<BorrowedFd<'a>, Unavailable> {
     match ebpf.map(name) {
         Some(Map::Array(map)) => Ok(map.fd().as_fd()),
-        _ => Err(Unavailable { reason: format!("the object has no array {name}"), remedy: None }),
+        _ => Err(Unavailable::new(format!("the object has no array {name}"))),
     }
 }
 

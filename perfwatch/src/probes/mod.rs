@@ -3,6 +3,7 @@
 //! Each probe loads its own object: one that this kernel rejects does not affect others, and reports reason and remedy.
 
 mod block_io;
+mod btf;
 mod budget;
 mod counters;
 mod groups;

@@ -36,8 +36,8 @@ fn refusal(built_for: Width, kernel: Width, why: &str) -> Option<Unavailable> {
         Width::Bits32 => None,
     };
     Some(Unavailable {
-        reason: format!("this is a 32-bit build, and {why}"),
         remedy: remedy.map(str::to_owned),
+        ..Unavailable::new(format!("this is a 32-bit build, and {why}"))
     })
 }
 

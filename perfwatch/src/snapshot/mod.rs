@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod json;
 pub mod latency;
 pub mod layout;
+pub mod missed;
 pub mod processes;
 mod reading;
 pub mod selection;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use missed::Missed;
 pub use reading::{Reading, Table};
 
 /// The documents a tick may contain, by the names used in history.
@@ -112,18 +114,26 @@ pub struct Snapshot {
     pub readings: Vec<Reading>,
     /// Time between snapshots, if known.
     interval: Option<Duration>,
+    missed: Option<Missed>,
     message: OnceLock<Bytes>,
 }
 
 impl Snapshot {
     pub fn new(timestamp: OffsetDateTime, readings: Vec<Reading>) -> Self {
-        Self { timestamp, readings, interval: None, message: OnceLock::new() }
+        Self { timestamp, readings, interval: None, missed: None, message: OnceLock::new() }
     }
 
     /// Sets the time between snapshots.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
+        self
+    }
+
+    /// Sets what was missed before it.
+    #[must_use]
+    pub fn after(mut self, missed: Option<Missed>) -> Self {
+        self.missed = missed;
         self
     }
 
@@ -142,6 +152,12 @@ impl Snapshot {
                 out.push(b'"');
                 if let Some(interval) = self.interval {
                     out.extend_from_slice(format!(",\"interval_ms\":{}", interval.as_millis()).as_bytes());
+                }
+                if let Some(Missed { ticks, cause }) = self.missed {
+                    let cause = cause.as_str();
+                    out.extend_from_slice(
+                        format!(r#","missed":{{"ticks":{ticks},"cause":"{cause}"}}"#).as_bytes(),
+                    );
                 }
                 out.extend_from_slice(br#","data":{"#);
                 let shown = self.readings.iter().filter(|reading| reading.metric_type.is_streamed());
@@ -209,6 +225,11 @@ mod tests {
         assert_eq!(value["timestamp"], "2026-01-02T03:04:05Z");
         assert_eq!(value["data"]["cpu"]["user"], 1);
         assert_eq!(value["data"]["disk"]["_error"], "no \"disk\"");
+        assert!(value.get("missed").is_none());
+        let missed = Missed { ticks: 3, cause: missed::Cause::CpuQuota };
+        let snapshot = Snapshot::new(AT, Vec::new()).every(Duration::from_secs(1)).after(Some(missed));
+        let value: Value = serde_json::from_slice(&snapshot.message()).unwrap();
+        assert_eq!(value["missed"], json!({"ticks": 3, "cause": "cpu_quota"}));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The interface between the pipeline and collectors or probes, and their reports for `/api/sources`.
 
-use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::cpulist::CpuList;
+use super::missed::{Cause, Missed};
 use super::{MetricType, Reading, rfc3339};
 
 /// A producer of one reading per tick, implemented by collectors and probes. The pipeline calls it from a plain thread
@@ -152,29 +153,62 @@ impl Report {
     }
 }
 
-/// The latest report of every source, in registry order: written by the pipeline, read by the API.
+/// The latest report of every source, in registry order, and what was missed: written by the pipeline, read by the API.
 #[derive(Debug, Clone, Default)]
-pub struct SourceStatus(Arc<RwLock<Vec<Report>>>);
+pub struct SourceStatus(Arc<Status>);
+
+#[derive(Debug, Default)]
+struct Status {
+    reports: RwLock<Vec<Report>>,
+    missed: Mutex<MissedTicks>,
+}
+
+/// Ticks missed since the start.
+#[derive(Debug, Clone, Default)]
+struct MissedTicks {
+    /// In the order of [`Cause::ALL`].
+    counts: [u64; Cause::ALL.len()],
+    newest: Option<(Cause, Instant)>,
+}
 
 impl SourceStatus {
     pub fn reports(&self) -> Vec<Report> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.0.reports.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn publish(&self, reports: Vec<Report>) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reports;
+        *self.0.reports.write().unwrap_or_else(PoisonError::into_inner) = reports;
     }
 
     /// Changes the reports in place: each tick updates them, and they are rarely read.
     pub fn update(&self, change: impl FnOnce(&mut [Report])) {
-        change(&mut self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        change(&mut self.0.reports.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub fn note_missed(&self, missed: Missed, at: Instant) {
+        let mut ticks = self.missed();
+        let place = Cause::ALL.iter().position(|cause| *cause == missed.cause);
+        ticks.counts[place.unwrap_or_default()] += missed.ticks;
+        ticks.newest = Some((missed.cause, at));
+    }
+
+    /// Ticks missed since the start, by cause.
+    pub fn missed_ticks(&self) -> impl Iterator<Item = (Cause, u64)> {
+        Cause::ALL.into_iter().zip(self.missed().counts)
+    }
+
+    /// Why ticks were missed, if that was not longer ago.
+    pub fn missed_within(&self, time: Duration) -> Option<Cause> {
+        let (cause, at) = self.missed().newest?;
+        (at.elapsed() <= time).then_some(cause)
+    }
+
+    fn missed(&self) -> MutexGuard<'_, MissedTicks> {
+        self.0.missed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn any_failed(&self) -> bool {
-        self.0
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .iter()
-            .any(|r| r.state == State::Failed)
+        let reports = self.0.reports.read().unwrap_or_else(PoisonError::into_inner);
+        reports.iter().any(|report| report.state == State::Failed)
     }
 }

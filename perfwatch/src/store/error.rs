@@ -5,6 +5,9 @@ pub enum StoreError {
     /// The database cannot be reached or does not answer; trying again later may work.
     #[error("the database is unreachable: {0}")]
     Unreachable(String),
+    /// The disk has no space for what is to be written.
+    #[error("no space left on the device of the database")]
+    Full,
     #[error("{0} already exists")]
     Conflict(&'static str),
     /// The database lacks something that was set up: its tables, a partition, or a privilege.
@@ -20,20 +23,38 @@ pub enum StoreError {
 impl StoreError {
     /// Whether a retry may succeed without any action here.
     pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Changed(_))
+        matches!(self, Self::Unreachable(_) | Self::Full | Self::Changed(_))
+    }
+
+    /// What the database itself said.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Unreachable(reason)
+            | Self::Changed(reason)
+            | Self::Refused(reason)
+            | Self::Database(reason) => reason,
+            Self::Conflict(what) => what,
+            Self::Full => "no space left on the device",
+        }
     }
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// SQLite's primary result codes after which a later attempt may succeed: BUSY, LOCKED, NOMEM, READONLY,
-/// IOERR, FULL, CANTOPEN.
-const SQLITE_TRANSIENT: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
+/// IOERR, CANTOPEN.
+const SQLITE_TRANSIENT: [u32; 6] = [5, 6, 7, 8, 10, 14];
+const SQLITE_FULL: u32 = 13;
+/// CORRUPT, NOTADB.
+const SQLITE_DAMAGED: [u32; 2] = [11, 26];
 
 /// PostgreSQL's SQLSTATE classes after which a later attempt may succeed: connection exception, invalid
 /// authorization (a password being changed), insufficient resources, operator intervention (shutdown,
 /// statement cancelled), system error, read-only transaction (a demoted primary).
 const POSTGRES_TRANSIENT: [&str; 6] = ["08", "28", "53", "57", "58", "25"];
+
+/// disk_full.
+const POSTGRES_FULL: &str = "53100";
 
 /// SQLite's primary result codes for data that it will never accept: TOOBIG, CONSTRAINT, MISMATCH.
 const SQLITE_REFUSED: [u32; 3] = [18, 19, 20];
@@ -66,9 +87,15 @@ impl From<sqlx::Error> for StoreError {
                     // Extended codes carry the primary code in their low byte.
                     match code.parse::<u32>().map_or(0, |code| code & 0xff) {
                         code if SQLITE_TRANSIENT.contains(&code) => Self::Unreachable(message),
+                        SQLITE_FULL => Self::Full,
+                        code if SQLITE_DAMAGED.contains(&code) => Self::Database(format!(
+                            "{message}; stop the server and run `perfwatch db salvage`"
+                        )),
                         code if SQLITE_REFUSED.contains(&code) => Self::Refused(message),
                         _ => Self::Database(message),
                     }
+                } else if code == POSTGRES_FULL {
+                    Self::Full
                 } else if POSTGRES_CHANGED.contains(&&*code) {
                     Self::Changed(message)
                 } else if POSTGRES_TRANSIENT.contains(&class) {

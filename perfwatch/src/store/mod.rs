@@ -4,12 +4,14 @@
 //! test suite.
 
 pub mod access;
+pub mod check;
 pub mod chunks;
 mod error;
 pub mod inspect;
 pub mod source;
 pub mod policy;
 mod postgres;
+pub mod salvage;
 pub mod settings;
 mod sqlite;
 mod users;
@@ -49,6 +51,10 @@ pub trait Store: AccountStore + ChunkStore + SettingsStore {
     /// The cheapest round trip that shows that the database responds.
     async fn ping(&self) -> Result<()>;
     async fn close(&self);
+    /// How often its tables were brought up to date: another time if it was replaced by an empty one.
+    fn times_set_up(&self) -> u64 {
+        1
+    }
 }
 
 /// Opens the store that `url` names (`sqlite:PATH`, `postgres://…`, `postgresql://…`, also with the
@@ -68,7 +74,10 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
 
 /// The URL of the embedded store in a data directory.
 pub fn sqlite_url(data_dir: &Path) -> String {
-    let path = data_dir.join("perfwatch.db");
+    url_of_file(&data_dir.join("perfwatch.db"))
+}
+
+fn url_of_file(path: &Path) -> String {
     // `?` and `#` would end the path, `%` would start an escape.
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
     format!("sqlite:{escaped}")

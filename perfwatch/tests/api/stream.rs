@@ -235,16 +235,19 @@ async fn a_slow_client_skips_is_told_and_delays_nobody() {
         assert_eq!(seen["data"]["cpu"]["usage_percent"], n);
         assert!(seen.get("skipped").is_none());
     }
-    let (mut received, mut skipped) = (0, 0);
+    let (mut received, mut skipped, mut by_client) = (0, 0, false);
+    // Longer than it takes to write an update to a client that reads.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     loop {
         let message = next_json(&mut slow).await;
         received += 1;
         skipped += message["skipped"].as_i64().unwrap_or(0);
+        by_client |= message["skipped_by"] == "client";
         if message["data"]["cpu"]["usage_percent"] == count {
             break;
         }
     }
-    assert!(skipped > 0);
+    assert!(skipped > 0 && by_client);
     assert_eq!(received + skipped, count, "each tick is either shown or counted");
 }
 

@@ -180,3 +180,54 @@ async fn answered<T>(ask: impl AsyncFn() -> store::Result<T>) -> T {
         }
     }
 }
+
+#[tokio::test]
+async fn behind_a_pooler_with_few_connections_nothing_hangs() {
+    let cluster = match Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => {
+            println!("SKIPPED: behind_a_pooler_with_few_connections_nothing_hangs: {reason}");
+            return;
+        }
+    };
+    for (mode, connections, enough) in
+        [("session", 10, true), ("session", 1, false), ("transaction", 1, true)]
+    {
+        let pooler = match cluster.pooler(mode, connections).await {
+            Ok(pooler) => pooler,
+            Err(reason) => {
+                println!("SKIPPED: behind_a_pooler_with_few_connections_nothing_hangs: {reason}");
+                return;
+            }
+        };
+        let url = pooler.url(&cluster.database().await);
+        let store = store::open(&url).await.unwrap();
+        store.create_user("ann", "hash", "admin").await.unwrap();
+        let all = (0..24).map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let since = Instant::now();
+                let outcome = match n % 3 {
+                    0 => store.user_by_name("ann").await.map(|user| assert!(user.is_some())),
+                    1 => store.set_config(&[("key", n.to_string())]).await,
+                    _ => store.introduce(HOST, "name").await,
+                };
+                (outcome, since.elapsed())
+            })
+        });
+        let (mut done, mut refused) = (0, 0);
+        for one in all.collect::<Vec<_>>() {
+            let (outcome, took) = one.await.unwrap();
+            assert!(took < TIMEOUT / 2, "{mode}: {took:?}");
+            match outcome {
+                Ok(()) => done += 1,
+                Err(StoreError::Unreachable(_)) => refused += 1,
+                Err(error) => panic!("{mode}: {error}"),
+            }
+        }
+        println!("{mode}, {connections} connections: {done} done, {refused} refused in time");
+        // A session keeps its connection: with fewer than we may have, some get none.
+        assert!(done > 0 && (!enough || refused == 0), "{mode}: {done} done, {refused} refused");
+        store.close().await;
+    }
+}

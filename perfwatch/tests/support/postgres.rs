@@ -26,6 +26,7 @@ pub struct Cluster {
     settings: &'static [&'static str],
     server: Option<Child>,
     databases: AtomicU32,
+    poolers: AtomicU32,
     /// Closed when this process ends; see the module's comment.
     _watcher: Child,
 }
@@ -54,8 +55,16 @@ impl Cluster {
             std::os::unix::fs::chown(&dir, Some(uid), Some(gid)).map_err(|e| e.to_string())?;
         }
         let watcher = watch(&dir);
-        let mut cluster =
-            Self { bin, dir, user, settings, server: None, databases: AtomicU32::new(0), _watcher: watcher };
+        let mut cluster = Self {
+            bin,
+            dir,
+            user,
+            settings,
+            server: None,
+            databases: AtomicU32::new(0),
+            poolers: AtomicU32::new(0),
+            _watcher: watcher,
+        };
         let init = cluster
             .command("initdb")
             .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "-N", "-D"])
@@ -74,7 +83,11 @@ impl Cluster {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.bin.join(program));
+        self.program(&self.bin.join(program))
+    }
+
+    fn program(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(&self.dir).stdin(Stdio::null()).process_group(0);
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
@@ -136,6 +149,37 @@ impl Cluster {
         [parent].into_iter().chain(children).collect()
     }
 
+    /// Puts a `PgBouncer` with so many server connections for each database in front.
+    pub async fn pooler(&self, mode: &str, connections: u32) -> Result<Pooler, String> {
+        let debian = Path::new("/usr/sbin/pgbouncer");
+        let program = if debian.exists() { debian } else { Path::new("pgbouncer") };
+        let port = 6432 + self.poolers.fetch_add(1, Ordering::Relaxed);
+        let dir = self.dir.display();
+        // Accounts must be listed; those of the databases made so far and of many to come.
+        let users: String = (0..1000).map(|n| format!("\"owner{n}\" \"\"\n")).collect();
+        let (file, list) = (self.dir.join(format!("{port}.ini")), self.dir.join(format!("{port}.users")));
+        let settings = format!(
+            "[databases]\n* = host={dir} port=5432\n[pgbouncer]\nlisten_addr =\nlisten_port = {port}\n\
+             unix_socket_dir = {dir}\nunix_socket_mode = 0777\nauth_type = trust\nauth_file = {}\n\
+             pool_mode = {mode}\ndefault_pool_size = {connections}\npidfile = {dir}/{port}.pid\n\
+             logfile = {dir}/{port}.log\n",
+            list.display()
+        );
+        std::fs::write(&list, users).map_err(|error| error.to_string())?;
+        std::fs::write(&file, settings).map_err(|error| error.to_string())?;
+        let mut command = self.program(program);
+        let running = command.arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let running = running.map_err(|error| format!("pgbouncer: {error}"))?;
+        let pooler = Pooler { running, port };
+        let since = Instant::now();
+        while !self.dir.join(format!(".s.PGSQL.{port}")).exists() {
+            let log = || std::fs::read_to_string(self.dir.join(format!("{port}.log"))).unwrap_or_default();
+            assert!(since.elapsed() < TIMEOUT, "pgbouncer does not answer: {}", log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(pooler)
+    }
+
     pub fn options(&self, user: &str, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass().socket(&self.dir).port(5432).username(user).database(database)
     }
@@ -162,6 +206,26 @@ impl Drop for Cluster {
             self.kill();
         }
         let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Ends when dropped.
+pub struct Pooler {
+    running: Child,
+    port: u32,
+}
+
+impl Pooler {
+    /// A database's URL, through this.
+    pub fn url(&self, direct: &str) -> String {
+        format!("{direct}&port={}", self.port)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.running.kill();
+        let _ = self.running.wait();
     }
 }
 
@@ -214,6 +278,9 @@ fn ordinary_user() -> Result<Option<(u32, u32)>, String> {
 fn watch(dir: &Path) -> Child {
     // In a process group of its own, so that a terminal's Ctrl-C misses it: it has to outlive us.
     const SCRIPT: &str = r#"read ignored
+        for file in "$1"/*.pid; do
+            [ -f "$file" ] && kill $(cat "$file") 2>/dev/null
+        done
         if [ -f "$1/data/postmaster.pid" ]; then
             pid=$(head -n 1 "$1/data/postmaster.pid")
             kill -CONT $pid $(cat /proc/$pid/task/$pid/children) 2>/dev/null

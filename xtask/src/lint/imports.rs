@@ -27,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("history", &["store", "snapshot", "config"]),
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
-    ("pipeline", &["snapshot", "config"]),
+    ("pipeline", &["snapshot", "config", "kernel_files"]),
     ("api", &["stream", "history", "store", "auth", "snapshot", "config"]),
 ];
 

@@ -48,6 +48,10 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     }
     let damaged = state.history.damaged_chunks() as f64;
     add("damaged_chunks_total", Kind::Counter, "Chunks of history that could not be read.", &[], damaged);
+    for (cause, ticks) in state.source_status.missed_ticks() {
+        let cause = [("cause", cause.as_str().to_owned())];
+        add("ticks_missed_total", Kind::Counter, "Ticks that were not taken.", &cause, ticks as f64);
+    }
     let reports = state.source_status.reports();
     let tick: f64 = reports.iter().map(|report| report.cost.last_us / 1e6).sum();
     add(

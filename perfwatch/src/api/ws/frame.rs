@@ -38,14 +38,15 @@ pub(super) async fn write_whole(io: &mut (impl AsyncWrite + Unpin), frame: &[u8]
     io.flush().await
 }
 
-/// A snapshot's message with `"skipped": n` inserted after its type.
+/// A snapshot's message with how many were skipped, and who was too slow, inserted after its type.
 pub(super) async fn write_skipped(
     io: &mut (impl AsyncWrite + Unpin),
     message: &[u8],
     skipped: u64,
+    by: &str,
 ) -> io::Result<()> {
     let (head, tail) = message.split_at(message.iter().position(|byte| *byte == b',').unwrap_or(0));
-    let inserted = format!(r#","skipped":{skipped}"#);
+    let inserted = format!(r#","skipped":{skipped},"skipped_by":"{by}""#);
     write_pieces(io, &[head, inserted.as_bytes(), tail]).await
 }
 
@@ -119,8 +120,11 @@ mod tests {
             let text = "x".repeat(size);
             let message = Bytes::from(json!({"a": "metrics", "text": text}).to_string());
             let mut out = Vec::new();
-            write_skipped(&mut out, &message, 7).await.unwrap();
-            assert_eq!(read(out).await, json!({"a": "metrics", "skipped": 7, "text": text}));
+            write_skipped(&mut out, &message, 7, "client").await.unwrap();
+            assert_eq!(
+                read(out).await,
+                json!({"a": "metrics", "skipped": 7, "skipped_by": "client", "text": text})
+            );
             let mut out = Vec::new();
             write_history(&mut out, &[message.clone(), message]).await.unwrap();
             assert_eq!(read(out).await["snapshots"][1]["text"], text);

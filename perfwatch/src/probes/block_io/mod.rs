@@ -107,8 +107,7 @@ impl Loaded for Programs {
 
 impl Programs {
     fn load(kernel: &Kernel, roots: &Roots) -> Result<Self, Unavailable> {
-        let internal =
-            |what: &str| Unavailable { reason: format!("the block_io object has no {what}"), remedy: None };
+        let internal = |what: &str| Unavailable::new(format!("the block_io object has no {what}"));
         let offsets = offsets(kernel)?;
         let disks = Disks::new(roots);
         let places = (disks.list().len() + SPARE_PLACES).clamp(SPARE_PLACES, MAX_PLACES);
@@ -235,9 +234,8 @@ fn offsets(kernel: &Kernel) -> Result<Offsets, Unavailable> {
     let arguments = kernel.arguments("block_rq_issue").unwrap_or_default();
     let issued = arguments.iter().position(|argument| argument.as_deref() == Some("request"));
     Ok(Offsets {
-        issued_argument: issued.and_then(|at| u32::try_from(at).ok()).ok_or_else(|| Unavailable {
-            reason: "this kernel's tracepoint block_rq_issue does not pass the request".into(),
-            remedy: None,
+        issued_argument: issued.and_then(|at| u32::try_from(at).ok()).ok_or_else(|| {
+            Unavailable::new("this kernel's tracepoint block_rq_issue does not pass the request".to_owned())
         })?,
         request_link,
         link_is_queue,

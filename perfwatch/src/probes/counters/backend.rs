@@ -145,6 +145,14 @@ impl Backend {
         }
     }
 
+    /// Why counters are read from user space.
+    pub(super) fn fallback(&self) -> Option<&Unavailable> {
+        match &self.reader {
+            Reader::Groups(why) => Some(why),
+            Reader::Ebpf(_) => None,
+        }
+    }
+
     pub(super) fn pmus(&self) -> &[Pmu] {
         &self.pmus
     }
@@ -216,8 +224,7 @@ struct Metronome {
 
 impl Program {
     fn load(kernel: &SharedKernel) -> Result<Self, Unavailable> {
-        let internal =
-            |what: &str| Unavailable { reason: format!("the counters object has no {what}"), remedy: None };
+        let internal = |what: &str| Unavailable::new(format!("the counters object has no {what}"));
         let mut ebpf = loader::load(super::NAME, OBJECT, |_| {})?;
         let descriptors = (0..SLOTS)
             .map(|slot| {

@@ -35,6 +35,7 @@ use self::busy::BusyTime;
 use self::derive::{Absent, Context, CpuInterval, Pmu, derive, slots};
 use super::Common;
 use super::budget::Budget;
+use super::guarded::Retry;
 use super::kernel::SharedKernel;
 use super::loader::Unavailable;
 use super::target;
@@ -63,6 +64,8 @@ pub(super) struct Counters {
     online: OnlineCpus,
     busy: BusyTime,
     phase: Phase,
+    /// When to open again what failed for a reason that may pass.
+    retry: Option<Retry>,
     began: Instant,
     /// The newest reading of each CPU that was used in a document.
     previous: BTreeMap<u32, [Reading; SLOTS]>,
@@ -78,12 +81,24 @@ enum Phase {
     Unavailable(Unavailable),
 }
 
+impl Phase {
+    /// Why it is not all that it could be.
+    fn lacks(&self) -> Option<&Unavailable> {
+        match self {
+            Self::Unavailable(why) => Some(why),
+            Self::Open(backend) => backend.fallback(),
+            Self::Closed | Self::Disabled => None,
+        }
+    }
+}
+
 impl Counters {
     pub(super) fn new(common: &Common<'_>) -> Self {
         let refused = target::no_counters(common.roots);
         Self {
             phase: refused.clone().map_or(Phase::Closed, Phase::Unavailable),
             refused,
+            retry: None,
             budget: common.budget.clone(),
             settings: SourceSettings::default(),
             roots: common.roots.clone(),
@@ -110,14 +125,17 @@ impl Counters {
 
     /// Turns the CPUs that have a new reading into intervals.
     fn intervals(&mut self, cpus: &CpuList, start: Start) -> Result<Vec<CpuInterval>, SourceError> {
-        if matches!(self.phase, Phase::Closed) {
+        let now = Instant::now();
+        let again = self.retry.is_some_and(|retry| retry.is_due(now));
+        if again || matches!(self.phase, Phase::Closed) {
             self.previous.clear();
             self.silent.clear();
-            self.began = Instant::now();
+            self.began = now;
             self.phase = match Backend::open(cpus, &self.roots, &self.kernel) {
                 Ok(backend) => Phase::Open(Box::new(backend)),
                 Err(unavailable) => Phase::Unavailable(unavailable),
             };
+            self.retry = self.phase.lacks().map(|why| Retry::after(self.retry, why, now));
         }
         self.kernel.release();
         let Phase::Open(backend) = &mut self.phase else { return Ok(Vec::new()) };
@@ -189,6 +207,9 @@ impl Source for Counters {
         let reopen = settings.perf_events_enabled != self.settings.perf_events_enabled
             || matches!(self.phase, Phase::Unavailable(_));
         self.settings = settings.clone();
+        if reopen {
+            self.retry = None;
+        }
         match (settings.perf_events_enabled, reopen) {
             (false, _) => self.phase = Phase::Disabled,
             (true, true) => self.phase = self.refused.clone().map_or(Phase::Closed, Phase::Unavailable),
@@ -228,7 +249,7 @@ impl Source for Counters {
 
     fn report(&self) -> Report {
         let report = Report::active(NAME, MetricType::PerfEvents, Method::Ebpf);
-        match &self.phase {
+        let mut report = match &self.phase {
             Phase::Open(backend) => backend.report(report),
             Phase::Closed => Report { reason: Some("not loaded yet".into()), ..report },
             Phase::Disabled => Report {
@@ -243,7 +264,11 @@ impl Source for Counters {
                 remedy: why.remedy.clone(),
                 ..report
             },
+        };
+        if let (Some(retry), Some(reason)) = (self.retry, &mut report.reason) {
+            *reason = retry.told(reason);
         }
+        report
     }
 }
 

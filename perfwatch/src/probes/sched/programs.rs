@@ -314,7 +314,7 @@ fn load_flush(ebpf: &mut Ebpf) -> Result<&'static str, Unavailable> {
 fn flush_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, Unavailable> {
     ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
-        .ok_or_else(|| Unavailable { reason: format!("the object has no program {name}"), remedy: None })
+        .ok_or_else(|| Unavailable::new(format!("the object has no program {name}")))
 }
 
 /// The wall-clock time of a recent `CLOCK_MONOTONIC` reading.

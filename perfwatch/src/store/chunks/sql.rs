@@ -101,7 +101,7 @@ macro_rules! chunk_statements {
 
         pub(super) async fn find(pool: &$pool, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
             // No chunk is longer than its tier's slots, so one that starts earlier can't overlap the range.
-            let rows: Vec<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
+            let rows: sqlx::Result<Vec<Row>> = sqlx::query_as(
                 "SELECT start, begins, ends, data FROM chunks
                  WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4 AND start < $5 AND ends > $6
                  ORDER BY start LIMIT $7",
@@ -114,16 +114,67 @@ macro_rules! chunk_statements {
             .bind(wanted.from)
             .bind(limit)
             .fetch_all(pool)
+            .await;
+            match rows.map_err(StoreError::from) {
+                Ok(rows) => Ok(rows.into_iter().map(|row| chunk(wanted, row)).collect()),
+                Err(StoreError::Database(_)) => find_readable(pool, host, wanted, limit).await,
+                Err(error) => Err(error),
+            }
+        }
+
+        type Row = (i64, i64, i64, Vec<u8>);
+
+        fn chunk(wanted: Wanted, (start, first, end, data): Row) -> Chunk {
+            let Wanted { metric_type, tier, .. } = wanted;
+            Chunk { metric_type, tier, start, first, end, data: data.into() }
+        }
+
+        /// Row by row: one that the database itself cannot read must not hide the others. It is a chunk without data,
+        /// which readers count as damaged.
+        async fn find_readable(
+            pool: &$pool,
+            host: &str,
+            wanted: Wanted,
+            limit: i64,
+        ) -> Result<Vec<Chunk>> {
+            // The key is in the index, which may be whole.
+            let starts: Vec<i64> = sqlx::query_scalar(
+                "SELECT start FROM chunks
+                 WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4 AND start < $5 ORDER BY start",
+            )
+            .bind(host)
+            .bind(wanted.metric_type.as_str())
+            .bind(wanted.tier)
+            .bind(wanted.from.saturating_sub(longest(wanted.tier)))
+            .bind(wanted.to)
+            .fetch_all(pool)
             .await?;
-            let chunk = |(start, first, end, data): (i64, i64, i64, Vec<u8>)| Chunk {
-                metric_type: wanted.metric_type,
-                tier: wanted.tier,
-                start,
-                first,
-                end,
-                data: data.into(),
-            };
-            Ok(rows.into_iter().map(chunk).collect())
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let mut chunks = Vec::new();
+            for start in starts {
+                let row: sqlx::Result<Option<Row>> = sqlx::query_as(
+                    "SELECT start, begins, ends, data FROM chunks
+                     WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start = $4",
+                )
+                .bind(host)
+                .bind(wanted.metric_type.as_str())
+                .bind(wanted.tier)
+                .bind(start)
+                .fetch_optional(pool)
+                .await;
+                match row.map_err(StoreError::from) {
+                    Ok(Some(row)) if row.2 > wanted.from => chunks.push(chunk(wanted, row)),
+                    Err(StoreError::Database(_)) if start >= wanted.from => {
+                        chunks.push(chunk(wanted, (start, start, start + 1, Vec::new())));
+                    }
+                    Ok(_) | Err(StoreError::Database(_)) => {}
+                    Err(error) => return Err(error),
+                }
+                if chunks.len() == limit {
+                    break;
+                }
+            }
+            Ok(chunks)
         }
 
         pub(super) async fn tiers(pool: &$pool, host: &str) -> Result<Tiers> {

@@ -1,15 +1,16 @@
 //! Chunks.
 
-use sqlx::postgres::{PgPool, Postgres};
+use sqlx::postgres::Postgres;
 
 use super::PostgresStore;
+use super::pool::Pool;
 use crate::snapshot::MetricType;
 use crate::store::chunks::sql::chunk_statements;
 use crate::store::chunks::{Batch, Chunk, REMOVED_AT_A_TIME, Stale, Tiers, Wanted, longest};
 use crate::store::policy::Extent;
-use crate::store::{Result, from_micros};
+use crate::store::{Result, StoreError, from_micros};
 
-chunk_statements!(PgPool, Postgres);
+chunk_statements!(Pool, Postgres);
 
 pub(super) async fn remove_before(store: &PostgresStore, host: &str, tier: i64, before: i64) -> Result<u64> {
     let mut gone = 0;

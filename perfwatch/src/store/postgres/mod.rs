@@ -7,20 +7,23 @@ mod access;
 mod chunks;
 mod documents;
 mod partitions;
+mod pool;
 mod settings;
 mod users;
 mod views;
 
 use std::collections::HashSet;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use time::OffsetDateTime;
+
+use pool::Pool;
 
 use super::chunks::{Batch, Chunk, ChunkStore, Document, Tiers, Wanted};
 use super::policy::{ArchivePolicy, Extent};
@@ -42,9 +45,12 @@ const SETUP_RETRY_DELAY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct PostgresStore {
     /// Connects on demand; use it through [`Self::ready`].
-    pool: PgPool,
+    pool: Arc<Pool>,
+    /// To connect with, unless there is a pooler.
+    options: PgConnectOptions,
     /// True while the tables are up to date, as far as we know.
     is_set_up: AtomicBool,
+    times_set_up: AtomicU64,
     /// Held during setup, so that only one runs at a time.
     setting_up: tokio::sync::Mutex<()>,
     /// When the last setup failed, and why.
@@ -56,10 +62,7 @@ pub(super) struct PostgresStore {
 impl PostgresStore {
     /// A server that doesn't respond yet is not an error: the store works as soon as it does.
     pub(super) async fn open(url: &str) -> Result<Self> {
-        let options = options(url)?
-            .application_name("perfwatch")
-            .options([("statement_timeout", STATEMENT_TIMEOUT), ("timezone", "UTC"), ("jit", "off")])
-            .statement_cache_capacity(64);
+        let options = options(url)?.application_name("perfwatch").statement_cache_capacity(64);
         let pool = PgPoolOptions::new()
             .max_connections(8)
             // Testing each connection first would double every statement's latency; only an idle one may have been
@@ -73,12 +76,18 @@ impl PostgresStore {
                     Ok(true)
                 })
             })
+            // A pooler accepts connections for which it has none to the server: part of the time limit, too.
+            .after_connect(|connection, _| {
+                Box::pin(async move { sqlx::raw_sql("SELECT 1").execute(connection).await.map(drop) })
+            })
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_secs(60))
-            .connect_lazy_with(options);
+            .connect_lazy_with(with_session(options.clone()));
         let store = Self {
-            pool,
+            pool: Arc::new(Pool::new(pool)),
+            options,
             is_set_up: AtomicBool::new(false),
+            times_set_up: AtomicU64::new(0),
             setting_up: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
             days: Mutex::default(),
@@ -92,11 +101,12 @@ impl PostgresStore {
     }
 
     /// Connections to a database whose tables are up to date.
-    async fn ready(&self) -> Result<&PgPool> {
+    async fn ready(&self) -> Result<&Pool> {
         if !self.is_set_up.load(Ordering::Acquire) {
             let _one_at_a_time = self.setting_up.lock().await;
             if !self.is_set_up.load(Ordering::Acquire) {
                 self.try_set_up().await?;
+                self.times_set_up.fetch_add(1, Ordering::Relaxed);
                 self.is_set_up.store(true, Ordering::Release);
             }
         }
@@ -120,7 +130,7 @@ impl PostgresStore {
             return Err(error.clone());
         }
         // A separate task: a caller that gives up must not leave a migration and its lock half done.
-        let outcome = tokio::spawn(set_up(self.pool.clone())).await;
+        let outcome = tokio::spawn(set_up(Arc::clone(&self.pool), self.options.clone())).await;
         let outcome = outcome.unwrap_or_else(|e| Err(StoreError::Database(e.to_string())));
         if let Err(error) = &outcome {
             *lock(&self.refused) = Some((Instant::now(), error.clone()));
@@ -133,22 +143,32 @@ impl PostgresStore {
 pub(super) fn options(url: &str) -> Result<PgConnectOptions> {
     // SQLAlchemy puts its driver into the scheme.
     let options = PgConnectOptions::from_str(&url.replacen("+asyncpg://", "://", 1))?;
+    // It is about numbers as text, of which there are none, and a pooler refuses it.
+    let options = options.extra_float_digits(None);
     // Our statements are known; logging each costs more than running it.
     Ok(options.disable_statement_logging())
 }
 
-async fn set_up(pool: PgPool) -> Result<()> {
-    // A pool retries and finally reports only a timeout; a direct connection shows the reason.
-    let options = pool.connect_options();
-    let connection = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
-    let mut connection =
-        connection.await.map_err(|_| StoreError::Unreachable("no answer within 2 s".into()))??;
+/// Settings of a session of our own. The time zone is always UTC.
+fn with_session(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("statement_timeout", STATEMENT_TIMEOUT), ("jit", "off")])
+}
+
+async fn set_up(pool: Arc<Pool>, options: PgConnectOptions) -> Result<()> {
+    if behind_pooler(&options).await? && !pool.is_pooled() {
+        tracing::info!("a pooler is in front of the database: each statement is a transaction");
+        pool.behind_pooler(options);
+    }
+    let mut transaction = pool.begin().await?;
+    // Servers that start at once do this one after the other. Ends with the transaction, so a pooler knows it.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('perfwatch_migrations'))")
+        .execute(&mut *transaction)
+        .await?;
     let (version, encoding): (i32, String) = sqlx::query_as(
         "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')",
     )
-    .fetch_one(&mut connection)
+    .fetch_one(&mut *transaction)
     .await?;
-    connection.close().await?;
     if encoding != "UTF8" {
         return Err(StoreError::Database(format!(
             "the encoding of the database is {encoding}, which cannot hold every name: make one with CREATE DATABASE \
@@ -161,8 +181,30 @@ async fn set_up(pool: PgPool) -> Result<()> {
             version / 10_000
         )));
     }
-    sqlx::migrate!("../migrations/postgres").run(&pool).await?;
-    views::make(&pool).await
+    let mut migrator = sqlx::migrate!("../migrations/postgres");
+    migrator.set_locking(false).run_direct(None, &mut *transaction, false).await?;
+    views::make(&mut transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// Whether a pooler answers: it refuses a session's settings, or ignores them. A direct connection also shows why there
+/// is none, where a pool retries and finally reports only a timeout.
+async fn behind_pooler(options: &PgConnectOptions) -> Result<bool> {
+    let connect = async |options: &PgConnectOptions| {
+        let connection = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await;
+        connection.map_err(|_| StoreError::Unreachable("no answer within 2 s".into()))
+    };
+    let mut connection = match connect(&with_session(options.clone())).await? {
+        Err(sqlx::Error::Database(error)) if error.message().contains("startup parameter") => {
+            return Ok(true);
+        }
+        connected => connected?,
+    };
+    let asked = sqlx::raw_sql("SHOW statement_timeout").fetch_one(&mut connection);
+    let asked = tokio::time::timeout(ACQUIRE_TIMEOUT, asked).await;
+    let row = asked.map_err(|_| StoreError::Unreachable("no answer within 2 s".into()))??;
+    connection.close().await?;
+    Ok(sqlx::Row::try_get::<String, _>(&row, 0)? != STATEMENT_TIMEOUT)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -186,6 +228,10 @@ impl Store for PostgresStore {
             Ok(answered) => self.noted(answered),
             Err(_) => Err(StoreError::Unreachable("no answer within 2 s".into())),
         }
+    }
+
+    fn times_set_up(&self) -> u64 {
+        self.times_set_up.load(Ordering::Relaxed)
     }
 
     async fn close(&self) {

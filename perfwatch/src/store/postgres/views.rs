@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgPool;
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::snapshot::MetricType;
 use crate::snapshot::dictionary::Kind;
@@ -16,37 +15,34 @@ const PREFIX: &str = "perfwatch_";
 /// The setting that records which views exist.
 const KEY: &str = "views";
 
-/// Recreates the views unless they match this version.
-pub(super) async fn make(pool: &PgPool) -> Result<()> {
+/// Recreates the views unless they match this version, as part of a transaction that no other server runs meanwhile.
+pub(super) async fn make(connection: &mut PgConnection) -> Result<()> {
     let script = script();
     let digest: String =
         Sha256::digest(script.concat().as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
-    let made: Option<String> =
-        sqlx::query_scalar("SELECT value FROM config WHERE key = $1").bind(KEY).fetch_optional(pool).await?;
+    let made: Option<String> = sqlx::query_scalar("SELECT value FROM config WHERE key = $1")
+        .bind(KEY)
+        .fetch_optional(&mut *connection)
+        .await?;
     if made.as_ref() == Some(&digest) {
         return Ok(());
     }
-    let mut transaction = pool.begin().await?;
-    // Two servers that start at once run this one after the other.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('perfwatch_views'))")
-        .execute(&mut *transaction)
-        .await?;
     let granted: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT table_name::text, grantee::text, privilege_type::text FROM information_schema.table_privileges
          WHERE table_schema = current_schema() AND table_name LIKE 'perfwatch\\_%' AND grantee <> current_user",
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     let old: Vec<String> = sqlx::query_scalar(
         "SELECT viewname::text FROM pg_views WHERE schemaname = current_schema() AND viewname LIKE 'perfwatch\\_%'",
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     let ours = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     for view in old.iter().filter(|name| ours(name)) {
         // If a user has built on a view, dropping it fails and it stays as it was.
         let drop = format!("DROP VIEW IF EXISTS {view}");
-        let mut attempt = transaction.begin().await?;
+        let mut attempt = connection.begin().await?;
         match sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *attempt).await {
             Ok(_) => attempt.commit().await?,
             Err(error) => {
@@ -56,7 +52,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
         }
     }
     for statement in &script {
-        let mut attempt = transaction.begin().await?;
+        let mut attempt = connection.begin().await?;
         match sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut *attempt).await {
             Ok(_) => attempt.commit().await?,
             // It is one that stayed.
@@ -71,7 +67,7 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
             if grantee == "PUBLIC" { grantee } else { format!("\"{}\"", grantee.replace('"', "\"\"")) };
         // A view that no longer exists has nothing to grant.
         let grant = format!("GRANT {privilege} ON \"{view}\" TO {grantee}");
-        let mut attempt = transaction.begin().await?;
+        let mut attempt = connection.begin().await?;
         match sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *attempt).await {
             Ok(_) => attempt.commit().await?,
             Err(_) => attempt.rollback().await?,
@@ -83,9 +79,8 @@ pub(super) async fn make(pool: &PgPool) -> Result<()> {
     )
     .bind(KEY)
     .bind(digest)
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
-    transaction.commit().await?;
     Ok(())
 }
 

@@ -15,11 +15,11 @@ use crate::store::{Result, from_micros, micros};
 impl SqliteStore {
     /// The tables have been up to date since the store was opened.
     async fn reading(&self) -> Result<&SqlitePool> {
-        Ok(&self.read)
+        self.read()
     }
 
     async fn writing(&self) -> Result<&SqlitePool> {
-        Ok(&self.write)
+        self.write()
     }
 }
 

@@ -12,9 +12,12 @@ mod users;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::process::Pid;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
@@ -28,13 +31,26 @@ use super::settings::SettingsStore;
 use super::users::AccountStore;
 use super::{Engine, Result, Store, StoreError, User};
 
+const MAX_READERS: u32 = 4;
+/// Niceness of SQLite's threads: a third of the CPU that others get who want it as well.
+const NICE: i32 = 5;
+
 #[derive(Debug)]
 pub(super) struct SqliteStore {
-    write: SqlitePool,
-    read: SqlitePool,
+    options: SqliteConnectOptions,
+    /// Unset while the disk is too full to open the file for writing.
+    pools: OnceLock<Pools>,
+    /// Until then.
+    reading: Option<SqlitePool>,
     file: PathBuf,
     /// Identity of the file when it was opened.
     identity: Option<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Pools {
+    write: SqlitePool,
+    read: SqlitePool,
 }
 
 impl SqliteStore {
@@ -61,7 +77,58 @@ impl SqliteStore {
             return Err(StoreError::Database("a SQLite store needs a file".into()));
         }
         opening::check(&options).await?;
+        let (pools, reading) = match Pools::open(&options).await {
+            Ok(pools) => (OnceLock::from(pools), None),
+            Err(error) if opening::is_full(&path, &error) => {
+                tracing::error!(path = %path.display(), "no space left on the device: the database can only be read until there is");
+                (OnceLock::new(), Some(only_read(&path)))
+            }
+            Err(error) => return Err(opening::explain(&path, error)),
+        };
+        let identity = identity(&path);
+        Ok(Self { options, pools, reading, file: path, identity })
+    }
 
+    fn read(&self) -> Result<&SqlitePool> {
+        let pools = self.pools.get().map(|pools| &pools.read);
+        pools.or(self.reading.as_ref()).ok_or(StoreError::Full)
+    }
+
+    fn write(&self) -> Result<&SqlitePool> {
+        self.pools.get().map(|pools| &pools.write).ok_or(StoreError::Full)
+    }
+
+    /// If the file could only be opened for reading, tries again.
+    async fn open_for_writing(&self) -> Result<()> {
+        if self.pools.get().is_some() {
+            return Ok(());
+        }
+        match Pools::open(&self.options).await {
+            Ok(pools) => {
+                tracing::info!(path = %self.file.display(), "there is space again: the database is open for writing");
+                // If another caller was faster, these are not needed.
+                let _ = self.pools.set(pools);
+                Ok(())
+            }
+            Err(error) if opening::is_full(&self.file, &error) => Err(StoreError::Full),
+            Err(error) => Err(opening::explain(&self.file, error)),
+        }
+    }
+
+    /// A connection keeps using a file that was removed or replaced, and everything it writes is lost.
+    fn check_file(&self) -> Result<()> {
+        if identity(&self.file) == self.identity {
+            return Ok(());
+        }
+        Err(StoreError::Unreachable(format!(
+            "{} was removed or replaced while it was in use: put it back, or restart perfwatch to go on with what is there",
+            self.file.display()
+        )))
+    }
+}
+
+impl Pools {
+    async fn open(options: &SqliteConnectOptions) -> std::result::Result<Self, MigrateError> {
         // A file doesn't disconnect like a server, so connections need no test before use.
         let pool = || SqlitePoolOptions::new().test_before_acquire(false);
         let write = pool()
@@ -81,25 +148,40 @@ impl SqliteStore {
             .await?;
         sqlx::migrate!("../migrations/sqlite").run(&write).await?;
         let read = pool()
-            .max_connections(4)
+            .max_connections(MAX_READERS)
+            .after_connect(|_, _| {
+                Box::pin(async {
+                    make_nice();
+                    Ok(())
+                })
+            })
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(Duration::from_secs(30))
-            .connect_lazy_with(options.pragma("query_only", "on"));
-        let file = path.to_owned();
-        let identity = identity(&file);
-        Ok(Self { write, read, file, identity })
+            .connect_lazy_with(options.clone().pragma("query_only", "on"));
+        Ok(Self { write, read })
     }
+}
 
-    /// A connection keeps using a file that was removed or replaced, and everything it writes is lost.
-    fn check_file(&self) -> Result<()> {
-        if identity(&self.file) == self.identity {
-            return Ok(());
+/// Each connection has a thread of its own, and a long question keeps it busy: it must not keep the machine from its
+/// work.
+fn make_nice() {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
+    for thread in threads.flatten() {
+        let name = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+        let id = thread.file_name().to_str().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
+        if let Some(id) = id.filter(|_| name.starts_with("sqlx-sqlite")) {
+            // On Linux this affects only the thread. Lowering the priority is always permitted.
+            let nice = rustix::process::getpriority_process(Some(id)).map_or(NICE, |nice| nice.max(NICE));
+            let _ = rustix::process::setpriority_process(Some(id), nice);
         }
-        Err(StoreError::Unreachable(format!(
-            "{} was removed or replaced while it was in use: put it back, or restart perfwatch to go on with what is there",
-            self.file.display()
-        )))
     }
+}
+
+/// Reads without the files that SQLite needs beside its own, for which there is no space.
+fn only_read(path: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
+    let pool = SqlitePoolOptions::new().max_connections(MAX_READERS).idle_timeout(Duration::from_secs(30));
+    pool.connect_lazy_with(options.disable_statement_logging())
 }
 
 /// Device and inode.
@@ -121,64 +203,70 @@ impl Store for SqliteStore {
 
     async fn ping(&self) -> Result<()> {
         self.check_file()?;
-        sqlx::query("SELECT 1 FROM users LIMIT 1").execute(&self.read).await?;
+        self.open_for_writing().await?;
+        sqlx::query("SELECT 1 FROM users LIMIT 1").execute(self.read()?).await?;
         Ok(())
     }
 
     async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
+        if let Some(pools) = self.pools.get() {
+            pools.read.close().await;
+            pools.write.close().await;
+        }
+        if let Some(reading) = &self.reading {
+            reading.close().await;
+        }
     }
 }
 
 #[async_trait]
 impl AccountStore for SqliteStore {
     async fn user_by_name(&self, username: &str) -> Result<Option<User>> {
-        users::by_name(&self.read, username).await
+        users::by_name(self.read()?, username).await
     }
 
     async fn user_by_id(&self, id: i64) -> Result<Option<User>> {
-        users::by_id(&self.read, id).await
+        users::by_id(self.read()?, id).await
     }
 
     async fn users(&self) -> Result<Vec<User>> {
-        users::all(&self.read).await
+        users::all(self.read()?).await
     }
 
     async fn create_user(&self, username: &str, password_hash: &str, role: &str) -> Result<User> {
-        users::create(&self.write, username, password_hash, role).await
+        users::create(self.write()?, username, password_hash, role).await
     }
 
     async fn set_password(&self, id: i64, password_hash: &str) -> Result<i64> {
-        users::set_password(&self.write, id, password_hash).await
+        users::set_password(self.write()?, id, password_hash).await
     }
 
     async fn record_login(&self, id: i64, at: OffsetDateTime) -> Result<()> {
-        users::record_login(&self.write, id, at).await
+        users::record_login(self.write()?, id, at).await
     }
 
     async fn revoke_token(&self, token_id: &str, expires_at: OffsetDateTime) -> Result<()> {
-        users::revoke_token(&self.write, token_id, expires_at).await
+        users::revoke_token(self.write()?, token_id, expires_at).await
     }
 
     async fn is_token_revoked(&self, token_id: &str) -> Result<bool> {
-        users::is_token_revoked(&self.read, token_id).await
+        users::is_token_revoked(self.read()?, token_id).await
     }
 }
 
 #[async_trait]
 impl ChunkStore for SqliteStore {
     async fn introduce(&self, host: &str, name: &str) -> Result<()> {
-        chunks::introduce(&self.write, host, name).await
+        chunks::introduce(self.write()?, host, name).await
     }
 
     async fn hosts(&self) -> Result<Vec<(String, String)>> {
-        chunks::hosts(&self.read).await
+        chunks::hosts(self.read()?).await
     }
 
     async fn commit(&self, host: &str, batch: &Batch) -> Result<()> {
         self.check_file()?;
-        let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write()?.begin_with("BEGIN IMMEDIATE").await?;
         chunks::commit(&mut transaction, host, batch).await?;
         settings::put(&mut transaction, &batch.settings).await?;
         transaction.commit().await?;
@@ -186,11 +274,11 @@ impl ChunkStore for SqliteStore {
     }
 
     async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
-        chunks::find(&self.read, host, wanted, limit).await
+        chunks::find(self.read()?, host, wanted, limit).await
     }
 
     async fn tiers(&self, host: &str) -> Result<Tiers> {
-        chunks::tiers(&self.read, host).await
+        chunks::tiers(self.read()?, host).await
     }
 
     async fn remove_before(&self, host: &str, tier: i64, before: i64) -> Result<u64> {
@@ -205,23 +293,23 @@ impl ChunkStore for SqliteStore {
 #[async_trait]
 impl SettingsStore for SqliteStore {
     async fn archive_policy(&self) -> Result<ArchivePolicy> {
-        settings::archive_policy(&self.read, &self.write).await
+        settings::archive_policy(self.read()?, self.write()?).await
     }
 
     async fn set_archive_policy(&self, policy: &ArchivePolicy) -> Result<()> {
-        settings::set_archive_policy(&self.write, policy).await
+        settings::set_archive_policy(self.write()?, policy).await
     }
 
     async fn record_archive_run(&self, at: OffsetDateTime) -> Result<()> {
-        settings::record_archive_run(&self.write, at).await
+        settings::record_archive_run(self.write()?, at).await
     }
 
     async fn config(&self, key: &str) -> Result<Option<String>> {
-        settings::config(&self.read, key).await
+        settings::config(self.read()?, key).await
     }
 
     async fn set_config(&self, values: &[(&str, String)]) -> Result<()> {
-        settings::set_config(&self.write, values).await
+        settings::set_config(self.write()?, values).await
     }
 }
 

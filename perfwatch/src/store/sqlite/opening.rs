@@ -4,6 +4,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteError};
 use sqlx::{ConnectOptions, Connection};
 
@@ -18,6 +19,10 @@ const BUSY: [u32; 2] = [5, 6];
 const DAMAGED: [u32; 2] = [11, 26];
 const NOT_WRITABLE: [u32; 3] = [8, 14, 23];
 const FULL: u32 = 13;
+/// What SQLite says if there is no space for the files that it needs beside its own.
+const NO_FILE: [u32; 2] = [10, 14];
+/// More than it needs for these.
+const ROOM: u64 = 64 << 10;
 
 /// Checks that the file exists, is a database, is writable, and is not locked by another process.
 pub(super) async fn check(options: &SqliteConnectOptions) -> Result<()> {
@@ -27,12 +32,12 @@ pub(super) async fn check(options: &SqliteConnectOptions) -> Result<()> {
     let mut told = false;
     loop {
         let Err(error) = try_out(options).await else { return Ok(()) };
-        if code(&error) == FULL && path.metadata().is_ok_and(|file| file.len() > 0) {
+        let error = MigrateError::from(error);
+        if is_full(path, &error) {
             // Stored data stays readable, and new data waits until there is space.
-            tracing::error!(path = %path.display(), "no space left on the device: nothing is stored until there is");
             return Ok(());
         }
-        if !BUSY.contains(&code(&error)) || since.elapsed() > LOCK_TIMEOUT {
+        if !code(&error).is_some_and(|code| BUSY.contains(&code)) || since.elapsed() > LOCK_TIMEOUT {
             return Err(explain(path, error));
         }
         if !told {
@@ -58,10 +63,24 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
-fn code(error: &sqlx::Error) -> u32 {
-    let error = error.as_database_error().and_then(|e| e.try_downcast_ref::<SqliteError>());
+/// SQLite's primary result code.
+fn code(error: &MigrateError) -> Option<u32> {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return None;
+    };
+    let error = error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
     // Extended codes carry the primary code in their low byte.
-    error.and_then(|e| sqlx::error::DatabaseError::code(e)?.parse::<u32>().ok()).map_or(0, |code| code & 0xff)
+    Some(sqlx::error::DatabaseError::code(error)?.parse::<u32>().ok()? & 0xff)
+}
+
+/// Whether an existing database could not be opened because the disk is full.
+pub(super) fn is_full(path: &Path, error: &MigrateError) -> bool {
+    let no_space = || {
+        let space = path.parent().and_then(|directory| rustix::fs::statvfs(directory).ok());
+        space.is_some_and(|space| space.f_bavail * space.f_frsize < ROOM)
+    };
+    path.metadata().is_ok_and(|file| file.len() > 0)
+        && code(error).is_some_and(|code| code == FULL || NO_FILE.contains(&code) && no_space())
 }
 
 fn not_writable(path: &Path, reason: &str) -> StoreError {
@@ -72,20 +91,22 @@ fn not_writable(path: &Path, reason: &str) -> StoreError {
     ))
 }
 
-fn explain(path: &Path, error: sqlx::Error) -> StoreError {
+pub(super) fn explain(path: &Path, error: MigrateError) -> StoreError {
     let file = path.display();
-    let reason = error.as_database_error().map(|e| e.message().to_owned()).unwrap_or_default();
-    match code(&error) {
+    let Some(code) = code(&error) else { return error.into() };
+    let error = StoreError::from(error);
+    match code {
         code if DAMAGED.contains(&code) => StoreError::Database(format!(
-            "{file} is corrupt or not an SQLite database ({reason}): move it away (mv {file} {file}.damaged) and restart \
-             with an empty one; `sqlite3 {file}.damaged .recover` may recover some of the data"
+            "{file} is corrupt or not an SQLite database ({}): `perfwatch db salvage` moves it aside and copies what \
+             can be read into a new one",
+            error.reason()
         )),
-        code if NOT_WRITABLE.contains(&code) => not_writable(path, &reason),
+        code if NOT_WRITABLE.contains(&code) => not_writable(path, error.reason()),
         FULL => StoreError::Database(format!("cannot write {file}: no space left on the device")),
         code if BUSY.contains(&code) => StoreError::Unreachable(format!(
             "another process has locked {file} for {} s; `fuser {file}` shows which",
             LOCK_TIMEOUT.as_secs()
         )),
-        _ => error.into(),
+        _ => error,
     }
 }
