@@ -83,9 +83,9 @@ impl Selection {
             Node::Object { gate, members } => {
                 let members: Vec<_> = members
                     .iter()
-                    .filter_map(|(name, member)| Some((*name, self.pruned(member, table)?)))
+                    .filter_map(|member| Some(member.with(self.pruned(&member.node, table)?)))
                     .collect();
-                let some = members.iter().any(|(_, member)| !matches!(member, Node::Label { .. }));
+                let some = members.iter().any(|member| !matches!(member.node, Node::Label { .. }));
                 // The document itself is always present.
                 let is_root = table == 0 && gate.is_none();
                 (some || is_root || gate.is_some_and(may_be_null))
@@ -139,6 +139,7 @@ impl Selection {
     }
 
     /// Whether a column is needed to answer.
+    #[inline]
     pub fn needs(&self, table: usize, column: usize) -> bool {
         self.columns[table][column] != Chosen::No
     }
