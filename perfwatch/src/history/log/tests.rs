@@ -270,7 +270,7 @@ proptest! {
     #[test]
     fn mutated_chunks_of_a_slot_are_refused_or_read(all in readings(MetricType::Cpu, 6), mutations in mutations()) {
         let mut block = Block::new(MetricType::Cpu);
-        all.iter().for_each(|reading| drop(block.push(reading)));
+        assert!(all.iter().all(|reading| block.push(reading)));
         let mut bytes = Vec::new();
         record::put_chunks(
             &Sealed { slot: 1, chunks: pack(&[block]).into(), minutes: None, snapshots: 6 },
