@@ -25,3 +25,5 @@ pub mod api;
 pub mod doctor;
 #[cfg(feature = "server")]
 pub mod app;
+#[cfg(test)]
+mod mutation;

@@ -86,19 +86,19 @@ impl Held {
     }
 }
 
-/// Contents of a type's chunks in a tier; at most `most` of the newest chunks.
+/// Contents of a type's chunks in a tier, from a time on (µs).
 pub async fn held(
     store: &dyn Store,
     host: &str,
     metric_type: MetricType,
     tier: Tier,
-    most: usize,
+    from: i64,
 ) -> Result<Held> {
-    let wanted = Wanted { metric_type, tier: tier.seconds(), from: 0, to: i64::MAX };
+    let wanted = Wanted { metric_type, tier: tier.seconds(), from, to: i64::MAX };
     let chunks = store.find(host, wanted, 1 << 20).await?;
     let mut held = Held::default();
     let everything = Selection::all(metric_type);
-    for chunk in chunks.iter().rev().take(most) {
+    for chunk in &chunks {
         held.bytes += chunk.data.len() as u64;
         if tier == Tier::Raw {
             Block::decode(&chunk.data, everything)?.readings().for_each(|reading| held.reading(&reading));
@@ -109,8 +109,8 @@ pub async fn held(
     Ok(held)
 }
 
-/// Prints the size of each type, and of all together: readings at `interval` s, and their minutes.
-pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> Result<Value> {
+/// Prints the size of each type, and of all together: readings at `interval` s, and their minutes, from a time on (µs).
+pub async fn tell(store: &dyn Store, host: &str, interval: f64, from: i64) -> Result<Value> {
     println!(
         "{:<18} {:>8} {:>8} {:>10} {:>11} {:>11} {:>10} {:>11} {:>11}",
         "", "numbers", "derived", "histograms", "bytes", "a number", "MB a day", "a minute of", "MB a day of"
@@ -146,11 +146,11 @@ pub async fn tell(store: &dyn Store, host: &str, interval: f64, most: usize) -> 
     };
     let mut times = 0;
     for metric_type in MetricType::ALL {
-        let raw = held(store, host, metric_type, Tier::Raw, most).await?;
+        let raw = held(store, host, metric_type, Tier::Raw, from).await?;
         if raw.times == 0 {
             continue;
         }
-        let minutes = held(store, host, metric_type, Tier::Minute, most).await?;
+        let minutes = held(store, host, metric_type, Tier::Minute, from).await?;
         let (raw_mb, minutes_mb) = (raw.mb_a_day(86_400.0 / interval), minutes.mb_a_day(1440.0));
         print(metric_type.as_str(), &raw, &minutes, raw_mb, minutes_mb);
         table.insert(metric_type.as_str().to_owned(), figures(&raw, &minutes, raw_mb, minutes_mb));

@@ -428,6 +428,18 @@ mod tests {
         }
 
         #[test]
+        fn no_mutated_file_panics(mutations in crate::mutation::mutations()) {
+            // The packaged file, with each setting that it mentions set.
+            let packaged = include_str!("../../../deploy/perfwatch.toml").lines();
+            let set = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
+            let mut text = packaged.map(set).collect::<Vec<_>>().join("\n").into_bytes();
+            crate::mutation::mutate(&mut text, &mutations);
+            if let Err(Problems(problems)) = loaded_from(&text, &[]) {
+                proptest::prop_assert!(problems.iter().all(|problem| !problem.is_empty()));
+            }
+        }
+
+        #[test]
         fn no_value_of_any_setting_panics(
             which in 0..SETTINGS.len(),
             value in "[-+]?[0-9]{0,40}([.eE:/,-][0-9a-f]{0,20}){0,3}|[a-z]{0,12}://.{0,40}|.{0,60}",

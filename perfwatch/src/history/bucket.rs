@@ -46,10 +46,11 @@ impl Stat {
         self.sum += other.sum;
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
     }
 
     /// Exact if all values were the same, however the sum was rounded.
+    #[inline]
     pub fn average(&self) -> f64 {
         if self.min == self.max { self.min } else { self.sum / self.count as f64 }
     }
@@ -130,7 +131,7 @@ impl Cell {
 
 fn add_state(states: &mut Vec<(Value, u64)>, state: &Value, count: u64) {
     match states.iter().position(|(known, _)| known == state) {
-        Some(known) => states[known].1 += count,
+        Some(known) => states[known].1 = states[known].1.saturating_add(count),
         None if states.len() < MAX_STATES => states.push((state.clone(), count)),
         None => {}
     }
@@ -297,8 +298,8 @@ impl Bucket {
     /// Merges the sums of other readings.
     pub fn merge(&mut self, later: &impl Sums) {
         let (samples, of_later) = (&mut self.samples, later.readings());
-        samples.count += of_later.count;
-        samples.failed += of_later.failed;
+        samples.count = samples.count.saturating_add(of_later.count);
+        samples.failed = samples.failed.saturating_add(of_later.failed);
         samples.first_at = samples.first_at.min(of_later.first_at);
         if of_later.error.is_some() {
             samples.error.clone_from(&of_later.error);
@@ -431,7 +432,7 @@ impl<S: Sums> Tables for Shown<'_, S> {
                     {
                         return json::write_value(&derived.statistic.of(histogram), out);
                     }
-                    json::write_number(stat.average(), out);
+                    json::write_average(stat.average(), out);
                 }
                 Show::Min => json::write_number(stat.min, out),
                 Show::Max => json::write_number(stat.max, out),

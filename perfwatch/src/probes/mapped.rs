@@ -1,8 +1,6 @@
 //! BPF arrays mapped into our memory: programs write, we read, without system calls.
 #![allow(unsafe_code)] // mmap(2), and reading what the kernel writes
 
-mod parts;
-
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -13,7 +11,6 @@ use aya::maps::Map;
 use aya::{Ebpf, Pod};
 use perfwatch_common::histogram::{BUCKETS, Buckets};
 
-use self::parts::Parts;
 use super::loader::Unavailable;
 use crate::snapshot::histogram::{Histogram, Unit};
 
@@ -27,8 +24,6 @@ const _: () = assert!(BUCKETS.is_multiple_of(LINE));
 pub(super) struct Mapped<T> {
     base: NonNull<u8>,
     entries: u32,
-    /// Of an array that is mapped where it is read.
-    parts: Option<Parts>,
     of: PhantomData<T>,
 }
 
@@ -55,22 +50,7 @@ impl<T: Pod> Mapped<T> {
         }
         let base = NonNull::new(base.cast())
             .ok_or_else(|| Unavailable::new(format!("the array {name} was mapped at 0")))?;
-        Ok(Self { base, entries, parts: None, of: PhantomData })
-    }
-
-    /// The same for a large array of which little is read: only those parts are mapped.
-    pub(super) fn in_parts(ebpf: &Ebpf, name: &str, entries: u32) -> Result<Self, Unavailable> {
-        let parts = Parts::reserve(descriptor(ebpf, name)?, Self::STRIDE * entries as usize);
-        let parts =
-            parts.map_err(|error| Unavailable::from_error(&format!("mapping the array {name}"), &error))?;
-        Ok(Self { base: parts.base(), entries, parts: Some(parts), of: PhantomData })
-    }
-
-    /// Unmaps the parts that were not read since the last time.
-    pub(super) fn release_idle(&mut self) {
-        if let Some(parts) = &mut self.parts {
-            parts.release_idle();
-        }
+        Ok(Self { base, entries, of: PhantomData })
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -79,10 +59,8 @@ impl<T: Pod> Mapped<T> {
 
     fn at(&self, index: u32) -> Option<NonNull<T>> {
         let start = index as usize * Self::STRIDE;
-        let there =
-            index < self.entries && self.parts.as_ref().is_none_or(|parts| parts.need(start, Self::STRIDE));
         // SAFETY: the offset of an existing entry stays within the mapping.
-        there.then(|| unsafe { self.base.add(start).cast() })
+        (index < self.entries).then(|| unsafe { self.base.add(start).cast() })
     }
 
     /// A copy of one value. Each of its 64-bit fields is consistent, but they may be of slightly different moments.
@@ -179,10 +157,8 @@ impl<T: Pod> Mapped<T> {
 
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
-        if self.parts.is_none() {
-            // SAFETY: exactly the mapping made in `new`; nothing borrows from it.
-            unsafe { libc::munmap(self.base.as_ptr().cast(), size_of::<T>() * self.entries as usize) };
-        }
+        // SAFETY: exactly the mapping made in `new`; nothing borrows from it.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), size_of::<T>() * self.entries as usize) };
     }
 }
 
@@ -219,7 +195,7 @@ mod tests {
         // SAFETY: a new mapping at an address the kernel chooses; the result is checked.
         let base = unsafe { libc::mmap(std::ptr::null_mut(), size, access, flags, -1, 0) };
         assert_ne!(base, libc::MAP_FAILED);
-        Mapped { base: NonNull::new(base.cast()).unwrap(), entries, parts: None, of: PhantomData }
+        Mapped { base: NonNull::new(base.cast()).unwrap(), entries, of: PhantomData }
     }
 
     impl Mapped<Entry> {

@@ -22,7 +22,7 @@ use serde::ser::{self, Serializer};
 
 use self::plain::{Integers, KeyText, integer};
 use super::histogram::{Histogram, Unit};
-use super::layout::{Form, Layout, Node};
+use super::layout::{Form, Layout, Member, Node};
 use super::value::{Key, Label, Value};
 
 /// The rows of one table while they are being built.
@@ -137,7 +137,7 @@ impl<'a> Place<'a> {
 enum Compound<'a> {
     Object {
         place: Place<'a>,
-        members: &'static [(&'static str, Node)],
+        members: &'static [Member],
         /// Members usually come in the layout's order.
         next: usize,
         key: String,
@@ -223,16 +223,16 @@ impl<'a> Compound<'a> {
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<()> {
         match self {
             Self::Object { place, members, next, .. } => {
-                let found = if members.get(*next).is_some_and(|(known, _)| *known == name) {
+                let found = if members.get(*next).is_some_and(|known| known.name == name) {
                     Some(*next)
                 } else {
-                    members.iter().position(|(known, _)| *known == name)
+                    members.iter().position(|known| known.name == name)
                 };
                 let (table, row) = (place.table, place.row);
                 match found {
                     Some(at) => {
                         *next = at + 1;
-                        value.serialize(place.at(&members[at].1, table, row))
+                        value.serialize(place.at(&members[at].node, table, row))
                     }
                     None => place.keep_extra(name, value),
                 }

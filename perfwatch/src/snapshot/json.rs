@@ -1,11 +1,14 @@
 //! Writes documents as JSON text, from a reading or from the sums of many readings.
 
+mod number;
+
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use super::layout::{Form, Layout, Node};
+use super::layout::{Form, Layout, Member, Node};
 use super::selection::Selection;
 use super::value::{Key, Label, Value};
+pub use number::{write_average, write_float, write_number, write_whole};
 
 /// Anything that has the tables of a layout.
 pub trait Tables {
@@ -73,13 +76,7 @@ impl<T: Tables> Writer<'_, T> {
     /// Returns false and writes nothing if there is nothing to write.
     fn node(&self, node: &Node, table: usize, row: usize, out: &mut Vec<u8>) -> bool {
         match node {
-            Node::Leaf { column } => {
-                let chosen = match self.selection.by_name {
-                    true => self.selection.has(self.layout, table, &self.tables.keys(table)[row], *column),
-                    false => self.selection.needs(table, *column),
-                };
-                chosen && self.tables.write(table, row, *column, out)
-            }
+            Node::Leaf { column } => self.leaf(*column, table, row, out),
             Node::Label { index } => {
                 write_label(&self.tables.keys(table)[row][*index], out);
                 true
@@ -130,6 +127,15 @@ impl<T: Tables> Writer<'_, T> {
         }
     }
 
+    #[inline]
+    fn leaf(&self, column: usize, table: usize, row: usize, out: &mut Vec<u8>) -> bool {
+        let chosen = match self.selection.by_name {
+            true => self.selection.has(self.layout, table, &self.tables.keys(table)[row], column),
+            false => self.selection.needs(table, column),
+        };
+        chosen && self.tables.write(table, row, column, out)
+    }
+
     /// Writes a value that is missing or not in its usual form.
     fn closed(&self, gate: usize, table: usize, row: usize, out: &mut Vec<u8>) -> Option<bool> {
         match self.tables.gate(table, row, gate) {
@@ -153,27 +159,20 @@ impl<T: Tables> Writer<'_, T> {
     }
 
     /// Writes an object's members; returns whether there was anything but labels.
-    fn members(
-        &self,
-        members: &[(&'static str, Node)],
-        table: usize,
-        row: usize,
-        comma: bool,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    fn members(&self, members: &[Member], table: usize, row: usize, comma: bool, out: &mut Vec<u8>) -> bool {
         let mut some = false;
-        for (name, node) in members {
+        for member in members {
             let start = out.len();
-            if comma {
+            if comma || out.last() != Some(&b'{') {
                 out.push(b',');
-            } else {
-                separate(out, b'{');
             }
-            out.push(b'"');
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
-            if self.node(node, table, row, out) {
-                some |= !matches!(node, Node::Label { .. });
+            member.start.write(member.name, out);
+            let written = match &member.node {
+                Node::Leaf { column } => self.leaf(*column, table, row, out),
+                node => self.node(node, table, row, out),
+            };
+            if written {
+                some |= !matches!(member.node, Node::Label { .. });
             } else {
                 out.truncate(start);
             }
@@ -292,33 +291,13 @@ pub fn write_value(value: &Value, out: &mut Vec<u8>) -> bool {
             }
             write_whole(n.unsigned_abs(), out);
         }
-        // Writing to memory cannot fail, and finite numbers, texts and histograms always serialize.
-        Value::Float(n) => drop(serde_json::to_writer(out, n)),
+        Value::Float(n) => write_float(*n, out),
         Value::Text(text) => write_string(text, out),
+        // Writing to memory cannot fail, and histograms always serialize.
         Value::Histogram(histogram) => drop(serde_json::to_writer(out, &**histogram)),
         Value::Json(text) => out.extend_from_slice(text.as_bytes()),
     }
     true
-}
-
-/// Writes a number; whole ones without a fraction.
-pub fn write_number(n: f64, out: &mut Vec<u8>) {
-    // Up to 2^53 every integer is exact.
-    let whole = n as i64;
-    if whole as f64 == n && whole.unsigned_abs() < 1 << 53 {
-        if whole < 0 {
-            out.push(b'-');
-        }
-        write_whole(whole.unsigned_abs(), out);
-    } else if n.is_finite() {
-        drop(serde_json::to_writer(out, &n));
-    } else {
-        out.extend_from_slice(b"null");
-    }
-}
-
-fn write_whole(n: u64, out: &mut Vec<u8>) {
-    drop(serde_json::to_writer(out, &n));
 }
 
 pub fn write_string(text: &str, out: &mut Vec<u8>) {

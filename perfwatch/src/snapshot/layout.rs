@@ -68,7 +68,7 @@ pub enum Node {
     /// The document itself and the items of a list are always present and have no gate.
     Object {
         gate: Option<usize>,
-        members: Vec<(&'static str, Self)>,
+        members: Vec<Member>,
     },
     /// A list of fixed length, with a meaning for each position.
     Fixed {
@@ -81,6 +81,57 @@ pub enum Node {
         form: Form,
         row: Box<Self>,
     },
+}
+
+/// How a member starts in JSON: `"name":`. A name of usual length is copied with what is behind
+/// it, since a copy of fixed length takes no call.
+#[derive(Debug, Clone)]
+pub(super) struct MemberStart {
+    text: [u8; 32],
+    /// Above 32 for a longer name.
+    length: usize,
+}
+
+impl MemberStart {
+    fn new(name: &'static str) -> Self {
+        let whole = format!("\"{name}\":");
+        let mut text = [0; 32];
+        let copied = whole.len().min(text.len());
+        text[..copied].copy_from_slice(&whole.as_bytes()[..copied]);
+        Self { text, length: whole.len() }
+    }
+
+    #[inline]
+    pub fn write(&self, name: &str, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.text);
+        if self.length <= self.text.len() {
+            out.truncate(start + self.length);
+        } else {
+            out.extend_from_slice(&name.as_bytes()[self.text.len() - 1..]);
+            out.extend_from_slice(b"\":");
+        }
+    }
+}
+
+/// A member of an object.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub name: &'static str,
+    /// How it starts in JSON.
+    pub(super) start: MemberStart,
+    pub node: Node,
+}
+
+impl Member {
+    fn new(name: &'static str, node: Node) -> Self {
+        Self { name, start: MemberStart::new(name), node }
+    }
+
+    /// The same member with less in it.
+    pub(super) fn with(&self, node: Node) -> Self {
+        Self { name: self.name, start: self.start.clone(), node }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,15 +276,15 @@ impl Builder<'_> {
             (Node::Object { members, .. }, [Step::Name(name), rest @ ..]) => {
                 let within = joined(within, name);
                 let path = joined(path, name);
-                let at = match members.iter().position(|(known, _)| known == name) {
+                let at = match members.iter().position(|member| member.name == *name) {
                     Some(at) => at,
                     None => {
                         let node = self.new_node(rest, &within, &path);
-                        members.push((name, node));
+                        members.push(Member::new(name, node));
                         members.len() - 1
                     }
                 };
-                self.insert(&mut members[at].1, rest, &within, &path)
+                self.insert(&mut members[at].node, rest, &within, &path)
             }
             (Node::Fixed { items, .. }, [Step::At(at), rest @ ..]) => {
                 let within = joined(within, &at.to_string());
@@ -296,7 +347,7 @@ impl Builder<'_> {
                 let row = match (step, rest) {
                     (Step::EachObject(labels), _) => {
                         let label = |(at, (_, field)): (usize, &(&'static str, &'static str))| {
-                            (*field, Node::Label { index: inherited + at })
+                            Member::new(field, Node::Label { index: inherited + at })
                         };
                         Node::Object { gate: None, members: labels.iter().enumerate().map(label).collect() }
                     }

@@ -89,9 +89,9 @@ impl Selection {
             Node::Object { gate, members } => {
                 let members: Vec<_> = members
                     .iter()
-                    .filter_map(|(name, member)| Some((*name, self.pruned(member, table)?)))
+                    .filter_map(|member| Some(member.with(self.pruned(&member.node, table)?)))
                     .collect();
-                let some = members.iter().any(|(_, member)| !matches!(member, Node::Label { .. }));
+                let some = members.iter().any(|member| !matches!(member.node, Node::Label { .. }));
                 // The document itself is always present.
                 let is_root = table == 0 && gate.is_none();
                 (some || is_root || gate.is_some_and(may_be_null))
@@ -147,6 +147,7 @@ impl Selection {
     }
 
     /// Whether a column is needed to answer.
+    #[inline]
     pub fn needs(&self, table: usize, column: usize) -> bool {
         self.columns[table][column] != Chosen::No
     }
@@ -170,7 +171,7 @@ fn gates(node: &Node, table: usize, out: &mut Vec<(usize, usize)>) {
         Node::Leaf { .. } | Node::Label { .. } => {}
         Node::Object { gate, members } => {
             out.extend(gate.map(|gate| (table, gate)));
-            members.iter().for_each(|(_, member)| gates(member, table, out));
+            members.iter().for_each(|member| gates(&member.node, table, out));
         }
         Node::Fixed { gate, items } => {
             out.push((table, *gate));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use perfwatch::snapshot::MetricType;
 use perfwatch::snapshot::dictionary::{self, Field, Kind};
-use perfwatch::snapshot::layout::{Form, Layout, Node};
+use perfwatch::snapshot::layout::{Form, Layout, Member, Node};
 use serde_json::Value;
 
 const FILE: &str = "frontend/src/api/dictionary.ts";
@@ -60,7 +60,7 @@ impl Shape {
             Node::Label { index } if NUMBERED.contains(&of.labels[*index]) => Self::Number,
             Node::Label { .. } => Self::Text,
             Node::Object { members, .. } => {
-                let member = |(name, inside): &(&'static str, Node)| {
+                let member = |Member { name, node: inside, .. }: &Member| {
                     let is_sure = match inside {
                         Node::Label { .. } => !NAMELESS.contains(&&of.path[..]),
                         Node::Leaf { column } => {

@@ -257,6 +257,24 @@ mod tests {
             }
         }
 
+        /// Real headers with a few bytes changed: only a trusted hop moves the client's address.
+        #[test]
+        fn mutated_headers_name_nobody_but_the_proxies_for_a_stranger(mutations in crate::mutation::mutations()) {
+            for (told_in, line) in [
+                (ProxyHeader::XForwardedFor, "6.6.6.6, [2001:db8::7]:4711, 192.0.2.7:80, 10.0.0.2"),
+                (ProxyHeader::Forwarded, "for=\"[2001:db8::7]:4711\";proto=https;by=10.0.0.1, For=192.0.2.7;host=\"a,b\""),
+            ] {
+                let mut line = line.as_bytes().to_vec();
+                crate::mutation::mutate(&mut line, &mutations);
+                // Other bytes never reach a header.
+                line.retain(|byte| HeaderValue::from_bytes(&[*byte]).is_ok());
+                let _ = client_of(told_in, PROXY, &[&line]);
+                prop_assert_eq!(client_of(told_in, "203.0.113.1", &[&line]), ip("203.0.113.1"));
+                let own = if told_in == ProxyHeader::Forwarded { "for=198.51.100.9" } else { "198.51.100.9" };
+                prop_assert_eq!(client_of(told_in, PROXY, &[&line, own.as_bytes()]), ip("198.51.100.9"));
+            }
+        }
+
         #[test]
         fn no_bytes_panic_and_strangers_stay_themselves(lines in proptest::collection::vec(header_line(), 0..4)) {
             let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();

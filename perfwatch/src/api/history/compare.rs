@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -72,8 +71,7 @@ struct SideDto {
     start_time: String,
     #[schema(format = DateTime)]
     end_time: String,
-    #[schema(value_type = Vec<DataPoint>)]
-    data_points: Vec<Box<RawValue>>,
+    data_points: Vec<DataPoint>,
     /// Whether there were more than `limit`.
     truncated: bool,
 }
@@ -112,35 +110,45 @@ async fn compare_ranges(
     let json = question.work(async move {
         let compared =
             compare::compare(&history, metric_type, (current, comparison), interval, limit).await?;
-        let comparison = Comparison {
-            metric_type: metric_type.as_str(),
-            period,
-            compare_to,
-            interval: interval.as_str(),
-            summary: Summary {
-                current_avg: compared.current.average,
-                comparison_avg: compared.comparison.average,
-                change_percent: compared.change_percent,
-            },
-            current: side(compared.current)?,
-            comparison: side(compared.comparison)?,
+        let summary = Summary {
+            current_avg: compared.current.average,
+            comparison_avg: compared.comparison.average,
+            change_percent: compared.change_percent,
         };
-        serde_json::to_vec(&comparison).map_err(|error| Error::Internal(error.to_string()))
+        // The points are JSON already.
+        let mut out = format!(
+            r#"{{"metric_type":"{}","period":{},"compare_to":{},"interval":"{}","current":"#,
+            metric_type.as_str(),
+            text(&period)?,
+            text(&compare_to)?,
+            interval.as_str(),
+        )
+        .into_bytes();
+        write_side(&compared.current, &mut out);
+        out.extend_from_slice(br#","comparison":"#);
+        write_side(&compared.comparison, &mut out);
+        out.extend_from_slice(format!(r#","summary":{}}}"#, text(&summary)?).as_bytes());
+        Ok(out)
     });
     Ok(json_in_pieces(json.await?))
 }
 
-fn side(side: Side) -> Result<SideDto> {
-    let points = side.points.into_iter().map(|point| {
-        let text = String::from_utf8(point.json).map_err(|error| Error::Internal(error.to_string()))?;
-        RawValue::from_string(text).map_err(|error| Error::Internal(format!("stored document: {error}")))
-    });
-    Ok(SideDto {
-        start_time: rfc3339(side.range.start),
-        end_time: rfc3339(side.range.end),
-        data_points: points.collect::<Result<_>>()?,
-        truncated: side.truncated,
-    })
+fn write_side(side: &Side, out: &mut Vec<u8>) {
+    let (start, end) = (rfc3339(side.range.start), rfc3339(side.range.end));
+    out.extend_from_slice(
+        format!(r#"{{"start_time":"{start}","end_time":"{end}","data_points":["#).as_bytes(),
+    );
+    for (n, point) in side.points.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&point.json);
+    }
+    out.extend_from_slice(format!(r#"],"truncated":{}}}"#, side.truncated).as_bytes());
+}
+
+fn text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
 pub(super) struct Chosen {

@@ -373,6 +373,18 @@ pub(in crate::history) fn put_texts<'t>(texts: impl Iterator<Item = &'t Arc<str>
 }
 
 pub(in crate::history) fn take_texts(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<Arc<str>>, Damaged> {
+    let Texts { distinct, numbers } = take_distinct_texts(bytes, count)?;
+    Ok(numbers.into_iter().map(|number| Arc::clone(&distinct[place(number)])).collect())
+}
+
+/// Texts as they are stored.
+pub(in crate::history) struct Texts {
+    pub distinct: Vec<Arc<str>>,
+    /// Which text each place has; all of them are there.
+    pub numbers: Vec<u64>,
+}
+
+pub(in crate::history) fn take_distinct_texts(bytes: &mut Bytes<'_>, count: usize) -> Result<Texts, Damaged> {
     let known = bytes.count(count)?;
     let length = bytes.count(MAX_TEXT)?;
     let packed = bytes.count(bytes.rest().len())?;
@@ -386,6 +398,8 @@ pub(in crate::history) fn take_texts(bytes: &mut Bytes<'_>, count: usize) -> Res
     let distinct = std::iter::repeat_with(|| texts.str().map(Arc::from)).take(known);
     let distinct = distinct.collect::<Result<Vec<Arc<str>>, _>>()?;
     let numbers = take_integers(bytes, count)?;
-    let text = |number: u64| distinct.get(place(number)).cloned().ok_or(Damaged("a text that is not there"));
-    numbers.into_iter().map(text).collect()
+    if numbers.iter().any(|number| place(*number) >= distinct.len()) {
+        return Err(Damaged("a text that is not there"));
+    }
+    Ok(Texts { distinct, numbers })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bytes::Bytes;
-use super::numbers::{put_integers, take_integers};
+use super::numbers::{put_integers, put_repetitive, take_integers};
 use crate::history::Damaged;
 use crate::snapshot::histogram::{Histogram, Unit};
 
@@ -17,8 +17,8 @@ pub(super) fn put_histograms<'h>(histograms: impl Iterator<Item = &'h Histogram>
         let mut before = 0;
         h.buckets().iter().map(move |(index, _)| u64::from(*index - std::mem::replace(&mut before, *index)))
     });
-    put_integers(&steps.collect::<Vec<_>>(), out);
-    put_integers(&buckets().map(|(_, count)| *count).collect::<Vec<_>>(), out);
+    put_repetitive(&steps.collect::<Vec<_>>(), out);
+    put_repetitive(&buckets().map(|(_, count)| *count).collect::<Vec<_>>(), out);
     put_integers(&column(Histogram::sum), out);
     put_integers(&column(Histogram::max), out);
 }

@@ -15,4 +15,6 @@ pub use raw::Block;
 pub use rolled::{Buckets, encode_buckets};
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

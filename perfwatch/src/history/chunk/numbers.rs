@@ -1,7 +1,7 @@
 //! Compact sequences of numbers: short ones as varint differences, long ones with the pco codec.
 
-use pco::ChunkConfig;
 use pco::wrapped::{FileCompressor, FileDecompressor};
+use pco::{ChunkConfig, DeltaSpec};
 
 use super::bytes::{Bytes, put_count, put_varint, unzigzag, zigzag};
 use crate::history::Damaged;
@@ -22,19 +22,34 @@ const FEW: usize = 12;
 const LEVEL: usize = 6;
 /// Documents round to at most this many decimals.
 pub(in crate::history) const DECIMALS: u32 = 6;
-const POWERS: [f64; DECIMALS as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+pub(super) const POWERS: [f64; DECIMALS as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
 
 pub(in crate::history) fn put_integers(numbers: &[u64], out: &mut Vec<u8>) {
+    put_with(numbers, delta_of, out);
+}
+
+/// The same for numbers that repeat what stands some places before, as one histogram does the last: finding that takes
+/// time.
+pub(in crate::history) fn put_repetitive(numbers: &[u64], out: &mut Vec<u8>) {
+    put_with(numbers, |_| DeltaSpec::Auto, out);
+}
+
+fn put_with(numbers: &[u64], delta: impl FnOnce(&[u64]) -> DeltaSpec, out: &mut Vec<u8>) {
     let Some(first) = numbers.first() else { return out.push(EMPTY) };
     if numbers.iter().all(|n| n == first) {
         out.push(CONSTANT);
         return put_varint(*first, out);
     }
-    put_differences(numbers, 0, out);
+    put_differences(numbers, 0, delta, out);
 }
 
 /// Writes the shorter of varint differences (the first one relative to `before`) and pco's output.
-fn put_differences(numbers: &[u64], mut before: u64, out: &mut Vec<u8>) {
+fn put_differences(
+    numbers: &[u64],
+    mut before: u64,
+    delta: impl FnOnce(&[u64]) -> DeltaSpec,
+    out: &mut Vec<u8>,
+) {
     let start = out.len();
     out.push(DIFFERENCES);
     for &n in numbers {
@@ -42,7 +57,7 @@ fn put_differences(numbers: &[u64], mut before: u64, out: &mut Vec<u8>) {
         before = n;
     }
     if numbers.len() >= FEW
-        && let Some(packed) = pack(numbers)
+        && let Some(packed) = pack(numbers, delta(numbers))
         && packed.len() < out.len() - start - 1
     {
         out.truncate(start);
@@ -77,7 +92,7 @@ pub(in crate::history) fn put_signed(numbers: impl Iterator<Item = i64>, out: &m
             out.push(CONSTANT);
             put_varint(zigzag((first ^ SIGN).cast_signed()), out);
         }
-        Some(_) => put_differences(&shifted, SIGN, out),
+        Some(_) => put_differences(&shifted, SIGN, delta_of, out),
     }
 }
 
@@ -100,32 +115,28 @@ pub(in crate::history) fn take_signed(bytes: &mut Bytes<'_>, count: usize) -> Re
     }
 }
 
-/// The fewest decimals that represent all `numbers` exactly, if there are few enough and no number is too large.
-pub(in crate::history) fn decimals(numbers: impl Iterator<Item = f64> + Clone) -> Option<u32> {
-    let mut digits = 0u32;
-    for n in numbers.clone() {
-        while !has_decimals(n, digits) {
-            digits += 1;
-            if digits > DECIMALS {
-                return None;
-            }
-        }
-    }
-    // A number with few decimals may be too large to scale by more.
-    numbers.into_iter().all(|n| has_decimals(n, digits)).then_some(digits)
+/// The fewest decimals that represent all `numbers` exactly, and the numbers scaled by them; `None` if it takes too
+/// many, or a number is too large.
+pub(in crate::history) fn scaled_all(numbers: impl Iterator<Item = f64> + Clone) -> Option<(u32, Vec<i64>)> {
+    (0..=DECIMALS).find_map(|digits| Some((digits, scaled_by(numbers.clone(), digits)?)))
 }
 
-fn has_decimals(n: f64, digits: u32) -> bool {
-    scaled(n, digits).is_some()
+pub(in crate::history) fn scaled_by(numbers: impl Iterator<Item = f64>, digits: u32) -> Option<Vec<i64>> {
+    numbers.map(|n| scaled(n, digits)).collect()
 }
 
 /// The number scaled by a power of ten, if it round-trips exactly.
 pub(in crate::history) fn scaled(n: f64, digits: u32) -> Option<i64> {
     let power = POWERS[digits as usize];
-    let integer = (n * power).round();
+    let scaled = n * power;
+    if scaled.abs() >= 9.0e15 || scaled.is_nan() {
+        return None;
+    }
+    // As `f64::round`, which calls a function. Above this there are no fractions.
+    let half = if scaled.abs() < 4.0e15 { 0.5f64.copysign(scaled) } else { 0.0 };
+    let integer = (scaled + half) as i64;
     // −0 would come back as 0.
-    let same = integer.abs() < 9.0e15 && (integer as i64 as f64 / power).to_bits() == n.to_bits();
-    same.then_some(integer as i64)
+    (integer as f64 / power == n && (integer != 0 || n.is_sign_positive())).then_some(integer)
 }
 
 pub(in crate::history) fn unscaled(integer: i64, digits: u32) -> f64 {
@@ -134,15 +145,15 @@ pub(in crate::history) fn unscaled(integer: i64, digits: u32) -> f64 {
 
 pub(in crate::history) fn put_floats(numbers: &[f64], out: &mut Vec<u8>) {
     let Some(first) = numbers.first() else { return out.push(EMPTY) };
-    if let Some(digits) = decimals(numbers.iter().copied()) {
+    if let Some((digits, scaled)) = scaled_all(numbers.iter().copied()) {
         out.extend_from_slice(&[DECIMAL, digits as u8]);
-        return put_signed(numbers.iter().map(|n| scaled(*n, digits).unwrap_or_default()), out);
+        return put_signed(scaled.into_iter(), out);
     }
     if numbers.iter().all(|n| n.to_bits() == first.to_bits()) {
         out.push(CONSTANT_FLOAT);
         return out.extend_from_slice(&first.to_le_bytes());
     }
-    match (numbers.len() >= FEW).then(|| pack(numbers)).flatten() {
+    match (numbers.len() >= FEW).then(|| pack(numbers, DeltaSpec::Auto)).flatten() {
         Some(packed) => {
             out.push(PCO_FLOAT);
             out.extend_from_slice(&packed);
@@ -171,8 +182,8 @@ pub(in crate::history) fn take_floats(bytes: &mut Bytes<'_>, count: usize) -> Re
     }
 }
 
-fn pack<T: pco::data_types::Number>(numbers: &[T]) -> Option<Vec<u8>> {
-    let config = ChunkConfig::default().with_compression_level(LEVEL);
+fn pack<T: pco::data_types::Number>(numbers: &[T], delta: DeltaSpec) -> Option<Vec<u8>> {
+    let config = ChunkConfig::default().with_compression_level(LEVEL).with_delta_spec(delta);
     let file = FileCompressor::default();
     let mut chunk = file.chunk_compressor(numbers, &config).ok()?;
     // pco splits very long inputs into pages; these are never that long.
@@ -184,6 +195,16 @@ fn pack<T: pco::data_types::Number>(numbers: &[T]) -> Option<Vec<u8>> {
     chunk.write_meta(&mut packed).ok()?;
     chunk.write_page(0, &mut packed).ok()?;
     Some(packed)
+}
+
+/// Whether differences are smaller than the numbers are apart. pco's own choice takes as long as compressing does.
+fn delta_of(numbers: &[u64]) -> DeltaSpec {
+    let bits =
+        |(a, b): (&u64, &u64)| u64::from(64 - zigzag(a.wrapping_sub(*b).cast_signed()).leading_zeros());
+    let neighbours: u64 = numbers[1..].iter().zip(numbers).map(bits).sum();
+    let far: u64 = numbers[1..].iter().zip(numbers.iter().cycle().skip(numbers.len() / 2)).map(bits).sum();
+    // The differences of independent numbers are as small as those of distant ones, but half a bit larger than they are.
+    if neighbours + numbers.len() as u64 / 3 < far { DeltaSpec::TryConsecutive(1) } else { DeltaSpec::NoOp }
 }
 
 fn unpack<T: pco::data_types::Number + Default>(

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::bytes::Bytes;
-use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
+use super::bytes::{Bytes, place};
+use super::frame::{Frame, FrameWriter, Members, Texts, put_texts, take_distinct_texts, take_texts};
 use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{
-    DECIMALS, decimals, put_floats, put_integers, put_runs, put_signed, scaled, take_floats, take_integers,
-    take_runs, take_signed, unscaled,
+    DECIMALS, POWERS, put_floats, put_integers, put_runs, put_signed, scaled_all, scaled_by, take_floats,
+    take_integers, take_runs, take_signed, unscaled,
 };
 use crate::history::Damaged;
 use crate::history::bucket::{Bucket, Cell, Samples, Stat, Sums};
@@ -35,7 +35,7 @@ pub fn encode_buckets(metric_type: MetricType, tier: i64, buckets: &[(i64, &Buck
     let column = |of: &dyn Fn(&(i64, &Bucket)) -> u64| buckets.iter().map(of).collect::<Vec<_>>();
     put_integers(&column(&|(_, bucket)| bucket.readings().count), &mut notes);
     put_integers(&column(&|(_, bucket)| bucket.readings().failed), &mut notes);
-    put_integers(&column(&|(at, bucket)| (bucket.first_at() - at).unsigned_abs()), &mut notes);
+    put_integers(&column(&|(at, bucket)| bucket.first_at().abs_diff(*at)), &mut notes);
     let errors: Vec<&Arc<str>> =
         buckets.iter().filter_map(|(_, bucket)| bucket.readings().error.as_ref()).collect();
     put_integers(&column(&|(_, bucket)| u64::from(bucket.readings().error.is_some())), &mut notes);
@@ -76,9 +76,7 @@ struct BucketsTable {
     members: Members,
     /// The first row of each time, then the total number of rows; empty if the chunk lacks the table.
     rows: Vec<usize>,
-    /// Where a row is in its columns; `None` if in the same order.
-    places: Option<Vec<u32>>,
-    /// Empty if not selected.
+    /// By column, then by row; a column is empty if not selected.
     columns: Vec<Vec<Cell>>,
 }
 
@@ -114,13 +112,12 @@ impl Buckets {
             };
             let column =
                 |(column, needed): (&ColumnLayout, &bool)| match frame.column(stored, &column.name)? {
-                    Some(mut bytes) if *needed => take_cells(&mut bytes, &counts),
+                    Some(mut bytes) if *needed => take_cells(&mut bytes, &counts, order.as_deref()),
                     _ => Ok(Vec::new()),
                 };
             let columns = of.columns.iter().zip(&needed).map(column).collect::<Result<_, _>>()?;
-            let places = order.map(|order| inverted(&order));
             let members = std::mem::take(&mut frame.tables[place].members);
-            tables.push(BucketsTable { members, rows, places, columns });
+            tables.push(BucketsTable { members, rows, columns });
         }
         Ok(Self { metric_type: frame.metric_type, times: frame.times, samples, tables })
     }
@@ -174,11 +171,11 @@ impl Sums for OneOf<'_> {
         if table.rows.is_empty() { &[] } else { table.members.keys(self.n) }
     }
 
+    #[inline]
     fn cell(&self, table: usize, row: usize, column: usize) -> &Cell {
         let table = &self.buckets.tables[table];
         let row = table.rows[self.n] + row;
-        let place = table.places.as_ref().map_or(row, |places| places[row] as usize);
-        table.columns.get(column).and_then(|cells| cells.get(place)).unwrap_or(&Cell::Absent)
+        table.columns.get(column).and_then(|cells| cells.get(row)).unwrap_or(&Cell::Absent)
     }
 }
 
@@ -198,14 +195,6 @@ fn take_samples(frame: &Frame<'_>) -> Result<Vec<Samples>, Damaged> {
         error: if has_error[n] == 1 { errors.next() } else { None },
     };
     Ok(frame.times.iter().enumerate().map(samples).collect())
-}
-
-fn inverted(order: &[u32]) -> Vec<u32> {
-    let mut places = vec![0; order.len()];
-    for (place, row) in (0u32..).zip(order) {
-        places[*row as usize] = place;
-    }
-    places
 }
 
 /// Writes cells with their bucket's number of readings, which usually equals the number's count.
@@ -254,40 +243,54 @@ fn put_cells(cells: &[(&Cell, u64)], out: &mut Vec<u8>) {
     }
 }
 
-fn take_cells(bytes: &mut Bytes<'_>, samples: &[u64]) -> Result<Vec<Cell>, Damaged> {
+/// Reads cells with their bucket's number of readings, and puts each at its row: a bucket's cells are then adjacent.
+fn take_cells(bytes: &mut Bytes<'_>, samples: &[u64], order: Option<&[u32]>) -> Result<Vec<Cell>, Damaged> {
     let tags = take_runs(bytes, samples.len())?;
     let count = |wanted: u8| tags.iter().filter(|tag| **tag == wanted).count();
-    let of = |wanted: u8| tags.iter().zip(samples).filter(move |(tag, _)| **tag == wanted).map(|(_, n)| *n);
-    let mut numbers = match count(tag::NUMBER) {
-        0 => Vec::new(),
-        _ => take_stats(bytes, &of(tag::NUMBER).collect::<Vec<_>>())?,
+    let mut cells = Cells { all: vec![Cell::Absent; tags.len()], tags: &tags, order };
+    cells.fill(tag::NULL, std::iter::repeat(Cell::Null));
+    cells.fill(tag::PRESENT, std::iter::repeat(Cell::Present));
+    let of = count(tag::NUMBER);
+    if of > 0 {
+        let some: Vec<u64>;
+        let samples = if of == tags.len() {
+            samples
+        } else {
+            let numbers = tags.iter().zip(samples).filter(|(tag, _)| **tag == tag::NUMBER);
+            some = numbers.map(|(_, samples)| *samples).collect();
+            &some
+        };
+        cells.fill(tag::NUMBER, take_stats(bytes, samples)?.into_iter().map(Cell::Number));
     }
-    .into_iter();
-    let mut histograms = match count(tag::HISTOGRAM) {
-        0 => Vec::new(),
-        count => take_histograms(bytes, count)?,
+    let of = count(tag::HISTOGRAM);
+    if of > 0 {
+        cells.fill(tag::HISTOGRAM, take_histograms(bytes, of)?.into_iter().map(Cell::Histogram));
     }
-    .into_iter();
-    let mut states = match count(tag::STATES) {
-        0 => Vec::new(),
-        count => take_states(bytes, count)?,
+    let of = count(tag::STATES);
+    if of > 0 {
+        cells.fill(tag::STATES, take_states(bytes, of)?.into_iter().map(Cell::States));
     }
-    .into_iter();
-    let mut events = match count(tag::EVENTS) {
-        0 => Vec::new(),
-        count => take_texts(bytes, count)?,
+    let of = count(tag::EVENTS);
+    if of > 0 {
+        cells.fill(tag::EVENTS, take_texts(bytes, of)?.into_iter().map(Cell::Events));
     }
-    .into_iter();
-    let cell = |tag: &u8| match *tag {
-        tag::NULL => Cell::Null,
-        tag::PRESENT => Cell::Present,
-        tag::NUMBER => numbers.next().map_or(Cell::Null, Cell::Number),
-        tag::HISTOGRAM => histograms.next().map_or(Cell::Null, Cell::Histogram),
-        tag::STATES => states.next().map_or(Cell::Null, Cell::States),
-        tag::EVENTS => events.next().map_or(Cell::Null, Cell::Events),
-        _ => Cell::Absent,
-    };
-    Ok(tags.iter().map(cell).collect())
+    Ok(cells.all)
+}
+
+/// A column's cells by row, and the tags of the stored ones.
+struct Cells<'a> {
+    all: Vec<Cell>,
+    tags: &'a [u8],
+    order: Option<&'a [u32]>,
+}
+
+impl Cells<'_> {
+    fn fill(&mut self, wanted: u8, values: impl Iterator<Item = Cell>) {
+        let places = self.tags.iter().enumerate().filter(|(_, tag)| **tag == wanted);
+        for ((at, _), value) in places.zip(values) {
+            self.all[self.order.map_or(at, |order| order[at] as usize)] = value;
+        }
+    }
 }
 
 const DECIMAL: u8 = 0;
@@ -297,24 +300,19 @@ const PLAIN: u8 = 1;
 /// and its sum minus count × min, all of which are small.
 fn put_stats(numbers: &[(Stat, u64)], out: &mut Vec<u8>) {
     // Zero for most: the number was in every reading.
-    put_signed(numbers.iter().map(|(stat, samples)| samples.cast_signed() - stat.count.cast_signed()), out);
+    put_signed(numbers.iter().map(|(stat, samples)| samples.wrapping_sub(stat.count).cast_signed()), out);
     let ends = numbers.iter().flat_map(|(stat, _)| [stat.min, stat.max]);
     let sums = || numbers.iter().map(|(stat, _)| stat.sum);
-    // Values between min and max may have more decimals than those two.
-    let digits = decimals(ends)
-        .and_then(|digits| (digits..=DECIMALS).find(|digits| sums().all(|sum| nearly_has(sum, *digits))));
-    let whole = digits.and_then(|digits| {
-        let of = |(stat, _): &(Stat, u64)| {
-            let (min, max) = (scaled(stat.min, digits)?, scaled(stat.max, digits)?);
-            let sum = exact_sum(stat, digits)?;
-            Some((min, max - min, sum - i128::from(min) * i128::from(stat.count)))
+    let whole = scaled_all(ends.clone()).and_then(|(least, scaled)| {
+        // Values between min and max may have more decimals than those two.
+        let digits = (least..=DECIMALS).find(|digits| sums().all(|sum| nearly_has(sum, *digits)))?;
+        let ends = if digits == least { scaled } else { scaled_by(ends, digits)? };
+        let of = |((stat, _), ends): (&(Stat, u64), &[i64])| {
+            let &[min, max] = ends else { return None };
+            let least = min.checked_mul(i64::try_from(stat.count).ok()?)?;
+            Some((min, max - min, exact_sum(stat, digits)?.checked_sub(least)?))
         };
-        let all: Option<Vec<_>> = numbers.iter().map(of).collect();
-        let all: Vec<_> = all?
-            .into_iter()
-            .map(|(min, range, above)| Some((min, range, i64::try_from(above).ok()?)))
-            .collect::<Option<_>>()?;
-        Some((digits, all))
+        Some((digits, numbers.iter().zip(ends.chunks_exact(2)).map(of).collect::<Option<Vec<_>>>()?))
     });
     match whole {
         Some((digits, all)) => {
@@ -335,21 +333,20 @@ fn put_stats(numbers: &[(Stat, u64)], out: &mut Vec<u8>) {
 
 /// Whether a sum has this few decimals, ignoring the error of adding floats.
 fn nearly_has(sum: f64, digits: u32) -> bool {
-    let scaled = sum * 10f64.powi(digits.cast_signed());
+    let scaled = sum * POWERS[digits as usize];
     (scaled - scaled.round()).abs() <= (scaled.abs() * 1e-12).clamp(1e-9, 1e-3)
 }
 
 /// The exact sum of numbers with this many decimals: the float sum is off by less than the last decimal.
-fn exact_sum(stat: &Stat, digits: u32) -> Option<i128> {
-    let power = 10f64.powi(digits.cast_signed());
-    let sum = (stat.sum * power).round();
-    (sum.abs() < 9.0e15).then_some(sum as i128)
+fn exact_sum(stat: &Stat, digits: u32) -> Option<i64> {
+    let sum = (stat.sum * POWERS[digits as usize]).round();
+    (sum.abs() < 9.0e15).then_some(sum as i64)
 }
 
 fn take_stats(bytes: &mut Bytes<'_>, samples: &[u64]) -> Result<Vec<Stat>, Damaged> {
     let missing = take_signed(bytes, samples.len())?;
     let counts: Vec<u64> =
-        samples.iter().zip(missing).map(|(n, missing)| n.saturating_add_signed(-missing)).collect();
+        samples.iter().zip(missing).map(|(n, missing)| n.wrapping_sub(missing.cast_unsigned())).collect();
     match bytes.byte()? {
         DECIMAL => {
             let digits = u32::from(bytes.byte()?);
@@ -362,11 +359,12 @@ fn take_stats(bytes: &mut Bytes<'_>, samples: &[u64]) -> Result<Vec<Stat>, Damag
             let mut above = take_signed(bytes, moved)?.into_iter();
             let stat = |((min, range), count): ((i64, i64), u64)| {
                 let above = if range == 0 { 0 } else { above.next().unwrap_or_default() };
-                let sum = i128::from(min) * i128::from(count) + i128::from(above);
+                // Written sums fit.
+                let sum = min.saturating_mul(count.cast_signed()).saturating_add(above);
                 Stat {
                     min: unscaled(min, digits),
                     max: unscaled(min.saturating_add(range), digits),
-                    sum: sum as f64 / 10f64.powi(digits.cast_signed()),
+                    sum: unscaled(sum, digits),
                     count,
                 }
             };
@@ -392,6 +390,9 @@ fn put_states(places: &[&[(Value, u64)]], out: &mut Vec<u8>) {
     put_texts(texts.iter(), out);
 }
 
+/// Lengths of time that are looked up for each state; a minute at 1 s has 60.
+const MAX_SHARED: usize = 64;
+
 type States = Arc<Vec<(Value, u64)>>;
 
 fn take_states(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<States>, Damaged> {
@@ -399,26 +400,31 @@ fn take_states(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<States>, Damag
     let total = lengths.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
     let total = usize::try_from(total).ok().filter(|n| *n <= 1 << 24).ok_or(Damaged("too many states"))?;
     let counts = take_integers(bytes, total)?;
-    let texts = take_texts(bytes, total)?;
-    let mut all = texts.iter().zip(counts);
-    // Usually the same state as before, for as long.
-    let mut before: Option<(&Arc<str>, u64, States)> = None;
+    let Texts { distinct, numbers } = take_distinct_texts(bytes, total)?;
+    let values = distinct.iter().map(state_value).collect::<Result<Vec<_>, _>>()?;
+    let mut all = numbers.into_iter().map(place).zip(counts);
+    // Most cells have one state, and share it with others that had it for as long.
+    let mut known: Vec<Vec<(u64, States)>> = vec![Vec::new(); values.len()];
     let mut places = Vec::with_capacity(count);
     for length in lengths {
         if length == 1
             && let Some((text, count)) = all.next()
         {
-            let same = before.as_ref().filter(|(known, long, _)| Arc::ptr_eq(known, text) && *long == count);
-            let states = match same {
-                Some((.., states)) => Arc::clone(states),
-                None => Arc::new(vec![(state_value(text)?, count)]),
+            let known = &mut known[text];
+            let states = match known.iter().find(|(long, _)| *long == count) {
+                Some((_, states)) => Arc::clone(states),
+                None => {
+                    let states = Arc::new(vec![(values[text].clone(), count)]);
+                    if known.len() < MAX_SHARED {
+                        known.push((count, Arc::clone(&states)));
+                    }
+                    states
+                }
             };
-            before = Some((text, count, Arc::clone(&states)));
             places.push(states);
         } else {
-            let states = all.by_ref().take(length as usize);
-            let states = states.map(|(text, count)| Ok((state_value(text)?, count)));
-            places.push(Arc::new(states.collect::<Result<_, _>>()?));
+            let states = all.by_ref().take(place(length));
+            places.push(Arc::new(states.map(|(text, count)| (values[text].clone(), count)).collect()));
         }
     }
     Ok(places)

@@ -1,6 +1,7 @@
 use super::*;
 use crate::history::chunk::Block;
 use crate::history::testing::{readings, snapshot};
+use crate::mutation::{mutate, mutations};
 use crate::snapshot::selection::Selection;
 use proptest::prelude::*;
 
@@ -234,6 +235,49 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = replay(&[&HEADER[..], &bytes].concat());
+        let _ = record::take_chunks(&bytes);
+    }
+}
+
+proptest! {
+    /// Whatever is on disk is replayed as far as it can be read.
+    #[test]
+    fn mutated_records_are_refused_or_read(all in readings(MetricType::Network, 6), mutations in mutations()) {
+        let mut bytes = Vec::new();
+        let mut before = None;
+        let mut ends = vec![0];
+        for reading in all {
+            let snapshot = Snapshot::new(reading.at, vec![reading]);
+            record::put(&snapshot, before.as_ref(), &mut bytes);
+            before = Some(snapshot);
+            ends.push(bytes.len());
+        }
+        // A valid length and checksum, as someone with access to the disk could write them.
+        let mut forged = HEADER.to_vec();
+        for ends in ends.windows(2) {
+            let mut body = bytes[ends[0] + 8..ends[1]].to_vec();
+            mutate(&mut body, &mutations);
+            forged.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            forged.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+            forged.extend_from_slice(&body);
+        }
+        let _ = replay(&forged);
+        let mut damaged = [&HEADER[..], &bytes].concat();
+        mutate(&mut damaged, &mutations);
+        let _ = replay(&damaged);
+    }
+
+    #[test]
+    fn mutated_chunks_of_a_slot_are_refused_or_read(all in readings(MetricType::Cpu, 6), mutations in mutations()) {
+        let mut block = Block::new(MetricType::Cpu);
+        assert!(all.iter().all(|reading| block.push(reading)));
+        let mut bytes = Vec::new();
+        record::put_chunks(
+            &Sealed { slot: 1, chunks: pack(&[block]).into(), minutes: None, snapshots: 6 },
+            &mut bytes,
+        );
+        prop_assert!(record::take_chunks(&bytes).is_ok());
+        mutate(&mut bytes, &mutations);
         let _ = record::take_chunks(&bytes);
     }
 }

@@ -29,8 +29,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/p
 
 /// Maximum number of entries in the task table: 12 MB.
 const MAX_TASKS: u32 = 65_536;
-/// Readings after which unused parts of the tables are unmapped.
-const RELEASE_EVERY: u32 = 32;
 
 /// Programs besides `switch`, without which the rest still works.
 const OPTIONAL: [(&str, &str); 4] = [
@@ -100,8 +98,8 @@ impl Sched {
         })?;
         counting.attach(&mut ebpf);
         let cpus = Mapped::<Cpu>::new(&ebpf, "CPUS", possible)?;
-        let tasks = Mapped::in_parts(&ebpf, "TASKS", entries)?;
-        let touched = Mapped::in_parts(&ebpf, "TOUCHED_TASKS", touched_entries)?;
+        let tasks = Mapped::new(&ebpf, "TASKS", entries)?;
+        let touched = Mapped::new(&ebpf, "TOUCHED_TASKS", touched_entries)?;
         let oom = Mapped::new(&ebpf, "OOM", 1)?;
         // Entries of the table start with epoch 0, which must not be the current one.
         let epoch = 1;
@@ -156,10 +154,6 @@ impl Sched {
         self.epoch = self.epoch.wrapping_add(1);
         set_epoch(&self.cpus, self.epoch);
         let tasks = self.read_tasks(&ends);
-        if self.epoch.is_multiple_of(RELEASE_EVERY) {
-            self.tasks.release_idle();
-            self.touched.release_idle();
-        }
 
         let elapsed = self.read_at.elapsed();
         self.read_at = Instant::now();
