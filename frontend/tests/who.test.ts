@@ -165,7 +165,7 @@ describe('a tree by parent', () => {
 
 describe('a tree by cgroup', () => {
   it('adds up, and does not tell passages apart', () => {
-    expect(names({ tree: 'cgroup' })).toEqual(['db.service', '.31', '.30', '1', NO_CGROUP, '.9']);
+    expect(names({ tree: 'cgroup' })).toEqual(['db.service', '.31', '.30', '/', '.1', NO_CGROUP, '.9']);
     const [service] = linesOf(rows, { ...view, tree: 'cgroup' });
     expect([service?.used.cpu_percent, service?.used.rss_bytes, service?.below]).toEqual([110, 25, 2]);
   });

@@ -30,6 +30,12 @@ async function accounted(server, session, name) {
 }
 
 const table = (page, name = 'Processes') => page.getByRole('table', { name });
+/** Changes the list of all processes; a request pending when the page is left cannot be fulfilled. */
+async function changeList(page, change) {
+  const answer = async (route) => route.fulfill({ json: change(await (await route.fetch()).json()) });
+  await page.route('**/api/processes', (route) => answer(route).catch(() => undefined));
+}
+
 const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
 
 testOnEachStore(
@@ -194,13 +200,12 @@ test('who: names with HTML, control characters and ten kilobytes are only text',
   const endless = `/system.slice/${'x'.repeat(10_240)}\u0007.service`;
   for (const width of [390, 1440]) {
     const page = await browser.page({ server, session, width });
-    await page.route('**/api/processes', async (route) => {
-      const list = await (await route.fetch()).json();
+    await changeList(page, (list) => {
       for (const row of list.processes.filter(({ comm }) => comm === name)) {
         row.cgroup = endless;
         row.group = { kind: 'container', name: `<b>${'y'.repeat(10_240)}`, image: `<i>\u0000` };
       }
-      await route.fulfill({ json: list }).catch(() => undefined);
+      return list;
     });
     await page.goto('/who?range=5m&q=img+src');
     const row = table(page).getByRole('row', { name });
@@ -224,10 +229,7 @@ test('who: names with HTML, control characters and ten kilobytes are only text',
 
 test('who: what can’t be seen is said', async ({ browser, server, session }) => {
   const page = await browser.page({ server, session });
-  await page.route('**/api/processes', async (route) => {
-    const list = await (await route.fetch()).json();
-    await route.fulfill({ json: { ...list, hidden: 18, command_lines: false } }).catch(() => undefined);
-  });
+  await changeList(page, (list) => ({ ...list, hidden: 18, command_lines: false }));
   await page.goto('/who');
   await page.getByText('18 processes hidden by hidepid').waitFor();
   await page.getByText('command lines are off (PERFWATCH_COMMAND_LINES)').waitFor();

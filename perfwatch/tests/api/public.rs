@@ -67,9 +67,12 @@ async fn the_root_is_the_page_or_describes_itself() {
 #[tokio::test]
 async fn paths_of_the_pages_own_router_get_the_page() {
     let Some(server) = start().await else { return };
-    let page = server.get("/history?range=24h").await;
-    assert_eq!(page.status(), 200);
-    assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    for path in ["/history?range=24h", "/who/cgroup/system.slice/ssh.service", "/who/name/backup.sh"] {
+        let page = server.get(path).await;
+        assert_eq!(page.status(), 200, "{path}");
+        assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"), "{path}");
+    }
+    detail(server.get("/no-such-file.js").await, 404).await;
     detail(server.get("/assets/no-such-file.js").await, 404).await;
     detail(server.request(Method::POST, "/history").send().await.unwrap(), 405).await;
 }

@@ -169,6 +169,8 @@ export const NO_CGROUP = 'cgroup not known';
 /** Under their cgroups, and these under those above them. Groups with only one group in them are not told apart. */
 function byCgroup(rows: readonly WhoRow[]): Node[] {
   const root = leaf(branch('/', '/'));
+  /** What is in no other group than the root. */
+  const own = leaf(branch('/', '/'));
   const unknown = leaf(branch('', NO_CGROUP));
   const groups = new Map<string, Node>([['/', root]]);
   const groupAt = (path: string): Node => {
@@ -185,7 +187,8 @@ function byCgroup(rows: readonly WhoRow[]): Node[] {
       unknown.children.push(leaf(row));
       continue;
     }
-    const place = groupAt(row.cgroup.length > 1 ? row.cgroup.replace(/\/+$/, '') : row.cgroup);
+    const path = row.cgroup.replace(/\/+$/, '') || '/';
+    const place = path === '/' ? own : groupAt(path);
     // A cgroup's own row takes the place of its branch.
     if (row.kind === 'cgroup') place.row = { ...row, key: place.row.key };
     else {
@@ -204,8 +207,9 @@ function byCgroup(rows: readonly WhoRow[]): Node[] {
       for (let only = at.children[0]; only !== undefined && isPassage(at); only = at.children[0]) at = only;
       return at;
     });
-  const found = Object.keys(root.row.used).length > 0 ? [root] : root.children;
-  return unknown.children.length > 0 ? [...found, unknown] : [...found];
+  const isUsed = ({ row, children }: Node): boolean =>
+    children.length > 0 || Object.keys(row.used).length > 0;
+  return [...root.children, ...[own, unknown].filter(isUsed)];
 }
 
 /** Every row that matches, and in a tree by parent those it descends from. */
