@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use perfwatch::config::Roots;
 use perfwatch::history::History;
-use perfwatch::history::questions::usage::{Amounts, By, Ranked, RankingQuery, Whose, ranking};
+use perfwatch::history::questions::usage::accounts::Whose;
+use perfwatch::history::questions::usage::amounts::Amounts;
+use perfwatch::history::questions::usage::ranking::{By, Ranked, RankingQuery, ranking};
 use perfwatch::history::rollup::{roll, store_readings};
 use perfwatch::probes::{self, Options};
 use perfwatch::snapshot::source::Tick;

@@ -15,9 +15,10 @@ use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBod
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
 use crate::api::processes::CgroupDto;
-use crate::history::questions::usage::{
-    Amounts, By, Ranked, Ranking, RankingQuery, UsageHistory, UsagePoint, UsageQuery, Use, Whose, ranking,
-};
+use crate::history::questions::usage::accounts::Whose;
+use crate::history::questions::usage::amounts::{Amounts, Use};
+use crate::history::questions::usage::over_time::{UsageHistory, UsagePoint, UsageQuery};
+use crate::history::questions::usage::ranking::{By, Ranked, Ranking, RankingQuery, ranking};
 use crate::snapshot::derive::round;
 use crate::snapshot::rfc3339;
 
@@ -68,7 +69,7 @@ struct ProcessParameters {
 /// The points of some processes, or a ranking.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[allow(dead_code)] // only its description is used
+#[allow(dead_code, clippy::large_enum_variant)] // only its description is used
 enum ProcessAnswer {
     Points(ProcessPoints),
     Ranking(ProcessRanking),

@@ -269,7 +269,7 @@ mod tests {
         ) {
             let mut given = 0.0;
             let (mut hour, mut day) = (Bucket::new(MetricType::Usage), Bucket::new(MetricType::Usage));
-            for (n, rows) in minutes.iter().enumerate() {
+            for (n, rows) in (0..).zip(&minutes) {
                 let names: Vec<(String, String)> =
                     rows.iter().map(|(cgroup, comm, ..)| (format!("/g{cgroup}"), format!("c{comm}"))).collect();
                 let mut taken = HashSet::new();
@@ -281,7 +281,7 @@ mod tests {
                     .collect();
                 given += rows.iter().map(|row| row.3 as f64).sum::<f64>();
                 let mut minute = Bucket::new(MetricType::Usage);
-                minute.add(&reading(60 * n as i64, &rows));
+                minute.add(&reading(60 * n, &rows));
                 minute.bound(Tier::Minute);
                 hour.merge(&*minute.by_name());
             }

@@ -99,7 +99,8 @@ async fn history_of(dir: &std::path::Path, incidents: &[&[Used]]) -> History {
     let (_store, history) = history(dir).await;
     let mut noise = Noise(77);
     let mut readings: Vec<Reading> = Vec::new();
-    for second in (STEP..EVERY * (incidents.len() as i64 + 1)).step_by(STEP as usize) {
+    let end = EVERY * (i64::try_from(incidents.len()).unwrap() + 1);
+    for second in (1..end / STEP).map(|step| step * STEP) {
         let mut all = usual(second, &mut noise);
         let (incident, within) = (second / EVERY, second % EVERY);
         let is_incident = incident > 0 && (1..=LENGTH).contains(&within);

@@ -1,6 +1,6 @@
 //! What was used, and what follows from it.
 
-use super::Span;
+use super::accounts::Span;
 use crate::history::bucket::{Cell, Stat};
 
 /// Amounts over a time, of one or several processes. `None`: not counted on this machine.
@@ -59,6 +59,9 @@ pub struct Use {
     pub branch_mpki: Option<f64>,
     pub dtlb_mpki: Option<f64>,
 }
+
+/// What ranks rows, largest first.
+pub type Order = fn(&Amounts) -> f64;
 
 fn plus(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     match (a, b) {
@@ -158,7 +161,7 @@ impl Amounts {
     }
 
     /// What rows can be ranked by, by the names of [`Use`].
-    pub fn order(name: &str) -> Option<super::Order> {
+    pub fn order(name: &str) -> Option<Order> {
         Some(match name {
             "cpu_percent" => Self::cpu_us,
             "rss_bytes" => |used| used.memory.sum.unwrap_or(-1.0),

@@ -1,8 +1,14 @@
 use serde_json::{Value as Json, json};
 
-use super::*;
+use super::accounts::{Facts, Whose};
+use super::amounts::Amounts;
+use super::over_time::{UsageHistory, UsagePoint, UsageQuery};
+use super::ranking::{By, Ranked, RankingQuery, ranking};
+use crate::history::questions::Interval;
 use crate::history::rollup;
 use crate::history::testing::{START, history, reading};
+use crate::history::{History, micros};
+use crate::snapshot::MetricType;
 use crate::snapshot::Reading;
 
 fn row(cgroup: Option<&str>, comm: &str, pid: u32, cpu_us: u64, others: Json) -> Json {
