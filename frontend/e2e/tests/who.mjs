@@ -167,6 +167,7 @@ test('who: sort, filter, trees that close, services, names, and the moment under
   await page.getByRole('button', { name: 'Services & containers' }).click();
   await table(page, 'Services & containers').getByRole('row').nth(2).waitFor();
   await page.getByRole('button', { name: 'Names' }).click();
+  await page.getByLabel('Filter').fill('perfwatch');
   await table(page, 'Names').getByRole('row', { name: 'perfwatch' }).first().waitFor();
   const link = table(page, 'Names').getByRole('link', { name: 'perfwatch', exact: true });
   await link.click();
