@@ -69,6 +69,7 @@ async fn idle_processes_are_listed_beside_those_that_ran() {
     let mut busy = answer["processes"][0].clone();
     assert!(busy["rss_bytes"].as_u64() > Some(0));
     busy["rss_bytes"] = json!(null);
+    busy["started"] = json!(null); // boot was at some time
     assert_eq!(
         busy,
         json!({
@@ -76,7 +77,8 @@ async fn idle_processes_are_listed_beside_those_that_ran() {
             "exited": false, "rss_bytes": null, "cpu_percent": 50.0, "runqueue_wait_ms_per_sec": 0.0,
             "context_switches_per_sec": 5.0, "read_bytes_per_sec": 2048.0, "write_bytes_per_sec": 0.0,
             "cycles": 1000, "instructions": 2000, "ipc": 2.0, "llc_mpki": 2.0, "branch_mpki": null,
-            "dtlb_mpki": null,
+            "dtlb_mpki": null, "parent_pid": 0, "started": null, "executable": null, "command": null,
+            "group": {"kind": "service", "name": "nginx.service", "runtime": null, "image": null, "pod": null, "namespace": null},
         })
     );
     let idle = &answer["processes"][2];

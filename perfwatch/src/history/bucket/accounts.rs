@@ -81,9 +81,10 @@ impl Bucket {
 
     /// Called when the readings of a bucket of `usage` have been added.
     pub(super) fn bound_accounts(&mut self, tier: Tier) {
+        let readings = self.samples();
         let Some((table, layout)) = self.table(TABLE) else { return };
         if tier == Tier::Minute {
-            settle(table, layout);
+            settle(table, layout, readings);
         }
         bound(table, layout, tier);
         let cgroups: HashSet<Label> = table.keys.iter().map(|key| key[0].clone()).collect();
@@ -99,14 +100,20 @@ impl Bucket {
     }
 }
 
-/// Called when the minute is over: each of its processes was there for all of it, however often it was reported.
-fn settle(table: &mut BucketTable, layout: &TableLayout) {
+/// Called when the minute is over. A process was there for all of it, however often it was reported; one that has ended,
+/// only while it was.
+fn settle(table: &mut BucketTable, layout: &TableLayout, readings: u64) {
     let width = layout.columns.len();
+    let exits = layout.column("exits");
     for column in LEVELS.iter().filter_map(|name| layout.column(name)) {
         for row in 0..table.keys.len() {
+            let of = |column: usize| &table.cells[row * width + column];
+            let ended = level(&table.keys[row]) == Level::Process
+                && matches!(exits.map(of), Some(Cell::Number(exits)) if exits.sum > 0.0);
             if let Cell::Number(stat) = &mut table.cells[row * width + column] {
                 let level = if layout.columns[column].name == LEVELS[0] { stat.average() } else { stat.max };
-                *stat = Stat { sum: level, count: 1, ..*stat };
+                let share = if ended { (stat.count as f64 / readings.max(1) as f64).min(1.0) } else { 1.0 };
+                *stat = Stat { sum: level * share, count: 1, ..*stat };
             }
         }
     }
@@ -256,6 +263,25 @@ mod tests {
         assert_eq!((rss.sum, rss.count, rss.max), (12_000.0, 2, 7000.0), "of both at the same time");
         assert_eq!(stat(&hour, 0, "cpu_us").sum, 500.0);
         assert_eq!(stat(&hour, 0, "processes").max, 2.0);
+    }
+
+    #[test]
+    fn ten_short_lived_processes_one_after_another_hold_the_memory_of_one() {
+        let mut minute = Bucket::new(MetricType::Usage);
+        for second in 0..10 {
+            let pid = u32::try_from(second).unwrap() + 1;
+            let mut ended =
+                serde_json::to_value(json!({"cgroup": "/a", "comm": "cc", "pid": pid, "processes": 1,
+                "exits": 1, "cpu_us": 5, "rss_bytes": 1000}))
+                .unwrap();
+            ended["user"] = json!("me");
+            let at = OffsetDateTime::from_unix_timestamp(second).unwrap();
+            let body = json!({"elapsed_ms": 1000, "processes": [ended]});
+            minute.add(&Reading::new(MetricType::Usage, at, &body).unwrap());
+        }
+        minute.bound(Tier::Minute);
+        assert!((total(&minute, "rss_bytes") - 1000.0).abs() < 0.1);
+        assert!((total(&minute, "processes") - 1.0).abs() < 0.1);
     }
 
     proptest! {

@@ -166,7 +166,8 @@ impl Ledger {
     fn add_to_parent(&mut self, name: &Name, account: &Account) {
         let parent = self.carried.entry(name.parent().unwrap_or_else(Name::rest)).or_default();
         parent.add(account);
-        parent.processes += account.processes;
+        // Those that have ended are not there any more.
+        parent.processes += account.processes.saturating_sub(account.exits);
     }
 }
 
@@ -248,7 +249,7 @@ mod tests {
         }
         let rows = ledger.take_noticeable(SECOND);
         let [(of, account)] = &rows[..] else { panic!("{rows:?}") };
-        assert_eq!((of, account.exits, account.processes), (&name("/a", "true", 0), 10_000, 10_000));
+        assert_eq!((of, account.exits, account.processes), (&name("/a", "true", 0), 10_000, 0));
         assert_eq!(account.usage.cpu_ns, 4_000_000_000);
     }
 
