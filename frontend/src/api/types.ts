@@ -66,6 +66,8 @@ export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
 export type Changes = Schemas['Changes'];
 export type Change = Schemas['ChangeDto'];
+export type Explanation = Schemas['Explanation'] & { events: MachineEvent[] };
+export type Suspect = Schemas['SuspectDto'];
 /** What a cgroup is; older servers do not say. */
 export interface Group {
   kind: string;
