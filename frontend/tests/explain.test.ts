@@ -63,29 +63,38 @@ describe('a program', () => {
 
 describe('a change', () => {
   it('is told by its median', () => {
-    expect(changeSentence(change)).toBe('CPU, Usage rose from 20 % to 80 % (+300 %)');
+    expect(changeSentence(change)).toBe('Usage rose from 20 % to 80 % (+300 %)');
     const fell = { ...change, current: change.comparison, comparison: change.current, change_percent: -75 };
-    expect(changeSentence(fell)).toBe('CPU, Usage fell from 80 % to 20 % (−75 %)');
+    expect(changeSentence(fell)).toBe('Usage fell from 80 % to 20 % (−75 %)');
   });
 
   it('from nothing has no percentage', () => {
     const comparison = { median: 0, p99: 0 };
     expect(changeSentence({ ...change, comparison, change_percent: null })).toBe(
-      'CPU, Usage rose from 0 % to 80 %',
+      'Usage rose from 0 % to 80 %',
     );
   });
 
   it('whose median stayed is told by its 99th percentile, or else by its shape', () => {
     const same = { ...change, change_percent: 0, comparison: { median: 80, p99: 90 } };
-    expect(changeSentence(same)).toBe('CPU, Usage: p99 rose from 90 % to 99 %');
+    expect(changeSentence(same)).toBe('Usage: p99 rose from 90 % to 99 %');
     const mixed = { ...same, direction: 'mixed', comparison: change.current };
-    expect(changeSentence(mixed)).toBe('CPU, Usage changed shape');
+    expect(changeSentence(mixed)).toBe('Usage changed shape');
   });
 
   it('is listed under its subject', () => {
-    const { subject, lines } = subjectLines({ subject: 'cpu', changes: [change, change] });
-    expect(subject).toBe('CPU');
-    expect(lines).toHaveLength(2);
+    const wait = { ...change, metric_type: 'scheduler', field: 'runqueue_wait.histogram', kind: 'histogram' };
+    expect(subjectLines({ subject: 'cpu', changes: [change, wait] })).toEqual({
+      subject: 'CPU',
+      lines: [
+        { id: 'cpu.usage_percent', text: 'Usage rose from 20 % to 80 % (+300 %)', metric: '' },
+        {
+          id: 'scheduler.runqueue_wait.histogram',
+          text: 'Run queue wait rose from 20 ns to 80 ns (+300 %)',
+          metric: 'Scheduler',
+        },
+      ],
+    });
   });
 });
 

@@ -41,16 +41,16 @@ export function changeTexts(change: Change): ChangeTexts {
   };
 }
 
-/** `Disk, vda: write latency rose from 120 µs to 1.5 ms (×12)`: by the median, or the 99th percentile if only that moved. */
+/** `vda: write latency rose from 120 µs to 1.5 ms (×12)`: by the median, or the 99th percentile if only that moved. */
 export function changeSentence(change: Change): string {
-  const { metric, name, direction, percent: by, median, p99 } = changeTexts(change);
+  const { name, direction, percent: by, median, p99 } = changeTexts(change);
   const moved = (what: 'median' | 'p99'): string =>
     change.current[what] > change.comparison[what] ? 'rose' : 'fell';
   if (median[0] !== median[1]) {
-    return `${metric}, ${name} ${moved('median')} from ${median[0]} to ${median[1]}${by === '' ? '' : ` (${by})`}`;
+    return `${name} ${moved('median')} from ${median[0]} to ${median[1]}${by === '' ? '' : ` (${by})`}`;
   }
-  if (p99[0] !== p99[1]) return `${metric}, ${name}: p99 ${moved('p99')} from ${p99[0]} to ${p99[1]}`;
-  return `${metric}, ${name} ${direction}`;
+  if (p99[0] !== p99[1]) return `${name}: p99 ${moved('p99')} from ${p99[0]} to ${p99[1]}`;
+  return `${name} ${direction}`;
 }
 
 /** Why there are no changes: a period without history is not one in which nothing changed. */

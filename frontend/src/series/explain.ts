@@ -1,6 +1,6 @@
 /** What explains a range, in sentences: who used more of what, what changed, and which events there were. Pure. */
 import type { Explanation, Suspect } from '@/api/types';
-import { changeSentence } from '@/format/changes';
+import { changeSentence, changeTexts } from '@/format/changes';
 import { format, type Unit } from '@/format/units';
 import { rangeIn, rangeQuery, first, isLive, type Query, type Span } from './range';
 import { plain, titleOf } from './who/group';
@@ -106,10 +106,15 @@ const subjects: Record<string, string> = {
 
 export interface SubjectLines {
   subject: string;
-  /** The strongest first. */
-  lines: string[];
+  /** The strongest first; with the name of the metric where it says more than the subject. */
+  lines: { id: string; text: string; metric: string }[];
 }
 
 export function subjectLines({ subject, changes }: Explanation['changes'][number]): SubjectLines {
-  return { subject: subjects[subject] ?? subject, lines: changes.map(changeSentence) };
+  const title = subjects[subject] ?? subject;
+  const lines = changes.map((change) => {
+    const { id, metric } = changeTexts(change);
+    return { id, text: changeSentence(change), metric: metric === title ? '' : metric };
+  });
+  return { subject: title, lines };
 }
