@@ -33,7 +33,8 @@ const change: Change = {
 describe('a program', () => {
   it('is named with its service, and the strongest difference is first', () => {
     const line = suspectLine(fio);
-    expect(line.who).toBe('fio in postgres.service');
+    expect([line.name, line.place]).toEqual(['fio', 'postgres.service']);
+    expect(line.isLess).toBe(false);
     expect(line.differences).toEqual(['+8 MiB/s written, from 0', '+35 % CPU, from 2 %']);
     expect(line.command).toBe('fio --rw=write');
     expect(line.share).toBe(0.62);
@@ -42,7 +43,9 @@ describe('a program', () => {
 
   it('that uses less has a minus sign', () => {
     const differences = [{ field: 'rss_bytes', before: 300 * MIB, now: 100 * MIB, share: 0.1 }];
-    expect(suspectLine({ ...fio, differences }).differences).toEqual(['−200 MiB of memory, from 300 MiB']);
+    const line = suspectLine({ ...fio, differences });
+    expect(line.differences).toEqual(['−200 MiB of memory, from 300 MiB']);
+    expect(line.isLess).toBe(true);
   });
 
   it('says how long it waited for a CPU only if that is notable', () => {
@@ -54,10 +57,14 @@ describe('a program', () => {
   });
 
   it('outside of any service is only named, and without a name it is known by its cgroup', () => {
-    expect(suspectLine({ ...fio, cgroup: '/', group: null }).who).toBe('fio');
-    expect(suspectLine({ ...fio, cgroup: null, group: null }).who).toBe('fio');
-    expect(suspectLine({ ...fio, name: '' }).who).toBe('Other processes in postgres.service');
-    expect(suspectLine({ ...fio, name: 'a\u001b\u202eb' }).who).toBe('a\ufffd\ufffdb in postgres.service');
+    const named = (part: Partial<Suspect>) => {
+      const { name, place } = suspectLine({ ...fio, ...part });
+      return [name, place];
+    };
+    expect(named({ cgroup: '/', group: null })).toEqual(['fio', '']);
+    expect(named({ cgroup: null, group: null })).toEqual(['fio', '']);
+    expect(named({ name: '' })).toEqual(['Other processes', 'postgres.service']);
+    expect(named({ name: 'a\u001b\u202eb' })).toEqual(['a\ufffd\ufffdb', 'postgres.service']);
   });
 });
 

@@ -56,11 +56,14 @@ export interface SuspectLine {
   /** As the kernel has it; empty for processes that are known by their cgroup only. */
   id: string;
   cgroup: string | null;
-  /** `fio in postgres.service`. */
-  who: string;
+  name: string;
+  /** What it runs in, such as `postgres.service`; empty if that is not known. */
+  place: string;
   /** `+8.0 MiB/s written, from 0`: the strongest difference first. */
   differences: string[];
   command: string;
+  /** Whether its strongest difference is that it used less. */
+  isLess: boolean;
   /** Of the strongest difference, 0 to 1. */
   share: number;
   /** `62 % of all that was written`. */
@@ -82,14 +85,15 @@ export function suspectLine(suspect: Suspect): SuspectLine {
   const strongest = differences[0];
   const share = Math.min(1, Math.max(0, strongest?.share ?? 0));
   const whole = resources[strongest?.field ?? '']?.whole ?? 'all';
-  const shown = name === '' ? 'Other processes' : plain(name);
   return {
     key: `${name} ${cgroup ?? ''}`,
     id: name,
     cgroup: cgroup ?? null,
-    who: place === '' ? shown : `${shown} in ${place}`,
+    name: name === '' ? 'Other processes' : plain(name),
+    place,
     differences: texts,
     command: plain(suspect.command ?? ''),
+    isLess: strongest !== undefined && strongest.now < strongest.before,
     share,
     shareText: `${Math.round(100 * share).toString()} % of ${whole}`,
   };
