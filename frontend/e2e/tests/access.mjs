@@ -1,10 +1,7 @@
 /** Accessibility and loading: no serious axe violations, keyboard only, reduced motion, a small and local first load. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { seriousViolations } from '../harness/axe.mjs';
 import { eventually, test } from '../harness/suite.mjs';
-
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 const pages = [
   { address: '/login', ready: '[type=submit]', open: true },
@@ -22,7 +19,6 @@ for (const { address, ready, open } of pages) {
   test(`axe finds nothing serious on ${address}`, async ({ browser, server, session }) => {
     for (const theme of ['dark', 'light']) {
       for (const width of [390, 1440]) {
-        // The page's CSP forbids foreign scripts, so axe is injected with it bypassed.
         const page = await browser.page({ server, ...(open ? {} : { session }), width, bypassCSP: true });
         await page.goto(`${address}${address.includes('?') ? '&' : '?'}theme=${theme}`);
         await page.locator(ready).first().waitFor();
@@ -30,16 +26,7 @@ for (const { address, ready, open } of pages) {
           'no skeleton left',
           async () => (await page.locator('.skeleton:visible').count()) === 0,
         );
-        await page.addScriptTag({ content: axe });
-        const { violations } = await page.evaluate(async () => await globalThis.axe.run());
-        const serious = violations
-          .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-          .map(({ id, help, nodes }) => ({
-            id,
-            help,
-            where: nodes.slice(0, 4).map((node) => node.html.slice(0, 160)),
-          }));
-        assert.deepEqual(serious, [], `${theme}, ${width} px`);
+        assert.deepEqual(await seriousViolations(page), [], `${theme}, ${width} px`);
         await page.close();
       }
     }

@@ -1,33 +1,12 @@
 /** Who used what: processes, services and containers, now and over ranges. */
 import assert from 'node:assert/strict';
+import { accounted, measured } from '../harness/accounts.mjs';
+import { selectOn } from '../harness/charts.mjs';
 import { NamedHog, NamedSleeper } from '../harness/load.mjs';
 import { manyProcesses } from '../harness/larger.mjs';
-import { settledState } from '../harness/server.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
 const DAY_MS = 86_400_000;
-
-async function measured(server, session) {
-  return (await settledState(server, session, 'processes')) === 'active';
-}
-
-/** The server's ranking of the last minutes has this name. */
-async function accounted(server, session, name) {
-  return await eventually(
-    `${name} in the accounts`,
-    async () => {
-      const query = new URLSearchParams({
-        name,
-        by: 'process',
-        start_time: new Date(Date.now() - 600_000).toISOString(),
-        end_time: new Date().toISOString(),
-      });
-      const { rows } = await server.call(session, 'GET', `/api/history/processes?${query}`);
-      return rows.find(({ pid, cpu_seconds }) => pid !== null && cpu_seconds > 0.5);
-    },
-    { within: 90_000, every: 500 },
-  );
-}
 
 const table = (page, name = 'Processes') => page.getByRole('table', { name });
 /** Changes the list of all processes; a request pending when the page is left cannot be fulfilled. */
@@ -88,14 +67,7 @@ testOnEachStore(
     const page = await browser.page({ server, session });
     await page.goto('/?range=5m');
     const chart = page.locator('#cpu [role=img]').first();
-    await chart.locator('canvas').first().waitFor();
-    // The plot is as wide as the chart but for its axes; the range moves on meanwhile.
-    const box = await chart.boundingBox();
-    const x = (time) => box.x + 58 + ((time - (Date.now() - 300_000)) / 300_000) * (box.width - 64);
-    await page.mouse.move(Math.max(box.x + 60, x(before - 5000)), box.y + 60);
-    await page.mouse.down();
-    await page.mouse.move(Math.max(box.x + 80, x(after)), box.y + 70, { steps: 4 });
-    await page.mouse.up();
+    await selectOn(page, chart, { from: before - 5000, to: after, length: 300_000 });
     await page.getByRole('button', { name: 'Who', exact: true }).click();
 
     await page.waitForURL((url) => url.pathname === '/who' && url.searchParams.has('from'));

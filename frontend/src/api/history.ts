@@ -1,5 +1,5 @@
 import { http } from './http';
-import type { Changes, DataPoint, History, ProcessPoints, ProcessRanking } from './types';
+import type { Changes, DataPoint, Explanation, History, ProcessPoints, ProcessRanking } from './types';
 
 export interface PointsQuery {
   metricType: string;
@@ -57,6 +57,27 @@ export async function changes(current: Span, comparison: Span, signal: AbortSign
     limit: 100,
   };
   return (await http.get<Changes>('/api/history/changes', { params, signal })).data;
+}
+
+export interface ExplanationQuery extends Span {
+  compareTo: string;
+}
+
+/** Maximum number of programs, and of changes of a subject. */
+const MAX_EXPLAINED = 20;
+
+/** Who, what and which events made a range unlike another. */
+export async function explanation(
+  { from, to, compareTo }: ExplanationQuery,
+  signal: AbortSignal,
+): Promise<Explanation> {
+  const params = {
+    start_time: iso(from),
+    end_time: iso(to),
+    compare_to: compareTo,
+    limit: MAX_EXPLAINED,
+  };
+  return (await http.get<Explanation>('/api/history/explain', { params, signal })).data;
 }
 
 /** Which processes: those that match all that is given. */

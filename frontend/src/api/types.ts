@@ -80,6 +80,8 @@ export type Change = Schemas['ChangeDto'];
 /** What a cgroup is. */
 export type Group = Pick<Schemas['CgroupDto'], 'kind' | 'name' | 'image'>;
 type Told = 'parent_pid' | 'started' | 'executable' | 'command' | 'group';
+export type Explanation = Schemas['Explanation'] & { events: MachineEvent[] };
+export type Suspect = Schemas['SuspectDto'];
 /** A process of the newest tick. Of the busiest in the stream, less is known. */
 export type ListedProcess = BusyProcess & Partial<Pick<Schemas['ProcessDto'], Told>>;
 export type ProcessList = Omit<Schemas['ProcessList'], 'processes'> & { processes: ListedProcess[] };

@@ -61,6 +61,7 @@ export const useHistoryStore = defineStore('history', () => {
     sample,
     metricTypes: api.metricTypes,
     changes: api.changes,
+    explanation: api.explanation,
     usage: api.usage,
     ranking: api.ranking,
     exportFile: api.exportFile,
