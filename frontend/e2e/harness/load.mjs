@@ -34,13 +34,13 @@ export class NamedHog {
   #child;
   #folder;
 
-  /** `more`: arguments that only its command line shows. */
-  static async start(name, more = []) {
+  /** `more`: arguments that only its command line shows, except of another `script`. */
+  static async start(name, more = [], script = 'while :; do :; done') {
     const hog = new NamedHog();
     hog.#folder = await mkdtemp(path.join(tmpdir(), 'perfwatch-hog-'));
     const program = path.join(hog.#folder, name);
     await copyFile('/bin/sh', program);
-    hog.#child = spawn(program, ['-c', 'while :; do :; done', ...more], { stdio: 'ignore' });
+    hog.#child = spawn(program, ['-c', script, ...more], { stdio: 'ignore' });
     return hog;
   }
 
