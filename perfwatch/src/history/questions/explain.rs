@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::HistoryQuery;
+use super::changes::rank::Direction;
 use super::changes::{Changed, changes};
 use super::compare::Range;
 use super::points::Points;
@@ -22,6 +23,8 @@ const PROGRAMS: usize = 500;
 const CHANGES: usize = 400;
 /// What is less of a resource's whole use is no explanation.
 const LEAST_SHARE: f64 = 0.05;
+/// Weight of a change for the lower.
+const FELL: f64 = 0.7;
 /// Bytes of events.
 const MAX_EVENTS: usize = 64 << 10;
 
@@ -207,7 +210,13 @@ fn suspects(now: &Ranking, before: &Ranking, usual: &Ranking) -> Vec<Suspect> {
 
 /// The same change has many faces: a busy disk shows in its device, its latencies, the mounts on it and the pressure.
 /// Those of one subject are put together.
-fn clusters(changes: Vec<Changed>, limit: usize) -> Vec<Cluster> {
+fn clusters(mut changes: Vec<Changed>, limit: usize) -> Vec<Cluster> {
+    // What fell is seldom why.
+    let weight = |of: &Changed| match of.change.direction {
+        Direction::Down => of.change.score * FELL,
+        Direction::Up | Direction::Mixed => of.change.score,
+    };
+    changes.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
     let mut clusters: Vec<Cluster> = Vec::new();
     for change in changes {
         let Some(subject) = subject(&change) else { continue };

@@ -28,6 +28,8 @@ fn least(unit: &str) -> f64 {
         "ms" => 0.1,
         "s" => 1.0,
         "ms/s" | "µs/s" => 5.0,
+        // Counts of things, such as connections.
+        "" => 5.0,
         _ => 0.0,
     }
 }
@@ -65,6 +67,7 @@ mod tests {
         let number = |unit, before, now| matters(&change(Kind::Number, before, now), unit);
         assert!(!number("ns", 0.0, 0.0) && !number("ns", 400.0, 90_000.0) && number("ns", 400.0, 900_000.0));
         assert!(!number("%", 0.1, 0.9) && number("%", 3.0, 90.0));
+        assert!(!number("", 1.0, 4.0) && number("", 1.0, 40.0));
         assert!(!number("bytes", 1e12, 1e12 + 2e7), "less than 5%");
         assert!(
             matters(&change(Kind::Rate, 0.0, 1e6), "bytes") && !matters(&change(Kind::Rate, 0.0, 3.0), "")
