@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{CgroupName, ProcessRow, Rates};
 
 /// Creates [`Listing`]s. Reads several files for each process, so it must not run on an async worker.
@@ -32,7 +34,7 @@ pub struct Listing {
 }
 
 /// What is known of a process besides what it uses; `None` if it can't be told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Facts {
     pub user: Option<String>,
     /// When it was first asked for.

@@ -95,17 +95,7 @@ struct Row {
     minor_faults: Option<u64>,
     major_faults: Option<u64>,
     #[serde(flatten)]
-    facts: Told,
-}
-
-/// Facts, of a row of one process.
-#[derive(Debug, Serialize)]
-struct Told {
-    user: Option<String>,
-    parent_pid: Option<u32>,
-    started: Option<String>,
-    executable: Option<String>,
-    command: Option<String>,
+    facts: Arc<Facts>,
 }
 
 impl Accounts {
@@ -212,7 +202,8 @@ impl Accounts {
     fn row(&mut self, name: Name, account: Account, counts: Counts, end_of_minute: bool) -> Row {
         let of_one = name.pid != 0;
         let lives = of_one && account.exits == 0 && self.names.sees_host();
-        let resident = account.rss_bytes.or_else(|| self.memory.resident(name.pid).filter(|_| lives));
+        let resident =
+            if lives { account.rss_bytes.or_else(|| self.memory.resident(name.pid)) } else { None };
         let facts = if of_one {
             self.facts.of(name.pid, &name.comm, account.uid, &mut self.names)
         } else {
@@ -241,13 +232,7 @@ impl Accounts {
             rss_bytes: resident,
             minor_faults: faults.map(|(minor, _)| minor),
             major_faults: faults.map(|(_, major)| major),
-            facts: Told {
-                user: facts.user.clone(),
-                parent_pid: facts.parent_pid,
-                started: facts.started.clone(),
-                executable: facts.executable.clone(),
-                command: facts.command.clone(),
-            },
+            facts,
         }
     }
 }
