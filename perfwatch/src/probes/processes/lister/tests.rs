@@ -135,11 +135,12 @@ fn the_running_machine_lists_this_process_and_a_sleeping_one() {
     }
     let mut child = std::process::Command::new("sleep").arg("infinity").spawn().unwrap();
     let lister = ProcessLister::new(&Roots::default(), cgroups::Names::new(&Roots::default(), &[]), true);
-    // The child is this program until it has exec'd the other.
+    // The child is this program until it has exec'd the other, which has no memory for a moment.
     let started = Instant::now();
     let listing = loop {
         let listing = lister.list();
-        if row(&listing, child.id()).comm == "sleep" || started.elapsed() > Duration::from_secs(60) {
+        let child = row(&listing, child.id());
+        if child.comm == "sleep" && child.rss_bytes > Some(0) || started.elapsed() > Duration::from_secs(60) {
             break listing;
         }
         lister.inner.lock().unwrap().last = None;
