@@ -140,9 +140,10 @@ fn without_any() -> Result<Verdict> {
             ensure!(report.method == Method::PerfRead, "{report:?}");
             continue;
         }
-        // Process usage is in /proc, too.
-        let stands_in = (report.state, report.method) == (State::Active, Method::Procfs);
-        ensure!(report.state == State::Unavailable || report.name == "processes" && stands_in, "{report:?}");
+        // What processes and cgroups use is in files, too.
+        let stands_in = (report.state, report.method) == (State::Active, Method::Procfs)
+            && ["processes", "usage", "cgroups"].contains(&report.name);
+        ensure!(report.state == State::Unavailable || stands_in, "{report:?}");
         ensure!(
             report.reason.is_some() && report.remedy.is_some(),
             "it does not say what it lacks: {report:?}"
