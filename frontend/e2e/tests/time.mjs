@@ -161,7 +161,7 @@ testOnEachStore(
 
     // The other pages show the same time, and so does the way back.
     const shown = await rangeButton(page).innerText();
-    for (const name of ['Processes', 'History']) {
+    for (const name of ['Who', 'History']) {
       await page.getByRole('link', { name, exact: true }).first().click();
       await page.getByRole('heading', { name, exact: true }).waitFor();
       assert.equal(await rangeButton(page).innerText(), shown);
