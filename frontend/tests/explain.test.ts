@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Change, Suspect } from '@/api/types';
 import { changeSentence } from '@/format/changes';
-import { explainedIn, explainParameters, subjectLines, suspectLine } from '@/series/explain';
+import { subjectLines, suspectLine } from '@/series/explain';
+import { explainedIn, explainParameters } from '@/series/explained';
 
 const MIB = 1 << 20;
 

@@ -1,7 +1,7 @@
 /** The range that is explained. The address says which, so that Back closes the explanation, and a link opens it. */
 import { computed } from 'vue';
 import { useRoute, useRouter } from 'vue-router';
-import { explainedIn, explainParameters, type CompareTo, type ExplainQuery } from '@/series/explain';
+import { explainedIn, explainParameters, type CompareTo, type ExplainQuery } from '@/series/explained';
 import type { Span } from '@/series/range';
 
 export function useExplain() {
