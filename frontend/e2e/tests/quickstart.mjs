@@ -61,7 +61,7 @@ test('quick start: without any right the process table is full of numbers', asyn
   // An ordinary user may also read the storage traffic of their own processes; this server is one of them.
   await page.getByLabel('Filter').fill('perfwatch');
   const own = await eventually('its own row', async () =>
-    (await table(page)).find((row) => /^\d/.test(row.Read) && /^\d/.test(row.Write)),
+    (await table(page)).find((row) => number.test(row.Read) && number.test(row.Written)),
   );
   assert.match(own.CPU, /%/);
   assert.match(own.Memory, /[KMG]iB/);
