@@ -5,6 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use crate::history::bucket::{Bucket, Cell, Sums, longest};
+use crate::history::chunk::Buckets;
 use crate::history::reader::{Piece, Pieces, Question};
 use crate::history::tier::{Tier, floor};
 use crate::history::{History, micros};
@@ -66,7 +67,7 @@ pub(super) struct Accounts {
 
 /// What happened in one bucket: from the store, or made of readings.
 pub(super) enum Part {
-    Stored(Piece),
+    Stored(Arc<Buckets>, usize),
     Made(Made),
 }
 
@@ -128,7 +129,7 @@ impl Accounts {
                 None => self.pieces.next().await?,
             };
             match (piece, &mut made) {
-                (Some(piece @ Piece::Bucket(..)), None) => return Ok(Some(Part::Stored(piece))),
+                (Some(Piece::Bucket(buckets, n)), None) => return Ok(Some(Part::Stored(buckets, n))),
                 (Some(piece @ Piece::Reading(..)), None) => {
                     let mut new = Made::new(floor(piece.at(), self.width));
                     new.add(&piece, self.slice);

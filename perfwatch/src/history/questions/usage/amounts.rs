@@ -1,7 +1,7 @@
 //! What was used, and what follows from it.
 
-use super::accounts::Span;
-use crate::history::bucket::{Cell, Stat};
+use super::accounts::{Row, Span};
+use crate::history::bucket::{Cell, Stat, Sums};
 
 /// Amounts over a time, of one or several processes. `None`: not counted on this machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -94,23 +94,24 @@ impl Level {
 }
 
 impl Amounts {
-    /// Adds a row of the same bucket.
-    pub(super) fn add_row<'a>(&mut self, cell: impl Fn(&str) -> Option<&'a Cell>, span: Span) {
+    /// What a row of a bucket has.
+    pub(super) fn of(row: &Row<'_, impl Sums>, span: Span) -> Self {
+        let mut used = Self::default();
         for (n, column) in COLUMNS.iter().enumerate() {
-            let Some(Cell::Number(Stat { sum, max, .. })) = cell(column) else { continue };
-            self.sums[n] = plus(self.sums[n], Some(*sum));
-            if span.reading > 0.0 {
-                self.peaks[n] = plus(self.peaks[n], Some(max / span.reading));
-            }
+            let Some(Cell::Number(Stat { sum, max, .. })) = row.cell(column) else { continue };
+            used.sums[n] = Some(*sum);
+            used.peaks[n] = (span.reading > 0.0).then(|| max / span.reading);
         }
-        self.memory.along(Level::of(cell("rss_bytes"), span));
-        self.processes.along(Level::of(cell("processes"), span));
+        used.memory = Level::of(row.cell("rss_bytes"), span);
+        used.processes = Level::of(row.cell("processes"), span);
+        used
     }
 
     /// Adds what others used in the same time.
     pub(super) fn along(&mut self, others: &Self) {
-        for (sum, other) in self.sums.iter_mut().zip(others.sums) {
-            *sum = plus(*sum, other);
+        for n in 0..COUNT {
+            self.sums[n] = plus(self.sums[n], others.sums[n]);
+            self.peaks[n] = plus(self.peaks[n], others.peaks[n]);
         }
         self.memory.along(others.memory);
         self.processes.along(others.processes);

@@ -8,7 +8,6 @@ use super::accounts::{Accounts, PROCESSES, Part, Span, Whose, rows};
 use super::amounts::Amounts;
 use crate::history::bucket::Sums;
 use crate::history::questions::Interval;
-use crate::history::reader::Piece;
 use crate::history::tier::floor;
 use crate::history::{History, from_micros};
 use crate::store::Result;
@@ -84,10 +83,7 @@ impl UsageHistory {
             let full = match self.accounts.next().await? {
                 None => return Ok(self.filling.take()),
                 Some(Part::Made(made)) => self.add(made.at, &*made.bucket),
-                Some(Part::Stored(piece)) => match &piece {
-                    Piece::Bucket(buckets, n) => self.add(piece.at(), &buckets.at(*n)),
-                    Piece::Reading(..) => None,
-                },
+                Some(Part::Stored(buckets, n)) => self.add(buckets.times()[n], &buckets.at(n)),
             };
             if full.is_some() {
                 return Ok(full);
@@ -110,7 +106,7 @@ impl UsageHistory {
         let span = Span::of(sums);
         let mut used: Option<Amounts> = None;
         for row in rows(sums, PROCESSES).filter(|row| self.query.whose.is(row)) {
-            used.get_or_insert_default().add_row(|name| row.cell(name), span);
+            used.get_or_insert_default().along(&Amounts::of(&row, span));
             if self.names.len() < NAMES && !row.name().is_empty() && !self.names.contains(row.name()) {
                 self.names.insert(row.name().to_owned());
             }

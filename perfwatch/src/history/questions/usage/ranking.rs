@@ -10,7 +10,6 @@ use super::accounts::{Accounts, Facts, GROUPS, OF_PROCESSES, PROCESSES, Part, Ro
 use super::amounts::{Amounts, Order};
 use crate::history::bucket::{Cell, Sums};
 use crate::history::questions::Interval;
-use crate::history::reader::Piece;
 use crate::history::tier::Tier;
 use crate::history::{History, from_micros, micros};
 use crate::snapshot::processes::CgroupName;
@@ -125,12 +124,10 @@ pub async fn ranking(history: &History, query: RankingQuery) -> Result<Ranking> 
                     sums.draw(*at, slice);
                 }
             }
-            Part::Stored(piece) => {
-                if let Piece::Bucket(buckets, n) = &piece {
-                    let bucket = buckets.at(*n);
-                    sums.add(piece.at(), &bucket);
-                    sums.draw(piece.at(), &bucket);
-                }
+            Part::Stored(buckets, n) => {
+                let (at, bucket) = (buckets.times()[n], buckets.at(n));
+                sums.add(at, &bucket);
+                sums.draw(at, &bucket);
             }
         }
     }
@@ -165,9 +162,10 @@ impl Summing {
         let mut now: HashMap<Group, Amounts> = HashMap::new();
         let mut total = Amounts::default();
         for row in rows(bucket, PROCESSES).filter(|row| self.query.whose.is(row)) {
-            total.add_row(|name| row.cell(name), span);
+            let used = Amounts::of(&row, span);
+            total.along(&used);
             let Some(group) = self.group(&row) else { continue };
-            now.entry(group.clone()).or_default().add_row(|name| row.cell(name), span);
+            now.entry(group.clone()).or_default().along(&used);
             let may_add = self.groups.len() < MAX_GROUPS;
             let sum = match self.groups.get_mut(&group) {
                 Some(sum) => sum,

@@ -1,18 +1,16 @@
 //! What is known of a process besides its usage: who started it, when, and with which command.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use rustix::fs::AtFlags;
 use rustix::time::ClockId;
 use time::OffsetDateTime;
 
 use super::command::masked;
 use crate::config::Roots;
 use crate::probes::processes::names::Names;
-use crate::probes::processes::process_files::{Buffer, Stat, read};
+use crate::probes::processes::process_files::Stat;
 use crate::snapshot::processes::listing::Facts;
 use crate::snapshot::rfc3339;
 
@@ -114,22 +112,15 @@ impl FactBook {
 
     /// Name, user and cgroup of a process that has not run.
     pub(super) fn identity(&self, pid: u32, names: &Names) -> Option<(Arc<str>, u32, Option<Arc<str>>)> {
-        let procfs = self.procfs()?;
-        let buffer: &mut Buffer = &mut [0; size_of::<Buffer>()];
-        let stat = Stat::parse(read(&procfs, &format!("{pid}/stat"), buffer).ok()?)?;
-        let owner = rustix::fs::statat(&procfs, pid.to_string(), AtFlags::empty()).ok()?;
-        let cgroup = read(&procfs, &format!("{pid}/cgroup"), buffer).ok();
-        let cgroup = cgroup.and_then(|text| names.path(text)).map(Arc::from);
-        Some((stat.comm.into(), owner.st_uid, cgroup))
+        let stat = self.stat(pid)?;
+        let owner = std::fs::metadata(self.roots.proc(pid.to_string())).ok()?.uid();
+        let cgroup = std::fs::read(self.roots.proc(format!("{pid}/cgroup"))).ok();
+        let cgroup = cgroup.and_then(|text| names.path(&text)).map(Arc::from);
+        Some((stat.comm.into(), owner, cgroup))
     }
 
     fn stat(&self, pid: u32) -> Option<Stat> {
-        let buffer: &mut Buffer = &mut [0; size_of::<Buffer>()];
-        Stat::parse(read(&self.procfs()?, &format!("{pid}/stat"), buffer).ok()?)
-    }
-
-    fn procfs(&self) -> Option<OwnedFd> {
-        File::open(&self.roots.procfs).ok().map(OwnedFd::from)
+        Stat::parse(&std::fs::read(self.roots.proc(format!("{pid}/stat"))).ok()?)
     }
 }
 
