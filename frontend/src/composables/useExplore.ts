@@ -14,6 +14,7 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
   const time = useTimeStore();
   const start = shallowRef<number | null>(null);
   const end = shallowRef<number | null>(null);
+  let startY = 0;
   /** What was selected, until something is done with it. */
   const chosen = shallowRef<Span | null>(null);
 
@@ -47,6 +48,7 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
     if (event.button !== 0 || !event.isPrimary) return;
     chosen.value = end.value = null;
     start.value = timeOf(event);
+    startY = event.clientY;
   }
 
   function onMove(event: PointerEvent): void {
@@ -55,7 +57,8 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
     const moved = Math.abs(
       timeToX(at, span.value, width.value) - timeToX(start.value, span.value, width.value),
     );
-    if (end.value === null && moved < MIN_DRAG_PX) return;
+    const isDrag = moved >= MIN_DRAG_PX && moved > Math.abs(event.clientY - startY);
+    if (end.value === null && !isDrag) return;
     if (end.value === null) (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
     end.value = at;
   }
@@ -64,6 +67,11 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
     const { value } = dragged;
     dismiss();
     if (value !== null) chosen.value = select(value.from, value.to, clock.now());
+  }
+
+  /** A drag is not a scroll: browsers would let a quick one run on, and take the next tap for one that stops it. */
+  function onTouchMove(event: TouchEvent): void {
+    if (end.value !== null && event.cancelable) event.preventDefault();
   }
 
   function onWheel(event: WheelEvent): void {
@@ -83,6 +91,7 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
     pointerup: onUp,
     // The browser scrolls the page instead.
     pointercancel: dismiss,
+    touchmove: onTouchMove,
     wheel: onWheel,
   };
   return { selection, chosen, dismiss, handlers };
