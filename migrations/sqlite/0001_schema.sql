@@ -75,10 +75,17 @@ CREATE TABLE audit_log (
 );
 CREATE INDEX idx_audit_action ON audit_log (action, id);
 
--- Machines that have stored something here: an id that stays, and the name a machine had last.
+-- Machines that have stored something here: an id that stays, and what a machine was last: its name, and facts about it.
 CREATE TABLE hosts (
-    id   TEXT PRIMARY KEY,
-    name TEXT NOT NULL
+    id                 TEXT    PRIMARY KEY,
+    name               TEXT    NOT NULL,
+    os                 TEXT,
+    kernel             TEXT,
+    architecture       TEXT,
+    cpu_model          TEXT,
+    cpu_count          INTEGER,
+    memory_total_bytes INTEGER,
+    time_zone          TEXT
 ) WITHOUT ROWID;
 
 -- History: readings (tier 0) and their rollups (seconds of a bucket), some time of one metric type each. Times are

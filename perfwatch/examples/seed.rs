@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use perfwatch::app::host;
 use perfwatch::config::Config;
 use perfwatch::history::writer::LogPlace;
+use perfwatch::host;
 use perfwatch::snapshot::MetricType;
 use perfwatch::store;
 use time::{Duration, OffsetDateTime};

@@ -6,7 +6,6 @@ mod backfill;
 mod data_dir;
 pub mod database;
 mod first_start;
-pub mod host;
 pub mod import;
 mod limits;
 mod memory;
@@ -17,6 +16,7 @@ pub mod users;
 
 pub use ask_health::ask_health;
 
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,7 @@ use crate::doctor::{self, Diagnosis, Recording};
 use crate::history::History;
 use crate::history::maintenance::{DocumentDays, Maintenance};
 use crate::history::writer::{self, LogPlace, Writer};
+use crate::host;
 use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::{self, ProcessLister};
 use crate::snapshot::source::{Report, Settings, Source, SourceStatus, State};
@@ -136,11 +137,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let host = host::this(&config)?;
     let history = History::new(store.clone(), &host.id);
     let documents = DocumentDays(config.storage.jsonb_days);
-    let log = LogPlace { dir: data_dir.join("spool"), max_bytes: config.storage.spool_max_bytes };
+    let spool = data_dir.join("spool");
+    tell_of_other_hosts(&spool, &host.id);
+    let log = LogPlace { dir: spool.join(&host.id), max_bytes: config.storage.spool_max_bytes };
     let writer = config.storage.background_collection.then(|| Writer::spawn(history.clone(), log, documents));
     let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
-    let maintenance = Maintenance::spawn(history.clone(), store.clone(), &host.name, documents);
+    let maintenance = Maintenance::spawn(history.clone(), store.clone(), host, documents);
     let intervals = Arc::new(Intervals::default());
 
     let storing = writing.clone();
@@ -389,6 +392,22 @@ pub fn sentence(error: &anyhow::Error) -> String {
         }
     }
     sentence
+}
+
+/// What this machine measured under another ID, and was killed before it was stored: it must not become another's.
+fn tell_of_other_hosts(spool: &Path, host: &str) {
+    let entries = std::fs::read_dir(spool).into_iter().flatten().flatten();
+    for other in entries.filter(|entry| entry.file_name() != host) {
+        let holds_something = std::fs::read_dir(other.path()).is_ok_and(|mut files| files.next().is_some());
+        if holds_something {
+            let id = other.file_name().display().to_string();
+            tracing::warn!(
+                id,
+                "the spool has snapshots of this machine under another ID; to store them, start once with \
+                 PERFWATCH_HOST_ID set to that ID"
+            );
+        }
+    }
 }
 
 /// Everything that checks passwords and tokens.

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod snapshot;
+pub mod host;
 pub mod kernel_files;
 pub mod cgroups;
 pub mod collectors;

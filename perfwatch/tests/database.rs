@@ -13,6 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use perfwatch::history::chunk::Block;
+use perfwatch::host::Host;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::chunks::{Batch, Chunk};
 use perfwatch::store::{self, sqlite_url};
@@ -81,7 +82,7 @@ async fn fill(url: &str) {
     let store = store::open(url).await.unwrap();
     store.create_user("ann", "hash of a password", "admin").await.unwrap();
     store.set_config(&[("a-key", "it's a value".to_owned())]).await.unwrap();
-    store.introduce(HOST, "a host").await.unwrap();
+    store.introduce(&Host::new(HOST, "a host")).await.unwrap();
     let put = (0..CHUNKS).flat_map(|n| [chunk(MetricType::Cpu, n + 2), chunk(MetricType::Memory, n + 2)]);
     let batch = Batch { put: put.collect(), ..Batch::default() };
     store.commit(HOST, &batch).await.unwrap();
@@ -152,7 +153,7 @@ async fn damage_is_found_counted_and_left_behind() {
     let ann = store.user_by_name("ann").await.unwrap().unwrap();
     assert_eq!((&*ann.password_hash, &*ann.role), ("hash of a password", "admin"));
     assert_eq!(store.config("a-key").await.unwrap().as_deref(), Some("it's a value"));
-    assert_eq!(store.hosts().await.unwrap(), [(HOST.to_owned(), "a host".to_owned())]);
+    assert_eq!(store.hosts().await.unwrap(), [Host::new(HOST, "a host")]);
     store.close().await;
 }
 

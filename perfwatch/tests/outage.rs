@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use perfwatch::history::chunk::Block;
 use perfwatch::snapshot::MetricType;
 use perfwatch::snapshot::selection::Selection;
-use perfwatch::store::chunks::Wanted;
+use perfwatch::store::chunks::{ChunkStore, Wanted};
 use perfwatch::store::{self, sqlite_url};
 use postgres::Cluster;
 use serde_json::{Value, json};
@@ -39,6 +39,9 @@ const HUNG: Duration = Duration::from_secs(30);
 /// makes of a second.
 const PAUSE: Duration = Duration::from_secs(20);
 
+/// The ID of another machine.
+const OTHER: &str = "another-machine";
+
 /// `perfwatch serve` at one tick a second.
 struct Server {
     process: Child,
@@ -47,15 +50,17 @@ struct Server {
 
 impl Server {
     async fn start(data: &Path, database: Option<&str>) -> Self {
+        Self::start_with(data, database.map(|url| ("DATABASE_URL", url))).await
+    }
+
+    async fn start_with(data: &Path, setting: Option<(&str, &str)>) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
         command.arg("serve").env_clear().stdout(Stdio::null()).stderr(Stdio::null());
         command.env("PERFWATCH_DATA_DIR", data).env("PERFWATCH_LISTEN", &address);
         command.env("SAMPLING_INTERVAL_SECONDS", "1").env("ADMIN_PASSWORD", PASSWORD);
-        if let Some(url) = database {
-            command.env("DATABASE_URL", url);
-        }
+        command.envs(setting);
         let server = Self { process: command.spawn().unwrap(), address };
         let since = Instant::now();
         while server.health().await.is_none() {
@@ -320,6 +325,19 @@ async fn asked_to_stop_while_the_database_hangs_or_is_away_it_goes_and_loses_not
     all_arrive(&cluster, &seen).await;
 }
 
+/// How many documents a machine has of each time.
+async fn stored_of(store: &dyn ChunkStore, host: &str) -> BTreeMap<i64, usize> {
+    let mut stored: BTreeMap<i64, usize> = BTreeMap::new();
+    for metric_type in MetricType::ALL {
+        let wanted = Wanted { metric_type, tier: 0, from: 0, to: i64::MAX };
+        for chunk in store.find(host, wanted, 100_000).await.unwrap() {
+            let block = Block::decode(&chunk.data, Selection::all(metric_type)).unwrap();
+            block.times().iter().for_each(|at| *stored.entry(*at).or_default() += 1);
+        }
+    }
+    stored
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_leaves_whole_snapshots_and_the_next_one_stores_them() {
     let data = tempfile::tempdir().unwrap();
@@ -334,7 +352,9 @@ async fn a_killed_server_leaves_whole_snapshots_and_the_next_one_stores_them() {
         live.ticks.pop_last();
         seen.extend(live.ticks);
     }
-    // Some of what the last one held is only in the log: this one moves it to its place.
+    // Some of what the last one held is only in the log. Under another ID that is not its own,
+    Server::start_with(data.path(), Some(("PERFWATCH_HOST_ID", OTHER))).await.stop().await;
+    // and this one moves it to its place.
     Server::start(data.path(), None).await.stop().await;
     let url = sqlite_url(data.path());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
@@ -342,16 +362,16 @@ async fn a_killed_server_leaves_whole_snapshots_and_the_next_one_stores_them() {
     assert_eq!(intact, "ok");
     pool.close().await;
     let store = store::open(&url).await.unwrap();
-    let [(host, _)] = &store.hosts().await.unwrap()[..] else { panic!("one machine has history") };
-    let mut stored: BTreeMap<i64, usize> = BTreeMap::new();
-    for metric_type in MetricType::ALL {
-        let wanted = Wanted { metric_type, tier: 0, from: 0, to: i64::MAX };
-        for chunk in store.find(host, wanted, 100_000).await.unwrap() {
-            let block = Block::decode(&chunk.data, Selection::all(metric_type)).unwrap();
-            block.times().iter().for_each(|at| *stored.entry(*at).or_default() += 1);
-        }
-    }
+    let hosts = store.hosts().await.unwrap();
+    let host = hosts.iter().find(|host| host.id != OTHER).unwrap();
+    assert_eq!(hosts.len(), 2);
+    assert!(host.facts.kernel.is_some() && host.facts.memory_total_bytes > Some(0), "{:?}", host.facts);
+    let stored = stored_of(store.as_ref(), &host.id).await;
+    let of_other = stored_of(store.as_ref(), OTHER).await;
     store.close().await;
+    let strayed: Vec<_> =
+        seen.iter().filter(|at| of_other.contains_key(&(at.unix_timestamp() * 1_000_000))).collect();
+    assert!(strayed.is_empty(), "stored as another machine's: {strayed:?}");
     let documents: BTreeSet<usize> = stored.values().copied().collect();
     assert_eq!(documents.len(), 1, "every snapshot is stored whole or not at all: {stored:?}");
     let stored: BTreeSet<i64> = stored.into_keys().collect();

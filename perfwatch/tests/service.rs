@@ -125,8 +125,8 @@ async fn stop(server: &mut Server, stream: &mut Stream) -> String {
 
 async fn assert_stored(data: &Path, last: &str) {
     let store = store::open(&store::sqlite_url(data)).await.unwrap();
-    let [(host, _)] = &store.hosts().await.unwrap()[..] else { panic!("one machine has history") };
-    let newest = History::new(store.clone(), host).extent().await.unwrap().newest.unwrap();
+    let [host] = &store.hosts().await.unwrap()[..] else { panic!("one machine has history") };
+    let newest = History::new(store.clone(), &host.id).extent().await.unwrap().newest.unwrap();
     let newest = perfwatch::snapshot::rfc3339(newest);
     assert!(*newest >= *last, "{newest} is older than {last}");
     store.close().await;

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use perfwatch::history::History;
 use perfwatch::history::questions::points::Points;
 use perfwatch::history::questions::{HistoryQuery, Interval, Stats};
+use perfwatch::host::Host;
 use perfwatch::snapshot::MetricType;
 use perfwatch::store::{self, Store};
 use serde_json::Value;
@@ -81,7 +82,7 @@ pub(crate) async fn pooled() -> Option<Fresh> {
 
 /// A machine's history, with nothing in memory.
 pub(crate) async fn history_in(store: &Arc<dyn Store>) -> History {
-    store.introduce(HOST, "testbed").await.unwrap();
+    store.introduce(&Host::new(HOST, "testbed")).await.unwrap();
     History::new(store.clone(), HOST)
 }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use perfwatch::config::Roots;
+use perfwatch::host::Host;
 use perfwatch::snapshot::dictionary::Kind;
 use perfwatch::snapshot::layout::Layout;
 use perfwatch::snapshot::source::Tick;
@@ -91,7 +92,7 @@ async fn postgresql_with(readings: &[Reading], test: &str) -> Option<(Cluster, P
     };
     let url = cluster.database().await;
     let store = store::open(&url).await.unwrap();
-    store.introduce("0123abcd", HOST).await.unwrap();
+    store.introduce(&Host::new("0123abcd", HOST)).await.unwrap();
     let document = |reading: &Reading| Document {
         at: i64::try_from(reading.at.unix_timestamp_nanos() / 1000).unwrap(),
         metric_type: reading.metric_type,

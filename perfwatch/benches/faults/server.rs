@@ -176,10 +176,10 @@ impl Kept {
         let store = store::open(url).await?;
         let hosts = store.hosts().await?;
         let mut times: BTreeMap<i64, Vec<MetricType>> = BTreeMap::new();
-        for (host, _) in &hosts {
+        for host in &hosts {
             for metric_type in MetricType::ALL {
                 let wanted = Wanted { metric_type, tier: 0, from: 0, to: i64::MAX };
-                for chunk in store.find(host, wanted, 1 << 20).await? {
+                for chunk in store.find(&host.id, wanted, 1 << 20).await? {
                     let block = Block::decode(&chunk.data, Selection::all(metric_type))?;
                     let seconds = block.times().iter().map(|at| at / 1_000_000);
                     seconds.for_each(|at| times.entry(at).or_default().push(metric_type));

@@ -25,7 +25,7 @@ pub async fn measure() -> Result<Value> {
     server.stop()?;
     let store = store::open(&sqlite_url(data.path())).await?;
     let hosts = store.hosts().await?;
-    let host = hosts.first().map_or("", |(host, _)| host);
+    let host = hosts.first().map_or("", |host| &host.id);
     let plan = seeding::Plan {
         end: OffsetDateTime::now_utc(),
         days: DAYS,

@@ -12,6 +12,7 @@ use perfwatch::config::Roots;
 use perfwatch::history::History;
 use perfwatch::history::maintenance::DocumentDays;
 use perfwatch::history::writer::Writer;
+use perfwatch::host::Host;
 use perfwatch::snapshot::source::Tick;
 use perfwatch::snapshot::{MetricType, Reading, Snapshot};
 use perfwatch::{collectors, probes};
@@ -69,7 +70,7 @@ pub fn sample(seconds: u32) -> Result<Vec<Arc<Snapshot>>> {
 /// Stores them as the server would, and reports their size.
 pub async fn store(place: &Place<'_>, snapshots: &[Arc<Snapshot>]) -> Result<Value> {
     let (store, _) = place.database("live").await?;
-    store.introduce(HOST, "live").await?;
+    store.introduce(&Host::new(HOST, "live")).await?;
     let history = History::new(store.clone(), HOST);
     let writer = Writer::spawn(history, place.log("live"), DocumentDays(0))?;
     for snapshot in snapshots {

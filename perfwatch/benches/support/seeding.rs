@@ -8,6 +8,7 @@ use perfwatch::history::History;
 use perfwatch::history::maintenance::{DocumentDays, Reach, clean};
 use perfwatch::history::rollup::roll;
 use perfwatch::history::writer::{LogPlace, Writer};
+use perfwatch::host::Host;
 use perfwatch::snapshot::{MetricType, Reading, Snapshot};
 use perfwatch::store::Store;
 use time::{Duration, OffsetDateTime};
@@ -54,7 +55,7 @@ pub async fn seed(
     let mut machine = Machine::new(plan.cpus);
     let mut total = 0;
     let mut before: Option<(Day, JoinHandle<Result<std::time::Duration>>)> = None;
-    store.introduce(host, "seeded").await?;
+    store.introduce(&Host::new(host, "seeded")).await?;
     store.prepare(plan.end).await?;
     let mut writer = None;
     let mut writes_documents = false;

@@ -16,6 +16,7 @@ use super::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use super::retention::PolicyChange;
 use super::{AppState, VERSION};
 use crate::auth::audit;
+use crate::host::facts::online_cpus;
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::Settings;
 use crate::store::settings::{self, ALL_CPUS};
@@ -108,7 +109,7 @@ async fn change_configuration(
     let _turn = state.changing().await;
     let mut problems = Vec::new();
     let old = state.settings.borrow().clone();
-    let online = system::online_cpus(&state.options.roots);
+    let online = online_cpus(&state.options.roots);
     let new = apply(&change, old.clone(), online.as_ref(), &mut problems);
     let policy_change = PolicyChange {
         retention_days: change.retention_days,

@@ -14,6 +14,7 @@ mod extract;
 mod guard;
 mod health;
 mod history;
+mod hosts;
 mod message;
 mod moment;
 mod openapi;
@@ -39,6 +40,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use crate::auth::{Auth, Identity};
 use crate::config::{ProxyHeader, Roots};
 use crate::history::{History, writer};
+use crate::host::Host;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
@@ -161,10 +163,10 @@ impl AppState {
             return Ok(self.history.clone());
         };
         let hosts = self.history.chunks().hosts().await?;
-        let called = |(id, name): &&(String, String)| id == wanted || name == wanted;
+        let called = |host: &&Host| host.id == wanted || host.name == wanted;
         let mut found = hosts.iter().filter(called);
         match (found.next(), found.next()) {
-            (Some((id, _)), None) => Ok(self.history.of_host(id)),
+            (Some(host), None) => Ok(self.history.of_host(&host.id)),
             (Some(_), Some(_)) => {
                 Err(error::Error::BadRequest("Several machines have this name; use an ID".into()))
             }

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::{data_dir, host};
+use super::data_dir;
 use crate::config::Config;
 use crate::history::History;
 use crate::history::import::{From, Progress, import};
+use crate::host;
 use crate::store;
 
 /// Imports and returns what to print. If interrupted, the next import continues where this one stopped.
@@ -35,7 +36,7 @@ pub async fn import_history(config: &Config, from: String, host: Option<String>)
     let mut bar = Bar::default();
     let from = From { url: from, host, set_aside };
     let host = host::this(config)?;
-    target.introduce(&host.id, &host.name).await.context("cannot write to the database")?;
+    target.introduce(&host).await.context("cannot write to the database")?;
     let history = History::new(target.clone(), &host.id);
     let imported = import(&history, target.as_ref(), &from, |progress| bar.show(progress)).await;
     let imported = imported.context("cannot import")?;

@@ -14,6 +14,7 @@ use evidence::Evidence;
 use super::plan::Coverage;
 use super::tier::{Tier, floor};
 use super::{History, micros, rollup};
+use crate::host::Host;
 use crate::store::Result;
 use crate::store::settings::SettingsStore;
 
@@ -38,11 +39,11 @@ impl Maintenance {
     pub fn spawn(
         history: History,
         settings: Arc<dyn SettingsStore>,
-        host_name: &str,
+        host: Host,
         documents: DocumentDays,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let work = Work { history, settings, host_name: host_name.to_owned(), documents };
+        let work = Work { history, settings, host, documents };
         Self { stop, task: tokio::spawn(run(work, stopped)) }
     }
 
@@ -57,7 +58,7 @@ impl Maintenance {
 struct Work {
     history: History,
     settings: Arc<dyn SettingsStore>,
-    host_name: String,
+    host: Host,
     documents: DocumentDays,
 }
 
@@ -91,12 +92,12 @@ fn until_next(now: OffsetDateTime) -> Duration {
 }
 
 async fn pass(work: &Work, evidence: &mut Evidence, now: OffsetDateTime) -> Result<()> {
-    let Work { history, settings, host_name, documents } = work;
+    let Work { history, settings, host, documents } = work;
     let newest =
         if evidence.is_first() { history.chunks().extent(history.host()).await?.newest } else { None };
     evidence.look(now, Instant::now(), newest);
     history.chunks().prepare(now).await?;
-    history.chunks().introduce(history.host(), host_name).await?;
+    history.chunks().introduce(host).await?;
     rollup::roll(history, micros(now)).await?;
     if !evidence.allows_removal(Instant::now()) {
         return Ok(());

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::Result;
 use super::policy::Extent;
+use crate::host::Host;
 use crate::snapshot::MetricType;
 
 /// A chunk: a period of one metric type in one tier.
@@ -91,10 +92,10 @@ pub trait ChunkStore: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
-    /// Registers a host: its name may change, its id doesn't.
-    async fn introduce(&self, host: &str, name: &str) -> Result<()>;
-    /// Ids and names of all hosts that have ever stored data here.
-    async fn hosts(&self) -> Result<Vec<(String, String)>>;
+    /// Registers a host: its name and the facts about it may change, its id doesn't.
+    async fn introduce(&self, host: &Host) -> Result<()>;
+    /// All hosts that have ever stored data here.
+    async fn hosts(&self) -> Result<Vec<Host>>;
 
     async fn commit(&self, host: &str, batch: &Batch) -> Result<()>;
     /// The first `limit` of the wanted chunks, by start.

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use perfwatch::host::Host;
+use perfwatch::host::facts::Facts;
 use perfwatch::snapshot::{MetricType, Reading};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -390,4 +392,19 @@ async fn exports_are_files_without_formulas() {
 
     assert_eq!(places(server.get_as(&token, &format!("/api/history/export?{range}")).await).await, ["query.format"]);
     assert_eq!(places(server.get_as(&token, "/api/history/export?format=csv&metric_type=cpu").await).await, ["query.start_time", "query.end_time"]);
+}
+
+#[tokio::test]
+async fn the_machines_of_the_store_are_told_with_what_they_are() {
+    let Some(server) = start().await else { return };
+    let facts = Facts { kernel: Some("6.12.0".to_owned()), cpu_count: Some(8), ..Facts::default() };
+    server.store.introduce(&Host { facts, ..Host::new("4567ef", "another") }).await.unwrap();
+    let token = server.token().await;
+    let answer = body(server.get_as(&token, "/api/hosts").await, 200).await;
+    let hosts = answer["hosts"].as_array().unwrap();
+    assert_eq!((&hosts[0]["id"], &hosts[0]["name"]), (&json!("4567ef"), &json!("another")));
+    assert_eq!((&hosts[0]["this"], &hosts[1]["this"]), (&json!(false), &json!(true)));
+    let facts = &hosts[0]["facts"];
+    assert_eq!((&facts["kernel"], &facts["cpu_count"], &facts["os"]), (&json!("6.12.0"), &json!(8), &json!(null)));
+    assert_eq!(server.get("/api/hosts").await.status(), 401);
 }

@@ -15,6 +15,7 @@ use perfwatch::cgroups::Names;
 use perfwatch::history::History;
 use perfwatch::history::maintenance::DocumentDays;
 use perfwatch::history::writer::{LogPlace, Writer};
+use perfwatch::host::Host;
 use perfwatch::probes::ProcessLister;
 use perfwatch::snapshot::processes::listing::Lister;
 use perfwatch::snapshot::source::{Settings, SourceSettings, SourceStatus};
@@ -135,7 +136,7 @@ impl Server {
         let source_status = SourceStatus::default();
         let names = Names::new(&setup.options.roots, &[]);
         let lister = Arc::new(ProcessLister::new(&setup.options.roots, names, true));
-        store.introduce("0123abcd", "testbed").await.unwrap();
+        store.introduce(&Host::new("0123abcd", "testbed")).await.unwrap();
         let history = History::new(store.clone(), "0123abcd");
         let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
         let writer = Writer::spawn(history.clone(), log, DocumentDays(7)).unwrap();

@@ -4,6 +4,7 @@ use perfwatch::history::History;
 use perfwatch::history::import::{From, Imported, Progress, import};
 use perfwatch::history::maintenance::{Reach, clean};
 use perfwatch::history::rollup::roll;
+use perfwatch::host::Host;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::{self, StoreError};
 use serde_json::{Value, json};
@@ -146,7 +147,7 @@ async fn what_holds_no_history_is_refused_in_words() {
 #[tokio::test]
 async fn one_of_several_machines_is_chosen_by_name_or_id() {
     let (Some(source), Some(target)) = (sqlite().await, sqlite().await) else { return };
-    source.store.introduce("other-id", "other").await.unwrap();
+    source.store.introduce(&Host::new("other-id", "other")).await.unwrap();
     let other = History::new(source.store.clone(), "other-id");
     readings::store(&source.history, &[reading(MetricType::Cpu, NOW, &json!({"usage_percent": 1}))]).await;
     readings::store(&other, &[reading(MetricType::Cpu, NOW, &json!({"usage_percent": 2}))]).await;

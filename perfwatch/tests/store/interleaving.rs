@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use perfwatch::history::History;
 use perfwatch::history::rollup::batch_of;
+use perfwatch::host::Host;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
 use perfwatch::store::policy::Extent;
@@ -49,11 +50,11 @@ impl Meanwhile {
 
 #[async_trait]
 impl ChunkStore for Meanwhile {
-    async fn introduce(&self, host: &str, name: &str) -> store::Result<()> {
-        self.store.introduce(host, name).await
+    async fn introduce(&self, host: &Host) -> store::Result<()> {
+        self.store.introduce(host).await
     }
 
-    async fn hosts(&self) -> store::Result<Vec<(String, String)>> {
+    async fn hosts(&self) -> store::Result<Vec<Host>> {
         self.store.hosts().await
     }
 

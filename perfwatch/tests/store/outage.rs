@@ -6,6 +6,7 @@ use std::time::Duration;
 use perfwatch::history::History;
 use perfwatch::history::maintenance::{DocumentDays, Maintenance};
 use perfwatch::history::writer::{LogPlace, Stats, Writer};
+use perfwatch::host::Host;
 use perfwatch::snapshot::{MetricType, Snapshot};
 use perfwatch::store::access::LoginRecord;
 use perfwatch::store::{self, StoreError};
@@ -75,7 +76,7 @@ async fn every_tick_is_stored_once_whatever_the_server_does() {
     let start = midnight - Duration::from_secs(30);
     let history = History::new(store.clone(), HOST);
     let writer = Writer::spawn(history.clone(), place.clone(), documents).unwrap();
-    let maintenance = Maintenance::spawn(history, store.clone(), "testbed", documents);
+    let maintenance = Maintenance::spawn(history, store.clone(), Host::new(HOST, "testbed"), documents);
     let mut ticking = Ticking { writer, start, ticks: 0 };
     ticking.until("an absent server is noticed", |s| s.failing() && s.waiting() >= 20).await;
     cluster.run().await;
@@ -210,7 +211,7 @@ async fn behind_a_pooler_with_few_connections_nothing_hangs() {
                 let outcome = match n % 3 {
                     0 => store.user_by_name("ann").await.map(|user| assert!(user.is_some())),
                     1 => store.set_config(&[("key", n.to_string())]).await,
-                    _ => store.introduce(HOST, "name").await,
+                    _ => store.introduce(&Host::new(HOST, "name")).await,
                 };
                 (outcome, since.elapsed())
             })

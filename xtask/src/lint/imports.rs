@@ -18,17 +18,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("snapshot", &[]),
     ("kernel_files", &[]),
     ("config", &["snapshot"]),
+    ("host", &["snapshot", "config"]),
     ("cgroups", &["config", "kernel_files"]),
     ("collectors", &["snapshot", "config", "kernel_files"]),
     ("probes", &["snapshot", "config", "kernel_files", "cgroups"]),
     ("stream", &["snapshot", "config"]),
     // Code that queries the store uses its traits; it knows nothing of the engines.
-    ("store", &["snapshot", "config"]),
-    ("history", &["store", "snapshot", "config"]),
+    ("store", &["snapshot", "config", "host"]),
+    ("history", &["store", "snapshot", "config", "host"]),
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config", "kernel_files"]),
-    ("api", &["stream", "history", "store", "auth", "snapshot", "config"]),
+    ("api", &["stream", "history", "store", "auth", "snapshot", "config", "host"]),
 ];
 
 /// A crate and the only modules that may name it.

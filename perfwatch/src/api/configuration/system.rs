@@ -1,30 +1,19 @@
-//! The machine this is, as `/api/config` describes it.
+//! The machine and the server's rights there, as `/api/config` describes them.
 
 use std::fs::read_to_string;
-use std::path::Path;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::Roots;
-use crate::snapshot::cpulist::CpuList;
+use crate::host::{self, facts::Facts};
 use crate::store::Engine;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct System {
     hostname: String,
-    /// The running kernel's release.
-    #[schema(example = "6.12.0")]
-    kernel: String,
-    #[schema(example = "x86_64")]
-    architecture: String,
-    cpu_model: Option<String>,
-    /// Online CPUs.
-    cpu_count: Option<usize>,
-    memory_total_bytes: Option<u64>,
-    /// The machine's time zone, by its IANA name; `null` if it cannot be told.
-    #[schema(example = "Europe/Berlin")]
-    time_zone: Option<String>,
+    #[serde(flatten)]
+    facts: Facts,
     #[schema(example = "sqlite")]
     database: &'static str,
     /// Capabilities the server holds that sources need.
@@ -33,65 +22,12 @@ pub(super) struct System {
 }
 
 pub(super) fn describe(roots: &Roots, engine: Engine) -> System {
-    let uname = rustix::system::uname();
-    let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
-    let meminfo = read_to_string(roots.proc("meminfo")).unwrap_or_default();
     System {
-        // In a container the host's name is its own; the kernel's are the same.
-        hostname: read_to_string(roots.proc("sys/kernel/hostname"))
-            .map_or_else(|_| text(uname.nodename()), |name| name.trim().to_owned()),
-        kernel: text(uname.release()),
-        architecture: text(uname.machine()),
-        cpu_model: cpu_model(&read_to_string(roots.proc("cpuinfo")).unwrap_or_default()),
-        cpu_count: online_cpus(roots).map(|cpus| cpus.len()),
-        memory_total_bytes: field(&meminfo, "MemTotal")
-            .and_then(|value| value.strip_suffix(" kB")?.trim().parse::<u64>().ok())
-            .map(|kib| kib * 1024),
-        time_zone: time_zone(&roots.rootfs),
+        hostname: host::name(roots),
+        facts: Facts::read(roots),
         database: engine.as_str(),
         privileges: privileges(),
     }
-}
-
-pub(super) fn online_cpus(roots: &Roots) -> Option<CpuList> {
-    read_to_string(roots.sys("devices/system/cpu/online")).ok()?.parse().ok()
-}
-
-/// `/etc/localtime` is a link into the zone database; Debian also writes the name into a file.
-fn time_zone(rootfs: &Path) -> Option<String> {
-    let linked = std::fs::read_link(rootfs.join("etc/localtime")).ok();
-    let linked = linked.as_deref().and_then(Path::to_str).and_then(|target| {
-        let (_, name) = target.split_once("/zoneinfo/")?;
-        let name = name.strip_prefix("posix/").or_else(|| name.strip_prefix("right/")).unwrap_or(name);
-        zone_name(name)
-    });
-    linked.or_else(|| zone_name(&read_to_string(rootfs.join("etc/timezone")).ok()?))
-}
-
-fn zone_name(text: &str) -> Option<String> {
-    let name = text.trim();
-    let is_part = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+'))
-    };
-    (name.len() <= 64 && name.split('/').all(is_part)).then(|| name.to_owned())
-}
-
-/// x86 and s390 name the model; Arm gives numbers only, others their own words.
-fn cpu_model(cpuinfo: &str) -> Option<String> {
-    ["model name", "Model", "cpu model", "cpu", "uarch"].iter().find_map(|key| field(cpuinfo, key)).or_else(
-        || {
-            let part = |key| field(cpuinfo, key);
-            Some(format!("Arm implementer {} part {}", part("CPU implementer")?, part("CPU part")?))
-        },
-    )
-}
-
-/// The value of the first `key : value` line.
-fn field(text: &str, key: &str) -> Option<String> {
-    text.lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.trim() == key)
-        .map(|(_, value)| value.trim().to_owned())
 }
 
 fn privileges() -> Vec<&'static str> {
@@ -105,42 +41,7 @@ fn privileges() -> Vec<&'static str> {
     ];
     // Our own process, wherever the observed system's /proc is.
     let status = read_to_string("/proc/self/status").unwrap_or_default();
-    let held = field(&status, "CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok()).unwrap_or(0);
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = held.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
     USED.into_iter().filter(|(bit, _)| held >> bit & 1 == 1).map(|(_, name)| name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_zone_is_that_of_the_link_else_of_the_file() {
-        let root = tempfile::tempdir().unwrap();
-        let etc = root.path().join("etc");
-        std::fs::create_dir(&etc).unwrap();
-        assert_eq!(time_zone(root.path()), None);
-        std::fs::write(etc.join("timezone"), "Asia/Kolkata\n").unwrap();
-        assert_eq!(time_zone(root.path()).as_deref(), Some("Asia/Kolkata"));
-        let localtime = etc.join("localtime");
-        for (target, expected) in [
-            ("/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"),
-            ("../usr/share/zoneinfo/posix/America/Argentina/Buenos_Aires", "America/Argentina/Buenos_Aires"),
-            // Neither names a zone: the file does.
-            ("/usr/share/zoneinfo/../passwd", "Asia/Kolkata"),
-            ("/etc/elsewhere", "Asia/Kolkata"),
-        ] {
-            std::os::unix::fs::symlink(target, &localtime).unwrap();
-            assert_eq!(time_zone(root.path()).as_deref(), Some(expected), "{target}");
-            std::fs::remove_file(&localtime).unwrap();
-        }
-    }
-
-    #[test]
-    fn models_are_found_on_each_architecture() {
-        let x86 = "processor\t: 0\nmodel\t\t: 6\nmodel name\t: Some CPU @ 2 GHz\n";
-        assert_eq!(cpu_model(x86).as_deref(), Some("Some CPU @ 2 GHz"));
-        let arm = "processor\t: 0\nBogoMIPS\t: 125.00\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n";
-        assert_eq!(cpu_model(arm).as_deref(), Some("Arm implementer 0x41 part 0xd08"));
-        assert_eq!(cpu_model(""), None);
-    }
 }

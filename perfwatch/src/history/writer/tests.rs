@@ -5,6 +5,7 @@ use super::*;
 use crate::history::questions::HistoryQuery;
 use crate::history::questions::points::Points;
 use crate::history::testing::{START, history, snapshot};
+use crate::host::Host;
 use crate::snapshot::MetricType;
 use crate::store::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
 use crate::store::policy::Extent;
@@ -139,11 +140,11 @@ struct Refusing {
 
 #[async_trait::async_trait]
 impl ChunkStore for Refusing {
-    async fn introduce(&self, host: &str, name: &str) -> Result<()> {
-        self.store.introduce(host, name).await
+    async fn introduce(&self, host: &Host) -> Result<()> {
+        self.store.introduce(host).await
     }
 
-    async fn hosts(&self) -> Result<Vec<(String, String)>> {
+    async fn hosts(&self) -> Result<Vec<Host>> {
         self.store.hosts().await
     }
 

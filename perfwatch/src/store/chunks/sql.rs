@@ -3,20 +3,47 @@
 /// Defines an engine's functions on `chunks` and related tables.
 macro_rules! chunk_statements {
     ($pool:ty, $engine:ty) => {
-        pub(super) async fn introduce(pool: &$pool, host: &str, name: &str) -> Result<()> {
+        pub(super) async fn introduce(pool: &$pool, host: &Host) -> Result<()> {
+            let Host { id, name, facts } = host;
             sqlx::query(
-                "INSERT INTO hosts (id, name) VALUES ($1, $2)
-                 ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE hosts.name <> excluded.name",
+                "INSERT INTO hosts (id, name, os, kernel, architecture, cpu_model, cpu_count, memory_total_bytes, time_zone)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                 ON CONFLICT (id) DO UPDATE SET name = excluded.name, os = excluded.os, kernel = excluded.kernel,
+                     architecture = excluded.architecture, cpu_model = excluded.cpu_model,
+                     cpu_count = excluded.cpu_count, memory_total_bytes = excluded.memory_total_bytes,
+                     time_zone = excluded.time_zone",
             )
-            .bind(host)
+            .bind(id)
             .bind(name)
+            .bind(&facts.os)
+            .bind(&facts.kernel)
+            .bind(&facts.architecture)
+            .bind(&facts.cpu_model)
+            .bind(facts.cpu_count.map(i64::from))
+            .bind(facts.memory_total_bytes.and_then(|bytes| i64::try_from(bytes).ok()))
+            .bind(&facts.time_zone)
             .execute(pool)
             .await?;
             Ok(())
         }
 
-        pub(super) async fn hosts(pool: &$pool) -> Result<Vec<(String, String)>> {
-            Ok(sqlx::query_as("SELECT id, name FROM hosts ORDER BY name, id").fetch_all(pool).await?)
+        pub(super) async fn hosts(pool: &$pool) -> Result<Vec<Host>> {
+            type Text = Option<String>;
+            type Row = (String, String, Text, Text, Text, Text, Option<i64>, Option<i64>, Text);
+            let rows: Vec<Row> = sqlx::query_as(
+                "SELECT id, name, os, kernel, architecture, cpu_model, cpu_count, memory_total_bytes, time_zone
+                 FROM hosts ORDER BY name, id",
+            )
+            .fetch_all(pool)
+            .await?;
+            let host = |(id, name, os, kernel, architecture, cpu_model, cpus, memory, time_zone): Row| {
+                let cpu_count = cpus.and_then(|cpus| u32::try_from(cpus).ok());
+                let memory_total_bytes = memory.and_then(|bytes| u64::try_from(bytes).ok());
+                let facts =
+                    Facts { os, kernel, architecture, cpu_model, cpu_count, memory_total_bytes, time_zone };
+                Host { id, name, facts }
+            };
+            Ok(rows.into_iter().map(host).collect())
         }
 
         pub(super) async fn commit(

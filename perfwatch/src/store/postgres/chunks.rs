@@ -4,6 +4,7 @@ use sqlx::postgres::Postgres;
 
 use super::PostgresStore;
 use super::pool::Pool;
+use crate::host::{Host, facts::Facts};
 use crate::snapshot::MetricType;
 use crate::store::chunks::sql::chunk_statements;
 use crate::store::chunks::{Batch, Chunk, REMOVED_AT_A_TIME, Stale, Tiers, Wanted, longest};

@@ -30,6 +30,7 @@ use super::policy::{ArchivePolicy, Extent};
 use super::settings::SettingsStore;
 use super::users::AccountStore;
 use super::{Engine, Result, Store, StoreError, User};
+use crate::host::Host;
 
 /// The server cancels statements that take longer.
 const STATEMENT_TIMEOUT: &str = "30s";
@@ -281,11 +282,11 @@ impl ChunkStore for PostgresStore {
         partitions::make_ahead(self, now).await
     }
 
-    async fn introduce(&self, host: &str, name: &str) -> Result<()> {
-        chunks::introduce(self.ready().await?, host, name).await
+    async fn introduce(&self, host: &Host) -> Result<()> {
+        chunks::introduce(self.ready().await?, host).await
     }
 
-    async fn hosts(&self) -> Result<Vec<(String, String)>> {
+    async fn hosts(&self) -> Result<Vec<Host>> {
         chunks::hosts(self.ready().await?).await
     }
 

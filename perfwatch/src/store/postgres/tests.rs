@@ -1,4 +1,5 @@
 use super::*;
+use crate::host::Host;
 use crate::snapshot::MetricType;
 use crate::store::micros;
 use time::macros::datetime;
@@ -57,8 +58,8 @@ async fn documents_land_once_in_the_partition_of_their_day_and_the_views_show_th
         metric_type: MetricType::Cpu,
         json: format!(r#"{{"usage_percent":{second},"user":1.5,"per_core":[{second},null]}}"#).into(),
     };
-    store.introduce("id-1", "first-name").await.unwrap();
-    store.introduce("id-1", "web-1").await.unwrap();
+    store.introduce(&Host::new("id-1", "first-name")).await.unwrap();
+    store.introduce(&Host::new("id-1", "web-1")).await.unwrap();
     let documents: Vec<Document> = (0..20).map(document).collect();
     store.put_documents("id-1", &documents[..10]).await.unwrap();
     store.put_documents("id-1", &documents).await.unwrap();

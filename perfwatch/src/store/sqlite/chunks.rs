@@ -3,6 +3,7 @@
 use sqlx::sqlite::{Sqlite, SqlitePool};
 
 use super::SqliteStore;
+use crate::host::{Host, facts::Facts};
 use crate::snapshot::MetricType;
 use crate::store::chunks::sql::chunk_statements;
 use crate::store::chunks::{Batch, Chunk, REMOVED_AT_A_TIME, Stale, Tiers, Wanted, longest};

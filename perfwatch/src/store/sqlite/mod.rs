@@ -30,6 +30,7 @@ use super::policy::{ArchivePolicy, Extent};
 use super::settings::SettingsStore;
 use super::users::AccountStore;
 use super::{Engine, Result, Store, StoreError, User};
+use crate::host::Host;
 
 const MAX_READERS: u32 = 4;
 /// Niceness of SQLite's threads: a third of the CPU that others get who want it as well.
@@ -256,11 +257,11 @@ impl AccountStore for SqliteStore {
 
 #[async_trait]
 impl ChunkStore for SqliteStore {
-    async fn introduce(&self, host: &str, name: &str) -> Result<()> {
-        chunks::introduce(self.write()?, host, name).await
+    async fn introduce(&self, host: &Host) -> Result<()> {
+        chunks::introduce(self.write()?, host).await
     }
 
-    async fn hosts(&self) -> Result<Vec<(String, String)>> {
+    async fn hosts(&self) -> Result<Vec<Host>> {
         chunks::hosts(self.read()?).await
     }
 

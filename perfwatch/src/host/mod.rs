@@ -1,4 +1,6 @@
-//! The identity of this machine: a permanent ID, and its current name.
+//! The identity of this machine: a permanent ID, its current name, and facts about it.
+
+pub mod facts;
 
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::config::Config;
+use self::facts::Facts;
+use crate::config::{Config, Roots};
 
 const FILE: &str = "host-id";
 
@@ -15,12 +18,19 @@ const FILE: &str = "host-id";
 pub struct Host {
     pub id: String,
     pub name: String,
+    pub facts: Facts,
+}
+
+impl Host {
+    /// One of which nothing else is known.
+    pub fn new(id: &str, name: &str) -> Self {
+        Self { id: id.to_owned(), name: name.to_owned(), facts: Facts::default() }
+    }
 }
 
 /// The ID is configured; or else derived from the observed machine's `/etc/machine-id`, hashed because that is
 /// confidential (machine-id(5)); or else random, generated once and kept in the data directory.
 pub fn this(config: &Config) -> Result<Host> {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let id = match &config.storage.host_id {
         Some(id) => id.clone(),
         None => match of_machine(&config.roots.rootfs) {
@@ -28,7 +38,15 @@ pub fn this(config: &Config) -> Result<Host> {
             None => kept(&config.storage.data_dir).context("cannot store the ID of this host")?,
         },
     };
-    Ok(Host { id, name })
+    Ok(Host { id, name: name(&config.roots), facts: Facts::read(&config.roots) })
+}
+
+/// In a container the name of the machine is that of its /proc.
+pub fn name(roots: &Roots) -> String {
+    std::fs::read_to_string(roots.proc("sys/kernel/hostname")).map_or_else(
+        |_| rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        |name| name.trim().to_owned(),
+    )
 }
 
 fn of_machine(root: &Path) -> Option<String> {
