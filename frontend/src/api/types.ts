@@ -67,8 +67,7 @@ export type TickMessage = {
   missed?: { ticks: number; cause: 'cpu_quota' | 'suspended' | 'busy' };
 } & Snapshot;
 
-export type StreamMessage =
-  TickMessage | { type: 'history'; snapshots: Snapshot[]; interval_ms?: number } | { type: 'pong' };
+export type StreamMessage = TickMessage | { type: 'pong' };
 
 /** Response types from the server's OpenAPI document. */
 type Schemas = components['schemas'];

@@ -20,7 +20,7 @@ import { useTimeStore } from './time';
 const MAX_POINTS = 900;
 /** Questions asked at once, so that others get their turn. */
 const AT_ONCE = 3;
-/** How long the stream may take to bring what is in the server's memory, before the store is asked. */
+/** How long the stream's first tick may take, before the store is asked. */
 const STREAM_WAIT_MS = 2500;
 /** A hole of more ticks than this between store and stream is filled from the store. */
 const HOLE_TICKS = 3;
@@ -50,6 +50,8 @@ export const useShownStore = defineStore('shown', () => {
 
   const loaded = shallowRef<Partial<Record<Plotted, Loaded>>>({});
   const pastEpisodes = shallowRef<readonly Episode[]>([]);
+  /** Up to then, episodes are from the store. */
+  const episodesTo = shallowRef(-Infinity);
   const pending = shallowRef(0);
   /** Increments when something was loaded. */
   const loads = shallowRef(0);
@@ -161,8 +163,7 @@ export const useShownStore = defineStore('shown', () => {
   const episodes = computed<readonly Episode[]>(() => {
     if (!following.value) return pastEpisodes.value;
     void live.version;
-    const first = live.ring.size > 0 ? live.ring.timeAt(0) : Infinity;
-    return [...pastEpisodes.value.filter(({ to }) => to < first), ...live.episodes];
+    return [...pastEpisodes.value, ...live.episodes.filter(({ to }) => to > episodesTo.value)];
   });
 
   const busy = computed(() => pending.value > 0);
@@ -209,7 +210,9 @@ export const useShownStore = defineStore('shown', () => {
     const jobs: (() => Promise<unknown>)[] = types.map((type) => () => loadType(type, span, current.signal));
     jobs.push(async () => {
       const found = await history.events(span, current.signal);
-      if (!current.signal.aborted) pastEpisodes.value = episodesOf(found);
+      if (current.signal.aborted) return;
+      pastEpisodes.value = episodesOf(found);
+      episodesTo.value = span.to;
     });
     const worker = async (): Promise<void> => {
       for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
@@ -247,6 +250,7 @@ export const useShownStore = defineStore('shown', () => {
     if (following.value) {
       // Averages of another range say nothing about this one; its points may.
       pastEpisodes.value = [];
+      episodesTo.value = -Infinity;
       loaded.value = {};
     }
     if (lacksPast()) void load();
@@ -285,9 +289,9 @@ export const useShownStore = defineStore('shown', () => {
       if (users > 0 && following.value && lacksPast()) void load();
     },
   );
-  // A backfill after a pause of the connection may leave a hole that the store can fill.
+  // The store can fill the hole that a pause of the connection has left.
   watch(
-    () => live.backfills,
+    () => live.restarts,
     (_, before) => {
       if (users > 0 && following.value && before > 0 && asked.value !== null) void load();
     },
