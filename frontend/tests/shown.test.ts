@@ -66,6 +66,7 @@ describe('what the dashboard shows', () => {
     localStorage.clear();
     setActivePinia(createPinia());
     vi.mocked(api.points).mockReset();
+    vi.mocked(api.noted).mockResolvedValue([]);
     vi.mocked(api.points).mockImplementation((query) => Promise.resolve(answer(query)));
     useTimeStore().choose({ last: MINUTE });
   });

@@ -22,6 +22,8 @@ const MAX_POINTS = 900;
 const AT_ONCE = 3;
 /** How long the stream's first tick may take, before the store is asked. */
 const STREAM_WAIT_MS = 2500;
+/** How often to ask for what was noted while a live window is open. */
+const NOTED_EVERY_MS = 15_000;
 /** A hole of more ticks than this between store and stream is filled from the store. */
 const HOLE_TICKS = 3;
 
@@ -52,6 +54,8 @@ export const useShownStore = defineStore('shown', () => {
   const pastEpisodes = shallowRef<readonly Episode[]>([]);
   /** Up to then, episodes are from the store. */
   const episodesTo = shallowRef(-Infinity);
+  /** Noted since. */
+  const fresh = shallowRef<readonly Episode[]>([]);
   const pending = shallowRef(0);
   /** Increments when something was loaded. */
   const loads = shallowRef(0);
@@ -163,7 +167,8 @@ export const useShownStore = defineStore('shown', () => {
   const episodes = computed<readonly Episode[]>(() => {
     if (!following.value) return pastEpisodes.value;
     void live.version;
-    return [...pastEpisodes.value, ...live.episodes.filter(({ to }) => to > episodesTo.value)];
+    const since = [...fresh.value, ...live.episodes].filter(({ to }) => to > episodesTo.value);
+    return [...pastEpisodes.value, ...since];
   });
 
   const busy = computed(() => pending.value > 0);
@@ -251,18 +256,30 @@ export const useShownStore = defineStore('shown', () => {
       // Averages of another range say nothing about this one; its points may.
       pastEpisodes.value = [];
       episodesTo.value = -Infinity;
+      fresh.value = [];
       loaded.value = {};
     }
     if (lacksPast()) void load();
   }
 
+  /** The stream does not bring what people and scripts note. */
+  async function loadNoted(): Promise<void> {
+    if (!following.value || !live.hasData || document.visibilityState !== 'visible') return;
+    const { from, to } = time.span;
+    const span = { from: Math.max(from, episodesTo.value), to: to + live.intervalMs };
+    const found = await history.noted(span, new AbortController().signal).catch(() => []);
+    if (following.value) fresh.value = episodesOf(found);
+  }
+
   let waiting: ReturnType<typeof setTimeout> | undefined;
+  let noting: ReturnType<typeof setInterval> | undefined;
 
   /** The dashboard is open. */
   function enter(): void {
     users += 1;
     if (users > 1) return;
     restart();
+    noting = setInterval(() => void loadNoted(), NOTED_EVERY_MS);
     // A stream that does not come does not keep the past waiting.
     waiting = setTimeout(() => {
       if (live.ring.size === 0 && asked.value === null) void load();
@@ -273,6 +290,7 @@ export const useShownStore = defineStore('shown', () => {
     users -= 1;
     if (users > 0) return;
     clearTimeout(waiting);
+    clearInterval(noting);
     forget();
     loaded.value = {};
   }

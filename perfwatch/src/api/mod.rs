@@ -10,6 +10,7 @@ mod configuration;
 mod docs;
 mod doctor;
 mod error;
+mod events;
 mod extract;
 mod guard;
 mod health;
@@ -63,6 +64,7 @@ struct Shared {
     parts: Parts,
     frames: ws::Frames,
     questions: questions::Questions,
+    event_rate: events::Rate,
     changing: Mutex<()>,
     listing: Arc<std::sync::Mutex<()>>,
 }
@@ -131,6 +133,7 @@ impl AppState {
             parts,
             questions,
             frames: ws::Frames::default(),
+            event_rate: events::Rate::default(),
             changing: Mutex::default(),
             listing: Arc::default(),
         }))

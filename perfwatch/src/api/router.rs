@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, api_tokens, audit, configuration, docs, doctor, error, guard, health, history,
+    AppState, account, api_tokens, audit, configuration, docs, doctor, error, events, guard, health, history,
     openapi, page, processes, prometheus, retention, sources, users, ws,
 };
 
@@ -29,6 +29,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(doctor::routes())
         .merge(processes::routes())
         .merge(history::routes())
+        .merge(events::routes())
         .merge(retention::routes())
         .merge(configuration::routes())
         .merge(prometheus::routes())

@@ -6,6 +6,7 @@
 mod access;
 mod chunks;
 mod documents;
+mod marks;
 mod partitions;
 mod pool;
 mod settings;

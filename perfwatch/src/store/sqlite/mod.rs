@@ -5,6 +5,7 @@
 
 mod access;
 mod chunks;
+mod marks;
 mod opening;
 mod settings;
 mod users;
