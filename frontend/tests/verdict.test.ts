@@ -139,5 +139,13 @@ describe('looking for it', () => {
       text: 'CPU use is unusual since 14:03: stress-ng',
       span: { from: NOW - MINUTE, to: NOW + MINUTE },
     });
+    // It stays the same incident, and so does who is behind it.
+    await vi.advanceTimersByTimeAsync(2 * MINUTE);
+    expect(verdict.value?.text).toBe('CPU use is unusual since 14:03: stress-ng');
+    expect(verdict.value?.span).toEqual({ from: NOW - MINUTE, to: NOW + 3 * MINUTE });
+    expect(api.explanation).toHaveBeenCalledTimes(1);
+    recent = 20;
+    await vi.advanceTimersByTimeAsync(MINUTE);
+    expect(verdict.value?.kind).toBe('usual');
   });
 });

@@ -38,6 +38,8 @@ export function useVerdict(ready: () => boolean) {
   const verdict = shallowRef<Verdict | null>(null);
   const error = shallowRef<string | null>(null);
   let usual = { at: -Infinity, points: [] as Point[][] };
+  /** When what is unusual was noticed first, for what the stored points do not show yet. */
+  let noticed = new Map<string, number>();
   /** The last answer to who is to blame, and of what. */
   let blamed = { key: '', name: null as string | null };
   const request = new AbortController();
@@ -79,13 +81,16 @@ export function useVerdict(ready: () => boolean) {
 
   async function told(judged: readonly Judged[], span: Span): Promise<Verdict> {
     const worst = unusual(judged);
+    const before = noticed;
+    noticed = new Map(worst.map(({ sign: { name } }) => [name, before.get(name) ?? span.from]));
     const [first] = worst;
     if (judged.length === 0)
       return { kind: 'unknown', text: 'Too little history to say what is usual', span: null };
     if (first === undefined) return { kind: 'usual', text: usualText(judged), span: null };
-    const whole = { from: first.since ?? span.from, to: span.to };
+    const from = first.since ?? noticed.get(first.sign.name) ?? span.from;
+    const whole = { from, to: span.to };
     const key = `${first.sign.name} ${whole.from.toString()}`;
-    if (first.since === null || blamed.key !== key) {
+    if (blamed.key !== key || blamed.name === null) {
       const explanation = await history.explanation({ ...whole, compareTo: 'before' }, signal);
       blamed = { key, name: culprit(first, explanation) };
     }
