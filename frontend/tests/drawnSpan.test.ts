@@ -117,11 +117,11 @@ describe('useDrawnSpan', () => {
     expect(span.value.to).toBe(1030_000);
   });
 
-  it('shows a backfill at once, however little time has passed', async () => {
+  it('shows a new start of the stream at once, however little time has passed', async () => {
     const { tick, span } = await started();
     await tick(1001);
     expect(span.value.to).toBe(1000_000);
-    useLiveStore().backfills += 1;
+    useLiveStore().restarts += 1;
     await nextTick();
     await tick(1001.2);
     expect(span.value.to).toBe(1001_200);

@@ -33,7 +33,7 @@ describe('episodes', () => {
     expect(episodesOf([start(1), start(4)]).map(({ count }) => count)).toEqual([1, 1]);
   });
 
-  it('counts an event repeated by a backfill once, and keeps cgroups apart', () => {
+  it('counts an event repeated after a reconnect once, and keeps cgroups apart', () => {
     const track = new EpisodeTrack();
     expect(track.push([throttled(1), throttled(1, '/other')])).toBe(true);
     expect(track.push([throttled(1)])).toBe(false);

@@ -13,14 +13,21 @@ const snapshot = (second: number) => ({
 
 describe('the live store', () => {
   let receive: (message: object) => void;
+  let lose: () => void;
 
   beforeEach(() => {
     vi.stubGlobal(
       'WebSocket',
       class {
+        onopen: (() => void) | null = null;
         onmessage: ((event: { data: string }) => void) | null = null;
+        onclose: ((event: { code: number }) => void) | null = null;
         constructor() {
           receive = (message) => this.onmessage?.({ data: JSON.stringify(message) });
+          lose = () => {
+            this.onopen?.();
+            this.onclose?.({ code: 1006 });
+          };
         }
         close(): void {
           this.onmessage = null;
@@ -37,44 +44,45 @@ describe('the live store', () => {
     const live = useLiveStore();
     live.start();
     const seconds = () => [...live.ring.slice('cpu.usage_percent', 0).values];
-    return {
-      live,
-      seconds,
-      history: (...past: number[]) => ({ type: 'history', snapshots: past.map(snapshot) }),
+    /** The connection is lost and a new one opened. */
+    const reconnect = () => {
+      lose();
+      live.retry();
     };
+    return { live, seconds, reconnect };
   }
 
-  it('accepts the previous run from a restarted server, even after the first ticks', async () => {
-    const { live, seconds, history } = started();
+  it('draws everything anew on the first sample, and when a pause of the connection left a hole', async () => {
+    const { live, seconds, reconnect } = started();
     const drawn: number[] = [];
-    const frame = async () => {
+    const tick = async (second: number) => {
+      receive(snapshot(second));
       await new Promise(requestAnimationFrame);
-      drawn.push(live.backfills);
+      drawn.push(live.restarts);
     };
-    receive(history());
-    await frame();
-    receive(snapshot(8));
-    await frame();
-    receive(snapshot(9));
-    await frame();
-    receive(history(1, 2, 3, 8, 9));
-    await frame();
-    receive(snapshot(10));
-    await frame();
-    // Charts redraw fully on the first sample and on a backfill.
-    expect(drawn).toEqual([0, 1, 1, 2, 2]);
-    expect(seconds()).toEqual([1, 2, 3, 8, 9, 10]);
+    for (const second of [1, 2, 3]) await tick(second);
+    reconnect();
+    await tick(4);
+    await tick(9);
+    reconnect();
+    await tick(60);
+    await tick(61);
+    // Nine came late, but over the same connection.
+    expect(drawn).toEqual([1, 1, 1, 1, 1, 2, 2]);
+    expect(seconds()).toEqual([1, 2, 3, 4, 9, 60, 61]);
     const columns = live.histograms.slice('scheduler.runqueue_wait.histogram', 0, Infinity);
-    expect(columns.times).toEqual([1, 2, 3, 8, 9, 10].map((second) => second * 1000));
+    expect(columns.times).toEqual(seconds().map((second) => second * 1000));
     live.stop();
   });
 
-  it('keeps its samples when a new connection repeats some of them', () => {
-    const { live, seconds, history } = started();
-    receive(history(1, 2));
+  it('keeps its samples when a new connection repeats the newest', () => {
+    const { live, seconds, reconnect } = started();
+    receive(snapshot(1));
+    receive(snapshot(2));
+    reconnect();
+    receive(snapshot(2));
     receive(snapshot(3));
-    receive(history(2, 3, 4));
-    expect(seconds()).toEqual([1, 2, 3, 4]);
+    expect(seconds()).toEqual([1, 2, 3]);
     live.stop();
     expect(seconds()).toEqual([]);
   });

@@ -14,7 +14,7 @@ describe('Ring', () => {
     expect([...values]).toEqual([3, 4, 5, 6]);
   });
 
-  it('rejects known samples, so that a backfill after a reconnect adds only missed ones', () => {
+  it('rejects known samples, which a reconnect repeats', () => {
     const ring = filled(10, 3);
     expect(ring.push(30, [['a', 99]])).toBe(false);
     expect(ring.push(20, [['a', 99]])).toBe(false);

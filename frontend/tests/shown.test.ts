@@ -66,6 +66,7 @@ describe('what the dashboard shows', () => {
     localStorage.clear();
     setActivePinia(createPinia());
     vi.mocked(api.points).mockReset();
+    vi.mocked(api.noted).mockResolvedValue([]);
     vi.mocked(api.points).mockImplementation((query) => Promise.resolve(answer(query)));
     useTimeStore().choose({ last: MINUTE });
   });
@@ -94,10 +95,10 @@ describe('what the dashboard shows', () => {
   it('fills the hole that a pause of the connection left', async () => {
     stream(95, 100);
     useShownStore().enter();
-    useLiveStore().backfills += 1;
+    useLiveStore().restarts += 1;
     await settled();
     stream(130, 140);
-    useLiveStore().backfills += 1;
+    useLiveStore().restarts += 1;
     await settled();
     expect(ofCpu()).toHaveLength(2);
     expect(drawn().filter((value) => value >= 80)).toEqual(secondsFrom(80, 140));

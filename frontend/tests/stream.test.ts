@@ -63,6 +63,31 @@ describe('MetricStream', () => {
     expect(state().kind).toBe('open');
   });
 
+  it('reads compressed ticks, also those based on the one before', async () => {
+    // Made with Python's zlib.
+    const packed = [
+      'AKtWKqksSFWyUspNLSnKTC5W0lEqTk3Oz0tRsjIEMhNzQXIVRILEpOSU1LT0DFy0Ui0A',
+      'AavGbZ0RDawDAA==',
+      'AavGbZ0xDawDAA==',
+      'AKtWKqksSFWyUspNLSnKTC5W0lEqTk3Oz0tRsjIBMhNzQXIVRILEpOSU1LT0DFy0Ui0A',
+    ].map((text) => ({ data: Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer }));
+    const seconds = () => messages.map((message) => 'second' in message && message.second);
+    newest().onopen?.();
+    for (const tick of packed) newest().onmessage?.(tick);
+    await vi.waitFor(() => {
+      expect(seconds()).toEqual([1, 2, 3, 4]);
+    });
+    // What can't be read would make the next ones unreadable.
+    newest().onmessage?.({ data: Uint8Array.of(1, 0xff).buffer });
+    await vi.waitFor(() => {
+      expect(newest().closed).toBe(true);
+    });
+    newest().onclose?.({ code: 1005 });
+    await settle();
+    expect(state().kind).toBe('waiting');
+    expect(messages).toHaveLength(4);
+  });
+
   it('reconnects with exponential backoff', async () => {
     const pauses: number[] = [];
     for (let i = 0; i < 6; i += 1) {

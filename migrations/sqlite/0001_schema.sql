@@ -88,6 +88,17 @@ CREATE TABLE hosts (
     time_zone          TEXT
 ) WITHOUT ROWID;
 
+-- What people and scripts have noted of a machine: deployments and the like. `labels` is a JSON object of texts.
+CREATE TABLE marks (
+    id       INTEGER PRIMARY KEY,
+    host     TEXT    NOT NULL,
+    at       INTEGER NOT NULL,
+    username TEXT    NOT NULL,
+    text     TEXT    NOT NULL,
+    labels   TEXT    NOT NULL
+);
+CREATE INDEX idx_marks_at ON marks (host, at);
+
 -- History: readings (tier 0) and their rollups (seconds of a bucket), some time of one metric type each. Times are
 -- microseconds since 1970; what is in `data` is PerfWatch's own (see perfwatch/src/history/chunk).
 CREATE TABLE chunks (

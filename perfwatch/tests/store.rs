@@ -12,6 +12,8 @@ mod history;
 mod imports;
 #[path = "store/interleaving.rs"]
 mod interleaving;
+#[path = "store/marks.rs"]
+mod marks;
 #[path = "store/outage.rs"]
 mod outage;
 #[path = "support/postgres.rs"]

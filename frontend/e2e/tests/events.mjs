@@ -82,3 +82,35 @@ test('a process killed by the OOM killer is named', async ({ browser, server, se
   await events(page).getByText(`(${killed.pid})`).last().waitFor();
   assert.deepEqual(page.problems, []);
 });
+
+testOnEachStore(
+  'what a script notes is on the charts, in the list and in explanations',
+  async ({ browser, server, session }) => {
+    const page = await browser.page({ server, session });
+    await page.goto('/?range=5m');
+    await page.getByText('Live, every').first().waitFor();
+    await page.locator('#cpu canvas').first().waitFor();
+    const made = await server.call(session, 'POST', '/api/tokens', { name: 'ci', scopes: ['events'] });
+    const text = `Deployed shop ${made.id}`;
+    const from = Date.now();
+    await server.call(made, 'POST', '/api/events', { text, labels: { version: '1.42' } });
+    // An open page shows it soon.
+    await events(page).locator('summary').click();
+    const row = events(page).getByRole('listitem').filter({ hasText: text });
+    await row.getByText('version 1.42, noted by admin').waitFor();
+    const marks = page.locator('#cpu [role=img] svg path');
+    await marks.first().waitFor();
+    const to = Date.now();
+    const past = `from=${new Date(from - 60_000).toISOString()}&to=${new Date(to).toISOString()}`;
+    await page.goto(`/?${past}`);
+    await events(page).getByText(text).first().waitFor();
+    await page.getByRole('button', { name: 'Explain', exact: true }).click();
+    await page
+      .getByRole('dialog', { name: /^Explain / })
+      .getByRole('region', { name: 'Events' })
+      .getByText(text)
+      .waitFor();
+    await server.call(session, 'DELETE', `/api/tokens/${made.id}`);
+    assert.deepEqual(page.problems, []);
+  },
+);

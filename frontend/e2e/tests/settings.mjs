@@ -73,10 +73,12 @@ testOnEachStore(
     const page = await browser.page({ server, session });
     await page.goto('/settings');
     const card = page.locator('#tokens');
-    await card.getByLabel('Name').fill('script');
+    await card.getByRole('button', { name: 'Scripts' }).click();
+    assert.equal(await card.getByLabel('Name').inputValue(), 'script');
     await card.getByRole('button', { name: 'Create token' }).click();
     await card.getByText('Copy it now').waitFor();
-    const token = { token: await card.locator('code').last().innerText() };
+    const snippet = await card.locator('code').last().innerText();
+    const token = { token: /pwt_[\w-]+/.exec(snippet)[0] };
     await server.call(token, 'GET', '/api/sources');
     await assert.rejects(server.call(token, 'PUT', '/api/config', {}), /40[13]/);
     await card.getByRole('button', { name: 'Revoke script' }).click();

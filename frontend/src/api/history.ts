@@ -1,5 +1,13 @@
 import { http } from './http';
-import type { Changes, DataPoint, Explanation, History, ProcessPoints, ProcessRanking } from './types';
+import type {
+  Changes,
+  DataPoint,
+  Explanation,
+  History,
+  MachineEvent,
+  ProcessPoints,
+  ProcessRanking,
+} from './types';
 
 export interface PointsQuery {
   metricType: string;
@@ -78,6 +86,12 @@ export async function explanation(
     limit: MAX_EXPLAINED,
   };
   return (await http.get<Explanation>('/api/history/explain', { params, signal })).data;
+}
+
+/** What people and scripts noted in a range. */
+export async function noted({ from, to }: Span, signal: AbortSignal): Promise<MachineEvent[]> {
+  const params = { start_time: iso(from), end_time: iso(to) };
+  return (await http.get<{ events: MachineEvent[] }>('/api/events', { params, signal })).data.events;
 }
 
 /** Which processes: those that match all that is given. */

@@ -44,9 +44,14 @@ export interface MachineEvent {
   kind: string;
   timestamp: string;
   comm?: string | null;
-  pid?: number;
-  cgroup?: string;
-  throttled_ms?: number;
+  pid?: number | null;
+  cgroup?: string | null;
+  throttled_ms?: number | null;
+  /** Of what people and scripts noted. */
+  id?: number;
+  text?: string | null;
+  labels?: Record<string, string> | null;
+  username?: string | null;
 }
 
 export interface Snapshot {
@@ -67,8 +72,7 @@ export type TickMessage = {
   missed?: { ticks: number; cause: 'cpu_quota' | 'suspended' | 'busy' };
 } & Snapshot;
 
-export type StreamMessage =
-  TickMessage | { type: 'history'; snapshots: Snapshot[]; interval_ms?: number } | { type: 'pong' };
+export type StreamMessage = TickMessage | { type: 'pong' };
 
 /** Response types from the server's OpenAPI document. */
 type Schemas = components['schemas'];
@@ -80,7 +84,7 @@ export type Change = Schemas['ChangeDto'];
 /** What a cgroup is. */
 export type Group = Pick<Schemas['CgroupDto'], 'kind' | 'name' | 'image'>;
 type Told = 'parent_pid' | 'started' | 'executable' | 'command' | 'group';
-export type Explanation = Schemas['Explanation'] & { events: MachineEvent[] };
+export type Explanation = Schemas['Explanation'];
 export type Suspect = Schemas['SuspectDto'];
 /** A process of the newest tick. Of the busiest in the stream, less is known. */
 export type ListedProcess = BusyProcess & Partial<Pick<Schemas['ProcessDto'], Told>>;

@@ -2,6 +2,7 @@
 import { computed, onBeforeUnmount, onMounted, shallowRef, watch, type Ref } from 'vue';
 import type { EChartsCoreOption } from 'echarts/core';
 import type { EChartsType } from '@/charts/echarts';
+import { usePreferencesStore } from '@/stores/preferences';
 import { useVisibility } from './useVisibility';
 import { useObserver } from './useObserver';
 
@@ -9,6 +10,7 @@ export function useChart(
   element: Readonly<Ref<HTMLElement | null>>,
   option: Readonly<Ref<EChartsCoreOption>>,
 ) {
+  const preferences = usePreferencesStore();
   // Set once the chart exists: visibility only matters from then on, so that every chart is drawn at first paint.
   const drawnIn = shallowRef<HTMLElement | null>(null);
   const ready = computed(() => drawnIn.value !== null);
@@ -38,7 +40,10 @@ export function useChart(
   watch(
     () => (ready.value && visible.value ? option.value : null),
     (next) => {
-      if (next !== null) chart?.setOption(next, { replaceMerge: ['series'], silent: true });
+      if (next === null) return;
+      chart?.setOption(next, { replaceMerge: ['series'], silent: true });
+      // Nothing waits for the next frame then.
+      if (preferences.printing) chart?.getZr().flush();
     },
     { flush: 'post' },
   );

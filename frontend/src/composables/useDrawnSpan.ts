@@ -13,7 +13,7 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
   const live = useLiveStore();
   const time = useTimeStore();
   const drawn = shallowRef(time.span);
-  let drawnBackfills = live.backfills;
+  let drawnRestarts = live.restarts;
   let drawnRange = time.range;
   const width = shallowRef(0);
   const visible = useVisibility(element);
@@ -25,10 +25,10 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
 
   watch([() => time.span, width, visible], () => {
     if (!visible.value) return;
-    // A new backfill and another choice are always drawn.
-    const isSame = drawnBackfills === live.backfills && drawnRange === time.range;
+    // A new start of the stream and another choice are always drawn.
+    const isSame = drawnRestarts === live.restarts && drawnRange === time.range;
     if (isSame && !movesPixel(drawn.value, time.span, width.value)) return;
-    drawnBackfills = live.backfills;
+    drawnRestarts = live.restarts;
     drawnRange = time.range;
     drawn.value = time.span;
   });

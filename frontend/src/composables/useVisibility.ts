@@ -1,11 +1,13 @@
-/** Whether an element is in or near the viewport; true until known. */
-import { shallowRef, type Ref } from 'vue';
+/** Whether an element is in or near the viewport, or printed; true until known. */
+import { computed, shallowRef, type Ref } from 'vue';
+import { usePreferencesStore } from '@/stores/preferences';
 import { useObserver } from './useObserver';
 
 /** Margin around the viewport within which charts stay current, so that scrolling shows no outdated one. */
 const MARGIN = '200px';
 
 export function useVisibility(element: Readonly<Ref<Element | null>>): Readonly<Ref<boolean>> {
+  const preferences = usePreferencesStore();
   const visible = shallowRef(true);
   const observer = new IntersectionObserver(
     (entries) => {
@@ -14,5 +16,5 @@ export function useVisibility(element: Readonly<Ref<Element | null>>): Readonly<
     { rootMargin: MARGIN },
   );
   useObserver(element, observer);
-  return visible;
+  return computed(() => visible.value || preferences.printing);
 }

@@ -11,11 +11,11 @@ import {
   type Used,
   type WhoRow,
 } from '@/series/who/rows';
-import { useHistoryStore, type RankingQuery, type Whose } from '@/stores/history';
+import type { RankingQuery, Whose } from '@/stores/history';
 import { useLiveStore } from '@/stores/live';
 import { useTimeStore } from '@/stores/time';
 import { useAllProcesses } from './useAllProcesses';
-import { useQuery } from './useQuery';
+import { useRanking } from './useRanking';
 import { useSteadySpan } from './useSteadySpan';
 
 /** Rows of a ranking; what the others used is shown as a sum. */
@@ -41,17 +41,6 @@ const queryFor = (
   whose: Whose,
   { from, to }: { from: number; to: number },
 ): RankingQuery => ({ whose, by: kind, order: orderOf(sort), limit: MAX_ROWS, from, to });
-
-export function useRanking(query: () => RankingQuery | null) {
-  const history = useHistoryStore();
-  const time = useTimeStore();
-  return useQuery(
-    query,
-    history.ranking,
-    (now, before) => now?.by !== before?.by || JSON.stringify(now?.whose) !== JSON.stringify(before?.whose),
-    () => time.following,
-  );
-}
 
 export function useWho(kind: Readonly<Ref<Kind>>, sort: Readonly<Ref<SortKey>>) {
   const live = useLiveStore();

@@ -10,7 +10,7 @@ import { useGroupPoints } from './useGroupPoints';
 import { useHistoryEvents } from './useHistoryEvents';
 import { useQuery } from './useQuery';
 import { useSteadySpan } from './useSteadySpan';
-import { useRanking } from './useWho';
+import { useRanking } from './useRanking';
 
 /** Points across a chart. */
 const MAX_POINTS = 400;

@@ -33,6 +33,12 @@ const whoMeta = {
   },
 };
 
+/** What a page shows, for the title of the window. */
+export function titleOf(to: RouteLocation): string | undefined {
+  const { title } = to.meta;
+  return typeof title === 'function' ? title(to) : title;
+}
+
 /** Whether Back stays on this page and shows another time. */
 function cameFromAnotherTime(router: Router, to: RouteLocation): boolean {
   const { back } = router.options.history.state;
@@ -102,9 +108,6 @@ export function makeRouter(): Router {
   router.afterEach((to, _, failure) => {
     if (failure !== undefined) return;
     if (to.meta.timed === true) useTimeStore().follow(to.query, cameFromAnotherTime(router, to));
-    const { title } = to.meta;
-    const text = typeof title === 'function' ? title(to) : title;
-    document.title = text === undefined ? 'PerfWatch' : `${text} – PerfWatch`;
   });
   return router;
 }

@@ -1,6 +1,7 @@
 /** Events on the machine, for charts to mark: single ones, and runs of repeated ones merged into episodes. */
 import type { Documents, MachineEvent } from '@/api/types';
 import { format } from '@/format/units';
+import { plain } from './who/group';
 
 /** A cgroup at its quota is reported at every tick: repetitions this close together form one episode. */
 const MERGED_KIND = 'cgroup_throttled';
@@ -39,13 +40,24 @@ function subjectOf(event: MachineEvent): string {
   return event.cgroup ?? event.comm ?? '';
 }
 
+/** `version 1.42, noted by admin`. */
+function labelsOf({ labels, username }: MachineEvent): string {
+  const parts = Object.entries(labels ?? {}).map(([name, value]) => `${name} ${value}`);
+  return plain([...parts, ...(username ? [`noted by ${username}`] : [])].join(', '));
+}
+
 function episodeOf(event: MachineEvent): Episode | null {
   const time = Date.parse(event.timestamp);
   if (!Number.isFinite(time)) return null;
-  const subject = subjectOf(event);
-  const { tone, title } = kinds[event.kind] ?? { tone: 'plain', title: event.kind.replaceAll('_', ' ') };
+  const isNoted = event.kind === 'mark';
+  const subject = isNoted ? labelsOf(event) : subjectOf(event);
+  const known: { tone: EventTone; title: string } = kinds[event.kind] ?? {
+    tone: 'plain',
+    title: event.kind.replaceAll('_', ' '),
+  };
+  const { tone, title } = isNoted ? { tone: known.tone, title: plain(event.text ?? '') } : known;
   return {
-    key: `${event.kind} ${subject}`,
+    key: `${event.kind} ${isNoted ? (event.id ?? title).toString() : subject}`,
     kind: event.kind,
     tone,
     title,

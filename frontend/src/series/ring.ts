@@ -32,7 +32,7 @@ export class Ring {
     return [...this.columns.keys()].filter((name) => name.startsWith(prefix));
   }
 
-  /** Appends a sample; one not newer than the last (a backfill after a reconnect) is already known. */
+  /** Appends a sample; one not newer than the last (repeated after a reconnect) is already known. */
   push(time: number, row: Row): boolean {
     const last = this.last;
     if (!Number.isFinite(time) || (last !== null && time <= last)) return false;

@@ -32,7 +32,7 @@ export const useHistoryStore = defineStore('history', () => {
     return answer;
   }
 
-  /** Events in a range: OOM kills, throttled cgroups, restarts. */
+  /** Events in a range: OOM kills, throttled cgroups, restarts, and what was noted. */
   async function events(span: Span, signal: AbortSignal): Promise<MachineEvent[]> {
     const load = async (metricType: keyof Documents, field: string): Promise<Documents[]> => {
       const query = { metricType, ...span, fields: [field], interval: eventInterval(span) };
@@ -42,12 +42,17 @@ export const useHistoryStore = defineStore('history', () => {
         [metricType]: { ...data, ...max, _timestamp: timestamp },
       }));
     };
-    const [cpu, processes] = await Promise.all([load('cpu', 'events'), load('processes', 'events')]);
+    const [cpu, processes, noted] = await Promise.all([
+      load('cpu', 'events'),
+      load('processes', 'events'),
+      api.noted(span, signal),
+    ]);
     // Without eBPF only the kernel's count of kills is known.
     const counted = processes.length > 0 ? [] : await load('memory_bandwidth', 'oom_kill_per_sec');
-    return [...cpu, ...processes, ...counted].flatMap((documents) =>
+    const measured = [...cpu, ...processes, ...counted].flatMap((documents) =>
       eventsIn(documents, documents.memory_bandwidth?._timestamp ?? ''),
     );
+    return [...measured, ...noted];
   }
 
   /** A document of this type, to find its fields; null if none was ever stored. */
@@ -58,6 +63,7 @@ export const useHistoryStore = defineStore('history', () => {
   return {
     points,
     events,
+    noted: api.noted,
     sample,
     metricTypes: api.metricTypes,
     changes: api.changes,

@@ -16,8 +16,6 @@ import { useClockStore } from './clock';
 
 /** One hour at the shortest interval. */
 const CAPACITY = 3600;
-/** Snapshots to request on connect: the most the server keeps in memory. */
-const BACKFILL = 720;
 const DEFAULT_INTERVAL_MS = 5000;
 /** Ticks between prunings of series that no longer exist. */
 const PRUNE_EVERY = 300;
@@ -25,6 +23,8 @@ const PRUNE_EVERY = 300;
 const STALE_INTERVALS = 2.5;
 /** Distances between ticks that the interval is estimated from, where the server does not announce it. */
 const MEASURED_TICKS = 5;
+/** A pause of the connection of more ticks than this leaves a hole, which the store may fill. */
+const HOLE_TICKS = 3;
 /** How often to check for a suspend of this machine, and the delay of a check that indicates one. */
 const WAKE_CHECK_MS = 5000;
 const SUSPENDED_MS = 15_000;
@@ -43,8 +43,8 @@ export const useLiveStore = defineStore('live', () => {
   const connection = shallowRef<StreamState>({ kind: 'closed' });
   /** Increments once per frame; anything that reads the ring depends on it. */
   const version = shallowRef(0);
-  /** Increments with `version` when more than a tick arrived: the first one, or a backfill. */
-  const backfills = shallowRef(0);
+  /** Increments with `version` when charts are to be drawn anew: first tick, a hole, a clock that was set back. */
+  const restarts = shallowRef(0);
   /** When data last arrived, by the browser's wall clock and by its monotonic clock. */
   const receivedAt = shallowRef<{ wall: number; monotonic: number } | null>(null);
   const intervalMs = shallowRef(DEFAULT_INTERVAL_MS);
@@ -54,7 +54,7 @@ export const useLiveStore = defineStore('live', () => {
 
   let appended = 0;
   let newest: Snapshot | null = null;
-  let backfilled = false;
+  let restarted = false;
   let frame: number | null = null;
   let stream: MetricStream | null = null;
   let announced = false;
@@ -69,7 +69,7 @@ export const useLiveStore = defineStore('live', () => {
     if (ring.last !== null && time < ring.last) rewind(time);
     if (!ring.push(time, extract(snapshot.data))) return false;
     newest = snapshot;
-    backfilled ||= ring.size === 1;
+    restarted ||= ring.size === 1;
     appended += 1;
     if (appended % PRUNE_EVERY === 0) prune();
     episodeTrack.push(eventsIn(snapshot.data, snapshot.timestamp));
@@ -85,7 +85,7 @@ export const useLiveStore = defineStore('live', () => {
     histograms.rewind(time);
     episodeTrack.rewind(time);
     skips.value = skips.value.filter((one) => one.time < time);
-    backfilled = true;
+    restarted = true;
   }
 
   /** Frees series that had no value for as long as the ring reaches back. */
@@ -115,8 +115,8 @@ export const useLiveStore = defineStore('live', () => {
     if (pausedAt.value !== null) return;
     latest.value = newest;
     episodes.value = episodeTrack.list;
-    if (backfilled) backfills.value += 1;
-    backfilled = false;
+    if (restarted) restarts.value += 1;
+    restarted = false;
     version.value += 1;
   }
 
@@ -126,39 +126,22 @@ export const useLiveStore = defineStore('live', () => {
     episodeTrack.clear();
   }
 
-  /**
-   * Appends a backfill. A restarted server reads its previous run from the store, which can take longer than the
-   * first ticks; it then sends a second, complete backfill that starts before the samples held here.
-   *
-   * A backfill has its snapshots in the order they were taken, so those after the newest one held here are new, even
-   * if a clock that was set back gives it an earlier time.
-   */
-  function appendBackfill(snapshots: readonly Snapshot[]): void {
-    const times = snapshots.map(({ timestamp }) => Date.parse(timestamp));
-    const [first, last] = [times[0], times.at(-1)];
-    if (first === undefined || last === undefined) return;
-    if (first < ring.timeAt(0)) clear();
-    const newestHeld = ring.last === null ? -1 : times.lastIndexOf(ring.last);
-    // The newest one held here may be the newest of all, which comes after the backfill.
-    if (newestHeld >= 0 || !ring.has(last)) snapshots.slice(newestHeld + 1).forEach(append);
-    backfilled = true;
-  }
-
   function onMessage(message: StreamMessage): void {
     if (message.type === 'pong') return;
     if (message.interval_ms !== undefined) {
       announced = true;
       intervalMs.value = message.interval_ms;
     }
-    if (message.type === 'history') appendBackfill(message.snapshots);
-    if (message.type === 'metrics' && !appendTick(message)) return;
+    if (!appendTick(message)) return;
     receivedAt.value = { wall: Date.now(), monotonic: performance.now() };
     frame ??= requestAnimationFrame(flush);
   }
 
   function appendTick(message: TickMessage): boolean {
-    if (!append(message)) return false;
     const time = Date.parse(message.timestamp);
+    const before = ring.last;
+    if (!append(message)) return false;
+    restarted ||= !current && before !== null && time - before > HOLE_TICKS * intervalMs.value;
     if (current) clock.observe(time, intervalMs.value);
     current = true;
     const { skipped = 0, skipped_by: by = 'client', missed } = message;
@@ -180,7 +163,7 @@ export const useLiveStore = defineStore('live', () => {
   function start(): void {
     if (stream !== null) return;
     stream = new MetricStream({
-      open: () => openMetricsSocket(auth.token ?? '', BACKFILL),
+      open: () => openMetricsSocket(auth.token ?? ''),
       onMessage,
       onState: (state) => {
         if (state.kind === 'connecting') current = false;
@@ -222,6 +205,10 @@ export const useLiveStore = defineStore('live', () => {
     if (pausedAt.value === null) flush();
   }
 
+  const ticks = computed(() => {
+    void version.value;
+    return ring.size;
+  });
   const staleAfterMs = computed(() => intervalMs.value * STALE_INTERVALS);
   const hasData = computed(() => latest.value !== null);
 
@@ -232,7 +219,8 @@ export const useLiveStore = defineStore('live', () => {
     latest,
     connection,
     version,
-    backfills,
+    ticks,
+    restarts,
     receivedAt,
     intervalMs,
     skips,

@@ -4,6 +4,7 @@ import { computed, shallowRef, watch } from 'vue';
 
 const KEY = 'perfwatch.preferences';
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
+const print = window.matchMedia('print');
 
 export type ThemeChoice = 'dark' | 'light' | 'system';
 export type ZoneChoice = 'local' | 'utc' | 'server';
@@ -45,10 +46,17 @@ export const usePreferencesStore = defineStore('preferences', () => {
     systemDark.value = event.matches;
   });
 
+  /** Whether the page is being printed: black on white, and all of it. */
+  const printing = shallowRef(print.matches);
+  print.addEventListener('change', (event) => {
+    printing.value = event.matches;
+  });
+
   const themeChoice = computed(() => visitTheme.value ?? stored.value.theme);
-  const theme = computed<'dark' | 'light'>(() =>
-    themeChoice.value === 'system' ? (systemDark.value ? 'dark' : 'light') : themeChoice.value,
-  );
+  const theme = computed<'dark' | 'light'>(() => {
+    if (printing.value) return 'light';
+    return themeChoice.value === 'system' ? (systemDark.value ? 'dark' : 'light') : themeChoice.value;
+  });
   const range = computed(() => stored.value.range);
   const zone = computed(() => stored.value.zone);
 
@@ -84,11 +92,12 @@ export const usePreferencesStore = defineStore('preferences', () => {
     (name) => {
       document.documentElement.dataset.theme = name;
     },
-    { immediate: true },
+    { immediate: true, flush: 'sync' },
   );
 
   return {
     visitTheme,
+    printing,
     themeChoice,
     theme,
     range,

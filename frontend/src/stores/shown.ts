@@ -20,8 +20,10 @@ import { useTimeStore } from './time';
 const MAX_POINTS = 900;
 /** Questions asked at once, so that others get their turn. */
 const AT_ONCE = 3;
-/** How long the stream may take to bring what is in the server's memory, before the store is asked. */
+/** How long the stream's first tick may take, before the store is asked. */
 const STREAM_WAIT_MS = 2500;
+/** How often to ask for what was noted while a live window is open. */
+const NOTED_EVERY_MS = 15_000;
 /** A hole of more ticks than this between store and stream is filled from the store. */
 const HOLE_TICKS = 3;
 
@@ -50,6 +52,10 @@ export const useShownStore = defineStore('shown', () => {
 
   const loaded = shallowRef<Partial<Record<Plotted, Loaded>>>({});
   const pastEpisodes = shallowRef<readonly Episode[]>([]);
+  /** Up to then, episodes are from the store. */
+  const episodesTo = shallowRef(-Infinity);
+  /** Noted since. */
+  const fresh = shallowRef<readonly Episode[]>([]);
   const pending = shallowRef(0);
   /** Increments when something was loaded. */
   const loads = shallowRef(0);
@@ -161,8 +167,8 @@ export const useShownStore = defineStore('shown', () => {
   const episodes = computed<readonly Episode[]>(() => {
     if (!following.value) return pastEpisodes.value;
     void live.version;
-    const first = live.ring.size > 0 ? live.ring.timeAt(0) : Infinity;
-    return [...pastEpisodes.value.filter(({ to }) => to < first), ...live.episodes];
+    const since = [...fresh.value, ...live.episodes].filter(({ to }) => to > episodesTo.value);
+    return [...pastEpisodes.value, ...since];
   });
 
   const busy = computed(() => pending.value > 0);
@@ -209,7 +215,9 @@ export const useShownStore = defineStore('shown', () => {
     const jobs: (() => Promise<unknown>)[] = types.map((type) => () => loadType(type, span, current.signal));
     jobs.push(async () => {
       const found = await history.events(span, current.signal);
-      if (!current.signal.aborted) pastEpisodes.value = episodesOf(found);
+      if (current.signal.aborted) return;
+      pastEpisodes.value = episodesOf(found);
+      episodesTo.value = span.to;
     });
     const worker = async (): Promise<void> => {
       for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
@@ -247,18 +255,31 @@ export const useShownStore = defineStore('shown', () => {
     if (following.value) {
       // Averages of another range say nothing about this one; its points may.
       pastEpisodes.value = [];
+      episodesTo.value = -Infinity;
+      fresh.value = [];
       loaded.value = {};
     }
     if (lacksPast()) void load();
   }
 
+  /** The stream does not bring what people and scripts note. */
+  async function loadNoted(): Promise<void> {
+    if (!following.value || !live.hasData || document.visibilityState !== 'visible') return;
+    const { from, to } = time.span;
+    const span = { from: Math.max(from, episodesTo.value), to: to + live.intervalMs };
+    const found = await history.noted(span, new AbortController().signal).catch(() => []);
+    if (following.value) fresh.value = episodesOf(found);
+  }
+
   let waiting: ReturnType<typeof setTimeout> | undefined;
+  let noting: ReturnType<typeof setInterval> | undefined;
 
   /** The dashboard is open. */
   function enter(): void {
     users += 1;
     if (users > 1) return;
     restart();
+    noting = setInterval(() => void loadNoted(), NOTED_EVERY_MS);
     // A stream that does not come does not keep the past waiting.
     waiting = setTimeout(() => {
       if (live.ring.size === 0 && asked.value === null) void load();
@@ -269,6 +290,7 @@ export const useShownStore = defineStore('shown', () => {
     users -= 1;
     if (users > 0) return;
     clearTimeout(waiting);
+    clearInterval(noting);
     forget();
     loaded.value = {};
   }
@@ -285,9 +307,9 @@ export const useShownStore = defineStore('shown', () => {
       if (users > 0 && following.value && lacksPast()) void load();
     },
   );
-  // A backfill after a pause of the connection may leave a hole that the store can fill.
+  // The store can fill the hole that a pause of the connection has left.
   watch(
-    () => live.backfills,
+    () => live.restarts,
     (_, before) => {
       if (users > 0 && following.value && before > 0 && asked.value !== null) void load();
     },

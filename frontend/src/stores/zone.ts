@@ -1,32 +1,18 @@
 /** The time zone of the page: the browser's, UTC, or the server's, which the server tells. */
 import { defineStore } from 'pinia';
-import { computed, shallowRef, watch } from 'vue';
-import { configuration } from '@/api/server';
+import { computed, watch } from 'vue';
 import { browserZone, isZone, showZone } from '@/format/zone';
-import { useAuthStore } from './auth';
+import { useMachineStore } from './machine';
 import { usePreferencesStore } from './preferences';
 
 export const useZoneStore = defineStore('zone', () => {
-  const auth = useAuthStore();
+  const machine = useMachineStore();
   const preferences = usePreferencesStore();
   /** The server's zone, or null if it is not known. */
-  const server = shallowRef<string | null>(null);
-
-  async function load(): Promise<void> {
-    try {
-      const name = (await configuration()).system.time_zone ?? null;
-      server.value = name !== null && isZone(name) ? name : null;
-    } catch {
-      // Not known, then; the choice says so.
-    }
-  }
-  watch(
-    () => auth.signedIn,
-    (signedIn) => {
-      if (signedIn) void load();
-    },
-    { immediate: true },
-  );
+  const server = computed(() => {
+    const { timeZone } = machine;
+    return timeZone !== null && isZone(timeZone) ? timeZone : null;
+  });
 
   /** A server's zone that is not known leaves the browser's. */
   const shown = computed(() => {

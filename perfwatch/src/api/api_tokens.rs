@@ -34,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 enum ScopeName {
     Read,
     Metrics,
+    Events,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -42,7 +43,7 @@ struct ApiToken {
     name: String,
     /// The account it belongs to.
     username: String,
-    /// `read` (read access, including the live stream) and `metrics` (`/metrics` only).
+    /// `read` (read access, including the live stream), `metrics` (`/metrics` only) and `events` (noting events).
     #[schema(value_type = Vec<ScopeName>, example = json!(["metrics"]))]
     scopes: Vec<String>,
     #[schema(format = DateTime)]
@@ -85,8 +86,8 @@ async fn tokens(LoggedIn(identity): LoggedIn, State(state): State<AppState>) -> 
 struct NewApiToken {
     #[schema(min_length = 1, max_length = 100, example = "prometheus")]
     name: String,
-    /// `read`, `metrics`, or both.
-    #[schema(value_type = Vec<ScopeName>, min_items = 1, max_items = 2, example = json!(["metrics"]))]
+    /// At least one. `events` is for administrators.
+    #[schema(value_type = Vec<ScopeName>, min_items = 1, max_items = 3, example = json!(["metrics"]))]
     scopes: Vec<String>,
     /// Default: 90.
     #[schema(minimum = 1, maximum = 365)]
@@ -120,8 +121,8 @@ async fn create_token(
         problems.push(Problem::new(&["body", "name"], msg));
     }
     let scopes = new.scopes.join(",").parse::<Scopes>();
-    if scopes.is_err() || new.scopes.len() > 2 {
-        problems.push(Problem::new(&["body", "scopes"], "Expected read, metrics or both"));
+    if scopes.is_err() || new.scopes.len() > 3 {
+        problems.push(Problem::new(&["body", "scopes"], "Expected some of read, metrics and events"));
     }
     let days = new.expires_in_days.unwrap_or(DEFAULT_DAYS);
     if !(1..=MAX_DAYS).contains(&days) {
@@ -129,6 +130,9 @@ async fn create_token(
     }
     let (true, Ok(scopes)) = (problems.is_empty(), scopes) else { return Err(Error::Invalid(problems)) };
     let user = &identity.user;
+    if scopes.events && !identity.is_admin() {
+        return Err(Error::Forbidden("Only administrators may note events"));
+    }
     let _turn = state.changing().await;
     if state.store.api_tokens(Some(user.id)).await?.len() >= MAX_TOKENS {
         return Err(Error::Conflict(format!(

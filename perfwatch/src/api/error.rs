@@ -36,6 +36,7 @@ pub(super) enum Error {
     Conflict(String),
     TooManyAttempts(Duration),
     TooManyQuestions,
+    TooManyEvents(Duration),
     Busy,
     StoreUnreachable,
     /// Anything a client can do nothing about; the log has the rest.
@@ -135,7 +136,9 @@ impl Error {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooManyAttempts(_) | Self::TooManyQuestions => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyAttempts(_) | Self::TooManyQuestions | Self::TooManyEvents(_) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Busy | Self::StoreUnreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Refused(status, _) => *status,
@@ -155,6 +158,7 @@ impl Error {
             Self::NotJson => "The body must be sent as application/json",
             Self::TooManyAttempts(_) => "Too many attempts; try again later",
             Self::TooManyQuestions => "Too many questions at once; try again later",
+            Self::TooManyEvents(_) => "Too many events; try again later",
             Self::Busy => "Too many sign-ins at once; try again later",
             Self::StoreUnreachable => "The database is unreachable",
             Self::Internal(_) => "Internal server error",
@@ -166,7 +170,7 @@ impl Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyAttempts(wait) => Some(*wait),
+            Self::TooManyAttempts(wait) | Self::TooManyEvents(wait) => Some(*wait),
             Self::TooManyQuestions => Some(QUESTIONS_RETRY),
             Self::Busy | Self::StoreUnreachable => Some(STORE_RETRY),
             _ => None,

@@ -77,7 +77,24 @@ impl FromRequestParts<AppState> for Administrator {
     }
 }
 
-/// Whoever may read `/metrics`: everyone if so configured, otherwise logins and API tokens of either scope.
+/// Who may note events: administrators, and their API tokens with the scope.
+#[derive(Debug)]
+pub(super) struct Noter(pub Identity);
+
+impl FromRequestParts<AppState> for Noter {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let identity = identify(parts, state).await?;
+        match identity.credential {
+            Credential::ApiToken { scopes, .. } if !scopes.events => Err(Error::Forbidden(NO_SCOPE)),
+            _ if !identity.is_admin() => Err(Error::Forbidden("Administrator rights required")),
+            _ => Ok(Self(identity)),
+        }
+    }
+}
+
+/// Whoever may read `/metrics`: everyone if so configured, otherwise logins and API tokens with a scope for reading.
 #[derive(Debug)]
 pub(super) struct Scraper;
 
@@ -85,10 +102,15 @@ impl FromRequestParts<AppState> for Scraper {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        if !state.options.public_metrics {
-            identify(parts, state).await?;
+        if state.options.public_metrics {
+            return Ok(Self);
         }
-        Ok(Self)
+        match identify(parts, state).await?.credential {
+            Credential::ApiToken { scopes, .. } if !scopes.read && !scopes.metrics => {
+                Err(Error::Forbidden(NO_SCOPE))
+            }
+            _ => Ok(Self),
+        }
     }
 }
 

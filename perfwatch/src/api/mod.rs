@@ -10,6 +10,7 @@ mod configuration;
 mod docs;
 mod doctor;
 mod error;
+mod events;
 mod extract;
 mod guard;
 mod health;
@@ -65,6 +66,7 @@ struct Shared {
     parts: Parts,
     frames: ws::Frames,
     questions: questions::Questions,
+    event_rate: events::Rate,
     changing: Mutex<()>,
     listing: Arc<std::sync::Mutex<()>>,
 }
@@ -133,6 +135,7 @@ impl AppState {
             parts,
             questions,
             frames: ws::Frames::default(),
+            event_rate: events::Rate::default(),
             changing: Mutex::default(),
             listing: Arc::default(),
         }))

@@ -12,7 +12,7 @@ use super::AppState;
 use super::error::{Error, Guarded, Problem, Result, WithBody};
 use super::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use crate::auth::audit;
-use crate::history::maintenance;
+use crate::history::{growth, maintenance};
 use crate::snapshot::rfc3339;
 use crate::store::policy::{ArchivePolicy, DownsampleInterval};
 
@@ -195,16 +195,33 @@ struct PolicyAndSize {
     oldest_record: Option<String>,
     #[schema(format = DateTime)]
     newest_record: Option<String>,
+    /// What each resolution takes; those of which there is not enough yet are left out.
+    growth: Vec<GrowthDto>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct GrowthDto {
+    /// Seconds per point; 0 for the snapshots themselves.
+    #[schema(example = 60)]
+    interval_seconds: i64,
+    /// As it was written lately, without what the database needs besides.
+    bytes_per_day: u64,
 }
 
 /// The retention policy and what is stored
 #[utoipa::path(get, path = "/api/config/retention", tag = "config", responses((status = 200, body = PolicyAndSize), Guarded))]
 async fn policy_and_size(_: CurrentUser, State(state): State<AppState>) -> Result<Json<PolicyAndSize>> {
     let extent = state.history.extent().await?;
+    let growth = growth::growth(&state.history, OffsetDateTime::now_utc()).await?;
+    let told = |of: &growth::Growth| GrowthDto {
+        interval_seconds: of.tier.seconds(),
+        bytes_per_day: of.bytes_per_day as u64,
+    };
     Ok(Json(PolicyAndSize {
         policy: state.store.archive_policy().await?.into(),
         current_data_size_mb: crate::snapshot::derive::round(extent.bytes as f64 / 1e6, 3),
         oldest_record: extent.oldest.map(rfc3339),
         newest_record: extent.newest.map(rfc3339),
+        growth: growth.iter().map(told).collect(),
     }))
 }

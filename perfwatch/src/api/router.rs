@@ -16,8 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, api_tokens, audit, configuration, docs, doctor, error, guard, health, history, hosts,
-    openapi, page, processes, prometheus, retention, sources, users, ws,
+    AppState, account, api_tokens, audit, configuration, docs, doctor, error, events, guard, health, history,
+    hosts, openapi, page, processes, prometheus, retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -30,6 +30,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(processes::routes())
         .merge(history::routes())
         .merge(hosts::routes())
+        .merge(events::routes())
         .merge(retention::routes())
         .merge(configuration::routes())
         .merge(prometheus::routes())

@@ -21,6 +21,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -33,6 +34,10 @@ pub(super) use framing::Ambiguous;
 use framing::Framing;
 use stall::Stall;
 pub use tls::{Tls, TlsError};
+
+/// Bytes that the kernel holds back for a slow client. With more, its progress would be seen too rarely to tell it from
+/// one that has stopped reading, and what it gets would be long outdated.
+const MAX_UNSENT: u32 = 128 * 1024;
 
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -83,6 +88,7 @@ pub async fn serve(
                 let Some(slot) = connections.admit(peer.ip()) else { continue };
                 // Small messages at each tick: latency matters, not the number of packets.
                 let _ = stream.set_nodelay(true);
+                let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
                 let stream = Stall::new(stream, limits.write_timeout);
                 let connection = Connection {
                     peer,

@@ -23,7 +23,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
@@ -41,7 +41,9 @@ use super::guard::is_own_page;
 use super::questions::Question;
 use super::serve::{Alive, Slot, stopped};
 use crate::auth::{AuthError, Identity};
+use crate::snapshot::Snapshot;
 use crate::stream::{Subscription, Update};
+use frame::Form;
 pub(super) use frame::Frames;
 
 /// What a client may send in one frame or message.
@@ -73,6 +75,9 @@ struct Parameters {
     /// Number of past snapshots to start with, at most 720
     #[param(required = false, value_type = usize, minimum = 0, default = 0)]
     backfill: Option<String>,
+    /// `deflate`: ticks as binary messages, compressed once for all clients; see docs/api.md
+    #[param(required = false, value_type = String, pattern = "^deflate$")]
+    compression: Option<String>,
 }
 
 /// The live stream, over WebSocket
@@ -86,9 +91,8 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
     if !is_own_page(request.headers(), request.uri(), &state.options.cors_origins) {
         return Err(Error::Forbidden("Origin not allowed"));
     }
-    let Query(parameters) = Query::<Parameters>::try_from_uri(request.uri()).map_err(|_| {
-        Error::Invalid(vec![Problem::new(&["query"], "token and backfill may be given only once")])
-    })?;
+    let Query(parameters) = Query::<Parameters>::try_from_uri(request.uri())
+        .map_err(|_| Error::Invalid(vec![Problem::new(&["query"], "A parameter may be given only once")]))?;
     let protocol_token = token_of_protocol(request.headers());
     let token = parameters.token.as_deref().or(protocol_token.as_deref()).ok_or(Error::NotAuthenticated)?;
     // From before the token is checked: one that dies while the stream starts must end it, too.
@@ -102,6 +106,13 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         Some(text) => text.parse::<usize>().map(|n| n.min(BACKFILL_MESSAGES)).map_err(|_| {
             Error::Invalid(vec![Problem::new(&["query", "backfill"], "Expected a number from 0 to 720")])
         })?,
+    };
+    let is_packed = match parameters.compression.as_deref() {
+        None => false,
+        Some("deflate") => true,
+        Some(_) => {
+            return Err(Error::Invalid(vec![Problem::new(&["query", "compression"], "Expected deflate")]));
+        }
     };
     // A long backfill is much to write: admit it before the upgrade, while it can be refused.
     let question = (backfill > 0).then(|| state.ask(&identity)).transpose()?;
@@ -121,7 +132,7 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         let _held = (slot, alive);
         if let Ok(upgraded) = upgrading.await {
             let ended = ended(&state, identity, revocations);
-            Stream::open(state, upgraded).await.run(ended, backfill, question).await;
+            Stream::open(state, upgraded, is_packed).await.run(ended, backfill, question).await;
         }
     });
 
@@ -170,6 +181,10 @@ fn ended(
 struct Stream {
     state: AppState,
     socket: Socket,
+    /// Whether ticks are compressed.
+    is_packed: bool,
+    /// The tick that the client got last, if the next one may be compressed with it.
+    base: Option<Arc<Snapshot>>,
     /// How long the last update took to write.
     held_up: Duration,
 }
@@ -190,7 +205,7 @@ impl From<std::io::Error> for End {
 }
 
 impl Stream {
-    async fn open(state: AppState, upgraded: Upgraded) -> Self {
+    async fn open(state: AppState, upgraded: Upgraded, is_packed: bool) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(2048)
             .write_buffer_size(0)
@@ -198,7 +213,7 @@ impl Stream {
             .max_frame_size(Some(MAX_MESSAGE))
             .max_message_size(Some(MAX_MESSAGE));
         let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-        Self { state, socket, held_up: Duration::ZERO }
+        Self { state, socket, is_packed, base: None, held_up: Duration::ZERO }
     }
 
     async fn run(mut self, ended: impl Future<Output = End>, backfill: usize, question: Option<Question>) {
@@ -234,6 +249,8 @@ impl Stream {
         // One future for as long as the stream lasts: what a loop recreates costs every client a little at every tick.
         let mut ended = pin!(ended);
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        // After a message that took minutes to write, the client gets time to answer.
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unanswered = 0;
         loop {
             let sent = tokio::select! {
@@ -303,11 +320,16 @@ impl Stream {
         if let Some(past) = past {
             frame::write_history(io, &past).await?;
         } else if update.skipped == 0 {
-            let frame = self.state.0.frames.of(&update.snapshot);
+            let form = if self.is_packed { Form::Packed(self.base.as_ref()) } else { Form::Text };
+            let frame = self.state.0.frames.of(&update.snapshot, form)?;
+            self.base = self.is_packed.then(|| Arc::clone(&update.snapshot));
             frame::write_whole(io, &frame).await?;
         } else {
             let by = if self.held_up >= SLOW { "client" } else { "server" };
-            frame::write_skipped(io, &update.snapshot.message(), update.skipped, by).await?;
+            let message = frame::with_skipped(&update.snapshot.message(), update.skipped, by);
+            let frame = if self.is_packed { frame::packed(&message)? } else { frame::text(&message) };
+            self.base = None;
+            frame::write_whole(io, &frame).await?;
         }
         self.held_up = begun.elapsed();
         Ok(())

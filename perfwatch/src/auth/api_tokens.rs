@@ -13,13 +13,15 @@ pub const PREFIX: &str = "pwt_";
 /// Per account.
 pub const MAX_TOKENS: usize = 100;
 
-/// What a token may be used for. It never includes changes.
+/// What a token may be used for. It never includes changes to accounts or settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scopes {
     /// Everything a viewer sees, live stream included.
     pub read: bool,
     /// Only `/metrics`.
     pub metrics: bool,
+    /// Noting events, while the owner is an administrator.
+    pub events: bool,
 }
 
 impl FromStr for Scopes {
@@ -27,11 +29,12 @@ impl FromStr for Scopes {
 
     /// A comma-separated list that names at least one scope.
     fn from_str(list: &str) -> Result<Self, ()> {
-        let mut scopes = Self { read: false, metrics: false };
+        let mut scopes = Self { read: false, metrics: false, events: false };
         for name in list.split(',') {
             match name {
                 "read" => scopes.read = true,
                 "metrics" => scopes.metrics = true,
+                "events" => scopes.events = true,
                 _ => return Err(()),
             }
         }
@@ -41,12 +44,10 @@ impl FromStr for Scopes {
 
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.read, self.metrics) {
-            (true, true) => "read,metrics",
-            (true, false) => "read",
-            (false, true) => "metrics",
-            (false, false) => "",
-        })
+        let names = [(self.read, "read"), (self.metrics, "metrics"), (self.events, "events")];
+        let given: Vec<&str> =
+            names.into_iter().filter_map(|(is_given, name)| is_given.then_some(name)).collect();
+        f.write_str(&given.join(","))
     }
 }
 
@@ -76,7 +77,7 @@ mod tests {
 
     #[test]
     fn scopes_round_trip_and_unknown_ones_are_refused() {
-        for list in ["read", "metrics", "read,metrics"] {
+        for list in ["read", "metrics", "read,metrics", "events", "read,metrics,events"] {
             assert_eq!(list.parse::<Scopes>().unwrap().to_string(), list);
         }
         for list in ["", "write", "read,", "read,admin"] {

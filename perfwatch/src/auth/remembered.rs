@@ -89,7 +89,7 @@ mod tests {
             created_at: OffsetDateTime::UNIX_EPOCH,
             last_login: None,
         };
-        let scopes = Scopes { read: true, metrics: false };
+        let scopes = Scopes { read: true, metrics: false, events: false };
         Identity { user, credential: Credential::ApiToken { hash: String::new(), scopes, expires_at } }
     }
 

@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod check;
 pub mod chunk;
+pub mod growth;
 pub mod head;
 pub mod import;
 pub mod log;

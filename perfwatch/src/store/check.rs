@@ -12,7 +12,7 @@ use super::{Result, StoreError, postgres, sqlite_path};
 use crate::snapshot::MetricType;
 
 /// Every table but the chunks.
-pub(super) const TABLES: [&str; 11] = [
+pub(super) const TABLES: [&str; 12] = [
     "users",
     "revoked_tokens",
     "config",
@@ -24,6 +24,7 @@ pub(super) const TABLES: [&str; 11] = [
     "hosts",
     "stale_tiers",
     "removed_tiers",
+    "marks",
 ];
 
 /// What is wrong with the structure is told up to here.

@@ -54,6 +54,16 @@ pub struct Tiers {
     pub stale: Vec<Stale>,
 }
 
+/// Chunks of one type and tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub bytes: i64,
+    /// µs.
+    pub first: i64,
+    /// µs.
+    pub end: i64,
+}
+
 /// Changes committed in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -105,6 +115,8 @@ pub trait ChunkStore: Send + Sync + std::fmt::Debug {
     /// chunks. The first transaction also updates what the planner reads.
     async fn remove_before(&self, host: &str, tier: i64, before: i64) -> Result<u64>;
     async fn extent(&self, host: &str) -> Result<Extent>;
+    /// The chunks of a tier that start after a time (µs), of each type together.
+    async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>>;
 
     /// Whether to store documents beside the chunks, for SQL readers.
     fn wants_documents(&self) -> bool {

@@ -1,13 +1,14 @@
 //! The database engines: accounts, settings and the chunks of history. All SQL is below this module.
 //!
-//! Each engine implements the three contracts [`AccountStore`], [`ChunkStore`] and [`SettingsStore`]; both pass one
-//! test suite.
+//! Each engine implements the contracts [`AccountStore`], [`ChunkStore`], [`SettingsStore`] and [`MarkStore`]; both pass
+//! one test suite.
 
 pub mod access;
 pub mod check;
 pub mod chunks;
 mod error;
 pub mod inspect;
+pub mod marks;
 pub mod source;
 pub mod policy;
 mod postgres;
@@ -25,6 +26,7 @@ use time::OffsetDateTime;
 
 use chunks::ChunkStore;
 pub use error::{Result, StoreError};
+use marks::MarkStore;
 use settings::SettingsStore;
 pub use users::{AccountStore, User};
 
@@ -46,7 +48,7 @@ impl Engine {
 
 /// A database engine.
 #[async_trait]
-pub trait Store: AccountStore + ChunkStore + SettingsStore {
+pub trait Store: AccountStore + ChunkStore + SettingsStore + MarkStore {
     fn engine(&self) -> Engine;
     /// The cheapest round trip that shows that the database responds.
     async fn ping(&self) -> Result<()>;

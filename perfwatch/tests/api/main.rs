@@ -21,6 +21,7 @@ macro_rules! contract {
             mod connections;
             mod doctor;
             mod encrypted;
+            mod events;
             mod guard;
             mod history;
             mod metrics;

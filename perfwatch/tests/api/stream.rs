@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use perfwatch::api::Options;
+use perfwatch::api::serve::Limits;
 use perfwatch::history::head::Head;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -102,6 +104,76 @@ async fn a_backfill_comes_first_and_live_goes_on_from_it() {
         }
         assert_eq!(next_json(&mut socket).await["data"]["cpu"]["usage_percent"], 100);
     }
+}
+
+/// The text of a compressed tick, and whether it needed the one before.
+fn unpacked(message: &Message, before: &[u8]) -> (Vec<u8>, bool) {
+    let Message::Binary(bytes) = message else { panic!("{message:?}") };
+    let mut decompress = flate2::Decompress::new(false);
+    let is_based = bytes[0] == 1;
+    if is_based {
+        decompress.set_dictionary(&before[before.len().saturating_sub(32 * 1024)..]).unwrap();
+    }
+    let mut text = Vec::with_capacity(8 << 20);
+    decompress.decompress_vec(&bytes[1..], &mut text, flate2::FlushDecompress::Finish).unwrap();
+    (text, is_based)
+}
+
+#[tokio::test]
+async fn compressed_ticks_are_based_on_the_one_before() {
+    let Some(server) = start().await else { return };
+    // Longer than the window of deflate.
+    let padding: String = (0..9_000).map(|n| format!("{:x}", n * n)).collect();
+    server.hub.publish(&snapshot(1, &padding));
+    let mut socket = open(&server, "&compression=deflate").await;
+    let mut before = Vec::new();
+    for n in 1..=4 {
+        let message = next(&mut socket).await;
+        let (text, is_based) = unpacked(&message, &before);
+        assert_eq!(text, snapshot(n, &padding).message());
+        assert_eq!(is_based, n > 1, "the first one is readable by itself");
+        before = text;
+        server.hub.publish(&snapshot(n + 1, &padding));
+    }
+    pong_follows_a_tick(&mut socket).await;
+    let token = server.token().await;
+    assert_eq!(refusal(url(&server, &format!("?token={token}&compression=gzip"))).await.0, 422);
+}
+
+async fn pong_follows_a_tick(socket: &mut Socket) {
+    socket.send(Message::text(r#"{"type":"ping"}"#)).await.unwrap();
+    while !matches!(next(socket).await, Message::Text(pong) if pong == r#"{"type":"pong"}"#) {}
+}
+
+#[tokio::test]
+async fn a_slow_client_of_compressed_ticks_can_read_what_follows_a_gap() {
+    let Some(server) = start().await else { return };
+    let mut slow = open(&server, "&compression=deflate").await;
+    // Hardly compressible: more than any socket buffer holds.
+    let mut state = 1_u64;
+    let noise = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{state:016x}")
+    };
+    let padding: String = (0..250_000).map(noise).collect();
+    let (count, mut quick) = (12, open(&server, "").await);
+    for n in 1..=count {
+        server.hub.publish(&snapshot(n, &padding));
+        next_json(&mut quick).await;
+    }
+    let (mut received, mut skipped, mut before) = (0, 0, Vec::new());
+    loop {
+        let (text, _) = unpacked(&next(&mut slow).await, &before);
+        let message: Value = serde_json::from_slice(&text).unwrap();
+        received += 1;
+        skipped += message["skipped"].as_i64().unwrap_or(0);
+        if message["data"]["cpu"]["usage_percent"] == count {
+            break;
+        }
+        before = text;
+    }
+    assert!(skipped > 0);
+    assert_eq!(received + skipped, count);
 }
 
 #[tokio::test]
@@ -249,6 +321,33 @@ async fn a_slow_client_skips_is_told_and_delays_nobody() {
     }
     assert!(skipped > 0 && by_client);
     assert_eq!(received + skipped, count, "each tick is either shown or counted");
+}
+
+#[tokio::test]
+async fn a_slow_client_is_not_given_up_while_it_reads() {
+    let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::default() };
+    let Some(server) = start_with(Setup { limits, ..Setup::default() }).await else { return };
+    let padding = "x".repeat(4_000_000);
+    server.hub.publish(&snapshot(1, &padding));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    let mut socket = socket.connect(server.address).await.unwrap();
+    let (path, host, token) = ("/api/ws/metrics", server.address, server.token().await);
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+         Sec-WebSocket-Protocol: bearer, {token}\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let (mut piece, mut read) = (vec![0; 16 * 1024], 0);
+    while read < padding.len() {
+        // As slow as a link of 13 Mbit/s.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        match socket.read(&mut piece).await.unwrap() {
+            0 => panic!("dropped after {read} bytes"),
+            length => read += length,
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use perfwatch::history::History;
 use perfwatch::history::rollup::batch_of;
 use perfwatch::host::Host;
 use perfwatch::snapshot::{MetricType, Reading};
-use perfwatch::store::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
+use perfwatch::store::chunks::{Batch, Chunk, ChunkStore, Size, Tiers, Wanted};
 use perfwatch::store::policy::Extent;
 use perfwatch::store::{self, Store};
 use serde_json::json;
@@ -78,6 +78,10 @@ impl ChunkStore for Meanwhile {
 
     async fn extent(&self, host: &str) -> store::Result<Extent> {
         self.store.extent(host).await
+    }
+
+    async fn sizes(&self, host: &str, tier: i64, after: i64) -> store::Result<Vec<Size>> {
+        self.store.sizes(host, tier, after).await
     }
 }
 

@@ -1,11 +1,13 @@
 //! What is deleted, what stays, and that the counts are right.
 
 use perfwatch::history::History;
+use perfwatch::history::growth::growth;
 use perfwatch::history::maintenance::{Cleanup, Reach, clean};
 use perfwatch::history::rollup::roll;
+use perfwatch::history::tier::Tier;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::Store;
-use perfwatch::store::chunks::Wanted;
+use perfwatch::store::chunks::{Batch, Chunk, Wanted};
 use perfwatch::store::policy::{ArchivePolicy, DownsampleInterval};
 use serde_json::json;
 use time::macros::datetime;
@@ -18,6 +20,7 @@ on_every_engine!(
     old_readings_leave_their_rollups,
     coarser_policies_leave_coarser_rollups,
     what_expired_goes,
+    growth_is_what_was_written_lately,
     nothing_older_than_the_retention_is_shown,
     late_readings_join_what_was_downsampled,
     a_policy_that_keeps_raw_removes_nothing,
@@ -51,6 +54,37 @@ async fn cleaned(fresh: &Fresh) -> Cleanup {
 async fn chunks(history: &History, tier: i64) -> usize {
     let wanted = Wanted { metric_type: MetricType::Cpu, tier, from: 0, to: micros(NOW) };
     history.chunks().find(HOST, wanted, 10_000).await.unwrap().len()
+}
+
+async fn growth_is_what_was_written_lately(fresh: &Fresh) {
+    let hour = |metric_type, tier, hours_ago: i64, length: i64, bytes: usize| {
+        let start = micros(NOW - Duration::hours(hours_ago));
+        Chunk {
+            metric_type,
+            tier,
+            start,
+            first: start,
+            end: start + length * 60_000_000,
+            data: vec![7; bytes].into(),
+        }
+    };
+    let put = vec![
+        // Half of the last day, from which a whole one is concluded.
+        hour(MetricType::Cpu, 0, 12, 60, 1000),
+        hour(MetricType::Cpu, 0, 6, 60, 2000),
+        hour(MetricType::Cpu, 0, 1, 60, 3000),
+        hour(MetricType::Disk, 0, 1, 60, 100),
+        hour(MetricType::Cpu, 3600, 96, 96 * 60, 400),
+        // Too old, and too little.
+        hour(MetricType::Cpu, 0, 100, 60, 1_000_000),
+        hour(MetricType::Cpu, 60, 1, 5, 1_000_000),
+    ];
+    fresh.store.commit(HOST, &Batch { put, ..Batch::default() }).await.unwrap();
+    let found = growth(&fresh.history, NOW).await.unwrap();
+    let told: Vec<_> = found.iter().map(|of| (of.tier, of.bytes_per_day.round())).collect();
+    assert_eq!(told, [(Tier::Raw, 6000.0 * 2.0 + 100.0 * 24.0), (Tier::Hour, 100.0)]);
+    let other = History::new(std::sync::Arc::clone(fresh.history.chunks()), "another");
+    assert_eq!(growth(&other, NOW).await.unwrap(), []);
 }
 
 async fn old_readings_leave_their_rollups(fresh: &Fresh) {

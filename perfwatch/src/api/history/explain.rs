@@ -12,6 +12,7 @@ use super::changes::{ChangeDto, RangeDto, change, range};
 use super::check_order;
 use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
+use crate::api::events::EventDto;
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
 use crate::api::processes::CgroupDto;
@@ -23,6 +24,7 @@ use crate::history::questions::explain::{Cluster, Difference, Suspect, explain};
 const BEFORE: i32 = 4;
 const DEFAULT_LIMIT: usize = 8;
 const MAX_LIMIT: usize = 100;
+const MAX_NOTED: i64 = 200;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(what_explains))
@@ -49,6 +51,7 @@ struct ExplainParameters {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = WhoAndWhat)]
 struct Explanation {
     compare_to: String,
     current: RangeDto,
@@ -57,11 +60,34 @@ struct Explanation {
     who: Vec<SuspectDto>,
     /// What changed, put together by subject, the strongest first.
     changes: Vec<SubjectDto>,
-    /// As in the documents `processes` and `cpu`: OOM kills, throttling.
-    #[serde(skip)]
-    #[schema(value_type = Vec<serde_json::Map<String, serde_json::Value>>)]
-    #[allow(dead_code)] // appended as text
-    events: (),
+}
+
+/// All of an explanation.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Explanation)]
+#[allow(dead_code)] // only its description is used: the events are appended as text
+struct WithEvents {
+    #[serde(flatten)]
+    explanation: Explanation,
+    /// As in the documents `processes` and `cpu`: OOM kills, throttling, starts; and those noted with `/api/events`.
+    events: Vec<HappenedDto>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code)]
+struct HappenedDto {
+    #[schema(example = "oom_kill")]
+    kind: String,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    comm: Option<String>,
+    pid: Option<u32>,
+    cgroup: Option<String>,
+    throttled_ms: Option<f64>,
+    /// Of what was noted, as in `/api/events`; so are the following.
+    text: Option<String>,
+    labels: Option<std::collections::BTreeMap<String, String>>,
+    username: Option<String>,
 }
 
 /// All processes of one name in one cgroup.
@@ -104,7 +130,7 @@ struct SubjectDto {
 
 /// What explains a range: who used more, what changed, and which events there were
 #[utoipa::path(get, path = "/api/history/explain", tag = "history", params(ExplainParameters), responses(
-    (status = 200, body = Explanation),
+    (status = 200, body = WithEvents),
     (status = 400, description = "An empty range", body = ErrorBody),
     (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
     Guarded, Queued,
@@ -134,6 +160,8 @@ async fn what_explains(
     let compare_to = compare_to.to_owned();
     let question = state.ask(&identity)?;
     let history = state.history_of(sent.host.as_deref()).await?;
+    let noted = state.store.marks(history.host(), start, end, MAX_NOTED).await?;
+    let noted: Vec<EventDto> = noted.into_iter().map(EventDto::from).collect();
     let json = question.work(async move {
         let found = explain(&history, current, comparison, limit).await?;
         let subject = |cluster: Cluster| SubjectDto {
@@ -146,11 +174,13 @@ async fn what_explains(
             comparison: range(comparison, found.comparison_has_data),
             who: found.who.iter().map(SuspectDto::from).collect(),
             changes: found.changes.into_iter().map(subject).collect(),
-            events: (),
         };
         let mut json = serde_json::to_vec(&answer).map_err(|error| Error::Internal(error.to_string()))?;
         json.truncate(json.len() - 1);
-        json.extend_from_slice(format!(r#","events":[{}]}}"#, found.events).as_bytes());
+        let noted = noted.iter().filter_map(|event| serde_json::to_string(event).ok());
+        let events: Vec<String> =
+            Some(found.events).filter(|all| !all.is_empty()).into_iter().chain(noted).collect();
+        json.extend_from_slice(format!(r#","events":[{}]}}"#, events.join(",")).as_bytes());
         Ok(json)
     });
     Ok(json_in_pieces(json.await?))

@@ -1,36 +1,108 @@
-//! Server frames, built by hand: unmasked, unfragmented, and the same bytes for every client.
+//! Server frames, built by hand: unmasked, unfragmented, compressed once, and the same bytes for every client.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use flate2::{Compress, CompressError, Compression, FlushCompress, Status};
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 
 use crate::snapshot::Snapshot;
 
 const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 
-/// The newest snapshot as a frame: made by the first client that needs it, shared by all others.
+/// First bytes of a compressed tick: readable by itself, or with the text of the tick before it as dictionary.
+const WHOLE: u8 = 0;
+const BASED: u8 = 1;
+/// Deflate reaches back no further.
+const WINDOW: usize = 32 * 1024;
+
+/// How a client gets a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form<'a> {
+    Text,
+    /// Compressed; the client has this one.
+    Packed(Option<&'a Arc<Snapshot>>),
+}
+
+/// The newest snapshot as frames: each made by the first client that needs it, shared by all others.
 #[derive(Debug, Default)]
-pub(in crate::api) struct Frames(Mutex<Option<(Arc<Snapshot>, Bytes)>>);
+pub(in crate::api) struct Frames(Mutex<Made>);
+
+#[derive(Debug, Default)]
+struct Made {
+    of: Option<Arc<Snapshot>>,
+    text: Option<Bytes>,
+    whole: Option<Bytes>,
+    /// With what it is based on.
+    based: Option<(Arc<Snapshot>, Bytes)>,
+}
 
 impl Frames {
-    pub(super) fn of(&self, snapshot: &Arc<Snapshot>) -> Bytes {
-        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*newest {
-            Some((made_of, frame)) if Arc::ptr_eq(made_of, snapshot) => frame.clone(),
-            _ => {
-                let message = snapshot.message();
-                let mut frame = Vec::with_capacity(message.len() + 10);
-                header(&mut frame, TEXT, message.len());
-                frame.extend_from_slice(&message);
-                let frame = Bytes::from(frame);
-                *newest = Some((Arc::clone(snapshot), frame.clone()));
-                frame
-            }
+    pub(super) fn of(&self, snapshot: &Arc<Snapshot>, form: Form<'_>) -> io::Result<Bytes> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !made.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, snapshot)) {
+            *made = Made { of: Some(Arc::clone(snapshot)), ..Made::default() };
         }
+        let known = match form {
+            Form::Text => made.text.as_ref(),
+            Form::Packed(None) => made.whole.as_ref(),
+            Form::Packed(Some(base)) => {
+                made.based.as_ref().filter(|(on, _)| Arc::ptr_eq(on, base)).map(|(_, frame)| frame)
+            }
+        };
+        if let Some(frame) = known {
+            return Ok(frame.clone());
+        }
+        let message = snapshot.message();
+        let frame = match form {
+            Form::Text => text(&message),
+            Form::Packed(None) => packed(&message)?,
+            Form::Packed(Some(base)) => {
+                let base = base.message();
+                let dictionary = &base[base.len().saturating_sub(WINDOW)..];
+                framed(BINARY, &[&[BASED], &deflated(&message, dictionary)?])
+            }
+        };
+        match form {
+            Form::Text => made.text = Some(frame.clone()),
+            Form::Packed(None) => made.whole = Some(frame.clone()),
+            Form::Packed(Some(base)) => made.based = Some((Arc::clone(base), frame.clone())),
+        }
+        Ok(frame)
     }
+}
+
+/// A message that is compressed by itself.
+pub(super) fn packed(message: &[u8]) -> io::Result<Bytes> {
+    Ok(framed(BINARY, &[&[WHOLE], &deflated(message, &[])?]))
+}
+
+fn framed(opcode: u8, pieces: &[&[u8]]) -> Bytes {
+    let length = pieces.iter().map(|piece| piece.len()).sum();
+    let mut frame = Vec::with_capacity(length + 10);
+    header(&mut frame, opcode, length);
+    for piece in pieces {
+        frame.extend_from_slice(piece);
+    }
+    frame.into()
+}
+
+fn deflated(text: &[u8], dictionary: &[u8]) -> Result<Vec<u8>, CompressError> {
+    let mut compress = Compress::new(Compression::default(), false);
+    if !dictionary.is_empty() {
+        compress.set_dictionary(dictionary)?;
+    }
+    let mut out = Vec::with_capacity(text.len() / 4 + 64);
+    let mut read = 0;
+    while compress.compress_vec(&text[read..], &mut out, FlushCompress::Finish)? != Status::StreamEnd {
+        // It never reads more than it is given.
+        read = usize::try_from(compress.total_in()).unwrap_or(text.len());
+        out.reserve(out.capacity());
+    }
+    Ok(out)
 }
 
 pub(super) async fn write_whole(io: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
@@ -39,15 +111,15 @@ pub(super) async fn write_whole(io: &mut (impl AsyncWrite + Unpin), frame: &[u8]
 }
 
 /// A snapshot's message with how many were skipped, and who was too slow, inserted after its type.
-pub(super) async fn write_skipped(
-    io: &mut (impl AsyncWrite + Unpin),
-    message: &[u8],
-    skipped: u64,
-    by: &str,
-) -> io::Result<()> {
+pub(super) fn with_skipped(message: &[u8], skipped: u64, by: &str) -> Vec<u8> {
     let (head, tail) = message.split_at(message.iter().position(|byte| *byte == b',').unwrap_or(0));
     let inserted = format!(r#","skipped":{skipped},"skipped_by":"{by}""#);
-    write_pieces(io, &[head, inserted.as_bytes(), tail]).await
+    [head, inserted.as_bytes(), tail].concat()
+}
+
+/// A text message as a frame.
+pub(super) fn text(message: &[u8]) -> Bytes {
+    framed(TEXT, &[message])
 }
 
 /// One message that contains `past`, without ever joining it in memory.
@@ -102,6 +174,8 @@ fn header(out: &mut Vec<u8>, opcode: u8, length: usize) {
 mod tests {
     use super::*;
     use futures_util::StreamExt;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::protocol::Role;
@@ -119,10 +193,9 @@ mod tests {
         for size in [1, 125, 126, 65_535, 65_536, 200_000] {
             let text = "x".repeat(size);
             let message = Bytes::from(json!({"a": "metrics", "text": text}).to_string());
-            let mut out = Vec::new();
-            write_skipped(&mut out, &message, 7, "client").await.unwrap();
+            let skipped = with_skipped(&message, 7, "client");
             assert_eq!(
-                read(out).await,
+                read(super::text(&skipped).to_vec()).await,
                 json!({"a": "metrics", "skipped": 7, "skipped_by": "client", "text": text})
             );
             let mut out = Vec::new();
@@ -137,11 +210,42 @@ mod tests {
     #[tokio::test]
     async fn one_frame_is_made_for_all() {
         let at = time::OffsetDateTime::UNIX_EPOCH;
-        let (first, second) = (Arc::new(Snapshot::new(at, vec![])), Arc::new(Snapshot::new(at, vec![])));
+        let [first, second, third] = [0, 1, 2].map(|_| Arc::new(Snapshot::new(at, vec![])));
         let frames = Frames::default();
-        let frame = frames.of(&first);
-        assert_eq!(frames.of(&first).as_ptr(), frame.as_ptr());
-        assert_ne!(frames.of(&second).as_ptr(), frame.as_ptr());
-        assert_eq!(read(frame.to_vec()).await["type"], "metrics");
+        for form in [Form::Text, Form::Packed(None), Form::Packed(Some(&first))] {
+            let frame = frames.of(&second, form).unwrap();
+            assert_eq!(frames.of(&second, form).unwrap().as_ptr(), frame.as_ptr(), "{form:?}");
+            assert_ne!(frames.of(&third, form).unwrap().as_ptr(), frame.as_ptr(), "{form:?}");
+        }
+        let based_on = |base| frames.of(&third, Form::Packed(Some(base))).unwrap();
+        assert_ne!(based_on(&first).as_ptr(), based_on(&second).as_ptr());
+        assert_eq!(read(frames.of(&first, Form::Text).unwrap().to_vec()).await["type"], "metrics");
+    }
+
+    /// What zlib makes of it.
+    fn inflated(packed: &[u8], dictionary: &[u8]) -> Vec<u8> {
+        let mut decompress = flate2::Decompress::new(false);
+        if !dictionary.is_empty() {
+            decompress.set_dictionary(dictionary).unwrap();
+        }
+        let mut out = Vec::with_capacity(1 << 20);
+        decompress.decompress_vec(packed, &mut out, flate2::FlushDecompress::Finish).unwrap();
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_compressed_is_read_again(
+            before in vec(any::<u8>(), 0..50_000),
+            after in vec(any::<u8>(), 0..50_000),
+            shared in 0_usize..50_000,
+        ) {
+            let mut text = before[..shared.min(before.len())].to_vec();
+            text.extend_from_slice(&after);
+            let dictionary = &before[before.len().saturating_sub(WINDOW)..];
+            for dictionary in [&[], dictionary] {
+                prop_assert_eq!(&inflated(&deflated(&text, dictionary).unwrap(), dictionary), &text);
+            }
+        }
     }
 }

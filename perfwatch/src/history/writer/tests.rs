@@ -7,7 +7,7 @@ use crate::history::questions::points::Points;
 use crate::history::testing::{START, history, snapshot};
 use crate::host::Host;
 use crate::snapshot::MetricType;
-use crate::store::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
+use crate::store::chunks::{Batch, Chunk, ChunkStore, Size, Tiers, Wanted};
 use crate::store::policy::Extent;
 
 fn place(dir: &Path) -> LogPlace {
@@ -170,6 +170,10 @@ impl ChunkStore for Refusing {
 
     async fn extent(&self, host: &str) -> Result<Extent> {
         self.store.extent(host).await
+    }
+
+    async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>> {
+        self.store.sizes(host, tier, after).await
     }
 }
 

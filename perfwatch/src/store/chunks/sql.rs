@@ -149,6 +149,19 @@ macro_rules! chunk_statements {
             }
         }
 
+        pub(super) async fn sizes(pool: &$pool, host: &str, tier: i64, after: i64) -> Result<Vec<Size>> {
+            let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+                "SELECT CAST(sum(length(data)) AS BIGINT), min(begins), max(ends) FROM chunks
+                 WHERE host = $1 AND tier = $2 AND start > $3 GROUP BY metric_type",
+            )
+            .bind(host)
+            .bind(tier)
+            .bind(after)
+            .fetch_all(pool)
+            .await?;
+            Ok(rows.into_iter().map(|(bytes, first, end)| Size { bytes, first, end }).collect())
+        }
+
         type Row = (i64, i64, i64, Vec<u8>);
 
         fn chunk(wanted: Wanted, (start, first, end, data): Row) -> Chunk {

@@ -6,6 +6,7 @@
 mod access;
 mod chunks;
 mod documents;
+mod marks;
 mod partitions;
 mod pool;
 mod settings;
@@ -25,7 +26,7 @@ use time::OffsetDateTime;
 
 use pool::Pool;
 
-use super::chunks::{Batch, Chunk, ChunkStore, Document, Tiers, Wanted};
+use super::chunks::{Batch, Chunk, ChunkStore, Document, Size, Tiers, Wanted};
 use super::policy::{ArchivePolicy, Extent};
 use super::settings::SettingsStore;
 use super::users::AccountStore;
@@ -314,6 +315,10 @@ impl ChunkStore for PostgresStore {
 
     async fn extent(&self, host: &str) -> Result<Extent> {
         chunks::extent(self, host).await
+    }
+
+    async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>> {
+        chunks::sizes(self.ready().await?, host, tier, after).await
     }
 
     fn wants_documents(&self) -> bool {

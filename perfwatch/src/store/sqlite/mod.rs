@@ -5,6 +5,7 @@
 
 mod access;
 mod chunks;
+mod marks;
 mod opening;
 mod settings;
 mod users;
@@ -25,7 +26,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
 
-use super::chunks::{Batch, Chunk, ChunkStore, Tiers, Wanted};
+use super::chunks::{Batch, Chunk, ChunkStore, Size, Tiers, Wanted};
 use super::policy::{ArchivePolicy, Extent};
 use super::settings::SettingsStore;
 use super::users::AccountStore;
@@ -288,6 +289,10 @@ impl ChunkStore for SqliteStore {
 
     async fn extent(&self, host: &str) -> Result<Extent> {
         chunks::extent(self, host).await
+    }
+
+    async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>> {
+        chunks::sizes(self.read()?, host, tier, after).await
     }
 }
 
