@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, api_tokens, audit, configuration, docs, doctor, error, guard, health, history,
+    AppState, account, api_tokens, audit, boards, configuration, docs, doctor, error, guard, health, history,
     openapi, page, processes, prometheus, retention, sources, users, ws,
 };
 
@@ -35,6 +35,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(users::routes())
         .merge(api_tokens::routes())
         .merge(audit::routes())
+        .merge(boards::routes())
         .merge(ws::routes())
 }
 
