@@ -9,7 +9,7 @@ const pages = [
   { address: '/who', ready: '[role=table], #content .border-amber' },
   { address: '/who?tree=parent', ready: '[role=table], #content .border-amber' },
   { address: '/who/name/perfwatch', ready: '[role=img]' },
-  { address: '/history?fields=usage_percent,user', ready: 'table' },
+  { address: '/history', ready: 'table' },
   { address: '/history?mode=compare', ready: '[role=img]' },
   { address: '/history?mode=changes', ready: '[aria-label="What changed"]' },
   { address: '/settings', ready: '#sources tbody tr' },
