@@ -77,6 +77,8 @@ describe('the catalogue of fields', () => {
   });
 
   it('is searched by all words, names before meanings', () => {
+    expect(names(matching(entries, 'user'))[0]).toBe('User');
+    expect(matching(entries, 'all cores')[0]?.help).not.toContain('`');
     expect(names(matching(entries, 'core 2'))[0]).toBe('Core 2');
     expect(names(matching(entries, 'SCHEDULER p99'))).toEqual(['Run queue wait: p99']);
     expect(names(matching(entries, '  '))).toHaveLength(entries.length);

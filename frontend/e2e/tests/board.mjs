@@ -161,16 +161,20 @@ test('legend: entries switch their series off and on, also by keyboard', async (
         const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
         let count = 0;
         for (let i = 0; i < data.length; i += 4)
-          if (data[i + 2] > 180 && data[i] < 90 && data[i + 3] > 100) count += 1;
+          if (data[i] < 90 && data[i + 1] < 150 && data[i + 2] > 200 && data[i + 3] > 100) count += 1;
         return count;
       });
-  await eventually('a blue area', async () => (await blue()) > 50);
+  const before = await eventually('a blue area', async () => {
+    const count = await blue();
+    return count > 100 && count;
+  });
   await entry.focus();
   await page.keyboard.press('Space');
   assert.equal(await entry.getAttribute('aria-pressed'), 'false');
-  await eventually('no blue area', async () => (await blue()) === 0);
+  // Where other colours meet, a few pixels look blue.
+  await eventually('no blue area', async () => (await blue()) < before / 10);
   await entry.click();
-  await eventually('a blue area again', async () => (await blue()) > 50);
+  await eventually('a blue area again', async () => (await blue()) > before / 2);
   assert.deepEqual(page.problems, []);
 });
 
@@ -254,7 +258,7 @@ test('search: a slash finds pages, fields and processes by keyboard alone', asyn
   await accounted(server, session, 'findme-hog');
   await look('findme');
   await eventually('the process', async () => (await found.first().innerText()).startsWith('findme-hog'));
-  await page.getByRole('option', { name: `findme-hog (${hog.pid})` }).click();
+  await page.getByRole('option', { name: new RegExp(`^findme-hog \\(${hog.pid}\\)`) }).click();
   await page.waitForURL((url) => url.pathname === `/who/process/${hog.pid}`);
   assert.deepEqual(page.problems, []);
 });

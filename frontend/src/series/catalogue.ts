@@ -37,13 +37,22 @@ export function entriesOf(metric: string, leaves: Leaves): Entry[] {
     // Interrupts per second, and the share of time in them.
     const name = names.has(plain) ? `${plain} (${unit})` : plain;
     names.add(name);
-    const help = helpOf(metric, path);
+    // Marked as code for the documentation.
+    const help = helpOf(metric, path).replaceAll('`', '');
     const text = `${metricName(metric)} ${name} ${path} ${help}`.toLowerCase();
     return { metric, path, name, unit, help, isDistribution, text };
   });
 }
 
-/** Entries with all of the words, those that have them in their names first. */
+/** How near a search is to an entry's name: 2 is the name itself, 1 in it, 0 only in its path or meaning. */
+function nearness({ metric, name }: Entry, words: readonly string[]): number {
+  const low = name.toLowerCase();
+  if (low === words.join(' ')) return 2;
+  const title = `${metricName(metric)} ${name}`.toLowerCase();
+  return words.every((word) => title.includes(word)) ? 1 : 0;
+}
+
+/** Entries with all of the words, the nearest first. */
 export function matching(entries: readonly Entry[], search: string): Entry[] {
   const words = search
     .toLowerCase()
@@ -51,11 +60,6 @@ export function matching(entries: readonly Entry[], search: string): Entry[] {
     .filter((word) => word !== '');
   const found = entries.filter(({ text }) => words.every((word) => text.includes(word)));
   if (words.length === 0) return found;
-  const inName = new Set(
-    found.filter(({ metric, name }) => {
-      const title = `${metricName(metric)} ${name}`.toLowerCase();
-      return words.every((word) => title.includes(word));
-    }),
-  );
-  return [...inName, ...found.filter((entry) => !inName.has(entry))];
+  const near = new Map(found.map((entry) => [entry, nearness(entry, words)]));
+  return found.toSorted((a, b) => (near.get(b) ?? 0) - (near.get(a) ?? 0));
 }

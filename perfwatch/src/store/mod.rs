@@ -1,4 +1,4 @@
-//! The database engines: accounts, settings and the chunks of history. All SQL is below this module.
+//! The database engines: accounts, settings, saved boards and the chunks of history. All SQL is below this module.
 //!
 //! Each engine implements the contracts [`AccountStore`], [`BoardStore`], [`ChunkStore`] and [`SettingsStore`]; both pass
 //! one test suite.
