@@ -110,7 +110,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
                 && names::is_plain(name)
         };
         name.ok().filter(is_valid).ok_or_else(|| {
-            let msg = "Expected 1 to 64 visible characters, each word in one script, without spaces around them";
+            let msg =
+                "Expected 1 to 64 visible characters, each word in one script, without spaces around them";
             Error::Invalid(vec![Problem::new(&["path", "name"], msg)])
         })
     }
