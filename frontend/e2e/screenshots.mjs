@@ -78,7 +78,7 @@ try {
   const ranges = { from: at(loaded + 5000), to: at(Date.now() - 5000) };
   ranges.earlier = `${(Date.parse(ranges.to) - Date.parse(ranges.from) + 10_000) / 1000}s`;
   const compared = (query) => `/history?${new URLSearchParams({ ...query, ...ranges })}`;
-  const cpu = { metric: 'cpu', fields: 'usage_percent,context_switches_per_sec' };
+  const cpu = { p: 'cpu:usage_percent,context_switches_per_sec' };
   const range = new URLSearchParams({ from: ranges.from, to: ranges.to });
   const pages = [
     { name: 'dashboard', address: '/?range=5m', ready: '#cpu canvas', height: 1010 },

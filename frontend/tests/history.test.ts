@@ -16,28 +16,53 @@ const HOUR = 3_600_000;
 const NOW = Date.parse('2026-03-02T12:00:00Z');
 
 describe('the URL of a view', () => {
+  const cpu = { metric: 'cpu', fields: ['usage_percent'] };
+  const latency = { metric: 'disk', fields: ['devices.vda.write_latency_ms', 'io.read_bytes_per_sec'] };
   const views: HistoryView[] = [
-    { mode: 'explore', metric: 'cpu', fields: ['usage_percent'], comparison: 'before' },
-    {
-      mode: 'compare',
-      metric: 'disk',
-      fields: ['devices.vda.write_latency_ms', 'io.read_bytes_per_sec'],
-      comparison: { earlier: 25 * HOUR },
-    },
-    { mode: 'changes', metric: 'cpu', fields: ['usage_percent'], comparison: 'last_week' },
+    { mode: 'board', panels: [cpu], board: null, comparison: 'before' },
+    { mode: 'board', panels: [latency, cpu, latency], board: 'Disks & cores', comparison: 'before' },
+    { mode: 'board', panels: [], board: null, comparison: 'before' },
+    { mode: 'compare', panels: [latency, cpu], board: null, comparison: { earlier: 25 * HOUR } },
+    { mode: 'changes', panels: [cpu], board: null, comparison: 'last_week' },
   ];
 
   it('round-trips', () => {
     for (const view of views) expect(parseView(viewQuery(view))).toEqual(view);
   });
 
-  it('omits defaults', () => {
-    expect(viewQuery(parseView({}))).toEqual({ metric: 'cpu' });
+  it('names every panel, so that a link stays what it was', () => {
+    expect(viewQuery(parseView({}))).toEqual({
+      p: [
+        'cpu:usage_percent',
+        'memory:usage_percent',
+        'disk:io.read_bytes_per_sec,io.write_bytes_per_sec',
+        'network:bytes_recv_per_sec,bytes_sent_per_sec',
+      ],
+    });
+  });
+
+  it('reads addresses of one metric', () => {
+    expect(parseView({ metric: 'cpu', fields: 'user,,system' }).panels).toEqual([
+      { metric: 'cpu', fields: ['user', 'system'] },
+    ]);
+    expect(parseView({ metric: 'memory' }).panels).toEqual([{ metric: 'memory', fields: ['usage_percent'] }]);
+    expect(parseView({ metric: 'nonsense' }).panels).toEqual([]);
   });
 
   it('falls back to the defaults on nonsense', () => {
-    const view = parseView({ mode: 'x', earlier: '9y', against: ['?'] });
-    expect([view.mode, view.comparison]).toEqual(['explore', 'before']);
+    const view = parseView({
+      mode: 'x',
+      earlier: '9y',
+      against: ['?'],
+      p: ['cpu', ':user', 'CPU:user', null],
+    });
+    expect([view.mode, view.comparison, view.panels]).toEqual(['board', 'before', []]);
+  });
+
+  it('takes no more panels and fields than can be shown', () => {
+    const panel = `cpu:${Array.from({ length: 12 }, (_, i) => `f${i.toString()}`).join()}`;
+    const { panels } = parseView({ p: Array.from({ length: 99 }, () => panel) });
+    expect([panels.length, panels[0]?.fields.length]).toEqual([24, 8]);
   });
 
   it('compares a range with the time before, the same time earlier, or any start', () => {

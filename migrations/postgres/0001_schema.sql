@@ -86,6 +86,15 @@ CREATE TABLE audit_log (
 );
 CREATE INDEX idx_audit_action ON audit_log (action, id);
 
+-- Boards of the page's History that users saved; `content` is JSON.
+CREATE TABLE boards (
+    user_id    BIGINT      NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name       TEXT        NOT NULL,
+    content    TEXT        NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (user_id, name)
+);
+
 -- Machines that have stored something here: an id that stays, and what a machine was last: its name, and facts about it.
 CREATE TABLE hosts (
     id                 TEXT    PRIMARY KEY,

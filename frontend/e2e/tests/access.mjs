@@ -1,31 +1,15 @@
 /** Accessibility and loading: no serious axe violations, keyboard only, reduced motion, a small and local first load. */
 import assert from 'node:assert/strict';
 import { seriousViolations } from '../harness/axe.mjs';
+import { pages, show } from '../harness/pages.mjs';
 import { eventually, test } from '../harness/suite.mjs';
 
-const pages = [
-  { address: '/login', ready: '[type=submit]', open: true },
-  { address: '/', ready: '#cpu canvas' },
-  { address: '/who', ready: '[role=table], #content .border-amber' },
-  { address: '/who?tree=parent', ready: '[role=table], #content .border-amber' },
-  { address: '/who/name/perfwatch', ready: '[role=img]' },
-  { address: '/history?fields=usage_percent,user', ready: 'table' },
-  { address: '/history?mode=compare', ready: '[role=img]' },
-  { address: '/history?mode=changes', ready: '[aria-label="What changed"]' },
-  { address: '/settings', ready: '#sources tbody tr' },
-];
-
-for (const { address, ready, open } of pages) {
-  test(`axe finds nothing serious on ${address}`, async ({ browser, server, session }) => {
+for (const one of pages) {
+  test(`axe finds nothing serious on ${one.address}`, async ({ browser, server, session }) => {
     for (const theme of ['dark', 'light']) {
       for (const width of [390, 1440]) {
-        const page = await browser.page({ server, ...(open ? {} : { session }), width, bypassCSP: true });
-        await page.goto(`${address}${address.includes('?') ? '&' : '?'}theme=${theme}`);
-        await page.locator(ready).first().waitFor();
-        await eventually(
-          'no skeleton left',
-          async () => (await page.locator('.skeleton:visible').count()) === 0,
-        );
+        const page = await browser.page({ server, ...(one.open ? {} : { session }), width, bypassCSP: true });
+        await show(page, one, `theme=${theme}`);
         assert.deepEqual(await seriousViolations(page), [], `${theme}, ${width} px`);
         await page.close();
       }

@@ -20,8 +20,12 @@ const pages = [
   { name: 'who', path: '/who', ready: '[role=table], #content .border-amber' },
   { name: 'who-name', path: '/who/name/perfwatch?range=5m', ready: '[role=img]' },
   { name: 'settings', path: '/settings', ready: '#sources tbody tr' },
-  { name: 'history', path: '/history?fields=usage_percent,user,iowait,load_avg.0', ready: 'table' },
-  { name: 'compare', path: '/history?mode=compare&metric=memory', ready: '[role=img]' },
+  {
+    name: 'history',
+    path: '/history?p=cpu:usage_percent,user&p=scheduler:runqueue_wait.histogram&p=cpu:load_avg.0',
+    ready: 'table',
+  },
+  { name: 'compare', path: '/history?mode=compare&p=memory:usage_percent', ready: '[role=img]' },
   { name: 'changes', path: '/history?mode=changes', ready: '[aria-label="What changed"]' },
 ];
 

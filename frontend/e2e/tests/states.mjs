@@ -119,7 +119,7 @@ testOnEachStore('state empty: an empty store says so', async ({ browser, store, 
   const { server, session } = await own(cleanup, env);
   const page = await browser.page({ server, session });
   await page.goto('/history');
-  await page.getByText('No data in this range').waitFor();
+  await page.getByText('No data in this range').first().waitFor();
   await page.goto('/history?mode=changes');
   await page.getByText('There is no history of either period.').waitFor();
   await page.goto('/settings');
@@ -200,7 +200,7 @@ test('state store down: with PostgreSQL stopped the live page still works, and h
   await page.getByRole('img', { name: /^CPU/ }).waitFor({ timeout: 40_000 });
   await postgres.halt();
   await page.getByRole('button', { name: 'Refresh' }).click();
-  await page.getByText('Couldn’t load history').waitFor();
+  await page.getByText('Couldn’t load history').first().waitFor();
   await page.getByRole('link', { name: 'Dashboard' }).click();
   await live(page).waitFor();
   await postgres.launch();
@@ -208,7 +208,7 @@ test('state store down: with PostgreSQL stopped the live page still works, and h
   await eventually(
     'history again',
     async () => {
-      const again = page.getByRole('button', { name: 'Try again' });
+      const again = page.getByRole('button', { name: 'Try again' }).first();
       if (await again.isVisible()) await again.click();
       return await page.getByRole('img', { name: /^CPU/ }).isVisible();
     },

@@ -190,7 +190,7 @@ test('time: one core’s history is two actions away', async ({ browser, server,
   await page.mouse.move(box.x + box.width * 0.9, box.y + box.height * ((core + 0.5) / cores));
   await page.getByText(new RegExp(`^core ${core}, [\\d.]+ %`)).waitFor();
   await page.getByRole('link', { name: `History of core ${core}` }).click();
-  await page.waitForURL((url) => url.searchParams.get('fields') === `per_core.${core}`);
+  await page.waitForURL((url) => url.searchParams.get('p') === `cpu:per_core.${core}`);
   assert.equal(new URL(page.url()).searchParams.get('range'), '1m');
   await page.getByRole('img', { name: /^CPU: / }).waitFor();
   assert.deepEqual(page.problems, []);

@@ -107,6 +107,7 @@ export type RetentionChange = Schemas['PolicyChange'];
 export type CleanupResult = Schemas['CleanupResult'];
 export type NewUser = Schemas['NewUser'];
 export type UserChange = Schemas['UserChange'];
+export type SavedBoard = Schemas['Board'];
 export type ApiToken = Schemas['ApiToken'];
 export type NewApiToken = Schemas['NewApiToken'];
 export type CreatedApiToken = Schemas['CreatedApiToken'];

@@ -66,6 +66,34 @@ export function heatmap(input: HeatInput): Heat {
   return { width, height, pixels, rows: { low, high }, peak };
 }
 
+export interface Cell {
+  /** In the histogram's unit, `high` excluded. */
+  low: number;
+  high: number;
+  count: number;
+}
+
+/** What is drawn at a time and a share of the height from the top; null outside, or where nothing was measured. */
+export function cellAt(
+  { rows }: Pick<Heat, 'rows'>,
+  { times, columns, interval }: Pick<HeatInput, 'times' | 'columns' | 'interval'>,
+  time: number,
+  fromTop: number,
+): Cell | null {
+  if (!(fromTop >= 0 && fromTop < 1)) return null;
+  let i = times.length - 1;
+  while (i > 0 && (times[i - 1] ?? NaN) >= time) i -= 1;
+  const end = times[i] ?? NaN;
+  const column = columns[i];
+  if (column === undefined || !(time <= end && time > end - interval)) return null;
+  const row = rows.high - Math.floor(fromTop * (rows.high - rows.low + 1));
+  let count = 0;
+  for (let k = 0; k < column.length; k += 2) {
+    if (drawnRow(column[k] ?? 0) === row) count += column[k + 1] ?? 0;
+  }
+  return { low: row === FLOOR_ROW ? 0 : rowLow(row), high: rowLow(row + 1), count };
+}
+
 export interface Tick {
   label: string;
   /** Share of the height, from the top. */

@@ -11,7 +11,7 @@ export function useHistoryView() {
   const time = useTimeStore();
   const view = computed(() => parseView(route.query));
   // Comparisons are too much work to be repeated all the time.
-  const { span, refresh } = useSteadySpan(() => view.value.mode === 'explore');
+  const { span, refresh } = useSteadySpan(() => view.value.mode === 'board');
 
   function change(part: Partial<HistoryView>): void {
     const { theme } = route.query;

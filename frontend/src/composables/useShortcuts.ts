@@ -8,6 +8,7 @@ import { useTimeSteps } from './useTimeSteps';
 
 export const shortcuts = [
   { keys: ['?'], does: 'Show the keyboard shortcuts' },
+  { keys: ['/'], does: 'Search pages, boards, services, containers, processes and fields' },
   { keys: ['←', '→'], does: 'Move the crosshair; with Shift ten times as far' },
   { keys: ['+', '-'], does: 'Zoom in, zoom out' },
   { keys: ['[', ']'], does: 'Earlier, later' },
@@ -31,7 +32,7 @@ function takesText(target: EventTarget | null): boolean {
   );
 }
 
-export function useShortcuts(open: { help: () => void; picker: () => void }): void {
+export function useShortcuts(open: { help: () => void; picker: () => void; search: () => void }): void {
   const time = useTimeStore();
   const cursor = useCursorStore();
   const { openMoment, openRange } = useOpenWho();
@@ -40,6 +41,7 @@ export function useShortcuts(open: { help: () => void; picker: () => void }): vo
   const keys: Record<string, () => void> = {
     '?': open.help,
     t: open.picker,
+    '/': open.search,
     w: () => {
       if (cursor.time === null) openRange(time.range);
       else openMoment(cursor.time);

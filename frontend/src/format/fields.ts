@@ -70,6 +70,12 @@ function shown(metricType: string, path: string): readonly [Unit, number] {
   return unit === 'ms' ? ['cores', 0.001] : ['count/s', 1];
 }
 
+/** The unit as the dictionary spells it; empty for plain numbers. */
+export function unitText(metricType: string, path: string): string {
+  if (isCountOfInterval(metricType, path)) return unitOf(metricType, path) === 'cores' ? 'CPUs' : '1/s';
+  return described(metricType, path)?.unit ?? '';
+}
+
 export function unitOf(metricType: string, path: string): Unit {
   return shown(metricType, path)[0];
 }

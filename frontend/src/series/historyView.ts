@@ -1,16 +1,18 @@
 /** Converts the history page's view to and from its URL, so that a shared link shows the same view. */
 import { primaryFields } from '@/format/fields';
+import { boardQuery, MAX_PANELS, parsePanel, type Panel } from './board';
 import { first, lengthText, parseLength, type Query, type Span } from './range';
 
-export type Mode = 'explore' | 'compare' | 'changes';
+export type Mode = 'board' | 'compare' | 'changes';
 
 export const againsts = ['before', 'yesterday', 'last_week'] as const;
 export type Against = (typeof againsts)[number];
 
 export interface HistoryView {
   mode: Mode;
-  metric: string;
-  fields: string[];
+  panels: readonly Panel[];
+  /** The saved board that it was, if it was one. */
+  board: string | null;
   /** Compared with: the time just before, the same time a day or a week earlier, or any time earlier (milliseconds). */
   comparison: Against | { earlier: number };
 }
@@ -19,30 +21,42 @@ function oneOf<T extends string>(options: readonly T[], value: string | null): T
   return options.find((option) => option === value) ?? null;
 }
 
-export const fieldsOf = (metric: string): string[] => [...(primaryFields[metric] ?? [])];
+function primaryPanel(metric: string): Panel[] {
+  const fields = primaryFields[metric];
+  return fields === undefined ? [] : [{ metric, fields }];
+}
+
+/** Shown where an address names none. */
+const defaultPanels = ['cpu', 'memory', 'disk', 'network'].flatMap(primaryPanel);
+
+function panelsIn(query: Query): readonly Panel[] {
+  const given = query.p;
+  if (given !== undefined) {
+    const panels = [given].flat().map((text) => parsePanel(text ?? ''));
+    return panels.filter((panel) => panel !== null).slice(0, MAX_PANELS);
+  }
+  // Addresses of one metric, as links from elsewhere may still have them.
+  const metric = first(query.metric);
+  if (metric === null) return defaultPanels;
+  const panel = parsePanel(`${metric}:${first(query.fields) ?? ''}`);
+  return panel === null ? primaryPanel(metric) : [panel];
+}
 
 export function parseView(query: Query): HistoryView {
-  const metric = first(query.metric) ?? 'cpu';
-  const fields =
-    first(query.fields)
-      ?.split(',')
-      .filter((field) => field !== '') ?? fieldsOf(metric);
   const earlier = parseLength(first(query.earlier) ?? '');
   return {
-    mode: oneOf(['explore', 'compare', 'changes'], first(query.mode)) ?? 'explore',
-    metric,
-    fields,
+    mode: oneOf(['board', 'compare', 'changes'], first(query.mode)) ?? 'board',
+    panels: panelsIn(query),
+    board: first(query.board),
     comparison: earlier !== null ? { earlier } : (oneOf(againsts, first(query.against)) ?? 'before'),
   };
 }
 
-/** Only non-default values, to keep URLs short. */
-export function viewQuery(view: HistoryView): Record<string, string> {
-  const query: Record<string, string> = {};
-  if (view.mode !== 'explore') query.mode = view.mode;
-  query.metric = view.metric;
-  if (view.fields.join() !== fieldsOf(view.metric).join()) query.fields = view.fields.join(',');
-  if (view.mode === 'explore') return query;
+/** Only non-default values, to keep URLs short; but a board is always there, so that a link stays what it was. */
+export function viewQuery(view: HistoryView): Record<string, string | string[]> {
+  const query: Record<string, string | string[]> = boardQuery(view.panels, view.board);
+  if (view.mode !== 'board') query.mode = view.mode;
+  if (view.mode === 'board') return query;
   if (typeof view.comparison === 'string') query.against = view.comparison;
   else query.earlier = lengthText(view.comparison.earlier);
   return query;

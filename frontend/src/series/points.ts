@@ -100,14 +100,14 @@ export function changePercent(value: number, base: number): number {
 }
 
 /** The series shifted in time, for overlaying it on the current one. */
-export function shifted(series: HistorySeries, by: number): HistorySeries {
+export function shifted<T extends { times: Float64Array }>(series: T, by: number): T {
   return { ...series, times: series.times.map((time) => time + by) };
 }
 
 /** `a - b` where both have a point within half an interval of each other. */
 export function difference(
-  a: HistorySeries,
-  b: HistorySeries,
+  a: Pick<HistorySeries, 'times' | 'values'>,
+  b: Pick<HistorySeries, 'times' | 'values'>,
   interval: number,
 ): { times: Float64Array; values: Float64Array } {
   let at = 0;

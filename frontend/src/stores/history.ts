@@ -4,26 +4,30 @@ import { markRaw } from 'vue';
 import * as api from '@/api/history';
 import type { PointsQuery, Span } from '@/api/history';
 import { toApiError } from '@/api/http';
+import { turns } from '@/api/turns';
 import type { DataPoint, Documents, History, MachineEvent } from '@/api/types';
 import { eventsIn } from '@/series/events';
 import { useClockStore } from './clock';
 
 /** Cached responses, for a few steps back; each is at most a few hundred kilobytes. */
-const CACHE_SIZE = 72;
+const CACHE_SIZE = 144;
 /** By then late samples have been stored. */
 const SETTLES_AFTER_MS = 120_000;
+/** Points asked for at once, so that a large board leaves room for other questions. */
+const AT_ONCE = 6;
 
 export type { PointsQuery, RankingQuery, UsageQuery, Whose } from '@/api/history';
 
 export const useHistoryStore = defineStore('history', () => {
   const clock = useClockStore();
   const cache = markRaw(new Map<string, History>());
+  const inTurn = turns(AT_ONCE);
 
   async function points(query: PointsQuery, signal: AbortSignal): Promise<History> {
     const key = JSON.stringify(query);
     const known = cache.get(key);
     if (known !== undefined) return known;
-    const answer = await api.points(query, signal);
+    const answer = await inTurn(() => api.points(query, signal), signal);
     if (query.to < clock.now() - SETTLES_AFTER_MS) {
       cache.set(key, answer);
       const oldest = cache.keys().next().value;

@@ -34,6 +34,9 @@ export const useProcessesStore = defineStore('processes', () => {
     pending = null;
   }
 
+  /** The list of this moment, which is not kept. */
+  const once = api.allProcesses;
+
   /** The page was left. */
   function leave(): void {
     pending?.abort();
@@ -43,5 +46,5 @@ export const useProcessesStore = defineStore('processes', () => {
     error.value = null;
   }
 
-  return { list, error, load, leave };
+  return { list, error, load, once, leave };
 });

@@ -6,6 +6,7 @@
 mod account;
 mod api_tokens;
 mod audit;
+mod boards;
 mod configuration;
 mod docs;
 mod doctor;

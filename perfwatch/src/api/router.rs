@@ -16,8 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, api_tokens, audit, configuration, docs, doctor, error, events, guard, health, history,
-    hosts, openapi, page, processes, prometheus, retention, sources, users, ws,
+    AppState, account, api_tokens, audit, boards, configuration, docs, doctor, error, events, guard, health,
+    history, hosts, openapi, page, processes, prometheus, retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -37,6 +37,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(users::routes())
         .merge(api_tokens::routes())
         .merge(audit::routes())
+        .merge(boards::routes())
         .merge(ws::routes())
 }
 

@@ -12,12 +12,13 @@ use super::{Result, StoreError, postgres, sqlite_path};
 use crate::snapshot::MetricType;
 
 /// Every table but the chunks.
-pub(super) const TABLES: [&str; 12] = [
+pub(super) const TABLES: [&str; 13] = [
     "users",
     "revoked_tokens",
     "config",
     "archive_policies",
     "api_tokens",
+    "boards",
     "login_failures",
     "familiar_logins",
     "audit_log",

@@ -1,9 +1,10 @@
-//! The database engines: accounts, settings and the chunks of history. All SQL is below this module.
+//! The database engines: accounts, settings, saved boards and the chunks of history. All SQL is below this module.
 //!
-//! Each engine implements the contracts [`AccountStore`], [`ChunkStore`], [`SettingsStore`] and [`MarkStore`]; both pass
-//! one test suite.
+//! Each engine implements the contracts [`AccountStore`], [`BoardStore`], [`ChunkStore`], [`MarkStore`] and
+//! [`SettingsStore`]; both pass one test suite.
 
 pub mod access;
+pub mod boards;
 pub mod check;
 pub mod chunks;
 mod error;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
+use boards::BoardStore;
 use chunks::ChunkStore;
 pub use error::{Result, StoreError};
 use marks::MarkStore;
@@ -48,7 +50,7 @@ impl Engine {
 
 /// A database engine.
 #[async_trait]
-pub trait Store: AccountStore + ChunkStore + SettingsStore + MarkStore {
+pub trait Store: AccountStore + BoardStore + ChunkStore + MarkStore + SettingsStore {
     fn engine(&self) -> Engine;
     /// The cheapest round trip that shows that the database responds.
     async fn ping(&self) -> Result<()>;

@@ -16,6 +16,7 @@ macro_rules! contract {
         mod $engine {
             mod account;
             mod all_processes;
+            mod boards;
             mod browser;
             mod configuration;
             mod connections;

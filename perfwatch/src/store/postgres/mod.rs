@@ -4,6 +4,7 @@
 //! accept them.
 
 mod access;
+mod boards;
 mod chunks;
 mod documents;
 mod marks;

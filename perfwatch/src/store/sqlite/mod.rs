@@ -4,6 +4,7 @@
 //! anyway.
 
 mod access;
+mod boards;
 mod chunks;
 mod marks;
 mod opening;

@@ -1,0 +1,37 @@
+/** A person at a page: does one thing at a time, and counts them. Reading and typing text are free. */
+export class Person {
+  actions = 0;
+  #page;
+
+  constructor(page) {
+    this.#page = page;
+  }
+
+  async click(locator) {
+    this.actions += 1;
+    await locator.click();
+  }
+
+  async choose(locator, option) {
+    this.actions += 1;
+    await locator.selectOption(option);
+  }
+
+  /** Into a field that was clicked, or has the focus anyway. */
+  async type(locator, text) {
+    await locator.fill(text);
+  }
+
+  async press(key) {
+    this.actions += 1;
+    await this.#page.keyboard.press(key);
+  }
+
+  /** Moves the pointer to a share of an element's width and height. */
+  async pointAt(locator, across, down) {
+    this.actions += 1;
+    await locator.scrollIntoViewIfNeeded();
+    const { x, y, width, height } = await locator.boundingBox();
+    await this.#page.mouse.move(x + width * across, y + height * down);
+  }
+}

@@ -1,0 +1,111 @@
+/** Everything that can be searched, as it was when the search was opened. */
+import { computed, onScopeDispose, shallowRef } from 'vue';
+import { useRoute, type RouteLocationRaw } from 'vue-router';
+import type { ProcessList } from '@/api/types';
+import { metricName } from '@/format/fields';
+import { boardQuery, hasField, toggleField } from '@/series/board';
+import type { Entry } from '@/series/catalogue';
+import { parseView, viewQuery } from '@/series/historyView';
+import type { Item } from '@/series/search';
+import { titleOf } from '@/series/who/group';
+import { liveRows, type WhoRow } from '@/series/who/rows';
+import { useBoardsStore } from '@/stores/boards';
+import { useProcessesStore } from '@/stores/processes';
+import { useTimeStore } from '@/stores/time';
+import { useCatalogue } from './useCatalogue';
+
+export interface Target extends Item {
+  to: RouteLocationRaw;
+}
+
+export interface Links {
+  pages: readonly { to: string; label: string }[];
+  /** The page of a process, name or cgroup; null if it has none. */
+  ofRow: (row: WhoRow) => RouteLocationRaw | null;
+}
+
+const rowKinds = { cgroup: 'group', name: 'name', process: 'process' } as const;
+
+function describe(row: WhoRow): { title: string; detail: string } {
+  if (row.kind === 'cgroup') {
+    const { kind } = titleOf(row.id, row.group);
+    return { title: row.name, detail: [kind, row.id].filter((part) => part !== '').join(' · ') };
+  }
+  if (row.kind === 'name') {
+    const count = row.used.processes ?? 0;
+    return { title: row.name, detail: count === 1 ? '1 process' : `${count.toString()} processes` };
+  }
+  return { title: `${row.name} (${(row.pid ?? 0).toString()})`, detail: row.command ?? '' };
+}
+
+export function useSearchItems({ pages, ofRow }: Links) {
+  const boards = useBoardsStore();
+  const processes = useProcessesStore();
+  const route = useRoute();
+  const time = useTimeStore();
+  const { entries, busy: readsFields, refresh } = useCatalogue();
+  const list = shallowRef<ProcessList | null>(null);
+  const pending = shallowRef(2);
+  const request = new AbortController();
+  onScopeDispose(() => {
+    request.abort();
+  });
+
+  void refresh();
+  void boards.load().finally(() => (pending.value -= 1));
+  void processes
+    .once(request.signal)
+    .then((found) => (list.value = found))
+    .catch(() => null)
+    .finally(() => (pending.value -= 1));
+
+  /** On a board the field is added to it. */
+  function openField({ metric, path }: Entry): RouteLocationRaw {
+    if (route.path !== '/history') {
+      return { path: '/history', query: { ...boardQuery([{ metric, fields: [path] }]), ...time.parameters } };
+    }
+    const view = parseView(route.query);
+    const panels = hasField(view.panels, metric, path) ? view.panels : toggleField(view.panels, metric, path);
+    const mode = view.mode === 'changes' ? 'board' : view.mode;
+    return { path: '/history', query: { ...viewQuery({ ...view, mode, panels }), ...time.parameters } };
+  }
+
+  const ofPages = computed<Target[]>(() => {
+    const inHistory = (mode: string) => ({ path: '/history', query: { mode, ...time.parameters } });
+    return [
+      ...pages.map(({ to, label }) => ({ title: label, detail: '', to })),
+      { title: 'Compare', detail: 'History', to: inHistory('compare') },
+      { title: 'What changed', detail: 'History', to: inHistory('changes') },
+    ].map((page) => ({ kind: 'page', ...page }));
+  });
+  const ofBoards = computed<Target[]>(() =>
+    (boards.boards ?? []).map(({ name, panels }) => ({
+      kind: 'board',
+      title: name,
+      detail: '',
+      to: { path: '/history', query: { ...boardQuery(panels, name), ...time.parameters } },
+    })),
+  );
+  const ofProcesses = computed<Target[]>(() => {
+    const all = list.value?.processes ?? [];
+    return (['cgroup', 'name', 'process'] as const).flatMap((kind) =>
+      liveRows(all, kind).flatMap((row): Target[] => {
+        const to = ofRow(row);
+        return to === null ? [] : [{ kind: rowKinds[kind], ...describe(row), to }];
+      }),
+    );
+  });
+  const ofFields = computed<Target[]>(() =>
+    entries.value.map((entry) => ({
+      kind: 'field',
+      title: `${metricName(entry.metric)}: ${entry.name}`,
+      detail: entry.help,
+      to: openField(entry),
+    })),
+  );
+
+  return {
+    items: computed(() => [ofPages, ofBoards, ofProcesses, ofFields].flatMap(({ value }) => value)),
+    busy: computed(() => pending.value > 0 || readsFields.value),
+  };
+}
