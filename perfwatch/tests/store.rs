@@ -6,6 +6,8 @@
 mod access;
 #[path = "store/accounts.rs"]
 mod accounts;
+#[path = "store/alerts.rs"]
+mod alerts;
 #[path = "store/history.rs"]
 mod history;
 #[path = "store/imports.rs"]

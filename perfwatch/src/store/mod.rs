@@ -1,9 +1,10 @@
 //! The database engines: accounts, settings and the chunks of history. All SQL is below this module.
 //!
-//! Each engine implements the three contracts [`AccountStore`], [`ChunkStore`] and [`SettingsStore`]; both pass one
-//! test suite.
+//! Each engine implements the contracts [`AccountStore`], [`ChunkStore`], [`SettingsStore`] and [`AlertStore`]; both pass
+//! one test suite.
 
 pub mod access;
+pub mod alerts;
 pub mod check;
 pub mod chunks;
 mod error;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
+use alerts::AlertStore;
 use chunks::ChunkStore;
 pub use error::{Result, StoreError};
 use settings::SettingsStore;
@@ -46,7 +48,7 @@ impl Engine {
 
 /// A database engine.
 #[async_trait]
-pub trait Store: AccountStore + ChunkStore + SettingsStore {
+pub trait Store: AccountStore + ChunkStore + SettingsStore + AlertStore {
     fn engine(&self) -> Engine;
     /// The cheapest round trip that shows that the database responds.
     async fn ping(&self) -> Result<()>;

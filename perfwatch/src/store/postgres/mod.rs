@@ -4,6 +4,7 @@
 //! accept them.
 
 mod access;
+mod alerts;
 mod chunks;
 mod documents;
 mod partitions;

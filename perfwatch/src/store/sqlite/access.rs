@@ -14,11 +14,11 @@ use crate::store::{Result, from_micros, micros};
 
 impl SqliteStore {
     /// The tables have been up to date since the store was opened.
-    async fn reading(&self) -> Result<&SqlitePool> {
+    pub(super) async fn reading(&self) -> Result<&SqlitePool> {
         self.read()
     }
 
-    async fn writing(&self) -> Result<&SqlitePool> {
+    pub(super) async fn writing(&self) -> Result<&SqlitePool> {
         self.write()
     }
 }

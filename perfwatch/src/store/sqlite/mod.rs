@@ -4,6 +4,7 @@
 //! anyway.
 
 mod access;
+mod alerts;
 mod chunks;
 mod opening;
 mod settings;
