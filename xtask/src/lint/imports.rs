@@ -25,10 +25,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Code that queries the store uses its traits; it knows nothing of the engines.
     ("store", &["snapshot", "config"]),
     ("history", &["store", "snapshot", "config"]),
+    ("alerts", &["history", "store", "snapshot", "config"]),
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config", "kernel_files"]),
-    ("api", &["stream", "history", "store", "auth", "snapshot", "config"]),
+    ("api", &["stream", "history", "alerts", "store", "auth", "snapshot", "config"]),
 ];
 
 /// A crate and the only modules that may name it.

@@ -1,0 +1,19 @@
+//! Alerts: rules over everything that is measured, evaluated at each tick on the values of its readings.
+//!
+//! A [rule](rule::Rule) names a field of the dictionary; [`compile`] resolves it to positions in the layout once. For
+//! each thing it is about there is a [`window`] and a state [`machine`]; the [`evaluator`] drives all of them and returns
+//! what changed, which is stored in one transaction with the events that tell it.
+
+pub mod compile;
+pub mod evaluator;
+pub mod event;
+mod fields;
+mod labels;
+pub mod machine;
+pub mod past;
+mod pattern;
+pub mod period;
+pub mod rows;
+pub mod rule;
+mod thing;
+mod window;
