@@ -92,6 +92,8 @@ pub struct Compiled {
     pub against: Option<Against>,
     pub only_above: Option<f64>,
     pub levels: Levels,
+    /// Of the function's value.
+    pub unit: &'static str,
 }
 
 impl Compiled {
@@ -130,6 +132,7 @@ impl Compiled {
             against,
             only_above: rule.only_above,
             levels,
+            unit: unit(rule, field.place.field.unit),
         })
     }
 
@@ -141,6 +144,20 @@ impl Compiled {
                 Some(other) => pattern.has(&other.to_string()),
                 None => false,
             })
+    }
+}
+
+fn unit(rule: &Rule, of_field: &'static str) -> &'static str {
+    match (rule.function, of_field) {
+        _ if rule.against.is_some() => "",
+        (Function::Forecast, _) => "s",
+        (Function::ShareAbove, _) => "%",
+        _ if rule.of.is_some() => "%",
+        (Function::Rate, "bytes") => "bytes/s",
+        (Function::Rate, "ms") => "ms/s",
+        (Function::Rate, "") => "1/s",
+        (Function::Rate, _) => "",
+        (_, unit) => unit,
     }
 }
 
@@ -191,7 +208,7 @@ impl Check<'_> {
             }
             (Kind::State, Some(_)) => {}
             (_, Some(_)) => {
-                self.problem("is", format!("{name} is a number; remove is, and compare its value"))
+                self.problem("is", format!("{name} is a number; remove is, and compare its value"));
             }
             (Kind::Histogram, None) if rule.function != Function::Quantile => {
                 let beside = name.strip_suffix("histogram").unwrap_or(name);

@@ -5,20 +5,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::changes::{About, episode, stored};
 use super::compile::Compiled;
-use super::event::{Kind, Payload, summary};
 use super::labels::{Labels, Pasts, labels_of};
-use super::machine::{Finding, Happened, Memory, Raised, Status};
+use super::machine::{Finding, Memory, Status};
 use super::past;
 use super::rows::{Known, Rows, of_row, of_sum};
 use super::rule::{Function, Rule};
 use super::thing::{Past, Thing};
-use super::window::Shape;
+use super::window::{Input, Shape};
+use crate::snapshot::MetricType;
 use crate::snapshot::layout::Layout;
 use crate::snapshot::value::Key;
-use crate::snapshot::{MetricType, rfc3339};
-use crate::store::alerts::{AlertBatch, AlertState, Episode, Event};
-use crate::store::from_micros;
+use crate::store::alerts::{AlertBatch, AlertState};
 
 /// Things per rule; more are not watched, and the rule says so.
 pub const MAX_THINGS: usize = 256;
@@ -44,13 +43,23 @@ pub struct Running {
     pub compiled: Compiled,
     shape: Shape,
     pub things: Vec<Thing>,
-    /// Positions in `things`; `None` for rows that the rule is not about.
-    index: HashMap<Key, Option<usize>>,
+    index: HashMap<Key, Slot>,
     /// Why there are no things.
     pub note: Option<(Status, Arc<str>)>,
     /// There are more things than are watched.
     pub is_cut: bool,
     past: Past,
+}
+
+/// What a row is to a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    /// The rule is not about it.
+    Other,
+    /// It has had no value yet.
+    Empty,
+    /// A position in `things`.
+    Thing(usize),
 }
 
 impl Running {
@@ -139,7 +148,8 @@ impl Evaluator {
         for (_, mut running) in old {
             for thing in &mut running.things {
                 let happened = thing.memory.end(at, &reason);
-                note(&self.host, &running.rule, thing, happened, at, out);
+                let about = About { host: &self.host, rule: &running.rule, unit: running.compiled.unit };
+                about.note(thing, happened, at, out);
                 out.forget.push((running.rule.name.clone(), thing.name.to_string()));
             }
         }
@@ -153,7 +163,7 @@ impl Evaluator {
             let happened = thing.memory.end(at, &reason);
             // Only the name of the rule is left.
             let rule = Rule { name: key.0.clone(), ..Rule::default() };
-            note(&self.host, &rule, &thing, happened, at, out);
+            About { host: &self.host, rule: &rule, unit: "" }.note(&thing, happened, at, out);
             out.forget.push(key);
         }
     }
@@ -259,29 +269,37 @@ impl Running {
         let keys = rows.keys(self.compiled.table);
         if self.index.len() > 2 * keys.len() + 64 {
             // Rows that come and go.
-            self.index.retain(|_, thing| thing.is_some());
+            self.index.retain(|_, slot| matches!(slot, Slot::Thing(_)));
         }
         for (row, key) in keys.iter().enumerate() {
-            let thing = match self.index.get(key) {
-                Some(None) => continue,
-                Some(Some(thing)) => *thing,
-                None if !self.compiled.has(key) => {
-                    self.index.insert(key.clone(), None);
-                    continue;
+            let slot = match self.index.get(key) {
+                Some(slot) => *slot,
+                None => {
+                    let slot = if self.compiled.has(key) { Slot::Empty } else { Slot::Other };
+                    self.index.insert(key.clone(), slot);
+                    slot
                 }
-                None if self.things.len() >= MAX_THINGS || *room == 0 => {
+            };
+            if slot == Slot::Other {
+                continue;
+            }
+            let known = of_row(&self.compiled, rows, row);
+            let thing = match slot {
+                Slot::Thing(thing) => thing,
+                // Most cgroups have no quota, most links no speed.
+                _ if matches!(known, Known::NoWhole | Known::Input(Input::Nothing)) => continue,
+                _ if self.things.len() >= MAX_THINGS || *room == 0 => {
                     self.is_cut = true;
                     continue;
                 }
-                None => {
+                _ => {
                     *room -= 1;
                     let labels = labels_of(&self.compiled, key);
                     let thing = self.add(labels, restored);
-                    self.index.insert(key.clone(), Some(thing));
+                    self.index.insert(key.clone(), Slot::Thing(thing));
                     thing
                 }
             };
-            let known = of_row(&self.compiled, rows, row);
             each(self, thing, known);
         }
     }
@@ -351,7 +369,10 @@ impl One<'_> {
         }
         running.note = running.things.is_empty().then(|| {
             let table = &Layout::of(running.compiled.metric_type).tables[running.compiled.table];
-            let what = format!("None of the {} on this machine is meant", table.path);
+            let what = match table.path.as_str() {
+                "" => "It has no value on this machine".to_owned(),
+                path => format!("None of the {path} on this machine is meant and has a value"),
+            };
             (Status::NotApplicable, rows.reason().unwrap_or_else(|| what.into()))
         });
     }
@@ -398,7 +419,7 @@ impl One<'_> {
         out: &mut AlertBatch,
     ) {
         let happened = thing.memory.step(&compiled.levels, self.at, self.apart, finding);
-        note(self.host, rule, thing, happened, self.at, out);
+        About { host: self.host, rule, unit: compiled.unit }.note(thing, happened, self.at, out);
         let changed = match &thing.stored {
             Some(stored) => thing.memory.differs(stored),
             // What is fine needs no row.
@@ -415,74 +436,6 @@ impl One<'_> {
             thing.stored = Some(thing.memory.clone());
         }
     }
-}
-
-fn stored(rule: &str, thing: &Thing) -> AlertState {
-    AlertState {
-        rule: rule.to_owned(),
-        series: thing.name.to_string(),
-        state: serde_json::to_string(&thing.memory).unwrap_or_default(),
-    }
-}
-
-fn episode(rule: &str, thing: &Thing, raised: &Raised) -> Episode {
-    Episode {
-        id: thing.episode(rule, raised.at),
-        rule: rule.to_owned(),
-        series: thing.name.to_string(),
-        severity: raised.worst.as_str().to_owned(),
-        raised_at: raised.at,
-        cleared_at: None,
-        value: raised.value,
-        peak: raised.peak,
-        flapping: raised.flapping,
-        reason: None,
-        acknowledged_by: None,
-        acknowledged_at: None,
-        note: None,
-    }
-}
-
-/// Adds what happened to the changes: the episode, and the event that tells it.
-fn note(host: &str, rule: &Rule, thing: &Thing, happened: Option<Happened>, at: i64, out: &mut AlertBatch) {
-    let Some(happened) = happened else { return };
-    let (kind, raised, reason) = match &happened {
-        Happened::Cleared(raised, reason) => (Kind::Cleared, raised, reason.clone()),
-        Happened::Raised | Happened::SeverityChanged => {
-            let Some(raised) = &thing.memory.raised else { return };
-            let kind = if happened == Happened::Raised { Kind::Raised } else { Kind::SeverityChanged };
-            (kind, raised, None)
-        }
-    };
-    let episode = Episode {
-        cleared_at: (kind == Kind::Cleared).then_some(at),
-        reason: reason.as_deref().map(str::to_owned),
-        ..episode(&rule.name, thing, raised)
-    };
-    let payload = Payload {
-        event: kind,
-        episode: episode.id.clone(),
-        host: host.to_owned(),
-        rule: rule.name.clone(),
-        labels: thing.labels.clone(),
-        severity: raised.severity,
-        summary: summary(rule, &thing.labels, thing.value),
-        runbook: rule.runbook.clone(),
-        at: rfc3339(from_micros(at)),
-        raised_at: rfc3339(from_micros(raised.at)),
-        value: thing.value.filter(|value| value.is_finite()),
-        peak: raised.peak,
-        flapping: raised.flapping,
-        reason: episode.reason.clone(),
-    };
-    out.events.push(Event {
-        key: format!("{}:{}:{at}", episode.id, kind.as_str()),
-        episode: episode.id.clone(),
-        kind: kind.as_str().to_owned(),
-        at,
-        payload: serde_json::to_string(&payload).unwrap_or_default(),
-    });
-    out.episodes.push(episode);
 }
 
 #[cfg(test)]

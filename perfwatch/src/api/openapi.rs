@@ -17,6 +17,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
         (name = "stream", description = "Live data, one message per tick"),
         (name = "processes", description = "All processes of the machine"),
         (name = "history", description = "Stored data of any time range"),
+        (name = "alerts", description = "Rules, what they raised, silences"),
         (name = "retention", description = "How long history is kept"),
         (name = "config", description = "What is measured and how often"),
         (name = "sources", description = "Collectors and probes"),

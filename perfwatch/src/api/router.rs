@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, api_tokens, audit, configuration, docs, doctor, error, guard, health, history,
+    AppState, account, alerts, api_tokens, audit, configuration, docs, doctor, error, guard, health, history,
     openapi, page, processes, prometheus, retention, sources, users, ws,
 };
 
@@ -30,6 +30,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(processes::routes())
         .merge(history::routes())
         .merge(retention::routes())
+        .merge(alerts::routes())
         .merge(configuration::routes())
         .merge(prometheus::routes())
         .merge(users::routes())

@@ -1,8 +1,10 @@
 use super::*;
 use crate::alerts::compile::Compiled;
+use crate::alerts::event::Payload;
 use crate::alerts::period::Period;
 use crate::history::testing::{START, reading};
 use crate::snapshot::Snapshot;
+use crate::store::alerts::Event;
 use crate::store::micros;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -79,7 +81,7 @@ fn each_thing_is_compared_with_its_own_whole() {
     let mut evaluator = evaluator(&[FULL], Vec::new());
     assert!(run(&mut evaluator, &disk(0, &[("/", Some(100.0)), ("/var", Some(100.0))])).is_empty());
     let batch = run(&mut evaluator, &disk(5, &[("/", Some(100.0)), ("/var", Some(950.0))]));
-    assert_eq!(told(&batch), ["raised /var 95.0"]);
+    assert_eq!(told(&batch), ["raised /var 95.0 %"]);
     assert_eq!((batch.episodes.len(), batch.put.len()), (1, 1));
     // It is unmounted: no longer full.
     let batch = run(&mut evaluator, &disk(10, &[("/", Some(100.0))]));
@@ -114,11 +116,12 @@ fn no_data_is_not_absent_hardware() {
     assert_eq!(evaluator.rules()[0].things[0].memory.status, Status::NotApplicable);
 
     let run_queue = "name = \"q\"\nfield = \"cpu.temperature\"\nwarning = { above = 90 }";
-    let mut evaluator = super::tests::evaluator(&[run_queue], Vec::new());
+    evaluator = Evaluator::new("host", Vec::new());
+    evaluator.set_rules(rules(&[run_queue]), 0, &mut AlertBatch::default());
     let sensor = |seconds, value: Value| at(seconds, MetricType::Cpu, &json!({"temperature": value}));
     run(&mut evaluator, &sensor(0, Value::Null));
     let status = |evaluator: &Evaluator| evaluator.rules()[0].things[0].memory.status;
-    assert_eq!(status(&evaluator), Status::NotApplicable, "it never had a value");
+    assert_eq!(evaluator.rules()[0].note.as_ref().unwrap().0, Status::NotApplicable, "it never had a value");
     run(&mut evaluator, &sensor(5, json!(50)));
     assert_eq!(status(&evaluator), Status::Ok);
     run(&mut evaluator, &sensor(10, Value::Null));
@@ -134,7 +137,7 @@ fn what_is_missing_says_so() {
     let note = evaluator.rules()[0].note.clone().unwrap();
     assert_eq!(
         (note.0, &*note.1),
-        (Status::NotApplicable, "None of the partitions on this machine is meant")
+        (Status::NotApplicable, "None of the partitions on this machine is meant and has a value")
     );
 }
 
@@ -167,7 +170,7 @@ fn a_rule_that_goes_takes_its_alert_with_it() {
     let stored = run(&mut evaluator, &disk(0, &[("/", Some(950.0))])).put;
     let mut batch = AlertBatch::default();
     evaluator.set_rules(Vec::new(), 7, &mut batch);
-    assert_eq!(told(&batch), ["cleared / 95.0"]);
+    assert_eq!(told(&batch), ["cleared / 95.0 %"]);
     assert_eq!(batch.forget.len(), 1);
     // The same if it went while the server was down.
     let mut evaluator = Evaluator::new("host", stored);
@@ -184,7 +187,7 @@ fn a_changed_rule_keeps_what_is_raised() {
     evaluator.set_rules(rules(&[&FULL.replace("above = 90", "above = 99")]), 7, &mut batch);
     assert!(batch.is_empty());
     assert_eq!(told(&run(&mut evaluator, &disk(5, &[("/", Some(950.0))]))), [""; 0]);
-    assert_eq!(told(&run(&mut evaluator, &disk(10, &[("/", Some(700.0))]))), ["cleared / 70.0"]);
+    assert_eq!(told(&run(&mut evaluator, &disk(10, &[("/", Some(700.0))]))), ["cleared / 70.0 %"]);
 }
 
 #[test]

@@ -123,11 +123,11 @@ proptest! {
     }
 
     #[test]
-    fn memory_is_bounded(length in 1i64..1_000_000, interval in 1i64..5000, count in 1usize..300) {
+    fn memory_is_bounded(length in 1i64..1_000_000, interval in 1i64..5000, count in 1i64..300) {
         let average = shape(Function::Average, Kind::Gauge, length, 0.0);
         let mut window = Window::default();
         for n in 0..count {
-            window.add(&average, n as i64 * interval * S, &Input::Number(Stat::one(1.0)));
+            window.add(&average, n * interval * S, &Input::Number(Stat::one(1.0)));
         }
         prop_assert!(window.steps.len() <= STEPS as usize + 2);
     }
