@@ -137,3 +137,64 @@ CREATE TABLE removed_tiers (
     before INTEGER NOT NULL,
     PRIMARY KEY (host, tier)
 ) WITHOUT ROWID;
+
+-- Alerts. Times are microseconds since 1970. What the rules remember of each thing, so that it survives restarts.
+CREATE TABLE alert_states (
+    host   TEXT NOT NULL,
+    rule   TEXT NOT NULL,
+    series TEXT NOT NULL,
+    state  TEXT NOT NULL,
+    PRIMARY KEY (host, rule, series)
+);
+
+-- From raising to clearing.
+CREATE TABLE alert_episodes (
+    id              TEXT NOT NULL,
+    host            TEXT NOT NULL,
+    rule            TEXT NOT NULL,
+    series          TEXT NOT NULL,
+    severity        TEXT NOT NULL,
+    raised_at       INTEGER NOT NULL,
+    cleared_at      INTEGER,
+    value           REAL NOT NULL,
+    peak            REAL NOT NULL,
+    flapping        INTEGER NOT NULL,
+    reason          TEXT,
+    acknowledged_by TEXT,
+    acknowledged_at INTEGER,
+    note            TEXT,
+    PRIMARY KEY (host, id)
+);
+CREATE INDEX idx_alert_episodes_raised ON alert_episodes (host, raised_at);
+
+CREATE TABLE alert_silences (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    rule       TEXT,
+    labels     TEXT NOT NULL,
+    author     TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    ends_at    INTEGER NOT NULL
+);
+
+-- Rules made over the API; those of files are not here.
+CREATE TABLE alert_rules (
+    name       TEXT PRIMARY KEY,
+    definition TEXT NOT NULL,
+    updated_by TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+-- Events to be delivered, stored with the state that they tell. A key names one event, however often it is sent.
+CREATE TABLE alert_outbox (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    key             TEXT NOT NULL UNIQUE,
+    host            TEXT NOT NULL,
+    episode         TEXT NOT NULL,
+    kind            TEXT NOT NULL,
+    at              INTEGER NOT NULL,
+    payload         TEXT NOT NULL,
+    attempts        INTEGER NOT NULL,
+    next_attempt_at INTEGER NOT NULL
+);
+CREATE INDEX idx_alert_outbox_due ON alert_outbox (host, next_attempt_at);

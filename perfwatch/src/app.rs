@@ -1,6 +1,7 @@
 //! The composition root: wires sources, pipeline, stream, store, accounts and API together, and shuts them down in an
 //! order that loses no data.
 
+pub mod alerts;
 mod ask_health;
 mod backfill;
 mod data_dir;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use first_start::FirstStart;
 use threads::Threads;
 
+use crate::alerts::service::Alerts;
 use crate::api::serve::{self, Limits, Tls};
 use crate::api::{self, AppState, Intervals, Options, Parts};
 use crate::auth::Auth;
@@ -143,10 +145,12 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let writer = config.storage.background_collection.then(|| Writer::spawn(history.clone(), log, documents));
     let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
+    let alerts = Alerts::new(store.clone(), history.clone(), config.alerts_dir.clone());
+    let alerting = alerts.spawn(source_status.clone()).context("cannot start the thread of alerts")?;
     let maintenance = Maintenance::spawn(history.clone(), store.clone(), host, documents);
     let intervals = Arc::new(Intervals::default());
 
-    let storing = writing.clone();
+    let (storing, judging) = (writing.clone(), alerting.submitter());
     let outputs = Outputs {
         live: Box::new({
             let (hub, intervals) = (hub.clone(), Arc::clone(&intervals));
@@ -159,6 +163,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             if let Some(writer) = &storing {
                 writer.submit(snapshot);
             }
+            judging.submit(snapshot);
         }),
     };
     let sources = sources(&config, &lister);
@@ -177,6 +182,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         store_watch,
         history,
         intervals,
+        alerts,
         writer: writing,
         auth,
         settings,
@@ -241,6 +247,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     stop_sender.send_replace(true);
     sampling.await.context("the pipeline panicked")?;
     // Store the last batch while the last responses are sent.
+    alerting.close().await;
     let stored = async {
         if let Some(writer) = writer {
             writer.close().await;

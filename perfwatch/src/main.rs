@@ -34,6 +34,7 @@ fn command_line() -> Command {
         ))
         .subcommand(user_commands())
         .subcommand(db_commands())
+        .subcommand(alert_commands())
         .subcommand(with_settings(Command::new("health").about("Check server health"), SERVER))
         .subcommand(
             with_settings(
@@ -89,6 +90,30 @@ fn db_commands() -> Command {
         .subcommand(with_settings(import, STORE.into_iter().chain(["host_id", "rootfs"])))
         .subcommand(with_settings(check, STORE))
         .subcommand(with_settings(salvage, STORE))
+}
+
+fn alert_commands() -> Command {
+    let files = || {
+        Arg::new("files")
+            .value_name("FILE")
+            .num_args(0..)
+            .value_parser(value_parser!(PathBuf))
+            .help("Files with rules; without any, those of the configured directory")
+    };
+    let check = Command::new("check")
+        .about("Check files with alert rules")
+        .arg(files())
+        .after_help("Exits with 0 if all rules can be used, with 1 otherwise.");
+    let test = Command::new("test")
+        .about("Run the tests in files with alert rules")
+        .arg(files())
+        .after_help("Exits with 0 if all tests pass, with 1 otherwise. Tests may also be about stock rules.");
+    let list = Command::new("list").about("List stock rules and those of the configured directory");
+    Command::new("alerts")
+        .about("Check, test and list alert rules")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands([check, test, list].map(|command| with_settings(command, ["alerts_dir"])))
 }
 
 fn user_commands() -> Command {
@@ -195,7 +220,7 @@ fn run() -> Result<ExitCode> {
     let (name, mut arguments) = arguments.subcommand().context("no subcommand")?;
     let mut action = "";
     match name {
-        "user" | "db" => {
+        "user" | "db" | "alerts" => {
             (action, arguments) = arguments.subcommand().context("no subcommand")?;
         }
         "completions" => {
@@ -213,6 +238,13 @@ fn run() -> Result<ExitCode> {
     if name == "health" {
         print(&app::ask_health(&config)?)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if name == "alerts" {
+        let files = arguments.try_get_many::<PathBuf>("files").ok().flatten();
+        let files: Vec<PathBuf> = files.into_iter().flatten().cloned().collect();
+        let (text, is_good) = app::alerts::run(&config, action, &files);
+        print(&text)?;
+        return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if name != "user" {
         app::prepare_process(&config);

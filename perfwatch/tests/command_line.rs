@@ -81,3 +81,43 @@ fn an_import_from_nowhere_says_so() {
     assert!(import("sqlite:/nonexistent/x.db").contains("there is no database at /nonexistent/x.db"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it created a database");
 }
+
+/// Runs `perfwatch alerts` in a directory of rules: whether all is well, and what it prints.
+fn alerts(dir: &Path, arguments: &[&str]) -> (bool, String) {
+    let output = perfwatch(&[&["alerts"], arguments].concat(), &[("PERFWATCH_ALERTS_DIR", text(dir))]);
+    assert!(output.stderr.is_empty(), "{output:?}");
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn alert_rules_are_checked_tested_and_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let alerts = |arguments: &[&str]| alerts(dir.path(), arguments);
+    assert_eq!(
+        alerts(&["check"]),
+        (true, format!("There are no files with rules in {}\n", text(dir.path())))
+    );
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/alerts.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let example = docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = dir.path().join("api.toml");
+    std::fs::write(&file, example).unwrap();
+    assert_eq!(alerts(&["check"]), (true, "1 rule can be used\n".to_owned()));
+    assert_eq!(alerts(&["test"]), (true, "1 test passed, 0 failed\n".to_owned()));
+    let (is_good, listed) = alerts(&["list"]);
+    assert!(is_good && listed.contains("oom-kill") && listed.contains("stock"), "{listed}");
+    assert!(listed.contains(&format!("{}:1", text(&file))), "{listed}");
+
+    std::fs::write(&file, example.replace("memory_limit_bytes", "memory_limit").replace("900x15", "500x15"))
+        .unwrap();
+    let (is_good, problems) = alerts(&["check"]);
+    assert!(!is_good, "{problems}");
+    let expected = "api.toml:6: api-memory: of: there is no field cgroups.groups.memory_limit; did you mean";
+    assert!(problems.contains(expected), "{problems}");
+    std::fs::write(&file, example.replace("900x15", "500x15")).unwrap();
+    let (is_good, problems) = alerts(&["test", text(&file)]);
+    assert!(!is_good, "{problems}");
+    assert!(problems.contains("at 25m: expected firing (warning), got ok with value 50"), "{problems}");
+    let (is_good, problems) = alerts(&["check", "/nonexistent.toml"]);
+    assert!(!is_good && problems.contains("/nonexistent.toml: cannot be read"), "{problems}");
+}

@@ -8,6 +8,8 @@ mod access;
 mod accounts;
 #[path = "store/boards.rs"]
 mod boards;
+#[path = "store/alerts.rs"]
+mod alerts;
 #[path = "store/history.rs"]
 mod history;
 #[path = "store/imports.rs"]

@@ -4,6 +4,7 @@
 //! are in one file per resource and reach the rest of the program only through the state.
 
 mod account;
+mod alerts;
 mod api_tokens;
 mod audit;
 mod boards;
@@ -39,6 +40,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+use crate::alerts::service::Alerts;
 use crate::auth::{Auth, Identity};
 use crate::config::{ProxyHeader, Roots};
 use crate::history::{History, writer};
@@ -89,6 +91,7 @@ pub struct Parts {
     /// Stores snapshots; `None` if history is not recorded.
     pub writer: Option<writer::Handle>,
     pub intervals: Arc<Intervals>,
+    pub alerts: Alerts,
     pub auth: Arc<Auth>,
     /// Receives configuration changes; the pipeline applies them at the next tick.
     pub settings: watch::Sender<Settings>,

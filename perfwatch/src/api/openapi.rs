@@ -19,6 +19,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
         (name = "history", description = "Stored data of any time range"),
         (name = "events", description = "What people and scripts have noted, such as deployments"),
         (name = "boards", description = "What users saved of the page's History"),
+        (name = "alerts", description = "Rules, what they raised, silences"),
         (name = "retention", description = "How long history is kept"),
         (name = "config", description = "What is measured and how often"),
         (name = "sources", description = "Collectors and probes"),

@@ -16,8 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, api_tokens, audit, boards, configuration, docs, doctor, error, events, guard, health,
-    history, hosts, openapi, page, processes, prometheus, retention, sources, users, ws,
+    AppState, account, alerts, api_tokens, audit, boards, configuration, docs, doctor, error, events, guard,
+    health, history, hosts, openapi, page, processes, prometheus, retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -32,6 +32,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(hosts::routes())
         .merge(events::routes())
         .merge(retention::routes())
+        .merge(alerts::routes())
         .merge(configuration::routes())
         .merge(prometheus::routes())
         .merge(users::routes())

@@ -18,6 +18,11 @@ pub const TOKEN_CREATED: &str = "token_created";
 pub const TOKEN_REVOKED: &str = "token_revoked";
 pub const CONFIG_CHANGED: &str = "config_changed";
 pub const RETENTION_CHANGED: &str = "retention_changed";
+pub const ALERT_RULE_CHANGED: &str = "alert_rule_changed";
+pub const ALERT_RULE_DELETED: &str = "alert_rule_deleted";
+pub const ALERT_ACKNOWLEDGED: &str = "alert_acknowledged";
+pub const ALERTS_SILENCED: &str = "alerts_silenced";
+pub const SILENCE_ENDED: &str = "silence_ended";
 pub const CLEANUP: &str = "cleanup";
 
 impl Auth {

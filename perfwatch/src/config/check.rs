@@ -33,6 +33,7 @@ pub(super) fn all(
         accounts: accounts(&mut checker),
         sampling: sampling(&mut checker),
         retention: retention(&mut checker),
+        alerts_dir: checker.text("alerts_dir").into(),
         roots: roots(&checker),
         log: given.get("log").map(str::to_owned),
         exposed_files: given.exposed.clone(),

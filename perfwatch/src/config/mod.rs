@@ -44,6 +44,8 @@ pub struct Config {
     pub accounts: Accounts,
     pub sampling: Sampling,
     pub retention: Retention,
+    /// Where files of alert rules are; it may be missing.
+    pub alerts_dir: PathBuf,
     pub roots: Roots,
     /// Filter directives for the log; `None`: the command's default.
     pub log: Option<String>,

@@ -168,6 +168,12 @@ pub const SETTINGS: &[Setting] = &[
         "Time between two clean-ups, minutes (first start only)",
     ),
     plain(
+        "alerts_dir",
+        "PERFWATCH_ALERTS_DIR",
+        "/etc/perfwatch/alerts.d",
+        "Directory with files of alert rules (*.toml)",
+    ),
+    plain(
         "metrics_public",
         "PERFWATCH_METRICS_PUBLIC",
         "false",

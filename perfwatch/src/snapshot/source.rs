@@ -185,6 +185,14 @@ impl SourceStatus {
         change(&mut self.0.reports.write().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Why a type's source has nothing to measure: it is switched off or not available.
+    pub fn absent(&self, of: MetricType) -> Option<String> {
+        let reports = self.0.reports.read().unwrap_or_else(PoisonError::into_inner);
+        let report = reports.iter().find(|report| report.metric_type == of)?;
+        let is_absent = matches!(report.state, State::Disabled | State::Unavailable);
+        is_absent.then(|| report.reason.clone().unwrap_or_else(|| "Its source is not active".to_owned()))
+    }
+
     pub fn note_missed(&self, missed: Missed, at: Instant) {
         let mut ticks = self.missed();
         let place = Cause::ALL.iter().position(|cause| *cause == missed.cause);

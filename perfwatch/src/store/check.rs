@@ -12,7 +12,7 @@ use super::{Result, StoreError, postgres, sqlite_path};
 use crate::snapshot::MetricType;
 
 /// Every table but the chunks.
-pub(super) const TABLES: [&str; 13] = [
+pub(super) const TABLES: [&str; 18] = [
     "users",
     "revoked_tokens",
     "config",
@@ -26,6 +26,11 @@ pub(super) const TABLES: [&str; 13] = [
     "stale_tiers",
     "removed_tiers",
     "marks",
+    "alert_states",
+    "alert_episodes",
+    "alert_silences",
+    "alert_rules",
+    "alert_outbox",
 ];
 
 /// What is wrong with the structure is told up to here.

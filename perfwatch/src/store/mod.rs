@@ -1,9 +1,10 @@
 //! The database engines: accounts, settings, saved boards and the chunks of history. All SQL is below this module.
 //!
-//! Each engine implements the contracts [`AccountStore`], [`BoardStore`], [`ChunkStore`], [`MarkStore`] and
-//! [`SettingsStore`]; both pass one test suite.
+//! Each engine implements the contracts [`AccountStore`], [`AlertStore`], [`BoardStore`], [`ChunkStore`],
+//! [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
 
 pub mod access;
+pub mod alerts;
 pub mod boards;
 pub mod check;
 pub mod chunks;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
+use alerts::AlertStore;
 use boards::BoardStore;
 use chunks::ChunkStore;
 pub use error::{Result, StoreError};
@@ -50,7 +52,7 @@ impl Engine {
 
 /// A database engine.
 #[async_trait]
-pub trait Store: AccountStore + BoardStore + ChunkStore + MarkStore + SettingsStore {
+pub trait Store: AccountStore + AlertStore + BoardStore + ChunkStore + MarkStore + SettingsStore {
     fn engine(&self) -> Engine;
     /// The cheapest round trip that shows that the database responds.
     async fn ping(&self) -> Result<()>;

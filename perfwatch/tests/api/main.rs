@@ -15,6 +15,7 @@ macro_rules! contract {
         #[path = "."]
         mod $engine {
             mod account;
+            mod alerts;
             mod all_processes;
             mod boards;
             mod browser;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use perfwatch::alerts::service::{Alerts, Running};
 use perfwatch::api::serve::{Limits, Tls, serve};
 use perfwatch::api::{AppState, Intervals, Options, Parts, app};
 use perfwatch::auth::attempts::Attempts;
@@ -48,6 +49,8 @@ pub struct Server {
     pub auth: Arc<Auth>,
     pub hub: Hub,
     pub intervals: Arc<Intervals>,
+    pub alerts: Alerts,
+    pub alerting: Running,
     pub source_status: SourceStatus,
     pub lister: Arc<ProcessLister>,
     pub settings: watch::Sender<Settings>,
@@ -140,6 +143,8 @@ impl Server {
         let history = History::new(store.clone(), "0123abcd");
         let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
         let writer = Writer::spawn(history.clone(), log, DocumentDays(7)).unwrap();
+        let alerts = Alerts::new(store.clone(), history.clone(), data.path().join("alerts.d"));
+        let alerting = alerts.spawn(source_status.clone()).unwrap();
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             hub: hub.clone(),
@@ -147,6 +152,7 @@ impl Server {
             store_watch: Watch::start(Arc::clone(&store)).await,
             history: history.clone(),
             intervals: Arc::clone(&intervals),
+            alerts: alerts.clone(),
             writer: Some(writer.handle()),
             auth: auth.clone(),
             settings: settings.clone(),
@@ -175,6 +181,8 @@ impl Server {
             auth,
             hub,
             intervals,
+            alerts,
+            alerting,
             source_status,
             lister,
             settings,
@@ -237,6 +245,7 @@ impl Server {
     pub fn publish_snapshot(&self, snapshot: &Arc<Snapshot>) {
         self.hub.publish(snapshot);
         self.intervals.add(snapshot);
+        self.alerting.submitter().submit(snapshot);
     }
 }
 

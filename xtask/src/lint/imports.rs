@@ -26,10 +26,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Code that queries the store uses its traits; it knows nothing of the engines.
     ("store", &["snapshot", "config", "host"]),
     ("history", &["store", "snapshot", "config", "host"]),
+    ("alerts", &["history", "store", "snapshot", "config"]),
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config", "kernel_files"]),
-    ("api", &["stream", "history", "store", "auth", "snapshot", "config", "host"]),
+    ("api", &["stream", "history", "alerts", "store", "auth", "snapshot", "config", "host"]),
 ];
 
 /// A crate and the only modules that may name it.

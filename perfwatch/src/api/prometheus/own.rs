@@ -1,6 +1,9 @@
 //! PerfWatch's own state and cost.
 
 use super::exposition::{Exposition, Kind, Label};
+use crate::alerts::answer::Current;
+use crate::alerts::machine::Status;
+use crate::alerts::rule::Severity;
 use crate::api::{AppState, VERSION};
 use crate::history::writer;
 use crate::snapshot::source::{Report, State};
@@ -46,6 +49,14 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
             failing,
         );
     }
+    for current in state.alerts.current(|_, _| true) {
+        let mut labels = vec![("rule", current.rule.name.clone())];
+        let things =
+            current.label_names.iter().filter_map(|name| Some((*name, current.labels.get(*name)?.clone())));
+        labels.extend(things.filter(|(name, _)| *name != "rule"));
+        let help = "State of an alert rule for a thing: 0 ok, 1 pending, 2 warning, 3 critical, -1 no data, -2 not applicable.";
+        add("alert_state", Kind::Gauge, help, &labels, alert_state(&current));
+    }
     let damaged = state.history.damaged_chunks() as f64;
     add("damaged_chunks_total", Kind::Counter, "Chunks of history that could not be read.", &[], damaged);
     for (cause, ticks) in state.source_status.missed_ticks() {
@@ -84,6 +95,17 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
             );
         }
         add("process_open_fds", Kind::Gauge, "Open file descriptors of the server.", &[], open_files);
+    }
+}
+
+fn alert_state(current: &Current) -> f64 {
+    match (current.status, current.raised.as_ref().map(|raised| raised.severity)) {
+        (Status::NoData, _) => -1.0,
+        (Status::NotApplicable, _) => -2.0,
+        (_, Some(Severity::Critical)) => 3.0,
+        (_, Some(Severity::Warning)) => 2.0,
+        (Status::Pending, None) => 1.0,
+        (Status::Ok | Status::Firing, None) => 0.0,
     }
 }
 

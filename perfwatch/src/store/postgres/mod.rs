@@ -5,6 +5,7 @@
 
 mod access;
 mod boards;
+mod alerts;
 mod chunks;
 mod documents;
 mod marks;

@@ -1,0 +1,28 @@
+//! Alerts: rules over everything that is measured, evaluated at each tick on the values of its readings.
+//!
+//! A [rule](rule::Rule) names a field of the dictionary; [`compile`] resolves it to positions in the layout once. For
+//! each thing it is about there is a [`window`] and a state [`machine`]; the [`evaluator`] drives all of them and returns
+//! what changed, which is stored in one transaction with the events that tell it.
+
+pub mod answer;
+pub mod catalogue;
+mod changes;
+pub mod compile;
+pub mod evaluator;
+pub mod event;
+mod fields;
+pub mod file;
+mod labels;
+pub mod machine;
+pub mod past;
+mod pattern;
+pub mod preview;
+pub mod period;
+pub mod rows;
+pub mod rule;
+pub mod service;
+pub mod stock;
+mod thing;
+pub mod trial;
+mod unsaved;
+mod window;

@@ -1,0 +1,306 @@
+//! `/api/alerts`: what is raised now and was before, the rules, and acknowledging.
+#![allow(unused_qualifications)] // written by the macro that describes the parameters
+
+mod preview;
+mod rules;
+mod silences;
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AppState;
+use super::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBody, WithBody};
+use super::extract::{Administrator, Body, ClientAddress, CurrentUser};
+use super::message::Message;
+use super::parameters::{Parameters, Reader};
+use crate::alerts::answer::silenced;
+use crate::alerts::machine::Status;
+use crate::alerts::rule::Severity;
+use crate::auth::audit;
+use crate::snapshot::rfc3339;
+use crate::store;
+use crate::store::{from_micros, micros};
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+const MAX_NOTE: usize = 500;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(alerts))
+        .routes(routes!(past_alerts))
+        .routes(routes!(acknowledge))
+        .merge(rules::routes())
+        .merge(silences::routes())
+        .merge(preview::routes())
+}
+
+/// The `{name}` of a path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct Name {
+    #[param(min_length = 1, max_length = 64)]
+    name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        from_path(parts, state, "name").await
+    }
+}
+
+/// The `{episode}` of a path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct EpisodeId {
+    #[param(min_length = 1, max_length = 64)]
+    episode: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for EpisodeId {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        from_path(parts, state, "episode").await
+    }
+}
+
+async fn from_path<T: DeserializeOwned + Send, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+) -> Result<T> {
+    let refused = |_| Error::Invalid(vec![Problem::new(&["path", name], "Expected a name")]);
+    Ok(Path::<T>::from_request_parts(parts, state).await.map_err(refused)?.0)
+}
+
+/// What a rule says of one thing.
+#[derive(Serialize, ToSchema)]
+struct Alert {
+    rule: String,
+    /// Which thing; empty for the machine as a whole.
+    labels: BTreeMap<String, String>,
+    #[schema(value_type = AlertStatus)]
+    state: Status,
+    /// Of the raised alert.
+    severity: Option<Severity>,
+    summary: String,
+    runbook: String,
+    /// Of the rule's function; `null` if there is none, or it is infinite.
+    value: Option<f64>,
+    unit: &'static str,
+    /// Since when it has this state.
+    #[schema(format = DateTime)]
+    since: String,
+    /// Why there is no data.
+    reason: Option<String>,
+    /// The raised alert, also while there is no data.
+    episode: Option<Episode>,
+    /// It came and went so often that it stays until it has been quiet for half an hour.
+    flapping: bool,
+    /// The silence that applies to it.
+    silenced_by: Option<i64>,
+}
+
+/// Names the states of a rule.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code)] // only its description is used
+enum AlertStatus {
+    Ok,
+    Pending,
+    Firing,
+    NoData,
+    NotApplicable,
+}
+
+/// From raising to clearing.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AlertEpisode)]
+pub(super) struct Episode {
+    id: String,
+    rule: String,
+    labels: BTreeMap<String, String>,
+    /// The worst.
+    #[schema(example = "warning")]
+    severity: String,
+    #[schema(format = DateTime)]
+    raised_at: String,
+    /// `null` while it is raised.
+    #[schema(format = DateTime)]
+    cleared_at: Option<String>,
+    /// When it was raised.
+    value: f64,
+    peak: f64,
+    flapping: bool,
+    /// Why it was cleared, if not by its value.
+    reason: Option<String>,
+    acknowledged_by: Option<String>,
+    #[schema(format = DateTime)]
+    acknowledged_at: Option<String>,
+    note: Option<String>,
+}
+
+impl From<store::alerts::Episode> for Episode {
+    fn from(episode: store::alerts::Episode) -> Self {
+        let time = |at: i64| rfc3339(from_micros(at));
+        Self {
+            id: episode.id,
+            rule: episode.rule,
+            labels: serde_json::from_str(&episode.series).unwrap_or_default(),
+            severity: episode.severity,
+            raised_at: time(episode.raised_at),
+            cleared_at: episode.cleared_at.map(time),
+            value: episode.value,
+            peak: episode.peak,
+            flapping: episode.flapping,
+            reason: episode.reason,
+            acknowledged_by: episode.acknowledged_by,
+            acknowledged_at: episode.acknowledged_at.map(time),
+            note: episode.note,
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct CurrentAlerts {
+    /// Firing or pending, or without data though raised; the worst first.
+    alerts: Vec<Alert>,
+}
+
+/// What is firing and pending now
+#[utoipa::path(get, path = "/api/alerts", tag = "alerts", responses((status = 200, body = CurrentAlerts), Guarded))]
+async fn alerts(_: CurrentUser, State(state): State<AppState>) -> Result<Json<CurrentAlerts>> {
+    let host = state.alerts.history().host();
+    let now = micros(OffsetDateTime::now_utc());
+    let silences = state.store.silences(now).await?;
+    let open = state.store.open_episodes(host).await?;
+    let mut open: HashMap<String, store::alerts::Episode> =
+        open.into_iter().map(|episode| (episode.id.clone(), episode)).collect();
+    let wanted = |status: Status, is_raised| is_raised || matches!(status, Status::Firing | Status::Pending);
+    let mut alerts: Vec<Alert> = Vec::new();
+    for current in state.alerts.current(wanted) {
+        // What was raised just now may not be stored yet.
+        let mut episode = current.episode.as_ref().and_then(|id| open.remove(id)).map(Episode::from);
+        if let (Some(episode), Some(raised)) = (&mut episode, &current.raised) {
+            // The store has the peak only from time to time.
+            episode.peak = raised.peak;
+        }
+        alerts.push(Alert {
+            rule: current.rule.name.clone(),
+            silenced_by: silenced(&silences, &current.rule.name, &current.labels).map(|silence| silence.id),
+            labels: current.labels,
+            state: current.status,
+            severity: current.raised.as_ref().map(|raised| raised.severity),
+            summary: current.summary,
+            runbook: current.rule.runbook.clone(),
+            value: current.value,
+            unit: current.unit,
+            since: rfc3339(from_micros(current.since)),
+            reason: current.reason.as_deref().map(str::to_owned),
+            episode,
+            flapping: current.raised.is_some_and(|raised| raised.flapping),
+        });
+    }
+    alerts.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.since.cmp(&b.since)));
+    Ok(Json(CurrentAlerts { alerts }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct HistoryParameters {
+    /// Only this rule
+    #[param(required = false, value_type = String, max_length = 64)]
+    rule: Option<String>,
+    /// Only alerts raised before this time; RFC 3339, a date, or seconds since 1970
+    #[param(required = false, value_type = String, min_length = 4)]
+    before: Option<String>,
+    /// Maximum number of alerts
+    #[param(required = false, value_type = usize, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PastAlerts {
+    /// The newest first; open ones are among them.
+    episodes: Vec<Episode>,
+}
+
+/// What was raised, newest first
+#[utoipa::path(get, path = "/api/alerts/history", tag = "alerts", params(HistoryParameters), responses(
+    (status = 200, body = PastAlerts),
+    (status = 422, description = "A parameter is invalid", body = ValidationBody),
+    Guarded,
+))]
+async fn past_alerts(
+    _: CurrentUser,
+    State(state): State<AppState>,
+    Parameters(sent): Parameters<HistoryParameters>,
+) -> Result<Json<PastAlerts>> {
+    let mut reader = Reader::default();
+    let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
+    let before = reader.moment("before", sent.before.as_deref()).map_or(i64::MAX, micros);
+    reader.finish()?;
+    let host = state.alerts.history().host();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let episodes = state.store.episodes(host, sent.rule.as_deref(), before, limit).await?;
+    Ok(Json(PastAlerts { episodes: episodes.into_iter().map(Episode::from).collect() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AlertAcknowledgement)]
+struct Given {
+    #[schema(max_length = 500)]
+    note: Option<String>,
+}
+
+/// Acknowledge a raised alert
+#[utoipa::path(post, path = "/api/alerts/{episode}/acknowledge", tag = "alerts", params(EpisodeId), request_body = Given,
+    responses(
+        (status = 200, body = Message),
+        (status = 404, description = "There is no such alert", body = ErrorBody),
+        (status = 409, description = "It is over, or acknowledged already", body = ErrorBody),
+        Guarded, WithBody,
+    )
+)]
+async fn acknowledge(
+    Administrator(identity): Administrator,
+    State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    EpisodeId { episode: id }: EpisodeId,
+    Body(given): Body<Given>,
+) -> Result<Json<Message>> {
+    let note = given.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
+    if let Some(note) = note {
+        check_text("note", note, MAX_NOTE)?;
+    }
+    let user = &identity.user.username;
+    let now = micros(OffsetDateTime::now_utc());
+    let episode = state.store.episode(state.alerts.history().host(), &id).await?.ok_or(Error::NotFound)?;
+    if !state.alerts.acknowledge(&id, user, note, now).await? {
+        return Err(Error::Conflict("It is over, or somebody has acknowledged it already".into()));
+    }
+    let detail = format!("{} {} {}", episode.rule, episode.series, note.unwrap_or_default());
+    state.auth.audit(user, address, audit::ALERT_ACKNOWLEDGED, detail.trim_end()).await;
+    Ok(Json(Message { message: "Alert acknowledged" }))
+}
+
+/// One line for people.
+fn check_text(name: &str, text: &str, most: usize) -> Result<()> {
+    if text.chars().count() <= most && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let msg = format!("Expected one line of at most {most} characters");
+    Err(Error::Invalid(vec![Problem::new(&["body", name], msg)]))
+}

@@ -1,0 +1,327 @@
+//! The statements for both engines, which differ only in the type of rows.
+
+/// Implements [`AlertStore`](super::AlertStore) for a store whose methods `$read` and `$write` return the pools once the
+/// tables are up to date.
+macro_rules! implement_alerts {
+    ($store:ty, $engine:ty, $row:ty, read: $read:ident, write: $write:ident) => {
+        fn of_episode(row: &$row) -> sqlx::Result<Episode> {
+            Ok(Episode {
+                id: row.try_get("id")?,
+                rule: row.try_get("rule")?,
+                series: row.try_get("series")?,
+                severity: row.try_get("severity")?,
+                raised_at: row.try_get("raised_at")?,
+                cleared_at: row.try_get("cleared_at")?,
+                value: row.try_get("value")?,
+                peak: row.try_get("peak")?,
+                flapping: row.try_get("flapping")?,
+                reason: row.try_get("reason")?,
+                acknowledged_by: row.try_get("acknowledged_by")?,
+                acknowledged_at: row.try_get("acknowledged_at")?,
+                note: row.try_get("note")?,
+            })
+        }
+
+        fn of_silence(row: &$row) -> sqlx::Result<Silence> {
+            Ok(Silence {
+                id: row.try_get("id")?,
+                rule: row.try_get("rule")?,
+                labels: row.try_get("labels")?,
+                author: row.try_get("author")?,
+                reason: row.try_get("reason")?,
+                created_at: row.try_get("created_at")?,
+                ends_at: row.try_get("ends_at")?,
+            })
+        }
+
+        async fn put_event(
+            transaction: &mut sqlx::Transaction<'_, $engine>,
+            host: &str,
+            event: &Event,
+        ) -> Result<()> {
+            sqlx::query(
+                "INSERT INTO alert_outbox (key, host, episode, kind, at, payload, attempts, next_attempt_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, 0, $5) ON CONFLICT (key) DO NOTHING",
+            )
+            .bind(&event.key)
+            .bind(host)
+            .bind(&event.episode)
+            .bind(&event.kind)
+            .bind(event.at)
+            .bind(&event.payload)
+            .execute(&mut **transaction)
+            .await?;
+            Ok(())
+        }
+
+        async fn put_episode(
+            transaction: &mut sqlx::Transaction<'_, $engine>,
+            host: &str,
+            episode: &Episode,
+        ) -> Result<()> {
+            sqlx::query(
+                "INSERT INTO alert_episodes
+                     (id, host, rule, series, severity, raised_at, cleared_at, value, peak, flapping, reason)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                 ON CONFLICT (host, id) DO UPDATE SET severity = excluded.severity, peak = excluded.peak,
+                     cleared_at = excluded.cleared_at, flapping = excluded.flapping, reason = excluded.reason",
+            )
+            .bind(&episode.id)
+            .bind(host)
+            .bind(&episode.rule)
+            .bind(&episode.series)
+            .bind(&episode.severity)
+            .bind(episode.raised_at)
+            .bind(episode.cleared_at)
+            .bind(episode.value)
+            .bind(episode.peak)
+            .bind(episode.flapping)
+            .bind(&episode.reason)
+            .execute(&mut **transaction)
+            .await?;
+            Ok(())
+        }
+
+        #[async_trait]
+        impl AlertStore for $store {
+            async fn alert_states(&self, host: &str) -> Result<Vec<AlertState>> {
+                let rows = sqlx::query("SELECT rule, series, state FROM alert_states WHERE host = $1");
+                let rows = rows.bind(host).fetch_all(self.$read().await?).await?;
+                let state = |row: &$row| {
+                    Ok(AlertState {
+                        rule: row.try_get("rule")?,
+                        series: row.try_get("series")?,
+                        state: row.try_get("state")?,
+                    })
+                };
+                rows.iter().map(state).collect()
+            }
+
+            async fn save_alerts(&self, host: &str, batch: &AlertBatch) -> Result<()> {
+                let mut transaction = self.$write().await?.begin().await?;
+                for (rule, series) in &batch.forget {
+                    sqlx::query("DELETE FROM alert_states WHERE host = $1 AND rule = $2 AND series = $3")
+                        .bind(host)
+                        .bind(rule)
+                        .bind(series)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                for AlertState { rule, series, state } in &batch.put {
+                    sqlx::query(
+                        "INSERT INTO alert_states (host, rule, series, state) VALUES ($1, $2, $3, $4)
+                         ON CONFLICT (host, rule, series) DO UPDATE SET state = excluded.state",
+                    )
+                    .bind(host)
+                    .bind(rule)
+                    .bind(series)
+                    .bind(state)
+                    .execute(&mut *transaction)
+                    .await?;
+                }
+                for episode in &batch.episodes {
+                    put_episode(&mut transaction, host, episode).await?;
+                }
+                for event in &batch.events {
+                    put_event(&mut transaction, host, event).await?;
+                }
+                Ok(transaction.commit().await?)
+            }
+
+            async fn open_episodes(&self, host: &str) -> Result<Vec<Episode>> {
+                let rows = sqlx::query(
+                    "SELECT * FROM alert_episodes WHERE host = $1 AND cleared_at IS NULL ORDER BY raised_at",
+                );
+                let rows = rows.bind(host).fetch_all(self.$read().await?).await?;
+                rows.iter().map(|row| Ok(of_episode(row)?)).collect()
+            }
+
+            async fn episode(&self, host: &str, id: &str) -> Result<Option<Episode>> {
+                let row = sqlx::query("SELECT * FROM alert_episodes WHERE host = $1 AND id = $2");
+                let row = row.bind(host).bind(id).fetch_optional(self.$read().await?).await?;
+                Ok(row.as_ref().map(of_episode).transpose()?)
+            }
+
+            async fn episodes(
+                &self,
+                host: &str,
+                rule: Option<&str>,
+                before: i64,
+                limit: i64,
+            ) -> Result<Vec<Episode>> {
+                let rows = sqlx::query(
+                    "SELECT * FROM alert_episodes WHERE host = $1 AND raised_at < $2 AND ($3 IS NULL OR rule = $3)
+                     ORDER BY raised_at DESC, id LIMIT $4",
+                );
+                let rows = rows.bind(host).bind(before).bind(rule).bind(limit);
+                let rows = rows.fetch_all(self.$read().await?).await?;
+                rows.iter().map(|row| Ok(of_episode(row)?)).collect()
+            }
+
+            async fn episode_counts(&self, host: &str, since: i64) -> Result<Vec<(String, i64, i64)>> {
+                let counts = sqlx::query_as(
+                    "SELECT rule, count(*), count(acknowledged_by) FROM alert_episodes
+                     WHERE host = $1 AND raised_at >= $2 GROUP BY rule ORDER BY rule",
+                );
+                Ok(counts.bind(host).bind(since).fetch_all(self.$read().await?).await?)
+            }
+
+            async fn acknowledge(&self, host: &str, given: &Acknowledgement<'_>) -> Result<bool> {
+                let mut transaction = self.$write().await?.begin().await?;
+                let updated = sqlx::query(
+                    "UPDATE alert_episodes SET acknowledged_by = $3, acknowledged_at = $4, note = $5
+                     WHERE host = $1 AND id = $2 AND cleared_at IS NULL AND acknowledged_by IS NULL",
+                )
+                .bind(host)
+                .bind(given.episode)
+                .bind(given.by)
+                .bind(given.at)
+                .bind(given.note)
+                .execute(&mut *transaction)
+                .await?;
+                if updated.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                put_event(&mut transaction, host, given.event).await?;
+                transaction.commit().await?;
+                Ok(true)
+            }
+
+            async fn prune_alerts(&self, host: &str, before: i64) -> Result<()> {
+                let pool = self.$write().await?;
+                sqlx::query("DELETE FROM alert_episodes WHERE host = $1 AND cleared_at < $2")
+                    .bind(host)
+                    .bind(before)
+                    .execute(pool)
+                    .await?;
+                sqlx::query(
+                    "DELETE FROM alert_episodes WHERE host = $1 AND cleared_at IS NOT NULL AND raised_at <= (
+                         SELECT raised_at FROM alert_episodes WHERE host = $1 AND cleared_at IS NOT NULL
+                         ORDER BY raised_at DESC LIMIT 1 OFFSET $2)",
+                )
+                .bind(host)
+                .bind(MAX_EPISODES)
+                .execute(pool)
+                .await?;
+                sqlx::query("DELETE FROM alert_outbox WHERE host = $1 AND at < $2")
+                    .bind(host)
+                    .bind(before)
+                    .execute(pool)
+                    .await?;
+                sqlx::query(
+                    "DELETE FROM alert_outbox WHERE host = $1 AND id <= (
+                         SELECT id FROM alert_outbox WHERE host = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)",
+                )
+                .bind(host)
+                .bind(MAX_OUTBOX)
+                .execute(pool)
+                .await?;
+                sqlx::query("DELETE FROM alert_silences WHERE ends_at < $1").bind(before).execute(pool).await?;
+                Ok(())
+            }
+
+            async fn alert_rules(&self) -> Result<Vec<StoredRule>> {
+                let rows = sqlx::query("SELECT * FROM alert_rules ORDER BY name");
+                let rows = rows.fetch_all(self.$read().await?).await?;
+                let rule = |row: &$row| {
+                    Ok(StoredRule {
+                        name: row.try_get("name")?,
+                        definition: row.try_get("definition")?,
+                        updated_by: row.try_get("updated_by")?,
+                        updated_at: row.try_get("updated_at")?,
+                    })
+                };
+                rows.iter().map(rule).collect()
+            }
+
+            async fn put_alert_rule(&self, rule: &StoredRule) -> Result<()> {
+                sqlx::query(
+                    "INSERT INTO alert_rules (name, definition, updated_by, updated_at) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (name) DO UPDATE SET definition = excluded.definition,
+                         updated_by = excluded.updated_by, updated_at = excluded.updated_at",
+                )
+                .bind(&rule.name)
+                .bind(&rule.definition)
+                .bind(&rule.updated_by)
+                .bind(rule.updated_at)
+                .execute(self.$write().await?)
+                .await?;
+                Ok(())
+            }
+
+            async fn delete_alert_rule(&self, name: &str) -> Result<bool> {
+                let deleted = sqlx::query("DELETE FROM alert_rules WHERE name = $1").bind(name);
+                Ok(deleted.execute(self.$write().await?).await?.rows_affected() == 1)
+            }
+
+            async fn silences(&self, after: i64) -> Result<Vec<Silence>> {
+                let rows = sqlx::query("SELECT * FROM alert_silences WHERE ends_at > $1 ORDER BY id");
+                let rows = rows.bind(after).fetch_all(self.$read().await?).await?;
+                rows.iter().map(|row| Ok(of_silence(row)?)).collect()
+            }
+
+            async fn add_silence(&self, silence: &Silence) -> Result<Silence> {
+                let row = sqlx::query(
+                    "INSERT INTO alert_silences (rule, labels, author, reason, created_at, ends_at)
+                     VALUES ($1, $2, $3, $4, $5, $6) RETURNING *",
+                )
+                .bind(&silence.rule)
+                .bind(&silence.labels)
+                .bind(&silence.author)
+                .bind(&silence.reason)
+                .bind(silence.created_at)
+                .bind(silence.ends_at)
+                .fetch_one(self.$write().await?)
+                .await?;
+                Ok(of_silence(&row)?)
+            }
+
+            async fn end_silence(&self, id: i64, at: i64) -> Result<bool> {
+                let ended = sqlx::query("UPDATE alert_silences SET ends_at = $2 WHERE id = $1 AND ends_at > $2");
+                Ok(ended.bind(id).bind(at).execute(self.$write().await?).await?.rows_affected() == 1)
+            }
+
+            async fn due_events(&self, host: &str, at: i64, limit: i64) -> Result<Vec<Queued>> {
+                let rows = sqlx::query(
+                    "SELECT * FROM alert_outbox WHERE host = $1 AND next_attempt_at <= $2 ORDER BY id LIMIT $3",
+                );
+                let rows = rows.bind(host).bind(at).bind(limit).fetch_all(self.$read().await?).await?;
+                let queued = |row: &$row| {
+                    Ok(Queued {
+                        id: row.try_get("id")?,
+                        event: Event {
+                            key: row.try_get("key")?,
+                            episode: row.try_get("episode")?,
+                            kind: row.try_get("kind")?,
+                            at: row.try_get("at")?,
+                            payload: row.try_get("payload")?,
+                        },
+                        attempts: row.try_get("attempts")?,
+                        next_attempt_at: row.try_get("next_attempt_at")?,
+                    })
+                };
+                rows.iter().map(queued).collect()
+            }
+
+            async fn event_done(&self, id: i64) -> Result<()> {
+                sqlx::query("DELETE FROM alert_outbox WHERE id = $1")
+                    .bind(id)
+                    .execute(self.$write().await?)
+                    .await?;
+                Ok(())
+            }
+
+            async fn event_failed(&self, id: i64, next_attempt_at: i64) -> Result<()> {
+                sqlx::query(
+                    "UPDATE alert_outbox SET attempts = attempts + 1, next_attempt_at = $2 WHERE id = $1",
+                )
+                .bind(id)
+                .bind(next_attempt_at)
+                .execute(self.$write().await?)
+                .await?;
+                Ok(())
+            }
+        }
+    };
+}
+pub(in crate::store) use implement_alerts;

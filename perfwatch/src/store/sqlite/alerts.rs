@@ -1,0 +1,15 @@
+//! Alerts: states, episodes, silences, rules, the outbox.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteStore;
+use crate::store::Result;
+use crate::store::alerts::sql::implement_alerts;
+use crate::store::alerts::{
+    Acknowledgement, AlertBatch, AlertState, AlertStore, Episode, Event, MAX_EPISODES, MAX_OUTBOX, Queued,
+    Silence, StoredRule,
+};
+
+implement_alerts!(SqliteStore, sqlx::Sqlite, SqliteRow, read: reading, write: writing);

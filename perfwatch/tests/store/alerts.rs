@@ -1,0 +1,148 @@
+//! What is kept of alerts.
+
+use perfwatch::store::alerts::{
+    Acknowledgement, AlertBatch, AlertState, Episode, Event, Silence, StoredRule,
+};
+
+use crate::{Fresh, HOST, on_every_engine};
+
+on_every_engine!(
+    states_and_episodes_are_stored_together_and_twice_is_once,
+    an_episode_is_acknowledged_once_and_tells_it,
+    old_and_surplus_episodes_go_and_open_ones_stay,
+    events_wait_until_they_are_delivered,
+    rules_and_silences_come_and_go,
+);
+
+fn episode(id: &str, raised_at: i64, cleared_at: Option<i64>) -> Episode {
+    Episode {
+        id: id.into(),
+        rule: "disk-full".into(),
+        series: r#"{"mountpoint":"/"}"#.into(),
+        severity: "warning".into(),
+        raised_at,
+        cleared_at,
+        value: 91.5,
+        peak: 93.0,
+        flapping: false,
+        reason: None,
+        acknowledged_by: None,
+        acknowledged_at: None,
+        note: None,
+    }
+}
+
+fn event(episode: &str, kind: &str, at: i64) -> Event {
+    Event {
+        key: format!("{episode}:{kind}:{at}"),
+        episode: episode.into(),
+        kind: kind.into(),
+        at,
+        payload: "{}".into(),
+    }
+}
+
+fn state(series: &str, state: &str) -> AlertState {
+    AlertState { rule: "disk-full".into(), series: series.into(), state: state.into() }
+}
+
+async fn states_and_episodes_are_stored_together_and_twice_is_once(fresh: &Fresh) {
+    let store = &fresh.store;
+    let batch = AlertBatch {
+        put: vec![state("a", "1"), state("b", "1")],
+        forget: Vec::new(),
+        episodes: vec![episode("e", 10, None)],
+        events: vec![event("e", "raised", 10)],
+    };
+    // The outcome of the first attempt may be unknown.
+    store.save_alerts(HOST, &batch).await.unwrap();
+    store.save_alerts(HOST, &batch).await.unwrap();
+    assert_eq!(store.open_episodes(HOST).await.unwrap(), [episode("e", 10, None)]);
+    assert_eq!(store.due_events(HOST, 10, 9).await.unwrap().len(), 1);
+    assert_eq!(store.open_episodes("another").await.unwrap(), []);
+    let cleared = Episode { peak: 97.0, severity: "critical".into(), ..episode("e", 10, Some(20)) };
+    let batch = AlertBatch {
+        put: vec![state("a", "2")],
+        forget: vec![("disk-full".into(), "b".into())],
+        episodes: vec![cleared.clone()],
+        events: vec![event("e", "cleared", 20)],
+    };
+    store.save_alerts(HOST, &batch).await.unwrap();
+    assert_eq!(store.alert_states(HOST).await.unwrap(), [state("a", "2")]);
+    assert_eq!(store.open_episodes(HOST).await.unwrap(), []);
+    assert_eq!(store.episode(HOST, "e").await.unwrap(), Some(cleared.clone()));
+    assert_eq!(store.episodes(HOST, None, 11, 5).await.unwrap(), [cleared]);
+    assert_eq!(store.episodes(HOST, None, 10, 5).await.unwrap(), []);
+    assert_eq!(store.episodes(HOST, Some("another"), 11, 5).await.unwrap(), []);
+}
+
+async fn an_episode_is_acknowledged_once_and_tells_it(fresh: &Fresh) {
+    let store = &fresh.store;
+    let batch = AlertBatch { episodes: vec![episode("e", 10, None)], ..AlertBatch::default() };
+    store.save_alerts(HOST, &batch).await.unwrap();
+    let told = event("e", "acknowledged", 15);
+    let given = |by, event| Acknowledgement { episode: "e", by, at: 15, note: Some("on it"), event };
+    assert!(store.acknowledge(HOST, &given("ann", &told)).await.unwrap());
+    assert!(!store.acknowledge(HOST, &given("bob", &told)).await.unwrap(), "ann was faster");
+    // What the server knows of the episode does not undo it.
+    store.save_alerts(HOST, &batch).await.unwrap();
+    let episode = store.episode(HOST, "e").await.unwrap().unwrap();
+    assert_eq!((episode.acknowledged_by.as_deref(), episode.acknowledged_at), (Some("ann"), Some(15)));
+    assert_eq!(store.episode_counts(HOST, 0).await.unwrap(), [("disk-full".to_owned(), 1, 1)]);
+    assert_eq!(store.due_events(HOST, 15, 9).await.unwrap().len(), 1);
+    let nobody = Acknowledgement { episode: "x", ..given("ann", &told) };
+    assert!(!store.acknowledge(HOST, &nobody).await.unwrap());
+}
+
+async fn old_and_surplus_episodes_go_and_open_ones_stay(fresh: &Fresh) {
+    let store = &fresh.store;
+    let episodes = vec![episode("open", 1, None), episode("old", 2, Some(3)), episode("young", 4, Some(50))];
+    store.save_alerts(HOST, &AlertBatch { episodes, ..AlertBatch::default() }).await.unwrap();
+    store.prune_alerts(HOST, 40).await.unwrap();
+    let left = store.episodes(HOST, None, i64::MAX, 9).await.unwrap();
+    let left: Vec<&str> = left.iter().map(|episode| episode.id.as_str()).collect();
+    assert_eq!(left, ["young", "open"]);
+}
+
+async fn events_wait_until_they_are_delivered(fresh: &Fresh) {
+    let store = &fresh.store;
+    let events = vec![event("e", "raised", 10), event("e", "cleared", 20)];
+    store.save_alerts(HOST, &AlertBatch { events, ..AlertBatch::default() }).await.unwrap();
+    let due = store.due_events(HOST, 30, 9).await.unwrap();
+    assert_eq!(due.iter().map(|queued| &*queued.event.kind).collect::<Vec<_>>(), ["raised", "cleared"]);
+    store.event_failed(due[0].id, 100).await.unwrap();
+    store.event_done(due[1].id).await.unwrap();
+    assert_eq!(store.due_events(HOST, 99, 9).await.unwrap(), []);
+    let again = store.due_events(HOST, 100, 9).await.unwrap();
+    assert_eq!((again.len(), again[0].attempts, &again[0].event), (1, 1, &due[0].event));
+}
+
+async fn rules_and_silences_come_and_go(fresh: &Fresh) {
+    let store = &fresh.store;
+    let rule = |definition: &str| StoredRule {
+        name: "r".into(),
+        definition: definition.into(),
+        updated_by: "ann".into(),
+        updated_at: 5,
+    };
+    store.put_alert_rule(&rule("{}")).await.unwrap();
+    store.put_alert_rule(&rule("{1}")).await.unwrap();
+    assert_eq!(store.alert_rules().await.unwrap(), [rule("{1}")]);
+    assert!(store.delete_alert_rule("r").await.unwrap());
+    assert!(!store.delete_alert_rule("r").await.unwrap());
+    let silence = Silence {
+        id: 0,
+        rule: None,
+        labels: "{}".into(),
+        author: "ann".into(),
+        reason: "new disk".into(),
+        created_at: 5,
+        ends_at: 50,
+    };
+    let added = store.add_silence(&silence).await.unwrap();
+    assert_eq!(added, Silence { id: added.id, ..silence });
+    assert_eq!(store.silences(49).await.unwrap(), std::slice::from_ref(&added));
+    assert!(store.end_silence(added.id, 20).await.unwrap());
+    assert!(!store.end_silence(added.id, 20).await.unwrap());
+    assert_eq!(store.silences(20).await.unwrap(), []);
+}
