@@ -96,6 +96,13 @@ testOnEachStore('board: it is saved, opened, replaced and deleted', async ({ bro
   await dialog.getByRole('link', { name: 'Nights / weekends' }).click();
   await shows(page, ['CPU: User', 'Memory: Usage']);
   assert.equal(new URL(page.url()).searchParams.get('range'), '1h');
+  await page.goto('/settings');
+  await page.getByRole('heading', { name: 'Settings' }).waitFor();
+  await page.keyboard.press('/');
+  await page.getByRole('combobox', { name: 'Search everything' }).fill('nights');
+  await page.getByRole('option', { name: /^Nights/ }).waitFor();
+  await page.keyboard.press('Enter');
+  await shows(page, ['CPU: User', 'Memory: Usage']);
   await page.getByRole('button', { name: 'Remove: Memory: Usage' }).click();
   await shows(page, ['CPU: User']);
   await button.click();
@@ -249,7 +256,7 @@ test('search: a slash finds pages, fields and processes by keyboard alone', asyn
   await box.waitFor({ state: 'detached' });
   await shows(page, ['CPU: Steal', 'Memory: Available']);
   await page.keyboard.press('?');
-  await page.getByText('Search pages, boards, services').waitFor();
+  await page.getByText(/^Search everything: processes/).waitFor();
   await page.keyboard.press('Escape');
 
   if (!(await measured(server, session))) skip('processes are not measured on this machine');

@@ -45,6 +45,8 @@ test('task: one core’s history, in two actions', async ({ browser, server, ses
   const core = cores - 1;
   await person.pointAt(strip, 0.9, (core + 0.5) / cores);
   await person.click(page.getByRole('link', { name: `History of core ${core}` }));
+  await page.waitForURL((url) => url.searchParams.get('p') === `cpu:per_core.${core}`);
+  assert.equal(new URL(page.url()).searchParams.get('range'), '1m');
   await chart(page, `CPU: Core ${core}`).waitFor();
   await page.getByRole('row', { name: new RegExp(`^Core ${core} [\\d.]+ %`) }).waitFor();
   assert.ok(person.actions <= 2, String(person.actions));

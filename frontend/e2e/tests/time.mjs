@@ -178,24 +178,6 @@ testOnEachStore(
   },
 );
 
-test('time: one core’s history is two actions away', async ({ browser, server, session }) => {
-  await tenSeconds(server, session);
-  const page = await browser.page({ server, session });
-  await page.goto('/?range=1m');
-  const strip = page.getByRole('img', { name: /^Usage of \d+ cores?/ });
-  await strip.waitFor();
-  const cores = Number(/of (\d+) core/.exec(await strip.getAttribute('aria-label'))[1]);
-  const core = cores - 1;
-  const box = await strip.boundingBox();
-  await page.mouse.move(box.x + box.width * 0.9, box.y + box.height * ((core + 0.5) / cores));
-  await page.getByText(new RegExp(`^core ${core}, [\\d.]+ %`)).waitFor();
-  await page.getByRole('link', { name: `History of core ${core}` }).click();
-  await page.waitForURL((url) => url.searchParams.get('p') === `cpu:per_core.${core}`);
-  assert.equal(new URL(page.url()).searchParams.get('range'), '1m');
-  await page.getByRole('img', { name: /^CPU: / }).waitFor();
-  assert.deepEqual(page.problems, []);
-});
-
 test('time: the window of the overview is dragged, and moved by keys, with spoken values', async ({
   browser,
   server,

@@ -8,7 +8,7 @@ import { useTimeSteps } from './useTimeSteps';
 
 export const shortcuts = [
   { keys: ['?'], does: 'Show the keyboard shortcuts' },
-  { keys: ['/'], does: 'Search pages, boards, services, containers, processes and fields' },
+  { keys: ['/'], does: 'Search everything: processes, services, containers, fields, boards and pages' },
   { keys: ['←', '→'], does: 'Move the crosshair; with Shift ten times as far' },
   { keys: ['+', '-'], does: 'Zoom in, zoom out' },
   { keys: ['[', ']'], does: 'Earlier, later' },
