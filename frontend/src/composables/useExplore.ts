@@ -1,9 +1,10 @@
-/** Selecting, zooming and panning on a chart: drag to select, Ctrl+wheel to zoom, horizontal wheel to pan. */
+/** Selecting, zooming and panning on a chart: drag to select, pinch or Ctrl+wheel to zoom, horizontal wheel to pan. */
 import { computed, shallowRef, watch, type Ref } from 'vue';
 import { timeToX, xToTime, type Span } from '@/charts/geometry';
 import { pan, select, zoom } from '@/series/range';
 import { useClockStore } from '@/stores/clock';
 import { useTimeStore } from '@/stores/time';
+import { usePinch } from './usePinch';
 
 /** A shorter drag is a click. */
 const MIN_DRAG_PX = 6;
@@ -12,6 +13,7 @@ const ZOOM_STEP = 0.6;
 export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number>>) {
   const clock = useClockStore();
   const time = useTimeStore();
+  const pinch = usePinch(span, width);
   const start = shallowRef<number | null>(null);
   const end = shallowRef<number | null>(null);
   let startY = 0;
@@ -30,7 +32,7 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
   );
   /** The selection in pixels, within the plot. */
   const selection = computed(() => {
-    const selected = dragged.value ?? chosen.value;
+    const selected = pinch.target.value ?? dragged.value ?? chosen.value;
     if (selected === null) return null;
     const within = (ms: number): number => Math.min(span.value.to, Math.max(span.value.from, ms));
     const [left, right] = [selected.from, selected.to].map((ms) =>
@@ -45,6 +47,10 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
   watch(() => time.range, dismiss);
 
   function onDown(event: PointerEvent): void {
+    if (pinch.down(event)) {
+      dismiss();
+      return;
+    }
     if (event.button !== 0 || !event.isPrimary) return;
     chosen.value = end.value = null;
     start.value = timeOf(event);
@@ -52,7 +58,7 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
   }
 
   function onMove(event: PointerEvent): void {
-    if (start.value === null) return;
+    if (pinch.move(event) || start.value === null) return;
     const at = timeOf(event);
     const moved = Math.abs(
       timeToX(at, span.value, width.value) - timeToX(start.value, span.value, width.value),
@@ -64,6 +70,7 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
   }
 
   function onUp(): void {
+    if (pinch.up()) return;
     const { value } = dragged;
     dismiss();
     if (value !== null) chosen.value = select(value.from, value.to, clock.now());
@@ -71,7 +78,8 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
 
   /** A drag is not a scroll: browsers would let a quick one run on, and take the next tap for one that stops it. */
   function onTouchMove(event: TouchEvent): void {
-    if (end.value !== null && event.cancelable) event.preventDefault();
+    const isOurs = end.value !== null || pinch.target.value !== null;
+    if (isOurs && event.cancelable) event.preventDefault();
   }
 
   function onWheel(event: WheelEvent): void {
@@ -90,7 +98,10 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
     pointermove: onMove,
     pointerup: onUp,
     // The browser scrolls the page instead.
-    pointercancel: dismiss,
+    pointercancel: () => {
+      pinch.cancel();
+      dismiss();
+    },
     touchmove: onTouchMove,
     wheel: onWheel,
   };
