@@ -78,7 +78,8 @@ export function useExplore(span: Readonly<Ref<Span>>, width: Readonly<Ref<number
 
   /** A drag is not a scroll: browsers would let a quick one run on, and take the next tap for one that stops it. */
   function onTouchMove(event: TouchEvent): void {
-    if (end.value !== null && event.cancelable) event.preventDefault();
+    const isOurs = end.value !== null || pinch.target.value !== null;
+    if (isOurs && event.cancelable) event.preventDefault();
   }
 
   function onWheel(event: WheelEvent): void {
