@@ -25,6 +25,14 @@ export default defineConfig(({ command }) => ({
   },
   build: {
     target: 'es2022',
+    // Every browser that runs this knows `modulepreload`, or does without.
+    modulePreload: { polyfill: false },
+    rolldownOptions: {
+      output: {
+        // One compressed file is smaller than several.
+        codeSplitting: { groups: [{ name: 'vendor', test: /node_modules\/(?!echarts|zrender|tslib)/ }] },
+      },
+    },
     // The content security policy allows no inline resources.
     assetsInlineLimit: 0,
     // ECharts is a separate chunk, loaded after the first paint.

@@ -255,6 +255,8 @@ test('search: a slash finds pages, fields and processes by keyboard alone', asyn
   await page.keyboard.press('Escape');
   await box.waitFor({ state: 'detached' });
   await shows(page, ['CPU: Steal', 'Memory: Available']);
+  // The browser takes the focus off the closed dialog in its next frame.
+  await page.waitForFunction(() => document.activeElement === document.body);
   await page.keyboard.press('?');
   await page.getByText(/^Search everything: processes/).waitFor();
   await page.keyboard.press('Escape');

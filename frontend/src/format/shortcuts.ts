@@ -1,0 +1,16 @@
+/** The keys of the page, and what each does. */
+export const shortcuts = [
+  { keys: ['?'], does: 'Show the keyboard shortcuts' },
+  { keys: ['/'], does: 'Search everything: processes, services, containers, fields, boards and pages' },
+  { keys: ['←', '→'], does: 'Move the crosshair; with Shift ten times as far' },
+  { keys: ['+', '-'], does: 'Zoom in, zoom out' },
+  { keys: ['[', ']'], does: 'Earlier, later' },
+  { keys: ['l'], does: 'Back to live' },
+  { keys: ['b'], does: 'Back to the previous range' },
+  { keys: ['t'], does: 'Choose a range' },
+  {
+    keys: ['w'],
+    does: 'Who used what at the crosshair, or in the shown time; also by a double click on a chart',
+  },
+  { keys: ['Esc'], does: 'Remove the crosshair or the selection' },
+] as const;
