@@ -244,7 +244,6 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     stop_sender.send_replace(true);
     sampling.await.context("the pipeline panicked")?;
     // Store the last batch while the last responses are sent.
-    alerting.close().await;
     let stored = async {
         if let Some(writer) = writer {
             writer.close().await;
@@ -256,7 +255,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     }
     restoring.abort();
     releasing.abort();
-    let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
+    let (served, (), (), ()) = tokio::join!(serving, stored, alerting.close(), maintenance.close());
     store.close().await;
     served.context("the serving task panicked")
 }

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 
 use super::Result;
 
-/// Episodes and events are removed after this, µs: a year.
-pub const KEPT: i64 = 366 * 86_400_000_000;
+/// Episodes are removed after this, µs: a year.
+pub const EPISODES_KEPT: i64 = 366 * 86_400_000_000;
+/// What could not be delivered for this long is no news any more, µs: a week.
+pub const EVENTS_KEPT: i64 = 7 * 86_400_000_000;
 /// Episodes kept of a host at most, open ones aside; the oldest go first.
 pub(super) const MAX_EPISODES: i64 = 20_000;
 /// Events kept for delivery at most; the oldest go first.
@@ -130,8 +132,8 @@ pub trait AlertStore: Send + Sync + std::fmt::Debug {
     async fn episode_counts(&self, host: &str, since: i64) -> Result<Vec<(String, i64, i64)>>;
     /// `false`: there is no such open episode, or somebody was faster.
     async fn acknowledge(&self, host: &str, acknowledgement: &Acknowledgement<'_>) -> Result<bool>;
-    /// Removes what was cleared or queued before a time, and what is too much.
-    async fn prune_alerts(&self, host: &str, before: i64) -> Result<()>;
+    /// Removes episodes and silences that ended, and events that were queued too long ago, and what is too much.
+    async fn prune_alerts(&self, host: &str, now: i64) -> Result<()>;
 
     async fn alert_rules(&self) -> Result<Vec<StoredRule>>;
     async fn put_alert_rule(&self, rule: &StoredRule) -> Result<()>;

@@ -1,7 +1,7 @@
 //! What is kept of alerts.
 
 use perfwatch::store::alerts::{
-    Acknowledgement, AlertBatch, AlertState, Episode, Event, Silence, StoredRule,
+    Acknowledgement, AlertBatch, AlertState, EPISODES_KEPT, EVENTS_KEPT, Episode, Event, Silence, StoredRule,
 };
 
 use crate::{Fresh, HOST, on_every_engine};
@@ -97,11 +97,16 @@ async fn an_episode_is_acknowledged_once_and_tells_it(fresh: &Fresh) {
 async fn old_and_surplus_episodes_go_and_open_ones_stay(fresh: &Fresh) {
     let store = &fresh.store;
     let episodes = vec![episode("open", 1, None), episode("old", 2, Some(3)), episode("young", 4, Some(50))];
-    store.save_alerts(HOST, &AlertBatch { episodes, ..AlertBatch::default() }).await.unwrap();
-    store.prune_alerts(HOST, 40).await.unwrap();
+    let events = vec![event("old", "raised", 2), event("young", "raised", EPISODES_KEPT)];
+    store.save_alerts(HOST, &AlertBatch { episodes, events, ..AlertBatch::default() }).await.unwrap();
+    store.prune_alerts(HOST, EPISODES_KEPT + 40).await.unwrap();
     let left = store.episodes(HOST, None, i64::MAX, 9).await.unwrap();
     let left: Vec<&str> = left.iter().map(|episode| episode.id.as_str()).collect();
     assert_eq!(left, ["young", "open"]);
+    let due = async || store.due_events(HOST, i64::MAX, 9).await.unwrap().len();
+    assert_eq!(due().await, 1, "an event is not news for long");
+    store.prune_alerts(HOST, EPISODES_KEPT + EVENTS_KEPT + 1).await.unwrap();
+    assert_eq!(due().await, 0);
 }
 
 async fn events_wait_until_they_are_delivered(fresh: &Fresh) {

@@ -220,7 +220,7 @@ impl Machine {
         });
         // After the processes: those of two names that come and go, and the rest of the machine.
         out.list("processes", used.len() + if all { 3 } else { 1 }, |out, at| {
-            let (i, percent) = used.get(at).copied().unwrap_or((at - used.len(), load));
+            let (i, percent) = used.get(at).copied().unwrap_or_else(|| (at - used.len(), load));
             let comm = PROCESSES[i % names];
             let place = i64::try_from(i).unwrap_or_default();
             let started = (seconds + 977 * place).div_euclid(1800 * (1 + place % 40));

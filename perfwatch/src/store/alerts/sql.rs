@@ -187,8 +187,9 @@ macro_rules! implement_alerts {
                 Ok(true)
             }
 
-            async fn prune_alerts(&self, host: &str, before: i64) -> Result<()> {
+            async fn prune_alerts(&self, host: &str, now: i64) -> Result<()> {
                 let pool = self.$write().await?;
+                let before = now - EPISODES_KEPT;
                 sqlx::query("DELETE FROM alert_episodes WHERE host = $1 AND cleared_at < $2")
                     .bind(host)
                     .bind(before)
@@ -205,7 +206,7 @@ macro_rules! implement_alerts {
                 .await?;
                 sqlx::query("DELETE FROM alert_outbox WHERE host = $1 AND at < $2")
                     .bind(host)
-                    .bind(before)
+                    .bind(now - EVENTS_KEPT)
                     .execute(pool)
                     .await?;
                 sqlx::query(
