@@ -259,10 +259,10 @@ impl Running {
         mut each: impl FnMut(&mut Self, usize, Known),
     ) {
         if self.compiled.sum {
-            if let Some(known) = of_sum(&self.compiled, rows) {
-                if let Some(sum) = self.place(Labels::new(), restored, room) {
-                    each(self, sum, known);
-                }
+            if let Some(known) = of_sum(&self.compiled, rows)
+                && let Some(sum) = self.place(Labels::new(), restored, room)
+            {
+                each(self, sum, known);
             }
             return;
         }
