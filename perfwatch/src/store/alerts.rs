@@ -64,9 +64,14 @@ pub struct Event {
 pub struct Queued {
     pub id: i64,
     pub event: Event,
-    /// Failed attempts.
-    pub attempts: i64,
-    pub next_attempt_at: i64,
+    /// The destinations that have it already, comma-separated.
+    pub done: String,
+}
+
+impl Queued {
+    pub fn has(&self, destination: &str) -> bool {
+        !destination.is_empty() && self.done.split(',').any(|name| name == destination)
+    }
 }
 
 /// Changes stored in one transaction.
@@ -147,9 +152,10 @@ pub trait AlertStore: Send + Sync + std::fmt::Debug {
     /// Sets the end of one that has not ended; `false`: there is none.
     async fn end_silence(&self, id: i64, at: i64) -> Result<bool>;
 
-    /// Events to be delivered at a time, oldest first.
-    async fn due_events(&self, host: &str, at: i64, limit: i64) -> Result<Vec<Queued>>;
-    /// It is delivered, or given up.
+    /// Events to be delivered, oldest first.
+    async fn queued_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>>;
+    /// All destinations have it.
     async fn event_done(&self, id: i64) -> Result<()>;
-    async fn event_failed(&self, id: i64, next_attempt_at: i64) -> Result<()>;
+    /// Some destinations have it.
+    async fn event_delivered(&self, id: i64, done: &str) -> Result<()>;
 }
