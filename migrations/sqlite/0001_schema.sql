@@ -185,16 +185,15 @@ CREATE TABLE alert_rules (
     updated_at INTEGER NOT NULL
 );
 
--- Events to be delivered, stored with the state that they tell. A key names one event, however often it is sent.
+-- Events to be delivered, stored with the state that they tell. A key names one event, however often it is sent; `done` has
+-- the destinations that have it already, comma-separated.
 CREATE TABLE alert_outbox (
-    id              INTEGER PRIMARY KEY AUTOINCREMENT,
-    key             TEXT NOT NULL UNIQUE,
-    host            TEXT NOT NULL,
-    episode         TEXT NOT NULL,
-    kind            TEXT NOT NULL,
-    at              INTEGER NOT NULL,
-    payload         TEXT NOT NULL,
-    attempts        INTEGER NOT NULL,
-    next_attempt_at INTEGER NOT NULL
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    key     TEXT NOT NULL UNIQUE,
+    host    TEXT NOT NULL,
+    episode TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    done    TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX idx_alert_outbox_due ON alert_outbox (host, next_attempt_at);

@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use first_start::FirstStart;
 use threads::Threads;
 
+use crate::alerts::delivery::{Delivery, Destinations, Times};
 use crate::alerts::service::Alerts;
 use crate::api::serve::{self, Limits, Tls};
 use crate::api::{self, AppState, Intervals, Options, Parts};
@@ -145,8 +146,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let writer = config.storage.background_collection.then(|| Writer::spawn(history.clone(), log, documents));
     let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
-    let alerts = Alerts::new(store.clone(), history.clone(), config.alerts_dir.clone());
+    let alerts = Alerts::new(store.clone(), history.clone(), config.alerts.dir.clone());
     let alerting = alerts.spawn(source_status.clone()).context("cannot start the thread of alerts")?;
+    let delivering = destinations(&config)
+        .map(|destinations| Delivery::new(alerts.clone(), &destinations, Times::default()).spawn());
     let maintenance = Maintenance::spawn(history.clone(), store.clone(), host, documents);
     let intervals = Arc::new(Intervals::default());
 
@@ -247,7 +250,6 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     stop_sender.send_replace(true);
     sampling.await.context("the pipeline panicked")?;
     // Store the last batch while the last responses are sent.
-    alerting.close().await;
     let stored = async {
         if let Some(writer) = writer {
             writer.close().await;
@@ -258,8 +260,11 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         renewing.abort();
     }
     restoring.abort();
+    if let Some(delivering) = delivering {
+        delivering.abort();
+    }
     releasing.abort();
-    let (served, (), ()) = tokio::join!(serving, stored, maintenance.close());
+    let (served, (), (), ()) = tokio::join!(serving, stored, alerting.close(), maintenance.close());
     store.close().await;
     served.context("the serving task panicked")
 }
@@ -291,6 +296,17 @@ pub async fn snapshot(config: &Config, print: impl FnOnce(&str) -> Result<()>) -
         );
     }
     Ok(())
+}
+
+/// Where alerts are sent; `None` if nowhere.
+fn destinations(config: &Config) -> Option<Destinations> {
+    let alerts = &config.alerts;
+    let destinations = Destinations {
+        alertmanager: alerts.alertmanager_url.clone(),
+        webhook: alerts.webhook_url.clone(),
+        webhook_key: alerts.webhook_key.clone(),
+    };
+    (destinations.alertmanager.is_some() || destinations.webhook.is_some()).then_some(destinations)
 }
 
 /// Where the configured store is.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::changes::{About, episode, stored};
 use super::compile::Compiled;
-use super::labels::{Labels, Pasts, labels_of};
+use super::labels::{Labels, Pasts, labels_of, name_of};
 use super::machine::{Finding, Memory, Status};
 use super::past;
 use super::rows::{Known, Rows, of_row, of_sum};
@@ -259,9 +259,9 @@ impl Running {
         mut each: impl FnMut(&mut Self, usize, Known),
     ) {
         if self.compiled.sum {
-            if let Some(known) = of_sum(&self.compiled, rows) {
-                let sum = self.things.iter().position(|thing| thing.labels.is_empty());
-                let sum = sum.unwrap_or_else(|| self.add(Labels::new(), restored));
+            if let Some(known) = of_sum(&self.compiled, rows)
+                && let Some(sum) = self.place(Labels::new(), restored, room)
+            {
                 each(self, sum, known);
             }
             return;
@@ -271,6 +271,10 @@ impl Running {
             // Rows that come and go.
             self.index.retain(|_, slot| matches!(slot, Slot::Thing(_)));
         }
+        // Things of earlier runs have no slot until their row is seen.
+        let is_slot = |slot: &&Slot| matches!(slot, Slot::Thing(_));
+        let is_full = self.things.len() >= MAX_THINGS
+            && self.index.values().filter(is_slot).count() == self.things.len();
         for (row, key) in keys.iter().enumerate() {
             let slot = match self.index.get(key) {
                 Some(slot) => *slot,
@@ -286,16 +290,26 @@ impl Running {
             let known = of_row(&self.compiled, rows, row);
             let thing = match slot {
                 Slot::Thing(thing) => thing,
-                // Most cgroups have no quota, most links no speed.
-                _ if matches!(known, Known::NoWhole | Known::Input(Input::Nothing)) => continue,
-                _ if self.things.len() >= MAX_THINGS || *room == 0 => {
+                _ if is_full => {
                     self.is_cut = true;
                     continue;
                 }
                 _ => {
-                    *room -= 1;
+                    let is_empty = matches!(known, Known::NoWhole | Known::Input(Input::Nothing));
+                    // Most cgroups have no quota, most links no speed.
+                    if is_empty && restored.is_empty() {
+                        continue;
+                    }
                     let labels = labels_of(&self.compiled, key);
-                    let thing = self.add(labels, restored);
+                    if is_empty
+                        && !restored.contains_key(&(self.rule.name.clone(), name_of(&labels).to_string()))
+                    {
+                        continue;
+                    }
+                    let Some(thing) = self.place(labels, restored, room) else {
+                        self.is_cut = true;
+                        continue;
+                    };
                     self.index.insert(key.clone(), Slot::Thing(thing));
                     thing
                 }
@@ -304,17 +318,24 @@ impl Running {
         }
     }
 
-    fn add(&mut self, labels: Labels, restored: &mut HashMap<(String, String), Memory>) -> usize {
-        let mut thing = Thing::new(labels, None);
-        // Those that are gone have no key any more.
-        if let Some(at) = self.things.iter().position(|known| known.name == thing.name) {
-            return at;
+    /// The position of a thing, which is added unless there are too many.
+    fn place(
+        &mut self,
+        labels: Labels,
+        restored: &mut HashMap<(String, String), Memory>,
+        room: &mut usize,
+    ) -> Option<usize> {
+        let name = name_of(&labels);
+        if let Some(at) = self.things.iter().position(|known| known.name == name) {
+            return Some(at);
         }
-        if let Some(memory) = restored.remove(&(self.rule.name.clone(), thing.name.to_string())) {
-            thing = Thing::new(thing.labels, Some(memory));
+        if self.things.len() >= MAX_THINGS || *room == 0 {
+            return None;
         }
-        self.things.push(thing);
-        self.things.len() - 1
+        *room -= 1;
+        let memory = restored.remove(&(self.rule.name.clone(), name.to_string()));
+        self.things.push(Thing::new(labels, memory));
+        Some(self.things.len() - 1)
     }
 
     /// Things of earlier runs that are not there now.
@@ -379,14 +400,27 @@ impl One<'_> {
 
     fn forget(&self, running: &mut Running, out: &mut AlertBatch) {
         let Running { things, rule, index, .. } = running;
+        let mut kept = 0;
+        let mut moved = Vec::with_capacity(things.len());
         things.retain(|thing| {
             let keep = thing.seen == self.tick || !thing.memory.is_idle(self.at);
             if !keep && thing.stored.is_some() {
                 out.forget.push((rule.name.clone(), thing.name.to_string()));
             }
+            moved.push(keep.then_some(kept));
+            kept += usize::from(keep);
             keep
         });
-        index.clear();
+        index.retain(|_, slot| match slot {
+            Slot::Thing(thing) => match moved[*thing] {
+                Some(to) => {
+                    *thing = to;
+                    true
+                }
+                None => false,
+            },
+            _ => true,
+        });
     }
 
     fn run_without(

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod catalogue;
 mod changes;
 pub mod compile;
+pub mod delivery;
 pub mod evaluator;
 pub mod event;
 mod fields;

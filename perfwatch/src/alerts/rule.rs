@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Object, OneOf, Schema, Type};
 
 use super::period::Period;
 
@@ -157,19 +159,26 @@ impl Past {
 pub struct Level {
     /// A number, or a length of time such as `24h`, which stands for its seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>, nullable = false)]
+    #[schema(schema_with = threshold)]
     pub above: Option<Threshold>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>, nullable = false)]
+    #[schema(schema_with = threshold)]
     pub below: Option<Threshold>,
     /// Cleared on this side; the level itself if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>, nullable = false)]
+    #[schema(schema_with = threshold)]
     pub clear: Option<Threshold>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold(pub f64);
+
+fn threshold() -> RefOr<Schema> {
+    let either = OneOf::builder()
+        .item(Object::builder().schema_type(Type::Number))
+        .item(Object::builder().schema_type(Type::String).examples(["24h"]));
+    RefOr::T(Schema::OneOf(either.build()))
+}
 
 impl Serialize for Threshold {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -20,7 +20,7 @@ use crate::history::History;
 use crate::history::questions::points::Points;
 use crate::snapshot::source::SourceStatus;
 use crate::snapshot::{MetricType, Reading, Snapshot};
-use crate::store::alerts::{AlertBatch, KEPT};
+use crate::store::alerts::AlertBatch;
 use crate::store::{Result, Store, micros};
 
 /// Snapshots that wait to be evaluated.
@@ -165,6 +165,22 @@ impl Tick for Live<'_> {
     }
 }
 
+/// How far apart snapshots are: a single long gap is not the pace.
+#[derive(Debug, Default)]
+struct Pace {
+    last: Option<i64>,
+    gap: Option<i64>,
+}
+
+impl Pace {
+    /// Takes the time of a snapshot; returns the pace, µs.
+    fn note(&mut self, at: i64) -> i64 {
+        let Some(last) = self.last.replace(at) else { return 0 };
+        let gap = (at - last).max(0);
+        self.gap.replace(gap).map_or(gap, |before| before.min(gap))
+    }
+}
+
 type Loaded = Vec<(Wanted, Result<Pasts>)>;
 
 struct Task {
@@ -176,7 +192,7 @@ struct Task {
     load_again: i64,
     /// Version of the rules that are evaluated.
     version: Option<u64>,
-    last: Option<i64>,
+    pace: Pace,
     pruned: Option<i64>,
     failing: bool,
 }
@@ -191,7 +207,7 @@ impl Task {
             loading: None,
             load_again: i64::MIN,
             version: None,
-            last: None,
+            pace: Pace::default(),
             pruned: None,
             failing: false,
         }
@@ -259,7 +275,7 @@ impl Task {
             }
         }
         self.settle(false).await;
-        let apart = self.last.replace(at).map_or(5_000_000, |last| (at - last).max(0));
+        let apart = self.pace.note(at);
         let mut batch = AlertBatch::default();
         self.alerts.evaluator().evaluate(&Live { snapshot, sources: &self.sources, apart }, &mut batch);
         merge(&mut self.unsaved, batch);
@@ -371,9 +387,21 @@ impl Task {
         self.pruned = Some(at);
         let (store, host) = (Arc::clone(&self.alerts.0.store), self.alerts.0.history.host().to_owned());
         tokio::spawn(async move {
-            if let Err(error) = store.prune_alerts(&host, at - KEPT).await {
+            if let Err(error) = store.prune_alerts(&host, at).await {
                 tracing::debug!(%error, "old alerts cannot be removed now");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspend_is_not_the_pace() {
+        let mut pace = Pace::default();
+        let times = [0, 5, 10, 3610, 3615, 7215, 10_815];
+        assert_eq!(times.map(|at| pace.note(at)), [0, 5, 5, 5, 5, 5, 3600]);
     }
 }

@@ -81,8 +81,12 @@ async fn from_path<T: DeserializeOwned + Send, S: Send + Sync>(
     state: &S,
     name: &str,
 ) -> Result<T> {
-    let refused = |_| Error::Invalid(vec![Problem::new(&["path", name], "Expected a name")]);
-    Ok(Path::<T>::from_request_parts(parts, state).await.map_err(refused)?.0)
+    // PostgreSQL takes no text with a NUL.
+    let is_text = !parts.uri.path().contains("%00");
+    match Path::<T>::from_request_parts(parts, state).await {
+        Ok(Path(found)) if is_text => Ok(found),
+        _ => Err(Error::Invalid(vec![Problem::new(&["path", name], "Expected a name")])),
+    }
 }
 
 /// What a rule says of one thing.
@@ -251,6 +255,9 @@ async fn past_alerts(
     let mut reader = Reader::default();
     let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
     let before = reader.moment("before", sent.before.as_deref()).map_or(i64::MAX, micros);
+    if sent.rule.as_deref().is_some_and(|rule| rule.chars().count() > 64 || rule.contains('\0')) {
+        reader.problem("rule", "Expected the name of a rule");
+    }
     reader.finish()?;
     let host = state.alerts.history().host();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

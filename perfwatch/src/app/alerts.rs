@@ -15,14 +15,14 @@ const RETENTION: Period = Period::seconds(30 * 86_400);
 /// What `perfwatch alerts ACTION` prints, and whether all is well.
 pub fn run(config: &Config, action: &str, files: &[PathBuf]) -> (String, bool) {
     if action == "list" {
-        return list(&Catalogue::new(&config.alerts_dir, &[], RETENTION));
+        return list(&Catalogue::new(&config.alerts.dir, &[], RETENTION));
     }
     let files: Vec<File> = match files {
-        [] => File::read_all(&config.alerts_dir, RETENTION),
+        [] => File::read_all(&config.alerts.dir, RETENTION),
         named => named.iter().map(|path| File::read(path, RETENTION)).collect(),
     };
     if files.is_empty() {
-        return (format!("There are no files with rules in {}", config.alerts_dir.display()), true);
+        return (format!("There are no files with rules in {}", config.alerts.dir.display()), true);
     }
     if action == "check" { check(&files) } else { test(&files) }
 }

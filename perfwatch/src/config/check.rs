@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{
-    Accounts, Config, Given, ProxyHeader, Retention, Roots, SETTINGS, Sampling, Server, Storage, Tls,
+    Accounts, Alerts, Config, Given, ProxyHeader, Retention, Roots, SETTINGS, Sampling, Server, Storage, Tls,
 };
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Settings, SourceSettings};
@@ -33,7 +33,7 @@ pub(super) fn all(
         accounts: accounts(&mut checker),
         sampling: sampling(&mut checker),
         retention: retention(&mut checker),
-        alerts_dir: checker.text("alerts_dir").into(),
+        alerts: alerts(&mut checker),
         roots: roots(&checker),
         log: given.get("log").map(str::to_owned),
         exposed_files: given.exposed.clone(),
@@ -182,6 +182,24 @@ fn storage(c: &mut Checker<'_>, env: &impl Fn(&str) -> Option<String>) -> Storag
         jsonb_days: u32::try_from(c.within("jsonb_days", 0, 365)).unwrap_or_default(),
         background_collection: c.truth("background_collection_enabled"),
     }
+}
+
+fn alerts(c: &mut Checker<'_>) -> Alerts {
+    let mut url = |name: &str| {
+        let url = c.given.get(name).map(|url| url.trim().to_owned())?;
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if rest.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+            // Don't repeat the value: it may contain a token.
+            c.problem(name, "must begin with http:// or https:// and name a host");
+        }
+        Some(url)
+    };
+    let (alertmanager_url, webhook_url) = (url("alertmanager_url"), url("alert_webhook_url"));
+    let webhook_key = c.given.get("alert_webhook_key").map(str::to_owned);
+    if webhook_key.is_some() && webhook_url.is_none() {
+        c.problem("alert_webhook_key", "must be set together with PERFWATCH_ALERT_WEBHOOK_URL");
+    }
+    Alerts { dir: c.text("alerts_dir").into(), alertmanager_url, webhook_url, webhook_key }
 }
 
 fn host_id(c: &mut Checker<'_>) -> Option<String> {

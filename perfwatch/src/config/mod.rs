@@ -44,8 +44,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub sampling: Sampling,
     pub retention: Retention,
-    /// Where files of alert rules are; it may be missing.
-    pub alerts_dir: PathBuf,
+    pub alerts: Alerts,
     pub roots: Roots,
     /// Filter directives for the log; `None`: the command's default.
     pub log: Option<String>,
@@ -121,6 +120,22 @@ impl std::fmt::Debug for Storage {
     /// Omits the URL, which contains a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Storage").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+pub struct Alerts {
+    /// Where files of rules are; it may be missing.
+    pub dir: PathBuf,
+    pub alertmanager_url: Option<String>,
+    pub webhook_url: Option<String>,
+    pub webhook_key: Option<String>,
+}
+
+impl std::fmt::Debug for Alerts {
+    /// Omits the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alerts").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 

@@ -173,6 +173,19 @@ pub const SETTINGS: &[Setting] = &[
         "/etc/perfwatch/alerts.d",
         "Directory with files of alert rules (*.toml)",
     ),
+    secret(
+        "alertmanager_url",
+        "PERFWATCH_ALERTMANAGER_URL",
+        "",
+        "Alertmanager that alerts are sent to: http://host:9093",
+    ),
+    secret("alert_webhook_url", "PERFWATCH_ALERT_WEBHOOK_URL", "", "URL that alerts are sent to as JSON"),
+    secret(
+        "alert_webhook_key",
+        "PERFWATCH_ALERT_WEBHOOK_KEY",
+        "",
+        "Key that signs what is sent there (HMAC-SHA256 in x-perfwatch-signature)",
+    ),
     plain(
         "metrics_public",
         "PERFWATCH_METRICS_PUBLIC",

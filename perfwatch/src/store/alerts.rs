@@ -8,8 +8,10 @@ use async_trait::async_trait;
 
 use super::Result;
 
-/// Episodes and events are removed after this, µs: a year.
-pub const KEPT: i64 = 366 * 86_400_000_000;
+/// Episodes are removed after this, µs: a year.
+pub const EPISODES_KEPT: i64 = 366 * 86_400_000_000;
+/// What could not be delivered for this long is no news any more, µs: a week.
+pub const EVENTS_KEPT: i64 = 7 * 86_400_000_000;
 /// Episodes kept of a host at most, open ones aside; the oldest go first.
 pub(super) const MAX_EPISODES: i64 = 20_000;
 /// Events kept for delivery at most; the oldest go first.
@@ -62,9 +64,14 @@ pub struct Event {
 pub struct Queued {
     pub id: i64,
     pub event: Event,
-    /// Failed attempts.
-    pub attempts: i64,
-    pub next_attempt_at: i64,
+    /// The destinations that have it already, comma-separated.
+    pub done: String,
+}
+
+impl Queued {
+    pub fn has(&self, destination: &str) -> bool {
+        !destination.is_empty() && self.done.split(',').any(|name| name == destination)
+    }
 }
 
 /// Changes stored in one transaction.
@@ -130,8 +137,8 @@ pub trait AlertStore: Send + Sync + std::fmt::Debug {
     async fn episode_counts(&self, host: &str, since: i64) -> Result<Vec<(String, i64, i64)>>;
     /// `false`: there is no such open episode, or somebody was faster.
     async fn acknowledge(&self, host: &str, acknowledgement: &Acknowledgement<'_>) -> Result<bool>;
-    /// Removes what was cleared or queued before a time, and what is too much.
-    async fn prune_alerts(&self, host: &str, before: i64) -> Result<()>;
+    /// Removes episodes and silences that ended, and events that were queued too long ago, and what is too much.
+    async fn prune_alerts(&self, host: &str, now: i64) -> Result<()>;
 
     async fn alert_rules(&self) -> Result<Vec<StoredRule>>;
     async fn put_alert_rule(&self, rule: &StoredRule) -> Result<()>;
@@ -145,9 +152,10 @@ pub trait AlertStore: Send + Sync + std::fmt::Debug {
     /// Sets the end of one that has not ended; `false`: there is none.
     async fn end_silence(&self, id: i64, at: i64) -> Result<bool>;
 
-    /// Events to be delivered at a time, oldest first.
-    async fn due_events(&self, host: &str, at: i64, limit: i64) -> Result<Vec<Queued>>;
-    /// It is delivered, or given up.
+    /// Events to be delivered, oldest first.
+    async fn queued_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>>;
+    /// All destinations have it.
     async fn event_done(&self, id: i64) -> Result<()>;
-    async fn event_failed(&self, id: i64, next_attempt_at: i64) -> Result<()>;
+    /// Some destinations have it.
+    async fn event_delivered(&self, id: i64, done: &str) -> Result<()>;
 }

@@ -202,6 +202,33 @@ fn more_things_than_are_watched_are_told() {
 }
 
 #[test]
+fn a_value_that_is_missing_at_a_restart_clears_nothing() {
+    let mut evaluator = evaluator(&[FULL], Vec::new());
+    let states = run(&mut evaluator, &disk(0, &[("/", Some(950.0))])).put;
+    let mut evaluator = Evaluator::new("host", states);
+    evaluator.set_rules(rules(&[FULL]), 0, &mut AlertBatch::default());
+    assert_eq!(told(&run(&mut evaluator, &disk(5, &[("/", None)]))), [""; 0]);
+    assert_eq!(evaluator.rules()[0].things[0].memory.status, Status::NoData);
+    assert_eq!(told(&run(&mut evaluator, &disk(10, &[("/", Some(100.0))]))), ["cleared / 10.0 %"]);
+}
+
+#[test]
+fn what_is_watched_stays_watched_when_others_go_and_come() {
+    let mut evaluator = evaluator(&[FULL], Vec::new());
+    let names: Vec<String> = (0..2 * MAX_THINGS).map(|n| format!("/{n}")).collect();
+    let things = |range: std::ops::Range<usize>, used: f64| -> Vec<(&str, Option<f64>)> {
+        names[range].iter().map(|name| (name.as_str(), Some(used))).collect()
+    };
+    run(&mut evaluator, &disk(0, &things(0..MAX_THINGS, 950.0)));
+    // The first few go, and as many others come, which are listed first.
+    let left = things(9..MAX_THINGS, 950.0);
+    run(&mut evaluator, &disk(5, &left));
+    let batch = run(&mut evaluator, &disk(10, &[things(300..400, 1.0), left].concat()));
+    assert_eq!(told(&batch), [""; 0], "what is raised is neither cut nor cleared");
+    assert_eq!((evaluator.rules()[0].things.len(), evaluator.rules()[0].is_cut), (MAX_THINGS, true));
+}
+
+#[test]
 fn a_level_is_compared_with_the_past() {
     let rule = "name = \"slow\"\nfield = \"cpu.usage_percent\"\nfunction = \"average\"\nwindow = \"5m\"\n\
                 against = \"yesterday\"\nleast = 10\nwarning = { above = 0.5 }";

@@ -17,7 +17,7 @@ use crate::alerts::machine::Status;
 use crate::alerts::period::Period;
 use crate::alerts::rule::Rule;
 use crate::api::AppState;
-use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody};
+use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBody, WithBody};
 use crate::api::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use crate::api::message::Message;
 use crate::auth::audit;
@@ -196,6 +196,7 @@ async fn put_rule(
     (status = 200, body = Message),
     (status = 404, description = "There is no such rule", body = ErrorBody),
     (status = 409, description = "It is a stock rule or defined in a file", body = ErrorBody),
+    (status = 422, description = "It is no name", body = ValidationBody),
     Guarded,
 ))]
 async fn delete_rule(

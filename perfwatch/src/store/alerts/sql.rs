@@ -40,8 +40,8 @@ macro_rules! implement_alerts {
             event: &Event,
         ) -> Result<()> {
             sqlx::query(
-                "INSERT INTO alert_outbox (key, host, episode, kind, at, payload, attempts, next_attempt_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, 0, $5) ON CONFLICT (key) DO NOTHING",
+                "INSERT INTO alert_outbox (key, host, episode, kind, at, payload)
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (key) DO NOTHING",
             )
             .bind(&event.key)
             .bind(host)
@@ -187,8 +187,9 @@ macro_rules! implement_alerts {
                 Ok(true)
             }
 
-            async fn prune_alerts(&self, host: &str, before: i64) -> Result<()> {
+            async fn prune_alerts(&self, host: &str, now: i64) -> Result<()> {
                 let pool = self.$write().await?;
+                let before = now - EPISODES_KEPT;
                 sqlx::query("DELETE FROM alert_episodes WHERE host = $1 AND cleared_at < $2")
                     .bind(host)
                     .bind(before)
@@ -205,7 +206,7 @@ macro_rules! implement_alerts {
                 .await?;
                 sqlx::query("DELETE FROM alert_outbox WHERE host = $1 AND at < $2")
                     .bind(host)
-                    .bind(before)
+                    .bind(now - EVENTS_KEPT)
                     .execute(pool)
                     .await?;
                 sqlx::query(
@@ -281,11 +282,9 @@ macro_rules! implement_alerts {
                 Ok(ended.bind(id).bind(at).execute(self.$write().await?).await?.rows_affected() == 1)
             }
 
-            async fn due_events(&self, host: &str, at: i64, limit: i64) -> Result<Vec<Queued>> {
-                let rows = sqlx::query(
-                    "SELECT * FROM alert_outbox WHERE host = $1 AND next_attempt_at <= $2 ORDER BY id LIMIT $3",
-                );
-                let rows = rows.bind(host).bind(at).bind(limit).fetch_all(self.$read().await?).await?;
+            async fn queued_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>> {
+                let rows = sqlx::query("SELECT * FROM alert_outbox WHERE host = $1 ORDER BY id LIMIT $2");
+                let rows = rows.bind(host).bind(limit).fetch_all(self.$read().await?).await?;
                 let queued = |row: &$row| {
                     Ok(Queued {
                         id: row.try_get("id")?,
@@ -296,8 +295,7 @@ macro_rules! implement_alerts {
                             at: row.try_get("at")?,
                             payload: row.try_get("payload")?,
                         },
-                        attempts: row.try_get("attempts")?,
-                        next_attempt_at: row.try_get("next_attempt_at")?,
+                        done: row.try_get("done")?,
                     })
                 };
                 rows.iter().map(queued).collect()
@@ -311,14 +309,12 @@ macro_rules! implement_alerts {
                 Ok(())
             }
 
-            async fn event_failed(&self, id: i64, next_attempt_at: i64) -> Result<()> {
-                sqlx::query(
-                    "UPDATE alert_outbox SET attempts = attempts + 1, next_attempt_at = $2 WHERE id = $1",
-                )
-                .bind(id)
-                .bind(next_attempt_at)
-                .execute(self.$write().await?)
-                .await?;
+            async fn event_delivered(&self, id: i64, done: &str) -> Result<()> {
+                sqlx::query("UPDATE alert_outbox SET done = $2 WHERE id = $1")
+                    .bind(id)
+                    .bind(done)
+                    .execute(self.$write().await?)
+                    .await?;
                 Ok(())
             }
         }

@@ -8,8 +8,8 @@ use super::PostgresStore;
 use crate::store::Result;
 use crate::store::alerts::sql::implement_alerts;
 use crate::store::alerts::{
-    Acknowledgement, AlertBatch, AlertState, AlertStore, Episode, Event, MAX_EPISODES, MAX_OUTBOX, Queued,
-    Silence, StoredRule,
+    Acknowledgement, AlertBatch, AlertState, AlertStore, EPISODES_KEPT, EVENTS_KEPT, Episode, Event,
+    MAX_EPISODES, MAX_OUTBOX, Queued, Silence, StoredRule,
 };
 
 implement_alerts!(PostgresStore, sqlx::Postgres, PgRow, read: ready, write: ready);
