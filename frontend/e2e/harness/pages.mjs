@@ -12,6 +12,7 @@ export const pages = [
   },
   { address: '/history?mode=compare', ready: '[role=img]' },
   { address: '/history?mode=changes', ready: '[aria-label="What changed"]' },
+  { address: '/alerts', ready: '#rules tbody tr' },
   { address: '/settings', ready: '#sources tbody tr' },
 ];
 

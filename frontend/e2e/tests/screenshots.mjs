@@ -19,6 +19,7 @@ const pages = [
   { name: 'dashboard', path: '/', ready: '#cpu canvas' },
   { name: 'who', path: '/who', ready: '[role=table], #content .border-amber' },
   { name: 'who-name', path: '/who/name/perfwatch?range=5m', ready: '[role=img]' },
+  { name: 'alerts', path: '/alerts', ready: '#rules tbody tr' },
   { name: 'settings', path: '/settings', ready: '#sources tbody tr' },
   {
     name: 'history',

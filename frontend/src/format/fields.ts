@@ -49,6 +49,11 @@ const units: Record<FieldUnit, readonly [Unit, number]> = {
   CPUs: ['cores', 1],
 };
 
+/** The unit that the server calls this, and the factor to it. */
+export function namedUnit(name: string): readonly [Unit, number] {
+  return Object.hasOwn(units, name) ? units[name as FieldUnit] : units[''];
+}
+
 /** On hybrid machines, the counts of one kind of core share the description of all cores'. */
 const described = (metricType: string, path: string): Field | undefined =>
   find(metricType, metricType === 'perf_events' ? path.replace(/^pmus\.[^.]+\./, '') : path)?.field;

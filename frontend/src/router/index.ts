@@ -20,6 +20,7 @@ export const pages = [
   { to: '/', label: 'Dashboard', icon: 'dashboard' },
   { to: '/who', label: 'Who', icon: 'processes' },
   { to: '/history', label: 'History', icon: 'history' },
+  { to: '/alerts', label: 'Alerts', icon: 'bell' },
   { to: '/settings', label: 'Settings', icon: 'settings' },
 ] as const;
 
@@ -77,6 +78,11 @@ export function makeRouter(): Router {
         path: '/history',
         component: () => import('@/views/HistoryView.vue'),
         meta: { title: 'History', timed: true },
+      },
+      {
+        path: '/alerts',
+        component: () => import('@/views/AlertsView.vue'),
+        meta: { title: 'Alerts' },
       },
       {
         path: '/settings',
