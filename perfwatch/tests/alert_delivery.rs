@@ -1,6 +1,7 @@
 //! Delivery of alerts to real receivers that fail, hang, redirect, and ask to wait.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,10 +46,10 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (kept, mut reactions) = (Arc::clone(&requests), reactions.to_vec().into_iter());
+        let (kept, mut reactions) = (Arc::clone(&requests), VecDeque::from(reactions.to_vec()));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let reaction = reactions.next().unwrap_or(Reaction::Answer("200 OK"));
+                let reaction = reactions.pop_front().unwrap_or(Reaction::Answer("200 OK"));
                 tokio::spawn(react(stream, reaction, Arc::clone(&kept)));
             }
         });
