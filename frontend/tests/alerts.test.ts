@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ListedAlertRule } from '@/api/types';
-import { linksOf, since, switched, valueText, watchText, withLinks } from '@/series/alerts';
+import { linksOf, since, switched, valueText, watched, withLinks } from '@/series/alerts';
 
 const listed = (part: Partial<ListedAlertRule>): ListedAlertRule => ({
   name: 'busy',
@@ -28,7 +28,7 @@ test('a rule goes back to the server without what the server added', () => {
 });
 
 test('the rules that watch are counted apart from those that cannot', () => {
-  expect(watchText([listed({})])).toBe('1 rule watches this machine');
+  expect(watched([listed({})])).toEqual({ count: 1, text: '1 rule watches this machine' });
   const rules = [
     listed({}),
     listed({ state: 'firing' }),
@@ -37,7 +37,7 @@ test('the rules that watch are counted apart from those that cannot', () => {
     listed({ state: null, off: true }),
     listed({ state: null, problems: ['field: unknown'] }),
   ];
-  expect(watchText(rules)).toBe(
+  expect(watched(rules).text).toBe(
     '2 rules watch this machine, 2 without data, 1 not applicable here, 1 switched off',
   );
 });

@@ -13,6 +13,9 @@ testOnEachStore('a restart is marked live and in history', async ({ browser, sto
   const page = await browser.page({ server, session });
   await page.goto('/?range=1m');
   await events(page).getByText('PerfWatch started').first().waitFor();
+  // All parts of the page are there before the server goes.
+  await page.getByRole('heading', { name: 'Top processes' }).waitFor();
+  await page.getByText(/usual/).first().waitFor();
   await eventually('the start in the store', async () => {
     const end_time = new Date().toISOString();
     const query = new URLSearchParams({

@@ -1,5 +1,4 @@
 /** The HTTP client: adds the bearer token, turns error responses into messages, and reports ended sessions. */
-import axios, { isAxiosError } from 'axios';
 import { basePath } from './base';
 
 export interface Session {
@@ -15,14 +14,6 @@ export function useSession(source: Session): void {
   session = source;
 }
 
-export const http = axios.create({ baseURL: basePath, timeout: 30_000 });
-
-http.interceptors.request.use((config) => {
-  const token = session.token();
-  if (token !== null) config.headers.setAuthorization(`Bearer ${token}`);
-  return config;
-});
-
 /** An error message for the user. `status` is null if there was no response. */
 export class ApiError extends Error {
   constructor(
@@ -33,6 +24,30 @@ export class ApiError extends Error {
     super(message);
     this.name = 'ApiError';
   }
+}
+
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  return new ApiError(error instanceof Error ? error.message : String(error), null);
+}
+
+interface Options {
+  /** Parameters of the query; those that are undefined are left out. */
+  params?: Record<string, string | number | boolean | null | undefined>;
+  signal?: AbortSignal | undefined;
+  /** ms; 0 waits without end. */
+  timeout?: number;
+  responseType?: 'json' | 'blob';
+}
+
+const TIMEOUT_MS = 30_000;
+
+function addressOf(path: string, params: Options['params'] = {}): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== undefined && value !== null) query.set(name, String(value));
+  }
+  return `${basePath}${path}${query.size > 0 ? `?${query.toString()}` : ''}`;
 }
 
 /** `detail` is a sentence, or a list of `{loc, msg}` for invalid input. */
@@ -48,29 +63,59 @@ function detailOf(body: unknown): string | null {
   return lines.join('; ');
 }
 
-export function toApiError(error: unknown): ApiError {
-  if (error instanceof ApiError) return error;
-  if (!isAxiosError(error)) return new ApiError(error instanceof Error ? error.message : String(error), null);
-  const { response } = error;
-  if (response === undefined) {
-    return new ApiError(
-      error.code === 'ECONNABORTED'
+async function refusal(response: Response): Promise<ApiError> {
+  const header = response.headers.get('retry-after') ?? '';
+  const fallback =
+    `The server responded with ${response.status.toString()} ${response.statusText}`.trim() + '.';
+  const body: unknown = await response.json().catch(() => null);
+  return new ApiError(
+    detailOf(body) ?? fallback,
+    response.status,
+    /^\d+$/.test(header) ? Number(header) : null,
+  );
+}
+
+async function request<T>(
+  method: string,
+  path: string,
+  body: unknown,
+  { params, signal, timeout = TIMEOUT_MS, responseType = 'json' }: Options = {},
+): Promise<{ data: T }> {
+  const token = session.token();
+  const headers = new Headers({ accept: 'application/json' });
+  if (token !== null) headers.set('authorization', `Bearer ${token}`);
+  if (body !== undefined) headers.set('content-type', 'application/json');
+  const late = timeout > 0 ? AbortSignal.timeout(timeout) : null;
+  const signals = [signal, late].filter((one) => one instanceof AbortSignal);
+  try {
+    const response = await fetch(addressOf(path, params), {
+      method,
+      headers,
+      signal: AbortSignal.any(signals),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) {
+      // A late 401 for an older token says nothing about the current one.
+      if (response.status === 401 && token !== null && token === session.token()) session.onUnauthorized();
+      throw await refusal(response);
+    }
+    if (responseType === 'blob') return { data: (await response.blob()) as T };
+    const text = await response.text();
+    return { data: (text === '' ? undefined : JSON.parse(text)) as T };
+  } catch (error) {
+    if (error instanceof ApiError || signal?.aborted === true) throw error;
+    throw new ApiError(
+      late?.aborted === true
         ? 'The server took too long to respond.'
         : 'Can’t reach the server. Is PerfWatch running?',
       null,
     );
   }
-  const header: unknown = response.headers['retry-after'];
-  const retryAfter = typeof header === 'string' && /^\d+$/.test(header) ? Number(header) : null;
-  const fallback =
-    `The server responded with ${response.status.toString()} ${response.statusText}`.trim() + '.';
-  return new ApiError(detailOf(response.data) ?? fallback, response.status, retryAfter);
 }
 
-http.interceptors.response.use(undefined, (error: unknown) => {
-  const apiError = toApiError(error);
-  // A late 401 for an older token says nothing about the current one.
-  const sent: unknown = isAxiosError(error) ? error.config?.headers.get('Authorization') : undefined;
-  if (apiError.status === 401 && sent === `Bearer ${session.token() ?? ''}`) session.onUnauthorized();
-  return Promise.reject(apiError);
-});
+export const http = {
+  get: <T>(path: string, options?: Options) => request<T>('GET', path, undefined, options),
+  post: <T>(path: string, body?: unknown, options?: Options) => request<T>('POST', path, body, options),
+  put: <T>(path: string, body: unknown) => request<T>('PUT', path, body),
+  delete: (path: string) => request<unknown>('DELETE', path, undefined),
+};

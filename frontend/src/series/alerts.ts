@@ -78,18 +78,19 @@ export function switched(listed: ListedAlertRule, off: boolean): AlertRule {
 }
 
 /** How many rules watch, and why the others do not. */
-export function watchText(rules: readonly ListedAlertRule[]): string {
-  const count = (is: (rule: ListedAlertRule) => boolean): number => rules.filter(is).length;
-  const off = count(({ off }) => off === true);
-  const blind = count((rule) => rule.state === 'no_data' || rule.problems.length > 0);
-  const others = count(({ state }) => state === 'not_applicable');
+export function watched(rules: readonly ListedAlertRule[]): { count: number; text: string } {
+  const countOf = (is: (rule: ListedAlertRule) => boolean): number => rules.filter(is).length;
+  const off = countOf(({ off }) => off === true);
+  const blind = countOf((rule) => rule.state === 'no_data' || rule.problems.length > 0);
+  const others = countOf(({ state }) => state === 'not_applicable');
   const watching = rules.length - off - blind - others;
-  return [
+  const text = [
     `${watching.toString()} ${watching === 1 ? 'rule watches' : 'rules watch'} this machine`,
     ...(blind > 0 ? [`${blind.toString()} without data`] : []),
     ...(others > 0 ? [`${others.toString()} not applicable here`] : []),
     ...(off > 0 ? [`${off.toString()} switched off`] : []),
   ].join(', ');
+  return { count: watching, text };
 }
 
 /** A text as pieces, of which some are links. */

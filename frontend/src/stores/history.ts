@@ -90,5 +90,5 @@ function eventInterval({ from, to }: Span): string {
 /** The error message, or null if the request was cancelled. */
 function explain(error: unknown): string | null {
   const { name } = error as { name?: string };
-  return name === 'CanceledError' || name === 'AbortError' ? null : toApiError(error).message;
+  return name === 'AbortError' ? null : toApiError(error).message;
 }
