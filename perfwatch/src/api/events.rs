@@ -95,6 +95,7 @@ struct EventsParameters {
 /// What was noted in a range
 #[utoipa::path(get, path = "/api/events", tag = "events", params(EventsParameters), responses(
     (status = 200, body = Events),
+    (status = 400, description = "No history of this host", body = super::error::ErrorBody),
     (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
     Guarded,
 ))]

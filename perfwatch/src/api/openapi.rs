@@ -1,8 +1,8 @@
 //! The OpenAPI document: the handlers' descriptions and the frame around them.
 
 use utoipa::OpenApi;
-use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{RefOr, Schema};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,6 +45,11 @@ pub(super) fn document(resources: utoipa::openapi::OpenApi, base_path: &str) -> 
     let mut document = Frame::openapi().merge_from(resources);
     if !base_path.is_empty() {
         document.servers = Some(vec![utoipa::openapi::Server::new(base_path)]);
+    }
+    // A rule is also listed together with what is known of it; closed, its schema would rule that out.
+    let schemas = document.components.as_mut().map(|components| &mut components.schemas);
+    if let Some(RefOr::T(Schema::Object(rule))) = schemas.and_then(|schemas| schemas.get_mut("AlertRule")) {
+        rule.additional_properties = None;
     }
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
