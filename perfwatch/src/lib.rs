@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod snapshot;
+#[cfg(feature = "server")]
 pub mod host;
 pub mod kernel_files;
 pub mod cgroups;
