@@ -39,17 +39,8 @@ export async function eventually(what, check, { within = 30_000, every = 100 } =
 
 const TEST_TIMEOUT_MS = 180_000;
 
-/** A test before may have ended the session of its lane. */
-async function keepSignedIn(fixtures) {
-  const { server, session } = fixtures;
-  const headers = { authorization: `Bearer ${session.token}` };
-  const { status } = await fetch(`${server.url}/api/auth/me`, { headers });
-  if (status === 401) fixtures.session = await server.login();
-}
-
 async function runOne({ name, run }, { store, fixtures }, count) {
   const started = Date.now();
-  await keepSignedIn(fixtures);
   const cleanups = [];
   const context = { ...fixtures, store, cleanup: (undo) => cleanups.push(undo) };
   const title = `${name} [${store.name}]`;

@@ -6,9 +6,9 @@ import { eventually, test } from '../harness/suite.mjs';
 test('first screen: whose machine it is, whether it is as usual, and who is busy', async ({
   browser,
   server,
-  session,
 }) => {
-  const page = await browser.page({ server, session });
+  // It ends at signing out; the other tests need theirs.
+  const page = await browser.page({ server, session: await server.login() });
   await page.goto('/');
   await page.getByRole('link', { name: hostname(), exact: true }).waitFor();
   await eventually('the title', async () => (await page.title()) === `Dashboard – ${hostname()} – PerfWatch`);
