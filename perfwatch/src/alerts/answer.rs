@@ -11,7 +11,7 @@ use super::rule::{Rule, Severity};
 use super::service::Alerts;
 use crate::snapshot::layout::Layout;
 use crate::snapshot::rfc3339;
-use crate::store::alerts::{Acknowledgement, Event, Silence};
+use crate::store::alerts::{Acknowledgement, Silence};
 use crate::store::{Result, from_micros};
 
 /// The state of one rule for one thing.
@@ -123,13 +123,7 @@ impl Alerts {
                 None => by.to_owned(),
             }),
         };
-        let event = Event {
-            key: format!("{id}:{}:{at}", Kind::Acknowledged.as_str()),
-            episode: id.to_owned(),
-            kind: Kind::Acknowledged.as_str().to_owned(),
-            at,
-            payload: serde_json::to_string(&payload).unwrap_or_default(),
-        };
+        let event = payload.queued(at);
         let given = Acknowledgement { episode: id, by, at, note, event: &event };
         self.store().acknowledge(host, &given).await
     }

@@ -5,7 +5,7 @@ use super::machine::{Happened, Raised};
 use super::rule::Rule;
 use super::thing::Thing;
 use crate::snapshot::rfc3339;
-use crate::store::alerts::{AlertBatch, AlertState, Episode, Event};
+use crate::store::alerts::{AlertBatch, AlertState, Episode};
 use crate::store::from_micros;
 
 /// A thing's memory as it is stored.
@@ -77,13 +77,7 @@ impl About<'_> {
             flapping: raised.flapping,
             reason: episode.reason.clone(),
         };
-        out.events.push(Event {
-            key: format!("{}:{}:{at}", episode.id, kind.as_str()),
-            episode: episode.id.clone(),
-            kind: kind.as_str().to_owned(),
-            at,
-            payload: serde_json::to_string(&payload).unwrap_or_default(),
-        });
+        out.events.push(payload.queued(at));
         out.episodes.push(episode);
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::Labels;
 use super::rule::{Rule, Severity};
+use crate::store::alerts::Event;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +45,20 @@ pub struct Payload {
     pub flapping: bool,
     /// Why it was cleared, if not by its value; who acknowledged it.
     pub reason: Option<String>,
+}
+
+impl Payload {
+    /// As it is queued. Its key is the same however often it is stored or sent.
+    pub fn queued(&self, at: i64) -> Event {
+        let kind = self.event.as_str();
+        Event {
+            key: format!("{}:{kind}:{at}", self.episode),
+            episode: self.episode.clone(),
+            kind: kind.to_owned(),
+            at,
+            payload: serde_json::to_string(self).unwrap_or_default(),
+        }
+    }
 }
 
 /// A rule's summary for one thing.
