@@ -195,10 +195,10 @@ test('heat strips say what is under the pointer, and under a finger', async ({
     await page.goto('/?range=1m');
     await live(page).waitFor();
     const strip = chart(page, /^Usage of \d+ cores?/);
-    await strip.scrollIntoViewIfNeeded();
     const tip = page.locator('#cpu [data-tip]');
-    // Content above may still load and move it.
+    // Content above may still load and move it, also out of view.
     await eventually('the core', async () => {
+      await strip.scrollIntoViewIfNeeded();
       const { x, y, width, height } = await strip.boundingBox();
       const [across, down] = [x + width - 12, y + height - 2];
       await (hasTouch ? page.touchscreen.tap(across, down) : page.mouse.move(across, down));

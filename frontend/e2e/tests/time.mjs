@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { ServerClock } from '../harness/clock.mjs';
 import { Server } from '../harness/server.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
+import { fingers, phone } from '../harness/touch.mjs';
 
 const HOUR = 3600;
 const at = (ms) => new Date(ms).toISOString();
@@ -319,14 +320,7 @@ test('time: a live window is full when it is opened, beyond what the stream brin
 
 test('time: a finger reads by tapping and selects by dragging', async ({ browser, server, session }) => {
   await tenSeconds(server, session);
-  const page = await browser.page({
-    server,
-    session,
-    width: 390,
-    height: 844,
-    hasTouch: true,
-    isMobile: true,
-  });
+  const page = await browser.page({ server, session, ...phone });
   await page.goto('/?range=1m');
   const chart = page.getByRole('img', { name: /^CPU time by mode/ });
   await chart.scrollIntoViewIfNeeded();
@@ -334,14 +328,10 @@ test('time: a finger reads by tapping and selects by dragging', async ({ browser
   await page.touchscreen.tap(box.x + box.width * 0.7, box.y + 60);
   // What was tapped stays readable.
   await page.locator('#cpu [role=img] > div.border-l > span').first().waitFor();
-  const cdp = await page.context().newCDPSession(page);
-  const touch = (type, x) =>
-    cdp.send('Input.dispatchTouchEvent', {
-      type,
-      touchPoints: type === 'touchEnd' ? [] : [{ x: box.x + box.width * x, y: box.y + 60 }],
-    });
-  await touch('touchStart', 0.6);
-  for (const x of [0.65, 0.7, 0.8, 0.9]) await touch('touchMove', x);
+  const touch = await fingers(page);
+  const place = (x) => [box.x + box.width * x, box.y + 60];
+  await touch('touchStart', place(0.6));
+  for (const x of [0.65, 0.7, 0.8, 0.9]) await touch('touchMove', place(x));
   await touch('touchEnd');
   await page.getByRole('button', { name: 'Zoom', exact: true }).tap();
   await page.waitForURL((url) => url.searchParams.has('from'));

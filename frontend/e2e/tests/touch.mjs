@@ -2,29 +2,19 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually, test } from '../harness/suite.mjs';
+import { fingers, phone } from '../harness/touch.mjs';
 
 const MINUTE = 60_000;
 
 test('touch: two fingers zoom a chart around what is between them', async ({ browser, server, session }) => {
-  const page = await browser.page({
-    server,
-    session,
-    width: 390,
-    height: 844,
-    hasTouch: true,
-    isMobile: true,
-  });
+  const page = await browser.page({ server, session, ...phone });
   await page.goto('/?range=5m');
   const chart = page.getByRole('img', { name: /^CPU time by mode/ });
   await chart.locator('canvas').waitFor();
   await page.getByRole('region', { name: 'Top processes' }).waitFor();
   let box = null;
-  const cdp = await page.context().newCDPSession(page);
-  const touch = (type, ...xs) =>
-    cdp.send('Input.dispatchTouchEvent', {
-      type,
-      touchPoints: xs.map((x, id) => ({ id, x: box.x + x, y: box.y + 60 })),
-    });
+  const finger = await fingers(page);
+  const touch = (type, ...xs) => finger(type, ...xs.map((x) => [box.x + x, box.y + 60]));
   const span = () => {
     const { searchParams } = new URL(page.url());
     return ['from', 'to'].map((name) => Date.parse(searchParams.get(name)));
