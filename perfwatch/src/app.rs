@@ -147,7 +147,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
     let alerts = Alerts::new(store.clone(), history.clone(), config.alerts.dir.clone());
-    let alerting = alerts.spawn(source_status.clone()).context("cannot start the thread of alerts")?;
+    let alerting = alerts.spawn(source_status.clone());
     let delivering = destinations(&config)
         .map(|destinations| Delivery::new(alerts.clone(), &destinations, Times::default()).spawn());
     let maintenance = Maintenance::spawn(history.clone(), store.clone(), host, documents);

@@ -4,6 +4,7 @@
 //! from the others. A libtest test that cannot run here prints `SKIPPED: <test>: <reason>` and returns, so
 //! libtest counts it as passed; it is subtracted there.
 
+mod failures;
 mod skips;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::prerequisites::{self, Purpose};
 use crate::step::{command, npm, read_lines, root, run};
 use crate::{build_ebpf, page};
+use failures::Failures;
 use skips::Allowed;
 
 /// Install what the tests need, run every suite, count them
@@ -109,6 +111,9 @@ struct Count {
     skipped: u64,
     /// Why tests did not run here, in their own words.
     reasons: BTreeSet<String>,
+    failures: Failures,
+    /// What failed at its first try, with why.
+    flaky: Vec<String>,
     /// Set once the suite has reported its result.
     summarised: bool,
 }
@@ -121,6 +126,10 @@ impl Count {
             self.reasons.insert(reason.trim().to_owned());
             return;
         }
+        if let Some(test) = line.strip_prefix("FLAKY: ") {
+            self.flaky.push(test.to_owned());
+        }
+        self.failures.read(&line);
         let prefix = match suite {
             Suite::Rust | Suite::Outage => "test result:",
             Suite::Probes => "probe-tests:",
@@ -166,6 +175,8 @@ impl Count {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.reasons.extend(other.reasons);
+        self.failures.lines.extend(other.failures.lines);
+        self.flaky.extend(other.flaky);
     }
 }
 
@@ -230,12 +241,9 @@ pub fn test(options: &Options) -> Result<()> {
         total.add(count);
     }
     println!("\n{}", table.join("\n"));
-    if !total.reasons.is_empty() {
-        println!("\nSkipped:");
-        for reason in &total.reasons {
-            println!("  {reason}");
-        }
-    }
+    list("Skipped", &total.reasons);
+    list("Failed at the first try", &total.flaky);
+    list("Failed", &total.failures.lines);
     if let Some(allowed) = allowed {
         total.fail_skips(&allowed);
     }
@@ -244,6 +252,13 @@ pub fn test(options: &Options) -> Result<()> {
         bail!("tests failed");
     }
     Ok(())
+}
+
+fn list<'a>(title: &str, lines: impl IntoIterator<Item = &'a String>) {
+    let lines: Vec<_> = lines.into_iter().map(|line| format!("\n  {line}")).collect();
+    if !lines.is_empty() {
+        println!("\n{title}:{}", lines.concat());
+    }
 }
 
 /// Runs a suite to its end; returns its result and how long it took.

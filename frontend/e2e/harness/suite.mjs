@@ -39,7 +39,10 @@ export async function eventually(what, check, { within = 30_000, every = 100 } =
 
 const TEST_TIMEOUT_MS = 180_000;
 
-async function runOne({ name, run }, { store, fixtures }, count) {
+/** The errors of a first try are told at the second; those of the second count. */
+async function runOne(one, lane, count, failed) {
+  const { name, run } = one;
+  const { store, fixtures } = lane;
   const started = Date.now();
   const cleanups = [];
   const context = { ...fixtures, store, cleanup: (undo) => cleanups.push(undo) };
@@ -59,6 +62,9 @@ async function runOne({ name, run }, { store, fixtures }, count) {
     if (error instanceof Skipped) {
       count.skipped += 1;
       console.log(`SKIPPED: ${name}: ${error.message}`);
+    } else if (failed !== undefined) {
+      failed.push([one, lane]);
+      console.log(`FLAKY: ${title} (${Date.now() - started} ms): ${error.stack ?? error}`);
     } else {
       count.failed += 1;
       console.log(`FAIL ${title} (${Date.now() - started} ms)\n${error.stack ?? error}`);
@@ -70,17 +76,22 @@ async function runOne({ name, run }, { store, fixtures }, count) {
   }
 }
 
-/** Every lane runs the tests of stored data; the others go to whichever lane is free. */
+/**
+ * Every lane runs the tests of stored data; the others go to whichever lane is free. What failed beside others is
+ * tried once more with the machine to itself.
+ */
 export async function runAll(lanes, only) {
   const count = { passed: 0, failed: 0, skipped: 0 };
+  const failed = [];
   const wanted = tests.filter((one) => only === undefined || one.name.includes(only));
-  for (const one of wanted.filter(({ alone }) => alone)) await runOne(one, lanes[0], count);
+  for (const one of wanted.filter(({ alone }) => alone)) await runOne(one, lanes[0], count, failed);
   const rest = wanted.filter(({ alone, onEachStore }) => !alone && !onEachStore);
   await Promise.all(
     lanes.map(async (lane) => {
-      for (const one of wanted.filter(({ onEachStore }) => onEachStore)) await runOne(one, lane, count);
-      for (let one = rest.shift(); one !== undefined; one = rest.shift()) await runOne(one, lane, count);
+      for (const one of wanted.filter(({ onEachStore }) => onEachStore)) await runOne(one, lane, count, failed);
+      for (let one = rest.shift(); one !== undefined; one = rest.shift()) await runOne(one, lane, count, failed);
     }),
   );
+  for (const [one, lane] of failed) await runOne(one, lane, count);
   return count;
 }

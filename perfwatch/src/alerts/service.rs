@@ -1,4 +1,4 @@
-//! Alerts in the running server: a thread that evaluates each snapshot and stores what changed.
+//! Alerts in the running server: a task that evaluates each snapshot and stores what changed.
 //!
 //! The tick passes snapshots on and never waits. What the store does not take is tried again at the next tick.
 
@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::runtime;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::catalogue::Catalogue;
@@ -48,7 +47,7 @@ struct Shared {
     version: watch::Sender<u64>,
 }
 
-/// Passes snapshots to the thread.
+/// Passes snapshots to the task.
 #[derive(Debug, Clone)]
 pub struct Submitter(mpsc::WeakSender<Arc<Snapshot>>);
 
@@ -61,11 +60,11 @@ impl Submitter {
     }
 }
 
-/// The thread, until it is closed.
+/// The task, until it is closed.
 #[derive(Debug)]
 pub struct Running {
     queue: mpsc::Sender<Arc<Snapshot>>,
-    ended: oneshot::Receiver<()>,
+    task: JoinHandle<()>,
 }
 
 impl Running {
@@ -75,9 +74,9 @@ impl Running {
 
     /// Evaluates what waits, stores the last changes and ends.
     pub async fn close(self) {
-        let Self { queue, ended } = self;
+        let Self { queue, task } = self;
         drop(queue);
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT + Duration::from_secs(1), ended).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT + Duration::from_secs(1), task).await;
     }
 }
 
@@ -88,18 +87,10 @@ impl Alerts {
         Self(Arc::new(Shared { store, history, dir, evaluator, catalogue, version: watch::Sender::new(0) }))
     }
 
-    /// Starts the thread on the current runtime.
-    pub fn spawn(&self, sources: SourceStatus) -> std::io::Result<Running> {
+    pub fn spawn(&self, sources: SourceStatus) -> Running {
         let (queue, received) = mpsc::channel(QUEUE);
-        let (end, ended) = oneshot::channel();
-        let runtime = runtime::Handle::current();
-        let alerts = self.clone();
-        std::thread::Builder::new().name("alerts".into()).spawn(move || {
-            runtime.block_on(Task::new(alerts, sources).run(received));
-            // The receiver may be gone.
-            let _ = end.send(());
-        })?;
-        Ok(Running { queue, ended })
+        let task = tokio::spawn(Task::new(self.clone(), sources).run(received));
+        Running { queue, task }
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {

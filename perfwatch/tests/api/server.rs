@@ -144,7 +144,7 @@ impl Server {
         let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
         let writer = Writer::spawn(history.clone(), log, DocumentDays(7)).unwrap();
         let alerts = Alerts::new(store.clone(), history.clone(), data.path().join("alerts.d"));
-        let alerting = alerts.spawn(source_status.clone()).unwrap();
+        let alerting = alerts.spawn(source_status.clone());
         let state = AppState::new(Parts {
             store: Arc::clone(&store),
             hub: hub.clone(),
