@@ -35,7 +35,7 @@ pub struct Options {
     /// Go on with other requests until this many seconds are over
     #[arg(long)]
     seconds: Option<u32>,
-    /// An empty PostgreSQL database to use instead of SQLite
+    /// A PostgreSQL database to use instead of SQLite; all that is in it goes
     #[arg(long)]
     database: Option<String>,
 }
@@ -94,6 +94,11 @@ impl Server {
     fn start(options: &Options) -> Result<Self> {
         let data = root().join("target/schemathesis/data");
         let _ = std::fs::remove_dir_all(&data);
+        if let Some(url) = &options.database {
+            // What was tried out before may have changed the password.
+            const EMPTY: &str = "DROP SCHEMA public CASCADE; CREATE SCHEMA public";
+            quiet("Emptying the database", command("psql", &["--quiet", "--dbname", url, "--command", EMPTY]))?;
+        }
         let mut serve = Command::new(root().join("target/debug/perfwatch"));
         serve.arg("serve").current_dir(root()).stdout(Stdio::piped());
         for (name, value) in [
