@@ -159,3 +159,62 @@ describe('what the dashboard shows', () => {
     expect([shown.error, shown.isEmpty]).toEqual([null, true]);
   });
 });
+
+describe('a distribution', () => {
+  const WAITS = 'scheduler.runqueue_wait';
+  const ofWaits = () => asked().filter(({ fields }) => fields.includes('runqueue_wait.histogram'));
+
+  beforeEach(() => {
+    localStorage.clear();
+    setActivePinia(createPinia());
+    vi.mocked(api.points).mockReset();
+    vi.mocked(api.noted).mockResolvedValue([]);
+    vi.mocked(api.points).mockImplementation((query) => {
+      const histogram = { scheme: 'log16', buckets: [[64, 2]], count: 2 };
+      const isAsked = query.fields.includes('runqueue_wait.histogram');
+      const data = isAsked ? { runqueue_wait: { histogram, p50_us: 3 } } : {};
+      const timestamp = new Date(query.from).toISOString();
+      return Promise.resolve({ data_points: [{ timestamp, data, count: 1 }] } as unknown as History);
+    });
+    useTimeStore().choose({ from: START, to: START + MINUTE });
+  });
+
+  it('is asked for when it comes into view, and once', async () => {
+    const shown = useShownStore();
+    shown.enter();
+    await settled();
+    expect(ofWaits()).toEqual([]);
+    const leaves = [shown.enterView(WAITS), shown.enterView(WAITS)];
+    expect(shown.coming.has(WAITS)).toBe(true);
+    await vi.waitFor(() => {
+      expect(shown.coming.size).toBe(0);
+    });
+    expect(ofWaits()).toHaveLength(1);
+    const span = useTimeStore().span;
+    expect(shown.columns(`${WAITS}.histogram`, span).columns).toHaveLength(1);
+    expect([...shown.series(`${WAITS}.p50_us`, span).values]).toEqual([3]);
+    leaves.forEach((leave) => {
+      leave();
+    });
+    shown.enterView(WAITS)();
+    expect(ofWaits()).toHaveLength(1);
+  });
+
+  it('of another range is loaded if it is still in view, and dropped otherwise', async () => {
+    const [shown, time] = [useShownStore(), useTimeStore()];
+    shown.enter();
+    const leave = shown.enterView(WAITS);
+    await settled();
+    for (const [minute, isInView] of [
+      [2, true],
+      [4, false],
+    ] as const) {
+      if (!isInView) leave();
+      const before = ofWaits().length;
+      time.choose({ from: START + minute * MINUTE, to: START + (minute + 1) * MINUTE });
+      await settled();
+      expect(ofWaits().length - before).toBe(isInView ? 1 : 0);
+    }
+    expect(shown.columns(`${WAITS}.histogram`, time.span).columns).toEqual([]);
+  });
+});

@@ -17,6 +17,8 @@ export interface PointsQuery {
   /** Members of the document, such as `io.read_bytes`; all if empty. */
   fields: readonly string[];
   interval?: string;
+  /** What to tell of each point besides averages; everything by default. */
+  stats?: string;
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -27,7 +29,7 @@ export async function points(query: PointsQuery, signal?: AbortSignal): Promise<
     start_time: iso(query.from),
     end_time: iso(query.to),
     interval: query.interval ?? 'auto',
-    stats: 'min,max,count',
+    stats: query.stats ?? 'min,max,count',
     limit: 10_000,
     ...(query.fields.length > 0 ? { fields: query.fields.join(',') } : {}),
   };

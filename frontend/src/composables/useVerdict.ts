@@ -46,7 +46,13 @@ export function useVerdict(ready: () => boolean) {
   const { signal } = request;
 
   async function pointsOf(type: (typeof signs)[number]['type'], path: string, span: Span): Promise<Point[]> {
-    const query = { metricType: type, ...aligned(span, STEP), fields: [path], interval: '5m' };
+    const query = {
+      metricType: type,
+      ...aligned(span, STEP),
+      fields: [path],
+      interval: '5m',
+      stats: 'count',
+    };
     const { data_points } = await history.points(query, signal);
     const { times, values } = new Stretch(type, data_points, STEP).values.slice(`${type}.${path}`, -Infinity);
     return [...times].flatMap((time, i) => {

@@ -4,7 +4,7 @@ import { extract } from './extract';
 import { histogramsIn, HistogramTrack } from './histogram';
 import { Ring } from './ring';
 
-/** What the cards plot of each metric type; empty is the whole document. */
+/** What the cards plot of each metric type. Distributions, which are large, are asked for one by one. */
 export const plotted = {
   cpu: [
     'usage_percent',
@@ -22,14 +22,39 @@ export const plotted = {
   network: ['bytes_recv_per_sec', 'bytes_sent_per_sec'],
   disk: ['io.read_bytes_per_sec', 'io.write_bytes_per_sec'],
   memory_bandwidth: ['pgpgin_per_sec', 'pgpgout_per_sec', 'pgfault_per_sec', 'pgmajfault_per_sec'],
-  perf_events: ['elapsed_ms', 'derived', 'events'],
-  scheduler: [],
-  block_io: [],
-  tcp: [],
-  pressure: [],
+  perf_events: ['elapsed_ms', 'derived', 'events.value'],
+  scheduler: [
+    'runqueue_wait.p99_us',
+    'runqueue_wait_ms_per_sec',
+    'context_switches_per_sec',
+    'migrations_per_sec',
+  ],
+  block_io: ['total.p99_us'],
+  tcp: [
+    'retransmits_per_sec',
+    'resets_sent_per_sec',
+    'resets_received_per_sec',
+    'connects_per_sec',
+    'connect_failures_per_sec',
+    'accepts_per_sec',
+    'segments_received_per_sec',
+    'segments_sent_per_sec',
+  ],
+  pressure: ['cpu.some.avg10', 'memory.some.avg10', 'memory.full.avg10', 'io.some.avg10', 'io.full.avg10'],
 } as const satisfies Partial<Record<keyof Documents, readonly string[]>>;
 
 export type Plotted = keyof typeof plotted;
+
+/** Which distributions there are depends on the machine and what it did. */
+export const hasVaryingDistributions = (type: Plotted): boolean => type === 'block_io' || type === 'tcp';
+
+export const typeOf = (name: string): Plotted => name.slice(0, name.indexOf('.')) as Plotted;
+
+/** What a heatmap shows of a distribution. */
+export function distributionFields(path: string): string[] {
+  const field = path.slice(path.indexOf('.') + 1);
+  return ['histogram', 'p50_us', 'p99_us', 'p999_us', 'max_us'].map((part) => `${field}.${part}`);
+}
 
 /** Rates of counts per interval have no meaningful extremes where the intervals differ by more than this. */
 const UNEQUAL_TICKS = 0.05;

@@ -4,20 +4,32 @@
  */
 import { defineStore } from 'pinia';
 import { computed, shallowRef, watch } from 'vue';
+import { turns } from '@/api/turns';
 import type { DataPoint, Documents } from '@/api/types';
 import { episodesOf, type Episode } from '@/series/events';
 import { extract } from '@/series/extract';
 import { joinedColumns, joinedSeries, type Joined, type JoinedColumns, type Sources } from '@/series/joined';
 import { aligned, intervalFor, resolve, type Span } from '@/series/range';
-import { plotted, Stretch, type Plotted } from '@/series/stretch';
+import { histogramsIn } from '@/series/histogram';
+import {
+  distributionFields,
+  hasVaryingDistributions,
+  plotted,
+  Stretch,
+  typeOf,
+  type Plotted,
+} from '@/series/stretch';
 import { useClockStore } from './clock';
 import { useCursorStore } from './cursor';
 import { useHistoryStore } from './history';
 import { useLiveStore } from './live';
 import { useTimeStore } from './time';
 
-/** Points across a chart. */
+/** Points across a chart: no more than a screen has pixels, but on a phone enough to zoom by pinching. */
 const MAX_POINTS = 900;
+const MIN_POINTS = 300;
+/** No two samples are closer. */
+const MIN_TICK_MS = 1000;
 /** Questions asked at once, so that others get their turn. */
 const AT_ONCE = 3;
 /** How long the stream's first tick may take, before the store is asked. */
@@ -51,6 +63,12 @@ export const useShownStore = defineStore('shown', () => {
   const time = useTimeStore();
 
   const loaded = shallowRef<Partial<Record<Plotted, Loaded>>>({});
+  /** Distributions in the same range, by path: those that were in view. */
+  const distributions = shallowRef<ReadonlyMap<string, Stretch>>(new Map());
+  /** Those that are being loaded. */
+  const coming = shallowRef<ReadonlySet<string>>(new Set());
+  /** In how many heatmaps in view each distribution is. */
+  const inView = new Map<string, number>();
   const pastEpisodes = shallowRef<readonly Episode[]>([]);
   /** Up to then, episodes are from the store. */
   const episodesTo = shallowRef(-Infinity);
@@ -67,7 +85,10 @@ export const useShownStore = defineStore('shown', () => {
   let request: AbortController | null = null;
 
   const following = computed(() => time.following);
-  const interval = computed(() => intervalFor(time.length, MAX_POINTS));
+  const interval = computed(() => {
+    const points = Math.min(MAX_POINTS, Math.max(MIN_POINTS, window.innerWidth));
+    return intervalFor(time.length, points);
+  });
   /** Milliseconds per drawn point. */
   const width = computed(() => {
     if (following.value) return Math.max(interval.value.ms, live.intervalMs);
@@ -80,8 +101,14 @@ export const useShownStore = defineStore('shown', () => {
   );
   const version = computed(() => (following.value ? live.version : 0));
 
+  /** What was loaded of a series. */
+  function pastOf(name: string): Stretch | null {
+    const distribution = distributions.value.get(name.slice(0, name.lastIndexOf('.')));
+    return distribution ?? loaded.value[typeOf(name)]?.stretch ?? null;
+  }
+
   function sourcesOf(name: string): Sources {
-    const past = loaded.value[name.slice(0, name.indexOf('.')) as Plotted]?.stretch ?? null;
+    const past = pastOf(name);
     return {
       past,
       ring: following.value ? live.ring : null,
@@ -116,14 +143,15 @@ export const useShownStore = defineStore('shown', () => {
   /** Names of the series, or histograms, that begin with a prefix. */
   function names(prefix: string): string[] {
     void version.value;
-    const past = loaded.value[prefix.slice(0, prefix.indexOf('.')) as Plotted]?.stretch;
-    const stored = past?.values.names(prefix) ?? [];
+    const stored = loaded.value[typeOf(prefix)]?.stretch.values.names(prefix) ?? [];
     return following.value ? [...new Set([...live.ring.names(prefix), ...stored])] : stored;
   }
   function histogramNames(prefix: string): string[] {
     void version.value;
-    const past = loaded.value[prefix.slice(0, prefix.indexOf('.')) as Plotted]?.stretch;
-    const stored = past?.histograms.names(prefix) ?? [];
+    const type = typeOf(prefix);
+    const stored = [...histogramsIn(type, loaded.value[type]?.average[type])]
+      .map(([name]) => name)
+      .filter((name) => name.startsWith(prefix));
     return following.value ? [...new Set([...live.histograms.names(prefix), ...stored])] : stored;
   }
 
@@ -179,16 +207,29 @@ export const useShownStore = defineStore('shown', () => {
       !following.value && !busy.value && error.value === null && Object.keys(documents.value).length === 0,
   );
 
+  const inTurn = turns(AT_ONCE);
+  /** Calls the server for a part of the range; whatever it answers after another choice is void. */
+  async function fetchPart(current: AbortController, part: () => Promise<void>): Promise<void> {
+    try {
+      await inTurn(part, current.signal);
+    } catch (caught) {
+      if (!current.signal.aborted) error.value = history.explain(caught);
+    }
+  }
+
   async function loadType(type: Plotted, span: Span, signal: AbortSignal): Promise<void> {
     const { name, ms } = interval.value;
-    const whole = aligned(span, ms);
+    const whole = { metricType: type, ...aligned(span, ms) };
+    // A point that is a single sample has no extremes.
+    const stats = ms <= MIN_TICK_MS ? { stats: 'count' } : {};
     const points = await history.points(
-      { metricType: type, ...whole, fields: plotted[type], interval: name },
+      { ...whole, fields: plotted[type], interval: name, ...stats },
       signal,
     );
-    const summary = following.value
-      ? null
-      : await history.points({ metricType: type, ...whole, fields: [], interval: 'range' }, signal);
+    const summary =
+      following.value && !hasVaryingDistributions(type)
+        ? null
+        : await history.points({ ...whole, fields: [], interval: 'range' }, signal);
     if (signal.aborted) return;
     const of = (point: DataPoint | undefined, part: 'data' | 'max'): Documents =>
       point?.[part] === undefined ? {} : { [type]: point[part] };
@@ -204,6 +245,39 @@ export const useShownStore = defineStore('shown', () => {
     loads.value += 1;
   }
 
+  async function loadDistribution(path: string, span: Span, current: AbortController): Promise<void> {
+    const { name, ms } = interval.value;
+    const query = {
+      metricType: typeOf(path),
+      ...aligned(span, ms),
+      fields: distributionFields(path),
+      interval: name,
+      stats: 'count',
+    };
+    coming.value = new Set([...coming.value, path]);
+    await fetchPart(current, async () => {
+      const { data_points } = await history.points(query, current.signal);
+      if (current.signal.aborted) return;
+      const stretch = new Stretch(query.metricType, data_points, ms);
+      distributions.value = new Map([...distributions.value, [path, stretch]]);
+      loads.value += 1;
+    });
+    if (request === current) coming.value = new Set([...coming.value].filter((other) => other !== path));
+  }
+
+  /** A heatmap has come into view; call what is returned when it has gone. */
+  function enterView(path: string): () => void {
+    inView.set(path, (inView.get(path) ?? 0) + 1);
+    const isLoaded = distributions.value.has(path) || coming.value.has(path);
+    if (asked.value !== null && request !== null && !isLoaded)
+      void loadDistribution(path, asked.value, request);
+    return () => {
+      const left = (inView.get(path) ?? 0) - 1;
+      if (left > 0) inView.set(path, left);
+      else inView.delete(path);
+    };
+  }
+
   async function load(): Promise<void> {
     request?.abort();
     const current = new AbortController();
@@ -212,25 +286,21 @@ export const useShownStore = defineStore('shown', () => {
     asked.value = span;
     pending.value = types.length + 1;
     error.value = null;
-    const jobs: (() => Promise<unknown>)[] = types.map((type) => () => loadType(type, span, current.signal));
-    jobs.push(async () => {
+    coming.value = new Set();
+    distributions.value = new Map([...distributions.value].filter(([path]) => inView.has(path)));
+    const parts = types.map((type) => () => loadType(type, span, current.signal));
+    parts.push(async () => {
       const found = await history.events(span, current.signal);
       if (current.signal.aborted) return;
       pastEpisodes.value = episodesOf(found);
       episodesTo.value = span.to;
     });
-    const worker = async (): Promise<void> => {
-      for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
-        if (current.signal.aborted) return;
-        try {
-          await job();
-        } catch (caught) {
-          if (!current.signal.aborted) error.value = history.explain(caught);
-        }
-        if (!current.signal.aborted) pending.value -= 1;
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    const all = parts.map(async (part) => {
+      await fetchPart(current, part);
+      if (!current.signal.aborted) pending.value -= 1;
+    });
+    for (const path of inView.keys()) void loadDistribution(path, span, current);
+    await Promise.all(all);
   }
 
   /** Whether the stream alone does not fill the window, or a hole between it and the store has opened. */
@@ -248,6 +318,7 @@ export const useShownStore = defineStore('shown', () => {
     asked.value = null;
     pending.value = 0;
     error.value = null;
+    coming.value = new Set();
   }
 
   function restart(): void {
@@ -258,6 +329,7 @@ export const useShownStore = defineStore('shown', () => {
       episodesTo.value = -Infinity;
       fresh.value = [];
       loaded.value = {};
+      distributions.value = new Map();
     }
     if (lacksPast()) void load();
   }
@@ -293,6 +365,7 @@ export const useShownStore = defineStore('shown', () => {
     clearInterval(noting);
     forget();
     loaded.value = {};
+    distributions.value = new Map();
   }
 
   watch(
@@ -326,6 +399,7 @@ export const useShownStore = defineStore('shown', () => {
     peaks,
     episodes,
     busy,
+    coming,
     error,
     hasData,
     isEmpty,
@@ -340,6 +414,7 @@ export const useShownStore = defineStore('shown', () => {
     average,
     peak,
     reload: load,
+    enterView,
     enter,
     leave,
   };
