@@ -29,8 +29,10 @@ export default defineConfig(({ command }) => ({
     modulePreload: { polyfill: false },
     rolldownOptions: {
       output: {
-        // One compressed file is smaller than several.
-        codeSplitting: { groups: [{ name: 'vendor', test: /node_modules\/(?!echarts|zrender|tslib)/ }] },
+        // One compressed file is smaller than several; what only some pages need is not in it.
+        codeSplitting: {
+          groups: [{ name: 'vendor', test: /node_modules\/(?!echarts|zrender|tslib|sortablejs)/ }],
+        },
       },
     },
     // The content security policy allows no inline resources.

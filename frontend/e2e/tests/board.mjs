@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { accounted, measured } from '../harness/accounts.mjs';
 import { NamedHog } from '../harness/load.mjs';
 import { Person } from '../harness/person.mjs';
+import { fingers, phone } from '../harness/touch.mjs';
 import { eventually, skip, test, testOnEachStore } from '../harness/suite.mjs';
 
 const chart = (page, name) => page.getByRole('img', { name });
@@ -55,6 +56,77 @@ test('board: fields of any metric become panels that move and go, and Back undoe
   for (const title of ['CPU: Steal, Usage', 'Hardware counters: page-faults'])
     await page.getByRole('button', { name: `Remove: ${title}` }).click();
   await page.getByText('This board is empty.').waitFor();
+  assert.deepEqual(page.problems, []);
+});
+
+/** The library that moves panels is loaded after them, and marks the list as its own. */
+const canDrag = (page) =>
+  page.waitForFunction(() => {
+    const board = document.querySelector('.board');
+    return board !== null && Object.keys(board).some((name) => name.startsWith('Sortable'));
+  });
+
+/** Drags the middle of an element's handle to the middle of another. */
+async function drag(page, from, to) {
+  const [start, end] = [await from.boundingBox(), await to.boundingBox()];
+  const middle = ({ x, y, width, height }) => [x + width / 2, y + height / 2];
+  await page.mouse.move(...middle(start));
+  await page.mouse.down();
+  await page.mouse.move(...middle(end), { steps: 12 });
+  await page.mouse.up();
+}
+
+test('board: panels are moved by dragging and by keys, and the address has their order', async ({
+  browser,
+  server,
+  session,
+}) => {
+  const page = await browser.page({ server, session, reducedMotion: 'reduce' });
+  const panels = ['cpu:user', 'cpu:system', 'cpu:iowait'].map((panel) => `p=${panel}`);
+  await page.goto(`/history?${panels.join('&')}&range=15m`);
+  await shows(page, ['CPU: User', 'CPU: System', 'CPU: I/O wait']);
+  const grip = (name) => page.getByRole('button', { name: `Place of CPU: ${name}` });
+  const order = () => new URL(page.url()).searchParams.getAll('p').join(' ');
+  for (const name of ['User', 'System', 'I/O wait']) await chart(page, new RegExp(`^CPU: ${name}`)).waitFor();
+
+  await canDrag(page);
+  await drag(page, grip('User'), page.getByRole('heading', { name: 'CPU: I/O wait' }));
+  await eventually('the first panel at the end', async () => order() === 'cpu:system cpu:iowait cpu:user');
+  await shows(page, ['CPU: System', 'CPU: I/O wait', 'CPU: User']);
+
+  await grip('User').focus();
+  await page.keyboard.press('ArrowLeft');
+  await shows(page, ['CPU: System', 'CPU: User', 'CPU: I/O wait']);
+  await page.keyboard.press('ArrowUp');
+  await shows(page, ['CPU: User', 'CPU: System', 'CPU: I/O wait']);
+  await page.getByRole('status').filter({ hasText: 'Moved to place 1 of 3' }).waitFor({ state: 'attached' });
+  assert.ok(await grip('User').evaluate((button) => button === document.activeElement));
+  await page.goBack();
+  await page.goBack();
+  await shows(page, ['CPU: System', 'CPU: I/O wait', 'CPU: User']);
+  assert.deepEqual(page.problems, []);
+});
+
+test('board: a finger moves a panel', async ({ browser, server, session }) => {
+  const page = await browser.page({ server, session, ...phone, reducedMotion: 'reduce' });
+  await page.goto('/history?p=cpu:user&p=memory:usage_percent&range=15m');
+  await shows(page, ['CPU: User', 'Memory: Usage']);
+  await chart(page, /^Memory: Usage/).waitFor();
+  await canDrag(page);
+  const touch = await fingers(page);
+  const lower = page.getByRole('button', { name: 'Place of Memory: Usage' });
+  await lower.scrollIntoViewIfNeeded();
+  const grip = await lower.boundingBox();
+  const above = await page.getByRole('heading', { name: 'CPU: User' }).boundingBox();
+  const at = (share) => [grip.x + grip.width / 2, grip.y + grip.height / 2 + (above.y - grip.y) * share];
+  await touch('touchStart', at(0));
+  for (const share of [0.1, 0.3, 0.5, 0.7, 0.9, 1]) await touch('touchMove', at(share));
+  await touch('touchEnd');
+  await eventually(
+    'the second panel first',
+    async () => new URL(page.url()).searchParams.getAll('p')[0] === 'memory:usage_percent',
+  );
+  await shows(page, ['Memory: Usage', 'CPU: User']);
   assert.deepEqual(page.problems, []);
 });
 
