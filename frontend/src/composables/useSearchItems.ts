@@ -1,15 +1,17 @@
 /** Everything that can be searched, as it was when the search was opened. */
 import { computed, onScopeDispose, shallowRef } from 'vue';
 import { useRoute, type RouteLocationRaw } from 'vue-router';
-import type { ProcessList } from '@/api/types';
+import type { ListedProcess } from '@/api/types';
 import { metricName } from '@/format/fields';
 import { boardQuery, hasField, toggleField } from '@/series/board';
 import type { Entry } from '@/series/catalogue';
 import { parseView, viewQuery } from '@/series/historyView';
 import type { Item } from '@/series/search';
 import { titleOf } from '@/series/who/group';
-import { liveRows, type WhoRow } from '@/series/who/rows';
+import { liveRows, rankedRows, type WhoRow } from '@/series/who/rows';
 import { useBoardsStore } from '@/stores/boards';
+import { useClockStore } from '@/stores/clock';
+import { useHistoryStore } from '@/stores/history';
 import { useProcessesStore } from '@/stores/processes';
 import { useTimeStore } from '@/stores/time';
 import { useCatalogue } from './useCatalogue';
@@ -23,6 +25,10 @@ export interface Links {
   /** The page of a process, name or cgroup; null if it has none. */
   ofRow: (row: WhoRow) => RouteLocationRaw | null;
 }
+
+/** Of processes that have exited, those that used the most CPU in the last day are found. */
+const DAY_MS = 86_400_000;
+const MAX_EXITED = 300;
 
 const rowKinds = { cgroup: 'group', name: 'name', process: 'process' } as const;
 
@@ -40,12 +46,15 @@ function describe(row: WhoRow): { title: string; detail: string } {
 
 export function useSearchItems({ pages, ofRow }: Links) {
   const boards = useBoardsStore();
+  const clock = useClockStore();
+  const history = useHistoryStore();
   const processes = useProcessesStore();
   const route = useRoute();
   const time = useTimeStore();
   const { entries, busy: readsFields, refresh } = useCatalogue();
-  const list = shallowRef<ProcessList | null>(null);
-  const pending = shallowRef(2);
+  const running = shallowRef<readonly ListedProcess[] | null>(null);
+  const ofDay = shallowRef<readonly WhoRow[]>([]);
+  const pending = shallowRef(3);
   const request = new AbortController();
   onScopeDispose(() => {
     request.abort();
@@ -55,7 +64,21 @@ export function useSearchItems({ pages, ofRow }: Links) {
   void boards.load().finally(() => (pending.value -= 1));
   void processes
     .once(request.signal)
-    .then((found) => (list.value = found))
+    .then((found) => (running.value = found.processes.filter(({ exited }) => exited !== true)))
+    .catch(() => null)
+    .finally(() => (pending.value -= 1));
+  const now = clock.now();
+  const busiest = {
+    whose: {},
+    by: 'process',
+    order: 'cpu_percent',
+    limit: MAX_EXITED,
+    from: now - DAY_MS,
+    to: now,
+  } as const;
+  void history
+    .ranking(busiest, request.signal)
+    .then((answer) => (ofDay.value = rankedRows(answer)))
     .catch(() => null)
     .finally(() => (pending.value -= 1));
 
@@ -87,13 +110,23 @@ export function useSearchItems({ pages, ofRow }: Links) {
     })),
   );
   const ofProcesses = computed<Target[]>(() => {
-    const all = list.value?.processes ?? [];
+    const all = running.value ?? [];
     return (['cgroup', 'name', 'process'] as const).flatMap((kind) =>
       liveRows(all, kind).flatMap((row): Target[] => {
         const to = ofRow(row);
         return to === null ? [] : [{ kind: rowKinds[kind], ...describe(row), to }];
       }),
     );
+  });
+  const ofExited = computed<Target[]>(() => {
+    if (running.value === null) return [];
+    const known = new Set(running.value.map(({ pid, comm }) => `${pid.toString()} ${comm}`));
+    return ofDay.value.flatMap((row): Target[] => {
+      const to = ofRow(row);
+      if (to === null || row.pid === null || known.has(`${row.pid.toString()} ${row.id}`)) return [];
+      const { title, detail } = describe(row);
+      return [{ kind: 'process', title, detail: ['exited', detail].filter(Boolean).join(' · '), to }];
+    });
   });
   const ofFields = computed<Target[]>(() =>
     entries.value.map((entry) => ({
@@ -105,7 +138,7 @@ export function useSearchItems({ pages, ofRow }: Links) {
   );
 
   return {
-    items: computed(() => [ofPages, ofBoards, ofProcesses, ofFields].flatMap(({ value }) => value)),
+    items: computed(() => [ofPages, ofBoards, ofProcesses, ofExited, ofFields].flatMap(({ value }) => value)),
     busy: computed(() => pending.value > 0 || readsFields.value),
   };
 }
