@@ -101,7 +101,7 @@ testOnEachStore(
     await page.goto('/history?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z');
     await page.getByText('No data in this range').first().waitFor();
     await page.goto('/history?p=cpu:usage_percent&p=cpu:context_switches_per_sec&range=1h');
-    const first = chart(page, /^CPU: Usage/);
+    const first = page.getByRole('slider', { name: /^CPU: Usage/ });
     await first.focus();
     await page.keyboard.press('End');
     await page.keyboard.press('ArrowLeft');

@@ -96,13 +96,17 @@ testOnEachStore('time: ten seconds show ten points', async ({ browser, server, s
   assert.equal((await (await answer).json()).data_points.length, 10);
   await page.getByText(/charts with 1 s per point/).waitFor();
   // The crosshair finds ten different moments.
-  const chart = page.getByRole('img', { name: /^CPU time by mode/ });
-  await chart.focus();
+  const slider = page.getByRole('slider', { name: /^CPU time by mode/ });
+  await slider.focus();
   await page.keyboard.press('Home');
   const read = new Set();
   const line = page.locator('#cpu [role=img] > div.border-l > span').first();
   for (let step = 0; step < 11; step += 1) {
-    read.add(await line.innerText());
+    const moment = await line.innerText();
+    read.add(moment);
+    // And says what it shows there.
+    const spoken = await slider.getAttribute('aria-valuetext');
+    assert.match(spoken, new RegExp(`^${moment}: (no data|User [\\d.]+ %, )`));
     await page.keyboard.press('ArrowRight');
   }
   assert.equal(read.size, 11, [...read].join());
