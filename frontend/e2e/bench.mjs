@@ -5,11 +5,14 @@
  * the CPU time of its main thread. The floor, measured in the same run, is a page that only parses each message.
  * Whether memory stays flat is measured as heap size after garbage collection: while an hour of ticks is replayed in a
  * minute or two, or, with `--minutes` of ten or more, over the run itself.
+ * Then how long it takes to open over slow links, and to zoom from a month to a minute.
  */
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { overSlowLinks } from './bench/links.mjs';
+import { zooming } from './bench/zooming.mjs';
 import { Browser, missingBrowser } from './harness/browser.mjs';
 import { manyProcesses } from './harness/larger.mjs';
 import { Server } from './harness/server.mjs';
@@ -263,9 +266,10 @@ async function floor(browser, server, session) {
 
 const missing = missingBrowser();
 if (missing !== null) {
-  console.log(`page: skipped: ${missing}`);
+  console.log(`SKIPPED: page: ${missing}`);
 } else {
   const server = await Server.start();
+  const since = performance.now();
   const browser = await Browser.launch();
   try {
     const session = await server.login();
@@ -282,9 +286,13 @@ if (missing !== null) {
     Object.assign(figures, await table(browser, server, session));
     await browser.closePages();
     figures.floor_busy_percent = await floor(browser, server, session);
+    await browser.closePages();
+    Object.assign(figures, await overSlowLinks(browser, server, session, since));
+    await browser.closePages();
+    Object.assign(figures, await zooming(browser));
     console.log(`the dashboard over ${seconds} s: ticks of 1 s, a window of 15 minutes, every card in sight`);
     for (const [name, value] of Object.entries(figures))
-      console.log(`  ${name.padEnd(24)}${value.toFixed(2)}`);
+      console.log(`  ${name.padEnd(34)}${value.toFixed(2)}`);
     const series = (points) => points.map(([at, kib]) => `${Math.round(kib)} at ${at}`).join(', ');
     console.log(`  heap after a collection, KiB at s: ${series(heap_over_time_kib)}`);
     if (replayed_over_ticks_kib !== undefined)

@@ -1,126 +1,168 @@
 /**
- * Takes the README's screenshots of a real server under load: `npm run screenshots`.
- * 90 quiet seconds, then 90 with CPU hogs and a writer, so that the comparison has something to show.
+ * Takes the README's screenshots: `npm run screenshots`. One incident is staged on a real server: a small shop works for
+ * some minutes, then thumbnails take its CPU and a backup its disk. The pictures tell it from the spike to who it was.
+ * The day before is seeded, if `cargo build --release -p perfwatch --example seed` has been run.
  */
-import { spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { Browser } from './harness/browser.mjs';
-import { NamedHog } from './harness/load.mjs';
+import { selectOn } from './harness/charts.mjs';
 import { Server } from './harness/server.mjs';
+import { Container, Services } from './harness/staged.mjs';
+import { phone } from './harness/touch.mjs';
 
-const PHASE_MS = 90_000;
+/** Explain compares with four times the length of the incident. */
+const QUIET_MS = 330_000;
+const INCIDENT_MS = 60_000;
+const AFTERWARDS_MS = 25_000;
 const MAX_BYTES = 300_000;
 const out = path.resolve(import.meta.dirname, '../../docs/images');
-
-/** Writes to disk with O_DSYNC until stopped. */
-class Writer {
-  static async start() {
-    const writer = new Writer();
-    // Not in /tmp, which may be memory.
-    writer.folder = await mkdtemp(path.resolve(import.meta.dirname, '../../target/writer-'));
-    const file = path.join(writer.folder, 'data');
-    const loop = `while :; do dd if=/dev/zero of=${file} bs=256k count=40 oflag=dsync status=none; sleep 0.7; done`;
-    writer.child = spawn('/bin/sh', ['-c', loop], { stdio: 'ignore', detached: true });
-    return writer;
-  }
-
-  async stop() {
-    const gone = new Promise((resolve) => this.child.once('exit', resolve));
-    process.kill(-this.child.pid, 'SIGKILL');
-    await gone;
-    await rm(this.folder, { recursive: true, force: true });
-  }
-}
-
-/** A cgroup with a presentable name, if one can be created. */
-class Slice {
-  static async make(name) {
-    const slice = new Slice();
-    const root = ['/sys/fs/cgroup', '/sys/fs/cgroup/memory'].find((one) =>
-      existsSync(path.join(one, 'cgroup.procs')),
-    );
-    slice.name = name;
-    slice.folder = path.join(root ?? '/nonexistent', name);
-    slice.made = await mkdir(slice.folder).then(
-      () => true,
-      () => false,
-    );
-    return slice;
-  }
-
-  async add({ pid }) {
-    if (this.made) await writeFile(path.join(this.folder, 'cgroup.procs'), String(pid));
-  }
-
-  async stop() {
-    if (this.made) await rmdir(this.folder);
-  }
-}
+const SEED = path.resolve(import.meta.dirname, '../../target/release/examples/seed');
+const rule = {
+  name: 'cpu-busy',
+  summary: 'The CPUs are {value} busy',
+  runbook: 'Who → sort by CPU.',
+  field: 'cpu.usage_percent',
+  function: 'average',
+  window: '30s',
+  warning: { above: 70, clear: 50 },
+  critical: { above: 90, clear: 80 },
+  for: '5s',
+  keep_firing_for: '10m',
+};
 
 const at = (ms) => new Date(Math.round(ms / 1000) * 1000).toISOString();
 
-const server = await Server.start();
+/** Under a name of its own. */
+const NAMED = [
+  'unshare',
+  '--uts',
+  '/bin/sh',
+  '-c',
+  'echo shop-1 > /proc/sys/kernel/hostname; exec "$@"',
+  'sh',
+];
+
+async function seededServer() {
+  const server = await Server.start({}, NAMED);
+  if (!existsSync(SEED)) {
+    console.log(`without a day of history: no ${SEED}`);
+    return server;
+  }
+  await server.halt();
+  await promisify(execFile)(SEED, ['--days', '1', '--interval', '10', '--cpus', String(os.cpus().length)], {
+    env: { ...process.env, PERFWATCH_DATA_DIR: server.dataDir },
+  });
+  await server.launch();
+  return server;
+}
+
+const server = await seededServer();
 const browser = await Browser.launch();
-const load = [];
-const slice = await Slice.make('media.slice');
+const services = await Services.make();
+let container = null;
 try {
   const session = await server.login();
-  await sleep(PHASE_MS);
-  const loaded = Date.now();
-  load.push(await NamedHog.start('encode'), await NamedHog.start('compress'));
-  for (const hog of load) await slice.add(hog);
-  load.push(await Writer.start());
-  await sleep(PHASE_MS);
+  await server.call(session, 'PUT', `/api/alerts/rules/${rule.name}`, rule);
+  container = await Container.start('shop-db');
+  await services.everyday();
+  await sleep(QUIET_MS);
+  await server.call(session, 'POST', '/api/events', { text: 'Deployed shop', labels: { version: '1.43' } });
+  await sleep(3000);
+  const from = Date.now();
+  const end = await services.incident();
+  await sleep(INCIDENT_MS);
+  await end();
+  const to = Date.now();
+  await sleep(AFTERWARDS_MS);
 
-  const ranges = { from: at(loaded + 5000), to: at(Date.now() - 5000) };
-  ranges.earlier = `${(Date.parse(ranges.to) - Date.parse(ranges.from) + 10_000) / 1000}s`;
-  const compared = (query) => `/history?${new URLSearchParams({ ...query, ...ranges })}`;
-  const cpu = { p: 'cpu:usage_percent,context_switches_per_sec' };
-  const range = new URLSearchParams({ from: ranges.from, to: ranges.to });
+  const range = new URLSearchParams({ from: at(from - 2000), to: at(to + 2000) });
+  const around = new URLSearchParams({ from: at(from - 300_000), to: at(Date.now()) });
+  const compared = new URLSearchParams({
+    mode: 'compare',
+    p: 'scheduler:runqueue_wait.histogram',
+    from: at(from),
+    to: at(to),
+    earlier: `${(Math.ceil((to - from) / 1000) + 30).toString()}s`,
+  });
+  const dialog = (page) => page.getByRole('dialog', { name: /^Explain / });
+  const explained = async (page) => {
+    await dialog(page).getByRole('region', { name: 'Who' }).getByRole('listitem').first().waitFor();
+  };
   const pages = [
-    { name: 'dashboard', address: '/?range=5m', ready: '#cpu canvas', height: 1010 },
-    { name: 'who', address: `/who?${range}`, ready: '[role=table] [role=row] a', height: 820 },
     {
-      name: 'service',
-      address: `/who/cgroup/${slice.name}?${range}`,
-      ready: '[role=img] canvas',
+      name: 'spike',
+      address: '/?range=5m',
+      ready: '#cpu canvas',
       height: 1010,
+      act: async (page) => {
+        await page
+          .getByText(/unusual|usual/)
+          .first()
+          .waitFor();
+        await selectOn(page, page.locator('#cpu [role=img]').first(), { from, to, length: 300_000 });
+      },
     },
     {
-      name: 'compare',
-      address: compared({ mode: 'compare', ...cpu }),
+      name: 'explain',
+      address: `/?${range}&explain=before`,
+      ready: '#cpu canvas',
+      height: 900,
+      act: explained,
+    },
+    { name: 'who', address: `/who?${range}&show=cgroup`, ready: '[role=table] [role=row] a', height: 720 },
+    {
+      name: 'history',
+      address: `/who/cgroup/thumbnails.service?${around}`,
       ready: '[role=img] canvas',
-      height: 880,
+      height: 900,
     },
     {
-      name: 'changes',
-      address: compared({ mode: 'changes' }),
-      ready: '[aria-label="What changed"] li',
-      height: 820,
+      name: 'container',
+      address: `/who?${around}&show=cgroup&q=shop-db`,
+      ready: '[role=table] [role=row] a',
+      height: 1010,
+      act: async (page) => {
+        await page.getByRole('link', { name: 'shop-db', exact: true }).click();
+        await page.locator('[role=img] canvas').first().waitFor();
+      },
     },
-    { name: 'settings', address: '/settings', ready: '#sources tbody tr', height: 1010 },
+    { name: 'compare', address: `/history?${compared}`, ready: '[role=img]', height: 820 },
+    { name: 'alerts', address: '/alerts', ready: '#rules tbody tr', height: 900 },
+    { name: 'phone', address: '/?range=15m', ready: '#cpu canvas', ...phone, deviceScaleFactor: 2 },
+    {
+      name: 'phone-explain',
+      address: `/?${range}&explain=before`,
+      ready: '#cpu canvas',
+      act: explained,
+      ...phone,
+      deviceScaleFactor: 2,
+    },
   ];
-  for (const { name, address, ready, height } of pages) {
-    const page = await browser.page({ server, session, width: 1440, height, reducedMotion: 'reduce' });
+  for (const { name, address, ready, act, ...context } of pages) {
+    const page = await browser.page({ server, session, width: 1440, reducedMotion: 'reduce', ...context });
     await page.goto(address);
     await page.locator(ready).first().waitFor();
+    await act?.(page);
     // Charts of the whole page, and the first answers of the API.
     await page.waitForFunction(() => document.querySelector('.skeleton') === null);
-    if (name === 'changes') await page.locator(ready).first().getByRole('button').click();
-    if (name === 'changes') await page.locator('figure').first().waitFor();
+    await page.waitForLoadState('networkidle');
     const file = path.join(out, `${name}.png`);
     await page.screenshot({ path: file });
+    if (page.problems.length > 0) console.log(`${name}: ${page.problems.join('; ')}`);
     await page.close();
     const { size } = await stat(file);
     console.log(`${file}: ${Math.round(size / 1000)} kB`);
     if (size > MAX_BYTES) process.exitCode = 1;
   }
 } finally {
-  await Promise.all(load.map((one) => one.stop()));
-  await slice.stop();
+  await services.stop();
+  await container?.stop();
   await browser.close();
   await server.stop();
 }

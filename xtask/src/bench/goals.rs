@@ -34,6 +34,9 @@ use Goal::{AtLeast, AtMost, TimesFloor};
 /// The original's bytes per day for its six types.
 const ORIGINAL_MB: f64 = 102.6;
 
+/// 700 kB.
+const OPENING_KIB: f64 = 683.6;
+
 #[rustfmt::skip] // a table
 pub const ROWS: &[Row] = &[
     row("tick", "cold.all.us", "collectors, CPU a tick (floor: preads of the same files)", TimesFloor(2.0)),
@@ -115,10 +118,17 @@ pub const ROWS: &[Row] = &[
     row("faults", "viewers.health_p99_ms", "/health p99 while 64 viewers compare 30 days", AtMost(50.0)),
     row("faults", "viewers.login_p99_ms", "a sign-in meanwhile, p99", AtMost(1000.0)),
     row("faults", "viewers.peak_rss_kib", "peak resident memory meanwhile", Goal::None),
-    row("page", "busy_percent", "main thread busy at 1 s ticks (floor: parsing the messages)", AtMost(10.0)),
+    row("page", "busy_percent", "main thread busy at 1 s ticks (floor: parsing the messages)", AtMost(6.0)),
     row("page", "heap_slope_kib_per_hour", "heap, change over an hour of ticks", Goal::None),
     row("page", "interactive_ms", "open to interactive", AtMost(1000.0)),
     row("page", "first_load_gzip_kib", "script before charts, compressed", AtMost(110.0)),
+    row("page", "at_1_6_mbit_first_number_ms", "first number at 1.6 Mbit/s", AtMost(2000.0)),
+    row("page", "at_1_6_mbit_complete_ms", "all that is in view", Goal::None),
+    row("page", "at_1_6_mbit_sent_kib", "sent for it, with 5 minutes of history at 1 s", AtMost(OPENING_KIB)),
+    row("page", "at_1_6_mbit_stream_bytes_per_s", "the stream at 1 s", AtMost(8000.0)),
+    row("page", "at_10_mbit_first_number_ms", "first number at 10 Mbit/s", AtMost(2000.0)),
+    row("page", "at_10_mbit_complete_ms", "all that is in view", Goal::None),
+    row("page", "zoom_step_p95_ms", "a step from 30 d to a minute, p95", AtMost(150.0)),
 ];
 
 #[cfg(test)]
