@@ -63,7 +63,7 @@ async function seededServer() {
 }
 
 const server = await seededServer();
-const browser = await Browser.launch();
+const browser = await Browser.launch(['--lang=en-GB']);
 const services = await Services.make();
 let container = null;
 try {
@@ -82,6 +82,13 @@ try {
   await sleep(AFTERWARDS_MS);
 
   const range = new URLSearchParams({ from: at(from - 2000), to: at(to + 2000) });
+  // Of what was dragged; the dashboard behind it stays live.
+  const explain = new URLSearchParams({
+    range: '15m',
+    explain: 'before',
+    explain_from: at(from - 2000),
+    explain_to: at(to + 2000),
+  });
   const around = new URLSearchParams({ from: at(from - 300_000), to: at(Date.now()) });
   const compared = new URLSearchParams({
     mode: 'compare',
@@ -106,11 +113,12 @@ try {
           .first()
           .waitFor();
         await selectOn(page, page.locator('#cpu [role=img]').first(), { from, to, length: 300_000 });
+        await page.mouse.move(1, 1);
       },
     },
     {
       name: 'explain',
-      address: `/?${range}&explain=before`,
+      address: `/?${explain}`,
       ready: '#cpu canvas',
       height: 900,
       act: explained,
@@ -137,7 +145,7 @@ try {
     { name: 'phone', address: '/?range=15m', ready: '#cpu canvas', ...phone, deviceScaleFactor: 2 },
     {
       name: 'phone-explain',
-      address: `/?${range}&explain=before`,
+      address: `/?${explain}`,
       ready: '#cpu canvas',
       act: explained,
       ...phone,
@@ -146,13 +154,19 @@ try {
   ];
   for (const { name, address, ready, act, ...context } of pages) {
     const page = await browser.page({ server, session, width: 1440, reducedMotion: 'reduce', ...context });
-    await page.goto(address);
-    await page.locator(ready).first().waitFor();
-    await act?.(page);
-    // Charts of the whole page, and the first answers of the API.
-    await page.waitForFunction(() => document.querySelector('.skeleton') === null);
-    await page.waitForLoadState('networkidle');
     const file = path.join(out, `${name}.png`);
+    try {
+      await page.goto(address);
+      await page.locator(ready).first().waitFor();
+      await act?.(page);
+      // Charts of the whole page, and the first answers of the API.
+      await page.waitForFunction(() => document.querySelector('.skeleton') === null);
+      await page.waitForLoadState('networkidle');
+    } catch (error) {
+      // The picture shows why; those that follow may be good.
+      console.log(`${name}: ${error.message}`);
+      process.exitCode = 1;
+    }
     await page.screenshot({ path: file });
     if (page.problems.length > 0) console.log(`${name}: ${page.problems.join('; ')}`);
     await page.close();

@@ -41,7 +41,7 @@ export async function zooming(browser) {
   const server = await Server.start();
   try {
     await server.halt();
-    await promisify(execFile)(SEED, ['--days', String(DAYS), '--interval', '30'], {
+    await promisify(execFile)(SEED, ['--days', String(DAYS), '--interval', '60'], {
       env: { ...process.env, PERFWATCH_DATA_DIR: server.dataDir },
     });
     await server.launch();

@@ -12,7 +12,8 @@ const run = promisify(execFile);
 const worker = (loops, pause, megabytes) =>
   `kept=$(head -c ${megabytes}000000 /dev/zero | tr '\\0' x); ` +
   `while :; do i=0; while [ $i -lt ${loops} ]; do i=$((i+1)); done; sleep ${pause}; done`;
-const BUSY = 'while :; do :; done';
+/** Reads an image, once it is in its service, and then works without end. */
+const BUSY = "sleep 0.5; kept=$(head -c 150000000 /dev/zero | tr '\\0' x); while :; do :; done";
 const SHELL = '/bin/sh';
 
 /** Programs under names of their own, in services of their own. */
