@@ -142,7 +142,7 @@ try {
     },
     { name: 'compare', address: `/history?${compared}`, ready: '[role=img]', height: 820 },
     { name: 'alerts', address: '/alerts', ready: '#rules tbody tr', height: 900 },
-    { name: 'phone', address: '/?range=15m', ready: '#cpu canvas', ...phone, deviceScaleFactor: 2 },
+    { name: 'phone', address: '/?range=5m', ready: '#cpu canvas', ...phone, deviceScaleFactor: 2 },
     {
       name: 'phone-explain',
       address: `/?${explain}`,
