@@ -222,14 +222,11 @@ export const useShownStore = defineStore('shown', () => {
     const whole = { metricType: type, ...aligned(span, ms) };
     // A point that is a single sample has no extremes.
     const stats = ms <= MIN_TICK_MS ? { stats: 'count' } : {};
-    const points = await history.points(
-      { ...whole, fields: plotted[type], interval: name, ...stats },
-      signal,
-    );
-    const summary =
-      following.value && !hasVaryingDistributions(type)
-        ? null
-        : await history.points({ ...whole, fields: [], interval: 'range' }, signal);
+    const isSummed = !following.value || hasVaryingDistributions(type);
+    const [points, summary] = await Promise.all([
+      history.points({ ...whole, fields: plotted[type], interval: name, ...stats }, signal),
+      isSummed ? history.points({ ...whole, fields: [], interval: 'range' }, signal) : null,
+    ]);
     if (signal.aborted) return;
     const of = (point: DataPoint | undefined, part: 'data' | 'max'): Documents =>
       point?.[part] === undefined ? {} : { [type]: point[part] };
