@@ -84,7 +84,7 @@ try {
   const range = new URLSearchParams({ from: at(from - 2000), to: at(to + 2000) });
   // Of what was dragged; the dashboard behind it stays live.
   const explain = new URLSearchParams({
-    range: '15m',
+    range: '5m',
     explain: 'before',
     explain_from: at(from - 2000),
     explain_to: at(to + 2000),

@@ -32,7 +32,8 @@ export class Services {
   async #start(service, name, program, args) {
     const file = path.join(this.folder, name);
     await copyFile(program, file);
-    const child = spawn(file, args, { stdio: 'ignore', detached: true });
+    // Command lines are in the pictures, without the folder.
+    const child = spawn(file, args, { stdio: 'ignore', detached: true, argv0: name, cwd: this.folder });
     this.#children.push(child);
     if (!this.#groups.has(service)) this.#groups.set(service, await Cgroup.make(service));
     await this.#groups.get(service)?.add(child);
@@ -56,15 +57,9 @@ export class Services {
     const thumbnails = ['-c', BUSY, '--size', '2048'];
     for (const number of [1, 2])
       await this.#start('thumbnails.service', `thumbnail-${number}`, SHELL, thumbnails);
-    const dump = path.join(this.folder, 'backup-db');
-    await copyFile('/bin/dd', dump);
+    await copyFile('/bin/dd', path.join(this.folder, 'backup-db'));
     const copy = `while :; do "$0" if=/dev/zero of="$1" bs=256k count=400 oflag=dsync status=none; done`;
-    await this.#start('backup.service', 'backup', SHELL, [
-      '-c',
-      copy,
-      dump,
-      path.join(this.folder, 'shop.dump'),
-    ]);
+    await this.#start('backup.service', 'backup', SHELL, ['-c', copy, './backup-db', 'shop.dump']);
     return () => this.#end(this.#children.splice(before));
   }
 
