@@ -382,6 +382,22 @@ describe('the document of a cgroup', () => {
     expect(limitsOf([])).toBe('');
   });
 
+  it('has how long its tasks and requests waited, of all values of a point', () => {
+    const wait = { p50_us: 12, p99_us: 900, histogram: {} };
+    const points = groupPoints(
+      [point(0, [row({ runqueue_wait: wait, block_latency: null })]), point(5, [row({})])],
+      '/a.service',
+    );
+    const charts = groupCharts(points).map(({ chart, series }) => ({ label: chart.label, series }));
+    const waits = charts.find(({ label }) => label === 'Run queue wait');
+    expect(waits?.series.map(({ name, values }) => [name, ...Array.from(values)])).toEqual([
+      ['99th percentile', 900, NaN],
+      ['Median', 12, NaN],
+    ]);
+    expect(waits?.series[0]).not.toHaveProperty('high');
+    expect(charts.some(({ label }) => label.includes('disks'))).toBe(false);
+  });
+
   it('has its events, and runs of them as one', () => {
     const events = groupEpisodes(found, '/a.service', 5000);
     expect(

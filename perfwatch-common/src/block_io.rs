@@ -25,6 +25,9 @@ pub const IN_FLIGHT: u32 = 16_384;
 /// The place of devices that user space has not given one.
 pub const UNKNOWN_DEVICE: u32 = 0;
 
+/// A bit of the place of a device that is made of others: its requests are repeated by them.
+pub const STACKED: u32 = 1 << 31;
+
 /// Byte offsets of struct members in the running kernel, from its BTF.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +44,13 @@ pub struct Offsets {
     pub request_start_time: u32,
     pub disk_major: u32,
     pub disk_first_minor: u32,
+    pub request_bio: u32,
+    /// Leads to the cgroup that a transfer is charged to; 0 in kernels without (`CONFIG_BLK_CGROUP`).
+    pub bio_blkg: u32,
+    pub blkg_blkcg: u32,
+    pub blkcg_cgroup: u32,
+    pub cgroup_kn: u32,
+    pub kernfs_node_id: u32,
 }
 
 /// A request on its way to a device.

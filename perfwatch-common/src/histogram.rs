@@ -76,6 +76,11 @@ const _: () = {
     assert!(index(u64::MAX) as usize == BUCKETS - 1);
 };
 
+#[cfg(feature = "user")]
+#[allow(unsafe_code)]
+// SAFETY: `repr(C)` and integers only, so every bit pattern is valid.
+unsafe impl aya::Pod for Buckets {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 pub mod block_io;
 pub mod cost;
 pub mod counters;
+pub mod groups;
 pub mod histogram;
 pub mod sched;
 pub mod tcp;

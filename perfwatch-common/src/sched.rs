@@ -74,6 +74,8 @@ pub const LEFT_RUNNABLE: u8 = 2;
 /// It blocked, and since then the kernel noted a time of queueing that is not that of its wake-up: kernels that
 /// leave sleepers on the queue for a while (`sched_delayed`, 6.12) do so when they move one to another CPU.
 pub const LEFT_MISQUEUED: u8 = 3;
+/// For good: who comes with its pid then is another.
+pub const LEFT_DEAD: u8 = 4;
 
 /// One task. Entry `pid & mask` of the table; totals only grow while `pid` and `born` stay the same. What every
 /// switch touches fills the first cache line.
@@ -87,8 +89,8 @@ pub struct Task {
     pub switches: u32,
     pub last_cpu: u16,
     pub left: u8,
-    /// 1 after its last switch: who comes with this pid then is another.
-    pub dead: u8,
+    /// Of its cgroup (see [`crate::groups`]), if `epoch` is the current one: it may be another's since.
+    pub slot: u8,
     pub left_at: u64,
     /// `run_delay` when it last left.
     pub delay_seen: u64,

@@ -11,8 +11,10 @@ use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::block_io::{
     COMPLETE, Costs, DISCARD, FLUSH, IN_FLIGHT, ISSUE, Issued, OPERATIONS, Offsets, Operation, READ,
-    UNKNOWN_DEVICE, WRITE, device,
+    STACKED, UNKNOWN_DEVICE, WRITE, device,
 };
+use perfwatch_common::groups::{MAX_GROUPS, NO_SLOT};
+use perfwatch_common::histogram::Buckets;
 use perfwatch_ebpf::{MAPPED, accounted, add, constant, member, now, record_shared};
 
 perfwatch_ebpf::license!();
@@ -38,6 +40,14 @@ static DEVICES: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 #[map]
 static TOTALS: Array<Operation> = Array::with_max_entries(1, MAPPED);
 
+/// The slot of each cgroup that user space follows.
+#[map]
+static GROUP_SLOTS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_GROUPS, 0);
+
+/// By slot, from issue to completion of reads and writes, ns.
+#[map]
+static GROUPS: Array<Buckets> = Array::with_max_entries(1, MAPPED);
+
 /// One entry per CPU.
 #[map]
 static COSTS: Array<Costs> = Array::with_max_entries(1, MAPPED);
@@ -53,6 +63,12 @@ static OFFSETS: Offsets = Offsets {
     request_start_time: 0,
     disk_major: 0,
     disk_first_minor: 0,
+    request_bio: 0,
+    bio_blkg: 0,
+    blkg_blkcg: 0,
+    blkcg_cgroup: 0,
+    cgroup_kn: 0,
+    kernfs_node_id: 0,
 };
 
 #[inline(always)]
@@ -108,6 +124,8 @@ unsafe fn finish(request: *const u8, error: u8, bytes: u32) {
         return;
     }
     let place = unsafe { DEVICES.get(number(request)) }.copied().unwrap_or(UNKNOWN_DEVICE);
+    let is_repeated = place & STACKED != 0;
+    let place = place & !STACKED;
     let Some(totals) = TOTALS.get_ptr_mut(place * OPERATIONS.len() as u32 + operation) else { return };
     unsafe {
         add(&raw mut (*totals).bytes, bytes as u64);
@@ -122,7 +140,11 @@ unsafe fn finish(request: *const u8, error: u8, bytes: u32) {
         match issued {
             Some(issued) => {
                 size = issued.bytes;
-                record_shared(&raw mut (*totals).from_issue, now.saturating_sub(issued.at_ns));
+                let latency = now.saturating_sub(issued.at_ns);
+                record_shared(&raw mut (*totals).from_issue, latency);
+                if !is_repeated && (operation == READ || operation == WRITE) {
+                    record_of_group(request, latency);
+                }
             }
             None => add(&raw mut (*totals).unseen, 1),
         }
@@ -134,6 +156,27 @@ unsafe fn finish(request: *const u8, error: u8, bytes: u32) {
         if size > 0 {
             record_shared(&raw mut (*totals).size, size);
         }
+    }
+}
+
+/// Adds to what is known of the cgroup that the request is charged to. It has not been completed yet, so it still has
+/// what it transfers.
+#[inline(always)]
+unsafe fn record_of_group(request: *const u8, latency: u64) {
+    if constant!(OFFSETS.bio_blkg) == 0 {
+        return;
+    }
+    let cgroup: u64 = unsafe {
+        let bio: *const u8 = member(request, constant!(OFFSETS.request_bio));
+        let blkg: *const u8 = member(bio, constant!(OFFSETS.bio_blkg));
+        let blkcg: *const u8 = member(blkg, constant!(OFFSETS.blkg_blkcg));
+        let cgroup: *const u8 = member(blkcg, constant!(OFFSETS.blkcg_cgroup));
+        let node: *const u8 = member(cgroup, constant!(OFFSETS.cgroup_kn));
+        member(node, constant!(OFFSETS.kernfs_node_id))
+    };
+    let slot = unsafe { GROUP_SLOTS.get(cgroup) }.map_or(NO_SLOT as u32, |slot| *slot);
+    if let Some(group) = GROUPS.get_ptr_mut(slot) {
+        unsafe { record_shared(group, latency) };
     }
 }
 

@@ -15,6 +15,8 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerfEventArray};
 use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::block_io::{IN_FLIGHT, Issued, Operation};
 use perfwatch_common::counters::{Reading, SLOTS};
+use perfwatch_common::groups::{Group, MAX_GROUPS};
+use perfwatch_common::histogram::Buckets;
 use perfwatch_common::sched::{COUNTERS, Task};
 use perfwatch_common::tcp::CONNECTING;
 use perfwatch_ebpf::{MAPPED, constant, now};
@@ -31,6 +33,15 @@ static CPUS: Array<[u64; 8]> = Array::with_max_entries(1, MAPPED);
 
 #[map]
 static TASKS: Array<Task> = Array::with_max_entries(1024, MAPPED);
+
+#[map]
+static GROUPS: Array<Group> = Array::with_max_entries(1, MAPPED);
+
+#[map]
+static GROUP_SLOTS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_GROUPS, 0);
+
+#[map]
+static LATENCIES: Array<Buckets> = Array::with_max_entries(1, MAPPED);
 
 #[map]
 static HELD: HashMap<u64, Issued> = HashMap::with_max_entries(IN_FLIGHT, 0);
@@ -95,7 +106,7 @@ pub fn empty_wakeup(_ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// This CPU's entry and those of two tasks: any, since the verifier lets no number be made of a task's address.
+/// This CPU's entry, those of two tasks, and that of the next one's cgroup: any, since the verifier lets no number be made of a task's address.
 #[btf_tracepoint(function = "sched_switch")]
 pub fn switch(_ctx: BtfTracePointContext) -> i32 {
     look_up_cpu();
@@ -106,6 +117,7 @@ pub fn switch(_ctx: BtfTracePointContext) -> i32 {
     }
     look_up(&TASKS, black_box(0));
     look_up(&TASKS, black_box(1));
+    look_up(&GROUPS, black_box(0));
     0
 }
 
@@ -164,7 +176,7 @@ pub fn issue(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The clock, the time of the issue and its removal, the device and its totals.
+/// The clock, the time of the issue and its removal, the device and its totals, the cgroup's slot and what is there.
 #[btf_tracepoint(function = "block_rq_complete")]
 pub fn complete(ctx: BtfTracePointContext) -> i32 {
     let request: u64 = ctx.arg(0);
@@ -174,6 +186,8 @@ pub fn complete(ctx: BtfTracePointContext) -> i32 {
     let _ = HELD.remove(request);
     black_box(unsafe { DEVICES.get(0) });
     look_up(&TOTALS, black_box(0));
+    black_box(unsafe { GROUP_SLOTS.get(0) });
+    look_up(&LATENCIES, black_box(0));
     0
 }
 

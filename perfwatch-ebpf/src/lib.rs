@@ -9,6 +9,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use perfwatch_common::groups::{COARSE, Times, coarse};
 use perfwatch_common::histogram::{BUCKETS, Buckets, index};
 
 /// Programs call helpers reserved to GPL-compatible ones; the sources are MIT.
@@ -101,33 +102,40 @@ impl Access for Address {
     }
 }
 
-/// The bucket of `value`, if the verifier asks: it cannot follow the arithmetic, so it needs the comparison that
-/// the compiler can prove needless.
+/// The bucket of `value` and its coarse one, if the verifier asks: it cannot follow the arithmetic, so it needs the
+/// comparisons that the compiler can prove needless.
 ///
 /// It would follow each way through the comparisons to the end of the program, since what is known of the bucket
 /// differs among them. Of what lies on the stack it forgets all that does not begin at a multiple of 8.
 #[inline(always)]
-fn bucket(value: u64) -> Option<usize> {
+fn buckets(value: u64) -> Option<(usize, usize)> {
     #[repr(C, align(8))]
-    struct Forgotten([u16; 2]);
-    let mut forgotten = Forgotten([0; 2]);
+    struct Forgotten([u16; 4]);
+    let mut forgotten = Forgotten([0; 4]);
     // The compiler shall not know either, or it would move the value.
     let place = black_box(&raw mut forgotten).cast::<u16>();
-    let bucket = unsafe {
-        place.add(1).write_volatile(index(value));
-        place.add(1).read_volatile() as usize
+    let (bucket, coarser) = unsafe {
+        let bucket = index(value);
+        place.add(1).write_volatile(bucket);
+        place.add(3).write_volatile(coarse(bucket));
+        (place.add(1).read_volatile() as usize, place.add(3).read_volatile() as usize)
     };
-    (bucket < BUCKETS).then_some(bucket)
+    (bucket < BUCKETS && coarser < COARSE).then_some((bucket, coarser))
 }
 
-/// Adds `value` to a histogram that only this CPU writes.
+/// Adds `value` to a histogram and to that of a group, both of which only this CPU writes.
 #[inline(always)]
-pub fn record(histogram: &mut Buckets, value: u64) {
-    if let Some(bucket) = bucket(value) {
+pub fn record_both(histogram: &mut Buckets, group: &mut Times, value: u64) {
+    if let Some((bucket, coarse)) = buckets(value) {
         histogram.counts[bucket] += 1;
         histogram.sum += value;
         if value > histogram.max {
             histogram.max = value;
+        }
+        group.counts[coarse] = group.counts[coarse].wrapping_add(1);
+        group.sum += value;
+        if value > group.max {
+            group.max = value;
         }
     }
 }
@@ -149,7 +157,7 @@ pub unsafe fn add(counter: *mut u64, value: u64) {
 /// `histogram` lies in a map.
 #[inline(always)]
 pub unsafe fn record_shared(histogram: *mut Buckets, value: u64) {
-    if let Some(bucket) = bucket(value) {
+    if let Some((bucket, _)) = buckets(value) {
         unsafe {
             add(&raw mut (*histogram).counts[bucket], 1);
             add(&raw mut (*histogram).sum, value);

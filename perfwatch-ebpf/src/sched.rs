@@ -20,14 +20,15 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_get_current_task_btf, bpf_perf_event_read_value,
 };
 use aya_ebpf::macros::{btf_tracepoint, map, raw_tracepoint};
-use aya_ebpf::maps::{Array, PerfEventArray};
+use aya_ebpf::maps::{Array, HashMap, PerfEventArray};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use perfwatch_common::counters::Reading;
+use perfwatch_common::groups::{Group, MAX_GROUPS, NO_SLOT};
 use perfwatch_common::sched::{
-    COUNTERS, Cpu, FLUSH, LEADER, LEFT_BLOCKED, LEFT_MISQUEUED, LEFT_RUNNABLE, LEFT_UNKNOWN, MIGRATE,
-    Offsets, SWITCH, TOUCHED, Task, Touched,
+    COUNTERS, Cpu, FLUSH, LEADER, LEFT_BLOCKED, LEFT_DEAD, LEFT_MISQUEUED, LEFT_RUNNABLE, LEFT_UNKNOWN,
+    MIGRATE, Offsets, SWITCH, TOUCHED, Task, Touched,
 };
-use perfwatch_ebpf::{Access, Address, Known, MAPPED, accounted, constant, member, record};
+use perfwatch_ebpf::{Access, Address, Known, MAPPED, accounted, constant, member, record_both};
 
 perfwatch_ebpf::license!();
 
@@ -47,6 +48,14 @@ static TASKS: Array<Task> = Array::with_max_entries(1, MAPPED);
 /// `TOUCHED` entries to each CPU.
 #[map]
 static TOUCHED_TASKS: Array<Touched> = Array::with_max_entries(1, MAPPED);
+
+/// The slot of each cgroup that user space follows.
+#[map]
+static GROUP_SLOTS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_GROUPS, 0);
+
+/// `SLOTS` entries to each CPU.
+#[map]
+static GROUPS: Array<Group> = Array::with_max_entries(1, MAPPED);
 
 /// Declares one array of descriptors per counter, indexed by CPU, and `read_counters` to read them.
 macro_rules! counters {
@@ -115,6 +124,10 @@ static OFFSETS: Offsets = Offsets {
 #[unsafe(no_mangle)]
 static MASK: u32 = 0;
 
+/// Slots of groups to each CPU.
+#[unsafe(no_mangle)]
+static SLOTS: u32 = 1;
+
 /// A bit for each counter that counts on this machine.
 #[unsafe(no_mangle)]
 static COUNTING: u32 = 0;
@@ -152,8 +165,13 @@ unsafe fn leave(cpu: &mut Cpu, number: u32, prev: *const u8, preempted: bool, cl
     let state: u32 = unsafe { member(prev, constant!(OFFSETS.task_state)) };
     task.switches += 1;
     // A task preempted on its way to sleep has a state other than running, but stays on the run queue.
-    task.left = if preempted || state == 0 { LEFT_RUNNABLE } else { LEFT_BLOCKED };
-    task.dead = (state & TASK_DEAD != 0) as u8;
+    task.left = if preempted || state == 0 {
+        LEFT_RUNNABLE
+    } else if state & TASK_DEAD != 0 {
+        LEFT_DEAD
+    } else {
+        LEFT_BLOCKED
+    };
     task.left_at = clock;
     task.delay_seen = unsafe { member(prev, constant!(OFFSETS.task_run_delay)) };
 }
@@ -249,16 +267,23 @@ unsafe fn arrive(cpu: &mut Cpu, number: u32, next: *const u8, clock: u64) {
             cpu.migrations += 1;
         }
         task.last_cpu = number as u16;
+        if task.epoch != cpu.epoch {
+            find_slot(task, next);
+        }
+        let place = number * constant!(SLOTS) + task.slot as u32;
+        let Some(group) = GROUPS.get_ptr_mut(place) else { return };
+        // SAFETY: this CPU's own entry, as `cpu` is.
+        let group = &mut *group;
 
         let since_left = clock.saturating_sub(task.left_at);
         let left = task.left;
         task.left = LEFT_UNKNOWN;
         let wait = if left == LEFT_RUNNABLE {
-            record(&mut cpu.preempted, since_left);
+            record_both(&mut cpu.preempted, &mut group.wait, since_left);
             since_left
         } else {
             if left != LEFT_UNKNOWN {
-                record(&mut cpu.off_cpu, since_left);
+                record_both(&mut cpu.off_cpu, &mut group.off_cpu, since_left);
             }
             let queued: u64 = member(next, constant!(OFFSETS.task_last_queued));
             // Of a task that was there before the probe it is not known whether `queued` is right.
@@ -273,7 +298,7 @@ unsafe fn arrive(cpu: &mut Cpu, number: u32, next: *const u8, clock: u64) {
                 let delay: u64 = member(next, constant!(OFFSETS.task_run_delay));
                 wait += delay.saturating_sub(task.delay_seen);
             }
-            record(&mut cpu.woken, wait);
+            record_both(&mut cpu.woken, &mut group.wait, wait);
             wait
         };
         task.wait_ns += wait;
@@ -314,7 +339,7 @@ unsafe fn entry<A: Access>(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option
     // SAFETY: only the CPU that a task is on writes its entry, under the run queue's lock. Two tasks whose pids
     // share an entry may race; both then count as evicted or new, and the CPU's totals stay right.
     let task = unsafe { &mut *task };
-    if task.pid == pid && task.dead == 0 {
+    if task.pid == pid && task.left != LEFT_DEAD {
         return Some((task, false));
     }
     if task.pid != 0 && task.epoch == cpu.epoch {
@@ -329,7 +354,6 @@ unsafe fn entry<A: Access>(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option
     task.epoch = cpu.epoch.wrapping_sub(1);
     task.switches = 0;
     task.left = LEFT_UNKNOWN;
-    task.dead = 0;
     task.cpu_ns = 0;
     task.wait_ns = 0;
     task.counters = [0; COUNTERS];
@@ -355,6 +379,18 @@ unsafe fn touch<A: Access>(cpu: &mut Cpu, number: u32, task: &mut Task, kernel: 
         task.comm = A::member(leader, constant!(OFFSETS.task_comm));
         let cred: *const u8 = A::member(kernel, constant!(OFFSETS.task_real_cred));
         task.uid = A::member(cred, constant!(OFFSETS.cred_euid));
+        task.cgroup = cgroup_of::<A>(kernel);
+        task.slot = slot_of(task.cgroup);
+        (*touched).pid = task.pid;
+        (*touched).born = task.born;
+    }
+    cpu.touched += 1;
+}
+
+/// The kernel's number of a task's cgroup.
+#[inline(always)]
+unsafe fn cgroup_of<A: Access>(kernel: *const u8) -> u64 {
+    unsafe {
         let css_set: *const u8 = A::member(kernel, constant!(OFFSETS.task_cgroups));
         let link: *const u8 = A::member(css_set, constant!(OFFSETS.css_set_link));
         let cgroup: *const u8 = if constant!(OFFSETS.link_is_css) == 1 {
@@ -363,11 +399,21 @@ unsafe fn touch<A: Access>(cpu: &mut Cpu, number: u32, task: &mut Task, kernel: 
             link
         };
         let node: *const u8 = A::member(cgroup, constant!(OFFSETS.cgroup_kn));
-        task.cgroup = A::member(node, constant!(OFFSETS.kernfs_node_id));
-        (*touched).pid = task.pid;
-        (*touched).born = task.born;
+        A::member(node, constant!(OFFSETS.kernfs_node_id))
     }
-    cpu.touched += 1;
+}
+
+#[inline(always)]
+fn slot_of(cgroup: u64) -> u8 {
+    unsafe { GROUP_SLOTS.get(cgroup) }.map_or(NO_SLOT, |slot| *slot as u8)
+}
+
+/// A task that comes to a CPU for the first time in this epoch: it may be in another group now, or its slot another
+/// group's.
+#[cold]
+#[inline(never)]
+unsafe fn find_slot(task: &mut Task, kernel: *const u8) {
+    task.slot = slot_of(unsafe { cgroup_of::<Known>(kernel) });
 }
 
 /// What a counter of this CPU counted since it was last read, scaled up when it was multiplexed.

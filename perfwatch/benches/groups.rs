@@ -7,13 +7,15 @@
 //! apart. The goals are 1 ms for 100 groups and 5 ms for 1,000.
 #![allow(clippy::print_stdout)]
 
+#[path = "support/cgroups.rs"]
+mod cgroups;
+
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use cgroups::Groups;
 use perfwatch::config::Roots;
 use perfwatch::snapshot::source::Tick;
 use serde_json::json;
@@ -36,7 +38,7 @@ fn main() -> Result<()> {
     for count in [100, 1000] {
         for busy in [false, true] {
             let name = format!("{count}_{}", if busy { "busy" } else { "idle" });
-            match Groups::make(count) {
+            match Groups::make(count, |at| format!("{at}.service")) {
                 Ok(mut groups) => {
                     let (median, worst) = measure(&mut groups, busy, ticks)?;
                     println!("{name:10} {median:8.0} us a tick, at most {worst:8.0} us");
@@ -56,9 +58,9 @@ fn main() -> Result<()> {
 /// Median and maximum, µs.
 fn measure(groups: &mut Groups, busy: bool, ticks: usize) -> Result<(f64, f64)> {
     let mut sources = perfwatch::probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED);
-    // The other one reads the programs that both use, as in a server.
-    sources.retain(|source| matches!(source.name(), "runqueue" | "cgroups"));
-    let [runqueue, source] = &mut sources[..] else { anyhow::bail!("the sources have other names") };
+    // The others read the programs that it uses too, as in a server.
+    sources.retain(|source| matches!(source.name(), "runqueue" | "block_io" | "cgroups"));
+    let [runqueue, block_io, source] = &mut sources[..] else { anyhow::bail!("the sources have other names") };
     let mut costs = Vec::new();
     for round in 0..ticks + 5 {
         if busy {
@@ -67,6 +69,7 @@ fn measure(groups: &mut Groups, busy: bool, ticks: usize) -> Result<(f64, f64)> 
         std::thread::sleep(Duration::from_millis(100));
         let tick = Tick::new(std::time::SystemTime::now().into(), Duration::from_secs(1));
         runqueue.sample(&tick).context("no reading of the scheduler")?;
+        block_io.sample(&tick).context("no reading of block I/O")?;
         let begun = cpu_us();
         let reading = source.sample(&tick).context("no reading")?;
         let cost = cpu_us() - begun;
@@ -83,80 +86,4 @@ fn measure(groups: &mut Groups, busy: bool, ticks: usize) -> Result<(f64, f64)> 
 fn cpu_us() -> f64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     now.tv_sec as f64 * 1e6 + now.tv_nsec as f64 / 1e3
-}
-
-/// Groups with a process each; removed when dropped.
-struct Groups {
-    folders: Vec<PathBuf>,
-    members: Vec<Child>,
-}
-
-impl Groups {
-    fn make(count: usize) -> Result<Self> {
-        let root = Path::new("/sys/fs/cgroup");
-        let v1 = ["memory", "cpu", "cpuacct", "pids", "blkio"].map(|controller| root.join(controller));
-        let is_v2 = root.join("cgroup.controllers").exists();
-        if is_v2 {
-            fs::write(root.join("cgroup.subtree_control"), "+cpu +memory +io +pids")
-                .context("controllers")?;
-        }
-        let mounts = if is_v2 {
-            vec![root.to_owned()]
-        } else {
-            v1.into_iter().filter(|mount| mount.is_dir()).collect()
-        };
-        anyhow::ensure!(!mounts.is_empty(), "no cgroups are mounted");
-        let mut groups = Self { folders: Vec::new(), members: Vec::new() };
-        for at in 0..count {
-            let member = Command::new("sh")
-                .args(["-c", "while read line; do :; done"])
-                .stdin(Stdio::piped())
-                .spawn()
-                .context("no shell")?;
-            let pid = member.id().to_string();
-            groups.members.push(member);
-            for mount in &mounts {
-                let slice = mount.join(format!("perfwatch-bench-{}", std::process::id()));
-                let folder = slice.join(format!("{at}.service"));
-                fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-                if is_v2 && at == 0 {
-                    fs::write(slice.join("cgroup.subtree_control"), "+cpu +memory +io +pids")?;
-                }
-                groups.folders.push(folder.clone());
-                fs::write(folder.join("cgroup.procs"), &pid).with_context(|| folder.display().to_string())?;
-            }
-        }
-        Ok(groups)
-    }
-
-    /// Lets every member run for a moment.
-    fn run(&mut self) -> Result<()> {
-        for member in &mut self.members {
-            member.stdin.as_mut().context("a pipe")?.write_all(b"x\n")?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Groups {
-    fn drop(&mut self) {
-        for member in &mut self.members {
-            let _ = member.kill();
-            let _ = member.wait();
-        }
-        for folder in &self.folders {
-            // Busy for a moment after the last process has ended.
-            for _ in 0..100 {
-                if fs::remove_dir(folder).is_ok() || !folder.exists() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-        let slices: std::collections::BTreeSet<&Path> =
-            self.folders.iter().filter_map(|folder| folder.parent()).collect();
-        for slice in slices {
-            let _ = fs::remove_dir(slice);
-        }
-    }
 }

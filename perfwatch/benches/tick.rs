@@ -9,10 +9,12 @@
 //! Then the whole server, started as users start it, with every source available on this machine: CPU time of all its
 //! threads while it stores each tick and serves it to one client, over whole minutes, each including a rollup and its
 //! batches, and its memory use at the end. 200 idle processes run meanwhile; on SQLite it is also measured without
-//! them. The floor reads the files that this server has open, and the `stat` of every process: the cost of per-process
+//! them, and with a hundred containers, in each of which a process runs a moment every tick. The floor reads the files that this server has open, and the `stat` of every process: the cost of per-process
 //! data without programs in the kernel.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "support/cgroups.rs"]
+mod cgroups;
 #[path = "tick/floor.rs"]
 mod floor;
 #[allow(clippy::expect_used)]
@@ -25,10 +27,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cgroups::Groups;
 use floor::{Processes, Subject, median};
 use perfwatch::snapshot::source::Tick;
 use serde_json::{Value, json};
 use server::{Figures, Running};
+
+const CONTAINERS: usize = 100;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -73,11 +78,21 @@ async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<(&'stati
     let processes = Processes::start(options.processes)?;
     let data_dir = tempfile::tempdir()?;
     let mut sqlite = Running::start("sqlite", None, data_dir.path(), interval).await?;
-    measured.push(("sqlite", sqlite.figures(minutes, &processes, &mountpoints).await?));
+    measured.push(("sqlite", sqlite.figures(minutes, &processes, &mountpoints, || Ok(())).await?));
     drop(processes);
     sqlite.settle().await?;
     let processes = Processes::start(0)?;
-    measured.push(("sqlite_idle", sqlite.figures(minutes, &processes, &mountpoints).await?));
+    measured.push(("sqlite_idle", sqlite.figures(minutes, &processes, &mountpoints, || Ok(())).await?));
+    match Groups::make(CONTAINERS, |at| format!("docker-{at:064x}.scope")) {
+        Ok(mut groups) => {
+            groups.run()?;
+            sqlite.settle().await?;
+            let processes = Processes::start(0)?;
+            let figures = sqlite.figures(minutes, &processes, &mountpoints, || groups.run()).await?;
+            measured.push(("sqlite_containers", figures));
+        }
+        Err(why) => println!("SKIPPED: the server with {CONTAINERS} containers: {why:#}"),
+    }
     sqlite.stop()?;
 
     match postgres::Cluster::start().await {
@@ -87,7 +102,7 @@ async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<(&'stati
             let processes = Processes::start(options.processes)?;
             let data_dir = tempfile::tempdir()?;
             let mut server = Running::start("postgresql", Some(&url), data_dir.path(), interval).await?;
-            measured.push(("postgresql", server.figures(minutes, &processes, &mountpoints).await?));
+            measured.push(("postgresql", server.figures(minutes, &processes, &mountpoints, || Ok(())).await?));
             server.stop()?;
         }
     }

@@ -24,6 +24,9 @@ pub const IO: &str = "pw-io-hog";
 /// Wakes up a hundred times a second and does nothing.
 pub const SLEEPER: &str = "pw-sleeper";
 
+/// Sleeps until it is told, again and again.
+pub const WAITER: &str = "pw-waiter";
+
 /// Joins cgroups (directories, separated by commas), spins, and when told to, allocates ever more memory.
 pub const MEMORY: &str = "pw-memory-hog";
 
@@ -52,6 +55,11 @@ impl Hog {
 
     pub fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Wakes one up that goes to sleep again.
+    pub fn wake(&mut self) -> Result<()> {
+        Ok(self.0.stdin.as_mut().context("it is told nothing")?.write_all(b"!")?)
     }
 
     /// Tells a waiting one to continue.
@@ -84,6 +92,7 @@ pub fn run(kind: &str, argument: &str) -> ExitCode {
         CPU => spin(argument),
         IO => write(Path::new(argument)),
         SLEEPER => sleep(),
+        WAITER => wait(),
         MEMORY => take_memory(argument),
         other => Err(anyhow::anyhow!("no hog is called {other}")),
     };
@@ -142,6 +151,12 @@ fn sleep() -> Result<()> {
     loop {
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn wait() -> Result<()> {
+    begin(WAITER)?;
+    while std::io::stdin().read(&mut [0])? > 0 {}
+    Ok(())
 }
 
 fn take_memory(cgroups: &str) -> Result<()> {

@@ -11,6 +11,8 @@ mod bracket;
 mod budget;
 mod cgroups;
 mod counters;
+mod group;
+mod group_times;
 mod hogs;
 mod lifetime;
 mod load;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         processes::TESTS,
         processes::table::TESTS,
         cgroups::TESTS,
+        group_times::TESTS,
         block_io::TESTS,
         tcp::TESTS,
         budget::TESTS,

@@ -16,8 +16,8 @@ use stack::Stack;
 
 /// Start docker-compose.yml for real, kill its database and check that nothing is lost
 ///
-/// Builds the images, starts the services, logs in through nginx, looks for the host's numbers, and kills the
-/// database: every tick must be in it afterwards. Backs up and restores as docs/deployment.md says. Then again with docker-compose.least-privilege.yml. Uses the
+/// Builds the images, starts the services, logs in through nginx, looks for the host's numbers and the containers' names, and
+/// kills the database: every tick must be in it afterwards. Backs up and restores as docs/deployment.md says. Then again with docker-compose.least-privilege.yml. Uses the
 /// Docker that runs here. Where none does, root on Debian gets one of its own for the time of the
 /// test: Debian's docker.io unpacked in the cache directory ($XDG_CACHE_HOME/perfwatch), with base images made
 /// from Debian's packages and this machine's compilers in place of the ones that would be pulled.
@@ -43,6 +43,7 @@ pub fn compose_test(options: &Options) -> Result<()> {
         let stack = Stack::start(&engine, &[])?;
         passed += checks::images(&stack)?;
         passed += checks::front_end(&stack)?;
+        passed += checks::containers(&stack)?;
         passed += checks::outage(&stack, Duration::from_secs(options.outage))?;
         passed += checks::backup(&stack)?;
     }

@@ -118,6 +118,20 @@ const TEST: &[Need] = &[
         fedora: &["golang-github-prometheus"],
         arch: &["prometheus"],
     },
+    Need {
+        what: "Podman",
+        found: || on_path("podman") && (on_path("runc") || on_path("crun")),
+        debian: &["podman", "runc", "crun"],
+        fedora: &["podman"],
+        arch: &["podman"],
+    },
+    Need {
+        what: "LXC",
+        found: || on_path("lxc-start"),
+        debian: &["lxc"],
+        fedora: &["lxc"],
+        arch: &["lxc"],
+    },
 ];
 
 /// Debian's own compiler with its library sources and the LLVM it was built with; elsewhere rustup's nightly.

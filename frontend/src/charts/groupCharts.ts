@@ -9,8 +9,8 @@ interface Line {
   label: string;
   colour: Accent;
   dashed?: boolean;
-  /** Drawn without a band. */
-  isLimit?: boolean;
+  /** Drawn without a band: a limit, or what is computed of all values of a point. */
+  isWhole?: boolean;
 }
 
 const charts: readonly { chart: UsageChart; lines: readonly Line[] }[] = [
@@ -19,8 +19,8 @@ const charts: readonly { chart: UsageChart; lines: readonly Line[] }[] = [
     lines: [
       { name: 'memory_bytes', label: 'In use', colour: 'purple' },
       { name: 'anon_bytes', label: 'Anonymous', colour: 'blue', dashed: true },
-      { name: 'memory_high_bytes', label: 'Slowed down above', colour: 'amber', dashed: true, isLimit: true },
-      { name: 'memory_limit_bytes', label: 'Limit', colour: 'red', dashed: true, isLimit: true },
+      { name: 'memory_high_bytes', label: 'Slowed down above', colour: 'amber', dashed: true, isWhole: true },
+      { name: 'memory_limit_bytes', label: 'Limit', colour: 'red', dashed: true, isWhole: true },
     ],
   },
   {
@@ -36,15 +36,29 @@ const charts: readonly { chart: UsageChart; lines: readonly Line[] }[] = [
     ],
   },
   {
+    chart: { label: 'Run queue wait', unit: 'us', lines: [] },
+    lines: [
+      { name: 'runqueue_wait.p99_us', label: '99th percentile', colour: 'red', isWhole: true },
+      { name: 'runqueue_wait.p50_us', label: 'Median', colour: 'blue', dashed: true, isWhole: true },
+    ],
+  },
+  {
+    chart: { label: 'Latency of its requests to disks', unit: 'us', lines: [] },
+    lines: [
+      { name: 'block_latency.p99_us', label: '99th percentile', colour: 'red', isWhole: true },
+      { name: 'block_latency.p50_us', label: 'Median', colour: 'blue', dashed: true, isWhole: true },
+    ],
+  },
+  {
     chart: { label: 'Tasks', unit: 'count', lines: [] },
     lines: [
       { name: 'tasks', label: 'Tasks', colour: 'cyan' },
-      { name: 'tasks_limit', label: 'Limit', colour: 'red', dashed: true, isLimit: true },
+      { name: 'tasks_limit', label: 'Limit', colour: 'red', dashed: true, isWhole: true },
     ],
   },
 ];
 
-function seriesOf(points: readonly GroupPoint[], { name, label, colour, dashed, isLimit }: Line): SeriesData {
+function seriesOf(points: readonly GroupPoint[], { name, label, colour, dashed, isWhole }: Line): SeriesData {
   const read = (part: 'row' | 'max') =>
     Float64Array.from(points, (point) =>
       name === 'throttled_ms' ? throttledRate(point[part], point.elapsed) : numberOf(point[part], name),
@@ -56,7 +70,7 @@ function seriesOf(points: readonly GroupPoint[], { name, label, colour, dashed, 
     dashed: dashed ?? false,
     times: Float64Array.from(points, ({ time }) => time),
     values,
-    ...(isLimit === true ? {} : { low: values, high: read('max') }),
+    ...(isWhole === true ? {} : { low: values, high: read('max') }),
   };
 }
 
@@ -67,7 +81,7 @@ export function cpuLimit(points: readonly GroupPoint[]): SeriesData | null {
     label: 'Limit',
     colour: 'red',
     dashed: true,
-    isLimit: true,
+    isWhole: true,
   });
   // A quota is in CPUs, the chart in percent of one.
   return hasValues(line) ? { ...line, values: Float64Array.from(line.values, (cpus) => 100 * cpus) } : null;

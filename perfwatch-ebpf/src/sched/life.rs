@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::BtfTracePointContext;
-use perfwatch_common::sched::{Cpu, EXEC, EXIT, FORK, OOM_KILL, OOM_KILLS, OomKills};
+use perfwatch_common::sched::{Cpu, EXEC, EXIT, FORK, LEFT_DEAD, OOM_KILL, OOM_KILLS, OomKills};
 use perfwatch_ebpf::{MAPPED, accounted, constant, member};
 
 use super::{MASK, OFFSETS, TASKS, this_cpu};
@@ -44,7 +44,7 @@ unsafe fn rename(task: *const u8) {
     // SAFETY: the task runs here, so nobody else writes its entry.
     if let Some(entry) = TASKS.get_ptr_mut(pid & constant!(MASK))
         && unsafe { (*entry).pid } == pid
-        && unsafe { (*entry).dead } == 0
+        && unsafe { (*entry).left } != LEFT_DEAD
     {
         unsafe { (*entry).comm = member(task, constant!(OFFSETS.task_comm)) };
     }
@@ -64,7 +64,7 @@ unsafe fn end_first_thread(cpu: *mut Cpu, task: *const u8, before: u32) {
     if let Some(entry) = TASKS.get_ptr_mut(pid & constant!(MASK))
         && unsafe { (*entry).pid } == pid
     {
-        unsafe { (*entry).dead = 1 };
+        unsafe { (*entry).left = LEFT_DEAD };
     }
 }
 

@@ -156,12 +156,14 @@ impl Running {
         Ok(())
     }
 
-    /// Measures whole minutes; floor and ticks alternate, so that both see the same machine.
+    /// Measures whole minutes; floor and ticks alternate, so that both see the same machine. `at_each_tick` makes it do
+    /// something.
     pub(crate) async fn figures(
         &mut self,
         minutes: usize,
         processes: &floor::Processes,
         mountpoints: &[PathBuf],
+        mut at_each_tick: impl FnMut() -> Result<()>,
     ) -> Result<Figures> {
         let Self { engine, interval, server, token, stream, cold_start_ms } = self;
         let files = floor::Files::of_server(server.child.id())?;
@@ -171,6 +173,7 @@ impl Running {
         let mut floors = Vec::new();
         for _ in 0..ticks {
             next_tick(stream).await?;
+            at_each_tick()?;
             floors.push(Floor {
                 files_us: files.floor(mountpoints, &mut buffer)?,
                 processes_us: processes.floor(&mut buffer),

@@ -114,6 +114,14 @@ impl<T: Loaded> Guarded<T> {
         }
     }
 
+    /// The programs, while they are in the kernel.
+    pub(super) fn loaded(&mut self) -> Option<&mut T> {
+        match &mut self.phase {
+            Phase::Open(programs) => Some(programs),
+            _ => None,
+        }
+    }
+
     /// Whether they were rejected, or unloaded by the budget.
     pub(super) fn may_not_run(&self) -> bool {
         matches!(self.phase, Phase::Shed(_) | Phase::Unavailable(..))

@@ -18,6 +18,7 @@ mod processes;
 pub mod rights;
 mod runqueue;
 pub mod sched;
+mod slot_map;
 pub mod target;
 mod tcp;
 
@@ -39,6 +40,7 @@ pub struct Common<'a> {
     kernel: kernel::SharedKernel,
     budget: budget::Budget,
     sched: sched::SharedSched,
+    block_io: block_io::SharedBlockIo,
     lister: Arc<ProcessLister>,
     names: Names,
     options: Options,
@@ -108,8 +110,9 @@ fn make(
     let cpus = online_cpus(roots);
     let budget = budget::Budget::new(options.budget_percent, cpus, pause);
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
+    let block_io = block_io::SharedBlockIo::new(&budget);
     let names = lister.groups().clone();
-    let common = Common { roots, kernel, budget, sched, lister, names, options };
+    let common = Common { roots, kernel, budget, sched, block_io, lister, names, options };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }
 

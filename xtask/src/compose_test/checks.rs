@@ -175,6 +175,36 @@ fn backup_lines(document: &str) -> Vec<&str> {
     section.lines().filter(|line| line.starts_with("docker compose ")).collect()
 }
 
+/// The containers beside it have names, images and the project, and the CPU time of what runs in them.
+pub fn containers(stack: &Stack<'_>) -> Result<u32> {
+    let (user, password) = stack.first_login()?;
+    let mut client = stack.client();
+    client.log_in(&user, &password)?;
+    let container = stack.ask(&["ps", "--quiet", "db"])?;
+    let image = stack.engine.ask(&["inspect", "--format", "{{.Config.Image}}", &container])?;
+    let name = stack.engine.ask(&["inspect", "--format", "{{.Name}}", &container])?;
+    let project =
+        stack.engine.ask(&["inspect", "--format", "{{index .Config.Labels \"com.docker.compose.project\"}}", &container])?;
+    // Ends by itself, whatever becomes of this test.
+    stack.ask(&["exec", "-T", "--detach", "db", "timeout", "20", "sh", "-c", "while :; do :; done"])?;
+    let row = stack.wait("the database's container with a busy process", Duration::from_secs(60), || {
+        let documents = client.stream().ok()?.snapshot().ok()?.1;
+        let groups = documents["cgroups"]["groups"].as_array()?;
+        let row = groups.iter().find(|row| row["kind"] == "container" && row["id"] == container.as_str())?;
+        let is_whole = row["image"].is_string() && row["cpu_percent"].as_f64().is_some_and(|it| it >= 40.0);
+        is_whole.then(|| row.clone())
+    })?;
+    ensure!(row["name"] == name.trim_start_matches('/') && row["image"] == image.as_str(), "{name}: {row}");
+    ensure!(row["project"] == project.as_str() && row["runtime"] == "docker", "{project}: {row}");
+    // The limit of docker-compose.yml.
+    ensure!(row["cpu_limit"] == 1.0 && row["memory_limit_bytes"] == 512 << 20, "{row}");
+    passed(
+        "a container beside it has its name, its limits and its CPU time",
+        format_args!("{} of {}, {} %", text(&row["name"]), text(&row["image"]), row["cpu_percent"]),
+    );
+    Ok(1)
+}
+
 /// Seconds from one RFC 3339 time to a later one, less than a day apart.
 fn between(from: &str, to: &str) -> i64 {
     let second_of_day = |timestamp: &str| {

@@ -47,8 +47,9 @@ export function groupOf(points: readonly GroupPoint[]): Group | null {
   return { kind, name, image: typeof image === 'string' ? image : null };
 }
 
+/** `name` may lead into a part of the row, as in `runqueue_wait.p99_us`. */
 export function numberOf(row: Row, name: string): number {
-  const value = row[name];
+  const value = name.split('.').reduce<unknown>((part, step) => (part as Row | null | undefined)?.[step], row);
   return typeof value === 'number' ? value : NaN;
 }
 

@@ -46,6 +46,10 @@ impl Json {
         }
     }
 
+    pub fn remove(&mut self, names: &[&str]) {
+        self.0.retain(|name, _| !names.contains(&name.as_str()));
+    }
+
     pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
         let mut inside = Self::default();
         fill(&mut inside);

@@ -360,6 +360,17 @@ impl Machine {
             out.rate(name, value);
         }
         out.rate("writes_per_sec", written / 16_384.0);
+        for (name, centre, samples) in [
+            ("runqueue_wait", 188, share * 20.0),
+            ("off_cpu", 260, share * 15.0),
+            ("block_latency", 330, written / 16_384.0),
+        ] {
+            let times = if samples > 0.0 { self.coarse(share / 100.0, centre, samples) } else { latency(Histogram::empty(Unit::Nanoseconds)) };
+            out.object(name, |out| {
+                out.all_of(times);
+                out.remove(&["p90_us", "p999_us"]);
+            });
+        }
         out.rate("io_some_percent", share * 0.01);
         out.rate("io_full_percent", share * 0.01);
         out.object("io", |out| {
@@ -373,6 +384,13 @@ impl Machine {
         out.whole("processes", (1 + at % 4) as f64);
         out.whole("tasks", (1 + at % 9) as f64);
         out.whole("tasks_limit", 18_000.0);
+    }
+
+    /// In four buckets to each power of two, as programs count for cgroups.
+    fn coarse(&mut self, load: f64, centre: u16, samples: f64) -> Value {
+        let fine = self.times(load.min(1.0), centre, samples);
+        let counts = fine.buckets().iter().map(|(index, count)| (index | 3, *count));
+        latency(Histogram::from_counts(Unit::Nanoseconds, counts, fine.sum(), fine.max()))
     }
 
     fn elapsed(&mut self, out: &mut Json) {

@@ -6,31 +6,37 @@
 //! # Output
 //! An array mapped into our memory: each disk has a slot with the counts and histograms of each kind of request.
 //! We assign the slots; requests of disks that appeared since are counted in slot 0, shown
-//! as `other`, until the next reading assigns them one.
+//! as `other`, until the next reading assigns them one. Another array has a histogram for each slot of a cgroup.
 //!
 //! Cost: about 1 µs at issue and another at completion while the hooks are cold, as they are on an idle disk
 //! (`cargo xtask bench ebpf`).
 
 mod derive;
 pub(super) mod disks;
+mod groups;
 
 use std::collections::HashMap;
 use std::mem::offset_of;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use aya::Ebpf;
 use aya::maps::MapData;
-use perfwatch_common::block_io::{Costs, OPERATIONS, Offsets, Operation, PROGRAMS, UNKNOWN_DEVICE};
+use perfwatch_common::block_io::{Costs, OPERATIONS, Offsets, Operation, PROGRAMS, STACKED, UNKNOWN_DEVICE};
+use perfwatch_common::groups::MAX_SLOTS;
 
 use self::derive::{Device, Interval, OperationInterval, derive};
 use self::disks::{Disk, Disks};
+use self::groups::GroupLatencies;
 use super::Common;
+use super::budget::Budget;
 use super::guarded::{Guarded, Loaded};
 use super::kernel::{Kernel, SharedKernel};
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
+use super::slot_map::Slots;
 use crate::config::Roots;
-use crate::snapshot::histogram::Unit;
+use crate::snapshot::histogram::{Histogram, Unit};
 use crate::snapshot::source::{Method, ProgramStats, Report, Source, SourceError, Tick};
 use crate::snapshot::{MetricType, Reading};
 
@@ -45,7 +51,45 @@ const MAX_PLACES: usize = 256;
 pub(super) struct BlockIo {
     roots: Roots,
     kernel: SharedKernel,
+    shared: SharedBlockIo,
+}
+
+/// The programs, for this document and for that of cgroups.
+#[derive(Clone)]
+pub(super) struct SharedBlockIo(Arc<Mutex<Shared>>);
+
+struct Shared {
     programs: Guarded<Programs>,
+    /// Of which tick, and what was counted at slots of cgroups.
+    groups: Option<(String, Vec<(u8, Histogram)>)>,
+}
+
+impl std::fmt::Debug for SharedBlockIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedBlockIo")
+    }
+}
+
+impl SharedBlockIo {
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self(Arc::new(Mutex::new(Shared { programs: Guarded::new(NAME, budget), groups: None })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the requests of these groups at their slots, if the programs run.
+    pub(super) fn follow(&self, slots: &Slots) {
+        if let Some(programs) = self.lock().programs.loaded() {
+            programs.groups.follow(slots);
+        }
+    }
+
+    /// Latency from issue, by slot, in the interval that ends with this tick; `None` if it was not read.
+    pub(super) fn groups(&self, tick: &Tick) -> Option<Vec<(u8, Histogram)>> {
+        self.lock().groups.take_if(|(timestamp, _)| *timestamp == tick.timestamp).map(|(_, groups)| groups)
+    }
 }
 
 impl BlockIo {
@@ -53,7 +97,7 @@ impl BlockIo {
         Self {
             roots: common.roots.clone(),
             kernel: common.kernel.clone(),
-            programs: Guarded::new(NAME, &common.budget),
+            shared: common.block_io.clone(),
         }
     }
 }
@@ -69,13 +113,17 @@ impl Source for BlockIo {
 
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
         let load = || Programs::load(self.kernel.get()?, &self.roots);
-        let interval = self.programs.read(load, Programs::read);
+        let mut shared = self.shared.lock();
+        let interval = shared.programs.read(load, Programs::read);
+        let groups = shared.programs.loaded().filter(|_| interval.is_some());
+        shared.groups = groups.map(|programs| (tick.timestamp.clone(), programs.groups.read()));
+        drop(shared);
         self.kernel.release();
         Ok(Reading::new(MetricType::BlockIo, tick.at, &derive(interval.as_ref()))?)
     }
 
     fn report(&self) -> Report {
-        self.programs.report(Report::active(NAME, MetricType::BlockIo, Method::Ebpf))
+        self.shared.lock().programs.report(Report::active(NAME, MetricType::BlockIo, Method::Ebpf))
     }
 }
 
@@ -83,6 +131,7 @@ struct Programs {
     ebpf: Ebpf,
     totals: Mapped<Operation>,
     costs: Mapped<Costs>,
+    groups: GroupLatencies,
     /// Slot by device number, for the programs.
     places: aya::maps::HashMap<MapData, u32, u32>,
     disks: Disks,
@@ -119,16 +168,19 @@ impl Programs {
                 .override_global("OFFSETS", &offsets, true)
                 .map_max_entries("DEVICES", places)
                 .map_max_entries("TOTALS", entries)
+                .map_max_entries("GROUPS", MAX_SLOTS)
                 .map_max_entries("COSTS", possible);
         })?;
         let totals = Mapped::new(&ebpf, "TOTALS", entries)?;
         let costs = Mapped::new(&ebpf, "COSTS", possible)?;
+        let groups = GroupLatencies::take(&mut ebpf)?;
         let map = ebpf.take_map("DEVICES").ok_or_else(|| internal("DEVICES"))?;
         let map = aya::maps::HashMap::try_from(map).map_err(|_| internal("DEVICES"))?;
         let mut programs = Self {
             ebpf,
             totals,
             costs,
+            groups,
             places: map,
             disks,
             placed: Vec::new(),
@@ -146,14 +198,19 @@ impl Programs {
     fn place_disks(&mut self) {
         let most = self.totals.len() as usize / OPERATIONS.len() - 1;
         for disk in self.disks.list() {
-            if let Some(placed) = self.placed.iter_mut().find(|placed| placed.number == disk.number) {
-                *placed = disk; // another may have got its number
-            } else if self.placed.len() < most {
-                let place = self.placed.len() as u32 + 1;
-                if let Err(error) = self.places.insert(disk.number, place, 0) {
-                    tracing::warn!(disk = disk.name, %error, "the block_io programs cannot identify a disk");
-                }
-                self.placed.push(disk);
+            let known = self.placed.iter().position(|placed| placed.number == disk.number);
+            let at = known.unwrap_or(self.placed.len());
+            if at >= most || known.is_some_and(|at| self.placed[at] == disk) {
+                continue;
+            }
+            let place = at as u32 + 1;
+            let value = if disk.stacked { place | STACKED } else { place };
+            if let Err(error) = self.places.insert(disk.number, value, 0) {
+                tracing::warn!(disk = disk.name, %error, "the block_io programs cannot identify a disk");
+            }
+            match known {
+                Some(at) => self.placed[at] = disk, // another may have got its number
+                None => self.placed.push(disk),
             }
         }
     }
@@ -245,5 +302,20 @@ fn offsets(kernel: &Kernel) -> Result<Offsets, Unavailable> {
         request_start_time: request("start_time_ns")?,
         disk_major: kernel.offset("gendisk", &["major"])?,
         disk_first_minor: kernel.offset("gendisk", &["first_minor"])?,
+        ..group_offsets(kernel).unwrap_or_default()
+    })
+}
+
+/// Where a request leads to the cgroup that it is charged to; only kernels with `CONFIG_BLK_CGROUP` have all of it.
+fn group_offsets(kernel: &Kernel) -> Option<Offsets> {
+    let offset = |structure: &str, path: &str| kernel.offset(structure, &[path]).ok();
+    Some(Offsets {
+        request_bio: offset("request", "bio")?,
+        bio_blkg: offset("bio", "bi_blkg")?,
+        blkg_blkcg: offset("blkcg_gq", "blkcg")?,
+        blkcg_cgroup: offset("blkcg", "css.cgroup")?,
+        cgroup_kn: offset("cgroup", "kn")?,
+        kernfs_node_id: offset("kernfs_node", "id")?,
+        ..Offsets::default()
     })
 }

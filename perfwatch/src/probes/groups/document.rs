@@ -6,8 +6,11 @@ use serde::Serialize;
 
 use super::group::{Group, IoRates};
 use super::raw::Device;
+use super::times::Times;
 use crate::cgroups::{Named, Runtime};
 use crate::snapshot::derive::round;
+use crate::snapshot::histogram::Histogram;
+use crate::snapshot::latency::Statistic;
 use crate::snapshot::processes::Rates;
 
 /// Groups in a document; the rest is only counted.
@@ -51,6 +54,8 @@ pub(super) struct Row<'a> {
     cpu_some_percent: Option<f64>,
     cpu_full_percent: Option<f64>,
     runqueue_wait_ms_per_sec: Option<f64>,
+    runqueue_wait: Option<Distribution<'a>>,
+    off_cpu: Option<Distribution<'a>>,
     context_switches_per_sec: Option<f64>,
     cycles: Option<u64>,
     instructions: Option<u64>,
@@ -79,11 +84,35 @@ pub(super) struct Row<'a> {
     writes_per_sec: Option<f64>,
     io_some_percent: Option<f64>,
     io_full_percent: Option<f64>,
+    block_latency: Option<Distribution<'a>>,
     /// By device.
     io: BTreeMap<&'a str, IoRow>,
     processes: Option<usize>,
     tasks: Option<u64>,
     tasks_limit: Option<u64>,
+}
+
+/// Times with their usual quantiles; those are `null` without values.
+#[derive(Debug, Serialize)]
+struct Distribution<'a> {
+    mean_us: Option<f64>,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    max_us: Option<f64>,
+    histogram: &'a Histogram,
+}
+
+impl<'a> Distribution<'a> {
+    fn of(histogram: &'a Histogram) -> Self {
+        let of = |statistic: Statistic| statistic.of(histogram).as_f64();
+        Self {
+            mean_us: of(Statistic::MeanMicros),
+            p50_us: of(Statistic::P50),
+            p99_us: of(Statistic::P99),
+            max_us: of(Statistic::MaxMicros),
+            histogram,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -114,8 +143,10 @@ pub(super) fn row<'a>(
     group: &'a Group,
     named: &'a Named,
     used: Option<&Rates>,
+    times: Option<&'a Times>,
     devices: &'a Devices,
 ) -> Row<'a> {
+    let time = |of: fn(&Times) -> &Option<Histogram>| of(times?).as_ref().map(Distribution::of);
     let (rates, counts, slow) = (&group.rates, &group.counts, &group.slow);
     let [cpu, memory, io] = rates.stalled;
     let sum = rates.io.as_ref().map(|io| sum(io, devices));
@@ -140,6 +171,8 @@ pub(super) fn row<'a>(
         cpu_some_percent: cpu.some,
         cpu_full_percent: cpu.full,
         runqueue_wait_ms_per_sec: used.runqueue_wait_ms_per_sec,
+        runqueue_wait: time(|times| &times.wait),
+        off_cpu: time(|times| &times.off_cpu),
         context_switches_per_sec: used.context_switches_per_sec,
         cycles: used.cycles,
         instructions: used.instructions,
@@ -168,6 +201,7 @@ pub(super) fn row<'a>(
         writes_per_sec: sum.map(|sum| sum.writes),
         io_some_percent: io.some,
         io_full_percent: io.full,
+        block_latency: time(|times| &times.block).filter(|_| group.has_requests()),
         io: rates.io.as_ref().map(|io| by_device(io, devices)).unwrap_or_default(),
         processes: slow.processes,
         tasks: group.tasks,

@@ -86,6 +86,11 @@ impl Reader {
         self.hierarchy
     }
 
+    /// Where the files of one kind are, below the mount of their hierarchy.
+    pub(super) fn directory(&self, file: File, below: &std::path::Path) -> PathBuf {
+        self.mounts[file as usize].join(below)
+    }
+
     /// Closes the files of a group that is gone.
     pub(super) fn close(&mut self, files: &Files) {
         self.kept -= files.open.iter().flatten().count();

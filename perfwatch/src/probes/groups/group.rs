@@ -1,5 +1,6 @@
 //! One group: what was read of it, and the rates between two readings.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ pub(super) struct Group {
     pub(super) slow: Slow,
     /// Of the tasks in it and in the groups below, in this tick.
     pub(super) usage: Usage,
+    /// The number of the same group in the hierarchy of block I/O, once it was looked for.
+    number_of_requests: Option<Option<u64>>,
 }
 
 /// Of the time since the reading before.
@@ -122,7 +125,21 @@ impl Group {
             tasks: None,
             slow: Slow::default(),
             usage: Usage::default(),
+            number_of_requests: None,
         }
+    }
+
+    /// In hierarchies of version 1 groups of the same path have different numbers.
+    pub(super) fn number_of_requests(&mut self, reader: &Reader) -> Option<u64> {
+        *self.number_of_requests.get_or_insert_with(|| {
+            let directory = reader.directory(File::Io, &self.below);
+            std::fs::metadata(directory).ok().map(|directory| directory.ino())
+        })
+    }
+
+    /// Whether it is charged with its own requests: else a group that it is in is.
+    pub(super) fn has_requests(&self) -> bool {
+        self.rates.io.is_some()
     }
 
     /// Nothing ran in a group that it is in, and so nothing in it.

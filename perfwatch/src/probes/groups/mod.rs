@@ -8,19 +8,26 @@ mod document;
 mod files;
 mod group;
 mod raw;
+mod slots;
+mod times;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use perfwatch_common::block_io::device;
+use perfwatch_common::groups;
 
 use self::document::{Body, Devices, MAX_LISTED};
 use self::files::Reader;
 use self::group::Group;
 use self::raw::MemoryParser;
+use self::slots::Slots;
+use self::times::Times;
 use super::Common;
+use super::block_io::SharedBlockIo;
 use super::block_io::disks::Disks;
+use super::loader;
 use super::processes::derive::rates;
 use super::sched::SharedSched;
 use super::sched::interval::{Interval, Usage};
@@ -34,7 +41,7 @@ use crate::snapshot::{MetricType, Reading};
 pub(super) const NAME: &str = "cgroups";
 
 /// Groups followed.
-const MAX_GROUPS: usize = 4096;
+const MAX_GROUPS: usize = groups::MAX_GROUPS as usize;
 
 /// Above so many, less is read of those in which nothing runs.
 const MANY_GROUPS: usize = 512;
@@ -58,6 +65,8 @@ const SHARE_OF_SLOW: usize = 4;
 pub(super) struct Groups {
     roots: Roots,
     sched: SharedSched,
+    block_io: SharedBlockIo,
+    slots: Slots,
     names: Names,
     reader: Reader,
     memory: MemoryParser,
@@ -78,6 +87,8 @@ impl Groups {
         Self {
             roots: common.roots.clone(),
             sched: common.sched.share(),
+            block_io: common.block_io.clone(),
+            slots: Slots::new(groups::slots(loader::possible_cpus().unwrap_or(u32::MAX))),
             names: common.names.clone(),
             reader: Reader::new(hierarchy, common.roots),
             memory: MemoryParser::new(hierarchy),
@@ -198,14 +209,34 @@ impl Groups {
         interval: Option<&Interval>,
         now: Instant,
     ) -> Result<Reading, SourceError> {
+        let walked = self.walked;
         self.walk_if_due(interval, now);
+        let (mut times, mut changed) = (Vec::new(), self.walked != walked);
         if let Some(interval) = interval {
             self.add_up(interval);
+            let active = times::active(interval, &self.positions);
+            let counted = times::Counted { interval, active: &active, requests: self.block_io.groups(tick) };
+            times = times::of_groups(&self.groups, &self.positions, &self.slots, counted);
+            changed |= self.slots.assign(&self.groups, &self.positions, &active);
         }
+        self.follow(changed);
         self.read(now);
-        let reading = self.reading(tick, interval, now);
+        let reading = self.reading(tick, interval, &times, now);
         self.sampled = Some(now);
         reading
+    }
+
+    /// Tells the programs which groups to count by themselves from now on.
+    fn follow(&mut self, changed: bool) {
+        if changed {
+            let Self { slots, groups, reader, .. } = self;
+            slots.publish(groups, |group| match reader.hierarchy() {
+                Hierarchy::V2 => Some(group.inode),
+                Hierarchy::V1 => group.number_of_requests(reader),
+            });
+        }
+        self.sched.follow(&self.slots.of_tasks);
+        self.block_io.follow(&self.slots.of_requests);
     }
 
     /// Why some values are missing for all groups.
@@ -225,6 +256,7 @@ impl Groups {
         &mut self,
         tick: &Tick,
         interval: Option<&Interval>,
+        times: &[Times],
         now: Instant,
     ) -> Result<Reading, SourceError> {
         let used: Option<Vec<Rates>> =
@@ -256,7 +288,9 @@ impl Groups {
             active: self.groups.iter().filter(|group| group.active).count(),
             groups: listed
                 .iter()
-                .map(|(at, named)| document::row(&self.groups[*at], named, used_of(*at), &self.devices))
+                .map(|(at, named)| {
+                    document::row(&self.groups[*at], named, used_of(*at), times.get(*at), &self.devices)
+                })
                 .collect(),
             other: document::other(&self.groups, &cpu, &chosen),
         };

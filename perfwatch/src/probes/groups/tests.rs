@@ -11,7 +11,8 @@ use crate::cgroups::Directory;
 use crate::probes::Options;
 use crate::probes::budget::{Budget, FIRST_PAUSE};
 use crate::probes::kernel::SharedKernel;
-use crate::probes::sched::interval::TaskInterval;
+use crate::probes::sched::interval::{GroupInterval, TaskInterval};
+use crate::snapshot::histogram::{Histogram, Unit};
 
 /// A machine with groups, whose source is sampled at times of the test's choosing.
 struct Machine {
@@ -34,9 +35,11 @@ impl Machine {
         let sched = SharedSched::new(&roots, &kernel, &budget);
         let names = Names::new(&roots, &[]);
         let lister = Arc::new(crate::probes::ProcessLister::new(&roots, names.clone(), true));
+        let block_io = SharedBlockIo::new(&budget);
         let source = Groups::new(&Common {
             roots: &roots,
             kernel,
+            block_io,
             budget,
             sched,
             lister,
@@ -322,6 +325,46 @@ fn a_group_includes_the_tasks_of_those_below_it() {
     machine.put(&[("new/memory.current", "5")]);
     let document = machine.after(1, Some(&interval(vec![task(1, machine.inode("new"), 10)])));
     check(group(&document, "/new"), &json!({"cpu_percent": 1.0, "memory_bytes": 5}));
+}
+
+#[test]
+fn times_are_those_of_a_group_and_of_what_is_in_it() {
+    let mut machine = Machine::v2(&[("a/b/memory.current", "1"), ("c/memory.current", "1")]);
+    machine.after(0, None);
+    let (b, c) = (machine.inode("a/b"), machine.inode("c"));
+    let ran = || interval(vec![task(1, b, 10), task(2, c, 10)]);
+    let counts = |document: &Value| {
+        ["/", "/a", "/a/b", "/c"].map(|path| group(document, path)["off_cpu"]["histogram"]["count"].clone())
+    };
+    // At first what happens in them counts for the root alone.
+    for _ in 0..2 {
+        let document = machine.after(1, Some(&ran()));
+        assert_eq!(counts(&document), [json!(0), Value::Null, Value::Null, Value::Null]);
+    }
+    let slots = [b, c].map(|group| machine.source.slots.of_tasks[&group]);
+    assert!(slots[0] != slots[1] && slots.iter().all(|slot| *slot != 0), "{slots:?}");
+    let times = |slot, values: &[u64]| {
+        let of = |values: &[u64]| {
+            let counts = values.iter().map(|ns| (perfwatch_common::histogram::index(*ns), 1));
+            let max = values.iter().copied().max().unwrap_or_default();
+            Histogram::from_counts(Unit::Nanoseconds, counts, values.iter().sum(), max)
+        };
+        GroupInterval { slot, wait: of(&values[1..]), off_cpu: of(values) }
+    };
+    let counted =
+        vec![times(0, &[1_000]), times(slots[0], &[5_000, 9_000_000]), times(slots[1], &[3_000, 4_000, 5_000])];
+    let document = machine.after(1, Some(&Interval { groups: counted, ..ran() }));
+    assert_eq!(counts(&document), [6, 2, 2, 3].map(|count| json!(count)));
+    let row = group(&document, "/a/b");
+    assert_eq!((&row["off_cpu"]["max_us"], &row["off_cpu"]["mean_us"]), (&json!(9000.0), &json!(4502.5)));
+    check(&row["runqueue_wait"]["histogram"], &json!({"count": 1, "sum": 9_000_000}));
+    assert_eq!(row["block_latency"], Value::Null, "the programs of block I/O do not run");
+    // Of a group that is gone, what is read later is the machine's.
+    std::fs::remove_dir_all(machine.mount().join("c")).unwrap();
+    let late = Interval { groups: vec![times(slots[1], &[7_000])], ..interval(vec![task(1, b, 10)]) };
+    let document = machine.after(20, Some(&late));
+    let count = |path| group(&document, path)["off_cpu"]["histogram"]["count"].clone();
+    assert_eq!((count("/"), count("/a")), (json!(1), json!(0)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use perfwatch_common::counters::Reading;
-use perfwatch_common::sched::{COUNTERS, Cpu, EXEC, SWITCH, Task};
+use perfwatch_common::sched::{COUNTERS, Cpu, EXEC, LEFT_DEAD, SWITCH, Task};
 
 use crate::snapshot::histogram::{Histogram, Unit};
 
@@ -14,6 +14,8 @@ pub struct Interval {
     pub cpus: Vec<CpuInterval>,
     /// The active tasks, unordered.
     pub tasks: Vec<TaskInterval>,
+    /// Slots of cgroups at which something was counted.
+    pub groups: Vec<GroupInterval>,
     /// Usage of all tasks, including those missing in `tasks`; see [`Ledger`].
     pub used: Usage,
     /// Processes that exited; see [`Exits`].
@@ -165,6 +167,15 @@ pub struct CpuInterval {
     pub off_cpu: Histogram,
 }
 
+/// What was counted at one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupInterval {
+    pub slot: u8,
+    /// Run-queue wait.
+    pub wait: Histogram,
+    pub off_cpu: Histogram,
+}
+
 /// Usage of one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskInterval {
@@ -270,7 +281,7 @@ impl TaskInterval {
             uid: current.uid,
             cgroup: current.cgroup,
             usage: Usage { switches, ..Usage::of_task(current).minus(&Usage::of_task(previous)) },
-            exited: current.dead != 0,
+            exited: current.left == LEFT_DEAD,
         }
     }
 }

@@ -10,12 +10,14 @@
 //! Arrays mapped into our memory: per CPU totals and histograms; a table of tasks, 192 bytes each, at
 //! `pid & mask`; per CPU a list of the tasks that were active since the last reading. A reading looks only at
 //! those. A task whose entry was overwritten by another before it was read is part of the CPUs' totals,
-//! which are counted separately, and so of what documents call the rest.
+//! which are counted separately, and so of what documents call the rest. Per CPU and cgroup two histograms, 1 KiB: see
+//! `perfwatch_common::groups`.
 //!
 //! Cost: about 100 ns per switch by the kernel's accounting, of which an empty program with the same look-ups has 60
 //! (`cargo xtask bench ebpf`).
 
 mod counting;
+mod groups;
 pub mod interval;
 mod layout;
 mod programs;

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use aya::Ebpf;
 use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
 use perfwatch_common::cost::Costs;
-use perfwatch_common::sched::{Cpu, LEADER, OOM_KILLS, OomKills, PROGRAMS, SWITCH, TOUCHED, Task, Touched};
+use perfwatch_common::groups;
+use perfwatch_common::sched::{Cpu, LEADER, LEFT_DEAD, OOM_KILLS, OomKills, PROGRAMS, SWITCH, TOUCHED, Task, Touched};
 use time::OffsetDateTime;
 
 use super::counting::Counting;
+use super::groups::GroupTimes;
 use super::interval::{
     Counted, CpuInterval, Exits, Interval, Ledger, OomKill, TaskInterval, Totals, Usage, comm,
 };
@@ -21,6 +23,7 @@ use crate::probes::kernel::Kernel;
 use crate::probes::loader::{self, Unavailable};
 use crate::probes::mapped::Mapped;
 use crate::probes::pmu::CorePmu;
+use crate::probes::slot_map::Slots;
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::rfc3339;
 use crate::snapshot::source::ProgramStats;
@@ -44,6 +47,7 @@ pub(super) struct Sched {
     tasks: Mapped<Task>,
     touched: Mapped<Touched>,
     oom: Mapped<OomKills>,
+    groups: GroupTimes,
     /// The variant of `flush` that this kernel accepts.
     flush: Option<&'static str>,
     /// What could not be loaded although the rest was.
@@ -86,21 +90,25 @@ impl Sched {
         let victim = u32::from(victim);
         let delayed_sleepers = offsets.task_sched_delayed != 0;
         let touched_entries = possible.saturating_mul(TOUCHED as u32);
+        let slots = groups::slots(possible);
         let mut ebpf = loader::load("sched", OBJECT, |loader| {
             loader
                 .override_global("OFFSETS", &offsets, true)
                 .override_global("MASK", &mask, true)
                 .override_global("COUNTING", &counting_mask, true)
                 .override_global("VICTIM_IS_TASK", &victim, true)
+                .override_global("SLOTS", &slots, true)
                 .map_max_entries("CPUS", possible)
                 .map_max_entries("TASKS", entries)
-                .map_max_entries("TOUCHED_TASKS", touched_entries);
+                .map_max_entries("TOUCHED_TASKS", touched_entries)
+                .map_max_entries("GROUPS", possible.saturating_mul(slots));
         })?;
         counting.attach(&mut ebpf);
         let cpus = Mapped::<Cpu>::new(&ebpf, "CPUS", possible)?;
         let tasks = Mapped::new(&ebpf, "TASKS", entries)?;
         let touched = Mapped::new(&ebpf, "TOUCHED_TASKS", touched_entries)?;
         let oom = Mapped::new(&ebpf, "OOM", 1)?;
+        let groups = GroupTimes::take(&mut ebpf, possible, slots)?;
         // Entries of the table start with epoch 0, which must not be the current one.
         let epoch = 1;
         set_epoch(&cpus, epoch);
@@ -130,6 +138,7 @@ impl Sched {
             tasks,
             touched,
             oom,
+            groups,
             flush,
             missing,
             before,
@@ -183,12 +192,14 @@ impl Sched {
             counted = counted.plus(times);
             cpus.push(interval);
         }
+        let running: Vec<u32> = cpus.iter().map(|cpu| cpu.cpu).collect();
         let totals = cpus.iter().fold(Totals::default(), |sum, cpu| sum.plus(&cpu.totals));
         let known = tasks.iter().fold(Usage::default(), |sum, task| sum.plus(&task.usage));
         Interval {
             elapsed,
             cpus,
             tasks,
+            groups: self.groups.read(&running),
             used: self.ledger.close(&totals.usage, &known),
             exits: self.exits.close(&totals),
             oom_kills: self.read_oom_kills(),
@@ -196,6 +207,11 @@ impl Sched {
             counted,
             storage: self.storage,
         }
+    }
+
+    /// Counts the tasks of these groups at their slots.
+    pub(super) fn follow(&mut self, slots: &Slots) {
+        self.groups.follow(slots);
     }
 
     /// Makes each CPU that is running a task charge it now.
@@ -251,7 +267,7 @@ impl Sched {
 
     fn read_task(&mut self, index: u32) -> Option<TaskInterval> {
         let now = self.tasks.get(index).filter(|task| task.pid != 0)?;
-        if now.dead != 0 {
+        if now.left == LEFT_DEAD {
             self.dead.push((index, now.pid, now.born));
         }
         let before = self.seen.insert(index, now);

@@ -10,6 +10,7 @@ use crate::probes::budget::Budget;
 use crate::probes::guarded::Guarded;
 use crate::probes::kernel::SharedKernel;
 use crate::probes::pmu;
+use crate::probes::slot_map::Slots;
 use crate::snapshot::source::{Report, Tick};
 
 pub(in crate::probes) struct SharedSched {
@@ -69,6 +70,13 @@ impl SharedSched {
         }
         self.had = inner.readings;
         inner.interval.clone()
+    }
+
+    /// Counts the tasks of these groups at their slots, if the programs run.
+    pub(in crate::probes) fn follow(&self, slots: &Slots) {
+        if let Some(sched) = self.lock().programs.loaded() {
+            sched.follow(slots);
+        }
     }
 
     /// Whether the programs were refused, or unloaded by the budget.

@@ -4,6 +4,7 @@ use super::Export::{Gauge, Interval, None};
 use super::{Field, Kind, field};
 
 const MS: f64 = 1e-3;
+const US: f64 = 1e-6;
 const PERCENT: f64 = 0.01;
 
 const fn state(path: &'static str, help: &'static str) -> Field {
@@ -74,6 +75,28 @@ pub(super) const CGROUPS: &[Field] = &[
         "Time that its tasks waited for a CPU.",
         Gauge("cgroup_runqueue_wait_seconds_per_second", MS),
     ),
+    field("groups[cgroup].runqueue_wait.mean_us", "µs", "Time from runnable to running: mean.", None),
+    field("groups[cgroup].runqueue_wait.p50_us", "µs", "Median.", None),
+    field(
+        "groups[cgroup].runqueue_wait.p99_us",
+        "µs",
+        "Time from runnable to running: 99th percentile.",
+        Gauge("cgroup_runqueue_wait_p99_seconds", US),
+    ),
+    field("groups[cgroup].runqueue_wait.max_us", "µs", "Maximum.", None),
+    field("groups[cgroup].runqueue_wait.histogram", "ns", "Time from runnable to running: full distribution.", None)
+        .of_kind(Kind::Histogram),
+    field("groups[cgroup].off_cpu.mean_us", "µs", "Time from blocking to running again: mean.", None),
+    field("groups[cgroup].off_cpu.p50_us", "µs", "Median.", None),
+    field(
+        "groups[cgroup].off_cpu.p99_us",
+        "µs",
+        "Time from blocking to running again: 99th percentile.",
+        Gauge("cgroup_off_cpu_p99_seconds", US),
+    ),
+    field("groups[cgroup].off_cpu.max_us", "µs", "Maximum.", None),
+    field("groups[cgroup].off_cpu.histogram", "ns", "Time from blocking to running again: full distribution.", None)
+        .of_kind(Kind::Histogram),
     field("groups[cgroup].context_switches_per_sec", "1/s", "Context switches.", None),
     field("groups[cgroup].cycles", "", "Cycles in the interval.", None).of_kind(Kind::Interval),
     field("groups[cgroup].instructions", "", "Instructions in the interval.", None).of_kind(Kind::Interval),
@@ -177,6 +200,17 @@ pub(super) const CGROUPS: &[Field] = &[
         "The same of all its tasks.",
         Gauge("cgroup_pressure_stalled_ratio{resource=\"io\",kind=\"full\"}", PERCENT),
     ),
+    field("groups[cgroup].block_latency.mean_us", "µs", "Requests to disks, from issue to completion: mean.", None),
+    field("groups[cgroup].block_latency.p50_us", "µs", "Median.", None),
+    field(
+        "groups[cgroup].block_latency.p99_us",
+        "µs",
+        "Requests to disks, from issue to completion: 99th percentile.",
+        Gauge("cgroup_block_latency_p99_seconds", US),
+    ),
+    field("groups[cgroup].block_latency.max_us", "µs", "Maximum.", None),
+    field("groups[cgroup].block_latency.histogram", "ns", "Requests to disks, from issue to completion: full distribution.", None)
+        .of_kind(Kind::Histogram),
     field("groups[cgroup].io{device}.read_bytes_per_sec", "bytes/s", "Read from a block device.", None),
     field("groups[cgroup].io{device}.write_bytes_per_sec", "bytes/s", "Written to it.", None),
     field("groups[cgroup].io{device}.reads_per_sec", "1/s", "Requests to read from it.", None),
