@@ -10,8 +10,8 @@ use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::block_io::{
-    COMPLETE, Costs, DISCARD, FLUSH, IN_FLIGHT, ISSUE, Issued, OPERATIONS, Offsets, Operation, READ,
-    STACKED, UNKNOWN_DEVICE, WRITE, device,
+    COMPLETE, Costs, DISCARD, FLUSH, IN_FLIGHT, ISSUE, Issued, OPERATIONS, Offsets, Operation, READ, STACKED,
+    UNKNOWN_DEVICE, WRITE, device,
 };
 use perfwatch_common::groups::{MAX_GROUPS, NO_SLOT};
 use perfwatch_common::histogram::Buckets;

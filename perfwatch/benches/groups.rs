@@ -60,7 +60,9 @@ fn measure(groups: &mut Groups, busy: bool, ticks: usize) -> Result<(f64, f64)> 
     let mut sources = perfwatch::probes::all(&Roots::default(), perfwatch::probes::Options::UNLIMITED);
     // The others read the programs that it uses too, as in a server.
     sources.retain(|source| matches!(source.name(), "runqueue" | "block_io" | "cgroups"));
-    let [runqueue, block_io, source] = &mut sources[..] else { anyhow::bail!("the sources have other names") };
+    let [runqueue, block_io, source] = &mut sources[..] else {
+        anyhow::bail!("the sources have other names")
+    };
     let mut costs = Vec::new();
     for round in 0..ticks + 5 {
         if busy {

@@ -102,7 +102,8 @@ async fn servers(options: &Options, subjects: &[Subject]) -> Result<Vec<(&'stati
             let processes = Processes::start(options.processes)?;
             let data_dir = tempfile::tempdir()?;
             let mut server = Running::start("postgresql", Some(&url), data_dir.path(), interval).await?;
-            measured.push(("postgresql", server.figures(minutes, &processes, &mountpoints, || Ok(())).await?));
+            measured
+                .push(("postgresql", server.figures(minutes, &processes, &mountpoints, || Ok(())).await?));
             server.stop()?;
         }
     }

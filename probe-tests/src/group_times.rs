@@ -32,7 +32,11 @@ fn wait_until_known(probe: &mut Probe, groups: &[&Group]) -> Result<Value> {
         if groups.iter().all(is_known) {
             return Ok(document);
         }
-        ensure!(Instant::now() < end, "not within {TIMEOUT:?}: {}", probe.report().reason.unwrap_or_default());
+        ensure!(
+            Instant::now() < end,
+            "not within {TIMEOUT:?}: {}",
+            probe.report().reason.unwrap_or_default()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -59,11 +63,8 @@ fn tasks(pids: &[u32]) -> Result<Task> {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let blocked = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         let blocked: f64 = blocked.context("no voluntary_ctxt_switches")?.trim().parse()?;
-        sum = Task {
-            waited: sum.waited + waited,
-            slices: sum.slices + slices,
-            blocked: sum.blocked + blocked,
-        };
+        sum =
+            Task { waited: sum.waited + waited, slices: sum.slices + slices, blocked: sum.blocked + blocked };
     }
     Ok(sum)
 }
@@ -154,7 +155,10 @@ fn slots_are_handed_on_empty() -> Result<Verdict> {
     waiter.wake()?;
     std::thread::sleep(Duration::from_millis(200));
     let document = probe.now()?;
-    ensure!(histogram(&document, &first, "off_cpu", "count")? > 1.0, "the sleeper does not sleep: {document}");
+    ensure!(
+        histogram(&document, &first, "off_cpu", "count")? > 1.0,
+        "the sleeper does not sleep: {document}"
+    );
     let root = first.named.parent().context("below the root")?.to_owned();
     std::fs::write(root.join("cgroup.procs"), waiter.pid().to_string())?;
     let asleep = Instant::now();
@@ -197,7 +201,8 @@ fn requests_count() -> Result<Verdict> {
     let Some(storage) = hogs::storage() else {
         return Ok(Verdict::Skipped("no storage here (PROBE_TESTS_DIR)".into()));
     };
-    let controller = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "io" } else { "blkio" };
+    let controller =
+        if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "io" } else { "blkio" };
     let (writing, sleeping) = match (group("-writing", controller), group("-idle", controller)) {
         (Ok(writing), Ok(sleeping)) => (writing, sleeping),
         (Err(why), _) | (_, Err(why)) => return Ok(why),
@@ -216,7 +221,10 @@ fn requests_count() -> Result<Verdict> {
             let row = writing.row(&document).context("no row")?;
             // Where the storage is no disk, or its requests are charged to nobody.
             if row["writes_per_sec"].as_f64().unwrap_or_default() == 0.0 {
-                return Ok(Verdict::Skipped(format!("{} is on no disk that is accounted", storage.display())));
+                return Ok(Verdict::Skipped(format!(
+                    "{} is on no disk that is accounted",
+                    storage.display()
+                )));
             }
             bail!("{requests} requests: {row}");
         }

@@ -125,13 +125,7 @@ const TEST: &[Need] = &[
         fedora: &["podman"],
         arch: &["podman"],
     },
-    Need {
-        what: "LXC",
-        found: || on_path("lxc-start"),
-        debian: &["lxc"],
-        fedora: &["lxc"],
-        arch: &["lxc"],
-    },
+    Need { what: "LXC", found: || on_path("lxc-start"), debian: &["lxc"], fedora: &["lxc"], arch: &["lxc"] },
 ];
 
 /// Debian's own compiler with its library sources and the LLVM it was built with; elsewhere rustup's nightly.

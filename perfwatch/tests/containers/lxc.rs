@@ -1,6 +1,6 @@
 //! LXC's, which has its name in the path of its group and no image.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,16 @@ struct Container {
     folder: tempfile::TempDir,
     pid: u32,
     cgroup: Arc<str>,
+    /// What was there before.
+    pivots_before: Vec<PathBuf>,
+}
+
+/// Groups that LXC leaves behind.
+fn pivots() -> Vec<PathBuf> {
+    let mounts =
+        std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|mount| mount.path());
+    let found = mounts.map(|mount| mount.join("lxc.pivot")).chain(["/sys/fs/cgroup/lxc.pivot".into()]);
+    found.filter(|group| group.is_dir()).collect()
 }
 
 impl Container {
@@ -28,16 +38,16 @@ impl Container {
         let name = format!("perfwatch-test-{}", std::process::id());
         let root = folder.path().join(&name).join("rootfs");
         root_file_system(&root)?;
+        // Of its command, words are told apart by spaces alone.
+        let [shell, _, script] = BUSY;
+        std::fs::write(root.join("busy"), script).map_err(|error| error.to_string())?;
         let configuration = format!(
-            "lxc.uts.name = {name}\nlxc.rootfs.path = dir:{}\nlxc.net.0.type = empty\nlxc.init.cmd = {} {} \"{}\"\n",
-            root.display(),
-            BUSY[0],
-            BUSY[1],
-            BUSY[2]
+            "lxc.uts.name = {name}\nlxc.rootfs.path = dir:{}\nlxc.net.0.type = empty\nlxc.init.cmd = {shell} /busy\n",
+            root.display()
         );
         let file = folder.path().join(&name).join("config");
         std::fs::write(&file, configuration).map_err(|error| error.to_string())?;
-        let mut container = Self { name, folder, pid: 0, cgroup: "".into() };
+        let mut container = Self { name, folder, pid: 0, cgroup: "".into(), pivots_before: pivots() };
         let log = container.folder.path().join("log");
         container.lxc("lxc-start", &["-d", "-o", &log.to_string_lossy(), "-l", "ERROR"]).map_err(|why| {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
@@ -74,6 +84,9 @@ fn is_busy(pid: u32) -> bool {
 impl Drop for Container {
     fn drop(&mut self) {
         let _ = self.lxc("lxc-stop", &["-k"]);
+        for group in pivots().iter().filter(|group| !self.pivots_before.contains(group)) {
+            let _ = std::fs::remove_dir(group);
+        }
     }
 }
 

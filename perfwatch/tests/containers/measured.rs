@@ -65,7 +65,8 @@ pub(crate) fn is_accounted(pid: u32, cgroup: &str) -> Value {
             // The group's is read at another moment, and a percentage.
             let elapsed = (to - from).max(1000.0);
             let percent = group["cpu_percent"].as_f64();
-            let of_group = percent.is_some_and(|percent| percent * elapsed / 100.0 >= (ended - started) * 0.8);
+            let of_group =
+                percent.is_some_and(|percent| percent * elapsed / 100.0 >= (ended - started) * 0.8);
             if holds(used) && of_group {
                 println!("{cgroup}: {used:.0} ms, {:.0} to {:.0} by the kernel", ended - started, to - from);
                 return group.clone();

@@ -33,7 +33,8 @@ impl Container {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         root_file_system(folder.path())?;
         let tar = folder.path().with_extension("tar");
-        let packed = output("tar", &["-cf", &tar.to_string_lossy(), "-C", &folder.path().to_string_lossy(), "."]);
+        let packed =
+            output("tar", &["-cf", &tar.to_string_lossy(), "-C", &folder.path().to_string_lossy(), "."]);
         let name = format!("perfwatch-test-{}", std::process::id());
         let image = format!("localhost/{name}:1");
         let imported = packed.and_then(|_| podman(&["import", &tar.to_string_lossy(), &image]));

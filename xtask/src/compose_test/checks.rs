@@ -183,8 +183,12 @@ pub fn containers(stack: &Stack<'_>) -> Result<u32> {
     let container = stack.ask(&["ps", "--quiet", "db"])?;
     let image = stack.engine.ask(&["inspect", "--format", "{{.Config.Image}}", &container])?;
     let name = stack.engine.ask(&["inspect", "--format", "{{.Name}}", &container])?;
-    let project =
-        stack.engine.ask(&["inspect", "--format", "{{index .Config.Labels \"com.docker.compose.project\"}}", &container])?;
+    let project = stack.engine.ask(&[
+        "inspect",
+        "--format",
+        "{{index .Config.Labels \"com.docker.compose.project\"}}",
+        &container,
+    ])?;
     // Ends by itself, whatever becomes of this test.
     stack.ask(&["exec", "-T", "--detach", "db", "timeout", "20", "sh", "-c", "while :; do :; done"])?;
     let row = stack.wait("the database's container with a busy process", Duration::from_secs(60), || {

@@ -365,7 +365,11 @@ impl Machine {
             ("off_cpu", 260, share * 15.0),
             ("block_latency", 330, written / 16_384.0),
         ] {
-            let times = if samples > 0.0 { self.coarse(share / 100.0, centre, samples) } else { latency(Histogram::empty(Unit::Nanoseconds)) };
+            let times = if samples > 0.0 {
+                self.coarse(share / 100.0, centre, samples)
+            } else {
+                latency(Histogram::empty(Unit::Nanoseconds))
+            };
             out.object(name, |out| {
                 out.all_of(times);
                 out.remove(&["p90_us", "p999_us"]);

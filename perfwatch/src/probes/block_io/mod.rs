@@ -94,11 +94,7 @@ impl SharedBlockIo {
 
 impl BlockIo {
     pub(super) fn new(common: &Common<'_>) -> Self {
-        Self {
-            roots: common.roots.clone(),
-            kernel: common.kernel.clone(),
-            shared: common.block_io.clone(),
-        }
+        Self { roots: common.roots.clone(), kernel: common.kernel.clone(), shared: common.block_io.clone() }
     }
 }
 

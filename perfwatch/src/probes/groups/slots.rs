@@ -32,8 +32,15 @@ pub(super) struct Slots {
 enum Slot {
     Unused,
     /// Since that reading something has been running in its owner; the last time in the other.
-    Owned { owner: u64, since: u64, active: u64 },
-    Freed { owner: u64, at: u64 },
+    Owned {
+        owner: u64,
+        since: u64,
+        active: u64,
+    },
+    Freed {
+        owner: u64,
+        at: u64,
+    },
 }
 
 impl Slots {
@@ -93,7 +100,8 @@ impl Slots {
                 None => without.push(group),
             }
         }
-        without.sort_by_key(|group| std::cmp::Reverse(group.usage.cpu_ns.saturating_add(group.usage.wait_ns)));
+        without
+            .sort_by_key(|group| std::cmp::Reverse(group.usage.cpu_ns.saturating_add(group.usage.wait_ns)));
         let mut wanting = without.into_iter();
         for slot in 1..self.slots.len() {
             let is_free = match self.slots[slot] {

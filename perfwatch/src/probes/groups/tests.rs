@@ -351,8 +351,11 @@ fn times_are_those_of_a_group_and_of_what_is_in_it() {
         };
         GroupInterval { slot, wait: of(&values[1..]), off_cpu: of(values) }
     };
-    let counted =
-        vec![times(0, &[1_000]), times(slots[0], &[5_000, 9_000_000]), times(slots[1], &[3_000, 4_000, 5_000])];
+    let counted = vec![
+        times(0, &[1_000]),
+        times(slots[0], &[5_000, 9_000_000]),
+        times(slots[1], &[3_000, 4_000, 5_000]),
+    ];
     let document = machine.after(1, Some(&Interval { groups: counted, ..ran() }));
     assert_eq!(counts(&document), [6, 2, 2, 3].map(|count| json!(count)));
     let row = group(&document, "/a/b");

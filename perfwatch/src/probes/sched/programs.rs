@@ -8,7 +8,9 @@ use aya::Ebpf;
 use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
 use perfwatch_common::cost::Costs;
 use perfwatch_common::groups;
-use perfwatch_common::sched::{Cpu, LEADER, LEFT_DEAD, OOM_KILLS, OomKills, PROGRAMS, SWITCH, TOUCHED, Task, Touched};
+use perfwatch_common::sched::{
+    Cpu, LEADER, LEFT_DEAD, OOM_KILLS, OomKills, PROGRAMS, SWITCH, TOUCHED, Task, Touched,
+};
 use time::OffsetDateTime;
 
 use super::counting::Counting;

@@ -84,8 +84,13 @@ pub(super) const CGROUPS: &[Field] = &[
         Gauge("cgroup_runqueue_wait_p99_seconds", US),
     ),
     field("groups[cgroup].runqueue_wait.max_us", "µs", "Maximum.", None),
-    field("groups[cgroup].runqueue_wait.histogram", "ns", "Time from runnable to running: full distribution.", None)
-        .of_kind(Kind::Histogram),
+    field(
+        "groups[cgroup].runqueue_wait.histogram",
+        "ns",
+        "Time from runnable to running: full distribution.",
+        None,
+    )
+    .of_kind(Kind::Histogram),
     field("groups[cgroup].off_cpu.mean_us", "µs", "Time from blocking to running again: mean.", None),
     field("groups[cgroup].off_cpu.p50_us", "µs", "Median.", None),
     field(
@@ -95,8 +100,13 @@ pub(super) const CGROUPS: &[Field] = &[
         Gauge("cgroup_off_cpu_p99_seconds", US),
     ),
     field("groups[cgroup].off_cpu.max_us", "µs", "Maximum.", None),
-    field("groups[cgroup].off_cpu.histogram", "ns", "Time from blocking to running again: full distribution.", None)
-        .of_kind(Kind::Histogram),
+    field(
+        "groups[cgroup].off_cpu.histogram",
+        "ns",
+        "Time from blocking to running again: full distribution.",
+        None,
+    )
+    .of_kind(Kind::Histogram),
     field("groups[cgroup].context_switches_per_sec", "1/s", "Context switches.", None),
     field("groups[cgroup].cycles", "", "Cycles in the interval.", None).of_kind(Kind::Interval),
     field("groups[cgroup].instructions", "", "Instructions in the interval.", None).of_kind(Kind::Interval),
@@ -200,7 +210,12 @@ pub(super) const CGROUPS: &[Field] = &[
         "The same of all its tasks.",
         Gauge("cgroup_pressure_stalled_ratio{resource=\"io\",kind=\"full\"}", PERCENT),
     ),
-    field("groups[cgroup].block_latency.mean_us", "µs", "Requests to disks, from issue to completion: mean.", None),
+    field(
+        "groups[cgroup].block_latency.mean_us",
+        "µs",
+        "Requests to disks, from issue to completion: mean.",
+        None,
+    ),
     field("groups[cgroup].block_latency.p50_us", "µs", "Median.", None),
     field(
         "groups[cgroup].block_latency.p99_us",
@@ -209,8 +224,13 @@ pub(super) const CGROUPS: &[Field] = &[
         Gauge("cgroup_block_latency_p99_seconds", US),
     ),
     field("groups[cgroup].block_latency.max_us", "µs", "Maximum.", None),
-    field("groups[cgroup].block_latency.histogram", "ns", "Requests to disks, from issue to completion: full distribution.", None)
-        .of_kind(Kind::Histogram),
+    field(
+        "groups[cgroup].block_latency.histogram",
+        "ns",
+        "Requests to disks, from issue to completion: full distribution.",
+        None,
+    )
+    .of_kind(Kind::Histogram),
     field("groups[cgroup].io{device}.read_bytes_per_sec", "bytes/s", "Read from a block device.", None),
     field("groups[cgroup].io{device}.write_bytes_per_sec", "bytes/s", "Written to it.", None),
     field("groups[cgroup].io{device}.reads_per_sec", "1/s", "Requests to read from it.", None),
