@@ -517,6 +517,16 @@ export const dictionary: Record<keyof Documents, readonly FieldEntry[]> = {
     ['groups[cgroup].cpu_some_percent', '%', 'gauge', 'Share of the time that some of its tasks waited for a CPU (pressure).'],
     ['groups[cgroup].cpu_full_percent', '%', 'gauge', 'The same of all its tasks.'],
     ['groups[cgroup].runqueue_wait_ms_per_sec', 'ms/s', 'gauge', 'Time that its tasks waited for a CPU.'],
+    ['groups[cgroup].runqueue_wait.mean_us', 'µs', 'gauge', 'Time from runnable to running: mean.'],
+    ['groups[cgroup].runqueue_wait.p50_us', 'µs', 'gauge', 'Median.'],
+    ['groups[cgroup].runqueue_wait.p99_us', 'µs', 'gauge', 'Time from runnable to running: 99th percentile.'],
+    ['groups[cgroup].runqueue_wait.max_us', 'µs', 'gauge', 'Maximum.'],
+    ['groups[cgroup].runqueue_wait.histogram', 'ns', 'histogram', 'Time from runnable to running: full distribution.'],
+    ['groups[cgroup].off_cpu.mean_us', 'µs', 'gauge', 'Time from blocking to running again: mean.'],
+    ['groups[cgroup].off_cpu.p50_us', 'µs', 'gauge', 'Median.'],
+    ['groups[cgroup].off_cpu.p99_us', 'µs', 'gauge', 'Time from blocking to running again: 99th percentile.'],
+    ['groups[cgroup].off_cpu.max_us', 'µs', 'gauge', 'Maximum.'],
+    ['groups[cgroup].off_cpu.histogram', 'ns', 'histogram', 'Time from blocking to running again: full distribution.'],
     ['groups[cgroup].context_switches_per_sec', '1/s', 'gauge', 'Context switches.'],
     ['groups[cgroup].cycles', '', 'interval', 'Cycles in the interval.'],
     ['groups[cgroup].instructions', '', 'interval', 'Instructions in the interval.'],
@@ -545,6 +555,11 @@ export const dictionary: Record<keyof Documents, readonly FieldEntry[]> = {
     ['groups[cgroup].writes_per_sec', '1/s', 'gauge', 'Requests to write.'],
     ['groups[cgroup].io_some_percent', '%', 'gauge', 'Share of the time that some of its tasks were stalled by I/O (pressure).'],
     ['groups[cgroup].io_full_percent', '%', 'gauge', 'The same of all its tasks.'],
+    ['groups[cgroup].block_latency.mean_us', 'µs', 'gauge', 'Requests to disks, from issue to completion: mean.'],
+    ['groups[cgroup].block_latency.p50_us', 'µs', 'gauge', 'Median.'],
+    ['groups[cgroup].block_latency.p99_us', 'µs', 'gauge', 'Requests to disks, from issue to completion: 99th percentile.'],
+    ['groups[cgroup].block_latency.max_us', 'µs', 'gauge', 'Maximum.'],
+    ['groups[cgroup].block_latency.histogram', 'ns', 'histogram', 'Requests to disks, from issue to completion: full distribution.'],
     ['groups[cgroup].io{device}.read_bytes_per_sec', 'bytes/s', 'gauge', 'Read from a block device.'],
     ['groups[cgroup].io{device}.write_bytes_per_sec', 'bytes/s', 'gauge', 'Written to it.'],
     ['groups[cgroup].io{device}.reads_per_sec', '1/s', 'gauge', 'Requests to read from it.'],
@@ -1147,6 +1162,20 @@ export interface CgroupsDocument extends DocumentBase {
     cpu_some_percent?: number | null;
     cpu_full_percent?: number | null;
     runqueue_wait_ms_per_sec?: number | null;
+    runqueue_wait?: {
+      mean_us?: number | null;
+      p50_us?: number | null;
+      p99_us?: number | null;
+      max_us?: number | null;
+      histogram?: Histogram | null;
+    } | null;
+    off_cpu?: {
+      mean_us?: number | null;
+      p50_us?: number | null;
+      p99_us?: number | null;
+      max_us?: number | null;
+      histogram?: Histogram | null;
+    } | null;
     context_switches_per_sec?: number | null;
     cycles?: number | null;
     instructions?: number | null;
@@ -1175,6 +1204,13 @@ export interface CgroupsDocument extends DocumentBase {
     writes_per_sec?: number | null;
     io_some_percent?: number | null;
     io_full_percent?: number | null;
+    block_latency?: {
+      mean_us?: number | null;
+      p50_us?: number | null;
+      p99_us?: number | null;
+      max_us?: number | null;
+      histogram?: Histogram | null;
+    } | null;
     io?: Record<string, {
       read_bytes_per_sec?: number | null;
       write_bytes_per_sec?: number | null;
