@@ -9,7 +9,7 @@ mod measured;
 #[path = "containers/podman.rs"]
 mod podman;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +48,33 @@ pub(crate) fn root_file_system(folder: &Path) -> Result<(), String> {
         std::fs::create_dir_all(folder.join(directory)).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// The groups of one name that a runtime makes and leaves behind: removed at the end, if they were not there before.
+pub(crate) struct LeftBehind {
+    name: &'static str,
+    before: Vec<PathBuf>,
+}
+
+impl LeftBehind {
+    pub(crate) fn by(name: &'static str) -> Self {
+        Self { name, before: Self::found(name) }
+    }
+
+    fn found(name: &str) -> Vec<PathBuf> {
+        let root = Path::new("/sys/fs/cgroup");
+        let mounts = std::fs::read_dir(root).into_iter().flatten().flatten().map(|mount| mount.path());
+        let groups = mounts.chain([root.to_owned()]).map(|mount| mount.join(name));
+        groups.filter(|group| group.is_dir()).collect()
+    }
+}
+
+impl Drop for LeftBehind {
+    fn drop(&mut self) {
+        for group in Self::found(self.name).iter().filter(|group| !self.before.contains(group)) {
+            let _ = std::fs::remove_dir(group);
+        }
+    }
 }
 
 /// The path of a process's group.

@@ -1,6 +1,6 @@
 //! LXC's, which has its name in the path of its group and no image.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use perfwatch::cgroups::{Kind, Named, Names, Runtime};
 use perfwatch::config::Roots;
 
 use crate::measured::is_accounted;
-use crate::{BUSY, TIMEOUT, cgroup_of, named, output, root_file_system};
+use crate::{BUSY, LeftBehind, TIMEOUT, cgroup_of, named, output, root_file_system};
 
 /// A running container; stopped when dropped.
 struct Container {
@@ -16,16 +16,7 @@ struct Container {
     folder: tempfile::TempDir,
     pid: u32,
     cgroup: Arc<str>,
-    /// What was there before.
-    pivots_before: Vec<PathBuf>,
-}
-
-/// Groups that LXC leaves behind.
-fn pivots() -> Vec<PathBuf> {
-    let mounts =
-        std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|mount| mount.path());
-    let found = mounts.map(|mount| mount.join("lxc.pivot")).chain(["/sys/fs/cgroup/lxc.pivot".into()]);
-    found.filter(|group| group.is_dir()).collect()
+    _left: LeftBehind,
 }
 
 impl Container {
@@ -47,7 +38,8 @@ impl Container {
         );
         let file = folder.path().join(&name).join("config");
         std::fs::write(&file, configuration).map_err(|error| error.to_string())?;
-        let mut container = Self { name, folder, pid: 0, cgroup: "".into(), pivots_before: pivots() };
+        let mut container =
+            Self { name, folder, pid: 0, cgroup: "".into(), _left: LeftBehind::by("lxc.pivot") };
         let log = container.folder.path().join("log");
         container.lxc("lxc-start", &["-d", "-o", &log.to_string_lossy(), "-l", "ERROR"]).map_err(|why| {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
@@ -84,9 +76,6 @@ fn is_busy(pid: u32) -> bool {
 impl Drop for Container {
     fn drop(&mut self) {
         let _ = self.lxc("lxc-stop", &["-k"]);
-        for group in pivots().iter().filter(|group| !self.pivots_before.contains(group)) {
-            let _ = std::fs::remove_dir(group);
-        }
     }
 }
 

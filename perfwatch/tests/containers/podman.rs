@@ -9,7 +9,7 @@ use perfwatch::cgroups::{Kind, Named, Names, Runtime};
 use perfwatch::config::Roots;
 
 use crate::measured::is_accounted;
-use crate::{BUSY, TIMEOUT, cgroup_of, named, output, root_file_system};
+use crate::{BUSY, LeftBehind, TIMEOUT, cgroup_of, named, output, root_file_system};
 
 /// A running container, and the image that it was made from; removed when dropped.
 struct Container {
@@ -18,6 +18,7 @@ struct Container {
     pid: u32,
     /// The path of its group.
     cgroup: Arc<str>,
+    _left: LeftBehind,
 }
 
 fn podman(arguments: &[&str]) -> Result<String, String> {
@@ -40,7 +41,8 @@ impl Container {
         let imported = packed.and_then(|_| podman(&["import", &tar.to_string_lossy(), &image]));
         let _ = std::fs::remove_file(&tar);
         imported?;
-        let container = Self { cgroup: "".into(), pid: 0, name, image };
+        let container =
+            Self { cgroup: "".into(), pid: 0, name, image, _left: LeftBehind::by("libpod_parent") };
         container.run()
     }
 
