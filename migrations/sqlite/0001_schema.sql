@@ -163,6 +163,8 @@ CREATE TABLE alert_episodes (
     acknowledged_by TEXT,
     acknowledged_at INTEGER,
     note            TEXT,
+    -- The channels that were told of it, comma-separated: its end goes to the same.
+    told            TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (host, id)
 );
 CREATE INDEX idx_alert_episodes_raised ON alert_episodes (host, raised_at);
@@ -185,8 +187,17 @@ CREATE TABLE alert_rules (
     updated_at INTEGER NOT NULL
 );
 
--- Events to be delivered, stored with the state that they tell. A key names one event, however often it is sent; `done` has
--- the destinations that have it already, comma-separated.
+-- Channels made over the API. Their secrets are sealed with a key that is not in the database.
+CREATE TABLE alert_channels (
+    name       TEXT PRIMARY KEY,
+    definition TEXT NOT NULL,
+    secrets    TEXT NOT NULL,
+    updated_by TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+-- Events to be delivered, stored with the state that they tell. A key names one event, however often it is sent; once an event
+-- is `routed`, its channels are in `alert_deliveries`, and it goes with the last of these.
 CREATE TABLE alert_outbox (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
     key     TEXT NOT NULL UNIQUE,
@@ -195,5 +206,13 @@ CREATE TABLE alert_outbox (
     kind    TEXT NOT NULL,
     at      INTEGER NOT NULL,
     payload TEXT NOT NULL,
-    done    TEXT NOT NULL DEFAULT ''
+    routed  INTEGER NOT NULL DEFAULT 0
 );
+
+-- A channel that is still to be told of an event.
+CREATE TABLE alert_deliveries (
+    channel TEXT NOT NULL,
+    event   INTEGER NOT NULL REFERENCES alert_outbox (id) ON DELETE CASCADE,
+    PRIMARY KEY (channel, event)
+);
+CREATE INDEX idx_alert_deliveries_event ON alert_deliveries (event);

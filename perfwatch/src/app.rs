@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, watch};
 use first_start::FirstStart;
 use threads::Threads;
 
-use crate::alerts::delivery::{Delivery, Destinations, Times};
+use crate::alerts::delivery::{Delivery, Times};
 use crate::alerts::service::Alerts;
 use crate::api::serve::{self, Limits, Tls};
 use crate::api::{self, AppState, Intervals, Options, Parts};
@@ -115,7 +115,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         opened = store::open(&place.url) => opened.context("cannot open the database")?,
         () = &mut stop => return Ok(()),
     };
-    let auth = Arc::new(accounts(&config, &store)?);
+    let secret = secret(&config)?;
+    let auth = Arc::new(accounts(&config, &store, &secret));
     let watching = tokio::spawn({
         let auth = Arc::clone(&auth);
         async move { auth.watch_accounts(ACCOUNTS_WATCHED).await }
@@ -146,10 +147,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let writer = config.storage.background_collection.then(|| Writer::spawn(history.clone(), log, documents));
     let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
-    let alerts = Alerts::new(store.clone(), history.clone(), config.alerts.dir.clone());
+    let channels = alerts::channels(&config, secret, &host.name);
+    let alerts = Alerts::new(store.clone(), history.clone(), config.alerts.dir.clone(), channels);
     let alerting = alerts.spawn(source_status.clone());
-    let delivering = destinations(&config)
-        .map(|destinations| Delivery::new(alerts.clone(), &destinations, Times::default()).spawn());
     let maintenance = Maintenance::spawn(history.clone(), store.clone(), host, documents);
     let intervals = Arc::new(Intervals::default());
 
@@ -178,6 +178,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
 
     let streams = Threads::for_streams().context("cannot start the stream threads")?;
     let questions = Threads::for_questions().context("cannot start the threads that answer questions")?;
+    let delivering = Delivery::new(alerts.clone(), questions.handle(), Times::default()).spawn();
+    let beating = alerts::heartbeat(&config, settings.subscribe()).map(|heartbeat| heartbeat.spawn(alerts.clone()));
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,
@@ -260,8 +262,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         renewing.abort();
     }
     restoring.abort();
-    if let Some(delivering) = delivering {
-        delivering.abort();
+    delivering.abort();
+    if let Some(beating) = beating {
+        beating.abort();
     }
     releasing.abort();
     let (served, (), (), ()) = tokio::join!(serving, stored, alerting.close(), maintenance.close());
@@ -296,17 +299,6 @@ pub async fn snapshot(config: &Config, print: impl FnOnce(&str) -> Result<()>) -
         );
     }
     Ok(())
-}
-
-/// Where alerts are sent; `None` if nowhere.
-fn destinations(config: &Config) -> Option<Destinations> {
-    let alerts = &config.alerts;
-    let destinations = Destinations {
-        alertmanager: alerts.alertmanager_url.clone(),
-        webhook: alerts.webhook_url.clone(),
-        webhook_key: alerts.webhook_key.clone(),
-    };
-    (destinations.alertmanager.is_some() || destinations.webhook.is_some()).then_some(destinations)
 }
 
 /// Where the configured store is.
@@ -433,20 +425,24 @@ fn tell_of_other_hosts(spool: &Path, host: &str) {
     }
 }
 
+/// What signs login tokens, and seals the secrets of channels.
+fn secret(config: &Config) -> Result<Vec<u8>> {
+    match &config.accounts.jwt_secret {
+        Some(secret) => Ok(secret.clone().into_bytes()),
+        None => tokens::load_or_create_secret(&config.storage.data_dir)
+            .context("cannot store the key that signs login tokens"),
+    }
+}
+
 /// Everything that checks passwords and tokens.
-fn accounts(config: &Config, store: &Arc<dyn Store>) -> Result<Auth> {
+fn accounts(config: &Config, store: &Arc<dyn Store>, secret: &[u8]) -> Auth {
     let data_dir = config.storage.data_dir.clone();
     let accounts = &config.accounts;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let passwords = Passwords::new(BCRYPT_COST, PARALLEL_HASHES.min(cpus / 2).max(1));
-    let secret = match &accounts.jwt_secret {
-        Some(secret) => secret.clone().into_bytes(),
-        None => tokens::load_or_create_secret(&data_dir)
-            .context("cannot store the key that signs login tokens")?,
-    };
-    let tokens = Tokens::new(&secret, accounts.login_lifetime);
+    let tokens = Tokens::new(secret, accounts.login_lifetime);
     let attempts = Attempts::new(accounts.attempts_per_minute);
-    Ok(Auth::new(store.clone(), passwords, tokens, attempts, data_dir))
+    Auth::new(store.clone(), passwords, tokens, attempts, data_dir)
 }
 
 #[cfg(test)]

@@ -1,204 +1,111 @@
-//! Delivery of alerts to real receivers that fail, hang, redirect, and ask to wait.
+//! Delivery of alerts to receivers that fail, hang, redirect, and ask to wait.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+#[path = "support/readings.rs"]
+mod readings;
+#[path = "support/receiver.rs"]
+mod receiver;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use perfwatch::alerts::delivery::{Delivery, Destinations, Times};
-use perfwatch::alerts::service::Alerts;
-use perfwatch::history::History;
-use perfwatch::store::alerts::{AlertBatch, Event, Silence};
-use perfwatch::store::{self, Store};
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use perfwatch::alerts::channel::{Channel, Secret};
+use perfwatch::alerts::channels::Options;
+use perfwatch::alerts::delivery::{Times, test};
+use perfwatch::alerts::heartbeat::Heartbeat;
+use perfwatch::snapshot::source::{Settings, SourceSettings, SourceStatus};
+use perfwatch::snapshot::{MetricType, Snapshot};
+use perfwatch::store::alerts::Silence;
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
-const HOST: &str = "0123abcd";
-const TIMES: Times = Times {
-    look: Duration::from_millis(10),
-    timeout: Duration::from_millis(300),
-    first_retry: Duration::from_millis(20),
-    last_retry: Duration::from_millis(100),
-};
+use receiver::{HOST, Reaction, Receiver, Request, Setup, TIMES, event};
 
-/// What a receiver does with a request.
-#[derive(Clone, Copy, PartialEq)]
-enum Reaction {
-    Answer(&'static str),
-    /// Reads it and never answers.
-    Hang,
-    /// Closes the connection amid it.
-    Close,
+fn answer(status: &str) -> Reaction {
+    Reaction::Answer(status.to_owned())
 }
 
-/// One request: its head and its body.
-type Request = (String, Value);
-
-/// A receiver that reacts to its requests in turn, and takes all further ones.
-struct Receiver {
-    url: String,
-    requests: Arc<Mutex<Vec<Request>>>,
+fn webhook(url: &str) -> String {
+    format!("[[channel]]\nname = \"webhook\"\nkind = \"webhook\"\nurl = \"{url}\"\nkey = \"a key\"\n")
 }
 
-impl Receiver {
-    async fn start(reactions: &[Reaction]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let (kept, mut reactions) = (Arc::clone(&requests), VecDeque::from(reactions.to_vec()));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let reaction = reactions.pop_front().unwrap_or(Reaction::Answer("200 OK"));
-                tokio::spawn(react(stream, reaction, Arc::clone(&kept)));
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-async fn react(mut stream: TcpStream, reaction: Reaction, requests: Arc<Mutex<Vec<Request>>>) {
-    if reaction == Reaction::Close {
-        return;
-    }
-    let mut read = Vec::new();
-    let (head, body) = loop {
-        let text = String::from_utf8_lossy(&read).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let head = head.to_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-            if body.len() >= length.unwrap_or(0) {
-                break (head, body.to_owned());
-            }
-        }
-        let mut buffer = [0; 4096];
-        match stream.read(&mut buffer).await.unwrap() {
-            0 => return,
-            count => read.extend_from_slice(&buffer[..count]),
-        }
-    };
-    requests.lock().unwrap().push((head, serde_json::from_str(&body).unwrap()));
-    match reaction {
-        Reaction::Answer(status) => {
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-        _ => std::future::pending().await,
-    }
-}
-
-fn event(episode: &str, kind: &str, severity: &str, at: i64) -> Event {
-    let payload = json!({
-        "event": kind, "episode": episode, "host": HOST, "rule": "disk-full", "labels": {"mountpoint": "/"},
-        "severity": severity, "summary": "/ is full", "runbook": "delete", "at": format!("2026-01-01T00:00:{at:02}Z"),
-        "raised_at": "2026-01-01T00:00:01Z", "value": 95.0, "peak": 95.0, "flapping": false, "reason": null,
-    });
-    Event {
-        key: format!("{episode}:{kind}:{at}"),
-        episode: episode.into(),
-        kind: kind.into(),
-        at,
-        payload: payload.to_string(),
-    }
-}
-
-async fn queued(events: Vec<Event>) -> (tempfile::TempDir, Arc<dyn Store>, Alerts) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
-    store.save_alerts(HOST, &AlertBatch { events, ..AlertBatch::default() }).await.unwrap();
-    let history = History::new(store.clone(), HOST);
-    let alerts = Alerts::new(store.clone(), history, dir.path().join("alerts.d"));
-    (dir, store, alerts)
-}
-
-/// Delivers until nothing is queued.
-async fn deliver(store: &Arc<dyn Store>, alerts: &Alerts, destinations: &Destinations) {
-    let delivering = Delivery::new(alerts.clone(), destinations, TIMES).spawn();
-    for _ in 0..1000 {
-        if store.queued_events(HOST, 9).await.unwrap().is_empty() {
-            delivering.abort();
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("events are never delivered");
-}
-
-fn webhook(url: &str) -> Destinations {
-    Destinations { webhook: Some(url.to_owned()), webhook_key: Some("a key".into()), alertmanager: None }
+fn slack(name: &str, url: &str, more: &str) -> String {
+    format!("[[channel]]\nname = \"{name}\"\nkind = \"slack\"\nurl = \"{url}\"\n{more}\n")
 }
 
 fn keys(request: &Request) -> Vec<String> {
-    request.1["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|event| event["key"].as_str().unwrap().to_owned())
-        .collect()
+    let events = request.1["events"].as_array().unwrap().iter();
+    events.map(|event| event["key"].as_str().unwrap().to_owned()).collect()
+}
+
+fn text(request: &Request) -> String {
+    request.1["text"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn a_receiver_that_fails_hangs_and_asks_to_wait_gets_everything_in_order() {
     let events = vec![event("e", "raised", "warning", 1), event("e", "cleared", "warning", 9)];
     let wanted: Vec<String> = events.iter().map(|event| event.key.clone()).collect();
-    let (_dir, store, alerts) = queued(events).await;
     let receiver = Receiver::start(&[
         Reaction::Close,
-        Reaction::Answer("500 Internal Server Error"),
+        answer("500 Internal Server Error"),
         Reaction::Hang,
-        Reaction::Answer("429 Too Many Requests\r\nRetry-After: 1"),
+        answer("429 Too Many Requests\r\nRetry-After: 1"),
     ])
     .await;
+    let setup = Setup::new(&webhook(&receiver.url)).await;
+    setup.happened(events).await;
     let since = std::time::Instant::now();
-    deliver(&store, &alerts, &webhook(&receiver.url)).await;
+    setup.deliver().await;
     let requests = receiver.requests();
     assert_eq!(requests.len(), 4, "once more after each failure, and not again");
     assert!(requests.iter().all(|request| keys(request) == wanted));
     assert!(requests[0].0.contains("x-perfwatch-signature: sha256="), "{}", requests[0].0);
     assert!(since.elapsed() >= Duration::from_secs(1), "it was asked to wait that long");
-    assert_eq!(requests[0].1["events"][0]["summary"], "/ is full");
+    assert_eq!(requests[0].1["events"][0]["summary"], "/e is full");
 }
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let (_dir, store, alerts) = queued(vec![event("e", "raised", "warning", 1)]).await;
     let inside = Receiver::start(&[]).await;
-    let location = format!("302 Found\r\nLocation: {}", inside.url);
-    let receiver = Receiver::start(&[Reaction::Answer(Box::leak(location.into_boxed_str()))]).await;
-    deliver(&store, &alerts, &webhook(&receiver.url)).await;
+    let receiver = Receiver::start(&[answer(&format!("302 Found\r\nLocation: {}", inside.url))]).await;
+    let setup = Setup::new(&webhook(&receiver.url)).await;
+    setup.happened(vec![event("e", "raised", "warning", 1)]).await;
+    setup.deliver().await;
     assert_eq!((receiver.requests().len(), inside.requests().len()), (2, 0));
 }
 
 #[tokio::test]
 async fn a_destination_that_is_down_holds_no_other_up_and_a_restart_doubles_nothing() {
-    let events = vec![
-        event("e", "raised", "warning", 1),
-        event("e", "severity_changed", "critical", 5),
-        event("e", "acknowledged", "critical", 6),
-        event("e", "cleared", "critical", 9),
-    ];
-    let (_dir, store, alerts) = queued(events).await;
     let receiver = Receiver::start(&[]).await;
     // Nobody listens there.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let down = Destinations { alertmanager: Some(format!("http://{port}")), ..webhook(&receiver.url) };
-    let delivering = Delivery::new(alerts.clone(), &down, TIMES).spawn();
-    while receiver.requests().is_empty()
-        || !store.queued_events(HOST, 9).await.unwrap().iter().all(|queued| queued.has("webhook"))
-    {
+    let alertmanager =
+        |base: &str| format!("[[channel]]\nname = \"am\"\nkind = \"alertmanager\"\nurl = \"{base}\"\n");
+    let down = format!("{}{}", webhook(&receiver.url), alertmanager(&format!("http://{port}")));
+    let mut setup = Setup::new(&down).await;
+    setup
+        .happened(vec![
+            event("e", "raised", "warning", 1),
+            event("e", "severity_changed", "critical", 5),
+            event("e", "acknowledged", "critical", 6),
+            event("e", "cleared", "critical", 9),
+        ])
+        .await;
+    let delivering = setup.delivering(TIMES);
+    receiver.until("request", |requests| !requests.is_empty()).await;
+    while setup.store.due_channels(HOST).await.unwrap() != ["am"] {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // Killed, and started again when Alertmanager is there.
     delivering.abort();
-    let alertmanager = Receiver::start(&[]).await;
-    let url = alertmanager.url.trim_end_matches("/hook").to_owned();
-    deliver(&store, &alerts, &Destinations { alertmanager: Some(url), ..webhook(&receiver.url) }).await;
+    let there = Receiver::start(&[]).await;
+    setup.again(&format!("{}{}", webhook(&receiver.url), alertmanager(there.base()))).await;
+    setup.deliver().await;
     assert_eq!(receiver.requests().len(), 1, "it has it already");
-    let requests = alertmanager.requests();
+    let requests = there.requests();
     assert!(requests[0].0.starts_with("post /api/v2/alerts "), "{}", requests[0].0);
     let told: Vec<(&str, &str)> = requests[0]
         .1
@@ -207,34 +114,245 @@ async fn a_destination_that_is_down_holds_no_other_up_and_a_restart_doubles_noth
         .iter()
         .map(|alert| (alert["labels"]["severity"].as_str().unwrap(), alert["endsAt"].as_str().unwrap()))
         .collect();
-    assert_eq!(
-        told,
-        [
-            ("warning", "9999-01-01T00:00:00Z"),
-            ("warning", "2026-01-01T00:00:05Z"),
-            ("critical", "9999-01-01T00:00:00Z"),
-            ("critical", "2026-01-01T00:00:09Z"),
-        ]
-    );
+    let severities: Vec<&str> = told.iter().map(|(severity, _)| *severity).collect();
+    assert_eq!(severities, ["warning", "warning", "critical", "critical"]);
+    assert_eq!((told[1].1, told[3].1), ("2026-01-01T00:00:05Z", "2026-01-01T00:00:09Z"));
+    let now = perfwatch::snapshot::rfc3339(OffsetDateTime::now_utc());
+    assert!(told[0].1 > now.as_str() && told[2].1 > now.as_str(), "what is raised lasts a while: {told:?}");
     let labels = &requests[0].1[0]["labels"];
-    assert_eq!((&labels["alertname"], &labels["mountpoint"]), (&json!("disk-full"), &json!("/")));
+    assert_eq!((&labels["alertname"], &labels["mountpoint"]), (&json!("disk-full"), &json!("/e")));
 }
 
 #[tokio::test]
-async fn what_is_silenced_is_not_sent_and_its_end_is() {
-    let (_dir, store, alerts) =
-        queued(vec![event("e", "raised", "warning", 1), event("e", "cleared", "warning", 9)]).await;
+async fn of_what_is_silenced_neither_the_beginning_nor_the_end_is_told() {
+    let receiver = Receiver::start(&[]).await;
+    let setup = Setup::new(&webhook(&receiver.url)).await;
     let silence = Silence {
         id: 0,
         rule: Some("disk-*".into()),
-        labels: "{}".into(),
+        labels: json!({"mountpoint": "/silent"}).to_string(),
         author: "ann".into(),
         reason: "new disk".into(),
         created_at: 0,
         ends_at: i64::MAX,
     };
-    store.add_silence(&silence).await.unwrap();
+    setup.store.add_silence(&silence).await.unwrap();
+    let both = ["silent", "loud"].map(|episode| event(episode, "raised", "warning", 1));
+    setup.happened(both.to_vec()).await;
+    setup.deliver().await;
+    let ends = ["silent", "loud"].map(|episode| event(episode, "cleared", "warning", 9));
+    setup.happened(ends.to_vec()).await;
+    setup.deliver().await;
+    let told: Vec<String> = receiver.requests().iter().flat_map(keys).collect();
+    assert_eq!(told, ["loud:raised:1", "loud:cleared:9"]);
+}
+
+#[tokio::test]
+async fn the_end_goes_to_the_same_places_whatever_the_routes_are_then() {
+    let (critical, all) = (Receiver::start(&[]).await, Receiver::start(&[]).await);
+    let channels = |least: &str, rules: &str| {
+        let first = slack("critical", &critical.url, &format!("severity = \"{least}\""));
+        first + &slack("all", &all.url, &format!("rules = \"{rules}\""))
+    };
+    let mut setup = Setup::new(&channels("critical", "disk-*")).await;
+    setup.happened(vec![event("e", "raised", "warning", 1)]).await;
+    setup.deliver().await;
+    assert_eq!((critical.requests().len(), all.requests().len()), (0, 1));
+    // Both routes change to their contrary.
+    setup.again(&channels("warning", "cpu-*")).await;
+    setup.happened(vec![event("e", "cleared", "warning", 9)]).await;
+    setup.deliver().await;
+    assert_eq!((critical.requests().len(), all.requests().len()), (0, 2));
+    assert!(text(&all.requests()[1]).starts_with("[resolved] disk-full on"), "{}", text(&all.requests()[1]));
+}
+
+#[tokio::test]
+async fn forty_alerts_of_a_rule_are_one_message() {
     let receiver = Receiver::start(&[]).await;
-    deliver(&store, &alerts, &webhook(&receiver.url)).await;
-    assert_eq!(keys(&receiver.requests()[0]), ["e:cleared:9"]);
+    let setup = Setup::new(&slack("chat", &receiver.url, "")).await;
+    setup.happened((0..40).map(|n| event(&format!("e{n}"), "raised", "warning", 1)).collect()).await;
+    setup.deliver().await;
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 1);
+    let text = text(&requests[0]);
+    assert!(text.starts_with("[warning] disk-full on 0123abcd: 40 alerts\n• /e0 is full: 95.0 %, 5.0 % above the level of 90.0 %"), "{text}");
+    assert!(text.contains("\nand 20 more\n"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_limit_holds_back_is_told_together() {
+    let receiver = Receiver::start(&[]).await;
+    // One at once; the next when a quarter of the hour is over.
+    let setup = Setup::new(&slack("chat", &receiver.url, "max_per_hour = 4")).await;
+    let delivering = setup.delivering(Times { hour: Duration::from_secs(8), ..TIMES });
+    setup.happened(vec![event("a", "raised", "warning", 1)]).await;
+    receiver.until("first message", |requests| requests.len() == 1).await;
+    setup.happened(vec![event("b", "raised", "warning", 2)]).await;
+    let is_held = || setup.alerts.channels().health().get("chat").is_some_and(|health| health.is_held);
+    while !is_held() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    setup.happened(vec![event("a", "cleared", "warning", 3), event("c", "raised", "warning", 4)]).await;
+    let requests = receiver.until("summary", |requests| requests.len() == 2).await;
+    let text = text(&requests[1]);
+    assert!(text.starts_with("[summary] 0123abcd: 3 events of 1 rules\n"), "{text}");
+    assert!(text.contains("disk-full: 2 raised, 1 cleared, 2 of these still raised"), "{text}");
+    delivering.abort();
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_taken_is_given_up_and_others_follow() {
+    let refused = "400 Bad Request\r\n\r\ninvalid_blocks";
+    let receiver = Receiver::start(&[answer(refused), answer(refused), answer(refused)]).await;
+    let setup = Setup::new(&slack("chat", &receiver.url, "")).await;
+    setup.happened(vec![event("a", "raised", "warning", 1)]).await;
+    setup.deliver().await;
+    setup.happened(vec![event("b", "raised", "warning", 2)]).await;
+    setup.deliver().await;
+    let texts: Vec<String> = receiver.requests().iter().map(text).collect();
+    assert_eq!(texts.len(), 4);
+    assert!(texts[..3].iter().all(|text| text.contains("/a is full")) && texts[3].contains("/b is full"), "{texts:?}");
+}
+
+#[tokio::test]
+async fn an_incident_ends_with_the_last_alert_of_its_rule() {
+    let receiver = Receiver::start(&[]).await;
+    let pager = format!("[[channel]]\nname = \"pager\"\nkind = \"pagerduty\"\ntoken = \"r\"\nurl = \"{}\"\n", receiver.base());
+    let setup = Setup::new(&pager).await;
+    setup.happened(vec![event("a", "raised", "warning", 1), event("b", "raised", "critical", 2)]).await;
+    setup.deliver().await;
+    setup.happened(vec![event("a", "cleared", "warning", 3)]).await;
+    setup.deliver().await;
+    assert_eq!(receiver.requests().len(), 1, "b is still raised");
+    setup.happened(vec![event("b", "cleared", "critical", 4)]).await;
+    setup.deliver().await;
+    let requests = receiver.requests();
+    let of = |n: usize| (requests[n].1["event_action"].clone(), requests[n].1["dedup_key"].clone());
+    let incident = json!("perfwatch:0123abcd:disk-full");
+    assert_eq!(requests.len(), 2);
+    assert_eq!((of(0), of(1)), ((json!("trigger"), incident.clone()), (json!("resolve"), incident)));
+    assert_eq!(requests[0].1["payload"]["severity"], "critical");
+}
+
+/// Makes a channel as the API does.
+async fn stored(setup: &Setup, text: &str) {
+    let mut channel: Channel = toml::from_str(text).unwrap();
+    let secrets = channel.take_secrets();
+    let sealed = setup.alerts.channels().sealed(&channel, &secrets, "ann", 1).unwrap();
+    setup.store.put_alert_channel(&sealed).await.unwrap();
+    setup.alerts.reload_channels().await.unwrap();
+}
+
+async fn tested(setup: &Setup, name: &str) -> test::Tested {
+    let listed = setup.alerts.channels().listed().unwrap();
+    test::run(&setup.alerts, listed.iter().find(|of| of.channel.name == name).unwrap()).await
+}
+
+#[tokio::test]
+async fn channels_of_the_api_reach_no_private_address_unless_allowed() {
+    let receiver = Receiver::start(&[]).await;
+    let port = receiver.base().rsplit(':').next().unwrap().to_owned();
+    for allow_private in [false, true] {
+        let setup = Setup::with("", Options { allow_private, ..Options::default() }).await;
+        // By address, and by a name that resolves to one.
+        for (kind, host) in [("http", "127.0.0.1"), ("http", "localhost"), ("http", "[::ffff:127.0.0.1]")] {
+            stored(&setup, &format!("name = \"a\"\nkind = \"slack\"\nurl = \"{kind}://{host}:{port}/hook\"")).await;
+            let tested = tested(&setup, "a").await;
+            assert_eq!(tested.is_delivered, allow_private, "{host}: {:?}", tested.conversation);
+            assert!(allow_private || tested.conversation.concat().contains("private network"), "{:?}", tested.conversation);
+        }
+        let mail = "kind = \"email\"\nto = \"a@example.org\"\nfrom = \"b@example.org\"";
+        stored(&setup, &format!("name = \"m\"\n{mail}\nurl = \"smtp+plain://localhost:{port}\"")).await;
+        let said = tested(&setup, "m").await.conversation.concat();
+        assert_eq!(said.contains("private network"), !allow_private, "{said}");
+    }
+    assert_eq!(receiver.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_test_tells_the_conversation_without_secrets() {
+    let receiver = Receiver::start(&[answer("404 Not Found\r\n\r\nno such hook: /hook/hunter22\nask token-1234")]).await;
+    let setup = Setup::new(&format!(
+        "[[channel]]\nname = \"a\"\nkind = \"webhook\"\nurl = \"{}/hunter22\"\ntoken = \"token-1234\"\n",
+        receiver.url
+    ))
+    .await;
+    let failed = tested(&setup, "a").await;
+    assert!(!failed.is_delivered);
+    let said = failed.conversation.join("\n");
+    assert!(said.contains(&format!("> POST {}/", receiver.base())), "{said}");
+    assert!(said.contains("< HTTP/1.1 404 Not Found\n< no such hook: /•••\n< ask •••"), "{said}");
+    assert!(!said.contains("hunter22") && !said.contains("token-1234"), "{said}");
+    let passed = tested(&setup, "a").await;
+    assert!(passed.is_delivered, "{:?}", passed.conversation);
+    let (head, body) = receiver.requests()[1].clone();
+    assert!(head.contains("authorization: bearer token-1234"), "{head}");
+    assert_eq!((&body["test"], &body["events"]), (&json!(true), &json!([])));
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused_and_named() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let tls = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let serving = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = [0; 4096];
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut head).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let setup = Setup::new(&slack("a", &url, "")).await;
+    let failed = tested(&setup, "a").await;
+    assert!(!failed.is_delivered && failed.conversation.concat().contains("certificate"), "{:?}", failed.conversation);
+    let certificates = vec![made.cert.der().clone()];
+    let setup = Setup::with(&slack("a", &url, ""), Options { certificates, ..Options::default() }).await;
+    let passed = tested(&setup, "a").await;
+    assert!(passed.is_delivered, "{:?}", passed.conversation);
+    serving.abort();
+}
+
+#[tokio::test]
+async fn the_heartbeat_goes_while_rules_are_evaluated_and_the_store_responds() {
+    let receiver = Receiver::start(&[]).await;
+    let setup = Setup::new("").await;
+    let (_keep, settings) = tokio::sync::watch::channel(Settings {
+        interval: Duration::from_secs(5),
+        sources: SourceSettings::default(),
+    });
+    let interval = Duration::from_millis(20);
+    let beating = Heartbeat { url: Secret::new(receiver.url.clone()), interval, settings }.spawn(setup.alerts.clone());
+    tokio::time::sleep(5 * interval).await;
+    assert!(receiver.requests().is_empty(), "nothing was evaluated yet");
+    let running = setup.alerts.spawn(SourceStatus::default()).unwrap();
+    let at = OffsetDateTime::now_utc();
+    let reading = readings::reading(MetricType::Cpu, at, &json!({"usage_percent": 1.0}));
+    running.submitter().submit(&Arc::new(Snapshot::new(at, vec![reading])));
+    let requests = receiver.until("heartbeat", |requests| requests.len() > 2).await;
+    assert!(requests[0].0.starts_with("get /hook "), "{}", requests[0].0);
+    setup.store.close().await;
+    // One may be on its way.
+    let mut before = receiver.requests().len();
+    loop {
+        tokio::time::sleep(10 * interval).await;
+        let now = receiver.requests().len();
+        if now == before {
+            break;
+        }
+        assert!(now <= before + 2, "it does not stop");
+        before = now;
+    }
+    beating.abort();
+    running.close().await;
 }

@@ -10,6 +10,8 @@ mod accounts;
 mod boards;
 #[path = "store/alerts.rs"]
 mod alerts;
+#[path = "store/deliveries.rs"]
+mod deliveries;
 #[path = "store/history.rs"]
 mod history;
 #[path = "store/imports.rs"]

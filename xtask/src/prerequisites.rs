@@ -126,6 +126,20 @@ const TEST: &[Need] = &[
         arch: &["podman"],
     },
     Need { what: "LXC", found: || on_path("lxc-start"), debian: &["lxc"], fedora: &["lxc"], arch: &["lxc"] },
+    Need {
+        what: "Alertmanager",
+        found: || on_path("prometheus-alertmanager"),
+        debian: &["prometheus-alertmanager"],
+        fedora: &["golang-github-prometheus-alertmanager"],
+        arch: &["alertmanager"],
+    },
+    Need {
+        what: "aiosmtpd, a mail server in Python",
+        found: || output("python3", &["-c", "import aiosmtpd"]).is_some(),
+        debian: &["python3-aiosmtpd"],
+        fedora: &["python3-aiosmtpd"],
+        arch: &["python-aiosmtpd"],
+    },
 ];
 
 /// Debian's own compiler with its library sources and the LLVM it was built with; elsewhere rustup's nightly.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::event::{Kind, Payload, summary};
+use super::event::{Kind, Payload, level, summary};
 use super::labels::Labels;
 use super::machine::{Raised, Status};
 use super::pattern::Pattern;
@@ -104,12 +104,13 @@ impl Alerts {
         let rule = listed.map_or(&bare, |listed| &listed.rule);
         let unit =
             listed.and_then(|listed| listed.compiled.as_ref().ok()).map_or("", |compiled| compiled.unit);
+        let severity = Severity::parse(&episode.severity).unwrap_or(Severity::Warning);
         let payload = Payload {
             event: Kind::Acknowledged,
             episode: id.to_owned(),
             host: host.to_owned(),
             rule: episode.rule.clone(),
-            severity: Severity::parse(&episode.severity).unwrap_or(Severity::Warning),
+            severity,
             summary: summary(rule, &labels, Some(episode.peak), unit),
             labels,
             runbook: rule.runbook.clone(),
@@ -122,6 +123,9 @@ impl Alerts {
                 Some(note) => format!("{by}: {note}"),
                 None => by.to_owned(),
             }),
+            field: rule.field.clone(),
+            unit: unit.to_owned(),
+            level: level(rule, severity),
         };
         let event = payload.queued(at);
         let given = Acknowledgement { episode: id, by, at, note, event: &event };

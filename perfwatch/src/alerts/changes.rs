@@ -1,6 +1,6 @@
 //! What an evaluation changes in the store: memories, episodes, and the events that tell them.
 
-use super::event::{Kind, Payload, summary};
+use super::event::{Kind, Payload, level, summary};
 use super::machine::{Happened, Raised};
 use super::rule::Rule;
 use super::thing::Thing;
@@ -76,6 +76,9 @@ impl About<'_> {
             peak: raised.peak,
             flapping: raised.flapping,
             reason: episode.reason.clone(),
+            field: self.rule.field.clone(),
+            unit: self.unit.to_owned(),
+            level: level(self.rule, raised.severity),
         };
         out.events.push(payload.queued(at));
         out.episodes.push(episode);

@@ -1,141 +1,114 @@
-//! Delivers queued events: to a webhook, and to Alertmanager.
+//! Tells queued events to channels, each at its own pace.
 //!
-//! Each destination gets every event, in order. One that fails is tried again, ever later, and holds no other up; what it
-//! has already is stored with the event, so that a restart sends little twice and loses nothing. Redirects are not
-//! followed: they could lead to addresses that only this machine reaches.
+//! Who is told is decided once, and stored. A channel that fails is tried again, ever later, and holds no other up; what it
+//! has already is stored, so that a restart sends little twice and loses nothing.
 
 mod alertmanager;
+mod limit;
+mod outgoing;
+mod plan;
+mod route;
+pub mod test;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit, Mac};
-use serde::Serialize;
-use sha2::Sha256;
+use futures_util::future::join_all;
 use time::OffsetDateTime;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use tokio::time::Instant;
 
 use super::answer::silenced;
-use super::event::{Kind, Payload};
+use super::channel::Kind as ChannelKind;
+use super::channels::Listed;
+use super::event::Payload;
+use super::finding::{self, Finding};
+use super::message::{Message, Status};
+use super::send::{Conversation, Failure};
 use super::service::Alerts;
 use crate::store;
-use crate::store::alerts::{Queued, Silence};
+use limit::{DEFAULT_PER_HOUR, Limit};
+use outgoing::Outgoing;
+use plan::{Due, Group, groups};
 
-/// Events sent at once.
-const BATCH: i64 = 50;
+/// Events that are routed at a time.
+const ROUTED: i64 = 500;
+/// Events of a channel that are looked at.
+const MAX_DUE: i64 = 1000;
+/// Events sent at once to what takes them as they are.
+const BATCH: usize = 50;
+/// Rules whose alerts are explained at a time: more is a storm, which nobody reads so closely.
+const EXPLAINED: usize = 3;
 /// The longest that a receiver can ask us to wait.
 const MAX_RETRY: Duration = Duration::from_secs(3600);
-
-/// Where events go.
-#[derive(Clone)]
-pub struct Destinations {
-    pub alertmanager: Option<String>,
-    pub webhook: Option<String>,
-    /// Signs what is sent to the webhook.
-    pub webhook_key: Option<String>,
-}
-
-impl std::fmt::Debug for Destinations {
-    /// Omits URLs and key, which are secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Destinations")
-    }
-}
+/// A message that a receiver does not like is given up after this many attempts.
+const ATTEMPTS: u32 = 3;
+/// What an alert is explained by, µs: at least this long before it, and at most.
+const SHORTEST: i64 = 120_000_000;
+const LONGEST: i64 = 3_600_000_000;
 
 /// How long things take.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     /// Pause between two looks at the queue.
     pub look: Duration,
-    /// For a whole request.
-    pub timeout: Duration,
+    /// How long the first of several alerts waits for the others.
+    pub group_wait: Duration,
     /// Pause after the first failure; it doubles with each.
     pub first_retry: Duration,
     pub last_retry: Duration,
+    /// Pause between two times that Alertmanager is sent what is raised.
+    pub resend: Duration,
+    /// What limits per hour mean.
+    pub hour: Duration,
 }
 
 impl Default for Times {
     fn default() -> Self {
         Self {
             look: Duration::from_secs(2),
-            timeout: Duration::from_secs(10),
+            group_wait: Duration::from_secs(5),
             first_retry: Duration::from_secs(5),
             last_retry: Duration::from_secs(900),
+            resend: Duration::from_secs(60),
+            hour: Duration::from_secs(3600),
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Webhook,
-    Alertmanager,
-}
-
-impl Form {
-    /// As stored with events.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::Alertmanager => "alertmanager",
-        }
-    }
-}
-
-struct Target {
-    form: Form,
-    url: String,
-    key: Option<String>,
+/// What is known of a channel while the server runs.
+#[derive(Debug, Default)]
+struct State {
     failures: u32,
-    wait_until: Option<tokio::time::Instant>,
+    wait_until: Option<Instant>,
+    limit: Option<Limit>,
+    is_held: bool,
+    resent: Option<Instant>,
 }
 
-/// An event as a webhook gets it.
-#[derive(Serialize)]
-struct Sent<'a> {
-    /// The same for the same event, however often it is sent.
-    key: &'a str,
-    #[serde(flatten)]
-    payload: &'a Payload,
-}
+type Findings = HashMap<String, Finding>;
 
-/// What a webhook gets.
-#[derive(Serialize)]
-struct Message<'a> {
-    version: u32,
-    events: Vec<Sent<'a>>,
-}
-
-/// The request failed; the receiver may have said when to come again.
-struct Failure {
-    why: String,
-    retry_after: Option<Duration>,
-}
-
+#[derive(Debug)]
 pub struct Delivery {
     alerts: Alerts,
-    targets: Vec<Target>,
-    agent: ureq::Agent,
+    /// Where history is asked: low-priority threads.
+    threads: Handle,
     times: Times,
+    states: HashMap<String, State>,
 }
 
-impl std::fmt::Debug for Delivery {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delivery").field("targets", &self.targets.len()).finish_non_exhaustive()
-    }
+/// What one channel is to be told.
+struct Job<'a> {
+    of: &'a Listed,
+    state: State,
+    due: Vec<Due>,
+    is_full: bool,
 }
 
 impl Delivery {
-    pub fn new(alerts: Alerts, destinations: &Destinations, times: Times) -> Self {
-        let target = |form, url: &Option<String>, key: &Option<String>| {
-            let url = url.clone()?;
-            Some(Target { form, url, key: key.clone(), failures: 0, wait_until: None })
-        };
-        let targets = [
-            target(Form::Webhook, &destinations.webhook, &destinations.webhook_key),
-            target(Form::Alertmanager, &destinations.alertmanager, &None),
-        ];
-        Self { alerts, targets: targets.into_iter().flatten().collect(), agent: agent(times.timeout), times }
+    pub fn new(alerts: Alerts, threads: Handle, times: Times) -> Self {
+        Self { alerts, threads, times, states: HashMap::new() }
     }
 
     /// Delivers until it is aborted.
@@ -152,171 +125,293 @@ impl Delivery {
 
     /// Sends what is queued, once.
     async fn step(&mut self) -> store::Result<()> {
+        let Some(listed) = self.alerts.channels().listed() else { return Ok(()) };
+        let now = store::micros(OffsetDateTime::now_utc());
+        self.route(&listed, now).await?;
         let host = self.alerts.history().host().to_owned();
-        let queued = self.alerts.store().queued_events(&host, BATCH).await?;
+        let waiting = self.alerts.store().due_channels(&host).await?;
+        let mut jobs = Vec::new();
+        for of in listed.iter().filter(|of| of.is_usable()) {
+            let name = &of.channel.name;
+            let is_due = waiting.contains(name);
+            let state = self.states.entry(name.clone()).or_default();
+            let is_to_resend = of.channel.kind == ChannelKind::Alertmanager
+                && state.resent.is_none_or(|at| at.elapsed() >= self.times.resend);
+            if state.wait_until.is_some_and(|until| Instant::now() < until) || !(is_due || is_to_resend) {
+                continue;
+            }
+            let queued = match is_due {
+                true => self.alerts.store().due_events(&host, name, MAX_DUE).await?,
+                false => Vec::new(),
+            };
+            let is_full = queued.len() as i64 == MAX_DUE;
+            let unreadable = |id: i64| tracing::error!(id, "a queued event of an alert cannot be read");
+            let mut due = Vec::new();
+            let mut bad = Vec::new();
+            for queued in queued {
+                let id = queued.id;
+                match Due::of(queued) {
+                    Some(known) => due.push(known),
+                    None => {
+                        unreadable(id);
+                        bad.push(id);
+                    }
+                }
+            }
+            if !bad.is_empty() {
+                self.alerts.store().events_delivered(name, &bad).await?;
+            }
+            jobs.push(Job { of, state: std::mem::take(state), due, is_full });
+        }
+        let findings = self.explain(&jobs, now).await;
+        let telling = jobs.into_iter().map(|job| {
+            let told = Telling { alerts: &self.alerts, times: self.times, now, findings: &findings };
+            async move {
+                let mut job = job;
+                let result = told.tell(&mut job).await;
+                (job.of.channel.name.clone(), job.state, result)
+            }
+        });
+        let told = join_all(telling).await;
+        let mut result = Ok(());
+        for (name, state, of) in told {
+            self.states.insert(name, state);
+            result = result.and(of);
+        }
+        result
+    }
+
+    /// Decides who is told of new events.
+    async fn route(&self, listed: &[Listed], now: i64) -> store::Result<()> {
+        let host = self.alerts.history().host();
+        let queued = self.alerts.store().unrouted_events(host, ROUTED).await?;
         if queued.is_empty() {
             return Ok(());
         }
-        let now = OffsetDateTime::now_utc();
-        let silences = self.alerts.store().silences(store::micros(now)).await?;
-        let all: Vec<&'static str> = self.targets.iter().map(|target| target.form.name()).collect();
-        let mut done: Vec<Vec<&'static str>> = queued
-            .iter()
-            .map(|queued| all.iter().copied().filter(|name| queued.has(name)).collect())
-            .collect();
-        let payloads: Vec<Option<Payload>> = queued.iter().map(|queued| payload(queued, &silences)).collect();
-        for target in &mut self.targets {
-            if target.wait_until.is_some_and(|until| tokio::time::Instant::now() < until) {
+        let silences = self.alerts.store().silences(now).await?;
+        for queued in queued {
+            let Ok(payload) = serde_json::from_str::<Payload>(&queued.event.payload) else {
+                self.alerts.store().route_event(host, &queued, &[], false).await?;
                 continue;
-            }
-            let name = target.form.name();
-            let missing: Vec<usize> = (0..queued.len()).filter(|at| !done[*at].contains(&name)).collect();
-            let events: Vec<(&str, &Payload)> = missing
-                .iter()
-                .filter_map(|at| Some((queued[*at].event.key.as_str(), payloads[*at].as_ref()?)))
-                .collect();
-            let sent = match target.request(&events) {
-                None => Ok(()),
-                Some(request) => {
-                    let agent = self.agent.clone();
-                    let sending = tokio::task::spawn_blocking(move || request.send(&agent));
-                    let failed =
-                        |error: tokio::task::JoinError| Failure { why: error.to_string(), retry_after: None };
-                    sending.await.unwrap_or_else(|error| Err(failed(error)))
-                }
             };
-            match sent {
-                Ok(()) => {
-                    target.succeeded();
-                    missing.iter().for_each(|at| done[*at].push(name));
-                }
-                Err(failure) => target.failed(&failure, self.times),
+            let told = self.alerts.store().told(host, &payload.episode).await?;
+            let is_silenced = silenced(&silences, &payload.rule, &payload.labels).is_some();
+            let (channels, is_kept) = route::route(listed, &payload, &told, is_silenced);
+            self.alerts.store().route_event(host, &queued, &channels, is_kept).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks history about what is raised, by rule.
+    async fn explain(&self, jobs: &[Job<'_>], now: i64) -> Findings {
+        let mut times: BTreeMap<String, (String, i64, i64)> = BTreeMap::new();
+        let wait = micros(self.times.group_wait);
+        for group in jobs.iter().flat_map(|job| groups(&job.due, now, wait)).filter(|group| group.status == Status::Firing) {
+            let Some(first) = group.events.first().filter(|event| !event.field.is_empty()) else { continue };
+            let moments = group.events.iter().filter_map(|event| Some((moment(&event.raised_at)?, moment(&event.at)?)));
+            for (raised, at) in moments {
+                let of = times.entry(group.rule.clone()).or_insert_with(|| (first.field.clone(), raised, at));
+                (of.1, of.2) = (of.1.min(raised), of.2.max(at));
             }
         }
-        for (queued, done) in queued.iter().zip(done) {
-            if done.len() == all.len() {
-                self.alerts.store().event_done(queued.id).await?;
-            } else if done.iter().any(|name| !queued.has(name)) {
-                self.alerts.store().event_delivered(queued.id, &done.join(",")).await?;
+        let catalogue = self.alerts.catalogue();
+        let mut findings = Findings::new();
+        for (rule, (field, raised, at)) in times.into_iter().take(EXPLAINED) {
+            let compiled = catalogue.find(&rule).and_then(|listed| listed.compiled.as_ref().ok());
+            let before = compiled.map_or(SHORTEST, |compiled| compiled.window + compiled.levels.hold);
+            let from = raised.max(at - LONGEST) - before.clamp(SHORTEST, LONGEST);
+            let found = finding::find(self.alerts.history(), &self.threads, &field, from, at.max(from + 1)).await;
+            findings.insert(rule, found);
+        }
+        findings
+    }
+}
+
+fn moment(rfc3339: &str) -> Option<i64> {
+    OffsetDateTime::parse(rfc3339, &time::format_description::well_known::Rfc3339).ok().map(store::micros)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Tells one channel what is queued for it.
+struct Telling<'a> {
+    alerts: &'a Alerts,
+    times: Times,
+    now: i64,
+    findings: &'a Findings,
+}
+
+impl Telling<'_> {
+    async fn tell(&self, job: &mut Job<'_>) -> store::Result<()> {
+        if outgoing::takes_events(job.of) {
+            return self.tell_events(job).await;
+        }
+        let incidents = outgoing::is_for_incidents(job.of);
+        let ready = groups(&job.due, self.now, micros(self.times.group_wait));
+        if ready.is_empty() {
+            return Ok(());
+        }
+        if incidents {
+            return self.tell_groups(job, ready, true).await;
+        }
+        let per_hour = job.of.channel.max_per_hour.unwrap_or(DEFAULT_PER_HOUR);
+        let limit = job.state.limit.take().filter(|limit| limit.is_for(per_hour));
+        let mut limit = limit.unwrap_or_else(|| Limit::new(per_hour, self.times.hour));
+        let left = limit.left(Instant::now());
+        job.state.limit = Some(limit);
+        if left == 0 {
+            if !std::mem::replace(&mut job.state.is_held, true) {
+                tracing::warn!(channel = job.of.channel.name, "a channel has reached its limit; what follows is told together");
+            }
+            self.note(job, |health| health.is_held = true);
+            return Ok(());
+        }
+        if !job.state.is_held && !job.is_full && ready.len() <= left {
+            return self.tell_groups(job, ready, false).await;
+        }
+        let events: Vec<&Payload> = job.due.iter().map(|due| &due.payload).collect();
+        let ids: Vec<i64> = job.due.iter().map(|due| due.id).collect();
+        let key = job.due.first().map_or_else(String::new, |first| format!("{}:{}", first.key, ids.len()));
+        if ready.len() == 1
+            && let [group] = &ready[..]
+            && group.ids.len() == ids.len()
+        {
+            job.state.is_held = false;
+            return self.tell_groups(job, ready, false).await;
+        }
+        let Some(message) = Message::summary(&key, &events, self.alerts.channels().place()) else { return Ok(()) };
+        if self.send(job, outgoing::message(job.of, message), &ids).await? {
+            job.state.is_held = false;
+            self.note(job, |health| health.is_held = false);
+            if let Some(limit) = &mut job.state.limit {
+                limit.take();
             }
         }
         Ok(())
     }
-}
 
-/// What to send of an event; nothing if a silence applies. The end of what was raised is always told.
-fn payload(queued: &Queued, silences: &[Silence]) -> Option<Payload> {
-    let payload: Payload = serde_json::from_str(&queued.event.payload).ok()?;
-    let may_be_silenced = matches!(payload.event, Kind::Raised | Kind::SeverityChanged);
-    (!may_be_silenced || silenced(silences, &payload.rule, &payload.labels).is_none()).then_some(payload)
-}
-
-/// A request to be sent.
-struct Request {
-    url: String,
-    body: Vec<u8>,
-    signature: Option<String>,
-}
-
-impl Target {
-    /// `None` if there is nothing to say.
-    fn request(&self, events: &[(&str, &Payload)]) -> Option<Request> {
-        if events.is_empty() {
-            return None;
+    async fn tell_groups(&self, job: &mut Job<'_>, groups: Vec<Group>, incidents: bool) -> store::Result<()> {
+        for group in groups {
+            if incidents && group.status == Status::Resolved && self.is_still_raised(job.of, &group.rule).await? {
+                self.alerts.store().events_delivered(&job.of.channel.name, &group.ids).await?;
+                continue;
+            }
+            let events: Vec<&Payload> = group.events.iter().collect();
+            let finding = self.findings.get(&group.rule);
+            let message = Message::of_rule(&group.key, &events, finding, self.alerts.channels().place());
+            let Some(message) = message else { continue };
+            if !self.send(job, outgoing::message(job.of, message), &group.ids).await? {
+                break;
+            }
+            if let Some(limit) = &mut job.state.limit {
+                limit.take();
+            }
         }
-        match self.form {
-            Form::Webhook => {
-                let events = events.iter().map(|(key, payload)| Sent { key, payload }).collect();
-                let body = serde_json::to_vec(&Message { version: 1, events }).unwrap_or_default();
-                let signature = self.key.as_ref().map(|key| signature(key, &body));
-                Some(Request { url: self.url.clone(), body, signature })
+        Ok(())
+    }
+
+    /// Whether any alert of a rule is, that the channel knows of.
+    async fn is_still_raised(&self, of: &Listed, rule: &str) -> store::Result<bool> {
+        let told = self.alerts.store().open_told(self.alerts.history().host()).await?;
+        Ok(told.iter().any(|told| told.rule == rule && told.channels.contains(&of.channel.name)))
+    }
+
+    async fn tell_events(&self, job: &mut Job<'_>) -> store::Result<()> {
+        let batch: Vec<Due> = job.due.iter().take(BATCH).cloned().collect();
+        let ids: Vec<i64> = batch.iter().map(|due| due.id).collect();
+        let host = self.alerts.history().host();
+        let outgoing = if job.of.channel.kind == ChannelKind::Alertmanager {
+            let mut alerts = alertmanager::of_events(batch.iter().map(|due| &due.payload), self.now);
+            if job.state.resent.is_none_or(|at| at.elapsed() >= self.times.resend) {
+                let told = self.alerts.store().open_told(host).await?;
+                let knows = |episode: &str| {
+                    told.iter().any(|told| told.episode == episode && told.channels.contains(&job.of.channel.name))
+                };
+                let current = self.alerts.current(|_, is_raised| is_raised);
+                let known = current.iter().filter(|current| current.episode.as_deref().is_some_and(knows));
+                // What is queued is newer.
+                let others = known.filter(|current| {
+                    !batch.iter().any(|due| Some(&due.payload.episode) == current.episode.as_ref())
+                });
+                alerts.extend(others.filter_map(|current| alertmanager::of_current(current, host, self.now)));
+                job.state.resent = Some(Instant::now());
             }
-            Form::Alertmanager => {
-                let alerts = alertmanager::alerts(events.iter().map(|(_, payload)| *payload));
-                let url = format!("{}/api/v2/alerts", self.url.trim_end_matches('/'));
-                let body = serde_json::to_vec(&alerts).unwrap_or_default();
-                (!alerts.is_empty()).then_some(Request { url, body, signature: None })
-            }
+            outgoing::alerts(job.of, &alerts)
+        } else {
+            let finding = |payload: &Payload| self.findings.get(&payload.rule);
+            (!batch.is_empty()).then(|| outgoing::events(job.of, self.alerts.channels().place(), &batch, finding))
+        };
+        match outgoing {
+            Some(outgoing) => self.send(job, Ok(outgoing), &ids).await.map(drop),
+            None => self.alerts.store().events_delivered(&job.of.channel.name, &ids).await,
         }
     }
 
-    fn succeeded(&mut self) {
-        if self.failures > 0 {
-            tracing::info!(to = self.form.name(), "alerts are delivered again");
+    /// `true` if the channel has it, or never will.
+    async fn send(
+        &self,
+        job: &mut Job<'_>,
+        outgoing: Result<Outgoing, Failure>,
+        ids: &[i64],
+    ) -> store::Result<bool> {
+        let mut conversation = Conversation::new(&job.of.secrets);
+        let sent = match outgoing {
+            Ok(outgoing) => outgoing.send(self.alerts.channels().sender(), job.of, &mut conversation).await,
+            Err(failure) => Err(failure),
+        };
+        match sent {
+            Ok(()) => {
+                if job.state.failures > 0 {
+                    tracing::info!(channel = job.of.channel.name, "a channel of alerts is reached again");
+                }
+                (job.state.failures, job.state.wait_until) = (0, None);
+                let now = self.now;
+                self.note(job, |health| (health.failing, health.delivered_at) = (None, Some(now)));
+            }
+            Err(failure) => {
+                self.failed(job, &failure);
+                if !failure.is_refused || job.state.failures < ATTEMPTS {
+                    return Ok(false);
+                }
+                tracing::error!(
+                    channel = job.of.channel.name,
+                    error = failure.why,
+                    "a channel does not take a message; it is given up"
+                );
+                job.state.failures = 0;
+            }
         }
-        (self.failures, self.wait_until) = (0, None);
+        self.alerts.store().events_delivered(&job.of.channel.name, ids).await?;
+        Ok(true)
     }
 
-    fn failed(&mut self, failure: &Failure, times: Times) {
-        if self.failures == 0 {
+    fn failed(&self, job: &mut Job<'_>, failure: &Failure) {
+        let state = &mut job.state;
+        if state.failures == 0 {
             tracing::error!(
-                to = self.form.name(),
+                channel = job.of.channel.name,
                 error = failure.why,
-                "alerts cannot be delivered; they are tried again"
+                "a channel of alerts cannot be reached; it is tried again"
             );
         }
-        let doubled = times.first_retry.saturating_mul(1 << self.failures.min(16)).min(times.last_retry);
-        let wait = failure.retry_after.unwrap_or(doubled).min(MAX_RETRY);
-        self.failures += 1;
-        self.wait_until = Some(tokio::time::Instant::now() + wait);
+        let wait = pause(failure, state.failures, self.times);
+        state.failures += 1;
+        state.wait_until = Some(Instant::now() + wait);
+        let why = failure.why.clone();
+        self.note(job, |health| health.failing = Some(why));
+    }
+
+    fn note(&self, job: &Job<'_>, change: impl FnOnce(&mut super::channels::Health)) {
+        change(self.alerts.channels().health().entry(job.of.channel.name.clone()).or_default());
     }
 }
 
-impl Request {
-    fn send(self, agent: &ureq::Agent) -> Result<(), Failure> {
-        let mut request = agent.post(&self.url).header("content-type", "application/json");
-        if let Some(signature) = &self.signature {
-            request = request.header("x-perfwatch-signature", signature);
-        }
-        // An error of the client does not repeat the URL.
-        let response = request
-            .send(&self.body)
-            .map_err(|error| Failure { why: error.to_string(), retry_after: None })?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let after =
-            response.headers().get("retry-after").and_then(|after| after.to_str().ok()?.trim().parse().ok());
-        let why = match status.is_redirection() {
-            true => format!("it answered {status}; redirects are not followed, so set the final URL"),
-            false => format!("it answered {status}"),
-        };
-        Err(Failure { why, retry_after: after.map(Duration::from_secs) })
-    }
-}
-
-/// HMAC-SHA256 of the body.
-fn signature(key: &str, body: &[u8]) -> String {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else {
-        unreachable!("a key may have any length")
-    };
-    mac.update(body);
-    let digits: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={digits}")
-}
-
-fn agent(timeout: Duration) -> ureq::Agent {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "a certificate of this system cannot be read");
-    }
-    let certificates: Vec<Certificate<'static>> =
-        found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    let tls = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .root_certs(RootCerts::new_with_certs(&certificates))
-        .unversioned_rustls_crypto_provider(Arc::new(tokio_rustls::rustls::crypto::ring::default_provider()))
-        .build();
-    ureq::Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .max_redirects(0)
-        .http_status_as_error(false)
-        .proxy(None)
-        .user_agent(concat!("perfwatch/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls)
-        .build()
-        .new_agent()
+/// How long to wait after a failure that follows so many others.
+fn pause(failure: &Failure, failures: u32, times: Times) -> Duration {
+    let doubled = times.first_retry.saturating_mul(1 << failures.min(16)).min(times.last_retry);
+    failure.retry_after.unwrap_or(doubled).min(MAX_RETRY)
 }
 
 #[cfg(test)]
@@ -324,26 +419,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_are_those_of_rfc_4231() {
-        let expected = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        assert_eq!(signature("Jefe", b"what do ya want for nothing?"), expected);
-    }
-
-    #[test]
     fn failures_wait_ever_longer_or_as_long_as_asked() {
-        let mut target =
-            Target { form: Form::Webhook, url: String::new(), key: None, failures: 0, wait_until: None };
-        let times = Times::default();
-        let mut wait = |retry_after: Option<u64>| {
-            let failure = Failure { why: String::new(), retry_after: retry_after.map(Duration::from_secs) };
-            target.failed(&failure, times);
-            let left = target.wait_until.unwrap() - tokio::time::Instant::now();
-            left.as_secs_f64().ceil() as u64
+        let wait = |failures, retry_after: Option<u64>| {
+            let retry_after = retry_after.map(Duration::from_secs);
+            let failure = Failure { why: String::new(), retry_after, is_refused: false };
+            pause(&failure, failures, Times::default()).as_secs()
         };
-        assert_eq!([None, None, None, Some(60), Some(u64::MAX)].map(&mut wait), [5, 10, 20, 60, 3600]);
-        for _ in 0..100 {
-            wait(None);
-        }
-        assert_eq!(wait(None), 900);
+        assert_eq!([wait(0, None), wait(1, None), wait(2, None), wait(100, None)], [5, 10, 20, 900]);
+        assert_eq!([wait(3, Some(60)), wait(3, Some(u64::MAX))], [60, 3600]);
     }
 }

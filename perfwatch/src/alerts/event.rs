@@ -45,6 +45,13 @@ pub struct Payload {
     pub flapping: bool,
     /// Why it was cleared, if not by its value; who acknowledged it.
     pub reason: Option<String>,
+    /// Of the rule: its field, the unit of its value, and the level of the severity.
+    #[serde(default)]
+    pub field: String,
+    #[serde(default)]
+    pub unit: String,
+    #[serde(default)]
+    pub level: Option<f64>,
 }
 
 impl Payload {
@@ -59,6 +66,15 @@ impl Payload {
             payload: serde_json::to_string(self).unwrap_or_default(),
         }
     }
+}
+
+/// The level of a severity, if the rule has one.
+pub fn level(rule: &Rule, severity: Severity) -> Option<f64> {
+    let level = match severity {
+        Severity::Warning => rule.warning,
+        Severity::Critical => rule.critical,
+    }?;
+    Some(level.above.or(level.below)?.0)
 }
 
 /// A rule's summary for one thing.

@@ -1,10 +1,11 @@
-//! Rules as code: TOML files with rules, and tests of rules.
+//! Rules as code: TOML files with rules, tests of rules, and channels.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::channel::Channel;
 use super::compile::Compiled;
 use super::period::Period;
 use super::rule::Rule;
@@ -25,6 +26,8 @@ struct Document {
     rule: Vec<Spanned<Rule>>,
     #[serde(default)]
     test: Vec<Spanned<Test>>,
+    #[serde(default)]
+    channel: Vec<Spanned<Channel>>,
 }
 
 /// A rule or test and the line where it begins.
@@ -41,6 +44,8 @@ pub struct File {
     pub off: Vec<At<String>>,
     pub rules: Vec<At<Rule>>,
     pub tests: Vec<At<Test>>,
+    /// Checked by whoever reads their secrets.
+    pub channels: Vec<At<Channel>>,
     /// One line each, with file and line.
     pub problems: Vec<String>,
 }
@@ -87,6 +92,15 @@ impl File {
             .into_iter()
             .map(|test| At { line: at(&test.span()), what: test.into_inner() })
             .collect();
+        for channel in document.channel {
+            let start = channel.span().start;
+            let channel = channel.into_inner();
+            if file.channels.iter().any(|known| known.what.name == channel.name) {
+                let problem = "is defined twice; give one of them another name";
+                file.problems.push(format!("{}: {} {problem}", place(start), channel.name));
+            }
+            file.channels.push(At { line: line_of(text, start), what: channel });
+        }
         file.off = document
             .off
             .into_iter()

@@ -2,28 +2,37 @@
 //!
 //! A [rule](rule::Rule) names a field of the dictionary; [`compile`] resolves it to positions in the layout once. For
 //! each thing it is about there is a [`window`] and a state [`machine`]; the [`evaluator`] drives all of them and returns
-//! what changed, which is stored in one transaction with the events that tell it.
+//! what changed, which is stored in one transaction with the events that tell it. [`delivery`] tells these to
+//! [`channels`], each at its own pace.
 
 pub mod answer;
 pub mod catalogue;
 mod changes;
+pub mod channel;
+pub mod channels;
 pub mod compile;
 pub mod delivery;
 pub mod evaluator;
 pub mod event;
 mod fields;
 pub mod file;
+mod finding;
+pub mod heartbeat;
 mod labels;
 pub mod machine;
+pub mod message;
 pub mod past;
 mod pattern;
 pub mod preview;
 pub mod period;
 pub mod rows;
 pub mod rule;
+pub mod send;
 pub mod service;
 pub mod stock;
+mod template;
 mod thing;
 pub mod trial;
 mod unsaved;
+mod vault;
 mod window;

@@ -3,13 +3,15 @@
 //! The tick passes snapshots on and never waits. What the store does not take is tried again at the next tick.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::catalogue::Catalogue;
+use super::channels::{Channels, Options};
 use super::evaluator::{Evaluator, Tick, Wanted};
 use super::labels::Pasts;
 use super::past;
@@ -43,6 +45,11 @@ struct Shared {
     dir: PathBuf,
     evaluator: Mutex<Evaluator>,
     catalogue: RwLock<Arc<Catalogue>>,
+    channels: Channels,
+    /// When rules were evaluated last.
+    evaluated: Mutex<Option<Instant>>,
+    /// The store does not take what changes.
+    is_failing: AtomicBool,
     /// Counts changes of the rules.
     version: watch::Sender<u64>,
 }
@@ -81,10 +88,20 @@ impl Running {
 }
 
 impl Alerts {
-    pub fn new(store: Arc<dyn Store>, history: History, dir: PathBuf) -> Self {
+    pub fn new(store: Arc<dyn Store>, history: History, dir: PathBuf, channels: Options) -> Self {
         let evaluator = Mutex::new(Evaluator::new(history.host(), Vec::new()));
         let catalogue = RwLock::default();
-        Self(Arc::new(Shared { store, history, dir, evaluator, catalogue, version: watch::Sender::new(0) }))
+        Self(Arc::new(Shared {
+            store,
+            history,
+            dir,
+            evaluator,
+            catalogue,
+            channels: Channels::new(channels),
+            evaluated: Mutex::default(),
+            is_failing: AtomicBool::new(false),
+            version: watch::Sender::new(0),
+        }))
     }
 
     pub fn spawn(&self, sources: SourceStatus) -> Running {
@@ -99,6 +116,26 @@ impl Alerts {
 
     pub fn history(&self) -> &History {
         &self.0.history
+    }
+
+    pub fn channels(&self) -> &Channels {
+        &self.0.channels
+    }
+
+    /// How long ago rules were evaluated; `None` if they never were.
+    pub fn since_evaluated(&self) -> Option<Duration> {
+        let last = *self.0.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|at| at.elapsed())
+    }
+
+    /// Whether the store does not take what changes.
+    pub fn is_failing(&self) -> bool {
+        self.0.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Reads all channels again.
+    pub async fn reload_channels(&self) -> Result<()> {
+        self.0.channels.reload(&*self.0.store, &self.0.dir).await
     }
 
     pub fn catalogue(&self) -> Arc<Catalogue> {
@@ -227,11 +264,13 @@ impl Task {
             let host = self.alerts.0.history.host();
             let loaded = async {
                 self.alerts.reload().await?;
+                self.alerts.reload_channels().await?;
                 self.alerts.0.store.alert_states(host).await
             };
             match loaded.await {
                 Ok(states) => {
                     *self.alerts.evaluator() = Evaluator::new(host, states);
+                    self.failing = false;
                     return true;
                 }
                 Err(error) if !self.failing => {
@@ -269,6 +308,8 @@ impl Task {
         let apart = self.pace.note(at);
         let mut batch = AlertBatch::default();
         self.alerts.evaluator().evaluate(&Live { snapshot, sources: &self.sources, apart }, &mut batch);
+        *self.alerts.0.evaluated.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.alerts.0.is_failing.store(self.failing, Ordering::Relaxed);
         merge(&mut self.unsaved, batch);
         self.save();
         self.load(at);

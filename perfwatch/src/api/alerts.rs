@@ -1,6 +1,7 @@
 //! `/api/alerts`: what is raised now and was before, the rules, and acknowledging.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
+mod channels;
 mod preview;
 mod rules;
 mod silences;
@@ -42,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(rules::routes())
         .merge(silences::routes())
         .merge(preview::routes())
+        .merge(channels::routes())
 }
 
 /// The `{name}` of a path.

@@ -1,16 +1,50 @@
-//! `perfwatch alerts`: checks, tests and lists rules without a server.
+//! Alerts as the configuration has them; and `perfwatch alerts`, which checks, tests and lists rules without a server.
 
 use std::path::PathBuf;
 
+use tokio::sync::watch;
+
 use crate::alerts::catalogue::{Catalogue, Listed, Origin};
+use crate::alerts::channel::{Channel, Kind, Secret};
+use crate::alerts::channels::{Options, problems_of_file};
 use crate::alerts::compile::Compiled;
 use crate::alerts::file::File;
+use crate::alerts::heartbeat::Heartbeat;
+use crate::alerts::message::Place;
 use crate::alerts::period::Period;
 use crate::alerts::{stock, trial};
 use crate::config::Config;
+use crate::snapshot::source::Settings;
 
 /// How long a new database keeps history; the server checks again with its own.
 const RETENTION: Period = Period::seconds(30 * 86_400);
+
+/// Channels of the settings, and what all channels need.
+pub fn channels(config: &Config, secret: Vec<u8>, host_name: &str) -> Options {
+    let alerts = &config.alerts;
+    let channel = |name: &str, kind, url: &Option<String>, key: &Option<String>| {
+        let url = Some(Secret::new(url.clone()?));
+        let key = key.clone().map(Secret::new);
+        Some(Channel { name: name.to_owned(), kind, url, key, ..Channel::default() })
+    };
+    let given = [
+        channel("alertmanager", Kind::Alertmanager, &alerts.alertmanager_url, &None),
+        channel("webhook", Kind::Webhook, &alerts.webhook_url, &alerts.webhook_key),
+    ];
+    Options {
+        given: given.into_iter().flatten().collect(),
+        secret,
+        allow_private: alerts.allow_private,
+        place: Place { host_name: host_name.to_owned(), public_url: alerts.public_url.clone() },
+        ..Options::default()
+    }
+}
+
+/// `None` if nobody waits for one.
+pub fn heartbeat(config: &Config, settings: watch::Receiver<Settings>) -> Option<Heartbeat> {
+    let url = Secret::new(config.alerts.heartbeat_url.clone()?);
+    Some(Heartbeat { url, interval: config.alerts.heartbeat_interval, settings })
+}
 
 /// What `perfwatch alerts ACTION` prints, and whether all is well.
 pub fn run(config: &Config, action: &str, files: &[PathBuf]) -> (String, bool) {
@@ -29,10 +63,22 @@ pub fn run(config: &Config, action: &str, files: &[PathBuf]) -> (String, bool) {
 
 fn check(files: &[File]) -> (String, bool) {
     let mut lines: Vec<String> = files.iter().flat_map(|file| file.problems.clone()).collect();
+    for file in files {
+        for at in &file.channels {
+            let told = problems_of_file(&at.what).into_iter().map(|problem| {
+                format!("{}:{}: {}: {}: {}", file.path.display(), at.line, at.what.name, problem.key, problem.message)
+            });
+            lines.extend(told);
+        }
+    }
     let is_good = lines.is_empty();
     let rules: usize = files.iter().map(|file| file.rules.len()).sum();
     let verdict = match lines.len() {
-        0 => format!("{} can be used", counted(rules, "rule")),
+        0 => {
+            let channels: usize = files.iter().map(|file| file.channels.len()).sum();
+            let channels = if channels > 0 { format!(" and {}", counted(channels, "channel")) } else { String::new() };
+            format!("{}{channels} can be used", counted(rules, "rule"))
+        }
         problems => format!("{} in {}", counted(problems, "problem"), counted(files.len(), "file")),
     };
     lines.push(verdict);

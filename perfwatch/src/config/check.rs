@@ -195,11 +195,21 @@ fn alerts(c: &mut Checker<'_>) -> Alerts {
         Some(url)
     };
     let (alertmanager_url, webhook_url) = (url("alertmanager_url"), url("alert_webhook_url"));
+    let (heartbeat_url, public_url) = (url("alert_heartbeat_url"), url("public_url"));
     let webhook_key = c.given.get("alert_webhook_key").map(str::to_owned);
     if webhook_key.is_some() && webhook_url.is_none() {
         c.problem("alert_webhook_key", "must be set together with PERFWATCH_ALERT_WEBHOOK_URL");
     }
-    Alerts { dir: c.text("alerts_dir").into(), alertmanager_url, webhook_url, webhook_key }
+    Alerts {
+        dir: c.text("alerts_dir").into(),
+        alertmanager_url,
+        webhook_url,
+        webhook_key,
+        allow_private: c.truth("alert_allow_private"),
+        heartbeat_url,
+        heartbeat_interval: Duration::from_secs(c.within("alert_heartbeat_seconds", 5, 86_400)),
+        public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
+    }
 }
 
 fn host_id(c: &mut Checker<'_>) -> Option<String> {

@@ -130,6 +130,12 @@ pub struct Alerts {
     pub alertmanager_url: Option<String>,
     pub webhook_url: Option<String>,
     pub webhook_key: Option<String>,
+    /// Channels made over the API may reach addresses inside this network.
+    pub allow_private: bool,
+    pub heartbeat_url: Option<String>,
+    pub heartbeat_interval: Duration,
+    /// What links in messages begin with.
+    pub public_url: Option<String>,
 }
 
 impl std::fmt::Debug for Alerts {

@@ -187,6 +187,30 @@ pub const SETTINGS: &[Setting] = &[
         "Key that signs what is sent there (HMAC-SHA256 in x-perfwatch-signature)",
     ),
     plain(
+        "alert_allow_private",
+        "PERFWATCH_ALERT_ALLOW_PRIVATE",
+        "false",
+        "Channels made over the API may reach addresses in private networks and this machine itself",
+    ),
+    secret(
+        "alert_heartbeat_url",
+        "PERFWATCH_ALERT_HEARTBEAT_URL",
+        "",
+        "URL that is called regularly while rules are evaluated and the database responds",
+    ),
+    plain(
+        "alert_heartbeat_seconds",
+        "PERFWATCH_ALERT_HEARTBEAT_SECONDS",
+        "60",
+        "Time between two of these calls, seconds",
+    ),
+    plain(
+        "public_url",
+        "PERFWATCH_PUBLIC_URL",
+        "",
+        "Where people reach the page, such as https://watch.example.org; alerts link to it",
+    ),
+    plain(
         "metrics_public",
         "PERFWATCH_METRICS_PUBLIC",
         "false",

@@ -1,4 +1,5 @@
-//! What is kept of alerts: states, episodes, silences, rules made over the API, and the outbox.
+//! What is kept of alerts: states, episodes, silences and rules made over the API. Their events go to the outbox, of which
+//! [`deliveries`](super::deliveries) is the other end.
 //!
 //! Times are µs since the epoch. What is in `state`, `definition` and `payload` is the alerts' own.
 
@@ -57,21 +58,6 @@ pub struct Event {
     pub kind: String,
     pub at: i64,
     pub payload: String,
-}
-
-/// An event in the outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queued {
-    pub id: i64,
-    pub event: Event,
-    /// The destinations that have it already, comma-separated.
-    pub done: String,
-}
-
-impl Queued {
-    pub fn has(&self, destination: &str) -> bool {
-        !destination.is_empty() && self.done.split(',').any(|name| name == destination)
-    }
 }
 
 /// Changes stored in one transaction.
@@ -151,11 +137,4 @@ pub trait AlertStore: Send + Sync + std::fmt::Debug {
     async fn add_silence(&self, silence: &Silence) -> Result<Silence>;
     /// Sets the end of one that has not ended; `false`: there is none.
     async fn end_silence(&self, id: i64, at: i64) -> Result<bool>;
-
-    /// Events to be delivered, oldest first.
-    async fn queued_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>>;
-    /// All destinations have it.
-    async fn event_done(&self, id: i64) -> Result<()>;
-    /// Some destinations have it.
-    async fn event_delivered(&self, id: i64, done: &str) -> Result<()>;
 }

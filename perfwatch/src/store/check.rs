@@ -12,7 +12,7 @@ use super::{Result, StoreError, postgres, sqlite_path};
 use crate::snapshot::MetricType;
 
 /// Every table but the chunks.
-pub(super) const TABLES: [&str; 18] = [
+pub(super) const TABLES: [&str; 20] = [
     "users",
     "revoked_tokens",
     "config",
@@ -30,7 +30,9 @@ pub(super) const TABLES: [&str; 18] = [
     "alert_episodes",
     "alert_silences",
     "alert_rules",
+    "alert_channels",
     "alert_outbox",
+    "alert_deliveries",
 ];
 
 /// What is wrong with the structure is told up to here.

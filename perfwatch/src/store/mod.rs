@@ -1,13 +1,14 @@
 //! The database engines: accounts, settings, saved boards and the chunks of history. All SQL is below this module.
 //!
 //! Each engine implements the contracts [`AccountStore`], [`AlertStore`], [`BoardStore`], [`ChunkStore`],
-//! [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
+//! [`DeliveryStore`], [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
 
 pub mod access;
 pub mod alerts;
 pub mod boards;
 pub mod check;
 pub mod chunks;
+pub mod deliveries;
 mod error;
 pub mod inspect;
 pub mod marks;
@@ -29,6 +30,7 @@ use time::OffsetDateTime;
 use alerts::AlertStore;
 use boards::BoardStore;
 use chunks::ChunkStore;
+use deliveries::DeliveryStore;
 pub use error::{Result, StoreError};
 use marks::MarkStore;
 use settings::SettingsStore;
@@ -52,7 +54,9 @@ impl Engine {
 
 /// A database engine.
 #[async_trait]
-pub trait Store: AccountStore + AlertStore + BoardStore + ChunkStore + MarkStore + SettingsStore {
+pub trait Store:
+    AccountStore + AlertStore + BoardStore + ChunkStore + DeliveryStore + MarkStore + SettingsStore
+{
     fn engine(&self) -> Engine;
     /// The cheapest round trip that shows that the database responds.
     async fn ping(&self) -> Result<()>;

@@ -83,7 +83,7 @@ async fn an_alert_is_raised_acknowledged_and_cleared() {
     assert_eq!((&episode["peak"], count(&past, "episodes")), (&json!(90.0), 1));
     // All of it was queued for delivery, in order.
     let host = server.history.host();
-    let queued = server.store.queued_events(host, 9).await.unwrap();
+    let queued = server.store.unrouted_events(host, 9).await.unwrap();
     let kinds: Vec<&str> = queued.iter().map(|queued| queued.event.kind.as_str()).collect();
     assert_eq!(kinds, ["raised", "acknowledged", "cleared"]);
     let rules = body(server.get_as(&token, "/api/alerts/rules").await, 200).await;
@@ -236,6 +236,99 @@ async fn silences_come_with_a_reason_and_an_end() {
     assert_eq!(actions[..3], ["silence_ended", "alert_rule_changed", "alerts_silenced"]);
 }
 
+/// A channel that nobody answers.
+fn channel(name: &str) -> Value {
+    json!({"name": name, "kind": "webhook", "url": "http://192.0.2.1/T0/hunter22", "key": "signing-key"})
+}
+
+async fn put_channel(server: &Server, token: &str, channel: &Value) -> reqwest::Response {
+    let path = format!("/api/alerts/channels/{}", channel["name"].as_str().unwrap());
+    server.send_as(token, Method::PUT, &path, channel).await
+}
+
+#[tokio::test]
+async fn a_channels_secrets_are_kept_sealed_and_never_sent_back() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let made = body(put_channel(&server, &token, &channel("hook")).await, 201).await;
+    assert_eq!((&made["secrets"], &made["origin"]), (&json!(["url", "key"]), &json!("api")));
+    assert_eq!(made["destination"], "http://192.0.2.1");
+    // Without secrets they stay; with another URL they do not.
+    let change = json!({"name": "hook", "kind": "webhook", "severity": "critical"});
+    let changed = body(put_channel(&server, &token, &change).await, 200).await;
+    assert_eq!((&changed["secrets"], &changed["severity"]), (&json!(["url", "key"]), &json!("critical")));
+    let moved = json!({"name": "hook", "kind": "webhook", "url": "https://elsewhere.example/"});
+    let moved = body(put_channel(&server, &token, &moved).await, 200).await;
+    assert_eq!(moved["secrets"], json!(["url"]));
+    let other_kind = json!({"name": "hook", "kind": "slack"});
+    assert_eq!(places(put_channel(&server, &token, &other_kind).await).await, ["body.url"]);
+
+    body(put_channel(&server, &token, &channel("hook")).await, 200).await;
+    for path in ["/api/alerts/channels", "/api/audit"] {
+        let answer = body(server.get_as(&token, path).await, 200).await.to_string();
+        assert!(!answer.contains("hunter22") && !answer.contains("signing-key"), "{answer}");
+    }
+    let stored = server.store.alert_channels().await.unwrap();
+    assert!(!format!("{}{}", stored[0].definition, stored[0].secrets).contains("hunter22"));
+    let delete = async || server.send_as(&token, Method::DELETE, "/api/alerts/channels/hook", &json!({})).await;
+    body(delete().await, 200).await;
+    assert_eq!(delete().await.status(), 404);
+    let audit = body(server.get_as(&token, "/api/audit").await, 200).await;
+    assert_eq!(audit["entries"][0]["action"], "alert_channel_deleted");
+}
+
+#[tokio::test]
+async fn channels_that_cannot_be_are_refused_and_those_of_files_are_locked() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    for (key, value, place) in [
+        ("kind", json!("pigeon"), "body.kind"),
+        ("url", json!("hunter22"), "body.url"),
+        ("url", json!(5), "body.url"),
+        ("tokn", json!("hunter22"), "body.tokn"),
+        ("template", json!("{{ everything }}"), "body.template"),
+        ("key_file", json!("/etc/shadow"), "body.key_file"),
+        ("max_per_hour", json!(0), "body.max_per_hour"),
+        ("name", json!("other"), "body.name"),
+    ] {
+        let mut bad = channel("hook");
+        bad[key] = value;
+        let path = "/api/alerts/channels/hook";
+        let answer = body(server.send_as(&token, Method::PUT, path, &bad).await, 422).await;
+        let loc: Vec<&str> = answer["detail"][0]["loc"].as_array().unwrap().iter().map(|at| at.as_str().unwrap()).collect();
+        assert_eq!(loc.join("."), place, "{answer}");
+        assert!(!answer.to_string().contains("hunter22"), "{answer}");
+    }
+    let dir = server.data.path().join("alerts.d");
+    std::fs::create_dir(&dir).unwrap();
+    let text = "[[channel]]\nname = \"mine\"\nkind = \"slack\"\nurl = \"https://hooks.example/hunter22\"\n";
+    std::fs::write(dir.join("a.toml"), text).unwrap();
+    server.alerts.reload_channels().await.unwrap();
+    let listed = body(server.get_as(&token, "/api/alerts/channels").await, 200).await;
+    assert_eq!((&listed["channels"][0]["origin"], count(&listed, "channels")), (&json!("file"), 1));
+    assert!(!listed.to_string().contains("hunter22"));
+    let refused = detail(put_channel(&server, &token, &channel("mine")).await, 409).await;
+    assert!(refused.contains("a.toml, line 1; change it there"), "{refused}");
+    let refused = server.send_as(&token, Method::DELETE, "/api/alerts/channels/mine", &json!({})).await;
+    assert_eq!(refused.status(), 409);
+}
+
+#[tokio::test]
+async fn a_channel_is_tested_and_must_not_reach_this_network() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let mut inside = channel("hook");
+    inside["url"] = json!(format!("http://{}/hunter22", server.address));
+    body(put_channel(&server, &token, &inside).await, 201).await;
+    let path = "/api/alerts/channels/hook/test";
+    let tested = body(server.send_as(&token, Method::POST, path, &json!({})).await, 200).await;
+    assert_eq!(tested["delivered"], false);
+    let said = tested["conversation"].to_string();
+    assert!(said.contains("private network") && !said.contains("hunter22"), "{said}");
+    let unknown = server.send_as(&token, Method::POST, "/api/alerts/channels/none/test", &json!({})).await;
+    assert_eq!(unknown.status(), 404);
+}
+
 #[tokio::test]
 async fn viewers_read_and_change_nothing() {
     let Some(server) = start_with(Setup { attempts_per_minute: 100, ..Setup::default() }).await else { return };
@@ -246,11 +339,15 @@ async fn viewers_read_and_change_nothing() {
         assert_eq!(server.get(path).await.status(), 401, "{path}");
     }
     assert_eq!(put(&server, &token, &rule("x", 50.0)).await.status(), 403);
+    assert_eq!(put_channel(&server, &token, &channel("x")).await.status(), 403);
+    assert_eq!(server.get_as(&token, "/api/alerts/channels").await.status(), 403);
     for (method, path) in [
         (Method::DELETE, "/api/alerts/rules/oom-kill"),
         (Method::POST, "/api/alerts/x/acknowledge"),
         (Method::POST, "/api/alerts/silences"),
         (Method::DELETE, "/api/alerts/silences/1"),
+        (Method::DELETE, "/api/alerts/channels/x"),
+        (Method::POST, "/api/alerts/channels/x/test"),
     ] {
         assert_eq!(server.send_as(&token, method, path, &json!({})).await.status(), 403, "{path}");
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use perfwatch::alerts::channels;
 use perfwatch::alerts::service::{Alerts, Running};
 use perfwatch::api::serve::{Limits, Tls, serve};
 use perfwatch::api::{AppState, Intervals, Options, Parts, app};
@@ -143,7 +144,8 @@ impl Server {
         let history = History::new(store.clone(), "0123abcd");
         let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
         let writer = Writer::spawn(history.clone(), log, DocumentDays(7)).unwrap();
-        let alerts = Alerts::new(store.clone(), history.clone(), data.path().join("alerts.d"));
+        let channels = channels::Options { secret: SECRET.to_vec(), ..channels::Options::default() };
+        let alerts = Alerts::new(store.clone(), history.clone(), data.path().join("alerts.d"), channels);
         let alerting = alerts.spawn(source_status.clone());
         let state = AppState::new(Parts {
             store: Arc::clone(&store),

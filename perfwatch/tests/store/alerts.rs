@@ -10,7 +10,6 @@ on_every_engine!(
     states_and_episodes_are_stored_together_and_twice_is_once,
     an_episode_is_acknowledged_once_and_tells_it,
     old_and_surplus_episodes_go_and_open_ones_stay,
-    events_wait_until_they_are_delivered,
     rules_and_silences_come_and_go,
 );
 
@@ -58,7 +57,7 @@ async fn states_and_episodes_are_stored_together_and_twice_is_once(fresh: &Fresh
     store.save_alerts(HOST, &batch).await.unwrap();
     store.save_alerts(HOST, &batch).await.unwrap();
     assert_eq!(store.open_episodes(HOST).await.unwrap(), [episode("e", 10, None)]);
-    assert_eq!(store.queued_events(HOST, 9).await.unwrap().len(), 1);
+    assert_eq!(store.unrouted_events(HOST, 9).await.unwrap().len(), 1);
     assert_eq!(store.open_episodes("another").await.unwrap(), []);
     let cleared = Episode { peak: 97.0, severity: "critical".into(), ..episode("e", 10, Some(20)) };
     let batch = AlertBatch {
@@ -89,7 +88,7 @@ async fn an_episode_is_acknowledged_once_and_tells_it(fresh: &Fresh) {
     let episode = store.episode(HOST, "e").await.unwrap().unwrap();
     assert_eq!((episode.acknowledged_by.as_deref(), episode.acknowledged_at), (Some("ann"), Some(15)));
     assert_eq!(store.episode_counts(HOST, 0).await.unwrap(), [("disk-full".to_owned(), 1, 1)]);
-    assert_eq!(store.queued_events(HOST, 9).await.unwrap().len(), 1);
+    assert_eq!(store.unrouted_events(HOST, 9).await.unwrap().len(), 1);
     let nobody = Acknowledgement { episode: "x", ..given("ann", &told) };
     assert!(!store.acknowledge(HOST, &nobody).await.unwrap());
 }
@@ -103,25 +102,10 @@ async fn old_and_surplus_episodes_go_and_open_ones_stay(fresh: &Fresh) {
     let left = store.episodes(HOST, None, i64::MAX, 9).await.unwrap();
     let left: Vec<&str> = left.iter().map(|episode| episode.id.as_str()).collect();
     assert_eq!(left, ["young", "open"]);
-    let due = async || store.queued_events(HOST, 9).await.unwrap().len();
+    let due = async || store.unrouted_events(HOST, 9).await.unwrap().len();
     assert_eq!(due().await, 1, "an event is not news for long");
     store.prune_alerts(HOST, EPISODES_KEPT + EVENTS_KEPT + 1).await.unwrap();
     assert_eq!(due().await, 0);
-}
-
-async fn events_wait_until_they_are_delivered(fresh: &Fresh) {
-    let store = &fresh.store;
-    let events = vec![event("e", "raised", 10), event("e", "cleared", 20)];
-    store.save_alerts(HOST, &AlertBatch { events, ..AlertBatch::default() }).await.unwrap();
-    let queued = store.queued_events(HOST, 9).await.unwrap();
-    assert_eq!(queued.iter().map(|queued| &*queued.event.kind).collect::<Vec<_>>(), ["raised", "cleared"]);
-    assert!(!queued[0].has("webhook") && !queued[0].has(""), "nobody has it yet");
-    store.event_delivered(queued[0].id, "webhook,mail").await.unwrap();
-    store.event_done(queued[1].id).await.unwrap();
-    let left = store.queued_events(HOST, 9).await.unwrap();
-    assert_eq!((left.len(), &left[0].event), (1, &queued[0].event));
-    assert!(left[0].has("mail") && left[0].has("webhook") && !left[0].has("web"));
-    assert_eq!(store.queued_events("another", 9).await.unwrap(), []);
 }
 
 async fn rules_and_silences_come_and_go(fresh: &Fresh) {

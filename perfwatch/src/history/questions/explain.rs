@@ -52,7 +52,7 @@ impl Resource {
         }
     }
 
-    const fn of(self, used: &Use) -> Option<f64> {
+    pub const fn of(self, used: &Use) -> Option<f64> {
         match self {
             Self::Cpu => used.cpu_percent,
             Self::Memory => used.rss_bytes,
@@ -63,7 +63,7 @@ impl Resource {
     }
 
     /// The least difference that anyone would act on.
-    const fn least(self) -> f64 {
+    pub const fn least(self) -> f64 {
         match self {
             Self::Cpu => 3.0,
             Self::Memory => 67_108_864.0,

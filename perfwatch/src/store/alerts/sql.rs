@@ -281,42 +281,6 @@ macro_rules! implement_alerts {
                 let ended = sqlx::query("UPDATE alert_silences SET ends_at = $2 WHERE id = $1 AND ends_at > $2");
                 Ok(ended.bind(id).bind(at).execute(self.$write().await?).await?.rows_affected() == 1)
             }
-
-            async fn queued_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>> {
-                let rows = sqlx::query("SELECT * FROM alert_outbox WHERE host = $1 ORDER BY id LIMIT $2");
-                let rows = rows.bind(host).bind(limit).fetch_all(self.$read().await?).await?;
-                let queued = |row: &$row| {
-                    Ok(Queued {
-                        id: row.try_get("id")?,
-                        event: Event {
-                            key: row.try_get("key")?,
-                            episode: row.try_get("episode")?,
-                            kind: row.try_get("kind")?,
-                            at: row.try_get("at")?,
-                            payload: row.try_get("payload")?,
-                        },
-                        done: row.try_get("done")?,
-                    })
-                };
-                rows.iter().map(queued).collect()
-            }
-
-            async fn event_done(&self, id: i64) -> Result<()> {
-                sqlx::query("DELETE FROM alert_outbox WHERE id = $1")
-                    .bind(id)
-                    .execute(self.$write().await?)
-                    .await?;
-                Ok(())
-            }
-
-            async fn event_delivered(&self, id: i64, done: &str) -> Result<()> {
-                sqlx::query("UPDATE alert_outbox SET done = $2 WHERE id = $1")
-                    .bind(id)
-                    .bind(done)
-                    .execute(self.$write().await?)
-                    .await?;
-                Ok(())
-            }
         }
     };
 }

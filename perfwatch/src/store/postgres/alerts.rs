@@ -1,4 +1,4 @@
-//! Alerts: states, episodes, silences, rules, the outbox.
+//! Alerts: states, episodes, silences, rules.
 
 use async_trait::async_trait;
 use sqlx::Row as _;
@@ -9,7 +9,7 @@ use crate::store::Result;
 use crate::store::alerts::sql::implement_alerts;
 use crate::store::alerts::{
     Acknowledgement, AlertBatch, AlertState, AlertStore, EPISODES_KEPT, EVENTS_KEPT, Episode, Event,
-    MAX_EPISODES, MAX_OUTBOX, Queued, Silence, StoredRule,
+    MAX_EPISODES, MAX_OUTBOX, Silence, StoredRule,
 };
 
 implement_alerts!(PostgresStore, sqlx::Postgres, PgRow, read: ready, write: ready);

@@ -6,6 +6,7 @@
 mod access;
 mod boards;
 mod alerts;
+mod deliveries;
 mod chunks;
 mod marks;
 mod opening;

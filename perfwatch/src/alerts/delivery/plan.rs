@@ -1,0 +1,163 @@
+//! Which events are told together: those of one rule that say the same.
+
+use std::collections::HashMap;
+
+use crate::alerts::event::{Kind, Payload};
+use crate::alerts::message::Status;
+use crate::store::deliveries::Queued;
+
+/// An event that waits for a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Due {
+    pub id: i64,
+    pub key: String,
+    /// µs.
+    pub at: i64,
+    pub payload: Payload,
+}
+
+impl Due {
+    /// `None` for what cannot be read, which nobody can be told.
+    pub fn of(queued: Queued) -> Option<Self> {
+        let payload = serde_json::from_str(&queued.event.payload).ok()?;
+        Some(Self { id: queued.id, key: queued.event.key, at: queued.event.at, payload })
+    }
+}
+
+/// Events that are one message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub key: String,
+    pub status: Status,
+    pub rule: String,
+    /// One of each alert, in order.
+    pub events: Vec<Payload>,
+    /// All that are told with it, also what the end of an alert makes needless.
+    pub ids: Vec<i64>,
+}
+
+/// Events of one rule as messages, in order. Those of the last `wait` µs are left for later: more may follow.
+pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
+    let ended: HashMap<&str, i64> = due
+        .iter()
+        .filter(|due| due.payload.event == Kind::Cleared)
+        .map(|due| (due.payload.episode.as_str(), due.id))
+        .collect();
+    let mut groups: Vec<(Group, i64)> = Vec::new();
+    for due in due {
+        let Payload { event, rule, episode, .. } = &due.payload;
+        // What is over is only told to be over.
+        let end = ended.get(episode.as_str()).filter(|end| **end > due.id);
+        let status = if end.is_some() { Status::Resolved } else { Status::of(*event) };
+        let (group, _) = match groups.iter_mut().position(|(group, _)| group.rule == *rule && group.status == status) {
+            Some(at) => &mut groups[at],
+            None => {
+                let new =
+                    Group { key: due.key.clone(), status, rule: rule.clone(), events: Vec::new(), ids: Vec::new() };
+                groups.push((new, due.at));
+                let last = groups.len() - 1;
+                &mut groups[last]
+            }
+        };
+        group.ids.push(due.id);
+        if end.is_some() {
+            continue;
+        }
+        match group.events.iter_mut().find(|known| known.episode == *episode) {
+            Some(known) => *known = due.payload.clone(),
+            None => group.events.push(due.payload.clone()),
+        }
+    }
+    let is_ready = |(_, first): &(Group, i64)| !(0..wait).contains(&(now - first));
+    let ready = groups.into_iter().filter(is_ready);
+    ready
+        .map(|(mut group, _)| {
+            // With more events it is another message.
+            group.key = format!("{}:{}", group.key, group.ids.len());
+            group
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn due(id: i64, kind: &str, rule: &str, episode: &str) -> Due {
+        let payload = json!({
+            "event": kind, "episode": episode, "host": "h", "rule": rule, "labels": {}, "severity": "warning",
+            "summary": "", "runbook": "", "at": id.to_string(), "raised_at": "", "value": null, "peak": 1.0,
+            "flapping": false, "reason": null,
+        });
+        Due { id, key: format!("{episode}:{kind}"), at: id, payload: serde_json::from_value(payload).unwrap() }
+    }
+
+    fn told(due: &[Due]) -> Vec<(Status, String, Vec<String>, Vec<i64>)> {
+        groups(due, 1000, 0)
+            .into_iter()
+            .map(|group| {
+                let episodes = group.events.into_iter().map(|event| event.episode).collect();
+                (group.status, group.rule, episodes, group.ids)
+            })
+            .collect()
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn forty_of_one_rule_are_one_message() {
+        let due: Vec<Due> = (0..40).map(|n| due(n, "raised", "disk", &format!("e{n}"))).collect();
+        let groups = groups(&due, 1000, 0);
+        assert_eq!((groups.len(), groups[0].events.len(), groups[0].ids.len()), (1, 40, 40));
+        assert_eq!(groups[0].key, "e0:raised:40");
+    }
+
+    #[test]
+    fn what_is_over_is_told_once_and_the_newest_of_each_counts() {
+        let due = [
+            due(1, "raised", "disk", "a"),
+            due(2, "raised", "disk", "b"),
+            due(3, "raised", "cpu", "c"),
+            due(4, "severity_changed", "disk", "a"),
+            due(5, "cleared", "disk", "b"),
+        ];
+        assert_eq!(
+            told(&due),
+            [
+                (Status::Firing, "disk".to_owned(), names(&["a"]), vec![1, 4]),
+                (Status::Resolved, "disk".to_owned(), names(&["b"]), vec![2, 5]),
+                (Status::Firing, "cpu".to_owned(), names(&["c"]), vec![3]),
+            ]
+        );
+        assert_eq!(groups(&due, 1000, 0)[0].events[0].at, "4");
+    }
+
+    #[test]
+    fn a_young_group_waits_for_more() {
+        let due = [due(90, "raised", "disk", "a"), due(99, "raised", "cpu", "b")];
+        let rules = |now| groups(&due, now, 5).into_iter().map(|group| group.rule).collect::<Vec<_>>();
+        assert_eq!((rules(100), rules(104)), (names(&["disk"]), names(&["disk", "cpu"])));
+        // The clock was set back.
+        assert_eq!(rules(10), names(&["disk", "cpu"]));
+    }
+
+    proptest! {
+        /// Every event is told exactly once, and the last of an episode is what is said of it.
+        #[test]
+        fn nothing_is_lost_or_doubled(events in proptest::collection::vec((0..4usize, 0..3usize, 0..5usize), 0..60)) {
+            let kinds = ["raised", "severity_changed", "acknowledged", "cleared"];
+            let due: Vec<Due> = (0..).zip(&events).map(|(id, (kind, rule, episode))| {
+                due(id, kinds[*kind], &format!("r{rule}"), &format!("r{rule}e{episode}"))
+            }).collect();
+            let groups = groups(&due, 1_000_000, 0);
+            let mut ids: Vec<i64> = groups.iter().flat_map(|group| group.ids.clone()).collect();
+            ids.sort_unstable();
+            prop_assert_eq!(ids, (0..events.len() as i64).collect::<Vec<_>>());
+            prop_assert!(groups.iter().all(|group| !group.events.is_empty()));
+        }
+    }
+}

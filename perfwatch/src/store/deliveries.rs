@@ -1,0 +1,73 @@
+//! Channels that alerts are told to, and which of them is still to be told what.
+
+pub(super) mod sql;
+
+use async_trait::async_trait;
+
+use super::Result;
+use super::alerts::Event;
+
+/// An event in the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    pub id: i64,
+    pub event: Event,
+}
+
+/// A raised alert, and the channels that were told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub episode: String,
+    pub rule: String,
+    pub channels: Vec<String>,
+}
+
+/// A channel made over the API.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredChannel {
+    pub name: String,
+    /// Without secrets.
+    pub definition: String,
+    /// Sealed.
+    pub secrets: String,
+    pub updated_by: String,
+    pub updated_at: i64,
+}
+
+impl std::fmt::Debug for StoredChannel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredChannel").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Names of channels, as they are stored with an episode.
+pub(super) fn joined(channels: &[String]) -> String {
+    channels.join(",")
+}
+
+pub(super) fn split(channels: &str) -> Vec<String> {
+    channels.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[async_trait]
+pub trait DeliveryStore: Send + Sync + std::fmt::Debug {
+    async fn alert_channels(&self) -> Result<Vec<StoredChannel>>;
+    async fn put_alert_channel(&self, channel: &StoredChannel) -> Result<()>;
+    /// Also forgets what it was still to be told. `false`: there is no such channel.
+    async fn delete_alert_channel(&self, name: &str) -> Result<bool>;
+
+    /// Events of which it is not decided yet who is to be told, oldest first.
+    async fn unrouted_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>>;
+    /// Decides who is to be told, and notes these with the episode if `is_kept`. An event for nobody is removed.
+    async fn route_event(&self, host: &str, queued: &Queued, channels: &[String], is_kept: bool) -> Result<()>;
+    /// The channels that were told of an episode.
+    async fn told(&self, host: &str, episode: &str) -> Result<Vec<String>>;
+    /// Episodes that are not cleared, and of which somebody was told.
+    async fn open_told(&self, host: &str) -> Result<Vec<Told>>;
+    /// Channels that something is queued for.
+    async fn due_channels(&self, host: &str) -> Result<Vec<String>>;
+    /// What is queued for a channel, oldest first.
+    async fn due_events(&self, host: &str, channel: &str, limit: i64) -> Result<Vec<Queued>>;
+    /// A channel has these, by `id`; those that all channels have are removed.
+    async fn events_delivered(&self, channel: &str, ids: &[i64]) -> Result<()>;
+}

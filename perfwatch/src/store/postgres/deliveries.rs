@@ -1,0 +1,13 @@
+//! Channels of alerts, and what is queued for them.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::PostgresStore;
+use crate::store::Result;
+use crate::store::alerts::Event;
+use crate::store::deliveries::sql::implement_deliveries;
+use crate::store::deliveries::{DeliveryStore, Queued, StoredChannel, Told, joined, split};
+
+implement_deliveries!(PostgresStore, PgRow, read: ready, write: ready);
