@@ -96,6 +96,8 @@ pub struct Delivery {
     threads: Handle,
     times: Times,
     states: HashMap<String, State>,
+    /// What history said of rules and times that are still to be told.
+    known: HashMap<(String, i64, i64), Finding>,
 }
 
 /// What one channel is to be told.
@@ -108,7 +110,7 @@ struct Job<'a> {
 
 impl Delivery {
     pub fn new(alerts: Alerts, threads: Handle, times: Times) -> Self {
-        Self { alerts, threads, times, states: HashMap::new() }
+        Self { alerts, threads, times, states: HashMap::new(), known: HashMap::new() }
     }
 
     /// Delivers until it is aborted.
@@ -145,7 +147,6 @@ impl Delivery {
                 false => Vec::new(),
             };
             let is_full = queued.len() as i64 == MAX_DUE;
-            let unreadable = |id: i64| tracing::error!(id, "a queued event of an alert cannot be read");
             let mut due = Vec::new();
             let mut bad = Vec::new();
             for queued in queued {
@@ -153,7 +154,7 @@ impl Delivery {
                 match Due::of(queued) {
                     Some(known) => due.push(known),
                     None => {
-                        unreadable(id);
+                        tracing::error!(id, "a queued event of an alert cannot be read");
                         bad.push(id);
                     }
                 }
@@ -161,7 +162,10 @@ impl Delivery {
             if !bad.is_empty() {
                 self.alerts.store().events_delivered(name, &bad).await?;
             }
-            jobs.push(Job { of, state: std::mem::take(state), due, is_full });
+            jobs.push(Job { of, state: State::default(), due, is_full });
+        }
+        for job in &mut jobs {
+            job.state = self.states.remove(&job.of.channel.name).unwrap_or_default();
         }
         let findings = self.explain(&jobs, now).await;
         let telling = jobs.into_iter().map(|job| {
@@ -203,10 +207,12 @@ impl Delivery {
     }
 
     /// Asks history about what is raised, by rule.
-    async fn explain(&self, jobs: &[Job<'_>], now: i64) -> Findings {
+    async fn explain(&mut self, jobs: &[Job<'_>], now: i64) -> Findings {
         let mut times: BTreeMap<String, (String, i64, i64)> = BTreeMap::new();
         let wait = micros(self.times.group_wait);
-        for group in jobs.iter().flat_map(|job| groups(&job.due, now, wait)).filter(|group| group.status == Status::Firing) {
+        // A summary explains nothing.
+        let telling = jobs.iter().filter(|job| !job.state.is_held).flat_map(|job| groups(&job.due, now, wait));
+        for group in telling.filter(|group| group.status == Status::Firing) {
             let Some(first) = group.events.first().filter(|event| !event.field.is_empty()) else { continue };
             let moments = group.events.iter().filter_map(|event| Some((moment(&event.raised_at)?, moment(&event.at)?)));
             for (raised, at) in moments {
@@ -216,11 +222,17 @@ impl Delivery {
         }
         let catalogue = self.alerts.catalogue();
         let mut findings = Findings::new();
+        let mut known = std::mem::take(&mut self.known);
         for (rule, (field, raised, at)) in times.into_iter().take(EXPLAINED) {
             let compiled = catalogue.find(&rule).and_then(|listed| listed.compiled.as_ref().ok());
             let before = compiled.map_or(SHORTEST, |compiled| compiled.window + compiled.levels.hold);
             let from = raised.max(at - LONGEST) - before.clamp(SHORTEST, LONGEST);
-            let found = finding::find(self.alerts.history(), &self.threads, &field, from, at.max(from + 1)).await;
+            let key = (rule.clone(), from, at);
+            let found = match known.remove(&key) {
+                Some(found) => found,
+                None => finding::find(self.alerts.history(), &self.threads, &field, from, at.max(from + 1)).await,
+            };
+            self.known.insert(key, found.clone());
             findings.insert(rule, found);
         }
         findings
