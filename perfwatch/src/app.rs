@@ -179,7 +179,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let streams = Threads::for_streams().context("cannot start the stream threads")?;
     let questions = Threads::for_questions().context("cannot start the threads that answer questions")?;
     let delivering = Delivery::new(alerts.clone(), questions.handle(), Times::default()).spawn();
-    let beating = alerts::heartbeat(&config, settings.subscribe()).map(|heartbeat| heartbeat.spawn(alerts.clone()));
+    let beating =
+        alerts::heartbeat(&config, settings.subscribe()).map(|heartbeat| heartbeat.spawn(alerts.clone()));
     let state = AppState::new(Parts {
         store: Arc::clone(&store),
         hub,

@@ -211,13 +211,19 @@ async fn a_message_that_is_not_taken_is_given_up_and_others_follow() {
     setup.deliver().await;
     let texts: Vec<String> = receiver.requests().iter().map(text).collect();
     assert_eq!(texts.len(), 4);
-    assert!(texts[..3].iter().all(|text| text.contains("/a is full")) && texts[3].contains("/b is full"), "{texts:?}");
+    assert!(
+        texts[..3].iter().all(|text| text.contains("/a is full")) && texts[3].contains("/b is full"),
+        "{texts:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_incident_ends_with_the_last_alert_of_its_rule() {
     let receiver = Receiver::start(&[]).await;
-    let pager = format!("[[channel]]\nname = \"pager\"\nkind = \"pagerduty\"\ntoken = \"r\"\nurl = \"{}\"\n", receiver.base());
+    let pager = format!(
+        "[[channel]]\nname = \"pager\"\nkind = \"pagerduty\"\ntoken = \"r\"\nurl = \"{}\"\n",
+        receiver.base()
+    );
     let setup = Setup::new(&pager).await;
     setup.happened(vec![event("a", "raised", "warning", 1), event("b", "raised", "critical", 2)]).await;
     setup.deliver().await;
@@ -256,10 +262,15 @@ async fn channels_of_the_api_reach_no_private_address_unless_allowed() {
         let setup = Setup::with("", Options { allow_private, ..Options::default() }).await;
         // By address, and by a name that resolves to one.
         for (kind, host) in [("http", "127.0.0.1"), ("http", "localhost"), ("http", "[::ffff:127.0.0.1]")] {
-            stored(&setup, &format!("name = \"a\"\nkind = \"slack\"\nurl = \"{kind}://{host}:{port}/hook\"")).await;
+            stored(&setup, &format!("name = \"a\"\nkind = \"slack\"\nurl = \"{kind}://{host}:{port}/hook\""))
+                .await;
             let tested = tested(&setup, "a").await;
             assert_eq!(tested.is_delivered, allow_private, "{host}: {:?}", tested.conversation);
-            assert!(allow_private || tested.conversation.concat().contains("private network"), "{:?}", tested.conversation);
+            assert!(
+                allow_private || tested.conversation.concat().contains("private network"),
+                "{:?}",
+                tested.conversation
+            );
         }
         let mail = "kind = \"email\"\nto = \"a@example.org\"\nfrom = \"b@example.org\"";
         stored(&setup, &format!("name = \"m\"\n{mail}\nurl = \"smtp+plain://localhost:{port}\"")).await;
@@ -271,7 +282,8 @@ async fn channels_of_the_api_reach_no_private_address_unless_allowed() {
 
 #[tokio::test]
 async fn a_test_tells_the_conversation_without_secrets() {
-    let receiver = Receiver::start(&[answer("404 Not Found\r\n\r\nno such hook: /hook/hunter22\nask token-1234")]).await;
+    let receiver =
+        Receiver::start(&[answer("404 Not Found\r\n\r\nno such hook: /hook/hunter22\nask token-1234")]).await;
     let setup = Setup::new(&format!(
         "[[channel]]\nname = \"a\"\nkind = \"webhook\"\nurl = \"{}/hunter22\"\ntoken = \"token-1234\"\n",
         receiver.url
@@ -309,13 +321,18 @@ async fn a_certificate_that_nobody_vouches_for_is_refused_and_named() {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut head = [0; 4096];
             let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut head).await;
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
             let _ = stream.shutdown().await;
         }
     });
     let setup = Setup::new(&slack("a", &url, "")).await;
     let failed = tested(&setup, "a").await;
-    assert!(!failed.is_delivered && failed.conversation.concat().contains("certificate"), "{:?}", failed.conversation);
+    assert!(
+        !failed.is_delivered && failed.conversation.concat().contains("certificate"),
+        "{:?}",
+        failed.conversation
+    );
     let certificates = vec![made.cert.der().clone()];
     let setup = Setup::with(&slack("a", &url, ""), Options { certificates, ..Options::default() }).await;
     let passed = tested(&setup, "a").await;
@@ -332,7 +349,8 @@ async fn the_heartbeat_goes_while_rules_are_evaluated_and_the_store_responds() {
         sources: SourceSettings::default(),
     });
     let interval = Duration::from_millis(20);
-    let beating = Heartbeat { url: Secret::new(receiver.url.clone()), interval, settings }.spawn(setup.alerts.clone());
+    let beating =
+        Heartbeat { url: Secret::new(receiver.url.clone()), interval, settings }.spawn(setup.alerts.clone());
     tokio::time::sleep(5 * interval).await;
     assert!(receiver.requests().is_empty(), "nothing was evaluated yet");
     let running = setup.alerts.spawn(SourceStatus::default()).unwrap();

@@ -69,7 +69,9 @@ fn told(request: &Request) -> (String, Vec<String>) {
     let alerts = request.1["alerts"].as_array().unwrap();
     let mut of: Vec<String> = alerts
         .iter()
-        .filter_map(|alert| Some(format!("{}:{}", alert["status"].as_str()?, alert["labels"]["mountpoint"].as_str()?)))
+        .filter_map(|alert| {
+            Some(format!("{}:{}", alert["status"].as_str()?, alert["labels"]["mountpoint"].as_str()?))
+        })
         .collect();
     of.sort();
     (request.1["status"].as_str().unwrap().to_owned(), of)
@@ -87,25 +89,38 @@ async fn alertmanager_groups_alerts_and_resolves_them() {
     std::fs::write(dir.path().join("config.yml"), config).unwrap();
     let port = free_port().await;
     let Some(program) = alertmanager(dir.path(), port).await else {
-        return skipped("alertmanager_groups_alerts_and_resolves_them", "prometheus-alertmanager is not installed");
+        return skipped(
+            "alertmanager_groups_alerts_and_resolves_them",
+            "prometheus-alertmanager is not installed",
+        );
     };
-    let channel = format!("[[channel]]\nname = \"am\"\nkind = \"alertmanager\"\nurl = \"http://127.0.0.1:{port}\"\n");
+    let channel =
+        format!("[[channel]]\nname = \"am\"\nkind = \"alertmanager\"\nurl = \"http://127.0.0.1:{port}\"\n");
     let setup = Setup::new(&channel).await;
     let delivering = setup.delivering(TIMES);
     let all = |kind: &str, at| ["a", "b", "c"].map(|episode| event(episode, kind, "warning", at)).to_vec();
     setup.happened(all("raised", 1)).await;
     let requests = behind.until("notification", |requests| !requests.is_empty()).await;
     let names = |status: &str| ["/a", "/b", "/c"].map(|mount| format!("{status}:{mount}")).to_vec();
-    assert_eq!(told(&requests[0]), ("firing".to_owned(), names("firing")), "three alerts are one notification");
+    assert_eq!(
+        told(&requests[0]),
+        ("firing".to_owned(), names("firing")),
+        "three alerts are one notification"
+    );
     assert_eq!(requests[0].1["commonLabels"]["severity"], "warning");
     setup.happened(all("cleared", 9)).await;
-    let requests = behind.until("resolution", |requests| requests.iter().any(|r| r.1["status"] == "resolved")).await;
+    let requests =
+        behind.until("resolution", |requests| requests.iter().any(|r| r.1["status"] == "resolved")).await;
     assert_eq!(told(requests.last().unwrap()), ("resolved".to_owned(), names("resolved")));
 
     // What is raised is there again after Alertmanager forgot everything.
     let rule = json!({"name": "busy", "field": "cpu.usage_percent", "warning": {"above": 50}});
-    let rule =
-        StoredRule { name: "busy".into(), definition: rule.to_string(), updated_by: "ann".into(), updated_at: 1 };
+    let rule = StoredRule {
+        name: "busy".into(),
+        definition: rule.to_string(),
+        updated_by: "ann".into(),
+        updated_at: 1,
+    };
     setup.store.put_alert_rule(&rule).await.unwrap();
     let running = setup.alerts.spawn(SourceStatus::default()).unwrap();
     let at = OffsetDateTime::now_utc();
@@ -216,31 +231,49 @@ async fn tested(setup: &Setup) -> test::Tested {
 #[tokio::test]
 async fn a_mail_is_sent_encrypted_and_its_failures_are_told() {
     let Some(server) = mail_server().await else {
-        return skipped("a_mail_is_sent_encrypted_and_its_failures_are_told", "python3-aiosmtpd is not installed");
+        return skipped(
+            "a_mail_is_sent_encrypted_and_its_failures_are_told",
+            "python3-aiosmtpd is not installed",
+        );
     };
-    let setup = Setup::with(&server.channel("hunter22", "nobody@example.org, ann@example.org"), server.trusted()).await;
+    let setup =
+        Setup::with(&server.channel("hunter22", "nobody@example.org, ann@example.org"), server.trusted())
+            .await;
     setup.happened(vec![event("e", "raised", "critical", 1)]).await;
     setup.deliver().await;
     let mail = server.lines.recv_timeout(Duration::from_secs(30)).unwrap();
-    assert_eq!((&mail["from"], &mail["to"], &mail["tls"]), (&json!("pw@example.org"), &json!(["ann@example.org"]), &json!(true)));
+    assert_eq!(
+        (&mail["from"], &mail["to"], &mail["tls"]),
+        (&json!("pw@example.org"), &json!(["ann@example.org"]), &json!(true))
+    );
     let content = mail["content"].as_str().unwrap();
     assert!(content.contains("Subject: [critical] disk-full on 0123abcd: /e is full\r\n"), "{content}");
     assert!(content.contains("Message-ID: <e.raised.1.1.mail@perfwatch>"), "{content}");
     // A summary has letters that are not ASCII.
     let text = content.split_once("\r\n\r\n").unwrap().1.replace("=\r\n", "").replace("=E2=80=A2", "•");
-    assert!(text.starts_with("• /e is full: 95.0 %, 5.0 % above the level of 90.0 %; critical since"), "{text}");
+    assert!(
+        text.starts_with("• /e is full: 95.0 %, 5.0 % above the level of 90.0 %; critical since"),
+        "{text}"
+    );
 
     let wrong = Setup::with(&server.channel("hunter33", "ann@example.org"), server.trusted()).await;
     let said = tested(&wrong).await;
     let all = said.conversation.join("\n");
-    assert!(!said.is_delivered && all.contains("> STARTTLS\n< encrypted\n> AUTH •••\n< permanent error (535)"), "{all}");
+    assert!(
+        !said.is_delivered && all.contains("> STARTTLS\n< encrypted\n> AUTH •••\n< permanent error (535)"),
+        "{all}"
+    );
     assert!(!all.contains("hunter33"), "{all}");
     let nobody = Setup::with(&server.channel("hunter22", "nobody@example.org"), server.trusted()).await;
     let all = tested(&nobody).await.conversation.join("\n");
     assert!(all.contains("> RCPT TO nobody@example.org\n< permanent error (550): no such mailbox"), "{all}");
     let untrusted = Setup::new(&server.channel("hunter22", "ann@example.org")).await;
     let said = tested(&untrusted).await;
-    assert!(!said.is_delivered && said.conversation.concat().contains("certificate"), "{:?}", said.conversation);
+    assert!(
+        !said.is_delivered && said.conversation.concat().contains("certificate"),
+        "{:?}",
+        said.conversation
+    );
     assert!(server.lines.try_recv().is_err(), "nothing else arrived");
 }
 

@@ -91,7 +91,8 @@ pub struct Secrets {
 impl Secrets {
     /// By the names of their keys.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
-        let all = [("url", &self.url), ("token", &self.token), ("key", &self.key), ("password", &self.password)];
+        let all =
+            [("url", &self.url), ("token", &self.token), ("key", &self.key), ("password", &self.password)];
         all.into_iter().filter_map(|(name, secret)| Some((name, secret.as_ref()?)))
     }
 
@@ -234,7 +235,10 @@ mod tests {
             assert!(!shown.contains("secret") && !shown.contains("hooks"), "{shown}");
         }
         let secrets = channel.take_secrets();
-        assert_eq!((secrets.get("url"), secrets.get("token")), (Some("https://hooks.example.org/T0/secret"), None));
+        assert_eq!(
+            (secrets.get("url"), secrets.get("token")),
+            (Some("https://hooks.example.org/T0/secret"), None)
+        );
         assert!(!format!("{secrets:?}").contains("hooks"));
         assert_eq!(channel.url, None);
     }
@@ -243,7 +247,8 @@ mod tests {
     fn routes_are_by_severity_rule_and_labels() {
         let labels = BTreeMap::from([("device".to_owned(), "sda".to_owned())]);
         let wants = |text: &str, severity| {
-            let channel: Channel = toml::from_str(&format!("name = \"a\"\nkind = \"slack\"\n{text}")).unwrap();
+            let channel: Channel =
+                toml::from_str(&format!("name = \"a\"\nkind = \"slack\"\n{text}")).unwrap();
             channel.wants("disk-latency", severity, &labels)
         };
         for (text, warning, critical) in [
@@ -255,7 +260,11 @@ mod tests {
             ("labels = { device = \"nvme*\" }", false, false),
             ("labels = { mountpoint = \"*\" }", false, false),
         ] {
-            assert_eq!((wants(text, Severity::Warning), wants(text, Severity::Critical)), (warning, critical), "{text}");
+            assert_eq!(
+                (wants(text, Severity::Warning), wants(text, Severity::Critical)),
+                (warning, critical),
+                "{text}"
+            );
         }
     }
 }

@@ -166,7 +166,12 @@ impl Channels {
         all.sort_by(|a, b| a.channel.name.cmp(&b.channel.name));
         for of in &all {
             for Problem { key, message } in &of.problems {
-                tracing::error!(channel = of.channel.name, key, message, "a channel of alerts cannot be used");
+                tracing::error!(
+                    channel = of.channel.name,
+                    key,
+                    message,
+                    "a channel of alerts cannot be used"
+                );
             }
         }
         self.health().retain(|name, _| all.iter().any(|known| known.channel.name == *name));
@@ -277,17 +282,24 @@ mod tests {
         let channels = Channels::new(options.clone());
         assert!(channels.listed().is_none());
         for name in ["mine", "webhook", "of-file"] {
-            let mut made = channel(&format!("name = \"{name}\"\nkind = \"slack\"\nurl = \"https://b.example/hunter22\""));
+            let mut made = channel(&format!(
+                "name = \"{name}\"\nkind = \"slack\"\nurl = \"https://b.example/hunter22\""
+            ));
             let secrets = made.take_secrets();
             let sealed = channels.sealed(&made, &secrets, "ann", 5).unwrap();
             assert!(!format!("{}{}{sealed:?}", sealed.definition, sealed.secrets).contains("hunter22"));
             store.put_alert_channel(&sealed).await.unwrap();
         }
         std::fs::write(data.path().join("url"), "https://c.example/x\n").unwrap();
-        let file = format!("[[channel]]\nname = \"of-file\"\nkind = \"slack\"\nurl_file = \"{}/url\"\n", data.path().display());
+        let file = format!(
+            "[[channel]]\nname = \"of-file\"\nkind = \"slack\"\nurl_file = \"{}/url\"\n",
+            data.path().display()
+        );
         std::fs::write(dir.join("a.toml"), file).unwrap();
         let listed = opened(&channels, &dir, &*store).await;
-        let of = |n: usize| (listed[n].channel.name.as_str(), &listed[n].origin, listed[n].is_limited, listed[n].is_usable());
+        let of = |n: usize| {
+            (listed[n].channel.name.as_str(), &listed[n].origin, listed[n].is_limited, listed[n].is_usable())
+        };
         assert_eq!(of(0), ("mine", &Origin::Stored("ann".into(), 5), true, true));
         assert_eq!(of(1), ("of-file", &Origin::File(dir.join("a.toml"), 1), false, true));
         assert_eq!(of(2), ("webhook", &Origin::Settings, false, true));

@@ -146,7 +146,7 @@ impl Delivery {
                 true => self.alerts.store().due_events(&host, name, MAX_DUE).await?,
                 false => Vec::new(),
             };
-            let is_full = queued.len() as i64 == MAX_DUE;
+            let is_full = i64::try_from(queued.len()).is_ok_and(|count| count == MAX_DUE);
             let mut due = Vec::new();
             let mut bad = Vec::new();
             for queued in queued {
@@ -211,10 +211,12 @@ impl Delivery {
         let mut times: BTreeMap<String, (String, i64, i64)> = BTreeMap::new();
         let wait = micros(self.times.group_wait);
         // A summary explains nothing.
-        let telling = jobs.iter().filter(|job| !job.state.is_held).flat_map(|job| groups(&job.due, now, wait));
+        let telling =
+            jobs.iter().filter(|job| !job.state.is_held).flat_map(|job| groups(&job.due, now, wait));
         for group in telling.filter(|group| group.status == Status::Firing) {
             let Some(first) = group.events.first().filter(|event| !event.field.is_empty()) else { continue };
-            let moments = group.events.iter().filter_map(|event| Some((moment(&event.raised_at)?, moment(&event.at)?)));
+            let moments =
+                group.events.iter().filter_map(|event| Some((moment(&event.raised_at)?, moment(&event.at)?)));
             for (raised, at) in moments {
                 let of = times.entry(group.rule.clone()).or_insert_with(|| (first.field.clone(), raised, at));
                 (of.1, of.2) = (of.1.min(raised), of.2.max(at));
@@ -230,7 +232,9 @@ impl Delivery {
             let key = (rule.clone(), from, at);
             let found = match known.remove(&key) {
                 Some(found) => found,
-                None => finding::find(self.alerts.history(), &self.threads, &field, from, at.max(from + 1)).await,
+                None => {
+                    finding::find(self.alerts.history(), &self.threads, &field, from, at.max(from + 1)).await
+                }
             };
             self.known.insert(key, found.clone());
             findings.insert(rule, found);
@@ -275,7 +279,10 @@ impl Telling<'_> {
         job.state.limit = Some(limit);
         if left == 0 {
             if !std::mem::replace(&mut job.state.is_held, true) {
-                tracing::warn!(channel = job.of.channel.name, "a channel has reached its limit; what follows is told together");
+                tracing::warn!(
+                    channel = job.of.channel.name,
+                    "a channel has reached its limit; what follows is told together"
+                );
             }
             self.note(job, |health| health.is_held = true);
             return Ok(());
@@ -293,7 +300,9 @@ impl Telling<'_> {
             job.state.is_held = false;
             return self.tell_groups(job, ready, false).await;
         }
-        let Some(message) = Message::summary(&key, &events, self.alerts.channels().place()) else { return Ok(()) };
+        let Some(message) = Message::summary(&key, &events, self.alerts.channels().place()) else {
+            return Ok(());
+        };
         if self.send(job, outgoing::message(job.of, message), &ids).await? {
             job.state.is_held = false;
             self.note(job, |health| health.is_held = false);
@@ -306,7 +315,10 @@ impl Telling<'_> {
 
     async fn tell_groups(&self, job: &mut Job<'_>, groups: Vec<Group>, incidents: bool) -> store::Result<()> {
         for group in groups {
-            if incidents && group.status == Status::Resolved && self.is_still_raised(job.of, &group.rule).await? {
+            if incidents
+                && group.status == Status::Resolved
+                && self.is_still_raised(job.of, &group.rule).await?
+            {
                 self.alerts.store().events_delivered(&job.of.channel.name, &group.ids).await?;
                 continue;
             }
@@ -339,7 +351,8 @@ impl Telling<'_> {
             if job.state.resent.is_none_or(|at| at.elapsed() >= self.times.resend) {
                 let told = self.alerts.store().open_told(host).await?;
                 let knows = |episode: &str| {
-                    told.iter().any(|told| told.episode == episode && told.channels.contains(&job.of.channel.name))
+                    told.iter()
+                        .any(|told| told.episode == episode && told.channels.contains(&job.of.channel.name))
                 };
                 let current = self.alerts.current(|_, is_raised| is_raised);
                 let known = current.iter().filter(|current| current.episode.as_deref().is_some_and(knows));
@@ -353,7 +366,8 @@ impl Telling<'_> {
             outgoing::alerts(job.of, &alerts)
         } else {
             let finding = |payload: &Payload| self.findings.get(&payload.rule);
-            (!batch.is_empty()).then(|| outgoing::events(job.of, self.alerts.channels().place(), &batch, finding))
+            (!batch.is_empty())
+                .then(|| outgoing::events(job.of, self.alerts.channels().place(), &batch, finding))
         };
         match outgoing {
             Some(outgoing) => self.send(job, Ok(outgoing), &ids).await.map(drop),

@@ -71,7 +71,10 @@ impl Culprit {
 /// What a field is about.
 fn resource(field: &str) -> Resource {
     let is = |parts: &[&str]| parts.iter().any(|part| field.starts_with(part));
-    if is(&["memory.", "pressure.memory", "memory_bandwidth.swap"]) || field.contains("oom") || field.contains("memory_") {
+    if is(&["memory.", "pressure.memory", "memory_bandwidth.swap"])
+        || field.contains("oom")
+        || field.contains("memory_")
+    {
         Resource::Memory
     } else if is(&["disk.", "block_io.", "pressure.io"]) || field.contains("write") {
         Resource::Write
@@ -140,7 +143,12 @@ async fn who(history: &History, range: Range, resource: Resource) -> Result<Vec<
             field,
         })
     };
-    Ok(ranking.rows.iter().filter_map(culprit).filter(|culprit| culprit.used >= resource.least() / 10.0).collect())
+    Ok(ranking
+        .rows
+        .iter()
+        .filter_map(culprit)
+        .filter(|culprit| culprit.used >= resource.least() / 10.0)
+        .collect())
 }
 
 async fn changed(history: &History, now: Range, before: Range) -> Result<Option<String>> {
@@ -161,6 +169,11 @@ async fn changed(history: &History, now: Range, before: Range) -> Result<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::rollup;
+    use crate::history::testing::{START, history, reading};
+    use crate::snapshot::{MetricType, Reading};
+    use crate::store::micros;
+    use serde_json::json;
 
     #[test]
     fn fields_are_about_resources() {
@@ -175,6 +188,37 @@ mod tests {
         ] {
             assert_eq!(resource(field), about, "{field}");
         }
+    }
+
+    /// Ten seconds of a machine on which a hog wakes up after ten minutes.
+    fn of_ten_seconds(n: i64) -> Reading {
+        let row = |cgroup: &str, comm: &str, pid: u32, cpu_us: u64| {
+            json!({"cgroup": cgroup, "comm": comm, "pid": pid, "processes": 1, "exits": 0, "cpu_us": cpu_us,
+                "read_bytes": 0, "write_bytes": 0, "rss_bytes": 1000})
+        };
+        let hog = if n >= 60 { 9_000_000 } else { 20_000 };
+        let rows = [row("/a.service", "hog", 50, hog), row("/b.service", "usual", 30, 1_000_000)];
+        let usage = json!({"elapsed_ms": 10_000, "processes": rows});
+        reading(MetricType::Usage, n * 10, &usage)
+    }
+
+    #[tokio::test]
+    async fn the_hog_of_that_time_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_store, history) = history(dir.path()).await;
+        let readings: Vec<Reading> = (1..=120).map(of_ten_seconds).collect();
+        rollup::store_readings(&history, &readings, Vec::new()).await.unwrap();
+        let of = async |from: i64, to: i64| {
+            let at = |seconds| micros(START + time::Duration::seconds(seconds));
+            find(&history, &Handle::current(), "pressure.cpu.some.avg60", at(from), at(to)).await.who
+        };
+        let during = of(780, 1080).await;
+        assert_eq!((during[0].name.as_str(), during[0].field), ("hog", "cpu_percent"));
+        assert_eq!(during[0].cgroup.as_deref(), Some("/a.service"));
+        assert!((80.0..=95.0).contains(&during[0].used), "{during:?}");
+        let before = of(120, 420).await;
+        assert_eq!(before[0].name, "usual");
+        assert!(of(-900, -600).await.is_empty(), "nothing was measured then");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::channel::{Secret, Secrets};
-use super::send::{Conversation, Request};
+use super::send::Conversation;
+use super::send::http::Request;
 use super::service::Alerts;
 use crate::snapshot::source::Settings;
 

@@ -20,13 +20,41 @@ const MAX_LINE: usize = 400;
 
 /// What the templates of channels know.
 pub const NAMES: [&str; 14] = [
-    "title", "text", "message", "status", "severity", "rule", "host", "host_name", "summary", "runbook", "link",
-    "count", "alerts", "key",
+    "title",
+    "text",
+    "message",
+    "status",
+    "severity",
+    "rule",
+    "host",
+    "host_name",
+    "summary",
+    "runbook",
+    "link",
+    "count",
+    "alerts",
+    "key",
 ];
 /// What the templates of ready receivers know besides.
 pub const INNER_NAMES: [&str; 18] = [
-    "title", "text", "message", "status", "severity", "rule", "host", "host_name", "summary", "runbook", "link",
-    "count", "alerts", "key", "incident", "priority", "to", "token",
+    "title",
+    "text",
+    "message",
+    "status",
+    "severity",
+    "rule",
+    "host",
+    "host_name",
+    "summary",
+    "runbook",
+    "link",
+    "count",
+    "alerts",
+    "key",
+    "incident",
+    "priority",
+    "to",
+    "token",
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -278,7 +306,11 @@ fn told(event: &Payload) -> String {
 fn distance(value: f64, level: f64, unit: &str) -> String {
     let side = if value >= level { "above" } else { "below" };
     let by = (value - level).abs();
-    let part = if level != 0.0 && unit != "%" { format!(" ({:.0} %)", by / level.abs() * 100.0) } else { String::new() };
+    let part = if level != 0.0 && unit != "%" {
+        format!(" ({:.0} %)", by / level.abs() * 100.0)
+    } else {
+        String::new()
+    };
     format!("{}{part} {side} the level of {}", shown(by, unit), shown(level, unit))
 }
 
@@ -293,7 +325,8 @@ fn alert(event: &Payload) -> Value {
 /// The page that shows what happened: the field of the rule, around that time.
 pub fn link(base: &str, event: &Payload) -> String {
     let base = base.trim_end_matches('/');
-    let moment = |text: &str| OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
+    let moment =
+        |text: &str| OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
     let (Some(raised), Some(at)) = (moment(&event.raised_at), moment(&event.at)) else {
         return format!("{base}/alerts");
     };
@@ -314,7 +347,8 @@ fn time_of_day(rfc3339: &str) -> String {
 }
 
 fn length(from: &str, to: &str) -> String {
-    let moment = |text: &str| OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
+    let moment =
+        |text: &str| OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
     match (moment(from), moment(to)) {
         (Some(from), Some(to)) => Period::seconds((to - from).whole_seconds().max(0)).to_string(),
         _ => "some time".to_owned(),
@@ -327,7 +361,8 @@ fn line(text: &str) -> String {
 
 /// One line without control characters, or such as turn the direction of writing.
 fn line_of(text: &str, most: usize) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c });
     cut(&shown.collect::<String>(), most)
 }
@@ -367,7 +402,8 @@ mod tests {
              Runbook: delete\n\
              https://watch.example.org/history?p=disk:partitions.usage_percent&from=2025-12-31T23:30:00Z&to=2026-01-01T00:18:00Z"
         );
-        let cleared = Message::of_rule("k", &[&event("cleared", "/ is full")], None, &Place::default()).unwrap();
+        let cleared =
+            Message::of_rule("k", &[&event("cleared", "/ is full")], None, &Place::default()).unwrap();
         assert_eq!(cleared.title, "[resolved] disk-full on 0123: / is full");
         assert_eq!(cleared.text, "• / is full: cleared after 12m, peak 97.0 %");
     }
@@ -379,7 +415,11 @@ mod tests {
         let message = Message::of_rule("k", &many, None, &Place::default()).unwrap();
         assert_eq!(message.title, "[warning] disk-full on 0123: 40 alerts");
         assert_eq!(message.text.lines().count(), 22, "20, the number of others, and the runbook");
-        assert!(message.text.lines().next().unwrap().starts_with("• a  Bcc: x@y<b>: 95.5 %"), "{}", message.text);
+        assert!(
+            message.text.lines().next().unwrap().starts_with("• a  Bcc: x@y<b>: 95.5 %"),
+            "{}",
+            message.text
+        );
     }
 
     #[test]
@@ -387,7 +427,11 @@ mod tests {
         let (raised, cleared) = (event("raised", "x"), event("cleared", "x"));
         let other = Payload { episode: "f".into(), ..raised.clone() };
         let message = Message::summary("k", &[&raised, &cleared, &other], &place()).unwrap();
-        assert!(message.text.contains("disk-full: 2 raised, 1 cleared, 1 of these still raised"), "{}", message.text);
+        assert!(
+            message.text.contains("disk-full: 2 raised, 1 cleared, 1 of these still raised"),
+            "{}",
+            message.text
+        );
         assert_eq!(message.title, "[summary] web1: 3 events of 1 rules");
     }
 

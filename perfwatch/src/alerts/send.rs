@@ -1,8 +1,8 @@
 //! Sends one message to one receiver, over HTTP or SMTP, and notes the conversation.
 
 mod address;
-mod email;
-mod http;
+pub mod email;
+pub mod http;
 
 use std::time::Duration;
 
@@ -10,9 +10,6 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::channel::Secrets;
-
-pub use email::Mail;
-pub use http::{Request, host_of};
 
 /// Longer lines of a conversation are cut.
 const MAX_LINE: usize = 500;

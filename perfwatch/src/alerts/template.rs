@@ -157,7 +157,10 @@ mod tests {
         assert_eq!(made("{{title}}"), "<b> & \"{{ text }}\"", "what was put in is not read again");
         assert_eq!(made("{{ title | html }}"), "&lt;b&gt; &amp; &quot;{{ text }}&quot;");
         assert_eq!(made("{{ title | angle | json }}"), r#""&lt;b&gt; &amp; \"{{ text }}\"""#);
-        assert_eq!(made(r#"{"t": {{ text | json }}, "a": {{ alerts }}}"#), "{\"t\": \"two\\nlines\", \"a\": [{\"a\":1}]}");
+        assert_eq!(
+            made(r#"{"t": {{ text | json }}, "a": {{ alerts }}}"#),
+            "{\"t\": \"two\\nlines\", \"a\": [{\"a\":1}]}"
+        );
         assert_eq!(made("/{{ title | path }}"), "/%3Cb%3E%20%26%20%22%7B%7B%20text%20%7D%7D%22");
     }
 

@@ -66,7 +66,14 @@ fn check(files: &[File]) -> (String, bool) {
     for file in files {
         for at in &file.channels {
             let told = problems_of_file(&at.what).into_iter().map(|problem| {
-                format!("{}:{}: {}: {}: {}", file.path.display(), at.line, at.what.name, problem.key, problem.message)
+                format!(
+                    "{}:{}: {}: {}: {}",
+                    file.path.display(),
+                    at.line,
+                    at.what.name,
+                    problem.key,
+                    problem.message
+                )
             });
             lines.extend(told);
         }
@@ -76,7 +83,8 @@ fn check(files: &[File]) -> (String, bool) {
     let verdict = match lines.len() {
         0 => {
             let channels: usize = files.iter().map(|file| file.channels.len()).sum();
-            let channels = if channels > 0 { format!(" and {}", counted(channels, "channel")) } else { String::new() };
+            let channels =
+                if channels > 0 { format!(" and {}", counted(channels, "channel")) } else { String::new() };
             format!("{}{channels} can be used", counted(rules, "rule"))
         }
         problems => format!("{} in {}", counted(problems, "problem"), counted(files.len(), "file")),

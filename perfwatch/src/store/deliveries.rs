@@ -59,7 +59,13 @@ pub trait DeliveryStore: Send + Sync + std::fmt::Debug {
     /// Events of which it is not decided yet who is to be told, oldest first.
     async fn unrouted_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>>;
     /// Decides who is to be told, and notes these with the episode if `is_kept`. An event for nobody is removed.
-    async fn route_event(&self, host: &str, queued: &Queued, channels: &[String], is_kept: bool) -> Result<()>;
+    async fn route_event(
+        &self,
+        host: &str,
+        queued: &Queued,
+        channels: &[String],
+        is_kept: bool,
+    ) -> Result<()>;
     /// The channels that were told of an episode.
     async fn told(&self, host: &str, episode: &str) -> Result<Vec<String>>;
     /// Episodes that are not cleared, and of which somebody was told.

@@ -67,13 +67,20 @@ async fn events_wait_until_all_channels_have_them(fresh: &Fresh) {
     store.events_delivered("chat", &[queued[0].id]).await.unwrap();
     assert_eq!(store.due_channels(HOST).await.unwrap(), [""; 0]);
     // The same event, stored again after its delivery, would be told again; its key would be the same.
-    store.save_alerts(HOST, &AlertBatch { events: vec![event("e", "raised", 10)], ..AlertBatch::default() }).await.unwrap();
+    store
+        .save_alerts(HOST, &AlertBatch { events: vec![event("e", "raised", 10)], ..AlertBatch::default() })
+        .await
+        .unwrap();
     assert_eq!(store.unrouted_events(HOST, 9).await.unwrap()[0].event, queued[0].event);
 }
 
 async fn whom_an_alert_was_told_is_known_until_its_end(fresh: &Fresh) {
     let store = &fresh.store;
-    let of = |cleared_at, events| AlertBatch { episodes: vec![episode("e", cleared_at)], events, ..AlertBatch::default() };
+    let of = |cleared_at, events| AlertBatch {
+        episodes: vec![episode("e", cleared_at)],
+        events,
+        ..AlertBatch::default()
+    };
     store.save_alerts(HOST, &of(None, vec![event("e", "raised", 1)])).await.unwrap();
     assert_eq!(store.told(HOST, "e").await.unwrap(), [""; 0]);
     let queued = store.unrouted_events(HOST, 9).await.unwrap();

@@ -120,7 +120,8 @@ async fn react(mut stream: TcpStream, reaction: Reaction, requests: Arc<Mutex<Ve
         Reaction::Answer(answer) => {
             let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
             let length = body.len();
-            let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            let answer =
+                format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
             // Whoever asked may be gone.
             let _ = stream.write_all(answer.as_bytes()).await;
         }

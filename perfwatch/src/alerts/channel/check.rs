@@ -67,7 +67,9 @@ impl Check<'_> {
         if rules.as_deref().is_some_and(|rules| rules.is_empty() || !is_pattern(rules)) {
             self.problem("rules", "use names of rules or patterns, at most 200 characters");
         }
-        if labels.len() > MAX_LABELS || !labels.iter().all(|(label, text)| is_pattern(label) && is_pattern(text)) {
+        if labels.len() > MAX_LABELS
+            || !labels.iter().all(|(label, text)| is_pattern(label) && is_pattern(text))
+        {
             self.problem("labels", "use at most 10 labels with patterns of at most 200 characters");
         }
     }
@@ -76,7 +78,9 @@ impl Check<'_> {
         if self.channel.max_per_hour.is_some_and(|most| !(1..=MAX_PER_HOUR).contains(&most)) {
             self.problem("max_per_hour", "use 1 to 3600");
         }
-        for (key, text) in [("to", &self.channel.to), ("from", &self.channel.from), ("user", &self.channel.user)] {
+        for (key, text) in
+            [("to", &self.channel.to), ("from", &self.channel.from), ("user", &self.channel.user)]
+        {
             let is_line = |text: &String| text.len() <= MAX_TO && !text.chars().any(char::is_control);
             if text.as_ref().is_some_and(|text| text.trim().is_empty() || !is_line(text)) {
                 self.problem(key, "use one line of at most 1000 characters");
@@ -110,7 +114,8 @@ impl Check<'_> {
         };
         let missing = needs.iter().filter(|key| !given(key)).map(|key| (*key, format!("{kind} needs it")));
         let all = ["url", "token", "key", "password", "to", "from", "user"];
-        let surplus = all.into_iter().filter(|key| given(key) && !needs.contains(key) && !takes.contains(key));
+        let surplus =
+            all.into_iter().filter(|key| given(key) && !needs.contains(key) && !takes.contains(key));
         let surplus = surplus.map(|key| (key, format!("{kind} has no use for it; leave it out")));
         let found: Vec<_> = missing.chain(surplus).collect();
         for (key, message) in found {
@@ -136,7 +141,8 @@ impl Check<'_> {
         let Some(url) = self.secrets.get("url") else { return };
         let parsed = url.parse::<Uri>().ok();
         let scheme = parsed.as_ref().and_then(Uri::scheme_str).unwrap_or_default();
-        let authority = parsed.as_ref().and_then(|uri| uri.authority()).map_or("", |authority| authority.as_str());
+        let authority =
+            parsed.as_ref().and_then(|uri| uri.authority()).map_or("", |authority| authority.as_str());
         let has_host = parsed.as_ref().and_then(Uri::host).is_some_and(|host| !host.is_empty());
         let (is_known, message) = if self.channel.kind == Kind::Email {
             let is_known = MAIL_SCHEMES.contains(&scheme);
@@ -172,7 +178,10 @@ mod tests {
     fn found(text: &str) -> Vec<String> {
         let mut channel: Channel = toml::from_str(&format!("name = \"a\"\n{text}")).unwrap();
         let secrets = channel.take_secrets();
-        problems(&channel, &secrets).into_iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect()
+        problems(&channel, &secrets)
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.key, problem.message))
+            .collect()
     }
 
     #[test]
@@ -187,9 +196,13 @@ mod tests {
         let mail = "kind = \"email\"\nfrom = \"PerfWatch <pw@example.org>\"\nto = \"a@example.org, b@example.org\"\n";
         assert_eq!(found(&format!("{mail}url = \"smtp://mail.example.org\"")), [""; 0]);
         assert_eq!(found(&format!("{mail}url = \"https://mail.example.org\"")).len(), 1);
-        let plain = format!("{mail}url = \"smtp+plain://mail.example.org\"\nuser = \"u\"\npassword = \"hunter2\"");
+        let plain =
+            format!("{mail}url = \"smtp+plain://mail.example.org\"\nuser = \"u\"\npassword = \"hunter2\"");
         let plain = found(&plain);
-        assert!(plain.len() == 1 && plain[0].contains("unencrypted") && !plain[0].contains("hunter2"), "{plain:?}");
+        assert!(
+            plain.len() == 1 && plain[0].contains("unencrypted") && !plain[0].contains("hunter2"),
+            "{plain:?}"
+        );
     }
 
     #[test]
@@ -201,7 +214,8 @@ mod tests {
         assert!(!found.concat().contains("hunter2"));
         let mut channel = Channel { name: "Über".into(), ..Channel::default() };
         channel.kind = Kind::Gotify;
-        let keys: Vec<&str> = problems(&channel, &Secrets::default()).iter().map(|problem| problem.key).collect();
+        let keys: Vec<&str> =
+            problems(&channel, &Secrets::default()).iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["name", "url", "token"]);
     }
 

@@ -66,10 +66,7 @@ pub const READY: &[Ready] = &[
         takes: &[],
         method: "POST",
         header: None,
-        call: Call {
-            path: "",
-            body: r#"{"text": {{ message | angle | json }}, "unfurl_links": false}"#,
-        },
+        call: Call { path: "", body: r#"{"text": {{ message | angle | json }}, "unfurl_links": false}"# },
         incident: None,
         max_title: 200,
         max_text: 8000,

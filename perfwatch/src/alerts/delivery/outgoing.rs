@@ -14,7 +14,9 @@ use crate::alerts::event::Payload;
 use crate::alerts::finding::Finding;
 use crate::alerts::message::{self, INNER_NAMES, Message, NAMES, Place, Status};
 use crate::alerts::rule::Severity;
-use crate::alerts::send::{Conversation, Failure, Mail, Request, Sender};
+use crate::alerts::send::email::Mail;
+use crate::alerts::send::http::Request;
+use crate::alerts::send::{Conversation, Failure, Sender};
 use crate::alerts::template::Template;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -27,7 +29,12 @@ pub enum Outgoing {
 }
 
 impl Outgoing {
-    pub async fn send(self, sender: &Sender, of: &Listed, conversation: &mut Conversation) -> Result<(), Failure> {
+    pub async fn send(
+        self,
+        sender: &Sender,
+        of: &Listed,
+        conversation: &mut Conversation,
+    ) -> Result<(), Failure> {
         match self {
             Self::Http(request) => sender.request(request, of.is_limited, conversation).await,
             Self::Mail(mail) => sender.mail(&mail, of.is_limited, conversation).await,
@@ -132,7 +139,10 @@ pub fn message(of: &Listed, mut message: Message) -> Result<Outgoing, Failure> {
     let template = channel.template.as_deref().filter(|_| message.status != Status::Test);
     let template = template.and_then(|text| Template::parse(text, &NAMES).ok());
     let too_long = || {
-        tracing::error!(channel = channel.name, "the template of a channel makes too much; its message has the usual words");
+        tracing::error!(
+            channel = channel.name,
+            "the template of a channel makes too much; its message has the usual words"
+        );
     };
     if channel.kind == Kind::Webhook {
         let variables = message.variables(usize::MAX, usize::MAX);
@@ -194,7 +204,11 @@ fn of_ready(ready: &Ready, of: &Listed, message: &Message) -> Result<Request, Fa
     };
     let Call { path, body } = call;
     let base = of.secrets.get("url").or(ready.url).unwrap_or_default();
-    let url = if path.is_empty() { base.to_owned() } else { format!("{}{}", base.trim_end_matches('/'), made(path)?) };
+    let url = if path.is_empty() {
+        base.to_owned()
+    } else {
+        format!("{}{}", base.trim_end_matches('/'), made(path)?)
+    };
     let mut headers = vec![json()];
     if let Some((name, secret, text)) = ready.header
         && of.secrets.get(secret).is_some()
@@ -232,9 +246,8 @@ mod tests {
     fn sent(text: &str, kind: &str) -> (String, String, Value, Vec<(&'static str, String)>) {
         let told = Message::of_rule("k/1", &[&event(kind)], None, &Place::default()).unwrap();
         let Ok(Outgoing::Http(request)) = message(&listed(text), told) else { panic!("{text}") };
-        let body = serde_json::from_slice(&request.body).unwrap_or_else(|error| {
-            panic!("{text}: {error}: {}", String::from_utf8_lossy(&request.body))
-        });
+        let body = serde_json::from_slice(&request.body)
+            .unwrap_or_else(|error| panic!("{text}: {error}: {}", String::from_utf8_lossy(&request.body)));
         (request.method.to_owned(), request.url, body, request.headers)
     }
 
@@ -260,16 +273,21 @@ mod tests {
         assert_eq!(body["allowed_mentions"]["parse"], json!([]));
 
         let (_, url, body, _) = sent("kind = \"telegram\"\nto = \"-5\"\ntoken = \"1:abc\"", "raised");
-        assert_eq!((url.as_str(), &body["chat_id"]), ("https://api.telegram.org/bot1:abc/sendMessage", &json!("-5")));
+        assert_eq!(
+            (url.as_str(), &body["chat_id"]),
+            ("https://api.telegram.org/bot1:abc/sendMessage", &json!("-5"))
+        );
 
         let matrix = "kind = \"matrix\"\nurl = \"https://m.example/\"\nto = \"!r:m.example\"\ntoken = \"t\"";
         let (method, url, ..) = sent(matrix, "raised");
         let path = "/_matrix/client/v3/rooms/%21r%3Am.example/send/m.room.message/k%2F1";
         assert_eq!((method, url), ("PUT".to_owned(), format!("https://m.example{path}")));
 
-        for (kind, action, severity) in
-            [("raised", "trigger", json!("critical")), ("cleared", "resolve", Value::Null), ("acknowledged", "acknowledge", Value::Null)]
-        {
+        for (kind, action, severity) in [
+            ("raised", "trigger", json!("critical")),
+            ("cleared", "resolve", Value::Null),
+            ("acknowledged", "acknowledge", Value::Null),
+        ] {
             let (_, _, body, _) = sent("kind = \"pagerduty\"\ntoken = \"r\"", kind);
             assert_eq!((&body["event_action"], &body["payload"]["severity"]), (&json!(action), &severity));
             assert_eq!(body["dedup_key"], "perfwatch:0123:disk-full");
@@ -279,7 +297,8 @@ mod tests {
         let close = "/v2/alerts/perfwatch%3A0123%3Adisk-full/close?identifierType=alias";
         assert_eq!(opsgenie("cleared"), format!("https://api.opsgenie.com{close}"));
 
-        let (_, url, body, headers) = sent("kind = \"gotify\"\nurl = \"https://g.example\"\ntoken = \"t\"", "raised");
+        let (_, url, body, headers) =
+            sent("kind = \"gotify\"\nurl = \"https://g.example\"\ntoken = \"t\"", "raised");
         assert_eq!((url.as_str(), &body["priority"]), ("https://g.example/message", &json!(8)));
         assert_eq!(headers[1], ("x-gotify-key", "t".to_owned()));
         let (_, _, body, _) = sent("kind = \"pushover\"\nto = \"u\"\ntoken = \"t\"", "cleared");
@@ -294,7 +313,10 @@ mod tests {
         assert_eq!((&body["all"][0]["value"], headers.len()), (&json!(95.5), 3));
         assert!(headers[1].1.starts_with("sha256="));
         // What gets too long is sent in the usual form.
-        let long = format!("kind = \"webhook\"\nurl = \"https://a.example\"\ntemplate = \"{}\"", "{{ text }}".repeat(1600));
+        let long = format!(
+            "kind = \"webhook\"\nurl = \"https://a.example\"\ntemplate = \"{}\"",
+            "{{ text }}".repeat(1600)
+        );
         let mut told = Message::of_rule("k", &[&event("raised")], None, &Place::default()).unwrap();
         told.text = "x".repeat(4000);
         let Ok(Outgoing::Http(request)) = message(&listed(&long), told) else { panic!() };

@@ -49,16 +49,22 @@ pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
         // What is over is only told to be over.
         let end = ended.get(episode.as_str()).filter(|end| **end > due.id);
         let status = if end.is_some() { Status::Resolved } else { Status::of(*event) };
-        let (group, _) = match groups.iter_mut().position(|(group, _)| group.rule == *rule && group.status == status) {
-            Some(at) => &mut groups[at],
-            None => {
-                let new =
-                    Group { key: due.key.clone(), status, rule: rule.clone(), events: Vec::new(), ids: Vec::new() };
-                groups.push((new, due.at));
-                let last = groups.len() - 1;
-                &mut groups[last]
-            }
-        };
+        let (group, _) =
+            match groups.iter_mut().position(|(group, _)| group.rule == *rule && group.status == status) {
+                Some(at) => &mut groups[at],
+                None => {
+                    let new = Group {
+                        key: due.key.clone(),
+                        status,
+                        rule: rule.clone(),
+                        events: Vec::new(),
+                        ids: Vec::new(),
+                    };
+                    groups.push((new, due.at));
+                    let last = groups.len() - 1;
+                    &mut groups[last]
+                }
+            };
         group.ids.push(due.id);
         if end.is_some() {
             continue;
@@ -91,7 +97,12 @@ mod tests {
             "summary": "", "runbook": "", "at": id.to_string(), "raised_at": "", "value": null, "peak": 1.0,
             "flapping": false, "reason": null,
         });
-        Due { id, key: format!("{episode}:{kind}"), at: id, payload: serde_json::from_value(payload).unwrap() }
+        Due {
+            id,
+            key: format!("{episode}:{kind}"),
+            at: id,
+            payload: serde_json::from_value(payload).unwrap(),
+        }
     }
 
     fn told(due: &[Due]) -> Vec<(Status, String, Vec<String>, Vec<i64>)> {
@@ -156,7 +167,7 @@ mod tests {
             let groups = groups(&due, 1_000_000, 0);
             let mut ids: Vec<i64> = groups.iter().flat_map(|group| group.ids.clone()).collect();
             ids.sort_unstable();
-            prop_assert_eq!(ids, (0..events.len() as i64).collect::<Vec<_>>());
+            prop_assert_eq!(ids, (0..i64::try_from(events.len()).unwrap()).collect::<Vec<_>>());
             prop_assert!(groups.iter().all(|group| !group.events.is_empty()));
         }
     }

@@ -54,11 +54,16 @@ mod tests {
             listed("name = \"cpu\"\nrules = \"cpu*\""),
         ];
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let route = |kind, severity, told: &[&str], silenced| route(&all, &event(kind, severity), &names(told), silenced);
+        let route = |kind, severity, told: &[&str], silenced| {
+            route(&all, &event(kind, severity), &names(told), silenced)
+        };
         assert_eq!(route("raised", "warning", &[], false), (names(&["all"]), true));
         assert_eq!(route("severity_changed", "critical", &["all"], false), (names(&["all", "night"]), true));
         // Less severe again: whoever knows of it is told.
-        assert_eq!(route("severity_changed", "warning", &["all", "night"], false), (names(&["all", "night"]), true));
+        assert_eq!(
+            route("severity_changed", "warning", &["all", "night"], false),
+            (names(&["all", "night"]), true)
+        );
         // The routes were changed meanwhile.
         assert_eq!(route("cleared", "warning", &["cpu", "off"], false), (names(&["cpu", "off"]), false));
         assert_eq!(route("acknowledged", "critical", &["night"], true), (names(&["night"]), false));

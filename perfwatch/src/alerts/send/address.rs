@@ -59,7 +59,12 @@ fn is_inside_v6(address: Ipv6Addr) -> bool {
 pub(super) struct Outside(DefaultResolver);
 
 impl Resolver for Outside {
-    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = self.0.resolve(uri, config, timeout)?;
         let mut outside = self.empty();
         for address in found.iter().filter(|address| !is_inside(address.ip())) {
@@ -79,16 +84,52 @@ mod tests {
     #[test]
     fn inside_and_outside() {
         for inside in [
-            "127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "0.0.0.0",
-            "0.1.2.3", "100.64.0.1", "100.127.0.1", "192.0.0.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "::1",
-            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::1", "2002:a00:1::1",
-            "2001::1", "fc00::1", "fd12::1", "fe80::1", "fec0::1", "ff02::1",
+            "127.0.0.1",
+            "127.9.9.9",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "0.1.2.3",
+            "100.64.0.1",
+            "100.127.0.1",
+            "192.0.0.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::10.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::1",
+            "2002:a00:1::1",
+            "2001::1",
+            "fc00::1",
+            "fd12::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
         ] {
             assert!(is_inside(inside.parse().unwrap()), "{inside}");
         }
         for outside in [
-            "1.1.1.1", "172.15.0.1", "172.32.0.1", "192.169.0.1", "100.63.0.1", "100.128.0.1", "198.20.0.1", "223.255.255.255",
-            "2606:4700::1", "2001:db8::1", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1",
+            "1.1.1.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.169.0.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "198.20.0.1",
+            "223.255.255.255",
+            "2606:4700::1",
+            "2001:db8::1",
+            "::ffff:1.1.1.1",
+            "64:ff9b::1.1.1.1",
+            "2002:101:101::1",
         ] {
             assert!(!is_inside(outside.parse().unwrap()), "{outside}");
         }

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lettre::{Address, Message};
 use lettre::message::Mailboxes;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -11,6 +10,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, Certific
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
+use lettre::{Address, Message};
 use tokio::time::timeout;
 use ureq::http::Uri;
 
@@ -80,7 +80,10 @@ impl Mail {
             .message_id(Some(id(&self.id)))
             .references(id(&self.thread))
             .header(ContentType::TEXT_PLAIN)
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()));
+            .raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".into(),
+            ));
         for mailbox in mailboxes(&self.from)? {
             message = message.from(mailbox);
         }
@@ -93,7 +96,12 @@ impl Mail {
 
 impl Sender {
     /// Sends an email, unless `is_limited` and the server's address is inside.
-    pub async fn mail(&self, mail: &Mail, is_limited: bool, conversation: &mut Conversation) -> Result<(), Failure> {
+    pub async fn mail(
+        &self,
+        mail: &Mail,
+        is_limited: bool,
+        conversation: &mut Conversation,
+    ) -> Result<(), Failure> {
         let longest = self.timeout.saturating_mul(PATIENCE);
         let sent = timeout(longest, self.converse(mail, is_limited, conversation)).await;
         let sent = sent.unwrap_or_else(|_| {
@@ -106,13 +114,20 @@ impl Sender {
         })
     }
 
-    async fn converse(&self, mail: &Mail, is_limited: bool, conversation: &mut Conversation) -> Result<(), Failure> {
+    async fn converse(
+        &self,
+        mail: &Mail,
+        is_limited: bool,
+        conversation: &mut Conversation,
+    ) -> Result<(), Failure> {
         let message = mail.built().map_err(Failure::new)?;
         let server = Server::of(&mail.url).ok_or_else(|| Failure::new("its URL names no mail server"))?;
         let mut connection = self.connect(&server, is_limited, conversation).await?;
         if server.encryption == Encryption::StartTls {
             if !connection.can_starttls() {
-                return Err(Failure::new("it does not offer STARTTLS; use smtps:// if its port expects TLS at once"));
+                return Err(Failure::new(
+                    "it does not offer STARTTLS; use smtps:// if its port expects TLS at once",
+                ));
             }
             conversation.note("> STARTTLS");
             let tls = self.tls(&server)?;
@@ -148,7 +163,9 @@ impl Sender {
         }
         match refusal {
             Some(failure) if taken == 0 => return Err(failure),
-            Some(failure) => tracing::warn!(error = failure.why, "a mail server refuses some of an alert's addresses"),
+            Some(failure) => {
+                tracing::warn!(error = failure.why, "a mail server refuses some of an alert's addresses");
+            }
             None => {}
         }
         conversation.note("> DATA");
@@ -210,7 +227,11 @@ fn note(
 ) -> Result<(), Failure> {
     match answer {
         Ok(answer) => {
-            conversation.note(&format!("< {} {}", answer.code(), answer.message().collect::<Vec<_>>().join(" / ")));
+            conversation.note(&format!(
+                "< {} {}",
+                answer.code(),
+                answer.message().collect::<Vec<_>>().join(" / ")
+            ));
             Ok(())
         }
         Err(error) => {

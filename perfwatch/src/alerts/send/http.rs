@@ -30,7 +30,11 @@ impl std::fmt::Debug for Request {
     }
 }
 
-pub(super) fn agent(timeout: Duration, certificates: &[CertificateDer<'static>], is_limited: bool) -> ureq::Agent {
+pub(super) fn agent(
+    timeout: Duration,
+    certificates: &[CertificateDer<'static>],
+    is_limited: bool,
+) -> ureq::Agent {
     let trusted: Vec<Certificate<'static>> =
         certificates.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
     let tls = TlsConfig::builder()
@@ -56,7 +60,8 @@ pub(super) fn agent(timeout: Duration, certificates: &[CertificateDer<'static>],
 /// Scheme, host and port: what may be shown of a URL.
 pub fn host_of(url: &str) -> String {
     let uri = url.parse::<Uri>().ok();
-    let shown = uri.as_ref().and_then(|uri| Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?.as_str())));
+    let shown =
+        uri.as_ref().and_then(|uri| Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?.as_str())));
     shown.unwrap_or_default()
 }
 
@@ -88,7 +93,9 @@ impl Sender {
             return Ok(());
         }
         let why = match answer.status.is_redirection() {
-            true => format!("it answered {}; redirects are not followed, so set the final URL", answer.status),
+            true => {
+                format!("it answered {}; redirects are not followed, so set the final URL", answer.status)
+            }
             false => format!("it answered {}", answer.status),
         };
         let is_refused = matches!(answer.status.as_u16(), 400 | 413 | 422);

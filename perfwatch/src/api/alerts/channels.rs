@@ -14,7 +14,7 @@ use crate::alerts::channel::check::problems;
 use crate::alerts::channel::{Channel, Secrets};
 use crate::alerts::channels::{Health, Listed, MAX_STORED, Origin};
 use crate::alerts::delivery::test;
-use crate::alerts::send::host_of;
+use crate::alerts::send::http::host_of;
 use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBody, WithBody};
 use crate::api::extract::{Administrator, Body, ClientAddress, told};
@@ -109,7 +109,8 @@ fn dto(of: &Listed, health: Option<&Health>) -> ChannelDto {
 /// A channel from a body, with the secrets that it has then.
 fn parse(value: &serde_json::Value, known: Option<&Listed>) -> Result<(Channel, Secrets)> {
     let invalid = |key: &str, msg: String| {
-        let loc = ["body", key].into_iter().filter(|part| !part.is_empty() && *part != ".").map(str::to_owned);
+        let loc =
+            ["body", key].into_iter().filter(|part| !part.is_empty() && *part != ".").map(str::to_owned);
         Problem { loc: loc.collect(), msg }
     };
     // What does not fit is not repeated: it may be a secret.
