@@ -132,6 +132,8 @@ export const dictionary: Record<keyof Documents, readonly FieldEntry[]> = {
     ['partitions[device,mountpoint,fstype].used_bytes', 'bytes', 'gauge', 'Used space.'],
     ['partitions[device,mountpoint,fstype].free_bytes', 'bytes', 'gauge', 'Space available to ordinary users; 0 if it is over-full.'],
     ['partitions[device,mountpoint,fstype].usage_percent', '%', 'gauge', 'Used share of the space available to ordinary users, as df(1) shows it.'],
+    ['partitions[device,mountpoint,fstype].inodes_percent', '%', 'gauge', 'Used share of the inodes, as `df -i` shows it; `null` where their number is not fixed.'],
+    ['partitions[device,mountpoint,fstype].access', '', 'state', '`rw`; `ro` if it was mounted so; `forced_ro` if it was mounted to be written to and is read-only: so the kernel leaves it after errors.'],
     ['io.read_bytes_per_sec', 'bytes/s', 'gauge', 'Read from whole disks. A request counts once, however many dm, md, bcache, multipath or loop devices it passes.'],
     ['io.write_bytes_per_sec', 'bytes/s', 'gauge', 'Written, likewise.'],
     ['io.read_bytes', 'bytes', 'counter', 'Read since boot.'],
@@ -682,6 +684,8 @@ export interface DiskDocument extends DocumentBase {
     used_bytes?: number | null;
     free_bytes?: number | null;
     usage_percent?: number | null;
+    inodes_percent?: number | null;
+    access?: string | null;
   }[] | null;
   io?: {
     read_bytes_per_sec?: number | null;

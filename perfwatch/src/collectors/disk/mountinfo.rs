@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use crate::kernel_files::fields::{lines, text};
 
 /// One line. Names are bytes: whoever mounts chooses them.
@@ -16,6 +18,19 @@ pub(super) struct Mount {
     pub(super) point: Vec<u8>,
     pub(super) fstype: String,
     pub(super) source: String,
+    pub(super) access: Access,
+}
+
+/// Whether it can be written to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Access {
+    #[default]
+    Rw,
+    /// Mounted so.
+    Ro,
+    /// Mounted to be written to, but the file system itself is read-only: so the kernel leaves it after errors.
+    ForcedRo,
 }
 
 impl Mount {
@@ -40,11 +55,21 @@ fn line(line: &[u8]) -> Option<Mount> {
     if point.first() != Some(&b'/') {
         return None;
     }
-    let _options = fields.next()?;
+    let mount_options = fields.next()?;
     fields.find(|tag| *tag == b"-")?;
     let fstype = text(&unescape(fields.next()?));
     let source = text(&unescape(fields.next().unwrap_or_default()));
-    (!fstype.is_empty()).then_some(Mount { device, root, point, fstype, source })
+    let access = match (is_read_only(mount_options), fields.next().is_some_and(is_read_only)) {
+        (true, _) => Access::Ro,
+        (false, true) => Access::ForcedRo,
+        (false, false) => Access::Rw,
+    };
+    (!fstype.is_empty()).then_some(Mount { device, root, point, fstype, source, access })
+}
+
+/// Options are separated by commas, and this one comes first.
+fn is_read_only(options: &[u8]) -> bool {
+    options.split(|byte| *byte == b',').next() == Some(b"ro")
 }
 
 fn device(field: &[u8]) -> Option<(u32, u32)> {
@@ -85,6 +110,7 @@ mod tests {
             point: b"/mnt 2".to_vec(),
             fstype: "ext3".into(),
             source: "/dev/root".into(),
+            access: Access::Rw,
         };
         assert_eq!(mounts, [mount]);
     }
@@ -95,6 +121,15 @@ mod tests {
             b"1 0 0:5 / /a rw - nfs  rw\n2 0 0:6 / /b rw shared:3 - fuse - rw\n3 0 0:7 / /c rw - 9p\n";
         let sources: Vec<String> = parse(table).into_iter().map(|mount| mount.source).collect();
         assert_eq!(sources, ["", "-", ""]);
+    }
+
+    #[test]
+    fn what_the_kernel_made_read_only_is_told_from_what_was_mounted_so() {
+        let table = b"1 0 8:1 / /a rw,noatime - ext4 /dev/sda1 rw,errors=remount-ro\n\
+            2 0 8:2 / /b ro,noatime - ext4 /dev/sda2 ro\n3 0 8:3 / /c rw - ext4 /dev/sda3 ro,errors=remount-ro\n\
+            4 0 8:4 / /d ro - ext4 /dev/sda4 rw\n5 0 8:5 / /e rw - ext4 /dev/sda5\n";
+        let access: Vec<Access> = parse(table).into_iter().map(|mount| mount.access).collect();
+        assert_eq!(access, [Access::Rw, Access::Ro, Access::ForcedRo, Access::Ro, Access::Rw]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) struct Partition {
     fstype: String,
     #[serde(flatten)]
     space: Space,
+    access: mountinfo::Access,
 }
 
 /// How a partition's space is queried.
@@ -113,6 +114,7 @@ impl Mounts {
                     device: mount.source,
                     mountpoint: text(&mount.point),
                     fstype: mount.fstype,
+                    access: mount.access,
                     space: Space::default(),
                 };
                 let access = match may_hang {

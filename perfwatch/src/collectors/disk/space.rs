@@ -16,6 +16,8 @@ pub(super) struct Space {
     pub(super) free_bytes: Option<u64>,
     /// Of the space available to ordinary users, like df(1).
     pub(super) usage_percent: Option<f64>,
+    /// Of the inodes; unknown where there is no fixed number.
+    pub(super) inodes_percent: Option<f64>,
 }
 
 impl From<StatVfs> for Space {
@@ -34,14 +36,23 @@ impl From<StatVfs> for Space {
         let available = if fs.f_bavail > fs.f_blocks { 0 } else { fs.f_bavail.min(free) };
         let used = bytes(fs.f_blocks - free);
         let available = bytes(available);
+        let inodes = inodes_percent(&fs);
         let share = used.zip(available).and_then(|(used, free)| percent(used, used.saturating_add(free)));
         Self {
             total_bytes: Some(total),
             used_bytes: used,
             free_bytes: available,
             usage_percent: share.map(|p| round(p, 2)),
+            inodes_percent: inodes,
         }
     }
+}
+
+/// Used share of the inodes available to ordinary users, as `df -i` shows it.
+fn inodes_percent(fs: &StatVfs) -> Option<f64> {
+    let used = fs.f_files.checked_sub(fs.f_ffree).filter(|_| fs.f_files > 0)?;
+    let available = fs.f_favail.min(fs.f_ffree);
+    percent(used, used.saturating_add(available)).map(|p| round(p, 2))
 }
 
 /// Where a file system's space is queried.
@@ -115,6 +126,30 @@ mod tests {
     }
 
     #[test]
+    fn inodes_are_shown_where_their_number_is_fixed() {
+        let of = |files, free, available| {
+            let answer = StatVfs {
+                f_bsize: 4096,
+                f_frsize: 4096,
+                f_blocks: 1000,
+                f_bfree: 500,
+                f_bavail: 400,
+                f_files: files,
+                f_ffree: free,
+                f_favail: available,
+                f_fsid: 0,
+                f_flag: StatVfsMountFlags::empty(),
+                f_namemax: 255,
+            };
+            Space::from(answer).inodes_percent
+        };
+        assert_eq!(of(1000, 250, 250), Some(75.0));
+        assert_eq!(of(1000, 0, 0), Some(100.0));
+        assert_eq!(of(0, 0, 0), None, "such as on btrfs");
+        assert_eq!(of(10, 20, 20), None, "more free than there are");
+    }
+
+    #[test]
     fn either_block_size_will_do() {
         assert_eq!(sized(1000, 500, 400, 4096, 0), sized(1000, 500, 400, 1, 4096));
     }
@@ -129,7 +164,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_part_is_never_more_than_the_whole(blocks: u64, free: u64, available: u64, size in 0..1u64 << 20) {
-            let Space { total_bytes, used_bytes, free_bytes, usage_percent } =
+            let Space { total_bytes, used_bytes, free_bytes, usage_percent, .. } =
                 sized(blocks, free, available, size, size);
             prop_assert!(used_bytes.is_none_or(|used| Some(used) <= total_bytes));
             prop_assert!(free_bytes.is_none_or(|free| Some(free) <= total_bytes));

@@ -199,6 +199,19 @@ pub(super) const DISK: &[Field] = &[
         Gauge("filesystem_usage_ratio", PERCENT),
     ),
     field(
+        "partitions[device,mountpoint,fstype].inodes_percent",
+        "%",
+        "Used share of the inodes, as `df -i` shows it; `null` where their number is not fixed.",
+        Gauge("filesystem_inodes_ratio", PERCENT),
+    ),
+    field(
+        "partitions[device,mountpoint,fstype].access",
+        "",
+        "`rw`; `ro` if it was mounted so; `forced_ro` if it was mounted to be written to and is read-only: so the kernel leaves it after errors.",
+        None,
+    )
+    .of_kind(Kind::State),
+    field(
         "io.read_bytes_per_sec",
         "bytes/s",
         "Read from whole disks. A request counts once, however many dm, md, bcache, multipath or loop devices it passes.",
