@@ -179,6 +179,15 @@ CREATE TABLE alert_silences (
     ends_at    INTEGER NOT NULL
 );
 
+-- Maintenance windows: weekly times, which become silences; `silenced_until` is the end of the last of these.
+CREATE TABLE alert_windows (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    definition     TEXT NOT NULL,
+    author         TEXT NOT NULL,
+    created_at     INTEGER NOT NULL,
+    silenced_until INTEGER NOT NULL
+);
+
 -- Rules made over the API; those of files are not here.
 CREATE TABLE alert_rules (
     name       TEXT PRIMARY KEY,

@@ -202,6 +202,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             proxy_header: config.server.proxy_header,
             base_path: config.server.base_path.clone(),
             public_metrics: config.server.metrics_public,
+            viewers_acknowledge: config.alerts.viewers_acknowledge,
             https: tls.is_some(),
             roots: config.roots.clone(),
         },

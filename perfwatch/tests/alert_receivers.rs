@@ -121,8 +121,8 @@ async fn alertmanager_groups_alerts_and_resolves_them() {
         updated_by: "ann".into(),
         updated_at: 1,
     };
-    setup.store.put_alert_rule(&rule).await.unwrap();
-    let running = setup.alerts.spawn(SourceStatus::default()).unwrap();
+    setup.store.put_alert_rules(std::slice::from_ref(&rule)).await.unwrap();
+    let running = setup.alerts.spawn(SourceStatus::default());
     let at = OffsetDateTime::now_utc();
     let reading = readings::reading(MetricType::Cpu, at, &json!({"usage_percent": 99.0}));
     running.submitter().submit(&Arc::new(Snapshot::new(at, vec![reading])));

@@ -1,6 +1,6 @@
 //! All rules and where each comes from: stock, a file, or the API.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compile::{Compiled, Problem};
@@ -43,7 +43,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Files take the place of what is stored, and that of stock rules.
-    pub fn new(dir: &Path, stored: &[StoredRule], retention: Period) -> Self {
+    pub fn new(files: Vec<File>, stored: &[StoredRule], retention: Period) -> Self {
         let mut catalogue = Self::default();
         let stock = stock::file(retention);
         for rule in stock.rules {
@@ -63,7 +63,7 @@ impl Catalogue {
             }
         }
         let mut off = Vec::new();
-        for file in File::read_all(dir, retention) {
+        for file in files {
             catalogue.problems.extend(file.problems);
             for at in file.rules {
                 catalogue.put_file(at.what, file.path.clone(), at.line, retention);
@@ -154,7 +154,8 @@ mod tests {
                 r#"{{"name": "oom-kill", "field": "cpu.usage_percent", "warning": {{"above": {above}}}}}"#
             )
         };
-        let catalogue = |stored: &[StoredRule]| Catalogue::new(dir.path(), stored, MONTH);
+        let catalogue =
+            |stored: &[StoredRule]| Catalogue::new(File::read_all(dir.path(), MONTH), stored, MONTH);
         let origin = |catalogue: &Catalogue| catalogue.find("oom-kill").unwrap().origin.clone();
         assert_eq!(origin(&catalogue(&[])), Origin::Stock);
         let mine = [stored("oom-kill", &rule(5.0)), stored("bad", "?")];
@@ -185,7 +186,7 @@ mod tests {
             "[[rule]]\nname = \"x\"\nfield = \"nothing\"\nwarning = { above = 1 }\n",
         )
         .unwrap();
-        let found = Catalogue::new(dir.path(), &[], MONTH);
+        let found = Catalogue::new(File::read_all(dir.path(), MONTH), &[], MONTH);
         assert_eq!(found.problems.len(), 1);
         assert!(found.find("x").unwrap().compiled.is_err());
         assert!(found.running().iter().all(|(rule, _)| rule.name != "x"));

@@ -11,9 +11,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use super::channel::check::problems;
 use super::channel::{Channel, Secret, Secrets};
 use super::compile::Problem;
-use super::file::File;
+use super::file::At;
 use super::message::Place;
-use super::period::Period;
 use super::send::Sender;
 use super::vault::Vault;
 use crate::store::deliveries::StoredChannel;
@@ -145,17 +144,14 @@ impl Channels {
     }
 
     /// Reads all channels again. Files and settings take the place of what is stored.
-    pub async fn reload(&self, store: &dyn Store, dir: &Path) -> Result<()> {
+    pub async fn reload(&self, store: &dyn Store, files: Vec<(PathBuf, At<Channel>)>) -> Result<()> {
         let mut all: Vec<Listed> = Vec::new();
         for channel in &self.0.given {
             all.push(listed(channel.clone(), Origin::Settings));
         }
-        // How long history is kept is about rules.
-        for file in File::read_all(dir, Period::seconds(0)) {
-            for at in file.channels {
-                if !all.iter().any(|known| known.channel.name == at.what.name) {
-                    all.push(listed(at.what, Origin::File(file.path.clone(), at.line)));
-                }
+        for (path, at) in files {
+            if !all.iter().any(|known| known.channel.name == at.what.name) {
+                all.push(listed(at.what, Origin::File(path, at.line)));
             }
         }
         for stored in store.alert_channels().await? {
@@ -260,6 +256,8 @@ pub fn problems_of_file(channel: &Channel) -> Vec<Problem> {
 mod tests {
     use super::*;
     use crate::alerts::channel::Kind;
+    use crate::alerts::period::Period;
+    use crate::alerts::watched::Watched;
     use crate::store;
 
     fn channel(text: &str) -> Channel {
@@ -267,7 +265,9 @@ mod tests {
     }
 
     async fn opened(channels: &Channels, dir: &Path, store: &dyn Store) -> Arc<Vec<Listed>> {
-        channels.reload(store, dir).await.unwrap();
+        let mut files = Watched::new(dir.to_owned());
+        files.read(Period::seconds(0));
+        channels.reload(store, files.channels().to_vec()).await.unwrap();
         channels.listed().unwrap()
     }
 

@@ -38,7 +38,7 @@ pub struct At<T> {
 }
 
 /// What a file says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct File {
     pub path: PathBuf,
     pub off: Vec<At<String>>,
@@ -116,14 +116,10 @@ impl File {
             problems: vec![format!("{}: cannot be read: {error}", path.display())],
             ..Self::default()
         };
-        let entries = match std::fs::read_dir(dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        let paths = match paths_of(dir) {
+            Ok(paths) => paths,
             Err(error) => return vec![failed(dir, &error)],
         };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-        paths.sort();
         let read = |path: &PathBuf| match read(path) {
             Ok(text) => Self::parse(path, &text, retention),
             Err(error) => failed(path, &error),
@@ -142,6 +138,19 @@ impl File {
             },
         }
     }
+}
+
+/// All `*.toml` of a directory, by name; none if there is no such directory.
+pub fn paths_of(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    Ok(paths)
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::compile::Compiled;
+use super::courses::{Course, Courses};
 use super::evaluator::{Evaluator, Tick};
 use super::machine::Status;
 use super::past::{self, Shadow};
@@ -17,6 +18,8 @@ use crate::store::alerts::{AlertBatch, Episode};
 
 /// Alerts that are listed; all are counted.
 const MAX_LISTED: usize = 500;
+/// Longer ranges are read at a minute a step.
+const FINEST: i64 = 2 * 3_600_000_000;
 /// Longer ranges are read at five minutes a step.
 const FINE: i64 = 2 * 86_400_000_000;
 
@@ -30,6 +33,10 @@ pub struct Preview {
     pub firing: i64,
     /// The first of them, in the order of raising; open ones were not cleared within the range.
     pub episodes: Vec<Episode>,
+    /// The values that it would have seen, of the things that come nearest to being raised.
+    pub courses: Vec<Course>,
+    /// Distance of their values, µs.
+    pub spacing: i64,
     /// Things that it is about.
     pub things: usize,
     pub has_data: bool,
@@ -65,7 +72,11 @@ impl Tick for Step<'_> {
 
 /// Runs a rule over `from..to`, µs. The window before it is read as well.
 pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64, to: i64) -> Result<Preview> {
-    let interval = if to - from > FINE { "5m" } else { "1m" };
+    let interval = match to - from {
+        ..=FINEST => "5s",
+        ..=FINE => "1m",
+        _ => "5m",
+    };
     let interval = Interval::parse(interval).unwrap_or(Interval::WHOLE);
     let width = interval.width();
     let mut compiled = compiled.clone();
@@ -94,10 +105,13 @@ pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64,
         raised: 0,
         firing: 0,
         episodes: Vec::new(),
+        courses: Vec::new(),
+        spacing: 0,
         things: 0,
         has_data: false,
         note: None,
     };
+    let mut courses = Courses::new(from, to, width, compiled.levels.direction);
     let mut last = i64::MIN;
     while let Some((start, bucket)) = points.next_sum().await? {
         // What a bucket says is known at its end.
@@ -131,11 +145,14 @@ pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64,
             preview.firing += at - last;
         }
         last = at;
+        courses.add(at, &evaluator.rules()[0].things);
         batch.episodes.into_iter().for_each(|episode| preview.note(episode));
     }
     let running = &evaluator.rules()[0];
     preview.things = running.things.len();
     preview.note.clone_from(&running.note);
+    preview.spacing = courses.width();
+    preview.courses = courses.worst();
     let now = evaluator.unsettled().episodes;
     now.into_iter().for_each(|episode| preview.note(episode));
     Ok(preview)
@@ -207,6 +224,9 @@ mod tests {
         let (raised, cleared) = (minute(episode.raised_at), minute(episode.cleared_at.unwrap()));
         assert!((62..=64).contains(&raised) && (71..=73).contains(&cleared), "{raised} {cleared}");
         assert_eq!((found.firing / 60_000_000, episode.peak), (cleared - raised, 95.0));
+        let values = &found.courses[0].values;
+        assert_eq!(found.courses.len(), 1);
+        assert!(values.iter().flatten().any(|value| *value == 95.0) && values.len() <= 400, "{values:?}");
         let never = previewed(&history, &rule.replace("above = 80", "above = 99")).await;
         assert_eq!((never.raised, never.firing), (0, 0));
         store.close().await;

@@ -17,6 +17,7 @@ use super::labels::Pasts;
 use super::past;
 use super::period::Period;
 use super::unsaved::merge;
+use super::watched::Watched;
 use crate::history::History;
 use crate::history::questions::points::Points;
 use crate::snapshot::source::SourceStatus;
@@ -31,6 +32,8 @@ const WARM_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the last changes may take to be stored at shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const PRUNE_EVERY: i64 = 3_600_000_000;
+/// Files of rules and maintenance windows are looked at this often.
+const LOOK: Duration = Duration::from_secs(2);
 /// Pause between attempts to read what an earlier run left.
 const LOAD_RETRY: Duration = Duration::from_secs(2);
 
@@ -42,7 +45,7 @@ pub struct Alerts(Arc<Shared>);
 struct Shared {
     store: Arc<dyn Store>,
     history: History,
-    dir: PathBuf,
+    files: Mutex<Watched>,
     evaluator: Mutex<Evaluator>,
     catalogue: RwLock<Arc<Catalogue>>,
     channels: Channels,
@@ -91,10 +94,11 @@ impl Alerts {
     pub fn new(store: Arc<dyn Store>, history: History, dir: PathBuf, channels: Options) -> Self {
         let evaluator = Mutex::new(Evaluator::new(history.host(), Vec::new()));
         let catalogue = RwLock::default();
+        let files = Mutex::new(Watched::new(dir));
         Self(Arc::new(Shared {
             store,
             history,
-            dir,
+            files,
             evaluator,
             catalogue,
             channels: Channels::new(channels),
@@ -133,9 +137,10 @@ impl Alerts {
         self.0.is_failing.load(Ordering::Relaxed)
     }
 
-    /// Reads all channels again.
+    /// Reads the stored channels again; those of files are as [`Self::reload`] found them.
     pub async fn reload_channels(&self) -> Result<()> {
-        self.0.channels.reload(&*self.0.store, &self.0.dir).await
+        let of_files = self.files().channels().to_vec();
+        self.0.channels.reload(&*self.0.store, of_files).await
     }
 
     pub fn catalogue(&self) -> Arc<Catalogue> {
@@ -152,17 +157,22 @@ impl Alerts {
         Ok(Period::seconds(self.0.store.archive_policy().await?.retention_days * 86_400))
     }
 
-    /// Reads all rules again; they apply from the next snapshot on.
+    fn files(&self) -> MutexGuard<'_, Watched> {
+        self.0.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads all rules and channels again; rules apply from the next snapshot on.
     pub async fn reload(&self) -> Result<()> {
         let retention = self.retention().await?;
         let stored = self.0.store.alert_rules().await?;
-        let catalogue = Catalogue::new(&self.0.dir, &stored, retention);
+        let files = self.files().read(retention);
+        let catalogue = Catalogue::new(files, &stored, retention);
         for problem in &catalogue.problems {
             tracing::error!(problem, "an alert rule cannot be used");
         }
         *self.0.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
         self.0.version.send_modify(|version| *version += 1);
-        Ok(())
+        self.reload_channels().await
     }
 }
 
@@ -222,6 +232,7 @@ struct Task {
     version: Option<u64>,
     pace: Pace,
     pruned: Option<i64>,
+    looked: Option<Instant>,
     failing: bool,
 }
 
@@ -237,6 +248,7 @@ impl Task {
             version: None,
             pace: Pace::default(),
             pruned: None,
+            looked: None,
             failing: false,
         }
     }
@@ -264,7 +276,6 @@ impl Task {
             let host = self.alerts.0.history.host();
             let loaded = async {
                 self.alerts.reload().await?;
-                self.alerts.reload_channels().await?;
                 self.alerts.0.store.alert_states(host).await
             };
             match loaded.await {
@@ -291,6 +302,7 @@ impl Task {
 
     async fn take(&mut self, snapshot: &Snapshot) {
         let at = micros(snapshot.timestamp);
+        self.look(at).await;
         let version = *self.alerts.0.version.borrow();
         if self.version != Some(version) {
             self.version = Some(version);
@@ -314,6 +326,27 @@ impl Task {
         self.save();
         self.load(at);
         self.prune(at);
+    }
+
+    /// Notices files that changed, and maintenance windows that begin.
+    async fn look(&mut self, at: i64) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        if self.alerts.files().has_changed() {
+            match tokio::time::timeout(WARM_TIMEOUT, self.alerts.reload()).await {
+                Ok(Ok(())) => tracing::info!("files of alert rules have changed and were read again"),
+                Ok(Err(error)) => tracing::debug!(%error, "alert rules cannot be read again now"),
+                Err(_) => tracing::debug!("reading alert rules again takes too long now"),
+            }
+        }
+        let alerts = self.alerts.clone();
+        tokio::spawn(async move {
+            if let Err(error) = alerts.keep_windows(at).await {
+                tracing::debug!(%error, "maintenance windows cannot be read now");
+            }
+        });
     }
 
     /// Fills the windows of new rules from history.

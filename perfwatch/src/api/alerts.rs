@@ -2,6 +2,8 @@
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
 mod channels;
+mod files;
+mod maintenance;
 mod preview;
 mod rules;
 mod silences;
@@ -20,13 +22,14 @@ use utoipa_axum::routes;
 
 use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBody, WithBody};
-use super::extract::{Administrator, Body, ClientAddress, CurrentUser};
+use super::extract::{Body, ClientAddress, CurrentUser, LoggedIn};
 use super::message::Message;
 use super::parameters::{Parameters, Reader};
 use crate::alerts::answer::silenced;
+use crate::alerts::catalogue::Origin;
 use crate::alerts::machine::Status;
 use crate::alerts::rule::Severity;
-use crate::auth::audit;
+use crate::auth::{Credential, Identity, audit};
 use crate::snapshot::rfc3339;
 use crate::store;
 use crate::store::{from_micros, micros};
@@ -41,7 +44,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(past_alerts))
         .routes(routes!(acknowledge))
         .merge(rules::routes())
+        .merge(files::routes())
         .merge(silences::routes())
+        .merge(maintenance::routes())
         .merge(preview::routes())
         .merge(channels::routes())
 }
@@ -183,11 +188,16 @@ impl From<store::alerts::Episode> for Episode {
 struct CurrentAlerts {
     /// Firing or pending, or without data though raised; the worst first.
     alerts: Vec<Alert>,
+    /// Whether the caller may acknowledge them.
+    may_acknowledge: bool,
 }
 
 /// What is firing and pending now
 #[utoipa::path(get, path = "/api/alerts", tag = "alerts", responses((status = 200, body = CurrentAlerts), Guarded))]
-async fn alerts(_: CurrentUser, State(state): State<AppState>) -> Result<Json<CurrentAlerts>> {
+async fn alerts(
+    CurrentUser(identity): CurrentUser,
+    State(state): State<AppState>,
+) -> Result<Json<CurrentAlerts>> {
     let host = state.alerts.history().host();
     let now = micros(OffsetDateTime::now_utc());
     let silences = state.store.silences(now).await?;
@@ -220,7 +230,7 @@ async fn alerts(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Cu
         });
     }
     alerts.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.since.cmp(&b.since)));
-    Ok(Json(CurrentAlerts { alerts }))
+    Ok(Json(CurrentAlerts { alerts, may_acknowledge: may_acknowledge(&identity, &state) }))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -274,7 +284,14 @@ struct Given {
     note: Option<String>,
 }
 
+fn may_acknowledge(identity: &Identity, state: &AppState) -> bool {
+    let is_login = matches!(identity.credential, Credential::Login(_));
+    is_login && (identity.is_admin() || state.options.viewers_acknowledge)
+}
+
 /// Acknowledge a raised alert
+///
+/// Administrators may, and viewers if `PERFWATCH_ALERT_VIEWERS_ACKNOWLEDGE` is set.
 #[utoipa::path(post, path = "/api/alerts/{episode}/acknowledge", tag = "alerts", params(EpisodeId), request_body = Given,
     responses(
         (status = 200, body = Message),
@@ -284,12 +301,15 @@ struct Given {
     )
 )]
 async fn acknowledge(
-    Administrator(identity): Administrator,
+    LoggedIn(identity): LoggedIn,
     State(state): State<AppState>,
     ClientAddress(address): ClientAddress,
     EpisodeId { episode: id }: EpisodeId,
     Body(given): Body<Given>,
 ) -> Result<Json<Message>> {
+    if !may_acknowledge(&identity, &state) {
+        return Err(Error::Forbidden("Administrator rights required"));
+    }
     let note = given.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
     if let Some(note) = note {
         check_text("note", note, MAX_NOTE)?;
@@ -312,4 +332,15 @@ fn check_text(name: &str, text: &str, most: usize) -> Result<()> {
     }
     let msg = format!("Expected one line of at most {most} characters");
     Err(Error::Invalid(vec![Problem::new(&["body", name], msg)]))
+}
+
+/// Rules of files change there only.
+fn locked(state: &AppState, name: &str) -> Result<()> {
+    let catalogue = state.alerts.catalogue();
+    match catalogue.find(name).map(|listed| &listed.origin) {
+        Some(Origin::File(path, line)) => {
+            Err(Error::Conflict(format!("{name} is set in {}, line {line}; change it there", path.display())))
+        }
+        _ => Ok(()),
+    }
 }

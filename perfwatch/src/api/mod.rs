@@ -122,6 +122,8 @@ pub struct Options {
     pub proxy_header: ProxyHeader,
     /// Serve `/metrics` to anyone instead of only with an API token.
     pub public_metrics: bool,
+    /// Viewers, too, acknowledge alerts.
+    pub viewers_acknowledge: bool,
     /// The path under which a proxy serves all of it, such as `/perfwatch`; empty for none.
     pub base_path: String,
     /// Served over TLS; browsers are told to insist on it (HSTS).

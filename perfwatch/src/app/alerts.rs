@@ -49,7 +49,7 @@ pub fn heartbeat(config: &Config, settings: watch::Receiver<Settings>) -> Option
 /// What `perfwatch alerts ACTION` prints, and whether all is well.
 pub fn run(config: &Config, action: &str, files: &[PathBuf]) -> (String, bool) {
     if action == "list" {
-        return list(&Catalogue::new(&config.alerts.dir, &[], RETENTION));
+        return list(&Catalogue::new(File::read_all(&config.alerts.dir, RETENTION), &[], RETENTION));
     }
     let files: Vec<File> = match files {
         [] => File::read_all(&config.alerts.dir, RETENTION),

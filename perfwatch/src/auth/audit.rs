@@ -26,6 +26,9 @@ pub const ALERT_CHANNEL_TESTED: &str = "alert_channel_tested";
 pub const ALERT_ACKNOWLEDGED: &str = "alert_acknowledged";
 pub const ALERTS_SILENCED: &str = "alerts_silenced";
 pub const SILENCE_ENDED: &str = "silence_ended";
+pub const MAINTENANCE_ADDED: &str = "maintenance_added";
+pub const MAINTENANCE_REMOVED: &str = "maintenance_removed";
+pub const ALERT_RULES_IMPORTED: &str = "alert_rules_imported";
 pub const CLEANUP: &str = "cleanup";
 
 impl Auth {

@@ -202,6 +202,7 @@ fn alerts(c: &mut Checker<'_>) -> Alerts {
     }
     Alerts {
         dir: c.text("alerts_dir").into(),
+        viewers_acknowledge: c.truth("alert_viewers_acknowledge"),
         alertmanager_url,
         webhook_url,
         webhook_key,

@@ -127,6 +127,8 @@ impl std::fmt::Debug for Storage {
 pub struct Alerts {
     /// Where files of rules are; it may be missing.
     pub dir: PathBuf,
+    /// Viewers, too, acknowledge alerts.
+    pub viewers_acknowledge: bool,
     pub alertmanager_url: Option<String>,
     pub webhook_url: Option<String>,
     pub webhook_key: Option<String>,

@@ -173,6 +173,12 @@ pub const SETTINGS: &[Setting] = &[
         "/etc/perfwatch/alerts.d",
         "Directory with files of alert rules (*.toml)",
     ),
+    plain(
+        "alert_viewers_acknowledge",
+        "PERFWATCH_ALERT_VIEWERS_ACKNOWLEDGE",
+        "false",
+        "Viewers, too, may acknowledge alerts",
+    ),
     secret(
         "alertmanager_url",
         "PERFWATCH_ALERTMANAGER_URL",

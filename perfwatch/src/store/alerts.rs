@@ -127,7 +127,8 @@ pub trait AlertStore: Send + Sync + std::fmt::Debug {
     async fn prune_alerts(&self, host: &str, now: i64) -> Result<()>;
 
     async fn alert_rules(&self) -> Result<Vec<StoredRule>>;
-    async fn put_alert_rule(&self, rule: &StoredRule) -> Result<()>;
+    /// All of them, or none.
+    async fn put_alert_rules(&self, rules: &[StoredRule]) -> Result<()>;
     /// `false`: there is no such rule.
     async fn delete_alert_rule(&self, name: &str) -> Result<bool>;
 

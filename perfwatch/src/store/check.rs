@@ -12,7 +12,7 @@ use super::{Result, StoreError, postgres, sqlite_path};
 use crate::snapshot::MetricType;
 
 /// Every table but the chunks.
-pub(super) const TABLES: [&str; 20] = [
+pub(super) const TABLES: [&str; 21] = [
     "users",
     "revoked_tokens",
     "config",
@@ -29,6 +29,7 @@ pub(super) const TABLES: [&str; 20] = [
     "alert_states",
     "alert_episodes",
     "alert_silences",
+    "alert_windows",
     "alert_rules",
     "alert_channels",
     "alert_outbox",

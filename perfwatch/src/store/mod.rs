@@ -1,7 +1,7 @@
 //! The database engines: accounts, settings, saved boards and the chunks of history. All SQL is below this module.
 //!
 //! Each engine implements the contracts [`AccountStore`], [`AlertStore`], [`BoardStore`], [`ChunkStore`],
-//! [`DeliveryStore`], [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
+//! [`DeliveryStore`], [`MaintenanceStore`], [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
 
 pub mod access;
 pub mod alerts;
@@ -11,6 +11,7 @@ pub mod chunks;
 pub mod deliveries;
 mod error;
 pub mod inspect;
+pub mod maintenance;
 pub mod marks;
 pub mod source;
 pub mod policy;
@@ -32,6 +33,7 @@ use boards::BoardStore;
 use chunks::ChunkStore;
 use deliveries::DeliveryStore;
 pub use error::{Result, StoreError};
+use maintenance::MaintenanceStore;
 use marks::MarkStore;
 use settings::SettingsStore;
 pub use users::{AccountStore, User};
@@ -55,7 +57,14 @@ impl Engine {
 /// A database engine.
 #[async_trait]
 pub trait Store:
-    AccountStore + AlertStore + BoardStore + ChunkStore + DeliveryStore + MarkStore + SettingsStore
+    AccountStore
+    + AlertStore
+    + BoardStore
+    + ChunkStore
+    + DeliveryStore
+    + MaintenanceStore
+    + MarkStore
+    + SettingsStore
 {
     fn engine(&self) -> Engine;
     /// The cheapest round trip that shows that the database responds.

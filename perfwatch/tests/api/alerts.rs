@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use perfwatch::api::Options;
 use perfwatch::snapshot::MetricType;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,14 +12,14 @@ use super::{start, start_with};
 use crate::server::{Server, Setup, body, detail, places};
 
 /// A rule on the CPU usage of the snapshots that [`Server::publish`] makes.
-fn rule(name: &str, above: f64) -> Value {
+pub(super) fn rule(name: &str, above: f64) -> Value {
     json!({
         "name": name, "summary": "busy: {value}", "field": "cpu.usage_percent",
         "warning": {"above": above, "clear": above - 10.0},
     })
 }
 
-async fn put(server: &Server, token: &str, rule: &Value) -> reqwest::Response {
+pub(super) async fn put(server: &Server, token: &str, rule: &Value) -> reqwest::Response {
     let path = format!("/api/alerts/rules/{}", rule["name"].as_str().unwrap());
     server.send_as(token, Method::PUT, &path, rule).await
 }
@@ -35,16 +36,16 @@ async fn until(server: &Server, token: &str, path: &str, wanted: impl Fn(&Value)
     panic!("{path} never is as wanted");
 }
 
-fn count(answer: &Value, list: &str) -> usize {
+pub(super) fn count(answer: &Value, list: &str) -> usize {
     answer[list].as_array().unwrap().len()
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     OffsetDateTime::now_utc().unix_timestamp()
 }
 
 /// Publishes a usage at a second.
-fn publish(server: &Server, at: i64, usage: f64) {
+pub(super) fn publish(server: &Server, at: i64, usage: f64) {
     let at = OffsetDateTime::from_unix_timestamp(at).unwrap();
     let reading = crate::readings::reading(MetricType::Cpu, at, &json!({"usage_percent": usage}));
     server.publish_snapshot(&std::sync::Arc::new(perfwatch::snapshot::Snapshot::new(at, vec![reading])));
@@ -173,12 +174,12 @@ async fn rules_that_cannot_be_are_refused_with_what_to_do() {
     assert_eq!(places(other).await, ["body.name"]);
     let none = server.send_as(&token, Method::DELETE, "/api/alerts/rules/none", &json!({})).await;
     assert_eq!(none.status(), 404);
-    let preview = json!({"rule": wrong, "days": 3});
+    let preview = json!({"rule": wrong, "range": "3d"});
     let answer = server.send_as(&token, Method::POST, "/api/alerts/preview", &preview).await;
     assert_eq!(places(answer).await, ["body.rule.field"]);
-    let preview = json!({"rule": rule("x", 50.0), "days": 400});
+    let preview = json!({"rule": rule("x", 50.0), "range": "400d"});
     let answer = server.send_as(&token, Method::POST, "/api/alerts/preview", &preview).await;
-    assert_eq!(places(answer).await, ["body.days"]);
+    assert_eq!(places(answer).await, ["body.range"]);
 }
 
 #[tokio::test]
@@ -194,12 +195,15 @@ async fn a_preview_says_when_it_would_have_been_raised() {
         server.writer.submit_waiting(snapshot).await;
     }
     server.writer.drained().await;
-    let asked = json!({"rule": rule("busy", 50.0), "days": 1});
+    let asked = json!({"rule": rule("busy", 50.0), "range": "1d"});
     let answer = body(server.send_as(&token, Method::POST, "/api/alerts/preview", &asked).await, 200).await;
     assert_eq!((&answer["raised"], &answer["has_data"], &answer["interval"]), (&json!(1), &json!(true), &json!("1m")));
     let firing = answer["firing_seconds"].as_i64().unwrap();
     assert!((300..=480).contains(&firing), "{answer}");
     assert_eq!(answer["episodes"][0]["peak"], 90.0);
+    assert_eq!((&answer["unit"], &answer["spacing_seconds"]), (&json!("%"), &json!(240)));
+    let values = answer["courses"][0]["values"].as_array().unwrap();
+    assert!(values.iter().any(|value| *value == json!(90.0)), "{values:?}");
 }
 
 #[tokio::test]
@@ -303,7 +307,7 @@ async fn channels_that_cannot_be_are_refused_and_those_of_files_are_locked() {
     std::fs::create_dir(&dir).unwrap();
     let text = "[[channel]]\nname = \"mine\"\nkind = \"slack\"\nurl = \"https://hooks.example/hunter22\"\n";
     std::fs::write(dir.join("a.toml"), text).unwrap();
-    server.alerts.reload_channels().await.unwrap();
+    server.alerts.reload().await.unwrap();
     let listed = body(server.get_as(&token, "/api/alerts/channels").await, 200).await;
     assert_eq!((&listed["channels"][0]["origin"], count(&listed, "channels")), (&json!("file"), 1));
     assert!(!listed.to_string().contains("hunter22"));
@@ -330,6 +334,24 @@ async fn a_channel_is_tested_and_must_not_reach_this_network() {
 }
 
 #[tokio::test]
+async fn viewers_acknowledge_if_they_may() {
+    let options = Options { viewers_acknowledge: true, ..Options::default() };
+    let Some(server) = start_with(Setup { options, ..Setup::default() }).await else { return };
+    let admin = server.token().await;
+    server.add_user("eve", "viewer").await;
+    let token = server.token_of("eve").await;
+    body(put(&server, &admin, &rule("busy", 50.0)).await, 201).await;
+    publish(&server, now(), 90.0);
+    let raised = until(&server, &token, "/api/alerts", |answer| !answer["alerts"][0]["episode"].is_null()).await;
+    assert_eq!(raised["may_acknowledge"], true);
+    let path = format!("/api/alerts/{}/acknowledge", raised["alerts"][0]["episode"]["id"].as_str().unwrap());
+    body(server.send_as(&token, Method::POST, &path, &json!({})).await, 200).await;
+    let raised = body(server.get_as(&token, "/api/alerts").await, 200).await;
+    assert_eq!(raised["alerts"][0]["episode"]["acknowledged_by"], "eve");
+    assert_eq!(put(&server, &token, &rule("x", 50.0)).await.status(), 403);
+}
+
+#[tokio::test]
 async fn viewers_read_and_change_nothing() {
     let Some(server) = start_with(Setup { attempts_per_minute: 100, ..Setup::default() }).await else { return };
     server.add_user("eve", "viewer").await;
@@ -338,6 +360,7 @@ async fn viewers_read_and_change_nothing() {
         assert_eq!(server.get_as(&token, path).await.status(), 200, "{path}");
         assert_eq!(server.get(path).await.status(), 401, "{path}");
     }
+    assert_eq!(body(server.get_as(&token, "/api/alerts").await, 200).await["may_acknowledge"], false);
     assert_eq!(put(&server, &token, &rule("x", 50.0)).await.status(), 403);
     assert_eq!(put_channel(&server, &token, &channel("x")).await.status(), 403);
     assert_eq!(server.get_as(&token, "/api/alerts/channels").await.status(), 403);

@@ -3,6 +3,7 @@
 use perfwatch::store::alerts::{
     Acknowledgement, AlertBatch, AlertState, EPISODES_KEPT, EVENTS_KEPT, Episode, Event, Silence, StoredRule,
 };
+use perfwatch::store::maintenance::StoredWindow;
 
 use crate::{Fresh, HOST, on_every_engine};
 
@@ -11,6 +12,7 @@ on_every_engine!(
     an_episode_is_acknowledged_once_and_tells_it,
     old_and_surplus_episodes_go_and_open_ones_stay,
     rules_and_silences_come_and_go,
+    a_maintenance_window_becomes_each_silence_once,
 );
 
 fn episode(id: &str, raised_at: i64, cleared_at: Option<i64>) -> Episode {
@@ -116,8 +118,8 @@ async fn rules_and_silences_come_and_go(fresh: &Fresh) {
         updated_by: "ann".into(),
         updated_at: 5,
     };
-    store.put_alert_rule(&rule("{}")).await.unwrap();
-    store.put_alert_rule(&rule("{1}")).await.unwrap();
+    store.put_alert_rules(&[rule("{}")]).await.unwrap();
+    store.put_alert_rules(&[rule("{1}")]).await.unwrap();
     assert_eq!(store.alert_rules().await.unwrap(), [rule("{1}")]);
     assert!(store.delete_alert_rule("r").await.unwrap());
     assert!(!store.delete_alert_rule("r").await.unwrap());
@@ -136,4 +138,36 @@ async fn rules_and_silences_come_and_go(fresh: &Fresh) {
     assert!(store.end_silence(added.id, 20).await.unwrap());
     assert!(!store.end_silence(added.id, 20).await.unwrap());
     assert_eq!(store.silences(20).await.unwrap(), []);
+}
+
+async fn a_maintenance_window_becomes_each_silence_once(fresh: &Fresh) {
+    let store = &fresh.store;
+    let mut window = StoredWindow {
+        id: 0,
+        definition: "{}".into(),
+        author: "ann".into(),
+        created_at: 5,
+        silenced_until: 0,
+    };
+    window.id = store.add_alert_window(&window).await.unwrap();
+    assert_eq!(store.alert_windows().await.unwrap(), std::slice::from_ref(&window));
+    let silence = |ends_at| Silence {
+        id: 0,
+        rule: Some("disk-*".into()),
+        labels: "{}".into(),
+        author: "ann".into(),
+        reason: "Maintenance: updates".into(),
+        created_at: 10,
+        ends_at,
+    };
+    for ends_at in [50, 50, 90, 50] {
+        store.begin_alert_window(window.id, &silence(ends_at)).await.unwrap();
+    }
+    let ends: Vec<i64> = store.silences(10).await.unwrap().iter().map(|silence| silence.ends_at).collect();
+    assert_eq!(ends, [50, 90]);
+    assert_eq!(store.alert_windows().await.unwrap()[0].silenced_until, 90);
+    assert!(store.delete_alert_window(window.id).await.unwrap());
+    assert!(!store.delete_alert_window(window.id).await.unwrap());
+    store.begin_alert_window(window.id, &silence(200)).await.unwrap();
+    assert_eq!(store.silences(100).await.unwrap(), []);
 }

@@ -232,7 +232,6 @@ async fn alerts(store: &Arc<dyn Store>, dir: &tempfile::TempDir, channels: &str,
     let history = History::new(store.clone(), HOST);
     let alerts = Alerts::new(store.clone(), history, dir.path().join("alerts.d"), options);
     alerts.reload().await.unwrap();
-    alerts.reload_channels().await.unwrap();
     for of in alerts.channels().listed().unwrap().iter() {
         assert!(of.problems.is_empty(), "{}: {:?}", of.channel.name, of.problems);
     }

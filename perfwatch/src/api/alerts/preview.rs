@@ -1,5 +1,7 @@
 //! `/api/alerts/preview`: when a rule would have been raised.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,9 @@ use utoipa_axum::routes;
 
 use super::rules::parse;
 use super::{AlertStatus, Episode};
+use crate::alerts::courses;
 use crate::alerts::machine::Status;
+use crate::alerts::period::Period;
 use crate::alerts::preview;
 use crate::alerts::rule::Rule;
 use crate::api::AppState;
@@ -19,9 +23,9 @@ use crate::api::extract::{Body, CurrentUser};
 use crate::snapshot::rfc3339;
 use crate::store::{from_micros, micros};
 
-const DAY: i64 = 86_400_000_000;
-const DEFAULT_DAYS: i64 = 30;
-const MAX_DAYS: i64 = 365;
+const DEFAULT_RANGE: Period = Period::seconds(30 * 86_400);
+const MIN_RANGE: Period = Period::seconds(60);
+const MAX_RANGE: Period = Period::seconds(365 * 86_400);
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(preview))
@@ -32,9 +36,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 struct Asked {
     #[schema(value_type = Rule)]
     rule: serde_json::Value,
-    /// How many days, up to now; default: 30.
-    #[schema(minimum = 1, maximum = 365)]
-    days: Option<i64>,
+    /// How far back from now, 1m to 365d; default: 30d.
+    #[schema(example = "7d")]
+    range: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -53,6 +57,12 @@ struct Preview {
     firing_seconds: i64,
     /// The first 500, in time order; the last may not be cleared yet.
     episodes: Vec<Episode>,
+    /// What the rule would have seen: of the six things that come nearest to being raised, the worst first.
+    courses: Vec<Course>,
+    /// Time between two of their values.
+    spacing_seconds: i64,
+    /// Of the values.
+    unit: &'static str,
     /// Things that it is about.
     things: usize,
     /// Whether anything is stored of that time.
@@ -61,6 +71,21 @@ struct Preview {
     #[schema(value_type = Option<AlertStatus>)]
     state: Option<Status>,
     reason: Option<String>,
+}
+
+/// The values of a rule's function for one thing.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AlertCourse)]
+struct Course {
+    labels: BTreeMap<String, String>,
+    /// From the start on, of each stretch the worst; `null` where there is none, or it is infinite.
+    values: Vec<Option<f64>>,
+}
+
+impl From<courses::Course> for Course {
+    fn from(course: courses::Course) -> Self {
+        Self { labels: course.labels, values: course.values }
+    }
 }
 
 /// Run a rule over stored history: when it would have been raised, how often, and for how long
@@ -72,16 +97,19 @@ async fn preview(
     State(state): State<AppState>,
     Body(asked): Body<Asked>,
 ) -> Result<Json<Preview>> {
-    let days = asked.days.unwrap_or(DEFAULT_DAYS);
-    if !(1..=MAX_DAYS).contains(&days) {
-        let msg = format!("Expected a number from 1 to {MAX_DAYS}");
-        return Err(Error::Invalid(vec![Problem::new(&["body", "days"], msg)]));
-    }
+    let range = match asked.range.as_deref().map(str::parse::<Period>) {
+        None => DEFAULT_RANGE,
+        Some(Ok(range)) if (MIN_RANGE..=MAX_RANGE).contains(&range) => range,
+        Some(_) => {
+            let msg = format!("Expected a length of time from {MIN_RANGE} to {MAX_RANGE}, such as 7d");
+            return Err(Error::Invalid(vec![Problem::new(&["body", "range"], msg)]));
+        }
+    };
     let (rule, compiled) = parse(&asked.rule, &["rule"], state.alerts.retention().await?)?;
     let question = state.ask(&identity)?;
     let history = state.history.clone();
     let to = micros(OffsetDateTime::now_utc());
-    let from = to - days * DAY;
+    let (from, unit) = (to - range.micros(), compiled.unit);
     let work = async move { Ok(preview::run(&history, &rule, &compiled, from, to).await?) };
     let found = question.work(work).await?;
     let (note, reason) = found.note.unzip();
@@ -92,6 +120,9 @@ async fn preview(
         raised: found.raised,
         firing_seconds: found.firing / 1_000_000,
         episodes: found.episodes.into_iter().map(Episode::from).collect(),
+        courses: found.courses.into_iter().map(Course::from).collect(),
+        spacing_seconds: found.spacing / 1_000_000,
+        unit,
         things: found.things,
         has_data: found.has_data,
         state: note,

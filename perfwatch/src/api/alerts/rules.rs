@@ -3,13 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Serialize;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{AlertStatus, Name};
+use super::files::{Format, export};
+use super::{AlertStatus, Name, locked};
 use crate::alerts::answer::Overall;
 use crate::alerts::catalogue::{Listed, MAX_STORED, Origin};
 use crate::alerts::compile::Compiled;
@@ -20,6 +22,7 @@ use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, ValidationBody, WithBody};
 use crate::api::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use crate::api::message::Message;
+use crate::api::parameters::Parameters;
 use crate::auth::audit;
 use crate::snapshot::rfc3339;
 use crate::store::alerts::StoredRule;
@@ -74,10 +77,35 @@ struct AlertRules {
     problems: Vec<String>,
 }
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct RulesParameters {
+    /// `json`; `toml` for those made here, as a file of rules; `prometheus` for what can be said as rules of Prometheus
+    #[param(required = false, value_type = String, example = "json")]
+    format: Option<String>,
+}
+
 /// All rules, with their states
-#[utoipa::path(get, path = "/api/alerts/rules", tag = "alerts", responses((status = 200, body = AlertRules), Guarded))]
-async fn rules(_: CurrentUser, State(state): State<AppState>) -> Result<Json<AlertRules>> {
+#[utoipa::path(get, path = "/api/alerts/rules", tag = "alerts", params(RulesParameters), responses(
+    (status = 200, content((AlertRules = "application/json"), (String = "application/toml"), (String = "application/yaml"))),
+    (status = 422, description = "There is no such format", body = ValidationBody),
+    Guarded,
+))]
+async fn rules(
+    _: CurrentUser,
+    State(state): State<AppState>,
+    Parameters(sent): Parameters<RulesParameters>,
+) -> Result<Response> {
     let catalogue = state.alerts.catalogue();
+    match sent.format.as_deref() {
+        None | Some("json") => {}
+        Some("toml") => return export(&catalogue, Format::Toml),
+        Some("prometheus") => return export(&catalogue, Format::Prometheus),
+        Some(_) => {
+            let msg = "Expected json, toml or prometheus";
+            return Err(Error::Invalid(vec![Problem::new(&["query", "format"], msg)]));
+        }
+    }
     let mut overall = state.alerts.overall();
     let since = micros(OffsetDateTime::now_utc() - COUNTED);
     let counts = state.store.episode_counts(state.alerts.history().host(), since).await?;
@@ -87,7 +115,7 @@ async fn rules(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Ale
             count.map_or((0, 0), |(_, raised, acknowledged)| (*raised, *acknowledged));
         RuleDto { raised, acknowledged, ..dto(listed, overall.remove(&listed.rule.name)) }
     });
-    Ok(Json(AlertRules { rules: rules.collect(), problems: catalogue.problems.clone() }))
+    Ok(Json(AlertRules { rules: rules.collect(), problems: catalogue.problems.clone() }).into_response())
 }
 
 fn dto(listed: &Listed, overall: Option<Overall>) -> RuleDto {
@@ -140,16 +168,6 @@ pub(super) fn parse(
     Ok((rule, compiled))
 }
 
-fn locked(state: &AppState, name: &str) -> Result<()> {
-    let catalogue = state.alerts.catalogue();
-    match catalogue.find(name).map(|listed| &listed.origin) {
-        Some(Origin::File(path, line)) => {
-            Err(Error::Conflict(format!("{name} is set in {}, line {line}; change it there", path.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Make or replace a rule; one with the name of a stock rule takes its place
 #[utoipa::path(put, path = "/api/alerts/rules/{name}", tag = "alerts", params(Name), request_body = Rule, responses(
     (status = 200, description = "Replaced", body = RuleDto),
@@ -182,7 +200,7 @@ async fn put_rule(
         updated_by: user.clone(),
         updated_at: micros(OffsetDateTime::now_utc()),
     };
-    state.store.put_alert_rule(&stored).await?;
+    state.store.put_alert_rules(std::slice::from_ref(&stored)).await?;
     state.alerts.reload().await?;
     state.auth.audit(user, address, audit::ALERT_RULE_CHANGED, &told(&rule)).await;
     let catalogue = state.alerts.catalogue();

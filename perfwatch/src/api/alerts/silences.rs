@@ -90,6 +90,28 @@ struct NewAlertSilence {
     ends_at: String,
 }
 
+fn invalid(name: &str, msg: &str) -> Error {
+    Error::Invalid(vec![Problem::new(&["body", name], msg)])
+}
+
+/// Which alerts are silenced, and why.
+pub(super) fn check_which(rule: Option<&str>, labels: &BTreeMap<String, String>, reason: &str) -> Result<()> {
+    if reason.trim().is_empty() {
+        return Err(invalid("reason", "Say why, for those who wonder later"));
+    }
+    check_text("reason", reason, MAX_REASON)?;
+    if let Some(rule) = rule {
+        check_text("rule", rule, MAX_PATTERN)?;
+    }
+    if labels.len() > MAX_LABELS {
+        return Err(invalid("labels", "Expected at most 10 labels"));
+    }
+    for text in labels.iter().flat_map(|(label, pattern)| [label, pattern]) {
+        check_text("labels", text, MAX_PATTERN)?;
+    }
+    Ok(())
+}
+
 /// Silence alerts by rule and labels until a time
 #[utoipa::path(post, path = "/api/alerts/silences", tag = "alerts", request_body = NewAlertSilence, responses(
     (status = 201, description = "Made", body = Silence),
@@ -103,20 +125,7 @@ async fn add_silence(
     Body(new): Body<NewAlertSilence>,
 ) -> Result<(StatusCode, Json<Silence>)> {
     let now = OffsetDateTime::now_utc();
-    let invalid = |name: &str, msg: &str| Error::Invalid(vec![Problem::new(&["body", name], msg)]);
-    if new.reason.trim().is_empty() {
-        return Err(invalid("reason", "Say why, for those who wonder later"));
-    }
-    check_text("reason", &new.reason, MAX_REASON)?;
-    if let Some(rule) = &new.rule {
-        check_text("rule", rule, MAX_PATTERN)?;
-    }
-    if new.labels.len() > MAX_LABELS {
-        return Err(invalid("labels", "Expected at most 10 labels"));
-    }
-    for text in new.labels.iter().flat_map(|(label, pattern)| [label, pattern]) {
-        check_text("labels", text, MAX_PATTERN)?;
-    }
+    check_which(new.rule.as_deref(), &new.labels, &new.reason)?;
     let ends_at = moment::parse(&new.ends_at).filter(|end| *end > now && *end <= now + MAX_LENGTH);
     let ends_at =
         ends_at.ok_or_else(|| invalid("ends_at", "Expected a time in the future, within a year"))?;

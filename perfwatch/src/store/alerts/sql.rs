@@ -235,19 +235,22 @@ macro_rules! implement_alerts {
                 rows.iter().map(rule).collect()
             }
 
-            async fn put_alert_rule(&self, rule: &StoredRule) -> Result<()> {
-                sqlx::query(
-                    "INSERT INTO alert_rules (name, definition, updated_by, updated_at) VALUES ($1, $2, $3, $4)
-                     ON CONFLICT (name) DO UPDATE SET definition = excluded.definition,
-                         updated_by = excluded.updated_by, updated_at = excluded.updated_at",
-                )
-                .bind(&rule.name)
-                .bind(&rule.definition)
-                .bind(&rule.updated_by)
-                .bind(rule.updated_at)
-                .execute(self.$write().await?)
-                .await?;
-                Ok(())
+            async fn put_alert_rules(&self, rules: &[StoredRule]) -> Result<()> {
+                let mut transaction = self.$write().await?.begin().await?;
+                for rule in rules {
+                    sqlx::query(
+                        "INSERT INTO alert_rules (name, definition, updated_by, updated_at) VALUES ($1, $2, $3, $4)
+                         ON CONFLICT (name) DO UPDATE SET definition = excluded.definition,
+                             updated_by = excluded.updated_by, updated_at = excluded.updated_at",
+                    )
+                    .bind(&rule.name)
+                    .bind(&rule.definition)
+                    .bind(&rule.updated_by)
+                    .bind(rule.updated_at)
+                    .execute(&mut *transaction)
+                    .await?;
+                }
+                Ok(transaction.commit().await?)
             }
 
             async fn delete_alert_rule(&self, name: &str) -> Result<bool> {

@@ -8,6 +8,7 @@ mod boards;
 mod alerts;
 mod deliveries;
 mod chunks;
+mod maintenance;
 mod marks;
 mod opening;
 mod settings;
