@@ -353,7 +353,7 @@ async fn the_heartbeat_goes_while_rules_are_evaluated_and_the_store_responds() {
         Heartbeat { url: Secret::new(receiver.url.clone()), interval, settings }.spawn(setup.alerts.clone());
     tokio::time::sleep(5 * interval).await;
     assert!(receiver.requests().is_empty(), "nothing was evaluated yet");
-    let running = setup.alerts.spawn(SourceStatus::default()).unwrap();
+    let running = setup.alerts.spawn(SourceStatus::default());
     let at = OffsetDateTime::now_utc();
     let reading = readings::reading(MetricType::Cpu, at, &json!({"usage_percent": 1.0}));
     running.submitter().submit(&Arc::new(Snapshot::new(at, vec![reading])));

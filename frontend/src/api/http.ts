@@ -14,12 +14,20 @@ export function useSession(source: Session): void {
   session = source;
 }
 
+/** What is wrong with one part of the input; `at` is its path in the body or the query. */
+export interface InputProblem {
+  at: readonly string[];
+  message: string;
+}
+
 /** An error message for the user. `status` is null if there was no response. */
 export class ApiError extends Error {
   constructor(
     message: string,
     readonly status: number | null,
     readonly retryAfterSeconds: number | null = null,
+    /** Of invalid input. */
+    readonly problems: readonly InputProblem[] = [],
   ) {
     super(message);
     this.name = 'ApiError';
@@ -63,6 +71,15 @@ function detailOf(body: unknown): string | null {
   return lines.join('; ');
 }
 
+function problemsOf(body: unknown): InputProblem[] {
+  const detail = typeof body === 'object' && body !== null && 'detail' in body ? body.detail : null;
+  if (!Array.isArray(detail)) return [];
+  return detail.map((item: { loc?: unknown[]; msg?: string }) => ({
+    at: (item.loc ?? []).map(String),
+    message: item.msg ?? '',
+  }));
+}
+
 async function refusal(response: Response): Promise<ApiError> {
   const header = response.headers.get('retry-after') ?? '';
   const fallback =
@@ -72,6 +89,7 @@ async function refusal(response: Response): Promise<ApiError> {
     detailOf(body) ?? fallback,
     response.status,
     /^\d+$/.test(header) ? Number(header) : null,
+    problemsOf(body),
   );
 }
 

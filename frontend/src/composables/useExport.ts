@@ -3,6 +3,15 @@ import { shallowRef } from 'vue';
 import type { Span } from '@/series/range';
 import { useHistoryStore } from '@/stores/history';
 
+/** Gives a file to the browser. */
+export function download(blob: Blob, name: string): void {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
 export function useExport() {
   const history = useHistoryStore();
   const busy = shallowRef(false);
@@ -12,12 +21,8 @@ export function useExport() {
     busy.value = true;
     try {
       const blob = await history.exportFile(metric, span.from, span.to, 'csv');
-      const link = document.createElement('a');
-      link.href = URL.createObjectURL(blob);
       const stamp = new Date(span.from).toISOString().slice(0, 16).replaceAll(':', '');
-      link.download = `perfwatch-${metric}-${stamp}.csv`;
-      link.click();
-      URL.revokeObjectURL(link.href);
+      download(blob, `perfwatch-${metric}-${stamp}.csv`);
       problem.value = null;
     } catch (caught) {
       problem.value = history.explain(caught);

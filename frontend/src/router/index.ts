@@ -85,6 +85,16 @@ export function makeRouter(): Router {
         meta: { title: 'Alerts' },
       },
       {
+        path: '/alerts/new',
+        component: () => import('@/views/AlertRuleView.vue'),
+        meta: { title: 'New alert rule' },
+      },
+      {
+        path: '/alerts/rules/:name',
+        component: () => import('@/views/AlertRuleView.vue'),
+        meta: { title: ({ params: { name } }) => plain([name ?? ''].flat()[0] ?? '') },
+      },
+      {
         path: '/settings',
         component: () => import('@/views/SettingsView.vue'),
         meta: { title: 'Settings' },

@@ -20,11 +20,13 @@ interface Preferences {
   /** The last live range, as in a URL: `5m`. */
   range: string;
   zone: ZoneChoice;
+  /** Whether this browser tells of alerts, if it may. */
+  notify: boolean;
   /** Each user's dashboard layout. */
   cards: Record<string, CardLayout>;
 }
 
-const defaults: Preferences = { theme: 'system', range: '5m', zone: 'local', cards: {} };
+const defaults: Preferences = { theme: 'system', range: '5m', zone: 'local', notify: false, cards: {} };
 
 function read(): Preferences {
   try {
@@ -79,6 +81,11 @@ export const usePreferencesStore = defineStore('preferences', () => {
     change({ zone });
   }
 
+  const notify = computed(() => stored.value.notify);
+  function chooseNotify(on: boolean): void {
+    change({ notify: on });
+  }
+
   function cardsOf(username: string): CardLayout {
     return stored.value.cards[username] ?? { order: [], hidden: [] };
   }
@@ -105,6 +112,8 @@ export const usePreferencesStore = defineStore('preferences', () => {
     chooseTheme,
     chooseRange,
     chooseZone,
+    notify,
+    chooseNotify,
     cardsOf,
     arrange,
   };
