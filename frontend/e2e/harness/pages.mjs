@@ -13,6 +13,8 @@ export const pages = [
   { address: '/history?mode=compare', ready: '[role=img]' },
   { address: '/history?mode=changes', ready: '[aria-label="What changed"]' },
   { address: '/alerts', ready: '#rules tbody tr' },
+  { address: '/alerts/new', ready: '[data-verdict]' },
+  { address: '/alerts/rules/cpu-pressure', ready: '[data-verdict]' },
   { address: '/settings', ready: '#sources tbody tr' },
 ];
 
