@@ -25,5 +25,5 @@ export function useAlertOn(given?: () => readonly Panel[]) {
     const range = lengthText(Math.max(1000, length));
     return { path: '/alerts/new', query: { ...boardQuery(panels()), range } };
   }
-  return { isOffered, place };
+  return { panels, isOffered, place };
 }

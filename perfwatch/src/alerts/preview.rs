@@ -72,10 +72,12 @@ impl Tick for Step<'_> {
 
 /// Runs a rule over `from..to`, µs. The window before it is read as well.
 pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64, to: i64) -> Result<Preview> {
-    let interval = match to - from {
-        ..=FINEST => "5s",
-        ..=FINE => "1m",
-        _ => "5m",
+    let interval = if to - from <= FINEST {
+        "5s"
+    } else if to - from <= FINE {
+        "1m"
+    } else {
+        "5m"
     };
     let interval = Interval::parse(interval).unwrap_or(Interval::WHOLE);
     let width = interval.width();
