@@ -97,7 +97,10 @@ impl Server {
         if let Some(url) = &options.database {
             // What was tried out before may have changed the password.
             const EMPTY: &str = "DROP SCHEMA public CASCADE; CREATE SCHEMA public";
-            quiet("Emptying the database", command("psql", &["--quiet", "--dbname", url, "--command", EMPTY]))?;
+            quiet(
+                "Emptying the database",
+                command("psql", &["--quiet", "--dbname", url, "--command", EMPTY]),
+            )?;
         }
         let mut serve = Command::new(root().join("target/debug/perfwatch"));
         serve.arg("serve").current_dir(root()).stdout(Stdio::piped());

@@ -88,8 +88,10 @@ export async function runAll(lanes, only) {
   const rest = wanted.filter(({ alone, onEachStore }) => !alone && !onEachStore);
   await Promise.all(
     lanes.map(async (lane) => {
-      for (const one of wanted.filter(({ onEachStore }) => onEachStore)) await runOne(one, lane, count, failed);
-      for (let one = rest.shift(); one !== undefined; one = rest.shift()) await runOne(one, lane, count, failed);
+      for (const one of wanted.filter(({ onEachStore }) => onEachStore))
+        await runOne(one, lane, count, failed);
+      for (let one = rest.shift(); one !== undefined; one = rest.shift())
+        await runOne(one, lane, count, failed);
     }),
   );
   for (const [one, lane] of failed) await runOne(one, lane, count);

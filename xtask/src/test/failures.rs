@@ -29,9 +29,10 @@ impl Failures {
             self.more = REASON;
             self.lines.push(line.to_owned());
         } else if self.more > 0 {
-            let goes_on = !line.is_empty() && !["ok ", "PASS ", "SKIPPED", "note:", "stack backtrace"]
-                .iter()
-                .any(|other| line.starts_with(other));
+            let goes_on = !line.is_empty()
+                && !["ok ", "PASS ", "SKIPPED", "note:", "stack backtrace"]
+                    .iter()
+                    .any(|other| line.starts_with(other));
             self.more = if goes_on { self.more - 1 } else { 0 };
             if goes_on {
                 self.lines.push(format!("  {line}"));

@@ -49,7 +49,9 @@ export function groupOf(points: readonly GroupPoint[]): Group | null {
 
 /** `name` may lead into a part of the row, as in `runqueue_wait.p99_us`. */
 export function numberOf(row: Row, name: string): number {
-  const value = name.split('.').reduce<unknown>((part, step) => (part as Row | null | undefined)?.[step], row);
+  const value = name
+    .split('.')
+    .reduce<unknown>((part, step) => (part as Row | null | undefined)?.[step], row);
   return typeof value === 'number' ? value : NaN;
 }
 

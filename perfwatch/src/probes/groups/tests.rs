@@ -2,12 +2,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::document::choose;
 use super::*;
-use crate::cgroups::Directory;
 use crate::probes::Options;
 use crate::probes::budget::{Budget, FIRST_PAUSE};
 use crate::probes::kernel::SharedKernel;
@@ -478,30 +475,4 @@ fn a_machine_without_groups_says_so() {
     let report = machine.source.report();
     assert_eq!(report.state, State::Unavailable);
     assert!(report.reason.unwrap().contains("fs/cgroup") && report.remedy.is_some());
-}
-
-proptest! {
-    /// Groups with random parents before them, CPU and memory.
-    #[test]
-    fn the_listed_are_few_and_stand_with_what_they_are_in(
-        made in proptest::collection::vec((any::<proptest::sample::Index>(), 0u64..100, 0.0f64..100.0), 1..60),
-        most in 1usize..70,
-    ) {
-        let groups: Vec<Group> = made.iter().enumerate().map(|(at, (parent, memory, _))| {
-            let parent = if at == 0 { 0 } else { parent.index(at) };
-            let directory = Directory { inode: 0, path: "/".into(), below: PathBuf::new(), parent };
-            let mut group = Group::new(directory, false, Instant::now());
-            group.memory_bytes = Some(*memory);
-            group
-        }).collect();
-        let cpu: Vec<Option<f64>> = made.iter().map(|(_, _, cpu)| Some(*cpu)).collect();
-        let chosen = choose(&groups, &cpu, most);
-        let count = chosen.iter().filter(|chosen| **chosen).count();
-        prop_assert!(count <= most && (count > 0 || most < 2));
-        for (at, group) in groups.iter().enumerate() {
-            prop_assert!(!chosen[at] || chosen[group.parent]);
-        }
-        let other = document::other(&groups, &cpu, &chosen);
-        prop_assert_eq!(other.count, groups.len() - count);
-    }
 }
