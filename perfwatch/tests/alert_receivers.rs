@@ -148,6 +148,8 @@ async fn alertmanager_groups_alerts_and_resolves_them() {
 }
 
 /// A mail server that wants STARTTLS and a password, and prints each message as a line of JSON.
+/// The system's, which has the system's packages; another may come first on the path.
+const PYTHON: &str = "/usr/bin/python3";
 const MAIL_SERVER: &str = r#"
 import asyncio, json, ssl, sys
 from aiosmtpd.controller import Controller
@@ -182,7 +184,7 @@ struct MailServer {
 }
 
 async fn mail_server() -> Option<MailServer> {
-    let has = Command::new("python3").args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
+    let has = Command::new(PYTHON).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
     if !has.is_ok_and(|status| status.success()) {
         return None;
     }
@@ -192,7 +194,7 @@ async fn mail_server() -> Option<MailServer> {
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let port = free_port().await;
-    let mut command = Command::new("python3");
+    let mut command = Command::new(PYTHON);
     command.args(["-W", "ignore", "-c", MAIL_SERVER]).arg(&cert).arg(&key).arg(port.to_string());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut program = Program(command.spawn().unwrap());

@@ -135,7 +135,7 @@ const TEST: &[Need] = &[
     },
     Need {
         what: "aiosmtpd, a mail server in Python",
-        found: || output("python3", &["-c", "import aiosmtpd"]).is_some(),
+        found: || output("/usr/bin/python3", &["-c", "import aiosmtpd"]).is_some(),
         debian: &["python3-aiosmtpd"],
         fedora: &["python3-aiosmtpd"],
         arch: &["python-aiosmtpd"],
