@@ -6,5 +6,6 @@ pub mod cost;
 pub mod counters;
 pub mod groups;
 pub mod histogram;
+pub mod profile;
 pub mod sched;
 pub mod tcp;

@@ -10,7 +10,9 @@ mod first_start;
 pub mod import;
 mod limits;
 mod memory;
-mod privileges;
+pub mod privileges;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub mod profile;
 mod threads;
 mod systemd;
 pub mod users;
@@ -387,7 +389,7 @@ async fn measure(
 }
 
 /// Sets limits and drops privileges; must run before any thread starts.
-pub fn prepare_process(config: &Config) {
+pub fn prepare_process(config: &Config, purpose: privileges::Purpose) {
     // Counters need a descriptor per CPU and event; the soft limit of 1024 is too low for 64 CPUs.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -395,7 +397,7 @@ pub fn prepare_process(config: &Config) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
     memory::keep_small();
-    privileges::reduce(config);
+    privileges::reduce(config, purpose);
 }
 
 /// An error with its causes. A cause already included in an error's own text is not repeated.

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use perfwatch::app;
+use perfwatch::app::privileges::Purpose;
 use perfwatch::app::users::UserCommand;
 use perfwatch::config::{Config, SETTINGS};
 use perfwatch::doctor;
@@ -32,6 +33,9 @@ fn command_line() -> Command {
                 .after_help("Fails if nearly all sources do."),
             MEASURING,
         ))
+        .subcommand(profile_command())
+        // How the server names code; see `profiles::symbolizer`.
+        .subcommand(Command::new("symbolize").hide(true))
         .subcommand(user_commands())
         .subcommand(db_commands())
         .subcommand(alert_commands())
@@ -64,6 +68,26 @@ const MEASURING: [&str; 8] = [
 const STORE: [&str; 2] = ["database_url", "data_dir"];
 /// Settings that say where the server is.
 const SERVER: [&str; 3] = ["listen", "tls_cert", "tls_key"];
+
+fn profile_command() -> Command {
+    let number = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    let range = |range: std::ops::RangeInclusive<i64>| value_parser!(u32).range(range);
+    let seconds = number("seconds", "N").value_parser(range(1..=3600)).default_value("10");
+    let hz = number("hz", "N").value_parser(range(1..=999)).default_value("99");
+    let pid = number("pid", "PID").value_parser(range(1..=i64::from(i32::MAX)));
+    with_settings(
+        Command::new("profile")
+            .about("Sample which code runs, and print stacks for a flame graph")
+            .arg(seconds.help("How long; Ctrl-C ends earlier"))
+            .arg(hz.help("Samples a second of each busy CPU"))
+            .arg(pid.help("Only this process"))
+            .after_help(
+                "Prints folded stacks, a line each with a count, as flame graph tools read them; the processes' names \
+                 come first. Programs need no frame pointers.",
+            ),
+        ["procfs", "sysfs", "rootfs"],
+    )
+}
 
 fn db_commands() -> Command {
     let from = Arg::new("from").long("from").value_name("URL").required(true).env("PERFWATCH_IMPORT_FROM");
@@ -227,6 +251,11 @@ fn run() -> Result<ExitCode> {
             manual::print_completions(command_line(), arguments);
             return Ok(ExitCode::SUCCESS);
         }
+        "symbolize" => {
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            perfwatch::profiles::symbolizer::run()?;
+            return Ok(ExitCode::SUCCESS);
+        }
         "man" => {
             manual::write_man_pages(command_line(), arguments)?;
             return Ok(ExitCode::SUCCESS);
@@ -247,7 +276,8 @@ fn run() -> Result<ExitCode> {
         return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if name != "user" {
-        app::prepare_process(&config);
+        let purpose = if name == "profile" { Purpose::Profiling } else { Purpose::Measuring };
+        app::prepare_process(&config, purpose);
     }
     // Two workers are enough: measuring and password hashing have their own threads.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -277,6 +307,10 @@ fn run() -> Result<ExitCode> {
                 app::snapshot(&config, print).await?;
                 Ok(ExitCode::SUCCESS)
             }
+            "profile" => {
+                profile(&config, arguments).await?;
+                Ok(ExitCode::SUCCESS)
+            }
             "doctor" => {
                 let diagnosis = app::examine(config).await?;
                 if arguments.get_flag("json") {
@@ -295,6 +329,27 @@ fn run() -> Result<ExitCode> {
     // A source that hangs in the kernel must not keep the process alive.
     runtime.shutdown_background();
     result
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+async fn profile(config: &Config, arguments: &ArgMatches) -> Result<()> {
+    let number = |name: &str| arguments.get_one::<u32>(name).copied();
+    let options = app::profile::Options {
+        seconds: number("seconds").context("no --seconds")?,
+        hz: number("hz").context("no --hz")?,
+        pid: number("pid"),
+    };
+    let (stacks, summary) = app::profile::profile(config, options, stopped()?).await?;
+    if !stacks.is_empty() {
+        print(&stacks)?;
+    }
+    eprintln!("{summary}");
+    Ok(())
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+async fn profile(_: &Config, _: &ArgMatches) -> Result<()> {
+    bail!("profiles are taken on x86-64 and arm64 only")
 }
 
 /// Completes at the first SIGINT or SIGTERM.

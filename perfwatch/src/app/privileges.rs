@@ -12,14 +12,36 @@ use rustix::thread::{
 use crate::config::Config;
 use crate::probes::paranoid;
 
+/// What this process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Measuring,
+    /// Also looking into the memory maps and the files of all processes, and at the kernel's symbols.
+    Profiling,
+}
+
+impl Purpose {
+    fn needs(self) -> CapabilitySet {
+        match self {
+            Self::Measuring => CapabilitySet::empty(),
+            Self::Profiling => {
+                CapabilitySet::SYS_PTRACE
+                    | CapabilitySet::DAC_READ_SEARCH
+                    | CapabilitySet::CHECKPOINT_RESTORE
+                    | CapabilitySet::SYSLOG
+            }
+        }
+    }
+}
+
 /// Drops all capabilities except those needed to measure and serve. Threads inherit them from the thread that starts
 /// them, so this must run before any other thread starts.
-pub(super) fn reduce(config: &Config) {
+pub(super) fn reduce(config: &Config, purpose: Purpose) {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         // Kernels before 5.11 count eBPF maps as locked memory; later ones charge them to the cgroup.
         tracing::debug!(%error, limit = ?getrlimit(Resource::Memlock).current, "cannot raise the limit of locked memory");
     }
-    if let Err(error) = keep_only(needed(config)) {
+    if let Err(error) = keep_only(needed(config) | purpose.needs()) {
         tracing::warn!(%error, "cannot drop unneeded capabilities");
     }
 }

@@ -15,6 +15,7 @@ pub mod paranoid;
 mod perf;
 pub mod pmu;
 mod processes;
+pub mod profile;
 pub mod rights;
 mod runqueue;
 pub mod sched;

@@ -27,6 +27,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["snapshot", "config", "host"]),
     ("history", &["store", "snapshot", "config", "host"]),
     ("alerts", &["history", "store", "snapshot", "config"]),
+    // Samples are passed to it.
+    ("profiles", &[]),
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config", "kernel_files"]),
@@ -38,6 +40,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("aya", &["probes"]),
     ("aya_log", &["probes"]),
     ("perf_event", &["probes"]),
+    ("blazesym", &["profiles"]),
+    ("framehop", &["profiles"]),
     ("sqlx", &["store"]),
     ("axum", &["api", "app"]),
 ];

@@ -8,10 +8,7 @@ use crate::probes::loader::Unavailable;
 
 pub(super) fn offsets(kernel: &Kernel, hierarchy: Hierarchy) -> Result<Offsets, Unavailable> {
     let task = |paths: &[&str]| kernel.offset("task_struct", paths);
-    let (css_set_link, link_is_css) = match controller_link(kernel).filter(|_| hierarchy == Hierarchy::V1) {
-        Some(link) => (link, 1),
-        None => (kernel.offset("css_set", &["dfl_cgrp"])?, 0),
-    };
+    let (css_set_link, link_is_css) = hierarchy_link(kernel, hierarchy)?;
     // Both or neither: a kernel without CONFIG_TASK_IO_ACCOUNTING has neither.
     let storage = task(&["ioac.read_bytes"]).ok().zip(task(&["ioac.write_bytes"]).ok());
     let (task_read_bytes, task_write_bytes) = storage.unwrap_or_default();
@@ -41,6 +38,17 @@ pub(super) fn offsets(kernel: &Kernel, hierarchy: Hierarchy) -> Result<Offsets, 
         cgroup_kn: kernel.offset("cgroup", &["kn"])?,
         kernfs_node_id: kernel.offset("kernfs_node", &["id"])?,
     })
+}
+
+/// Where a task's set of groups has that of the hierarchy which counts, and whether it is a controller's entry.
+pub(in crate::probes) fn hierarchy_link(
+    kernel: &Kernel,
+    hierarchy: Hierarchy,
+) -> Result<(u32, u32), Unavailable> {
+    match controller_link(kernel).filter(|_| hierarchy == Hierarchy::V1) {
+        Some(link) => Ok((link, 1)),
+        None => Ok((kernel.offset("css_set", &["dfl_cgrp"])?, 0)),
+    }
 }
 
 /// The memory controller's entry in `css_set.subsys`.

@@ -23,4 +23,5 @@ mod layout;
 mod programs;
 mod shared;
 
+pub(super) use self::layout::hierarchy_link;
 pub(super) use self::shared::SharedSched;

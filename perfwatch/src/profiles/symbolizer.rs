@@ -1,0 +1,128 @@
+//! The process that names code: `perfwatch symbolize`, started by the server, asked over a pipe.
+//!
+//! It reads and maps files that others may have written: executables, debug information and maps of just-in-time
+//! compilers. Whatever these do to it, the server starts another one.
+
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+
+use blazesym::symbolize::source::{Elf, Kernel, Process, Source};
+use blazesym::symbolize::{Input, Symbolized, Symbolizer};
+use blazesym::{MaybeDefault, Pid};
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a name; templates grow without end.
+const MAX_NAME: usize = 512;
+/// Functions that are inlined into one another at one address.
+const MAX_INLINED: usize = 32;
+/// Memory of its own.
+const MAX_DATA: u64 = 512 << 20;
+/// Requests after which what was read is forgotten: files stay in memory until then.
+const FORGET_AFTER: usize = 64;
+
+/// What is to be named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Of {
+    /// Addresses of the running kernel, with its symbols.
+    Kernel(PathBuf),
+    /// Addresses of a file's own symbol table.
+    File(PathBuf),
+    /// Addresses of a process: code that it made.
+    Process(u32),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub of: Of,
+    pub addresses: Vec<u64>,
+}
+
+/// For each address the functions there, the outermost first; none if it has no name.
+pub type Answer = Vec<Vec<String>>;
+
+/// Answers requests, a line each, until there are no more.
+pub fn run() -> io::Result<()> {
+    confine()?;
+    let mut symbolizer = new();
+    let (input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    for (n, line) in input.lines().enumerate() {
+        if n % FORGET_AFTER == FORGET_AFTER - 1 {
+            symbolizer = new();
+        }
+        let request: Request = serde_json::from_str(&line?)?;
+        serde_json::to_writer(&mut output, &answer(&symbolizer, &request))?;
+        output.write_all(b"\n")?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn new() -> Symbolizer {
+    Symbolizer::builder().enable_code_info(false).enable_inlined_fns(true).enable_auto_reload(false).build()
+}
+
+/// Last in turn for everything, and first to go when there is too little memory.
+fn confine() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, Signal, setpriority_process, setrlimit};
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    setpriority_process(None, 19)?;
+    setrlimit(Resource::Data, Rlimit { current: Some(MAX_DATA), maximum: Some(MAX_DATA) })?;
+    // Not everybody may.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    Ok(())
+}
+
+fn answer(symbolizer: &Symbolizer, request: &Request) -> Answer {
+    let (source, input) = match &request.of {
+        Of::Kernel(symbols) => {
+            let kernel = Kernel {
+                kallsyms: MaybeDefault::Some(symbols.clone()),
+                vmlinux: MaybeDefault::None,
+                ..Kernel::default()
+            };
+            (Source::from(kernel), Input::AbsAddr(request.addresses.as_slice()))
+        }
+        Of::File(path) => (Source::from(Elf::new(path)), Input::VirtOffset(request.addresses.as_slice())),
+        Of::Process(pid) => {
+            (Source::from(Process::new(Pid::from(*pid))), Input::AbsAddr(request.addresses.as_slice()))
+        }
+    };
+    match symbolizer.symbolize(&source, input) {
+        Ok(found) => found.iter().map(functions).collect(),
+        Err(_) => vec![Vec::new(); request.addresses.len()],
+    }
+}
+
+fn functions(found: &Symbolized<'_>) -> Vec<String> {
+    let Some(symbol) = found.as_sym() else { return Vec::new() };
+    let inlined = symbol.inlined.iter().take(MAX_INLINED).map(|function| &*function.name);
+    std::iter::once(&*symbol.name).chain(inlined).map(printable).collect()
+}
+
+/// A name without what terminals and pages would obey, and not longer than it has to be.
+fn printable(name: &str) -> String {
+    let mut name: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if name.len() > MAX_NAME {
+        name.truncate(name.floor_char_boundary(MAX_NAME));
+        name.push('…');
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded_and_printable() {
+        assert_eq!(printable("core::fmt::write\u{1b}[31m"), "core::fmt::write\u{fffd}[31m");
+        assert_eq!(printable(&"ü".repeat(400)).chars().count(), MAX_NAME / 2 + 1);
+    }
+
+    #[test]
+    fn what_is_no_file_has_no_names() {
+        let request = Request { of: Of::File("/nonexistent".into()), addresses: vec![1, 2] };
+        assert_eq!(answer(&new(), &request), [Vec::<String>::new(), Vec::new()]);
+    }
+}

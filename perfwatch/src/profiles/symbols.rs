@@ -1,0 +1,212 @@
+//! Names of places: asked of the symbolizer, and remembered.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::files::Files;
+use super::place::Place;
+use super::symbolizer::{Answer, Of, Request};
+
+/// Places that are remembered; beyond, all are forgotten, and named again when they are met.
+const MAX_PLACES: usize = 200_000;
+/// For one request. Debug information of a large program takes seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Addresses asked for at once.
+const MAX_ADDRESSES: usize = 2000;
+/// Requests that one symbolizer may fail before nothing is asked of it any more: only its files can be at fault.
+const MAX_FAILURES: u64 = 1000;
+
+/// A function of the code that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Function {
+    pub name: Arc<str>,
+    /// The file's name, `[kernel]`, `[generated]`; empty if unknown.
+    pub module: Arc<str>,
+}
+
+#[derive(Debug)]
+pub struct Symbols {
+    program: PathBuf,
+    kallsyms: PathBuf,
+    running: Option<Running>,
+    known: HashMap<Place, Arc<[Function]>>,
+    /// Files and processes of which the symbolizer could not tell anything in time.
+    hopeless: HashMap<Place, ()>,
+    pub failures: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Symbols {
+    /// `program` is this executable.
+    pub fn new(program: PathBuf, kallsyms: PathBuf) -> Self {
+        Self {
+            program,
+            kallsyms,
+            running: None,
+            known: HashMap::new(),
+            hopeless: HashMap::new(),
+            failures: 0,
+        }
+    }
+
+    /// The functions at a place, the outermost first, if [`Self::learn`] has met it.
+    pub fn functions(&self, place: Place) -> Option<&Arc<[Function]>> {
+        self.known.get(&place)
+    }
+
+    /// Names places that have none yet.
+    pub fn learn(&mut self, places: impl Iterator<Item = Place>, files: &Files) {
+        if self.known.len() > MAX_PLACES {
+            self.known.clear();
+        }
+        let mut wanted: HashMap<Group, Vec<u64>> = HashMap::new();
+        for place in places {
+            if self.known.contains_key(&place) {
+                continue;
+            }
+            match Group::of(place) {
+                Some((group, address)) => wanted.entry(group).or_default().push(address),
+                None => self.remember(place, &[], files),
+            }
+        }
+        for (group, mut addresses) in wanted {
+            addresses.sort_unstable();
+            addresses.dedup();
+            let of = match group {
+                Group::Kernel => Some(Of::Kernel(self.kallsyms.clone())),
+                Group::File(id) => files.get(id).map(|file| {
+                    Of::File(format!("/proc/{}/fd/{}", std::process::id(), file.file.as_raw_fd()).into())
+                }),
+                Group::Process(pid) => Some(Of::Process(pid)),
+            };
+            for addresses in addresses.chunks(MAX_ADDRESSES) {
+                let answer = of.as_ref().and_then(|of| self.ask(group, of, addresses)).unwrap_or_default();
+                for (n, address) in addresses.iter().enumerate() {
+                    let names = answer.get(n).map(Vec::as_slice).unwrap_or_default();
+                    self.remember(group.place(*address), names, files);
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, place: Place, names: &[String], files: &Files) {
+        let module: Arc<str> = match place {
+            Place::Kernel(_) => "[kernel]".into(),
+            Place::File(id, _) => {
+                let path = files.get(id).map(|file| file.path.as_str()).unwrap_or_default();
+                path.rsplit('/').next().unwrap_or_default().into()
+            }
+            Place::Generated { .. } => "[generated]".into(),
+            Place::Unknown | Place::Cut => "".into(),
+        };
+        let named = |name: &str| Function { name: name.into(), module: Arc::clone(&module) };
+        let functions: Arc<[Function]> = match (names, place) {
+            ([], Place::Cut) => [named("[cut]")].into(),
+            ([], Place::Unknown) => [named("[unknown]")].into(),
+            ([], Place::File(_, address)) => [named(&format!("{module}+{address:#x}"))].into(),
+            ([], Place::Kernel(_) | Place::Generated { .. }) => [named("[unknown]")].into(),
+            (names, _) => names.iter().map(|name| named(name)).collect(),
+        };
+        self.known.insert(place, functions);
+    }
+
+    fn ask(&mut self, group: Group, of: &Of, addresses: &[u64]) -> Option<Answer> {
+        let key = group.place(0);
+        if self.hopeless.contains_key(&key) || self.failures >= MAX_FAILURES {
+            return None;
+        }
+        match self.exchange(of, addresses) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                tracing::debug!(%error, ?of, "cannot name code");
+                self.running = None;
+                self.failures += 1;
+                self.hopeless.insert(key, ());
+                None
+            }
+        }
+    }
+
+    fn exchange(&mut self, of: &Of, addresses: &[u64]) -> io::Result<Answer> {
+        if self.running.is_none() {
+            self.running = Some(Running::start(&self.program)?);
+        }
+        let Some(running) = &mut self.running else { return Err(io::ErrorKind::NotConnected.into()) };
+        let request = Request { of: of.clone(), addresses: addresses.to_vec() };
+        running.input.write_all((serde_json::to_string(&request)? + "\n").as_bytes())?;
+        running.input.flush()?;
+        let answered = Timespec { tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(20), tv_nsec: 0 };
+        let mut ready = [PollFd::from_borrowed_fd(running.output.get_ref().as_fd(), PollFlags::IN)];
+        if poll(&mut ready, Some(&answered))? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let mut line = String::new();
+        if running.output.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Running {
+    fn start(program: &PathBuf) -> io::Result<Self> {
+        let mut child = Command::new(program)
+            .arg("symbolize")
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(input), Some(output)) => Ok(Self { child, input, output: BufReader::new(output) }),
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+/// What is asked for together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Group {
+    Kernel,
+    File(super::place::FileId),
+    Process(u32),
+}
+
+impl Group {
+    fn of(place: Place) -> Option<(Self, u64)> {
+        match place {
+            Place::Kernel(address) => Some((Self::Kernel, address)),
+            Place::File(id, address) => Some((Self::File(id), address)),
+            Place::Generated { pid, address } => Some((Self::Process(pid), address)),
+            Place::Unknown | Place::Cut => None,
+        }
+    }
+
+    fn place(self, address: u64) -> Place {
+        match self {
+            Self::Kernel => Place::Kernel(address),
+            Self::File(id) => Place::File(id, address),
+            Self::Process(pid) => Place::Generated { pid, address },
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `perfwatch profile` on programs whose shape is known.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
+#![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Killed at the end of the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Compiles `shape.c` and starts it.
+fn start(dir: &Path, flags: &[&str]) -> Running {
+    let program = dir.join("pw-shape");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/profile/shape.c");
+    let compiled =
+        Command::new("cc").args(flags).arg("-O2").arg("-o").arg(&program).arg(source).status().unwrap();
+    assert!(compiled.success());
+    Running(Command::new(program).stdin(Stdio::null()).spawn().unwrap())
+}
+
+/// The counts of a process's stacks, and what was said about them; `None` where nothing may be sampled.
+fn profile(pid: u32) -> Option<(HashMap<String, u64>, String)> {
+    let output = Command::new(env!("CARGO_BIN_EXE_perfwatch"))
+        .args(["profile", "--seconds", "3", "--hz", "199", "--pid", &pid.to_string()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    if !output.status.success() {
+        let test = std::thread::current();
+        println!("SKIPPED: {}: {}", test.name().unwrap_or("profile"), said.trim());
+        return None;
+    }
+    let stacks = String::from_utf8(output.stdout).unwrap();
+    let stacks = stacks.lines().map(|line| line.rsplit_once(' ').unwrap());
+    Some((stacks.map(|(stack, count)| (stack.to_owned(), count.parse().unwrap())).collect(), said))
+}
+
+/// The percentage of samples whose stack has a frame.
+fn share(stacks: &HashMap<String, u64>, frame: &str) -> f64 {
+    let all: u64 = stacks.values().sum();
+    let with = stacks.iter().filter(|(stack, _)| stack.split(';').any(|other| other == frame));
+    let with: u64 = with.map(|(_, count)| count).sum();
+    100.0 * with as f64 / all.max(1) as f64
+}
+
+fn has_the_shape(flags: &[&str]) -> Option<HashMap<String, u64>> {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), flags);
+    let (stacks, said) = profile(running.0.id())?;
+    for (function, expected) in [("sixty", 60.0), ("thirty", 30.0), ("ten", 10.0), ("main", 100.0)] {
+        let share = share(&stacks, function);
+        assert!((share - expected).abs() <= 5.0, "{function}: {share}: {said}\n{stacks:#?}");
+    }
+    // From the process inwards.
+    let whole = stacks.keys().filter(|stack| stack.starts_with("pw-shape;") && stack.contains(";main;"));
+    assert!(whole.count() > 0, "{stacks:#?}");
+    Some(stacks)
+}
+
+#[test]
+fn programs_without_frame_pointers_are_unwound() {
+    has_the_shape(&["-fomit-frame-pointer"]);
+}
+
+#[test]
+fn programs_with_frame_pointers_are_unwound() {
+    has_the_shape(&["-fno-omit-frame-pointer"]);
+}
+
+#[test]
+fn static_programs_are_unwound() {
+    has_the_shape(&["-static"]);
+}
+
+#[test]
+fn deep_recursion_is_whole() {
+    let Some(stacks) = has_the_shape(&["-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-DDEPTH=400"])
+    else {
+        return;
+    };
+    let deepest =
+        stacks.keys().map(|stack| stack.split(';').filter(|frame| *frame == "deeper").count()).max();
+    assert!(deepest >= Some(400), "{deepest:?}");
+}
+
+#[test]
+fn of_a_stripped_program_module_and_offset_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), &["-s"]);
+    let Some((stacks, said)) = profile(running.0.id()) else { return };
+    let all: u64 = stacks.values().sum();
+    let told = stacks
+        .iter()
+        .filter(|(stack, _)| stack.contains(";pw-shape+0x"))
+        .map(|(_, count)| count)
+        .sum::<u64>();
+    assert!(told * 20 >= all * 19, "{told} of {all}: {said}\n{stacks:#?}");
+}
+
+#[test]
+fn functions_of_a_just_in_time_compiler_are_named() {
+    // Node writes /tmp/perf-PID.map.
+    let script =
+        "function spin() { let n = 0; for (let i = 0; i < 1e6; i++) n += i % 7; return n; } for (;;) spin();";
+    let node = Command::new("node").args(["--perf-basic-prof", "-e", script]).stdin(Stdio::null()).spawn();
+    let Ok(node) = node.map(Running) else {
+        println!("SKIPPED: functions_of_a_just_in_time_compiler_are_named: there is no node");
+        return;
+    };
+    let pid = node.0.id();
+    let profiled = profile(pid);
+    drop(node);
+    let _ = std::fs::remove_file(format!("/tmp/perf-{pid}.map"));
+    let Some((stacks, said)) = profiled else { return };
+    let all: u64 = stacks.values().sum();
+    let told = stacks.iter().filter(|(stack, _)| stack.contains("spin")).map(|(_, count)| count).sum::<u64>();
+    assert!(told * 2 > all, "{told} of {all}: {said}\n{stacks:#?}");
+}
+
+#[test]
+fn a_process_that_does_not_run_has_no_samples() {
+    let sleeper = Running(Command::new("sleep").arg("600").spawn().unwrap());
+    let Some((stacks, said)) = profile(sleeper.0.id()) else { return };
+    assert!(stacks.is_empty(), "{stacks:?}");
+    assert!(said.starts_with("0 samples of "), "{said}");
+}
+
+#[test]
+fn deleted_programs_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), &["-fomit-frame-pointer"]);
+    let program: PathBuf = dir.path().join("pw-shape");
+    std::fs::remove_file(program).unwrap();
+    let Some((stacks, said)) = profile(running.0.id()) else { return };
+    assert!(share(&stacks, "sixty") > 50.0, "{said}\n{stacks:#?}");
+}
