@@ -147,9 +147,10 @@ async fn alertmanager_groups_alerts_and_resolves_them() {
     running.close().await;
 }
 
-/// A mail server that wants STARTTLS and a password, and prints each message as a line of JSON.
 /// The system's, which has the system's packages; another may come first on the path.
 const PYTHON: &str = "/usr/bin/python3";
+
+/// A mail server that wants STARTTLS and a password, and prints each message as a line of JSON.
 const MAIL_SERVER: &str = r#"
 import asyncio, json, ssl, sys
 from aiosmtpd.controller import Controller

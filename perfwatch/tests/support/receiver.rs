@@ -180,10 +180,15 @@ pub struct Setup {
     pub alerts: Alerts,
 }
 
+/// Receivers that hang are to be given up in the time of a test.
+fn impatient() -> Options {
+    Options { timeout: Duration::from_secs(2), ..Options::default() }
+}
+
 impl Setup {
     /// With channels as in files.
     pub async fn new(channels: &str) -> Self {
-        Self::with(channels, Options::default()).await
+        Self::with(channels, impatient()).await
     }
 
     pub async fn with(channels: &str, options: Options) -> Self {
@@ -195,7 +200,7 @@ impl Setup {
 
     /// The same with other channels, as after a restart.
     pub async fn again(&mut self, channels: &str) {
-        self.alerts = alerts(&self.store, &self.dir, channels, Options::default()).await;
+        self.alerts = alerts(&self.store, &self.dir, channels, impatient()).await;
     }
 
     pub async fn happened(&self, events: Vec<Event>) {
@@ -228,7 +233,7 @@ async fn alerts(store: &Arc<dyn Store>, dir: &tempfile::TempDir, channels: &str,
         channel: Vec<Channel>,
     }
     let given = toml::from_str::<All>(channels).unwrap().channel;
-    let options = Options { given, timeout: Duration::from_secs(1), ..options };
+    let options = Options { given, ..options };
     let history = History::new(store.clone(), HOST);
     let alerts = Alerts::new(store.clone(), history, dir.path().join("alerts.d"), options);
     alerts.reload().await.unwrap();
