@@ -166,7 +166,7 @@ class Handler:
             "content": envelope.content.decode()}), flush=True)
         return "250 taken"
 def sign_in(server, session, envelope, mechanism, data):
-    return AuthResult(success=data.login == b"pw" and data.password == b"hunter22")
+    return AuthResult(success=data.login == b"pw" and data.password == b"hunter22", handled=False)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
 controller = Controller(Handler(), hostname="127.0.0.1", port=int(sys.argv[3]), tls_context=context,
