@@ -74,7 +74,11 @@ impl Window {
         const CLOCK: &str = "Expected a time of day such as 02:00";
         let time = |key, text: &str| Time::strptime("%H:%M", text).map_err(|_| (key, CLOCK));
         let mut days = [false; 7];
-        self.days.iter().for_each(|day| days[*day as usize] = true);
+        for day in &self.days {
+            if std::mem::replace(&mut days[*day as usize], true) {
+                return Err(("days", "Expected each day once"));
+            }
+        }
         if !days.contains(&true) {
             return Err(("days", "Expected at least one day"));
         }
@@ -191,6 +195,7 @@ mod tests {
     fn what_is_no_time_is_named() {
         let wrong = |window: Window| window.schedule().unwrap_err().0;
         assert_eq!(wrong(window(&[], "01:00", "02:00", "UTC")), "days");
+        assert_eq!(wrong(window(&[Day::Mon, Day::Mon], "01:00", "02:00", "UTC")), "days");
         assert_eq!(wrong(window(&[Day::Mon], "25:00", "02:00", "UTC")), "start");
         assert_eq!(wrong(window(&[Day::Mon], "01:00", "2", "UTC")), "end");
         assert_eq!(wrong(window(&[Day::Mon], "01:00", "02:00", "Europe/Atlantis")), "zone");

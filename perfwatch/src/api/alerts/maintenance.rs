@@ -1,5 +1,7 @@
 //! `/api/alerts/maintenance`: weekly times in which alerts are silenced.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::check_text;
 use super::silences::check_which;
-use crate::alerts::maintenance::Window;
+use crate::alerts::maintenance::{Day, Window};
 use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Problem, Result, WithBody, WithId};
 use crate::api::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
@@ -32,8 +34,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[schema(as = AlertWindow)]
 struct WindowDto {
     id: i64,
-    #[serde(flatten)]
-    window: Window,
+    days: Vec<Day>,
+    start: String,
+    end: String,
+    zone: String,
+    rule: Option<String>,
+    labels: BTreeMap<String, String>,
+    reason: String,
     author: String,
     #[schema(format = DateTime)]
     created_at: String,
@@ -49,8 +56,21 @@ fn dto(stored: &StoredWindow, now: i64) -> Option<WindowDto> {
     let next = window.schedule().ok().and_then(|schedule| schedule.next(now));
     let time = |at: i64| rfc3339(from_micros(at));
     let (next_start, next_end) = next.map(|(from, to)| (time(from), time(to))).unzip();
-    let created_at = time(stored.created_at);
-    Some(WindowDto { id: stored.id, window, author: stored.author.clone(), created_at, next_start, next_end })
+    let Window { days, start, end, zone, rule, labels, reason } = window;
+    Some(WindowDto {
+        id: stored.id,
+        days,
+        start,
+        end,
+        zone,
+        rule,
+        labels,
+        reason,
+        author: stored.author.clone(),
+        created_at: time(stored.created_at),
+        next_start,
+        next_end,
+    })
 }
 
 #[derive(Serialize, ToSchema)]
