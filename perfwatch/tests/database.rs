@@ -346,8 +346,11 @@ async fn a_file_damaged_while_it_is_used_leaves_gaps_and_everything_else_is_serv
     let file = data.join("perfwatch.db");
     let pages = file.metadata().unwrap().len() / PAGE as u64;
     let server = Server::start_with_account(data).await;
+    let before = readings(&server, &server.login().await).await;
+    server.stop();
+    // Another one, which has none of these pages in its cache.
+    let server = Server::start(data).await;
     let token = server.login().await;
-    let before = readings(&server, &token).await;
     overwrite_pages(&file, pages / 2..pages / 2 + 20);
     let after = readings(&server, &token).await;
     assert!(after > 0 && after < before, "{after} of {before}");
