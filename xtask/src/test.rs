@@ -57,6 +57,8 @@ enum Suite {
     Outage,
 }
 
+/// More Rust tests that fail than these are not tried again.
+const MOST_AGAIN: usize = 5;
 /// Names the tests that mostly wait.
 const LONG: &str = "through_a_long_outage";
 
@@ -159,6 +161,18 @@ impl Count {
         self
     }
 
+    /// With what failed tried again.
+    fn after(self, second: Self) -> Self {
+        let failed = second.failed.min(self.failed);
+        Self {
+            passed: self.passed + self.failed - failed,
+            failed,
+            flaky: [self.flaky, self.failures.lines].concat(),
+            failures: second.failures,
+            ..self
+        }
+    }
+
     /// Counts forbidden skips as failures, and says so.
     fn fail_skips(&mut self, allowed: &Allowed) {
         let missing: Vec<&String> = self.reasons.iter().filter(|reason| !allowed.allows(reason)).collect();
@@ -227,7 +241,9 @@ pub fn test(options: &Options) -> Result<()> {
     });
     let mut results = Vec::new();
     for &suite in suites.iter().filter(|suite| **suite != Suite::Outage) {
-        results.push((suite, count(suite, |line| println!("{line}"))?));
+        let (counted, took) = count(suite, |line| println!("{line}"))?;
+        let counted = if suite == Suite::Rust { again(counted)? } else { counted };
+        results.push((suite, (counted, took)));
     }
     if let Some(beside) = beside {
         let (counted, lines) = beside.join().map_err(|_| anyhow!("a suite's thread panicked"))??;
@@ -259,6 +275,26 @@ fn list<'a>(title: &str, lines: impl IntoIterator<Item = &'a String>) {
     if !lines.is_empty() {
         println!("\n{title}:{}", lines.concat());
     }
+}
+
+/// Tries the Rust tests that failed beside others once more.
+fn again(first: Count) -> Result<Count> {
+    let tests = &first.failures.tests;
+    // Something else failed as well, such as compiling, or it is no chance.
+    if tests.is_empty() || tests.len() > MOST_AGAIN || first.failed != tests.len() as u64 {
+        return Ok(first);
+    }
+    let mut command = command(
+        "cargo",
+        &["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output", "--exact"],
+    );
+    command.args(tests);
+    let mut second = Count::default();
+    let status = read_lines("Rust tests that failed, once more", command, |line| {
+        println!("{line}");
+        second.read(Suite::Rust, line);
+    })?;
+    Ok(first.after(second.finish(Suite::Rust, status)))
 }
 
 /// Runs a suite to its end; returns its result and how long it took.
@@ -324,6 +360,31 @@ mod tests {
         count.read(Suite::Probes, "probe-tests: 7 passed, 0 failed, 1 skipped");
         count.fail_skips(&Allowed::default());
         assert_eq!((count.passed, count.failed, count.skipped), (7, 1, 0));
+    }
+
+    #[test]
+    fn what_passes_at_the_second_try_is_told_and_no_failure() {
+        let read = |lines: &[&str]| {
+            let mut count = Count::default();
+            lines.iter().for_each(|line| count.read(Suite::Rust, line));
+            count
+        };
+        let first = read(&[
+            "test a ... FAILED",
+            "test b ... FAILED",
+            "test result: FAILED. 7 passed; 2 failed; 0 ignored",
+        ]);
+        let second = read(&[
+            "test a ... ok",
+            "test b ... FAILED",
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored",
+        ]);
+        let both = first.after(second);
+        assert_eq!((both.passed, both.failed), (8, 1));
+        assert_eq!(
+            (both.flaky, both.failures.lines),
+            (vec!["a".to_owned(), "b".to_owned()], vec!["b".to_owned()])
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@ const REASON: usize = 3;
 #[derive(Debug, Default)]
 pub struct Failures {
     pub lines: Vec<String>,
+    /// The names of libtest tests.
+    pub tests: Vec<String>,
     /// How many of the next lines belong to it.
     more: usize,
     /// Whether the output shown now is that of a libtest test that failed.
@@ -16,10 +18,11 @@ impl Failures {
     pub fn read(&mut self, line: &str) {
         if let Some(test) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             self.lines.push(test.to_owned());
+            self.tests.push(test.to_owned());
             return;
         }
         if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
-            self.of_failed = self.lines.iter().any(|failed| failed == test);
+            self.of_failed = self.tests.iter().any(|failed| failed == test);
             return;
         }
         let begins = line.starts_with("FAIL ")
