@@ -30,7 +30,7 @@ fn start(dir: &Path, flags: &[&str]) -> Running {
 /// The counts of a process's stacks, and what was said about them; `None` where nothing may be sampled.
 fn profile(pid: u32) -> Option<(HashMap<String, u64>, String)> {
     let output = Command::new(env!("CARGO_BIN_EXE_perfwatch"))
-        .args(["profile", "--seconds", "3", "--hz", "199", "--pid", &pid.to_string()])
+        .args(["profile", "--seconds", "3", "--hz", "997", "--pid", &pid.to_string()])
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
