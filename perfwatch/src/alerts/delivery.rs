@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::answer::silenced;
 use super::channel::Kind as ChannelKind;
 use super::channels::Listed;
-use super::event::Payload;
+use super::event::{self, Payload};
 use super::finding::{self, Finding};
 use super::message::{Message, Status};
 use super::send::{Conversation, Failure};
@@ -215,6 +215,7 @@ impl Delivery {
             jobs.iter().filter(|job| !job.state.is_held).flat_map(|job| groups(&job.due, now, wait));
         for group in telling.filter(|group| group.status == Status::Firing) {
             let Some(first) = group.events.first().filter(|event| !event.field.is_empty()) else { continue };
+            let moment = |rfc3339: &str| event::moment(rfc3339).map(store::micros);
             let moments =
                 group.events.iter().filter_map(|event| Some((moment(&event.raised_at)?, moment(&event.at)?)));
             for (raised, at) in moments {
@@ -241,10 +242,6 @@ impl Delivery {
         }
         findings
     }
-}
-
-fn moment(rfc3339: &str) -> Option<i64> {
-    OffsetDateTime::parse(rfc3339, &time::format_description::well_known::Rfc3339).ok().map(store::micros)
 }
 
 fn micros(duration: Duration) -> i64 {

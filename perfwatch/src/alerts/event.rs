@@ -1,6 +1,8 @@
 //! What is told of an alert: the event's content, the same for every way of delivery.
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::labels::Labels;
 use super::rule::{Rule, Severity};
@@ -24,6 +26,11 @@ impl Kind {
             Self::Acknowledged => "acknowledged",
         }
     }
+}
+
+/// A time of a [`Payload`].
+pub fn moment(rfc3339: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(rfc3339, &Rfc3339).ok()
 }
 
 /// The content of an event, as it is stored and sent.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::event::{Kind, Payload, shown};
+use super::event::{Kind, Payload, moment, shown};
 use super::finding::Finding;
 use super::period::Period;
 use super::rule::Severity;
@@ -36,26 +36,12 @@ pub const NAMES: [&str; 14] = [
     "key",
 ];
 /// What the templates of ready receivers know besides.
-pub const INNER_NAMES: [&str; 18] = [
-    "title",
-    "text",
-    "message",
-    "status",
-    "severity",
-    "rule",
-    "host",
-    "host_name",
-    "summary",
-    "runbook",
-    "link",
-    "count",
-    "alerts",
-    "key",
-    "incident",
-    "priority",
-    "to",
-    "token",
-];
+const RECEIVERS_NAMES: [&str; 4] = ["incident", "priority", "to", "token"];
+
+/// What the templates of ready receivers know.
+pub fn inner_names() -> Vec<&'static str> {
+    [&NAMES[..], &RECEIVERS_NAMES].concat()
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {
@@ -325,8 +311,6 @@ fn alert(event: &Payload) -> Value {
 /// The page that shows what happened: the field of the rule, around that time.
 pub fn link(base: &str, event: &Payload) -> String {
     let base = base.trim_end_matches('/');
-    let moment =
-        |text: &str| OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
     let (Some(raised), Some(at)) = (moment(&event.raised_at), moment(&event.at)) else {
         return format!("{base}/alerts");
     };
@@ -347,8 +331,6 @@ fn time_of_day(rfc3339: &str) -> String {
 }
 
 fn length(from: &str, to: &str) -> String {
-    let moment =
-        |text: &str| OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
     match (moment(from), moment(to)) {
         (Some(from), Some(to)) => Period::seconds((to - from).whole_seconds().max(0)).to_string(),
         _ => "some time".to_owned(),

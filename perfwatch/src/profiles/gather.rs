@@ -109,12 +109,12 @@ impl Gather {
         if chain.is_empty() {
             return (Vec::new(), None);
         }
-        let known = self.process(head.pid);
+        self.meet(head.pid);
         let (files, proc) = (&mut self.files, &self.proc);
         let known = match self.processes.get_mut(&head.pid) {
             Some(Ok(known)) => known,
             Some(Err(ended)) => return (vec![Place::Unknown], Some(*ended)),
-            None => return (vec![Place::Unknown], Some(known.unwrap_or(Ended::Gone))),
+            None => return (vec![Place::Unknown], Some(Ended::Gone)),
         };
         known.process.used = Instant::now();
         let first = if head.registers.ip == 0 { chain[0] } else { head.registers.ip };
@@ -134,23 +134,23 @@ impl Gather {
         (addresses.iter().map(|address| known.process.place(*address, &self.files)).collect(), Some(ended))
     }
 
-    /// Makes a process known; the reason if that is impossible.
-    fn process(&mut self, pid: u32) -> Option<Ended> {
-        if !self.processes.contains_key(&pid) {
-            if self.processes.len() >= MAX_PROCESSES {
-                self.forget();
-            }
-            let read = Process::read(&self.proc, pid, &mut self.files).map(|process| {
-                let comm = std::fs::read(self.proc.join(format!("{pid}/comm"))).unwrap_or_default();
-                Known { name: name(comm.trim_ascii_end()), process }
-            });
-            let read = read.map_err(|error| match error.kind() {
-                io::ErrorKind::PermissionDenied => Ended::Forbidden,
-                _ => Ended::Gone,
-            });
-            self.processes.insert(pid, read);
+    /// Makes a process known, or why that is impossible.
+    fn meet(&mut self, pid: u32) {
+        if self.processes.contains_key(&pid) {
+            return;
         }
-        self.processes.get(&pid).and_then(|known| known.as_ref().err().copied())
+        if self.processes.len() >= MAX_PROCESSES {
+            self.forget();
+        }
+        let read = Process::read(&self.proc, pid, &mut self.files).map(|process| {
+            let comm = std::fs::read(self.proc.join(format!("{pid}/comm"))).unwrap_or_default();
+            Known { name: name(comm.trim_ascii_end()), process }
+        });
+        let read = read.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Ended::Forbidden,
+            _ => Ended::Gone,
+        });
+        self.processes.insert(pid, read);
     }
 
     fn forget(&mut self) {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framehop::{FrameAddress, MayAllocateDuringUnwind, Module, Unwinder, UnwinderNative};
+use framehop::{MayAllocateDuringUnwind, Module, Unwinder, UnwinderNative};
 use perfwatch_common::profile::{PAGE, Registers};
 
 use super::files::Files;
@@ -179,7 +179,10 @@ impl Process {
         let mut addresses = Vec::new();
         loop {
             match frames.next() {
-                Ok(Some(frame)) if addresses.len() < MAX_FRAMES => addresses.push(look_up(frame)),
+                Ok(Some(frame)) if addresses.len() < MAX_FRAMES => {
+                    // A return address is that of the next instruction, which may belong to another function.
+                    addresses.push(frame.address_for_lookup());
+                }
                 Ok(Some(_)) => return (addresses, Ended::TooLong),
                 Ok(None) => return (addresses, Ended::Complete),
                 Err(framehop::Error::CouldNotReadStack(address))
@@ -191,11 +194,6 @@ impl Process {
             }
         }
     }
-}
-
-/// A return address is that of the next instruction, which may belong to another function.
-fn look_up(frame: FrameAddress) -> u64 {
-    frame.address_for_lookup()
 }
 
 #[cfg(target_arch = "x86_64")]

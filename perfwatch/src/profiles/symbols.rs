@@ -1,6 +1,6 @@
 //! Names of places: asked of the symbolizer, and remembered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub struct Symbols {
     running: Option<Running>,
     known: HashMap<Place, Arc<[Function]>>,
     /// Files and processes of which the symbolizer could not tell anything in time.
-    hopeless: HashMap<Place, ()>,
+    hopeless: HashSet<Group>,
     pub failures: u64,
 }
 
@@ -64,7 +64,7 @@ impl Symbols {
             kallsyms,
             running: None,
             known: HashMap::new(),
-            hopeless: HashMap::new(),
+            hopeless: HashSet::new(),
             failures: 0,
         }
     }
@@ -131,8 +131,7 @@ impl Symbols {
     }
 
     fn ask(&mut self, group: Group, of: &Of, addresses: &[u64]) -> Option<Answer> {
-        let key = group.place(0);
-        if self.hopeless.contains_key(&key) || self.failures >= MAX_FAILURES {
+        if self.hopeless.contains(&group) || self.failures >= MAX_FAILURES {
             return None;
         }
         match self.exchange(of, addresses) {
@@ -141,7 +140,7 @@ impl Symbols {
                 tracing::debug!(%error, ?of, "cannot name code");
                 self.running = None;
                 self.failures += 1;
-                self.hopeless.insert(key, ());
+                self.hopeless.insert(group);
                 None
             }
         }

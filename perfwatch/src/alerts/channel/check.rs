@@ -226,7 +226,7 @@ mod tests {
             for call in calls.chain([&ready.call]) {
                 let texts = [call.path, call.body, ready.header.map_or("", |(_, _, text)| text)];
                 for text in texts {
-                    Template::parse(text, &message::INNER_NAMES).unwrap();
+                    Template::parse(text, &message::inner_names()).unwrap();
                 }
             }
         }

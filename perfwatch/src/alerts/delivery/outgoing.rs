@@ -12,7 +12,7 @@ use crate::alerts::channel::ready::{self, Call, Ready};
 use crate::alerts::channels::Listed;
 use crate::alerts::event::Payload;
 use crate::alerts::finding::Finding;
-use crate::alerts::message::{self, INNER_NAMES, Message, NAMES, Place, Status};
+use crate::alerts::message::{self, Message, NAMES, Place, Status, inner_names};
 use crate::alerts::rule::Severity;
 use crate::alerts::send::email::Mail;
 use crate::alerts::send::http::Request;
@@ -198,8 +198,9 @@ fn of_ready(ready: &Ready, of: &Listed, message: &Message) -> Result<Request, Fa
     variables.insert("priority", priority.into());
     variables.insert("to", of.channel.to.as_deref().unwrap_or_default().into());
     variables.insert("token", of.secrets.get("token").unwrap_or_default().into());
+    let names = inner_names();
     let made = |text: &str| {
-        let template = Template::parse(text, &INNER_NAMES).map_err(|error| invalid(&error))?;
+        let template = Template::parse(text, &names).map_err(|error| invalid(&error))?;
         template.render(&variables).ok_or_else(|| invalid("the message gets too long"))
     };
     let Call { path, body } = call;
