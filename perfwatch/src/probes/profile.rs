@@ -140,27 +140,27 @@ fn constants(kernel: &Kernel, roots: &Roots) -> Result<Constants, Unavailable> {
     })
 }
 
-/// On every CPU that is online.
+/// On every CPU that is online, all alike: samples of cycles and of the clock cannot be added.
 fn attach(program: &mut PerfEvent, hz: u32) -> Result<Trigger, Unavailable> {
     let cpus = aya::util::online_cpus().map_err(|(what, error)| Unavailable::from_error(what, &error))?;
-    let policy = SamplePolicy::Frequency(hz.into());
-    let mut on = |cpu: u32, config: PerfEventConfig| {
-        program.attach(config, PerfEventScope::AllProcessesOneCpu { cpu }, policy, false).map(drop)
-    };
-    let cycles = PerfEventConfig::Hardware(HardwareEvent::CpuCycles);
-    let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
-    let mut trigger = None;
-    for cpu in cpus {
-        // All CPUs alike: times of cycles and of the clock cannot be added.
-        trigger = match trigger {
-            None if on(cpu, cycles).is_ok() => Some(Trigger::Cycles),
-            Some(Trigger::Cycles) if on(cpu, cycles).is_ok() => trigger,
-            _ => {
-                on(cpu, clock)
-                    .map_err(|error| Unavailable::from_error("attaching to the clock of a CPU", &error))?;
-                trigger.or(Some(Trigger::CpuClock))
-            }
-        };
+    if cpus.is_empty() {
+        return Err(Unavailable::new("no CPU is online".to_owned()));
     }
-    trigger.ok_or_else(|| Unavailable::new("no CPU is online".to_owned()))
+    let policy = SamplePolicy::Frequency(hz.into());
+    let on = |cpu: u32| PerfEventScope::AllProcessesOneCpu { cpu };
+    let cycles = PerfEventConfig::Hardware(HardwareEvent::CpuCycles);
+    let attached: Vec<_> =
+        cpus.iter().map_while(|cpu| program.attach(cycles, on(*cpu), policy, false).ok()).collect();
+    if attached.len() == cpus.len() {
+        return Ok(Trigger::Cycles);
+    }
+    let failed = |error: &_| Unavailable::from_error("attaching to the clock of a CPU", error);
+    for link in attached {
+        program.detach(link).map_err(|error| failed(&error))?;
+    }
+    let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
+    for cpu in cpus {
+        program.attach(clock, on(cpu), policy, false).map_err(|error| failed(&error))?;
+    }
+    Ok(Trigger::CpuClock)
 }
