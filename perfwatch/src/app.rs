@@ -13,6 +13,8 @@ mod memory;
 pub mod privileges;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub mod profile;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod profiling;
 mod threads;
 mod systemd;
 pub mod users;
@@ -48,7 +50,8 @@ use crate::history::maintenance::{DocumentDays, Maintenance};
 use crate::history::writer::{self, LogPlace, Writer};
 use crate::host;
 use crate::pipeline::{Outputs, Pipeline};
-use crate::probes::{self, ProcessLister};
+use crate::probes::{self, Feed, ProcessLister};
+use crate::profiles::archive::Archive;
 use crate::snapshot::source::{Report, Settings, Source, SourceStatus, State};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::inspect::{Inspection, Place};
@@ -73,13 +76,13 @@ fn lister(config: &Config) -> Arc<ProcessLister> {
 }
 
 /// Every source, in the order of the documents in a message; each tick passes its process measurements to the lister.
-fn sources(config: &Config, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
+fn sources(config: &Config, lister: &Arc<ProcessLister>, feed: &Feed) -> Vec<Box<dyn Source>> {
     let mut sources = collectors::all(&config.roots);
     let options = probes::Options {
         budget_percent: config.sampling.ebpf_budget_percent,
         command_lines: config.sampling.command_lines,
     };
-    sources.extend(probes::telling(&config.roots, options, lister));
+    sources.extend(probes::telling(&config.roots, options, lister, feed));
     let order = MetricType::ALL;
     sources.sort_by_key(|source| order.iter().position(|t| *t == source.metric_type()));
     sources
@@ -142,6 +145,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let started = first_start.attempt().await?;
     let host = host::this(&config)?;
     let history = History::new(store.clone(), &host.id);
+    let profiles = Archive::new(store.clone(), &host.id);
     let documents = DocumentDays(config.storage.jsonb_days);
     let spool = data_dir.join("spool");
     tell_of_other_hosts(&spool, &host.id);
@@ -171,10 +175,17 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
             judging.submit(snapshot);
         }),
     };
-    let sources = sources(&config, &lister);
+    let feed = Feed::default();
+    let sources = sources(&config, &lister, &feed);
     let pipeline = Pipeline::new(sources, source_status.clone(), settings_receiver, outputs);
     let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping.clone()));
 
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    let profiling = config
+        .storage
+        .background_collection
+        .then(|| profiling::Profiling::start(&config.roots, feed, profiles.clone()))
+        .transpose()?;
     let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 
@@ -189,6 +200,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         source_status,
         store_watch,
         history,
+        profiles,
         intervals,
         alerts,
         writer: writing,
@@ -259,6 +271,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     let stored = async {
         if let Some(writer) = writer {
             writer.close().await;
+        }
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if let Some(profiling) = profiling {
+            profiling.close().await;
         }
     };
     watching.abort();
@@ -373,7 +389,7 @@ async fn measure(
             let _ = send.send(Arc::clone(snapshot));
         }),
     };
-    let sources = sources(config, &lister(config));
+    let sources = sources(config, &lister(config), &Feed::default());
     let pipeline =
         Pipeline::new(sources, source_status.clone(), settings, outputs).context("cannot start sampling")?;
     let until_enough = async {

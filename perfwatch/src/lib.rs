@@ -19,8 +19,7 @@ pub mod stream;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod history;
-// The unwinder knows these two.
-#[cfg(all(feature = "server", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(feature = "server")]
 pub mod profiles;
 #[cfg(feature = "server")]
 pub mod alerts;

@@ -34,7 +34,7 @@ fn command_line() -> Command {
             MEASURING,
         ))
         .subcommand(profile_command())
-        // How the server names code; see `profiles::symbolizer`.
+        // How the server names code; see `profiles::samples::symbolizer`.
         .subcommand(Command::new("symbolize").hide(true))
         .subcommand(user_commands())
         .subcommand(db_commands())
@@ -54,11 +54,12 @@ fn command_line() -> Command {
 }
 
 /// Settings of commands that measure.
-const MEASURING: [&str; 8] = [
+const MEASURING: [&str; 9] = [
     "sampling_interval_seconds",
     "perf_events_enabled",
     "perf_events_cpu_cores",
     "perf_events_interval_ms",
+    "profile_hz",
     "ebpf_budget_percent",
     "procfs",
     "sysfs",
@@ -253,7 +254,7 @@ fn run() -> Result<ExitCode> {
         }
         "symbolize" => {
             #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-            perfwatch::profiles::symbolizer::run()?;
+            perfwatch::profiles::samples::symbolizer::run()?;
             return Ok(ExitCode::SUCCESS);
         }
         "man" => {
@@ -276,7 +277,11 @@ fn run() -> Result<ExitCode> {
         return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if name != "user" {
-        let purpose = if name == "profile" { Purpose::Profiling } else { Purpose::Measuring };
+        let purpose = match name {
+            "serve" => Purpose::Serving,
+            "profile" => Purpose::Profiling,
+            _ => Purpose::Measuring,
+        };
         app::prepare_process(&config, purpose);
     }
     // Two workers are enough: measuring and password hashing have their own threads.

@@ -329,7 +329,7 @@ async fn asked_to_stop_while_the_database_hangs_or_is_away_it_goes_and_loses_not
 async fn stored_of(store: &dyn ChunkStore, host: &str) -> BTreeMap<i64, usize> {
     let mut stored: BTreeMap<i64, usize> = BTreeMap::new();
     for metric_type in MetricType::ALL {
-        let wanted = Wanted { metric_type, tier: 0, from: 0, to: i64::MAX };
+        let wanted = Wanted { content: metric_type.into(), tier: 0, from: 0, to: i64::MAX };
         for chunk in store.find(host, wanted, 100_000).await.unwrap() {
             let block = Block::decode(&chunk.data, Selection::all(metric_type)).unwrap();
             block.times().iter().for_each(|at| *stored.entry(*at).or_default() += 1);

@@ -178,7 +178,7 @@ impl Kept {
         let mut times: BTreeMap<i64, Vec<MetricType>> = BTreeMap::new();
         for host in &hosts {
             for metric_type in MetricType::ALL {
-                let wanted = Wanted { metric_type, tier: 0, from: 0, to: i64::MAX };
+                let wanted = Wanted { content: metric_type.into(), tier: 0, from: 0, to: i64::MAX };
                 for chunk in store.find(&host.id, wanted, 1 << 20).await? {
                     let block = Block::decode(&chunk.data, Selection::all(metric_type))?;
                     let seconds = block.times().iter().map(|at| at / 1_000_000);

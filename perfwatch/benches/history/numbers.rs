@@ -94,7 +94,7 @@ pub async fn held(
     tier: Tier,
     from: i64,
 ) -> Result<Held> {
-    let wanted = Wanted { metric_type, tier: tier.seconds(), from, to: i64::MAX };
+    let wanted = Wanted { content: metric_type.into(), tier: tier.seconds(), from, to: i64::MAX };
     let chunks = store.find(host, wanted, 1 << 20).await?;
     let mut held = Held::default();
     let everything = Selection::all(metric_type);

@@ -131,7 +131,18 @@ impl Machine {
             MetricType::Pressure => self.pressure(load, out),
             MetricType::Cgroups => self.cgroups(load, out),
             MetricType::Usage => self.accounts(load, seconds, out),
+            MetricType::Profile => self.profile(load, out),
         }
+    }
+
+    fn profile(&mut self, load: f64, out: &mut Json) {
+        let samples = (load * 19.0 * self.cpus as f64).round();
+        out.count("frequency_hz", 19);
+        out.text("trigger", "cpu_clock");
+        for name in ["samples", "user_stacks", "complete_stacks"] {
+            out.count(name, samples as u64);
+        }
+        out.count("lost_samples", 0);
     }
 
     fn cpu(&mut self, load: f64, out: &mut Json) {

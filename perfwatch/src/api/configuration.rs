@@ -16,6 +16,7 @@ use super::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use super::retention::PolicyChange;
 use super::{AppState, VERSION};
 use crate::auth::audit;
+use crate::config::MAX_PROFILE_HZ;
 use crate::host::facts::online_cpus;
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::Settings;
@@ -33,6 +34,8 @@ struct Configuration {
     #[schema(example = "all")]
     perf_events_cpu_cores: String,
     perf_events_interval_ms: u64,
+    /// Samples of stacks, per second of each busy CPU; 0 for none.
+    profile_hz: u32,
     retention_days: i64,
     archive_enabled: bool,
     downsample_after_days: i64,
@@ -52,6 +55,7 @@ async fn current(state: &AppState) -> Result<Configuration> {
         perf_events_cpu_cores: cpus.map_or_else(|| ALL_CPUS.to_owned(), |cpus| cpus.to_string()),
         perf_events_interval_ms: u64::try_from(settings.sources.perf_events_interval.as_millis())
             .unwrap_or(u64::MAX),
+        profile_hz: settings.sources.profile_hz,
         retention_days: policy.retention_days,
         archive_enabled: policy.archive_enabled,
         downsample_after_days: policy.downsample_after_days,
@@ -78,6 +82,8 @@ struct ConfigurationChange {
     perf_events_cpu_cores: Option<String>,
     #[schema(minimum = 100, maximum = 3600000)]
     perf_events_interval_ms: Option<i64>,
+    #[schema(minimum = 0, maximum = 199)]
+    profile_hz: Option<i64>,
     #[schema(minimum = 1, maximum = 365)]
     retention_days: Option<i64>,
     archive_enabled: Option<bool>,
@@ -155,6 +161,9 @@ fn apply(
     let sources = &mut settings.sources;
     if let Some(millis) = number("perf_events_interval_ms", change.perf_events_interval_ms, 100..=3_600_000) {
         sources.perf_events_interval = Duration::from_millis(millis);
+    }
+    if let Some(hz) = number("profile_hz", change.profile_hz, 0..=u64::from(MAX_PROFILE_HZ)) {
+        sources.profile_hz = u32::try_from(hz).unwrap_or(MAX_PROFILE_HZ);
     }
     sources.perf_events_enabled = change.perf_events_enabled.unwrap_or(sources.perf_events_enabled);
     match change.perf_events_cpu_cores.as_deref().map(str::trim) {

@@ -2,7 +2,7 @@
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
 mod changes;
-mod compare;
+pub(super) mod compare;
 mod explain;
 mod export;
 mod pieces;

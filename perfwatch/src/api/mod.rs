@@ -24,6 +24,7 @@ mod openapi;
 mod page;
 mod parameters;
 mod processes;
+mod profiles;
 mod prometheus;
 mod questions;
 mod retention;
@@ -45,6 +46,7 @@ use crate::auth::{Auth, Identity};
 use crate::config::{ProxyHeader, Roots};
 use crate::history::{History, writer};
 use crate::host::Host;
+use crate::profiles::archive::Archive;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diagnosis::Diagnosis;
 use crate::snapshot::processes::listing::Lister;
@@ -88,6 +90,8 @@ pub struct Parts {
     pub store_watch: Watch,
     /// What is stored, and what is not yet.
     pub history: History,
+    /// Which code ran.
+    pub profiles: Archive,
     /// Stores snapshots; `None` if history is not recorded.
     pub writer: Option<writer::Handle>,
     pub intervals: Arc<Intervals>,

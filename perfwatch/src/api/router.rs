@@ -17,7 +17,7 @@ use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
     AppState, account, alerts, api_tokens, audit, boards, configuration, docs, doctor, error, events, guard,
-    health, history, hosts, openapi, page, processes, prometheus, retention, sources, users, ws,
+    health, history, hosts, openapi, page, processes, profiles, prometheus, retention, sources, users, ws,
 };
 
 /// Every documented resource.
@@ -29,6 +29,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(doctor::routes())
         .merge(processes::routes())
         .merge(history::routes())
+        .merge(profiles::routes())
         .merge(hosts::routes())
         .merge(events::routes())
         .merge(retention::routes())

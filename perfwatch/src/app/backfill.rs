@@ -47,7 +47,12 @@ pub(super) async fn restore(history: History, hub: Hub, writer: Option<Handle>) 
 async fn recent(history: &History, start: OffsetDateTime) -> Result<Sealed> {
     let mut chunks = Vec::new();
     for metric_type in MetricType::ALL {
-        let wanted = Wanted { metric_type, tier: 0, from: micros(start - RESTORED_SPAN), to: micros(start) };
+        let wanted = Wanted {
+            content: metric_type.into(),
+            tier: 0,
+            from: micros(start - RESTORED_SPAN),
+            to: micros(start),
+        };
         chunks.extend(history.chunks().find(history.host(), wanted, MAX_CHUNKS).await?);
     }
     Ok(Sealed { slot: 0, chunks: chunks.into(), minutes: None, snapshots: 0 })

@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail};
 use super::data_dir;
 use crate::config::Config;
 use crate::history::check;
+use crate::profiles::table::Table;
 use crate::store;
 use crate::store::check::{Count, Findings};
-use crate::store::chunks::Chunk;
+use crate::store::chunks::{Chunk, Content};
 
 /// What to print, and whether the database is sound.
 pub async fn check(config: &Config) -> Result<(String, bool)> {
@@ -60,7 +61,10 @@ pub async fn salvage(config: &Config) -> Result<String> {
 }
 
 fn is_sound(chunk: &Chunk) -> bool {
-    check::check(chunk).is_ok()
+    match chunk.content {
+        Content::Readings(of) => check::check(of, chunk.tier, &chunk.data).is_ok(),
+        Content::Profiles(_) => Table::decode(&chunk.data).is_ok(),
+    }
 }
 
 /// The SQLite file, which must exist; `None` on PostgreSQL.

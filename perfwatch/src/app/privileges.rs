@@ -2,11 +2,14 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
-    set_no_new_privs,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    configure_capability_in_ambient_set, set_capabilities, set_no_new_privs,
 };
 
 use crate::config::Config;
@@ -16,34 +19,72 @@ use crate::probes::paranoid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Measuring,
-    /// Also looking into the memory maps and the files of all processes, and at the kernel's symbols.
+    /// Also looking into the memory maps and the files of all processes, and at the kernel's symbols: on threads of their
+    /// own, since the others answer to whoever comes over the network.
+    Serving,
+    /// The same, on all threads.
     Profiling,
 }
 
-impl Purpose {
-    fn needs(self) -> CapabilitySet {
-        match self {
-            Self::Measuring => CapabilitySet::empty(),
-            Self::Profiling => {
-                CapabilitySet::SYS_PTRACE
-                    | CapabilitySet::DAC_READ_SEARCH
-                    | CapabilitySet::CHECKPOINT_RESTORE
-                    | CapabilitySet::SYSLOG
-            }
-        }
-    }
-}
+/// To name code: the memory maps of other users' processes, their files also after they are deleted, and the kernel's
+/// symbols.
+const PROFILING: CapabilitySet = CapabilitySet::SYS_PTRACE
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::CHECKPOINT_RESTORE)
+    .union(CapabilitySet::SYSLOG);
 
-/// Drops all capabilities except those needed to measure and serve. Threads inherit them from the thread that starts
-/// them, so this must run before any other thread starts.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The thread that keeps what profiling needs, and starts others that have it too.
+static STARTER: OnceLock<Sender<Job>> = OnceLock::new();
+
+/// Drops all capabilities except those needed for the purpose. Threads inherit them from the thread that starts them, so
+/// this must run before any other thread starts.
 pub(super) fn reduce(config: &Config, purpose: Purpose) {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         // Kernels before 5.11 count eBPF maps as locked memory; later ones charge them to the cgroup.
         tracing::debug!(%error, limit = ?getrlimit(Resource::Memlock).current, "cannot raise the limit of locked memory");
     }
-    if let Err(error) = keep_only(needed(config) | purpose.needs()) {
+    let needed = needed(config);
+    let here = match purpose {
+        Purpose::Measuring => keep_only(needed),
+        Purpose::Serving => {
+            start_starter(needed);
+            keep_only(needed)
+        }
+        Purpose::Profiling => keep_only(needed | PROFILING).and_then(|()| pass_on(PROFILING)),
+    };
+    if let Err(error) = here {
         tracing::warn!(%error, "cannot drop unneeded capabilities");
     }
+}
+
+fn start_starter(needed: CapabilitySet) {
+    let (send, jobs) = channel::<Job>();
+    let work = move || {
+        if let Err(error) = keep_only(needed | PROFILING).and_then(|()| pass_on(PROFILING)) {
+            tracing::warn!(%error, "cannot keep what profiling needs");
+        }
+        jobs.into_iter().for_each(|job| job());
+    };
+    match std::thread::Builder::new().name("starter".to_owned()).spawn(work) {
+        Ok(_) => drop(STARTER.set(send)),
+        Err(error) => tracing::warn!(%error, "cannot start a thread"),
+    }
+}
+
+/// Starts a thread with the capabilities that profiling needs, if this process has them.
+pub(super) fn spawn_profiling(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let start = move || std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    let Some(starter) = STARTER.get() else { return start() };
+    let (reply, started) = channel();
+    let job = Box::new(move || drop(reply.send(start())));
+    let gone = |_| std::io::Error::other("the thread that starts others is gone");
+    starter.send(job).map_err(|_| std::io::Error::other("the thread that starts others is gone"))?;
+    started.recv().map_err(gone)?
 }
 
 /// The capabilities to keep, if held.
@@ -95,10 +136,18 @@ fn keep_only(kept: CapabilitySet) -> rustix::io::Result<()> {
         permitted: has.permitted & kept,
         inheritable: CapabilitySet::empty(),
     };
-    // Ambient ones would be passed to child programs, of which there are none.
+    // Ambient ones would be passed to child programs.
     clear_ambient_capability_set()?;
     set_capabilities(None, kept)?;
     set_no_new_privs(true)
+}
+
+/// Lets programs that this thread starts have these capabilities, as far as it has them itself: root's do anyway.
+fn pass_on(passed: CapabilitySet) -> rustix::io::Result<()> {
+    let has = capabilities(None)?;
+    let passed = has.permitted & passed;
+    set_capabilities(None, CapabilitySets { inheritable: passed, ..has })?;
+    passed.iter().try_for_each(|capability| configure_capability_in_ambient_set(capability, true))
 }
 
 #[cfg(test)]

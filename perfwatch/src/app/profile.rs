@@ -7,9 +7,10 @@ use anyhow::{Result, bail};
 
 use crate::config::Config;
 use crate::probes::profile::{Samples, Trigger};
-use crate::profiles::gather::{Gather, Profile};
-use crate::profiles::place::Ended;
-use crate::profiles::symbols::Symbols;
+use crate::profiles::builder::Builder;
+use crate::profiles::flame::{Adding, Filter, Flame, Side};
+use crate::profiles::samples::gather::Gather;
+use crate::profiles::samples::symbols::Symbols;
 
 /// What is asked for on the command line.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +39,9 @@ pub async fn profile(
             None => bail!("cannot sample: {}", why.reason),
         },
     };
-    let symbols = Symbols::new(std::env::current_exe()?, config.roots.proc("kallsyms"));
-    let mut gather = Gather::new(config.roots.procfs.clone(), symbols);
+    let mut symbols = Symbols::new(std::env::current_exe()?, config.roots.proc("kallsyms"));
+    let mut gather = Gather::new(&config.roots);
+    let mut builder = Builder::default();
     let wanted = |pid: u32| options.pid.is_none_or(|only| only == pid);
     let ended = async {
         tokio::select! {
@@ -57,77 +59,42 @@ pub async fn profile(
             }
         });
         rounds = rounds.wrapping_add(1);
-        if rounds.is_multiple_of(NAME_EVERY) {
-            gather.name();
+        if is_over || rounds.is_multiple_of(NAME_EVERY) {
+            let batch = gather.take();
+            batch.learn(&mut symbols);
+            batch.add_to(&mut builder, &symbols, 0, 1);
         }
         if is_over {
             break;
         }
     }
-    let (lost, trigger) = (samples.lost(), samples.trigger);
+    let (lost, trigger) = (samples.lost(), samples.trigger());
     drop(samples);
-    let profile = gather.take();
-    Ok((folded(&profile), summary(&profile, trigger, lost)))
+    let mut adding = Adding::default();
+    adding.add(Side::Current, &builder.table(), &Filter::default(), (0, 1));
+    let flame = adding.finish(usize::MAX);
+    Ok((flame.folded(|count| count.samples), summary(&flame, trigger, lost)))
 }
 
-/// As flame graph tools read it: frames from the process inwards, separated by semicolons, and a count.
-fn folded(profile: &Profile) -> String {
-    let mut lines = Vec::new();
-    for (who, tree) in &profile.of {
-        let mut stacks: Vec<String> = Vec::with_capacity(tree.nodes().len());
-        for node in tree.nodes() {
-            let stack = match &node.frame {
-                Some(function) => {
-                    let outer = stacks.get(node.parent as usize).map_or("", String::as_str);
-                    let kernel = if &*function.module == "[kernel]" { "_[k]" } else { "" };
-                    format!("{outer};{}{kernel}", function.name.replace(';', ":"))
-                }
-                None => who.process.replace(';', ":"),
-            };
-            if node.count > 0 {
-                lines.push((stack.clone(), node.count));
-            }
-            stacks.push(stack);
-        }
-    }
-    lines.sort_unstable();
-    // Threads of a process, and processes of one name, are one.
-    lines.dedup_by(|next, kept| {
-        next.0 == kept.0 && {
-            kept.1 += next.1;
-            true
-        }
-    });
-    let mut text = String::new();
-    for (stack, count) in lines {
-        let _ = writeln!(text, "{stack} {count}");
-    }
-    text
-}
-
-fn summary(profile: &Profile, trigger: Trigger, lost: u64) -> String {
-    let samples: u64 = profile.of.iter().map(|(_, tree)| tree.total()).sum();
+fn summary(flame: &Flame, trigger: Trigger, lost: u64) -> String {
+    let samples = flame.total(Side::Current).samples;
     let of = match trigger {
         Trigger::Cycles => "cycles",
         Trigger::CpuClock => "CPU time",
     };
-    let user: u64 = profile.ended.values().sum();
+    let (stacks, user) = (flame.stacks, flame.stacks.total());
     let mut text = format!("{samples} samples of {of}");
     if user > 0 {
-        let complete = profile.ended.get(&Ended::Complete).copied().unwrap_or(0);
-        let _ = write!(
-            text,
-            "; {:.1} % of {user} user stacks are complete",
-            100.0 * complete as f64 / user as f64
-        );
-        for (ended, why) in [
-            (Ended::NoWay, "without unwind information"),
-            (Ended::TooLong, "deeper than what is copied"),
-            (Ended::NoRegisters, "without registers"),
-            (Ended::Gone, "of processes that had exited"),
-            (Ended::Forbidden, "of processes that may not be looked into (CAP_SYS_PTRACE)"),
+        let complete = 100.0 * stacks.complete as f64 / user as f64;
+        let _ = write!(text, "; {complete:.1} % of {user} user stacks are complete");
+        for (count, why) in [
+            (stacks.no_unwind_information, "without unwind information"),
+            (stacks.too_long, "deeper than what is copied"),
+            (stacks.no_registers, "without registers"),
+            (stacks.gone, "of processes that had exited"),
+            (stacks.forbidden, "of processes that may not be looked into (CAP_SYS_PTRACE)"),
         ] {
-            if let Some(count) = profile.ended.get(&ended) {
+            if count > 0 {
                 let _ = write!(text, ", {count} {why}");
             }
         }

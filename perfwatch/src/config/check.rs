@@ -269,6 +269,9 @@ fn accounts(c: &mut Checker<'_>) -> Accounts {
     }
 }
 
+/// Of sampling without end.
+pub const MAX_PROFILE_HZ: u32 = 199;
+
 fn sampling(c: &mut Checker<'_>) -> Sampling {
     let cores = c.text("perf_events_cpu_cores").trim().to_owned();
     let perf_events_cpu_cores = match cores.as_str() {
@@ -292,6 +295,7 @@ fn sampling(c: &mut Checker<'_>) -> Sampling {
                     100,
                     3_600_000,
                 )),
+                profile_hz: c.within("profile_hz", 0, MAX_PROFILE_HZ),
             },
         },
         ebpf_budget_percent: c.within("ebpf_budget_percent", 0.01, 100.0),

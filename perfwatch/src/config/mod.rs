@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use check::MAX_PROFILE_HZ;
 pub use settings::{ConfigFile, Given, SETTINGS, Setting};
 
 use crate::snapshot::source;

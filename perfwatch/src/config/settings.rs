@@ -144,6 +144,12 @@ pub const SETTINGS: &[Setting] = &[
         "Time between two readings of the counters, at least 100 ms (first start only)",
     ),
     plain(
+        "profile_hz",
+        "PERFWATCH_PROFILE_HZ",
+        "19",
+        "Samples of the running code, per second of each busy CPU, 0 (off) to 199 (first start only)",
+    ),
+    plain(
         "ebpf_budget_percent",
         "PERFWATCH_EBPF_BUDGET_PERCENT",
         "1",

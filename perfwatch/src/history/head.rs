@@ -12,7 +12,6 @@ use super::bucket::Bucket;
 use super::chunk::Block;
 use super::tier::{Tier, floor};
 use super::{Damaged, micros};
-use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading, Snapshot};
 use crate::store::chunks::Chunk;
 
@@ -46,7 +45,7 @@ impl Sealed {
     }
 
     fn chunk(&self, metric_type: MetricType) -> Option<&Chunk> {
-        self.chunks.iter().find(|chunk| chunk.metric_type == metric_type)
+        self.chunks.iter().find(|chunk| chunk.content == metric_type.into())
     }
 }
 
@@ -218,8 +217,7 @@ impl Head {
             if all.len() >= count {
                 break;
             }
-            let decoded = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type));
-            let blocks: Result<Vec<Block>, Damaged> = sealed.chunks.iter().map(decoded).collect();
+            let blocks: Result<Vec<Block>, Damaged> = sealed.chunks.iter().map(Block::of).collect();
             // These chunks were made here, so they are not damaged.
             let Ok(blocks) = blocks else { continue };
             for snapshot in assemble(blocks.iter()).into_iter().rev() {
@@ -290,7 +288,7 @@ pub fn pack(blocks: &[Block]) -> Vec<Chunk> {
         let (first, last) = (block.times().first()?, block.times().last()?);
         let data = Bytes::from(block.encode());
         Some(Chunk {
-            metric_type: block.metric_type(),
+            content: block.metric_type().into(),
             tier: 0,
             start: *first,
             first: *first,

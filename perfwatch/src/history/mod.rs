@@ -93,7 +93,7 @@ impl History {
     fn note_damage(&self, chunk: &crate::store::chunks::Chunk, error: Damaged) {
         self.0.damaged.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
-            metric_type = chunk.metric_type.as_str(),
+            metric_type = chunk.content.as_str(),
             tier = chunk.tier,
             start = crate::snapshot::rfc3339(from_micros(chunk.start)),
             %error,

@@ -145,7 +145,7 @@ impl Pieces {
     async fn fetch(&mut self, segment: Segment) -> Result<()> {
         let tier = segment.tier;
         let wanted = Wanted {
-            metric_type: self.metric_type,
+            content: self.metric_type.into(),
             tier: tier.seconds(),
             from: segment.from.max(self.after),
             to: segment.to,

@@ -17,7 +17,7 @@ use super::{History, micros};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 use crate::store::Result;
-use crate::store::chunks::{Batch, Chunk, Stale, Tiers, Wanted};
+use crate::store::chunks::{Batch, Chunk, Content, Stale, Tiers, Wanted};
 
 /// Delay after an hour's end, so that slightly late data is included at once.
 const GRACE: i64 = 30_000_000;
@@ -46,10 +46,10 @@ async fn add(
     minutes: Option<&Minutes>,
     batch: &mut Batch,
 ) -> Result<()> {
-    let metric_type = chunk.metric_type;
+    let Content::Readings(metric_type) = chunk.content else { return Ok(()) };
     let minute = |at: i64| Tier::Minute.floor(at);
     let (from, to) = (minute(chunk.start), minute(chunk.end - 1) + Tier::Minute.width());
-    let wanted = Wanted { metric_type, tier: 0, from, to };
+    let wanted = Wanted { content: metric_type.into(), tier: 0, from, to };
     // Where a minute's readings are gone, its stored sums include them, and new readings are added to those.
     let gone = coverage.removed_before(Tier::Raw);
     let others = history.chunks().find(history.host(), wanted, MANY).await?;
@@ -81,7 +81,7 @@ async fn add(
         if other.end > chunk.start && other.start < chunk.end {
             // An earlier chunk of the same time: its readings win.
             whole = other_block.union(&whole);
-            batch.remove.push((metric_type, 0, other.start));
+            batch.remove.push((metric_type.into(), 0, other.start));
             merged = true;
         } else {
             neighbours.push(other_block);
@@ -89,7 +89,7 @@ async fn add(
     }
     if merged {
         for chunk in super::head::pack(std::slice::from_ref(&whole)) {
-            batch.remove.retain(|removed| *removed != (metric_type, 0, chunk.start));
+            batch.remove.retain(|removed| *removed != (metric_type.into(), 0, chunk.start));
             batch.put.push(chunk);
         }
     } else {
@@ -143,7 +143,7 @@ async fn put_minutes(
 
 /// Replaces chunks by a single one.
 fn replace(metric_type: MetricType, tier: Tier, buckets: &Buckets, starts: &[i64], batch: &mut Batch) {
-    batch.remove.extend(starts.iter().map(|start| (metric_type, tier.seconds(), *start)));
+    batch.remove.extend(starts.iter().map(|start| (metric_type.into(), tier.seconds(), *start)));
     let all: Vec<(i64, &Bucket)> = buckets.iter().map(|(at, bucket)| (*at, bucket)).collect();
     if let Some((first, _)) = all.first() {
         batch.put.push(chunk_of(metric_type, tier, *first, &all));
@@ -154,7 +154,7 @@ fn chunk_of(metric_type: MetricType, tier: Tier, start: i64, buckets: &[(i64, &B
     let first = buckets.first().map_or(start, |(at, _)| *at);
     let last = buckets.last().map_or(start, |(at, _)| *at);
     let data = Bytes::from(encode_buckets(metric_type, tier.seconds(), buckets));
-    Chunk { metric_type, tier: tier.seconds(), start, first, end: last + tier.width(), data }
+    Chunk { content: metric_type.into(), tier: tier.seconds(), start, first, end: last + tier.width(), data }
 }
 
 /// Puts buckets into the chunks of their tier, replacing stored ones, or merging with them before `gone`.
@@ -215,7 +215,7 @@ async fn stored(
     tier: Tier,
     (from, to): (i64, i64),
 ) -> Result<Stored> {
-    let wanted = Wanted { metric_type, tier: tier.seconds(), from, to };
+    let wanted = Wanted { content: metric_type.into(), tier: tier.seconds(), from, to };
     let mut stored = Stored::default();
     for chunk in history.chunks().find(history.host(), wanted, MANY).await? {
         match chunk::Buckets::decode(&chunk.data, Selection::all(metric_type)) {

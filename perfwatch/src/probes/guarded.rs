@@ -114,6 +114,11 @@ impl<T: Loaded> Guarded<T> {
         }
     }
 
+    /// Unloads the programs; the next reading loads them anew.
+    pub(super) fn close(&mut self) {
+        self.phase = Phase::Closed;
+    }
+
     /// The programs, while they are in the kernel.
     pub(super) fn loaded(&mut self) -> Option<&mut T> {
         match &mut self.phase {

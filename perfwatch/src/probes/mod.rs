@@ -25,6 +25,7 @@ mod tcp;
 
 pub use kernel::BTF_REMEDY;
 pub use processes::ProcessLister;
+pub use profile::Feed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub struct Common<'a> {
     sched: sched::SharedSched,
     block_io: block_io::SharedBlockIo,
     lister: Arc<ProcessLister>,
+    feed: Feed,
     names: Names,
     options: Options,
 }
@@ -73,6 +75,7 @@ pub const REGISTRY: &[(&str, New)] = &[
     (processes::NAME, |common| Box::new(processes::Processes::new(common))),
     (groups::NAME, |common| Box::new(groups::Groups::new(common))),
     (processes::USAGE, |common| Box::new(processes::Accounts::new(common))),
+    (profile::NAME, |common| Box::new(profile::Profile::new(common))),
 ];
 
 /// All probes, not yet loaded: that happens in their first sample.
@@ -80,15 +83,27 @@ pub fn all(roots: &Roots, options: Options) -> Vec<Box<dyn Source>> {
     retrying_after(roots, options, budget::FIRST_PAUSE)
 }
 
-/// The same; each tick passes its process measurements to the lister, whose names of cgroups are used.
-pub fn telling(roots: &Roots, options: Options, lister: &Arc<ProcessLister>) -> Vec<Box<dyn Source>> {
-    make(roots, options, budget::FIRST_PAUSE, Arc::clone(lister))
+/// The same; each tick passes its process measurements to the lister, whose names of cgroups are used, and samples of
+/// stacks come to the feed.
+pub fn telling(
+    roots: &Roots,
+    options: Options,
+    lister: &Arc<ProcessLister>,
+    feed: &Feed,
+) -> Vec<Box<dyn Source>> {
+    make(roots, options, budget::FIRST_PAUSE, Arc::clone(lister), feed.clone())
 }
 
 /// The same with another pause before the first retry of what the budget has switched off.
 pub fn retrying_after(roots: &Roots, options: Options, pause: Duration) -> Vec<Box<dyn Source>> {
     let names = Names::new(roots, &[]);
-    make(roots, options, pause, Arc::new(ProcessLister::new(roots, names, options.command_lines)))
+    make(
+        roots,
+        options,
+        pause,
+        Arc::new(ProcessLister::new(roots, names, options.command_lines)),
+        Feed::default(),
+    )
 }
 
 /// CPUs of the machine, all of which run the programs: a CPU quota or affinity of this process does not matter.
@@ -106,6 +121,7 @@ fn make(
     options: Options,
     pause: Duration,
     lister: Arc<ProcessLister>,
+    feed: Feed,
 ) -> Vec<Box<dyn Source>> {
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = online_cpus(roots);
@@ -113,7 +129,7 @@ fn make(
     let sched = sched::SharedSched::new(roots, &kernel, &budget);
     let block_io = block_io::SharedBlockIo::new(&budget);
     let names = lister.groups().clone();
-    let common = Common { roots, kernel, budget, sched, block_io, lister, names, options };
+    let common = Common { roots, kernel, budget, sched, block_io, lister, feed, names, options };
     REGISTRY.iter().map(|(_, new)| new(&common)).collect()
 }
 

@@ -1,15 +1,20 @@
-//! Which code ran: samples of stacks become profiles.
+//! Which code ran, and which waited: stacks become profiles, which are kept and compared.
 //!
-//! A sample has the registers and the top of a user stack ([`crate::probes::profile`]). [`process`] unwinds it with the
-//! tables of the files that the process has mapped ([`files`]) into places in those files, which lose their meaning
-//! neither when the process exits nor when it was loaded elsewhere. [`symbols`] names them, in a process of its own:
-//! what it reads belongs to others, who may have written anything, or truncate it meanwhile. [`gather`] adds samples
-//! up to profiles of a minute, by process, thread and cgroup.
+//! [`samples`] makes named stacks of what the probes took. The [`archive`] keeps their sums by minute, hour and day, as
+//! [tables](table) that are stored like history's chunks, and answers from them: with a [flame graph](flame), a
+//! [comparison](compare), or a file for other tools ([`pprof`]).
 
-pub mod files;
-pub mod gather;
-pub mod place;
-pub mod process;
-pub mod symbolizer;
-pub mod symbols;
+pub mod archive;
+pub mod builder;
+pub mod compare;
+pub mod flame;
+pub mod function;
+mod numbered;
+pub mod pprof;
+// The unwinder knows these two.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub mod samples;
+pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod tree;

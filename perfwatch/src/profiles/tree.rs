@@ -1,6 +1,7 @@
-//! Stacks added up: a tree from the outermost function inwards, whose nodes have counts.
+//! Stacks as a tree from the outermost frame inwards.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 /// The root, which has no frame.
 pub const ROOT: u32 = 0;
@@ -12,22 +13,20 @@ pub struct Tree<F> {
     children: HashMap<(u32, F), u32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node<F> {
     pub parent: u32,
     /// `None` at the root only.
     pub frame: Option<F>,
-    /// Of stacks that end here.
-    pub count: u64,
 }
 
-impl<F: Clone + Eq + std::hash::Hash> Default for Tree<F> {
+impl<F: Clone + Eq + Hash> Default for Tree<F> {
     fn default() -> Self {
-        Self { nodes: vec![Node { parent: ROOT, frame: None, count: 0 }], children: HashMap::new() }
+        Self { nodes: vec![Node { parent: ROOT, frame: None }], children: HashMap::new() }
     }
 }
 
-impl<F: Clone + Eq + std::hash::Hash> Tree<F> {
+impl<F: Clone + Eq + Hash> Tree<F> {
     /// All nodes, the root first.
     pub fn nodes(&self) -> &[Node<F>] {
         &self.nodes
@@ -38,52 +37,38 @@ impl<F: Clone + Eq + std::hash::Hash> Tree<F> {
         let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         let node = *self.children.entry((parent, frame.clone())).or_insert(next);
         if node == next {
-            self.nodes.push(Node { parent, frame: Some(frame), count: 0 });
+            self.nodes.push(Node { parent, frame: Some(frame) });
         }
         node
     }
 
-    /// Counts a stack, whose frames come the outermost first. Returns the node where it ends.
-    pub fn add(&mut self, stack: impl IntoIterator<Item = F>, count: u64) -> u32 {
-        let end = stack.into_iter().fold(ROOT, |parent, frame| self.child(parent, frame));
-        self.count(end, count);
-        end
+    /// The node where a stack ends, whose frames come the outermost first.
+    pub fn node(&mut self, stack: impl IntoIterator<Item = F>) -> u32 {
+        stack.into_iter().fold(ROOT, |parent, frame| self.child(parent, frame))
     }
+}
 
-    /// Counts stacks that end at a node.
-    pub fn count(&mut self, node: u32, count: u64) {
-        if let Some(node) = self.nodes.get_mut(node as usize) {
-            node.count += count;
-        }
+/// By node, its own value and those of all that it calls.
+pub fn totals<F>(nodes: &[Node<F>], own: &[u64]) -> Vec<u64> {
+    let mut totals = own.to_vec();
+    for n in (1..nodes.len()).rev() {
+        totals[nodes[n].parent as usize] += totals[n];
     }
+    totals
+}
 
-    pub fn total(&self) -> u64 {
-        self.nodes.iter().map(|node| node.count).sum()
+/// Whether each node is among the `most` with the largest totals. None is without its parent.
+pub fn largest_nodes<F>(nodes: &[Node<F>], own: &[u64], most: usize) -> Vec<bool> {
+    let totals = totals(nodes, own);
+    let mut order: Vec<usize> = (1..nodes.len()).filter(|node| totals[*node] > 0).collect();
+    // A node is at most as large as its parent, which comes first.
+    order.sort_by_key(|node| std::cmp::Reverse(totals[*node]));
+    let mut are_kept = vec![false; nodes.len()];
+    are_kept[ROOT as usize] = true;
+    for node in order.into_iter().take(most) {
+        are_kept[node] = true;
     }
-
-    /// By node, the count of itself and all that it calls.
-    pub fn totals(&self) -> Vec<u64> {
-        let mut totals: Vec<u64> = self.nodes.iter().map(|node| node.count).collect();
-        for n in (1..self.nodes.len()).rev() {
-            totals[self.nodes[n].parent as usize] += totals[n];
-        }
-        totals
-    }
-
-    /// Adds another tree, whose frames have other names here.
-    pub fn merge<G: Copy>(&mut self, other: &[Node<G>], name: impl Fn(G) -> F) {
-        let mut here = Vec::with_capacity(other.len());
-        for node in other {
-            let place = match node.frame {
-                Some(frame) => {
-                    self.child(here.get(node.parent as usize).copied().unwrap_or(ROOT), name(frame))
-                }
-                None => ROOT,
-            };
-            here.push(place);
-            self.count(place, node.count);
-        }
-    }
+    are_kept
 }
 
 #[cfg(test)]
@@ -91,29 +76,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stacks_are_added_up() {
+    fn stacks_share_their_outer_frames() {
         let mut tree = Tree::default();
-        tree.add("ab".chars(), 2);
-        tree.add("abc".chars(), 3);
-        tree.add("ad".chars(), 5);
-        tree.add("".chars(), 1);
-        assert_eq!(tree.nodes().len(), 5);
-        assert_eq!(tree.total(), 11);
-        assert_eq!(tree.totals(), [11, 10, 5, 3, 5]);
-    }
-
-    #[test]
-    fn merged_trees_are_as_if_all_had_been_added_to_one() {
-        let [mut one, mut two, mut both]: [Tree<char>; 3] = Default::default();
-        for (stack, count) in [("ab", 1), ("ac", 2)] {
-            one.add(stack.chars(), count);
-            both.add(stack.chars(), count);
-        }
-        for (stack, count) in [("ac", 3), ("acd", 4), ("x", 5)] {
-            two.add(stack.chars(), count);
-            both.add(stack.chars(), count);
-        }
-        one.merge(two.nodes(), |frame| frame);
-        assert_eq!(one.nodes(), both.nodes());
+        let ends = ["ab", "abc", "ad", "", "ab"].map(|stack| tree.node(stack.chars()));
+        assert_eq!(ends, [2, 3, 4, 0, 2]);
+        assert_eq!(totals(tree.nodes(), &[1, 0, 2, 3, 5]), [11, 10, 5, 3, 5]);
     }
 }

@@ -91,6 +91,7 @@ pub const fn fields(metric_type: MetricType) -> &'static [Field] {
         MetricType::BlockIo => probes::BLOCK_IO,
         MetricType::Tcp => probes::TCP,
         MetricType::Usage => usage::USAGE,
+        MetricType::Profile => probes::PROFILE,
     }
 }
 
@@ -122,6 +123,7 @@ pub const fn source(metric_type: MetricType) -> &'static str {
         MetricType::Usage => {
             "the same as `processes`, added up for each process; only stored, not sent to live clients"
         }
+        MetricType::Profile => "eBPF on a perf event of each CPU; not sent to live clients",
     }
 }
 

@@ -47,11 +47,12 @@ pub enum MetricType {
     Pressure,
     Cgroups,
     Usage,
+    Profile,
 }
 
 impl MetricType {
     /// Every type, in the order documents appear in a message.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Cpu,
         Self::Memory,
         Self::Network,
@@ -65,6 +66,7 @@ impl MetricType {
         Self::Pressure,
         Self::Cgroups,
         Self::Usage,
+        Self::Profile,
     ];
 
     /// The name in JSON, SQL and query parameters.
@@ -83,13 +85,14 @@ impl MetricType {
             Self::Pressure => "pressure",
             Self::Cgroups => "cgroups",
             Self::Usage => "usage",
+            Self::Profile => "profile",
         }
     }
 
     /// Whether it is a document of its own: kept as JSON for SQL, described to the page, compared in "what changed". The
-    /// accounts of every process are for history's own questions.
+    /// accounts of every process are for history's own questions, and how sampling goes is no news of the machine.
     pub const fn is_shown(self) -> bool {
-        !matches!(self, Self::Usage)
+        !matches!(self, Self::Usage | Self::Profile)
     }
 
     /// Whether it is part of live messages. With hundreds of cgroups they would be too large for slow links.

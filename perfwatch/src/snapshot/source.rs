@@ -59,6 +59,8 @@ pub struct SourceSettings {
     /// `None` means all online CPUs.
     pub perf_events_cpu_cores: Option<CpuList>,
     pub perf_events_interval: Duration,
+    /// Samples of stacks, per second of each busy CPU; 0 for none.
+    pub profile_hz: u32,
 }
 
 impl Default for SourceSettings {
@@ -67,6 +69,7 @@ impl Default for SourceSettings {
             perf_events_enabled: true,
             perf_events_cpu_cores: None,
             perf_events_interval: Duration::from_millis(1000),
+            profile_hz: 19,
         }
     }
 }

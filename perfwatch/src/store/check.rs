@@ -7,9 +7,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::chunks::Chunk;
+use super::chunks::{Chunk, Content};
 use super::{Result, StoreError, postgres, sqlite_path};
-use crate::snapshot::MetricType;
 
 /// Every table but the chunks.
 pub(super) const TABLES: [&str; 21] = [
@@ -50,7 +49,7 @@ pub struct Stored {
     pub chunk: Chunk,
 }
 
-/// What became of the chunks of a type.
+/// What became of the chunks of one content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
     pub sound: u64,
@@ -63,7 +62,7 @@ pub struct Findings {
     pub version: String,
     /// What is wrong with structure and tables.
     pub problems: Vec<String>,
-    pub chunks: BTreeMap<MetricType, Count>,
+    pub chunks: BTreeMap<Content, Count>,
 }
 
 impl Findings {
@@ -78,8 +77,8 @@ impl Findings {
         self.problems.is_empty() && self.total().damaged == 0
     }
 
-    pub(super) fn add(&mut self, metric_type: MetricType, sound: bool) {
-        let count = self.chunks.entry(metric_type).or_default();
+    pub(super) fn add(&mut self, content: Content, sound: bool) {
+        let count = self.chunks.entry(content).or_default();
         *(if sound { &mut count.sound } else { &mut count.damaged }) += 1;
     }
 
@@ -127,7 +126,7 @@ async fn sqlite(file: &Path, is_sound: impl Fn(&Chunk) -> bool) -> Result<Findin
     }
     let mut walk = SqliteWalk::default();
     while let Some(stored) = walk.next(&mut connection).await {
-        findings.add(stored.chunk.metric_type, is_sound(&stored.chunk));
+        findings.add(stored.chunk.content, is_sound(&stored.chunk));
     }
     if walk.skipped {
         count_unread(&mut connection, &mut findings).await;
@@ -147,8 +146,8 @@ pub(super) async fn count_unread(connection: &mut SqliteConnection, findings: &m
         return findings.note("some chunks cannot be read, and neither can the index that has their number");
     };
     for (name, known) in known {
-        let Some(metric_type) = MetricType::parse(&name) else { continue };
-        let count = findings.chunks.entry(metric_type).or_default();
+        let Some(content) = Content::parse(&name) else { continue };
+        let count = findings.chunks.entry(content).or_default();
         let read = count.sound + count.damaged;
         count.damaged += known.unsigned_abs().saturating_sub(read);
     }
@@ -187,13 +186,13 @@ impl SqliteWalk {
             .await;
             match row {
                 Ok(None) => return None,
-                Ok(Some((row, host, metric_type, tier, start, first, end, data))) => {
+                Ok(Some((row, host, content, tier, start, first, end, data))) => {
                     (self.row, self.failures, self.step) = (row.checked_add(1)?, 0, 1);
-                    let Some(metric_type) = MetricType::parse(&metric_type) else {
+                    let Some(content) = Content::parse(&content) else {
                         self.skipped = true;
                         continue;
                     };
-                    let chunk = Chunk { metric_type, tier, start, first, end, data: data.into() };
+                    let chunk = Chunk { content, tier, start, first, end, data: data.into() };
                     return Some(Stored { host, chunk });
                 }
                 Err(_) => {
@@ -224,8 +223,8 @@ async fn postgresql(url: &str, is_sound: impl Fn(&Chunk) -> bool) -> Result<Find
     loop {
         match walk.next(&mut connection).await {
             Ok(None) => break,
-            Ok(Some(Ok(stored))) => findings.add(stored.chunk.metric_type, is_sound(&stored.chunk)),
-            Ok(Some(Err(metric_type))) => findings.add(metric_type, false),
+            Ok(Some(Ok(stored))) => findings.add(stored.chunk.content, is_sound(&stored.chunk)),
+            Ok(Some(Err(content))) => findings.add(content, false),
             Err(error) => {
                 findings.note(format!("chunks: {error}"));
                 break;
@@ -246,11 +245,11 @@ struct PostgresWalk {
 }
 
 impl PostgresWalk {
-    /// A chunk, or the type of one that cannot be read.
+    /// A chunk, or the content of one that cannot be read.
     async fn next(
         &mut self,
         connection: &mut PgConnection,
-    ) -> Result<Option<std::result::Result<Stored, MetricType>>> {
+    ) -> Result<Option<std::result::Result<Stored, Content>>> {
         if self.page.is_empty() {
             let read = match self.read(connection, PAGE).await {
                 Ok(page) => Ok(page),
@@ -263,29 +262,29 @@ impl PostgresWalk {
         }
         Ok(self.page.pop_front().map(|stored| {
             let chunk = &stored.chunk;
-            let metric_type = chunk.metric_type.as_str().to_owned();
-            self.after = (stored.host.clone(), metric_type, chunk.tier, chunk.start);
+            let content = chunk.content.as_str().to_owned();
+            self.after = (stored.host.clone(), content, chunk.tier, chunk.start);
             Ok(stored)
         }))
     }
 
     async fn read(&self, connection: &mut PgConnection, limit: i64) -> Result<Vec<Stored>> {
-        let (host, metric_type, tier, start) = &self.after;
+        let (host, content, tier, start) = &self.after;
         let rows: Vec<KeyedRow> = sqlx::query_as(
             "SELECT host, metric_type, tier, start, begins, ends, data FROM chunks
              WHERE (host, metric_type, tier, start) > ($1, $2, $3, $4)
              ORDER BY host, metric_type, tier, start LIMIT $5",
         )
         .bind(host)
-        .bind(metric_type)
+        .bind(content)
         .bind(tier)
         .bind(start)
         .bind(limit)
         .fetch_all(connection)
         .await?;
         let stored = rows.into_iter().map(|(host, name, tier, start, first, end, data)| {
-            let metric_type = type_of(&name)?;
-            Ok(Stored { host, chunk: Chunk { metric_type, tier, start, first, end, data: data.into() } })
+            let content = content_of(&name)?;
+            Ok(Stored { host, chunk: Chunk { content, tier, start, first, end, data: data.into() } })
         });
         stored.collect()
     }
@@ -293,26 +292,26 @@ impl PostgresWalk {
     async fn step_over(
         &mut self,
         connection: &mut PgConnection,
-    ) -> Result<Option<std::result::Result<Stored, MetricType>>> {
-        let (host, metric_type, tier, start) = &self.after;
+    ) -> Result<Option<std::result::Result<Stored, Content>>> {
+        let (host, content, tier, start) = &self.after;
         let next: Option<(String, String, i64, i64)> = sqlx::query_as(
             "SELECT host, metric_type, tier, start FROM chunks
              WHERE (host, metric_type, tier, start) > ($1, $2, $3, $4)
              ORDER BY host, metric_type, tier, start LIMIT 1",
         )
         .bind(host)
-        .bind(metric_type)
+        .bind(content)
         .bind(tier)
         .bind(start)
         .fetch_optional(connection)
         .await?;
         let Some(next) = next else { return Ok(None) };
-        let metric_type = type_of(&next.1)?;
+        let content = content_of(&next.1)?;
         self.after = next;
-        Ok(Some(Err(metric_type)))
+        Ok(Some(Err(content)))
     }
 }
 
-fn type_of(name: &str) -> Result<MetricType> {
-    MetricType::parse(name).ok_or_else(|| StoreError::Database(format!("chunks of an unknown type {name:?}")))
+fn content_of(name: &str) -> Result<Content> {
+    Content::parse(name).ok_or_else(|| StoreError::Database(format!("chunks of an unknown type {name:?}")))
 }

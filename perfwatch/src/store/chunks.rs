@@ -11,10 +11,55 @@ use super::policy::Extent;
 use crate::host::Host;
 use crate::snapshot::MetricType;
 
-/// A chunk: a period of one metric type in one tier.
+/// What a chunk has: readings of one type, or profiles of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Content {
+    Readings(MetricType),
+    Profiles(ProfileKind),
+}
+
+/// What stacks were taken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProfileKind {
+    /// What ran.
+    Cpu,
+    /// What waited for something other than a CPU.
+    OffCpu,
+}
+
+impl ProfileKind {
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::OffCpu];
+}
+
+impl Content {
+    pub fn all() -> impl Iterator<Item = Self> {
+        let readings = MetricType::ALL.into_iter().map(Self::Readings);
+        readings.chain(ProfileKind::ALL.into_iter().map(Self::Profiles))
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Readings(of) => of.as_str(),
+            Self::Profiles(ProfileKind::Cpu) => "profile_cpu",
+            Self::Profiles(ProfileKind::OffCpu) => "profile_off_cpu",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::all().find(|content| content.as_str() == name)
+    }
+}
+
+impl From<MetricType> for Content {
+    fn from(of: MetricType) -> Self {
+        Self::Readings(of)
+    }
+}
+
+/// A chunk: a period of one content in one tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    pub metric_type: MetricType,
+    pub content: Content,
     /// Seconds per bucket; 0 for raw readings.
     pub tier: i64,
     /// Time of the first reading (raw), or start of the slot (rollups); µs.
@@ -29,7 +74,7 @@ pub struct Chunk {
 /// Which chunks to find: those that may overlap `from..to` (µs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
-    pub metric_type: MetricType,
+    pub content: Content,
     pub tier: i64,
     pub from: i64,
     pub to: i64,
@@ -54,7 +99,7 @@ pub struct Tiers {
     pub stale: Vec<Stale>,
 }
 
-/// Chunks of one type and tier.
+/// Chunks of one content and tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     pub bytes: i64,
@@ -68,8 +113,8 @@ pub struct Size {
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     pub put: Vec<Chunk>,
-    /// Type, tier and start of chunks that were replaced.
-    pub remove: Vec<(MetricType, i64, i64)>,
+    /// Content, tier and start of chunks that were replaced.
+    pub remove: Vec<(Content, i64, i64)>,
     /// Tier and start of periods to compute again.
     pub stale: Vec<(i64, i64)>,
     /// Periods that were computed; their marks are cleared unless data arrived meanwhile.
@@ -110,12 +155,14 @@ pub trait ChunkStore: Send + Sync + std::fmt::Debug {
     async fn commit(&self, host: &str, batch: &Batch) -> Result<()>;
     /// The first `limit` of the wanted chunks, by start.
     async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>>;
+    /// The start of the first chunk of a content and tier, and the end of the last (µs).
+    async fn span(&self, host: &str, content: Content, tier: i64) -> Result<Option<(i64, i64)>>;
     async fn tiers(&self, host: &str) -> Result<Tiers>;
     /// Removes chunks that end before a time (µs), a few at a time so that no writer waits long; returns the number of
     /// chunks. The first transaction also updates what the planner reads.
     async fn remove_before(&self, host: &str, tier: i64, before: i64) -> Result<u64>;
     async fn extent(&self, host: &str) -> Result<Extent>;
-    /// The chunks of a tier that start after a time (µs), of each type together.
+    /// The chunks of a tier that start after a time (µs), of each content together.
     async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>>;
 
     /// Whether to store documents beside the chunks, for SQL readers.

@@ -187,7 +187,7 @@ async fn copy_chunks(
     while let Some(stored) = walk.next(source).await {
         let chunk = &stored.chunk;
         let sound = is_sound(chunk);
-        findings.add(chunk.metric_type, sound);
+        findings.add(chunk.content, sound);
         if !sound {
             continue;
         }
@@ -196,7 +196,7 @@ async fn copy_chunks(
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(&stored.host)
-        .bind(chunk.metric_type.as_str())
+        .bind(chunk.content.as_str())
         .bind(chunk.tier)
         .bind(chunk.start)
         .bind(chunk.first)

@@ -27,6 +27,7 @@ const INTERVAL: &str = "sampling_interval_seconds";
 const PERF_ENABLED: &str = "perf_events_enabled";
 const PERF_CPUS: &str = "perf_events_cpu_cores";
 const PERF_INTERVAL: &str = "perf_events_interval_ms";
+const PROFILE_HZ: &str = "profile_hz";
 
 /// The value of `perf_events_cpu_cores` that means all online CPUs.
 pub const ALL_CPUS: &str = "all";
@@ -62,12 +63,14 @@ pub async fn load(store: &dyn SettingsStore, first: &First) -> Result<Settings> 
     };
     let perf_interval = store.config(PERF_INTERVAL).await?;
     let perf_interval = perf_interval.and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let profile_hz = store.config(PROFILE_HZ).await?;
     Ok(Settings {
         interval: interval.unwrap_or(first.interval),
         sources: SourceSettings {
             perf_events_enabled: enabled.unwrap_or(first.sources.perf_events_enabled),
             perf_events_cpu_cores: cpus,
             perf_events_interval: perf_interval.unwrap_or(first.sources.perf_events_interval),
+            profile_hz: profile_hz.and_then(|text| text.parse().ok()).unwrap_or(first.sources.profile_hz),
         },
     })
 }
@@ -81,6 +84,7 @@ pub async fn save(store: &dyn SettingsStore, settings: &Settings) -> Result<()> 
         (PERF_ENABLED, sources.perf_events_enabled.to_string()),
         (PERF_CPUS, cpus),
         (PERF_INTERVAL, sources.perf_events_interval.as_millis().to_string()),
+        (PROFILE_HZ, sources.profile_hz.to_string()),
     ];
     store.set_config(&values).await
 }
@@ -117,6 +121,7 @@ mod tests {
                 perf_events_enabled: false,
                 perf_events_cpu_cores: Some("0-1".parse().unwrap()),
                 perf_events_interval: Duration::from_millis(250),
+                profile_hz: 99,
             },
         };
         save(&*store, &chosen).await.unwrap();

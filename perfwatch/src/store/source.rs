@@ -128,7 +128,7 @@ impl Source {
             Self::Original { .. } => Vec::new(),
         };
         let chunk = |(start, first, end, data): (i64, i64, i64, Vec<u8>)| Chunk {
-            metric_type,
+            content: metric_type.into(),
             tier,
             start,
             first,

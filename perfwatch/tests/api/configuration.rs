@@ -66,7 +66,7 @@ async fn a_change_takes_effect_at_once_and_survives() {
     let mut live = server.settings.subscribe();
     live.mark_unchanged();
     let change = json!({"sampling_interval_seconds": 2, "perf_events_enabled": false,
-        "perf_events_cpu_cores": "0-3,6", "perf_events_interval_ms": 250, "retention_days": 90,
+        "perf_events_cpu_cores": "0-3,6", "perf_events_interval_ms": 250, "profile_hz": 49, "retention_days": 90,
         "downsample_after_days": 14, "downsample_interval": "5m", "archive_enabled": false});
     let answer = body(put(&server, &token, "/api/config", &change).await, 200).await;
     assert_eq!(answer["message"], "Configuration updated");
@@ -80,6 +80,7 @@ async fn a_change_takes_effect_at_once_and_survives() {
             perf_events_enabled: false,
             perf_events_cpu_cores: Some("0-3,6".parse().unwrap()),
             perf_events_interval: Duration::from_millis(250),
+            profile_hz: 49,
         },
     };
     assert_eq!(*server.settings.borrow(), expected);

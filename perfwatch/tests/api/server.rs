@@ -142,6 +142,7 @@ impl Server {
         let lister = Arc::new(ProcessLister::new(&setup.options.roots, names, true));
         store.introduce(&Host::new("0123abcd", "testbed")).await.unwrap();
         let history = History::new(store.clone(), "0123abcd");
+        let profiles = Archive::new(store.clone(), "0123abcd");
         let log = LogPlace { dir: data.path().join("spool"), max_bytes: 1 << 20 };
         let writer = Writer::spawn(history.clone(), log, DocumentDays(7)).unwrap();
         let channels = channels::Options { secret: SECRET.to_vec(), ..channels::Options::default() };
@@ -153,6 +154,7 @@ impl Server {
             source_status: source_status.clone(),
             store_watch: Watch::start(Arc::clone(&store)).await,
             history: history.clone(),
+            profiles: profiles.clone(),
             intervals: Arc::clone(&intervals),
             alerts: alerts.clone(),
             writer: Some(writer.handle()),

@@ -7,7 +7,7 @@ use perfwatch::history::History;
 use perfwatch::history::rollup::batch_of;
 use perfwatch::host::Host;
 use perfwatch::snapshot::{MetricType, Reading};
-use perfwatch::store::chunks::{Batch, Chunk, ChunkStore, Size, Tiers, Wanted};
+use perfwatch::store::chunks::{Batch, Chunk, ChunkStore, Content, Size, Tiers, Wanted};
 use perfwatch::store::policy::Extent;
 use perfwatch::store::{self, Store};
 use serde_json::json;
@@ -65,6 +65,10 @@ impl ChunkStore for Meanwhile {
     async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> store::Result<Vec<Chunk>> {
         self.asked().await;
         self.store.find(host, wanted, limit).await
+    }
+
+    async fn span(&self, host: &str, content: Content, tier: i64) -> store::Result<Option<(i64, i64)>> {
+        self.store.span(host, content, tier).await
     }
 
     async fn tiers(&self, host: &str) -> store::Result<Tiers> {

@@ -7,7 +7,7 @@ use perfwatch::history::rollup::roll;
 use perfwatch::history::tier::Tier;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::Store;
-use perfwatch::store::chunks::{Batch, Chunk, Wanted};
+use perfwatch::store::chunks::{Batch, Chunk, Content, Wanted};
 use perfwatch::store::policy::{ArchivePolicy, DownsampleInterval};
 use serde_json::json;
 use time::macros::datetime;
@@ -52,7 +52,7 @@ async fn cleaned(fresh: &Fresh) -> Cleanup {
 
 /// Remaining chunks of a tier.
 async fn chunks(history: &History, tier: i64) -> usize {
-    let wanted = Wanted { metric_type: MetricType::Cpu, tier, from: 0, to: micros(NOW) };
+    let wanted = Wanted { content: MetricType::Cpu.into(), tier, from: 0, to: micros(NOW) };
     history.chunks().find(HOST, wanted, 10_000).await.unwrap().len()
 }
 
@@ -60,7 +60,7 @@ async fn growth_is_what_was_written_lately(fresh: &Fresh) {
     let hour = |metric_type, tier, hours_ago: i64, length: i64, bytes: usize| {
         let start = micros(NOW - Duration::hours(hours_ago));
         Chunk {
-            metric_type,
+            content: Content::from(metric_type),
             tier,
             start,
             first: start,

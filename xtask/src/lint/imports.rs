@@ -27,12 +27,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["snapshot", "config", "host"]),
     ("history", &["store", "snapshot", "config", "host"]),
     ("alerts", &["history", "store", "snapshot", "config"]),
-    // Samples are passed to it.
-    ("profiles", &[]),
+    ("profiles", &["history", "store", "snapshot", "config", "cgroups"]),
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config", "kernel_files"]),
-    ("api", &["stream", "history", "alerts", "store", "auth", "snapshot", "config", "host"]),
+    ("api", &["stream", "history", "profiles", "alerts", "store", "auth", "snapshot", "config", "host"]),
 ];
 
 /// A crate and the only modules that may name it.

@@ -24,32 +24,32 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// Relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given).
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct CompareParameters {
+pub(in crate::api) struct CompareParameters {
     #[param(required = true, value_type = String, example = "cpu")]
-    pub(super) metric_type: Option<String>,
+    pub(in crate::api) metric_type: Option<String>,
     /// `hour`, `day` or `week`, up to now
     #[param(required = false, value_type = String, pattern = "^(hour|day|week)$", example = "hour")]
-    pub(super) period: Option<String>,
+    pub(in crate::api) period: Option<String>,
     /// `yesterday` or `last_week`
     #[param(required = false, value_type = String, pattern = "^(yesterday|last_week)$", example = "yesterday")]
-    pub(super) compare_to: Option<String>,
+    pub(in crate::api) compare_to: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
-    pub(super) start_time_1: Option<String>,
+    pub(in crate::api) start_time_1: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
-    pub(super) end_time_1: Option<String>,
+    pub(in crate::api) end_time_1: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
-    pub(super) start_time_2: Option<String>,
+    pub(in crate::api) start_time_2: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
-    pub(super) end_time_2: Option<String>,
+    pub(in crate::api) end_time_2: Option<String>,
     /// Maximum number of points in each range
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
-    pub(super) limit: Option<String>,
+    pub(in crate::api) limit: Option<String>,
     /// `1s 5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
     #[param(required = false, value_type = String, pattern = "^(auto|1s|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", default = "auto")]
-    pub(super) interval: Option<String>,
+    pub(in crate::api) interval: Option<String>,
     /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
-    pub(super) host: Option<String>,
+    pub(in crate::api) host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -151,14 +151,18 @@ fn text(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
-pub(super) struct Chosen {
-    pub(super) period: String,
-    pub(super) compare_to: String,
-    pub(super) current: Range,
-    pub(super) comparison: Range,
+pub(in crate::api) struct Chosen {
+    pub(in crate::api) period: String,
+    pub(in crate::api) compare_to: String,
+    pub(in crate::api) current: Range,
+    pub(in crate::api) comparison: Range,
 }
 
-pub(super) fn choose(sent: &CompareParameters, reader: &mut Reader, now: OffsetDateTime) -> Result<Chosen> {
+pub(in crate::api) fn choose(
+    sent: &CompareParameters,
+    reader: &mut Reader,
+    now: OffsetDateTime,
+) -> Result<Chosen> {
     let texts = [
         ("start_time_1", &sent.start_time_1),
         ("end_time_1", &sent.end_time_1),

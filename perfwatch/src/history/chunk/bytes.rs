@@ -4,7 +4,7 @@ use crate::history::Damaged;
 
 /// A cursor over untrusted bytes.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::history) struct Bytes<'a> {
+pub(crate) struct Bytes<'a> {
     rest: &'a [u8],
 }
 
@@ -57,11 +57,11 @@ impl<'a> Bytes<'a> {
 
 /// A list index from a chunk. On a 32-bit machine a number that doesn't fit maps past the end of any list, not to a
 /// wrong entry.
-pub(in crate::history) fn place(number: u64) -> usize {
+pub(crate) fn place(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-pub(in crate::history) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -69,20 +69,20 @@ pub(in crate::history) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-pub(in crate::history) fn put_count(count: usize, out: &mut Vec<u8>) {
+pub(crate) fn put_count(count: usize, out: &mut Vec<u8>) {
     put_varint(count as u64, out);
 }
 
-pub(in crate::history) fn put_str(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn put_str(text: &str, out: &mut Vec<u8>) {
     put_count(text.len(), out);
     out.extend_from_slice(text.as_bytes());
 }
 
 /// Maps small numbers of either sign to small unsigned numbers.
-pub(in crate::history) const fn zigzag(n: i64) -> u64 {
+pub(crate) const fn zigzag(n: i64) -> u64 {
     (n << 1 ^ n >> 63).cast_unsigned()
 }
 
-pub(in crate::history) const fn unzigzag(n: u64) -> i64 {
+pub(crate) const fn unzigzag(n: u64) -> i64 {
     (n >> 1).cast_signed() ^ -((n & 1).cast_signed())
 }

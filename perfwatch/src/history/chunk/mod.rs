@@ -1,6 +1,6 @@
 //! Chunks: the column format of readings and their rollups.
 
-mod bytes;
+pub(crate) mod bytes;
 mod column;
 mod frame;
 mod histograms;

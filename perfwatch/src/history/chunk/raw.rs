@@ -13,6 +13,7 @@ use crate::snapshot::layout::Layout;
 use crate::snapshot::selection::Selection;
 use crate::snapshot::value::{Key, Value};
 use crate::snapshot::{MetricType, Reading, Table};
+use crate::store::chunks::{Chunk, Content};
 
 /// Readings of one type in time order.
 #[derive(Debug, Clone)]
@@ -184,6 +185,12 @@ impl Block {
             }
         }
         writer.finish()
+    }
+
+    /// All of a stored chunk.
+    pub fn of(chunk: &Chunk) -> Result<Self, Damaged> {
+        let Content::Readings(of) = chunk.content else { return Err(Damaged("it holds no readings")) };
+        Self::decode(&chunk.data, Selection::all(of))
     }
 
     /// Reads the columns that a selection needs; values derived from a histogram need the histogram.

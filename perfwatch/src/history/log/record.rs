@@ -243,7 +243,7 @@ pub(super) fn put_chunks(sealed: &Sealed, out: &mut Vec<u8>) {
     put_varint(sealed.snapshots, out);
     put_count(sealed.chunks.len(), out);
     for chunk in &*sealed.chunks {
-        put_str(chunk.metric_type.as_str(), out);
+        put_str(chunk.content.as_str(), out);
         put_varint(zigzag(chunk.start), out);
         put_varint(zigzag(chunk.end), out);
         put_count(chunk.data.len(), out);
@@ -261,7 +261,7 @@ pub(super) fn take_chunks(bytes: &[u8]) -> Result<Replayed, Damaged> {
         let (start, end) = (unzigzag(bytes.varint()?), unzigzag(bytes.varint()?));
         let length = bytes.count(MAX_BYTES)?;
         let data = Shared::copy_from_slice(bytes.take(length)?);
-        chunks.push(Chunk { metric_type, tier: 0, start, first: start, end, data });
+        chunks.push(Chunk { content: metric_type.into(), tier: 0, start, first: start, end, data });
     }
     let sealed = Sealed { slot: 0, chunks: chunks.into(), minutes: None, snapshots };
     Ok(Replayed { sealed, damaged: bytes.rest().len() })

@@ -2,12 +2,11 @@ use super::*;
 use crate::history::chunk::Block;
 use crate::history::testing::{readings, snapshot};
 use crate::mutation::{mutate, mutations};
-use crate::snapshot::selection::Selection;
 use proptest::prelude::*;
 
 fn times(sealed: &Sealed) -> Vec<i64> {
     let chunk = &sealed.chunks[0];
-    Block::decode(&chunk.data, Selection::all(chunk.metric_type)).unwrap().times().to_vec()
+    Block::of(chunk).unwrap().times().to_vec()
 }
 
 fn open(dir: &Path) -> Log {

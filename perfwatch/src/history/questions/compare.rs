@@ -45,7 +45,11 @@ const fn primary(metric_type: MetricType) -> &'static [(&'static str, &'static s
         MetricType::Scheduler => &[("", "", "context_switches")],
         MetricType::Tcp => &[("", "", "retransmits")],
         MetricType::Pressure => &[("", "", "cpu.some.avg10")],
-        MetricType::BlockIo | MetricType::Processes | MetricType::Cgroups | MetricType::Usage => &[],
+        MetricType::BlockIo
+        | MetricType::Processes
+        | MetricType::Cgroups
+        | MetricType::Usage
+        | MetricType::Profile => &[],
     }
 }
 

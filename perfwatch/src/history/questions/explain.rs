@@ -233,7 +233,7 @@ fn clusters(mut changes: Vec<Changed>, limit: usize) -> Vec<Cluster> {
 fn subject(change: &Changed) -> Option<&'static str> {
     let field = &*change.field;
     Some(match change.metric_type {
-        MetricType::Processes | MetricType::Usage => return None,
+        MetricType::Processes | MetricType::Usage | MetricType::Profile => return None,
         // What a group used is told by its programs, but not what it was refused.
         MetricType::Cgroups if ["throttled", "_events", "oom_"].iter().any(|part| field.contains(part)) => {
             "limits"

@@ -182,7 +182,7 @@ async fn ten_thousand_processes_a_minute_are_bounded() {
         })
         .collect();
     store_readings(&history, &all, Vec::new()).await.unwrap();
-    let wanted = Wanted { metric_type: MetricType::Processes, tier: 60, from: after(0), to: after(60) };
+    let wanted = Wanted { content: MetricType::Processes.into(), tier: 60, from: after(0), to: after(60) };
     let chunk = store.find("test-host", wanted, 9).await.unwrap().remove(0);
     let minutes = chunk::Buckets::decode(&chunk.data, Selection::all(MetricType::Processes)).unwrap();
     let layout = Layout::of(MetricType::Processes);
@@ -209,7 +209,7 @@ async fn groups_that_churn_are_bounded() {
         })
         .collect();
     store_readings(&history, &all, Vec::new()).await.unwrap();
-    let wanted = Wanted { metric_type: MetricType::Cgroups, tier: 60, from: after(0), to: after(60) };
+    let wanted = Wanted { content: MetricType::Cgroups.into(), tier: 60, from: after(0), to: after(60) };
     let chunk = store.find("test-host", wanted, 9).await.unwrap().remove(0);
     let minutes = chunk::Buckets::decode(&chunk.data, Selection::all(MetricType::Cgroups)).unwrap();
     let table = |path: &str| {
@@ -228,7 +228,7 @@ async fn a_damaged_chunk_is_a_gap_and_everything_else_is_served() {
     let dir = tempfile::tempdir().unwrap();
     let (store, history) = history(dir.path()).await;
     store_readings(&history, &readings((0..7200).step_by(10)), Vec::new()).await.unwrap();
-    let wanted = Wanted { metric_type: MetricType::Cpu, tier: 0, from: after(0), to: after(7200) };
+    let wanted = Wanted { content: MetricType::Cpu.into(), tier: 0, from: after(0), to: after(7200) };
     let mut chunks = store.find("test-host", wanted, 99).await.unwrap();
     let count = chunks.len();
     let mut broken = chunks.remove(0);

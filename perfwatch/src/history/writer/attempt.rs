@@ -8,8 +8,7 @@ use crate::history::chunk::Block;
 use crate::history::head::{Sealed, assemble};
 use crate::history::{History, micros, rollup};
 use crate::snapshot::Snapshot;
-use crate::snapshot::selection::Selection;
-use crate::store::chunks::{Chunk, Document};
+use crate::store::chunks::Document;
 use crate::store::{Result, StoreError};
 
 /// When an attempt is given up, in case the server vanished silently.
@@ -22,8 +21,7 @@ pub(super) async fn store(history: History, sealed: Sealed, with_documents: bool
     let batch = rollup::batch_of(&history, &sealed.chunks, sealed.minutes.as_deref()).await?;
     history.chunks().commit(history.host(), &batch).await?;
     if with_documents {
-        let decode = |chunk: &Chunk| Block::decode(&chunk.data, Selection::all(chunk.metric_type)).ok();
-        let blocks: Vec<Block> = sealed.chunks.iter().filter_map(decode).collect();
+        let blocks: Vec<Block> = sealed.chunks.iter().filter_map(|chunk| Block::of(chunk).ok()).collect();
         for snapshots in assemble(blocks.iter()).chunks(DOCUMENTS) {
             match history.chunks().put_documents(history.host(), &documents_of(snapshots.iter())).await {
                 Ok(()) => {}

@@ -7,7 +7,7 @@ use crate::history::questions::points::Points;
 use crate::history::testing::{START, history, snapshot};
 use crate::host::Host;
 use crate::snapshot::MetricType;
-use crate::store::chunks::{Batch, Chunk, ChunkStore, Size, Tiers, Wanted};
+use crate::store::chunks::{Batch, Chunk, ChunkStore, Content, Size, Tiers, Wanted};
 use crate::store::policy::Extent;
 
 fn place(dir: &Path) -> LogPlace {
@@ -158,6 +158,10 @@ impl ChunkStore for Refusing {
 
     async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
         self.store.find(host, wanted, limit).await
+    }
+
+    async fn span(&self, host: &str, content: Content, tier: i64) -> Result<Option<(i64, i64)>> {
+        self.store.span(host, content, tier).await
     }
 
     async fn tiers(&self, host: &str) -> Result<Tiers> {

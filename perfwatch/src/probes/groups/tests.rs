@@ -40,6 +40,7 @@ impl Machine {
             budget,
             sched,
             lister,
+            feed: crate::probes::Feed::default(),
             names,
             options: Options::UNLIMITED,
         });

@@ -52,12 +52,12 @@ macro_rules! chunk_statements {
             batch: &Batch,
         ) -> Result<()> {
             let connection = &mut **transaction;
-            for (metric_type, tier, start) in &batch.remove {
+            for (content, tier, start) in &batch.remove {
                 sqlx::query(
                     "DELETE FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start = $4",
                 )
                 .bind(host)
-                .bind(metric_type.as_str())
+                .bind(content.as_str())
                 .bind(tier)
                 .bind(start)
                 .execute(&mut *connection)
@@ -70,7 +70,7 @@ macro_rules! chunk_statements {
                      DO UPDATE SET begins = excluded.begins, ends = excluded.ends, data = excluded.data",
                 )
                 .bind(host)
-                .bind(chunk.metric_type.as_str())
+                .bind(chunk.content.as_str())
                 .bind(chunk.tier)
                 .bind(chunk.start)
                 .bind(chunk.first)
@@ -134,7 +134,7 @@ macro_rules! chunk_statements {
                  ORDER BY start LIMIT $7",
             )
             .bind(host)
-            .bind(wanted.metric_type.as_str())
+            .bind(wanted.content.as_str())
             .bind(wanted.tier)
             .bind(wanted.from.saturating_sub(longest(wanted.tier)))
             .bind(wanted.to)
@@ -165,8 +165,8 @@ macro_rules! chunk_statements {
         type Row = (i64, i64, i64, Vec<u8>);
 
         fn chunk(wanted: Wanted, (start, first, end, data): Row) -> Chunk {
-            let Wanted { metric_type, tier, .. } = wanted;
-            Chunk { metric_type, tier, start, first, end, data: data.into() }
+            let Wanted { content, tier, .. } = wanted;
+            Chunk { content, tier, start, first, end, data: data.into() }
         }
 
         /// Row by row: one that the database itself cannot read must not hide the others. It is a chunk without data,
@@ -183,7 +183,7 @@ macro_rules! chunk_statements {
                  WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start > $4 AND start < $5 ORDER BY start",
             )
             .bind(host)
-            .bind(wanted.metric_type.as_str())
+            .bind(wanted.content.as_str())
             .bind(wanted.tier)
             .bind(wanted.from.saturating_sub(longest(wanted.tier)))
             .bind(wanted.to)
@@ -197,7 +197,7 @@ macro_rules! chunk_statements {
                      WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start = $4",
                 )
                 .bind(host)
-                .bind(wanted.metric_type.as_str())
+                .bind(wanted.content.as_str())
                 .bind(wanted.tier)
                 .bind(start)
                 .fetch_optional(pool)
@@ -215,6 +215,27 @@ macro_rules! chunk_statements {
                 }
             }
             Ok(chunks)
+        }
+
+        pub(super) async fn span(
+            pool: &$pool,
+            host: &str,
+            content: Content,
+            tier: i64,
+        ) -> Result<Option<(i64, i64)>> {
+            // Each subquery is a single index lookup.
+            let (first, end): (Option<i64>, Option<i64>) = sqlx::query_as(
+                "SELECT (SELECT begins FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
+                      ORDER BY start LIMIT 1),
+                     (SELECT ends FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
+                      ORDER BY start DESC LIMIT 1)",
+            )
+            .bind(host)
+            .bind(content.as_str())
+            .bind(tier)
+            .fetch_one(pool)
+            .await?;
+            Ok(first.zip(end))
         }
 
         pub(super) async fn tiers(pool: &$pool, host: &str) -> Result<Tiers> {
@@ -240,14 +261,14 @@ macro_rules! chunk_statements {
             let mut transaction = pool.begin().await?;
             removed(&mut *transaction, host, tier, before).await?;
             let mut gone = 0;
-            for metric_type in MetricType::ALL {
+            for content in Content::all() {
                 let done = sqlx::query(
                     "DELETE FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3 AND start IN (
                          SELECT start FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
                          AND start < $4 AND ends <= $4 ORDER BY start LIMIT $5)",
                 )
                 .bind(host)
-                .bind(metric_type.as_str())
+                .bind(content.as_str())
                 .bind(tier)
                 .bind(before)
                 .bind(REMOVED_AT_A_TIME)
@@ -271,18 +292,7 @@ macro_rules! chunk_statements {
             let (mut oldest, mut newest) = (None, None);
             for metric_type in MetricType::ALL {
                 for tier in [0i64, 3600] {
-                    // Each subquery is a single index lookup.
-                    let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(
-                        "SELECT (SELECT begins FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
-                              ORDER BY start LIMIT 1),
-                             (SELECT ends FROM chunks WHERE host = $1 AND metric_type = $2 AND tier = $3
-                              ORDER BY start DESC LIMIT 1)",
-                    )
-                    .bind(host)
-                    .bind(metric_type.as_str())
-                    .bind(tier)
-                    .fetch_one(pool)
-                    .await?;
+                    let (first, last) = span(pool, host, metric_type.into(), tier).await?.unzip();
                     oldest = first.into_iter().chain(oldest).min();
                     newest = last.filter(|_| tier == 0).into_iter().chain(newest).max();
                 }

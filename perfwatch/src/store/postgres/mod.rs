@@ -30,7 +30,7 @@ use time::OffsetDateTime;
 
 use pool::Pool;
 
-use super::chunks::{Batch, Chunk, ChunkStore, Document, Size, Tiers, Wanted};
+use super::chunks::{Batch, Chunk, ChunkStore, Content, Document, Size, Tiers, Wanted};
 use super::policy::{ArchivePolicy, Extent};
 use super::settings::SettingsStore;
 use super::users::AccountStore;
@@ -307,6 +307,10 @@ impl ChunkStore for PostgresStore {
 
     async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
         chunks::find(self.ready().await?, host, wanted, limit).await
+    }
+
+    async fn span(&self, host: &str, content: Content, tier: i64) -> Result<Option<(i64, i64)>> {
+        chunks::span(self.ready().await?, host, content, tier).await
     }
 
     async fn tiers(&self, host: &str) -> Result<Tiers> {

@@ -104,7 +104,7 @@ async fn what_others_did_to_the_database_is_told_and_heals_without_a_restart() {
     let now = OffsetDateTime::now_utc();
     let document = Document { at: micros(now), metric_type: MetricType::Cpu, json: "{}".into() };
     let data = "chunk".as_bytes().into();
-    let chunk = Chunk { metric_type: MetricType::Cpu, tier: 0, start: 1, first: 1, end: 2, data };
+    let chunk = Chunk { content: MetricType::Cpu.into(), tier: 0, start: 1, first: 1, end: 2, data };
     let batch = Batch { put: vec![chunk], ..Batch::default() };
     store.commit("a", &batch).await.unwrap();
     store.put_documents("a", std::slice::from_ref(&document)).await.unwrap();

@@ -30,7 +30,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
 
-use super::chunks::{Batch, Chunk, ChunkStore, Size, Tiers, Wanted};
+use super::chunks::{Batch, Chunk, ChunkStore, Content, Size, Tiers, Wanted};
 use super::policy::{ArchivePolicy, Extent};
 use super::settings::SettingsStore;
 use super::users::AccountStore;
@@ -281,6 +281,10 @@ impl ChunkStore for SqliteStore {
 
     async fn find(&self, host: &str, wanted: Wanted, limit: i64) -> Result<Vec<Chunk>> {
         chunks::find(self.read()?, host, wanted, limit).await
+    }
+
+    async fn span(&self, host: &str, content: Content, tier: i64) -> Result<Option<(i64, i64)>> {
+        chunks::span(self.read()?, host, content, tier).await
     }
 
     async fn tiers(&self, host: &str) -> Result<Tiers> {

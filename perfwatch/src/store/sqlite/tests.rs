@@ -86,7 +86,7 @@ async fn memory_databases_are_refused() {
 
 fn chunk(start: i64, byte: u8) -> Chunk {
     Chunk {
-        metric_type: MetricType::Cpu,
+        content: MetricType::Cpu.into(),
         tier: 0,
         start,
         first: start,

@@ -1,6 +1,7 @@
-//! Samples become profiles: unwound as they come, added up by who ran, named at the end.
+//! Samples are unwound as they come, and added up by who ran.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,46 +10,93 @@ use std::time::{Duration, Instant};
 use perfwatch_common::profile::{FRAMES, Head};
 
 use super::files::Files;
-use super::place::{Ended, Place};
+use super::place::{Ended, FileId, Place};
 use super::process::{Cache, Process, Top};
-use super::symbols::{Function, Symbols};
-use super::tree::Tree;
+use super::symbols::{NamedFile, Symbols};
+use crate::cgroups::Paths;
+use crate::config::Roots;
+use crate::profiles::builder::Builder;
+use crate::profiles::function::{Function, Stacks, Who};
+use crate::profiles::table::Count;
+use crate::profiles::tree::Tree;
 
 /// Processes whose mappings are kept.
 const MAX_PROCESSES: usize = 512;
 /// How long without a sample.
 const FORGET: Duration = Duration::from_secs(300);
-/// Nodes of all trees of one profile; stacks beyond count as one.
+/// Nodes of all trees of one batch; stacks beyond count as one.
 const MAX_NODES: usize = 200_000;
 
-/// Whose code ran.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Who {
-    /// The process's name.
-    pub process: Arc<str>,
-    /// The thread's.
-    pub thread: Arc<str>,
-    pub pid: u32,
-    pub cgroup: u64,
+/// Whose stack it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Whose {
+    process: Arc<str>,
+    thread: Arc<str>,
+    pid: u32,
+    cgroup: u64,
 }
 
-/// What ran in a while.
-#[derive(Debug, Clone, Default)]
-pub struct Profile {
-    pub of: Vec<(Who, Tree<Arc<Function>>)>,
-    /// How many user stacks ended how.
-    pub ended: HashMap<Ended, u64>,
+#[derive(Debug, Default)]
+struct Sampled {
+    tree: Tree<Place>,
+    /// By node, the samples that end there.
+    samples: Vec<u64>,
+    stacks: Stacks,
+}
+
+/// What ran in a while, not yet named.
+#[derive(Debug, Default)]
+pub struct Batch {
+    of: Vec<(Who, Sampled)>,
+    /// The files that it refers to.
+    files: HashMap<FileId, NamedFile>,
+}
+
+impl Batch {
+    pub fn samples(&self) -> u64 {
+        self.of.iter().flat_map(|(_, sampled)| &sampled.samples).sum()
+    }
+
+    /// How all user stacks ended.
+    pub fn stacks(&self) -> Stacks {
+        let mut all = Stacks::default();
+        self.of.iter().for_each(|(_, sampled)| all.add(&sampled.stacks));
+        all
+    }
+
+    /// Names it, and adds it up: in the bucket that begins at `time`, each sample as `each` ns.
+    pub fn add_to(&self, builder: &mut Builder, symbols: &Symbols, time: i64, each: u64) {
+        for (who, sampled) in &self.of {
+            let mut stacks: Vec<Vec<Arc<[Function]>>> = Vec::new();
+            for (node, samples) in sampled.tree.nodes().iter().zip(&sampled.samples) {
+                let mut stack =
+                    if node.frame.is_some() { stacks[node.parent as usize].clone() } else { Vec::new() };
+                stack.extend(node.frame.and_then(|frame| symbols.functions(frame)).cloned());
+                if *samples > 0 {
+                    let count = Count { samples: *samples, value: samples.saturating_mul(each) };
+                    builder.add(time, who, stack.iter().flat_map(|functions| functions.iter()), count);
+                }
+                stacks.push(stack);
+            }
+            builder.add_stacks(time, who, &sampled.stacks);
+        }
+    }
+
+    /// Asks for the names of what is new. What ran may exit: the sooner the better.
+    pub fn learn(&self, symbols: &mut Symbols) {
+        let frames = self.of.iter().flat_map(|(_, sampled)| sampled.tree.nodes());
+        symbols.learn(frames.filter_map(|node| node.frame), &self.files);
+    }
 }
 
 pub struct Gather {
     proc: PathBuf,
     files: Files,
-    symbols: Symbols,
+    paths: Paths,
     processes: HashMap<u32, Result<Known, Ended>>,
     cache: Cache,
-    trees: HashMap<Who, Tree<Place>>,
+    sampled: HashMap<Whose, Sampled>,
     nodes: usize,
-    ended: HashMap<Ended, u64>,
 }
 
 impl std::fmt::Debug for Gather {
@@ -64,25 +112,21 @@ struct Known {
 }
 
 impl Gather {
-    pub fn new(proc: PathBuf, symbols: Symbols) -> Self {
+    pub fn new(roots: &Roots) -> Self {
         Self {
-            proc,
+            proc: roots.procfs.clone(),
             files: Files::default(),
-            symbols,
+            paths: Paths::new(roots),
             processes: HashMap::new(),
             cache: Cache::default(),
-            trees: HashMap::new(),
+            sampled: HashMap::new(),
             nodes: 0,
-            ended: HashMap::new(),
         }
     }
 
     /// Adds a sample, with its copy of the user stack.
     pub fn add(&mut self, head: &Head, stack: &[u8]) {
         let (user, ended) = self.user(head, stack);
-        if let Some(ended) = ended {
-            *self.ended.entry(ended).or_default() += 1;
-        }
         let kernel =
             valid(&head.kernel, head.kernel_bytes).iter().rev().map(|address| Place::Kernel(*address));
         let is_cut = ended.is_some_and(|ended| ended != Ended::Complete);
@@ -91,16 +135,22 @@ impl Gather {
             Some(Ok(known)) => Arc::clone(&known.name),
             _ => Arc::clone(&thread),
         };
-        let who = Who { process, thread, pid: head.pid, cgroup: head.cgroup };
-        let tree = self.trees.entry(who).or_default();
-        let before = tree.nodes().len();
-        let cut = is_cut.then_some(Place::Cut);
-        if self.nodes < MAX_NODES {
-            tree.add(cut.into_iter().chain(user.into_iter().rev()).chain(kernel), 1);
-        } else {
-            tree.add([Place::Cut], 1);
+        let whose = Whose { process, thread, pid: head.pid, cgroup: head.cgroup };
+        let sampled = self.sampled.entry(whose).or_default();
+        if let Some(ended) = ended {
+            ended.note(&mut sampled.stacks);
         }
-        self.nodes += tree.nodes().len() - before;
+        let before = sampled.tree.nodes().len();
+        let cut = is_cut.then_some(Place::Cut);
+        let node = if self.nodes < MAX_NODES {
+            sampled.tree.node(cut.into_iter().chain(user.into_iter().rev()).chain(kernel))
+        } else {
+            sampled.tree.node([Place::Cut])
+        };
+        let nodes = sampled.tree.nodes().len();
+        sampled.samples.resize(nodes, 0);
+        sampled.samples[node as usize] += 1;
+        self.nodes += nodes - before;
     }
 
     /// The user frames, the innermost first.
@@ -161,42 +211,24 @@ impl Gather {
         }
     }
 
-    /// Names what is new. What ran may exit: the sooner the better.
-    pub fn name(&mut self) {
-        let frames = self.trees.values().flat_map(|tree| tree.nodes()).filter_map(|node| node.frame);
-        self.symbols.learn(frames, &self.files);
-    }
-
     /// What was gathered since the last time.
-    pub fn take(&mut self) -> Profile {
-        self.name();
-        let trees = std::mem::take(&mut self.trees);
+    pub fn take(&mut self) -> Batch {
         self.nodes = 0;
         // Those that were forbidden or gone may be others next time.
         self.processes.retain(|_, known| known.is_ok());
-        let mut functions: HashMap<Function, Arc<Function>> = HashMap::new();
-        let mut shared = |function: &Function| {
-            Arc::clone(functions.entry(function.clone()).or_insert_with(|| Arc::new(function.clone())))
-        };
-        let of = trees.into_iter().map(|(who, tree)| {
-            let mut named = Tree::default();
-            let mut here = Vec::with_capacity(tree.nodes().len());
-            for node in tree.nodes() {
-                let mut place = here.get(node.parent as usize).copied().unwrap_or(super::tree::ROOT);
-                for function in node
-                    .frame
-                    .and_then(|frame| self.symbols.functions(frame))
-                    .into_iter()
-                    .flat_map(|f| f.iter())
-                {
-                    place = named.child(place, shared(function));
+        let mut batch = Batch::default();
+        for (whose, sampled) in self.sampled.drain() {
+            for node in sampled.tree.nodes() {
+                let Some(Place::File(id, _)) = node.frame else { continue };
+                if let (Entry::Vacant(entry), Some(file)) = (batch.files.entry(id), self.files.get(id)) {
+                    entry.insert(NamedFile { path: file.path.clone(), file: Arc::clone(&file.file) });
                 }
-                here.push(place);
-                named.count(place, node.count);
             }
-            (who, named)
-        });
-        Profile { of: of.collect(), ended: std::mem::take(&mut self.ended) }
+            let Whose { process, thread, pid, cgroup } = whose;
+            let cgroup = self.paths.path(cgroup, Some(pid)).unwrap_or_default();
+            batch.of.push((Who { process, thread, cgroup, pid }, sampled));
+        }
+        batch
     }
 }
 

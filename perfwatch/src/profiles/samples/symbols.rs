@@ -1,6 +1,7 @@
 //! Names of places: asked of the symbolizer, and remembered.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::files::Files;
-use super::place::Place;
+use super::place::{FileId, Place};
 use super::symbolizer::{Answer, Of, Request};
+use crate::profiles::function::{Function, GENERATED, KERNEL};
 
 /// Places that are remembered; beyond, all are forgotten, and named again when they are met.
 const MAX_PLACES: usize = 200_000;
@@ -23,12 +24,12 @@ const MAX_ADDRESSES: usize = 2000;
 /// Requests that one symbolizer may fail before nothing is asked of it any more: only its files can be at fault.
 const MAX_FAILURES: u64 = 1000;
 
-/// A function of the code that ran.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Function {
-    pub name: Arc<str>,
-    /// The file's name, `[kernel]`, `[generated]`; empty if unknown.
-    pub module: Arc<str>,
+/// A file that is kept open, to name what was found in it also after it is deleted.
+#[derive(Debug, Clone)]
+pub struct NamedFile {
+    /// Its path in the process that it was first seen in.
+    pub path: String,
+    pub file: Arc<File>,
 }
 
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Symbols {
     }
 
     /// Names places that have none yet.
-    pub fn learn(&mut self, places: impl Iterator<Item = Place>, files: &Files) {
+    pub fn learn(&mut self, places: impl Iterator<Item = Place>, files: &HashMap<FileId, NamedFile>) {
         if self.known.len() > MAX_PLACES {
             self.known.clear();
         }
@@ -94,7 +95,7 @@ impl Symbols {
             addresses.dedup();
             let of = match group {
                 Group::Kernel => Some(Of::Kernel(self.kallsyms.clone())),
-                Group::File(id) => files.get(id).map(|file| {
+                Group::File(id) => files.get(&id).map(|file| {
                     Of::File(format!("/proc/{}/fd/{}", std::process::id(), file.file.as_raw_fd()).into())
                 }),
                 Group::Process(pid) => Some(Of::Process(pid)),
@@ -109,14 +110,14 @@ impl Symbols {
         }
     }
 
-    fn remember(&mut self, place: Place, names: &[String], files: &Files) {
+    fn remember(&mut self, place: Place, names: &[String], files: &HashMap<FileId, NamedFile>) {
         let module: Arc<str> = match place {
-            Place::Kernel(_) => "[kernel]".into(),
+            Place::Kernel(_) => KERNEL.into(),
             Place::File(id, _) => {
-                let path = files.get(id).map(|file| file.path.as_str()).unwrap_or_default();
+                let path = files.get(&id).map(|file| file.path.as_str()).unwrap_or_default();
                 path.rsplit('/').next().unwrap_or_default().into()
             }
-            Place::Generated { .. } => "[generated]".into(),
+            Place::Generated { .. } => GENERATED.into(),
             Place::Unknown | Place::Cut => "".into(),
         };
         let named = |name: &str| Function { name: name.into(), module: Arc::clone(&module) };
@@ -187,7 +188,7 @@ impl Running {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Group {
     Kernel,
-    File(super::place::FileId),
+    File(FileId),
     Process(u32),
 }
 

@@ -1,5 +1,7 @@
 //! Where code is.
 
+use crate::profiles::function::Stacks;
+
 /// A file that code was run from, as long as the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
@@ -22,18 +24,27 @@ pub enum Place {
 }
 
 /// How the unwinding of a user stack ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// At the outermost function.
     Complete,
-    /// The stack is longer than what a sample carries.
     TooLong,
-    /// A function without unwind information, or with wrong ones.
     NoWay,
-    /// The kernel gave no user registers.
     NoRegisters,
-    /// The process was gone before its mappings could be read.
     Gone,
-    /// Its mappings may not be read.
     Forbidden,
+}
+
+impl Ended {
+    /// Counts it.
+    pub fn note(self, stacks: &mut Stacks) {
+        let count = match self {
+            Self::Complete => &mut stacks.complete,
+            Self::TooLong => &mut stacks.too_long,
+            Self::NoWay => &mut stacks.no_unwind_information,
+            Self::NoRegisters => &mut stacks.no_registers,
+            Self::Gone => &mut stacks.gone,
+            Self::Forbidden => &mut stacks.forbidden,
+        };
+        *count += 1;
+    }
 }

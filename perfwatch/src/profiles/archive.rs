@@ -1,0 +1,446 @@
+//! The profiles of one host: those of the last minutes in memory, and all that is stored.
+//!
+//! Sums by minute are stored in chunks of ten minutes. The last of them is replaced each minute, so that a server that is
+//! killed loses a minute at most. Hours and days are computed from them once they are over. They expire together with
+//! history's tiers of the same resolution.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::builder::{Bounds, Builder, bounded};
+use super::function::Who;
+use super::table::Table;
+use crate::history::tier::{Tier, floor};
+use crate::store::Result;
+use crate::store::chunks::{Batch, Chunk, ChunkStore, Content, ProfileKind, Wanted};
+
+/// µs.
+const MINUTE: i64 = 60_000_000;
+const SLOT: i64 = 10 * MINUTE;
+/// Nodes in memory, beyond which small stacks are added up early.
+const MAX_OPEN_NODES: usize = 60_000;
+/// Slots that wait for the store: three hours of both kinds.
+const MAX_WAITING: usize = 36;
+/// Chunks read at a time.
+const PAGE: i64 = 64;
+
+/// What is kept of each resolution: a day of a busy machine takes some megabytes.
+const fn bounds(tier: Tier) -> Bounds {
+    match tier {
+        Tier::Raw | Tier::Minute | Tier::FiveMinutes => Bounds { nodes: 2500, who: 200, pids: true },
+        Tier::Hour => Bounds { nodes: 4000, who: 200, pids: false },
+        Tier::Day => Bounds { nodes: 6000, who: 300, pids: false },
+    }
+}
+
+/// The coarser resolutions, and those that they are computed from.
+const ROLLED: [(Tier, Tier); 2] = [(Tier::Hour, Tier::Minute), (Tier::Day, Tier::Hour)];
+
+#[derive(Debug, Clone)]
+pub struct Archive(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    chunks: Arc<dyn ChunkStore>,
+    host: String,
+    memory: Mutex<Memory>,
+    damaged: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// By kind, the slot that is being filled.
+    open: [Option<Slot>; ProfileKind::ALL.len()],
+    /// Full ones that are not stored yet.
+    full: VecDeque<Slot>,
+    /// Slots that were given up because the store was away for too long.
+    dropped: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    kind: ProfileKind,
+    /// When its first stack was counted; µs.
+    start: i64,
+    builder: Builder,
+    is_stored: bool,
+}
+
+impl Slot {
+    fn table(&self) -> Table {
+        bounded(&self.builder.table(), bounds(Tier::Minute))
+    }
+
+    fn chunk(&self) -> Option<Chunk> {
+        chunk(self.kind, Tier::Minute, self.start, &self.table())
+    }
+}
+
+fn chunk(kind: ProfileKind, tier: Tier, start: i64, table: &Table) -> Option<Chunk> {
+    let (first, last) = table.span()?;
+    let data = table.encode().into();
+    Some(Chunk {
+        content: Content::Profiles(kind),
+        tier: tier.seconds(),
+        start,
+        first,
+        end: last + tier.width(),
+        data,
+    })
+}
+
+/// What an answer covers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Covered {
+    /// Start of the first bucket and end of the last that had anything; µs.
+    pub span: Option<(i64, i64)>,
+    /// The coarsest resolution that was used, seconds.
+    pub resolution: i64,
+}
+
+impl Covered {
+    fn add(&mut self, table: &Table, tier: Tier, (from, to): (i64, i64)) {
+        let within = |time: &i64| from <= *time && *time < to;
+        let times = || table.rows.iter().map(|row| row.time).filter(within);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { return };
+        let end = last + tier.width();
+        self.span = Some(self.span.map_or((first, end), |span| (span.0.min(first), span.1.max(end))));
+        self.resolution = self.resolution.max(tier.seconds());
+    }
+}
+
+impl Archive {
+    pub fn new(chunks: Arc<dyn ChunkStore>, host: &str) -> Self {
+        Self(Arc::new(Shared {
+            chunks,
+            host: host.to_owned(),
+            memory: Mutex::default(),
+            damaged: AtomicU64::new(0),
+        }))
+    }
+
+    /// The profiles of another host in the same store, with nothing in memory.
+    #[must_use]
+    pub fn of_host(&self, host: &str) -> Self {
+        if host == self.0.host { self.clone() } else { Self::new(Arc::clone(&self.0.chunks), host) }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds stacks that were taken just before `now` (µs): `count` adds them in the bucket that it is given.
+    pub fn add(&self, kind: ProfileKind, now: i64, count: impl FnOnce(&mut Builder, i64)) {
+        let mut memory = self.memory();
+        let open = &mut memory.open[kind as usize];
+        let full = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
+        let fresh = || Slot { kind, start: now, builder: Builder::default(), is_stored: false };
+        let slot = open.get_or_insert_with(fresh);
+        count(&mut slot.builder, floor(now, MINUTE));
+        slot.is_stored = false;
+        if slot.builder.nodes() > MAX_OPEN_NODES {
+            let table = slot.table();
+            slot.builder = Builder::default();
+            slot.builder.merge(&table, Who::clone, |time| time);
+        }
+        if let Some(full) = full.filter(|slot| !slot.builder.is_empty()) {
+            memory.full.push_back(full);
+            if memory.full.len() > MAX_WAITING {
+                memory.full.pop_front();
+                memory.dropped += 1;
+            }
+        }
+    }
+
+    /// Slots that could not be stored in time since the start.
+    pub fn dropped(&self) -> u64 {
+        self.memory().dropped
+    }
+
+    /// Chunks that could not be read since the start.
+    pub fn damaged(&self) -> u64 {
+        self.0.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Stores what is new, and computes hours and days that are over. Called every minute, and at the end.
+    pub async fn keep(&self, now: i64) -> Result<()> {
+        loop {
+            let slot = self.memory().full.front().cloned();
+            let Some(slot) = slot else { break };
+            self.store(&slot).await?;
+            let mut memory = self.memory();
+            if memory.full.front().is_some_and(|front| (front.kind, front.start) == (slot.kind, slot.start)) {
+                memory.full.pop_front();
+            }
+        }
+        for kind in ProfileKind::ALL {
+            let slot = {
+                let mut memory = self.memory();
+                // A slot may be over without anything that came after it.
+                let open = &mut memory.open[kind as usize];
+                let over = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
+                let slot = over.clone().or_else(|| open.as_mut().filter(|slot| !slot.is_stored).cloned());
+                memory.full.extend(over);
+                slot
+            };
+            if let Some(slot) = slot {
+                self.store(&slot).await?;
+                let mut memory = self.memory();
+                memory.full.retain(|full| (full.kind, full.start) != (slot.kind, slot.start));
+            }
+            for (tier, finer) in ROLLED {
+                self.roll(kind, tier, finer, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(&self, slot: &Slot) -> Result<()> {
+        let Some(chunk) = slot.chunk() else { return Ok(()) };
+        self.0.chunks.commit(&self.0.host, &Batch { put: vec![chunk], ..Batch::default() }).await
+    }
+
+    /// Computes what is over and not there yet. Nothing is added to a finer tier after that: what was counted in a period
+    /// is stored before it is looked at.
+    async fn roll(&self, kind: ProfileKind, tier: Tier, finer: Tier, now: i64) -> Result<()> {
+        let (content, width) = (Content::Profiles(kind), tier.width());
+        let host = &self.0.host;
+        let Some((first, _)) = self.0.chunks.span(host, content, finer.seconds()).await? else {
+            return Ok(());
+        };
+        let done = self.0.chunks.span(host, content, tier.seconds()).await?.map_or(i64::MIN, |(_, end)| end);
+        let mut start = floor(first, width).max(done);
+        // Clocks are set back, by seconds mostly.
+        let over = floor(now - MINUTE, width);
+        while start < over {
+            let wanted = |from, to| Wanted { content, tier: finer.seconds(), from, to };
+            let next = self.0.chunks.find(host, wanted(start, over), 1).await?;
+            let Some(next) = next.first() else { break };
+            start = floor(next.first.max(start), width);
+            let found = self.0.chunks.find(host, wanted(start, start + width), i64::MAX).await?;
+            let mut builder = Builder::default();
+            for chunk in &found {
+                if let Some(table) = self.decode(chunk) {
+                    builder.merge(&table, |who| Who { pid: 0, ..who.clone() }, |_| start);
+                }
+            }
+            if let Some(chunk) = chunk(kind, tier, start, &bounded(&builder.table(), bounds(tier))) {
+                self.0.chunks.commit(host, &Batch { put: vec![chunk], ..Batch::default() }).await?;
+            }
+            start += width;
+        }
+        Ok(())
+    }
+
+    fn decode(&self, chunk: &Chunk) -> Option<Table> {
+        match Table::decode(&chunk.data) {
+            Ok(table) => Some(table),
+            Err(error) => {
+                self.0.damaged.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, content = chunk.content.as_str(), start = chunk.start, "a profile is corrupt and leaves a gap");
+                None
+            }
+        }
+    }
+
+    /// Reads what there is of `from..to` (µs), each part in the coarsest resolution that fits, or in the only one that
+    /// is left. `finest` asks for minutes only, which know single processes.
+    pub async fn read(
+        &self,
+        kind: ProfileKind,
+        (from, to): (i64, i64),
+        finest: bool,
+        mut each: impl FnMut(&Table, (i64, i64)),
+    ) -> Result<Covered> {
+        let mut covered = Covered::default();
+        // Before the store: what is stored meanwhile is known to be here as well.
+        let in_memory: Vec<Slot> = {
+            let memory = self.memory();
+            let all = memory.full.iter().chain(memory.open.iter().flatten());
+            all.filter(|slot| slot.kind == kind).cloned().collect()
+        };
+        let removed = self.0.chunks.tiers(&self.0.host).await?.removed;
+        let gone = |tier: Tier| {
+            removed.iter().find(|(of, _)| *of == tier.seconds()).map_or(i64::MIN, |(_, before)| *before)
+        };
+        let from = floor(from, MINUTE);
+        let mut rest = vec![(from, to)];
+        if !finest {
+            for tier in [Tier::Day, Tier::Hour] {
+                let finer = if tier == Tier::Day { Tier::Hour } else { Tier::Minute };
+                rest = self.take(kind, tier, gone(finer), rest, &mut covered, &mut each).await?;
+            }
+        }
+        for part in rest {
+            let stored = self.find(kind, Tier::Minute, part).await?;
+            let is_in_memory = |chunk: &Chunk| in_memory.iter().any(|slot| slot.start == chunk.start);
+            let tables =
+                stored.iter().filter(|chunk| !is_in_memory(chunk)).filter_map(|chunk| self.decode(chunk));
+            for table in tables.chain(in_memory.iter().map(|slot| slot.builder.table())) {
+                covered.add(&table, Tier::Minute, part);
+                each(&table, part);
+            }
+        }
+        Ok(covered)
+    }
+
+    /// Reads what a tier has of the whole buckets in `parts`; returns what is left for finer ones. Where those are gone
+    /// (before `gone`), buckets that begin in a part or end in it are taken whole.
+    async fn take(
+        &self,
+        kind: ProfileKind,
+        tier: Tier,
+        gone: i64,
+        parts: Vec<(i64, i64)>,
+        covered: &mut Covered,
+        each: &mut impl FnMut(&Table, (i64, i64)),
+    ) -> Result<Vec<(i64, i64)>> {
+        let width = tier.width();
+        let mut rest = Vec::new();
+        for (from, to) in parts {
+            let first = if from < gone { floor(from, width) } else { floor(from + width - 1, width) };
+            let last = if to < gone { floor(to + width - 1, width) } else { floor(to, width) };
+            if first >= last {
+                rest.push((from, to));
+                continue;
+            }
+            let mut at = from;
+            for chunk in self.find(kind, tier, (first, last)).await? {
+                let span = (chunk.start, chunk.start + width);
+                let Some(table) = self.decode(&chunk).filter(|_| span.0 >= first && span.1 <= last) else {
+                    continue;
+                };
+                covered.add(&table, tier, span);
+                each(&table, span);
+                if at < span.0 {
+                    rest.push((at, span.0));
+                }
+                at = at.max(span.1);
+            }
+            if at < to {
+                rest.push((at, to));
+            }
+        }
+        Ok(rest)
+    }
+
+    async fn find(&self, kind: ProfileKind, tier: Tier, (from, to): (i64, i64)) -> Result<Vec<Chunk>> {
+        let content = Content::Profiles(kind);
+        let mut all: Vec<Chunk> = Vec::new();
+        let mut after = from;
+        loop {
+            let wanted = Wanted { content, tier: tier.seconds(), from: after, to };
+            let page = self.0.chunks.find(&self.0.host, wanted, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            let known = all.len();
+            all.extend(
+                page.into_iter()
+                    .filter(|chunk| known == 0 || chunk.start > all[known - 1].start)
+                    .collect::<Vec<_>>(),
+            );
+            match all.last() {
+                Some(last) if !is_last && all.len() > known => after = last.end - 1,
+                _ => return Ok(all),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profiles::flame::{Adding, Filter, Side};
+    use crate::profiles::testing::{count, functions, who};
+    use crate::store::{self, Store};
+
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    /// A day's beginning.
+    const START: i64 = 20_000 * DAY;
+
+    async fn archive(dir: &std::path::Path) -> (Arc<dyn Store>, Archive) {
+        let store = store::open(&store::sqlite_url(dir)).await.unwrap();
+        let archive = Archive::new(store.clone(), "here");
+        (store, archive)
+    }
+
+    fn add(archive: &Archive, at: i64, stack: &str, samples: u64) {
+        archive.add(ProfileKind::Cpu, at, |builder, minute| {
+            builder.add(minute, &who("p", 7), &functions(stack), count(samples));
+        });
+    }
+
+    async fn folded(archive: &Archive, from: i64, to: i64, pid: Option<u32>) -> (String, Covered) {
+        let mut adding = Adding::default();
+        let filter = Filter { pid, ..Filter::default() };
+        let each = |table: &Table, span| adding.add(Side::Current, table, &filter, span);
+        let covered = archive.read(ProfileKind::Cpu, (from, to), pid.is_some(), each).await.unwrap();
+        (adding.finish(1000).folded(|count| count.samples), covered)
+    }
+
+    #[tokio::test]
+    async fn each_minute_counts_once_wherever_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, archive) = archive(dir.path()).await;
+        let mut now = START;
+        // Two and a half hours, a sample a minute; every minute it is stored.
+        for _ in 0..150 {
+            add(&archive, now + MINUTE / 2, "ab", 1);
+            now += MINUTE;
+            archive.keep(now + 5_000_000).await.unwrap();
+        }
+        let (all, covered) = folded(&archive, START, now, None).await;
+        assert_eq!((all.as_str(), covered.span), ("p;a;b 150\n", Some((START, now))));
+        assert_eq!(covered.resolution, 3600);
+        assert_eq!(folded(&archive, START + 10 * MINUTE, START + 70 * MINUTE, None).await.0, "p;a;b 60\n");
+        let (one, covered) = folded(&archive, START, now, Some(7)).await;
+        assert_eq!((one.as_str(), covered.resolution), ("p;a;b 150\n", 60), "hours know no single process");
+        // What another server finds: the last minutes are stored too.
+        let other = Archive::new(store.clone(), "here");
+        assert_eq!(folded(&other, START, now, None).await.0, "p;a;b 150\n");
+        assert_eq!(folded(&other.of_host("elsewhere"), START, now, None).await.0, "");
+        // A restart in the middle of a slot loses and doubles nothing.
+        add(&other, now, "ab", 5);
+        other.keep(now + 5_000_000).await.unwrap();
+        assert_eq!(folded(&Archive::new(store, "here"), START, now + MINUTE, None).await.0, "p;a;b 155\n");
+    }
+
+    #[tokio::test]
+    async fn days_outlive_hours_and_hours_outlive_minutes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, archive) = archive(dir.path()).await;
+        for hour in 0..50 {
+            add(&archive, START + hour * HOUR + MINUTE, "ab", 1);
+            archive.keep(START + (hour + 1) * HOUR + 2 * MINUTE).await.unwrap();
+        }
+        let all = (START, START + 50 * HOUR);
+        let (text, covered) = folded(&archive, all.0, all.1, None).await;
+        assert_eq!((text.as_str(), covered.resolution), ("p;a;b 50\n", 86400));
+        store.remove_before("here", 60, START + 49 * HOUR).await.unwrap();
+        assert_eq!(folded(&archive, all.0, all.1, None).await.0, "p;a;b 50\n");
+        let part = folded(&archive, START + 30 * MINUTE, START + 90 * MINUTE, None).await;
+        assert_eq!(
+            (part.0.as_str(), part.1.span),
+            ("p;a;b 2\n", Some((START, START + 2 * HOUR))),
+            "widened to hours"
+        );
+        store.remove_before("here", 3600, START + 48 * HOUR).await.unwrap();
+        assert_eq!(folded(&archive, all.0, all.1, None).await.0, "p;a;b 50\n");
+        store.remove_before("here", 86400, START + DAY).await.unwrap();
+        assert_eq!(folded(&archive, all.0, all.1, None).await.0, "p;a;b 26\n");
+    }
+
+    #[tokio::test]
+    async fn what_the_store_does_not_take_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, archive) = archive(dir.path()).await;
+        for slot in 0..60 {
+            add(&archive, START + slot * SLOT, "a", 1);
+        }
+        assert_eq!(archive.dropped(), 60 - 1 - MAX_WAITING as u64);
+        store.close().await;
+        assert!(archive.keep(START + 60 * SLOT).await.is_err());
+        assert_eq!(archive.memory().full.len(), MAX_WAITING, "nothing more is lost");
+    }
+}
