@@ -9,3 +9,4 @@ pub mod histogram;
 pub mod profile;
 pub mod sched;
 pub mod tcp;
+pub mod waits;

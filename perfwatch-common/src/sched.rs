@@ -8,6 +8,7 @@ use core::mem::offset_of;
 use crate::cost::Costs;
 use crate::counters::Reading;
 use crate::histogram::Buckets;
+use crate::waits::Pace;
 
 /// Counters charged to tasks: cycles, instructions and three kinds of misses.
 pub const COUNTERS: usize = 5;
@@ -116,7 +117,11 @@ pub struct Task {
     pub comm: [u8; 16],
     /// Effective user.
     pub uid: u32,
-    pub padding: [u32; 5],
+    /// 1 if its last wait for something other than a CPU was long (see [`crate::waits`]).
+    pub was_long: u32,
+    /// 1 if its user stack was taken when it left.
+    pub stack_taken: u32,
+    pub padding: [u32; 3],
 }
 
 /// One CPU: the totals of everything that ran there, and its histograms.
@@ -147,6 +152,7 @@ pub struct Cpu {
     /// Of `exits` on any CPU, those whose process went on: another thread took over the first one's number when it
     /// ran another program.
     pub replaced: u64,
+    pub pace: Pace,
     pub counters: [u64; COUNTERS],
     /// The counters' last raw readings.
     pub seen: [Reading; COUNTERS],

@@ -3,6 +3,8 @@
 #![feature(core_intrinsics)]
 #![allow(internal_features)] // for `add`
 
+pub mod user_stack;
+
 use core::hint::black_box;
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::mem::MaybeUninit;

@@ -11,6 +11,8 @@
 
 #[path = "sched/life.rs"]
 mod life;
+#[path = "sched/waits.rs"]
+mod waits;
 
 use core::ffi::c_void;
 
@@ -143,7 +145,7 @@ pub fn switch(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: this CPU's own entry, and interrupts are off: nothing else of this object runs here now.
         let cpu = &mut *cpu;
         let clock = clock::<Known>(prev);
-        leave(cpu, number, prev, preempted as u8 != 0, clock);
+        leave(&ctx, cpu, number, prev, preempted as u8 != 0, clock);
         arrive(cpu, number, next, clock);
     });
     0
@@ -160,7 +162,14 @@ unsafe fn clock<A: Access>(task: *const u8) -> u64 {
 }
 
 #[inline(always)]
-unsafe fn leave(cpu: &mut Cpu, number: u32, prev: *const u8, preempted: bool, clock: u64) {
+unsafe fn leave(
+    ctx: &BtfTracePointContext,
+    cpu: &mut Cpu,
+    number: u32,
+    prev: *const u8,
+    preempted: bool,
+    clock: u64,
+) {
     let Some(task) = (unsafe { charge::<Known>(cpu, number, prev, clock) }) else { return };
     let state: u32 = unsafe { member(prev, constant!(OFFSETS.task_state)) };
     task.switches += 1;
@@ -174,6 +183,9 @@ unsafe fn leave(cpu: &mut Cpu, number: u32, prev: *const u8, preempted: bool, cl
     };
     task.left_at = clock;
     task.delay_seen = unsafe { member(prev, constant!(OFFSETS.task_run_delay)) };
+    if task.left == LEFT_BLOCKED && task.was_long != 0 {
+        unsafe { waits::take_stack(ctx, cpu, task, clock) };
+    }
 }
 
 /// Charges what `running` used since it was last charged; `None` for the idle task.
@@ -288,8 +300,14 @@ unsafe fn arrive(cpu: &mut Cpu, number: u32, next: *const u8, clock: u64) {
             let queued: u64 = member(next, constant!(OFFSETS.task_last_queued));
             // Of a task that was there before the probe it is not known whether `queued` is right.
             let known = left == LEFT_BLOCKED || (left == LEFT_UNKNOWN && is_new && task.exec_seen == 0);
+            let was_long = left != LEFT_UNKNOWN && waits::is_long(since_left);
+            task.was_long = was_long as u32;
             if !known || queued == 0 {
                 cpu.unknown_waits += 1;
+                if was_long {
+                    waits::charge(cpu, task, next, since_left, 0);
+                }
+                task.stack_taken = 0;
                 return;
             }
             let mut wait = clock.saturating_sub(queued);
@@ -299,6 +317,10 @@ unsafe fn arrive(cpu: &mut Cpu, number: u32, next: *const u8, clock: u64) {
                 wait += delay.saturating_sub(task.delay_seen);
             }
             record_both(&mut cpu.woken, &mut group.wait, wait);
+            if was_long {
+                waits::charge(cpu, task, next, since_left, wait);
+            }
+            task.stack_taken = 0;
             wait
         };
         task.wait_ns += wait;
@@ -354,6 +376,8 @@ unsafe fn entry<A: Access>(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option
     task.epoch = cpu.epoch.wrapping_sub(1);
     task.switches = 0;
     task.left = LEFT_UNKNOWN;
+    task.was_long = 0;
+    task.stack_taken = 0;
     task.cpu_ns = 0;
     task.wait_ns = 0;
     task.counters = [0; COUNTERS];

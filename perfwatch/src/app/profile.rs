@@ -11,6 +11,7 @@ use crate::profiles::builder::Builder;
 use crate::profiles::flame::{Adding, Filter, Flame, Side};
 use crate::profiles::samples::gather::Gather;
 use crate::profiles::samples::symbols::Symbols;
+use crate::store::chunks::ProfileKind;
 
 /// What is asked for on the command line.
 #[derive(Debug, Clone, Copy)]
@@ -55,14 +56,14 @@ pub async fn profile(
         let is_over = tokio::time::timeout(PAUSE, &mut ended).await.is_ok();
         samples.drain(|head, stack| {
             if wanted(head.pid) {
-                gather.add(head, stack);
+                gather.add(head, stack, 1);
             }
         });
         rounds = rounds.wrapping_add(1);
         if is_over || rounds.is_multiple_of(NAME_EVERY) {
             let batch = gather.take();
             batch.learn(&mut symbols);
-            batch.add_to(&mut builder, &symbols, 0, 1);
+            batch.add_to(&mut builder, ProfileKind::Cpu, &symbols, 0);
         }
         if is_over {
             break;

@@ -13,8 +13,7 @@ use time::OffsetDateTime;
 
 use super::privileges;
 use crate::config::Roots;
-use crate::probes::Feed;
-use crate::probes::profile::Unwound;
+use crate::probes::{Feed, Unwound, WaitStack};
 use crate::profiles::archive::Archive;
 use crate::profiles::samples::gather::{Batch, Gather};
 use crate::profiles::samples::symbols::Symbols;
@@ -42,8 +41,6 @@ struct Taken {
     batch: Batch,
     /// When it was taken, µs.
     at: i64,
-    /// ns that a sample stands for.
-    each: u64,
     lost: u64,
 }
 
@@ -93,28 +90,27 @@ fn thread(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<Jo
 fn unwind(roots: &Roots, feed: &Feed, send: &SyncSender<Taken>, stop: &AtomicBool) {
     let mut gather = Gather::new(roots);
     let mut passed_on = Instant::now();
-    let mut each = 0;
     let mut lost = 0;
     loop {
         let is_over = stop.load(Ordering::Relaxed);
-        let now_each = feed.drain(|head, stack| gather.add(head, stack));
-        let has_changed = now_each.is_some_and(|now| each != 0 && now != each);
-        if is_over || has_changed || passed_on.elapsed() >= NAME_EVERY {
+        feed.samples(|head, stack, each| gather.add(head, stack, each));
+        feed.wait_stacks(|stack| match stack {
+            WaitStack::Begins(head, stack) => gather.begin_wait(head, stack),
+            WaitStack::Ended(ended) => gather.end_wait(&ended),
+        });
+        if is_over || passed_on.elapsed() >= NAME_EVERY {
             passed_on = Instant::now();
+            feed.waits(|key, wait| gather.add_waits(key, wait));
             let batch = gather.take();
             let stacks = batch.stacks();
             feed.note(Unwound { stacks: stacks.total(), complete: stacks.complete });
             lost += feed.take_lost();
-            let taken =
-                Taken { batch, at: micros(OffsetDateTime::now_utc()), each: now_each.unwrap_or(each), lost };
-            lost = 0;
-            match send.try_send(taken) {
-                Ok(()) => {}
-                Err(TrySendError::Full(taken)) => lost = taken.lost + taken.batch.samples(),
+            match send.try_send(Taken { batch, at: micros(OffsetDateTime::now_utc()), lost }) {
+                Ok(()) => lost = 0,
+                Err(TrySendError::Full(taken)) => lost = taken.lost + taken.batch.samples(ProfileKind::Cpu),
                 Err(TrySendError::Disconnected(_)) => return,
             }
         }
-        each = now_each.unwrap_or(each);
         if is_over {
             return;
         }
@@ -124,15 +120,17 @@ fn unwind(roots: &Roots, feed: &Feed, send: &SyncSender<Taken>, stop: &AtomicBoo
 
 fn name(program: PathBuf, kallsyms: PathBuf, batches: &Receiver<Taken>, archive: &Archive) {
     let mut symbols = Symbols::new(program, kallsyms);
-    for Taken { batch, at, each, lost } in batches {
-        if batch.samples() == 0 && lost == 0 {
-            continue;
-        }
+    for Taken { batch, at, lost } in batches {
         batch.learn(&mut symbols);
-        archive.add(ProfileKind::Cpu, at, |builder, minute| {
-            batch.add_to(builder, &symbols, minute, each);
-            builder.add_lost(minute, lost);
-        });
+        for kind in ProfileKind::ALL {
+            let lost = if kind == ProfileKind::Cpu { lost } else { 0 };
+            if batch.samples(kind) > 0 || lost > 0 {
+                archive.add(kind, at, |builder, minute| {
+                    batch.add_to(builder, kind, &symbols, minute);
+                    builder.add_lost(minute, lost);
+                });
+            }
+        }
     }
 }
 

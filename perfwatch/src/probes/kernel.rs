@@ -106,6 +106,11 @@ impl Kernel {
         self.types.enumerator(enumeration, name)
     }
 
+    /// Whether programs may call a helper, named without `bpf_`.
+    pub(super) fn has_helper(&self, name: &str) -> bool {
+        self.enumerator("bpf_func_id", &format!("BPF_FUNC_{name}")).is_some()
+    }
+
     /// A tracepoint's arguments: the struct that each points to, if any. `None` if there is no such tracepoint.
     pub(super) fn arguments(&self, tracepoint: &str) -> Option<Vec<Option<String>>> {
         self.types.arguments(tracepoint)

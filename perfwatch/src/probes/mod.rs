@@ -6,6 +6,7 @@ mod block_io;
 mod btf;
 mod budget;
 mod counters;
+mod feed;
 mod groups;
 mod guarded;
 mod kernel;
@@ -23,9 +24,9 @@ mod slot_map;
 pub mod target;
 mod tcp;
 
+pub use feed::{Feed, Unwound, WaitStack};
 pub use kernel::BTF_REMEDY;
 pub use processes::ProcessLister;
-pub use profile::Feed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +127,7 @@ fn make(
     let kernel = kernel::SharedKernel::new(roots);
     let cpus = online_cpus(roots);
     let budget = budget::Budget::new(options.budget_percent, cpus, pause);
-    let sched = sched::SharedSched::new(roots, &kernel, &budget);
+    let sched = sched::SharedSched::new(roots, &kernel, &budget, &feed);
     let block_io = block_io::SharedBlockIo::new(&budget);
     let names = lister.groups().clone();
     let common = Common { roots, kernel, budget, sched, block_io, lister, feed, names, options };

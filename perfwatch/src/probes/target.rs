@@ -4,6 +4,8 @@
 //! 64-bit targets only. The user side of the programs compiles everywhere; counters use
 //! `perf/without.rs` instead of the library.
 
+use perfwatch_common::profile::{AARCH64, X86_64};
+
 use super::loader::Unavailable;
 use crate::config::Roots;
 use crate::kernel_files::counter::Width;
@@ -21,6 +23,15 @@ pub fn no_counters(roots: &Roots) -> Option<Unavailable> {
 
 /// Whether this build can measure inside the kernel, if allowed.
 pub const IN_KERNEL: bool = cfg!(target_pointer_width = "64");
+
+/// Whose registers the programs take user stacks from, as they know it; 0 for one that they do not know.
+pub const REGISTERS_OF: u32 = if cfg!(target_arch = "x86_64") {
+    X86_64
+} else if cfg!(target_arch = "aarch64") {
+    AARCH64
+} else {
+    0
+};
 
 const BUILT_FOR: Width = if IN_KERNEL { Width::Bits64 } else { Width::Bits32 };
 

@@ -29,7 +29,7 @@ impl Machine {
         let roots = Roots { procfs: at("proc"), sysfs: at("sys"), rootfs: at("") };
         let kernel = SharedKernel::new(&roots);
         let budget = Budget::new(1.0, 1, FIRST_PAUSE);
-        let sched = SharedSched::new(&roots, &kernel, &budget);
+        let sched = SharedSched::new(&roots, &kernel, &budget, &crate::probes::Feed::default());
         let names = Names::new(&roots, &[]);
         let lister = Arc::new(crate::probes::ProcessLister::new(&roots, names.clone(), true));
         let block_io = SharedBlockIo::new(&budget);

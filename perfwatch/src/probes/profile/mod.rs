@@ -4,14 +4,12 @@
 //! A perf event per CPU: the cycles of a PMU, or else the kernel's `cpu-clock`.
 //!
 //! # Output
-//! A ring buffer of samples. Nobody is woken for one; [`Feed::drain`] is called several times a second.
+//! A ring buffer of samples. Nobody is woken for one; [`Feed::samples`] is called several times a second.
 //!
 //! # Which kernels
 //! Stacks are taken by `bpf_get_stack`, and not by `bpf_get_stackid`, whose hash table takes locks that programs in NMIs
 //! have deadlocked on. The ring buffer only tries its lock in an NMI: a sample that meets another is lost, and counted.
 //! Events are never precise (PEBS), with which kernels before 5.9 could be made to unwind from wrong registers.
-
-mod feed;
 
 use std::time::Instant;
 
@@ -21,17 +19,17 @@ use aya::programs::PerfEvent;
 use aya::programs::perf_event::{
     HardwareEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent,
 };
-use perfwatch_common::profile::{AARCH64, Account, Constants, Head, PROGRAMS, SAMPLE, X86_64};
+use perfwatch_common::profile::{Account, Constants, Head, PROGRAMS, SAMPLE};
 use serde::Serialize;
 
-use self::feed::Ring;
-pub use self::feed::{Feed, Unwound};
 use super::Common;
+use super::feed::{Feed, Ring, Unwound};
 use super::guarded::{Guarded, Loaded};
 use super::kernel::{Kernel, SharedKernel};
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
 use super::sched::hierarchy_link;
+use super::target::REGISTERS_OF;
 use crate::cgroups::Hierarchy;
 use crate::config::Roots;
 use crate::snapshot::derive::round;
@@ -236,7 +234,7 @@ impl Profile {
 
     fn close(&mut self) {
         self.programs.close();
-        self.feed.open(None);
+        self.feed.open_samples(None);
     }
 }
 
@@ -267,14 +265,14 @@ impl Source for Profile {
         if self.hz > 0 && has_unwinder() {
             let load = || {
                 let (programs, ring) = Programs::load(self.kernel.get()?, &self.roots, self.hz)?;
-                self.feed.open(Some(ring));
+                self.feed.open_samples(Some(ring));
                 Ok(programs)
             };
             document = self.programs.read(load, |programs| programs.read(&self.feed));
             self.kernel.release();
         }
         if self.programs.loaded().is_none() {
-            self.feed.open(None);
+            self.feed.open_samples(None);
         }
         let document = document.unwrap_or_else(|| Document { frequency_hz: self.hz, ..Document::default() });
         Ok(Reading::new(MetricType::Profile, tick.at, &document)?)
@@ -305,12 +303,8 @@ const fn has_unwinder() -> bool {
 fn constants(kernel: &Kernel, roots: &Roots) -> Result<Constants, Unavailable> {
     let (css_set_link, link_is_css) = hierarchy_link(kernel, Hierarchy::of_machine(roots))?;
     Ok(Constants {
-        architecture: match std::env::consts::ARCH {
-            "x86_64" => X86_64,
-            "aarch64" => AARCH64,
-            _ => 0,
-        },
-        has_task_regs: u32::from(kernel.enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs").is_some()),
+        architecture: REGISTERS_OF,
+        has_task_regs: u32::from(kernel.has_helper("task_pt_regs")),
         task_cgroups: kernel.offset("task_struct", &["cgroups"])?,
         css_set_link,
         link_is_css,

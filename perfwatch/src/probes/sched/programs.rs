@@ -11,6 +11,7 @@ use perfwatch_common::groups;
 use perfwatch_common::sched::{
     Cpu, LEADER, LEFT_DEAD, OOM_KILLS, OomKills, PROGRAMS, SWITCH, TOUCHED, Task, Touched,
 };
+use perfwatch_common::waits;
 use time::OffsetDateTime;
 
 use super::counting::Counting;
@@ -20,12 +21,14 @@ use super::interval::{
 };
 use super::layout;
 use crate::cgroups::Hierarchy;
+use crate::probes::feed::Waits;
 use crate::probes::guarded::Loaded;
 use crate::probes::kernel::Kernel;
 use crate::probes::loader::{self, Unavailable};
 use crate::probes::mapped::Mapped;
 use crate::probes::pmu::CorePmu;
 use crate::probes::slot_map::Slots;
+use crate::probes::target::REGISTERS_OF;
 use crate::snapshot::histogram::Unit;
 use crate::snapshot::rfc3339;
 use crate::snapshot::source::ProgramStats;
@@ -34,6 +37,14 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../perfwatch-ebpf/p
 
 /// Maximum number of entries in the task table: 12 MB.
 const MAX_TASKS: u32 = 65_536;
+
+/// Waits from this on are charged to where they were.
+const LONG_WAIT_NS: u64 = 1_000_000;
+/// Entries of each map of waits: 14 MB.
+const MAX_WAITS: u32 = 32 << 10;
+/// Bytes for user stacks of waits: those of a second.
+const STACKS_OF_CPU: u32 = 512 << 10;
+const MAX_STACKS: u32 = 8 << 20;
 
 /// Programs besides `switch`, without which the rest still works.
 const OPTIONAL: [(&str, &str); 4] = [
@@ -79,7 +90,7 @@ impl Sched {
         hierarchy: Hierarchy,
         pid_max: u32,
         cores: Vec<CorePmu>,
-    ) -> Result<Self, Unavailable> {
+    ) -> Result<(Self, Waits), Unavailable> {
         let possible = loader::possible_cpus()?;
         let offsets = layout::offsets(kernel, hierarchy)?;
         let mut counting = Counting::open(0..possible, cores);
@@ -93,6 +104,11 @@ impl Sched {
         let delayed_sleepers = offsets.task_sched_delayed != 0;
         let touched_entries = possible.saturating_mul(TOUCHED as u32);
         let slots = groups::slots(possible);
+        // Since 5.9.
+        let long_wait = if kernel.has_helper("get_task_stack") { LONG_WAIT_NS } else { 0 };
+        let waits = possible.saturating_mul(waits::ENTRIES).min(MAX_WAITS);
+        let architecture = if kernel.has_helper("task_pt_regs") { REGISTERS_OF } else { 0 };
+        let stacks = STACKS_OF_CPU.saturating_mul(possible).min(MAX_STACKS).next_power_of_two();
         let mut ebpf = loader::load("sched", OBJECT, |loader| {
             loader
                 .override_global("OFFSETS", &offsets, true)
@@ -100,6 +116,13 @@ impl Sched {
                 .override_global("COUNTING", &counting_mask, true)
                 .override_global("VICTIM_IS_TASK", &victim, true)
                 .override_global("SLOTS", &slots, true)
+                .override_global("LONG_WAIT", &long_wait, true)
+                .override_global("ARCHITECTURE", &architecture, true)
+                .map_max_entries("WAIT", possible)
+                .map_max_entries("STACK", possible)
+                .map_max_entries("STACKS", stacks)
+                .map_max_entries("WAITS_0", waits)
+                .map_max_entries("WAITS_1", waits)
                 .map_max_entries("CPUS", possible)
                 .map_max_entries("TASKS", entries)
                 .map_max_entries("TOUCHED_TASKS", touched_entries)
@@ -111,6 +134,7 @@ impl Sched {
         let touched = Mapped::new(&ebpf, "TOUCHED_TASKS", touched_entries)?;
         let oom = Mapped::new(&ebpf, "OOM", 1)?;
         let groups = GroupTimes::take(&mut ebpf, possible, slots)?;
+        let waits = Waits::take(&mut ebpf)?;
         // Entries of the table start with epoch 0, which must not be the current one.
         let epoch = 1;
         set_epoch(&cpus, epoch);
@@ -134,7 +158,7 @@ impl Sched {
         };
         kernel.attach(&mut ebpf, "switch", "sched_switch")?;
         let before = (0..possible).filter_map(|cpu| cpus.get(cpu)).collect();
-        Ok(Self {
+        let sched = Self {
             ebpf,
             cpus,
             tasks,
@@ -154,7 +178,8 @@ impl Sched {
             exits: Exits::default(),
             epoch,
             read_at: Instant::now(),
-        })
+        };
+        Ok((sched, waits))
     }
 
     /// Everything since the last reading.

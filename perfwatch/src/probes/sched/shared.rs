@@ -7,6 +7,7 @@ use super::programs::Sched;
 use crate::cgroups::Hierarchy;
 use crate::config::Roots;
 use crate::probes::budget::Budget;
+use crate::probes::feed::Feed;
 use crate::probes::guarded::Guarded;
 use crate::probes::kernel::SharedKernel;
 use crate::probes::pmu;
@@ -24,6 +25,7 @@ struct Inner {
     hierarchy: Hierarchy,
     kernel: SharedKernel,
     programs: Guarded<Sched>,
+    feed: Feed,
     /// Readings made so far, the last of them for this tick; `None` is what the one that loaded the programs got.
     readings: u64,
     tick: String,
@@ -37,12 +39,14 @@ impl std::fmt::Debug for SharedSched {
 }
 
 impl SharedSched {
-    pub(in crate::probes) fn new(roots: &Roots, kernel: &SharedKernel, budget: &Budget) -> Self {
+    /// Long waits come to the feed.
+    pub(in crate::probes) fn new(roots: &Roots, kernel: &SharedKernel, budget: &Budget, feed: &Feed) -> Self {
         let inner = Inner {
             roots: roots.clone(),
             hierarchy: Hierarchy::of_machine(roots),
             kernel: kernel.clone(),
             programs: Guarded::new("sched", budget),
+            feed: feed.clone(),
             readings: 0,
             tick: String::new(),
             interval: None,
@@ -96,10 +100,16 @@ impl Inner {
             // Without the file, use the kernel's own default: it only sizes a table.
             let pid_max = std::fs::read_to_string(self.roots.proc("sys/kernel/pid_max")).ok();
             let pid_max = pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
-            Sched::load(self.kernel.get()?, self.hierarchy, pid_max, pmu::core_pmus(&self.roots))
+            let (sched, waits) =
+                Sched::load(self.kernel.get()?, self.hierarchy, pid_max, pmu::core_pmus(&self.roots))?;
+            self.feed.open_waits(Some(waits));
+            Ok(sched)
         };
         let interval = self.programs.read(load, |sched| Arc::new(sched.read()));
         self.kernel.release();
+        if self.programs.loaded().is_none() {
+            self.feed.open_waits(None);
+        }
         interval
     }
 }

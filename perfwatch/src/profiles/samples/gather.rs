@@ -7,18 +7,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use perfwatch_common::profile::{FRAMES, Head};
+use perfwatch_common::profile::Head;
+use perfwatch_common::waits::{Key, Total, Wait};
 
 use super::files::Files;
 use super::place::{Ended, FileId, Place};
 use super::process::{Cache, Process, Top};
 use super::symbols::{NamedFile, Symbols};
+use super::waiting::{UserStack, Waiting, shares};
 use crate::cgroups::Paths;
 use crate::config::Roots;
 use crate::profiles::builder::Builder;
 use crate::profiles::function::{Function, Stacks, Who};
 use crate::profiles::table::Count;
 use crate::profiles::tree::Tree;
+use crate::store::chunks::ProfileKind;
 
 /// Processes whose mappings are kept.
 const MAX_PROCESSES: usize = 512;
@@ -39,42 +42,62 @@ struct Whose {
 #[derive(Debug, Default)]
 struct Sampled {
     tree: Tree<Place>,
-    /// By node, the samples that end there.
-    samples: Vec<u64>,
+    /// By node, what ends there.
+    own: Vec<Count>,
     stacks: Stacks,
 }
 
-/// What ran in a while, not yet named.
+impl Sampled {
+    /// Returns how many nodes there are more.
+    fn add(&mut self, stack: impl IntoIterator<Item = Place>, count: Count) -> usize {
+        let before = self.tree.nodes().len();
+        let node = self.tree.node(stack);
+        let nodes = self.tree.nodes().len();
+        self.own.resize(nodes, Count::default());
+        self.own[node as usize].add(count);
+        nodes - before
+    }
+}
+
+/// What ran or waited in a while, not yet named.
 #[derive(Debug, Default)]
 pub struct Batch {
-    of: Vec<(Who, Sampled)>,
+    ran: Vec<(Who, Sampled)>,
+    waited: Vec<(Who, Sampled)>,
     /// The files that it refers to.
     files: HashMap<FileId, NamedFile>,
 }
 
 impl Batch {
-    pub fn samples(&self) -> u64 {
-        self.of.iter().flat_map(|(_, sampled)| &sampled.samples).sum()
+    fn of(&self, kind: ProfileKind) -> &[(Who, Sampled)] {
+        match kind {
+            ProfileKind::Cpu => &self.ran,
+            ProfileKind::OffCpu => &self.waited,
+        }
+    }
+
+    /// Samples of the CPU, or waits.
+    pub fn samples(&self, kind: ProfileKind) -> u64 {
+        self.of(kind).iter().flat_map(|(_, sampled)| &sampled.own).map(|own| own.samples).sum()
     }
 
     /// How all user stacks ended.
     pub fn stacks(&self) -> Stacks {
         let mut all = Stacks::default();
-        self.of.iter().for_each(|(_, sampled)| all.add(&sampled.stacks));
+        self.ran.iter().for_each(|(_, sampled)| all.add(&sampled.stacks));
         all
     }
 
-    /// Names it, and adds it up: in the bucket that begins at `time`, each sample as `each` ns.
-    pub fn add_to(&self, builder: &mut Builder, symbols: &Symbols, time: i64, each: u64) {
-        for (who, sampled) in &self.of {
+    /// Names it, and adds it up in the bucket that begins at `time`.
+    pub fn add_to(&self, builder: &mut Builder, kind: ProfileKind, symbols: &Symbols, time: i64) {
+        for (who, sampled) in self.of(kind) {
             let mut stacks: Vec<Vec<Arc<[Function]>>> = Vec::new();
-            for (node, samples) in sampled.tree.nodes().iter().zip(&sampled.samples) {
+            for (node, own) in sampled.tree.nodes().iter().zip(&sampled.own) {
                 let mut stack =
                     if node.frame.is_some() { stacks[node.parent as usize].clone() } else { Vec::new() };
                 stack.extend(node.frame.and_then(|frame| symbols.functions(frame)).cloned());
-                if *samples > 0 {
-                    let count = Count { samples: *samples, value: samples.saturating_mul(each) };
-                    builder.add(time, who, stack.iter().flat_map(|functions| functions.iter()), count);
+                if *own != Count::default() {
+                    builder.add(time, who, stack.iter().flat_map(|functions| functions.iter()), *own);
                 }
                 stacks.push(stack);
             }
@@ -84,7 +107,8 @@ impl Batch {
 
     /// Asks for the names of what is new. What ran may exit: the sooner the better.
     pub fn learn(&self, symbols: &mut Symbols) {
-        let frames = self.of.iter().flat_map(|(_, sampled)| sampled.tree.nodes());
+        let all = self.ran.iter().chain(&self.waited);
+        let frames = all.flat_map(|(_, sampled)| sampled.tree.nodes());
         symbols.learn(frames.filter_map(|node| node.frame), &self.files);
     }
 }
@@ -95,7 +119,11 @@ pub struct Gather {
     paths: Paths,
     processes: HashMap<u32, Result<Known, Ended>>,
     cache: Cache,
-    sampled: HashMap<Whose, Sampled>,
+    ran: HashMap<Whose, Sampled>,
+    waited: HashMap<Whose, Sampled>,
+    waiting: Waiting,
+    /// Names of processes that waited, until the batch is taken.
+    names: HashMap<u32, Arc<str>>,
     nodes: usize,
 }
 
@@ -119,16 +147,19 @@ impl Gather {
             paths: Paths::new(roots),
             processes: HashMap::new(),
             cache: Cache::default(),
-            sampled: HashMap::new(),
+            ran: HashMap::new(),
+            waited: HashMap::new(),
+            waiting: Waiting::default(),
+            names: HashMap::new(),
             nodes: 0,
         }
     }
 
-    /// Adds a sample, with its copy of the user stack.
-    pub fn add(&mut self, head: &Head, stack: &[u8]) {
+    /// Adds a sample, with its copy of the user stack, which stands for so many ns.
+    pub fn add(&mut self, head: &Head, stack: &[u8], each: u64) {
         let (user, ended) = self.user(head, stack);
         let kernel =
-            valid(&head.kernel, head.kernel_bytes).iter().rev().map(|address| Place::Kernel(*address));
+            valid(&head.kernel, head.kernel_bytes.into()).iter().rev().map(|address| Place::Kernel(*address));
         let is_cut = ended.is_some_and(|ended| ended != Ended::Complete);
         let thread = name(&head.comm);
         let process = match self.processes.get(&head.pid) {
@@ -136,26 +167,89 @@ impl Gather {
             _ => Arc::clone(&thread),
         };
         let whose = Whose { process, thread, pid: head.pid, cgroup: head.cgroup };
-        let sampled = self.sampled.entry(whose).or_default();
+        let sampled = self.ran.entry(whose).or_default();
         if let Some(ended) = ended {
             ended.note(&mut sampled.stacks);
         }
-        let before = sampled.tree.nodes().len();
         let cut = is_cut.then_some(Place::Cut);
-        let node = if self.nodes < MAX_NODES {
-            sampled.tree.node(cut.into_iter().chain(user.into_iter().rev()).chain(kernel))
+        let count = Count { samples: 1, value: each };
+        self.nodes += if self.nodes < MAX_NODES {
+            sampled.add(cut.into_iter().chain(user.into_iter().rev()).chain(kernel), count)
         } else {
-            sampled.tree.node([Place::Cut])
+            sampled.add([Place::Cut], count)
         };
-        let nodes = sampled.tree.nodes().len();
-        sampled.samples.resize(nodes, 0);
-        sampled.samples[node as usize] += 1;
-        self.nodes += nodes - before;
+    }
+
+    /// Adds waits of one task in one place.
+    pub fn add_waits(&mut self, key: &Key, wait: &Wait) {
+        let process = self.name_of(key.tgid, &key.comm);
+        let kernel: Vec<Place> =
+            valid(&wait.stack, wait.bytes).iter().rev().copied().map(Place::Kernel).collect();
+        let Total { count, off_cpu_ns, runnable_ns } = wait.total;
+        let known = self.waiting.stacks(key.tgid, &process, key.hash);
+        let weights: Vec<u32> =
+            if known.is_empty() { vec![1] } else { known.iter().map(|(_, weight)| *weight).collect() };
+        let blocked = shares(off_cpu_ns.saturating_sub(runnable_ns), &weights);
+        let (counts, runnable) = (shares(count, &weights), shares(runnable_ns, &weights));
+        let whose = Whose {
+            process: Arc::clone(&process),
+            thread: name(&key.comm),
+            pid: key.tgid,
+            cgroup: key.cgroup,
+        };
+        let sampled = self.waited.entry(whose).or_default();
+        for n in 0..weights.len() {
+            let user = known.get(n).map(|(stack, _)| stack);
+            if let Some(user) = user {
+                user.ended.note(&mut sampled.stacks);
+            }
+            if self.nodes >= MAX_NODES {
+                let value = blocked[n] + runnable[n];
+                self.nodes += sampled.add([Place::Cut], Count { samples: counts[n], value });
+                continue;
+            }
+            let stack = || {
+                let user = user.into_iter().flat_map(|user| user.frames.iter());
+                user.chain(&kernel).copied()
+            };
+            self.nodes += sampled.add(stack(), Count { samples: counts[n], value: blocked[n] });
+            if runnable[n] > 0 {
+                let count = Count { samples: 0, value: runnable[n] };
+                self.nodes += sampled.add(stack().chain([Place::RunQueue]), count);
+            }
+        }
+    }
+
+    /// A task begins to wait: its user stack.
+    pub fn begin_wait(&mut self, head: &Head, stack: &[u8]) {
+        let (user, ended) = self.user(head, stack);
+        if let Some(ended) = ended {
+            let cut = (ended != Ended::Complete).then_some(Place::Cut);
+            let frames = cut.into_iter().chain(user.into_iter().rev()).collect();
+            self.waiting.begin(head.tid, UserStack { frames, ended });
+        }
+    }
+
+    /// A wait that began so was long, and has ended.
+    pub fn end_wait(&mut self, ended: &perfwatch_common::waits::Ended) {
+        let process = self.name_of(ended.tgid, b"");
+        self.waiting.end(ended.tid, ended.tgid, &process, ended.hash);
+    }
+
+    fn name_of(&mut self, pid: u32, comm: &[u8]) -> Arc<str> {
+        if let Some(Ok(known)) = self.processes.get(&pid) {
+            return Arc::clone(&known.name);
+        }
+        let read = || {
+            let file = std::fs::read(self.proc.join(format!("{pid}/comm")));
+            file.map_or_else(|_| name(comm), |comm| name(comm.trim_ascii_end()))
+        };
+        Arc::clone(self.names.entry(pid).or_insert_with(read))
     }
 
     /// The user frames, the innermost first.
     fn user(&mut self, head: &Head, stack: &[u8]) -> (Vec<Place>, Option<Ended>) {
-        let chain = valid(&head.user, head.user_bytes);
+        let chain = valid(&head.user, head.user_bytes.into());
         if chain.is_empty() {
             return (Vec::new(), None);
         }
@@ -216,26 +310,30 @@ impl Gather {
         self.nodes = 0;
         // Those that were forbidden or gone may be others next time.
         self.processes.retain(|_, known| known.is_ok());
+        self.names.clear();
         let mut batch = Batch::default();
-        for (whose, sampled) in self.sampled.drain() {
-            for node in sampled.tree.nodes() {
-                let Some(Place::File(id, _)) = node.frame else { continue };
-                if let (Entry::Vacant(entry), Some(file)) = (batch.files.entry(id), self.files.get(id)) {
-                    entry.insert(NamedFile { path: file.path.clone(), file: Arc::clone(&file.file) });
+        let (ran, waited) = (std::mem::take(&mut self.ran), std::mem::take(&mut self.waited));
+        for (all, into) in [(ran, &mut batch.ran), (waited, &mut batch.waited)] {
+            for (whose, sampled) in all {
+                for node in sampled.tree.nodes() {
+                    let Some(Place::File(id, _)) = node.frame else { continue };
+                    if let (Entry::Vacant(entry), Some(file)) = (batch.files.entry(id), self.files.get(id)) {
+                        entry.insert(NamedFile { path: file.path.clone(), file: Arc::clone(&file.file) });
+                    }
                 }
+                let Whose { process, thread, pid, cgroup } = whose;
+                let cgroup = self.paths.path(cgroup, Some(pid)).unwrap_or_default();
+                into.push((Who { process, thread, cgroup, pid }, sampled));
             }
-            let Whose { process, thread, pid, cgroup } = whose;
-            let cgroup = self.paths.path(cgroup, Some(pid)).unwrap_or_default();
-            batch.of.push((Who { process, thread, cgroup, pid }, sampled));
         }
         batch
     }
 }
 
 /// The addresses that the kernel has filled in.
-fn valid(addresses: &[u64; FRAMES], bytes: i32) -> &[u64] {
+fn valid(addresses: &[u64], bytes: i64) -> &[u64] {
     let words = usize::try_from(bytes).unwrap_or(0) / 8;
-    &addresses[..words.min(FRAMES)]
+    &addresses[..words.min(addresses.len())]
 }
 
 /// A name as the kernel has it: up to a zero.

@@ -11,3 +11,4 @@ pub mod place;
 pub mod process;
 pub mod symbolizer;
 pub mod symbols;
+mod waiting;

@@ -21,6 +21,8 @@ pub enum Place {
     Unknown,
     /// The stack went on; its rest could not be found.
     Cut,
+    /// Not code: the task was woken, and waited for a CPU.
+    RunQueue,
 }
 
 /// How the unwinding of a user stack ended.

@@ -118,11 +118,12 @@ impl Symbols {
                 path.rsplit('/').next().unwrap_or_default().into()
             }
             Place::Generated { .. } => GENERATED.into(),
-            Place::Unknown | Place::Cut => "".into(),
+            Place::Unknown | Place::Cut | Place::RunQueue => "".into(),
         };
         let named = |name: &str| Function { name: name.into(), module: Arc::clone(&module) };
         let functions: Arc<[Function]> = match (names, place) {
             ([], Place::Cut) => [named("[cut]")].into(),
+            ([], Place::RunQueue) => [named("[waiting for a CPU]")].into(),
             ([], Place::Unknown) => [named("[unknown]")].into(),
             ([], Place::File(_, address)) => [named(&format!("{module}+{address:#x}"))].into(),
             ([], Place::Kernel(_) | Place::Generated { .. }) => [named("[unknown]")].into(),
@@ -198,7 +199,7 @@ impl Group {
             Place::Kernel(address) => Some((Self::Kernel, address)),
             Place::File(id, address) => Some((Self::File(id), address)),
             Place::Generated { pid, address } => Some((Self::Process(pid), address)),
-            Place::Unknown | Place::Cut => None,
+            Place::Unknown | Place::Cut | Place::RunQueue => None,
         }
     }
 
