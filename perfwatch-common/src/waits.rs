@@ -76,10 +76,11 @@ pub struct Ended {
     pub tgid: u32,
     /// That of its [`Key`].
     pub hash: u64,
+    pub off_cpu_ns: u64,
 }
 
 const _: () =
-    assert!(size_of::<Key>() == 40 && size_of::<Wait>() == 32 + 8 * DEPTH && size_of::<Ended>() == 16);
+    assert!(size_of::<Key>() == 40 && size_of::<Wait>() == 32 + 8 * DEPTH && size_of::<Ended>() == 24);
 
 #[cfg(feature = "user")]
 #[allow(unsafe_code)]

@@ -4,7 +4,7 @@
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use aya_ebpf::helpers::generated::{bpf_get_stack, bpf_get_task_stack};
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_stack, bpf_get_task_stack};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use aya_ebpf::programs::BtfTracePointContext;
@@ -95,7 +95,7 @@ pub unsafe fn charge(cpu: &mut Cpu, task: &mut Task, next: *const u8, off_cpu: u
             comm: member(next, constant!(OFFSETS.task_comm)),
         };
         if task.stack_taken != 0 {
-            let ended = Ended { tid: task.pid, tgid: task.tgid, hash: key.hash };
+            let ended = Ended { tid: task.pid, tgid: task.tgid, hash: key.hash, off_cpu_ns: off_cpu };
             let _ = STACKS.output::<Ended>(&ended, BPF_RB_NO_WAKEUP as u64);
         }
         let into = match WAITS_INTO.get(0) {
@@ -147,6 +147,7 @@ pub unsafe fn take_stack(ctx: &BtfTracePointContext, cpu: &mut Cpu, task: &mut T
             return;
         }
         (*head).at_ns = clock;
+        bpf_get_current_comm((&raw mut (*head).comm).cast(), 16);
         (*head).cpu = number;
         (*head).pid = task.tgid;
         (*head).tid = task.pid;

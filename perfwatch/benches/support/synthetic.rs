@@ -137,12 +137,12 @@ impl Machine {
 
     fn profile(&mut self, load: f64, out: &mut Json) {
         let samples = (load * 19.0 * self.cpus as f64).round();
-        out.count("frequency_hz", 19);
+        out.whole("frequency_hz", 19.0);
         out.text("trigger", "cpu_clock");
         for name in ["samples", "user_stacks", "complete_stacks"] {
-            out.count(name, samples as u64);
+            out.whole(name, samples);
         }
-        out.count("lost_samples", 0);
+        out.whole("lost_samples", 0.0);
     }
 
     fn cpu(&mut self, load: f64, out: &mut Json) {

@@ -2,6 +2,7 @@
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
 mod compare;
+pub(super) mod moved;
 
 use axum::extract::State;
 use axum::http::header;

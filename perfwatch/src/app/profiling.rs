@@ -103,7 +103,9 @@ fn unwind(roots: &Roots, feed: &Feed, send: &SyncSender<Taken>, stop: &AtomicBoo
             feed.waits(|key, wait| gather.add_waits(key, wait));
             let batch = gather.take();
             let stacks = batch.stacks();
-            feed.note(Unwound { stacks: stacks.total(), complete: stacks.complete });
+            let unwound =
+                Unwound { stacks: stacks.total(), complete: stacks.complete, forbidden: stacks.forbidden };
+            feed.note(unwound);
             lost += feed.take_lost();
             match send.try_send(Taken { batch, at: micros(OffsetDateTime::now_utc()), lost }) {
                 Ok(()) => lost = 0,

@@ -22,6 +22,12 @@ pub fn grant_command() -> String {
     format!("sudo setcap cap_bpf,cap_perfmon=ep {}", binary.display())
 }
 
+/// The same, and what names the code of other users' processes in profiles.
+pub fn grant_for_profiles() -> String {
+    let more = "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_checkpoint_restore,cap_syslog=ep";
+    grant_command().replace("cap_bpf,cap_perfmon=ep", more)
+}
+
 fn effective() -> CapabilitySet {
     capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }

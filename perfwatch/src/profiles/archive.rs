@@ -90,6 +90,20 @@ fn chunk(kind: ProfileKind, tier: Tier, start: i64, table: &Table) -> Option<Chu
     })
 }
 
+/// The other of two ranges (µs), without the minute that it shares with this one: otherwise a change at the end of it
+/// would be in both.
+pub fn apart(from: (i64, i64), other: (i64, i64)) -> (i64, i64) {
+    let first_of_this = floor(from.0, MINUTE);
+    let after_this = floor(from.1 + MINUTE - 1, MINUTE);
+    if other.1 <= from.0 && other.0 < first_of_this {
+        (other.0, other.1.min(first_of_this))
+    } else if other.0 >= from.1 && other.1 > after_this {
+        (other.0.max(after_this), other.1)
+    } else {
+        other
+    }
+}
+
 /// What an answer covers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Covered {

@@ -102,9 +102,9 @@ mod tests {
         let mut adding = Adding::default();
         for (side, stacks) in [Side::Current, Side::Comparison].into_iter().zip(sides) {
             let mut builder = Builder::default();
-            stacks.iter().for_each(|(stack, samples)| {
-                builder.add(0, &who("p", 1), &functions(stack), count(*samples))
-            });
+            for (stack, samples) in stacks {
+                builder.add(0, &who("p", 1), &functions(stack), count(*samples));
+            }
             adding.add(side, &builder.table(), &Filter::default(), (0, 1));
         }
         adding.finish(1000)

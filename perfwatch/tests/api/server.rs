@@ -19,6 +19,7 @@ use perfwatch::history::maintenance::DocumentDays;
 use perfwatch::history::writer::{LogPlace, Writer};
 use perfwatch::host::Host;
 use perfwatch::probes::ProcessLister;
+use perfwatch::profiles::archive::Archive;
 use perfwatch::snapshot::processes::listing::Lister;
 use perfwatch::snapshot::source::{Settings, SourceSettings, SourceStatus};
 use perfwatch::snapshot::{MetricType, Snapshot};

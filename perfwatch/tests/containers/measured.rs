@@ -35,7 +35,7 @@ fn row<'a>(document: &'a Value, list: &str, field: &str, value: &Value) -> Optio
 pub(crate) fn is_accounted(pid: u32, cgroup: &str) -> Value {
     let roots = Roots::default();
     let lister = Arc::new(ProcessLister::new(&roots, Names::new(&roots, &[]), true));
-    let mut sources = probes::telling(&roots, Options::UNLIMITED, &lister);
+    let mut sources = probes::telling(&roots, Options::UNLIMITED, &lister, &probes::Feed::default());
     sources.retain(|source| matches!(source.name(), "processes" | "cgroups" | "usage"));
     // The first loads the programs, the second begins an interval.
     documents(&mut sources);

@@ -1,7 +1,9 @@
-//! `perfwatch profile` on programs whose shape is known.
+//! Profiles of programs whose shape is known: by `perfwatch profile`, and by the server.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+
+mod served;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,14 +19,19 @@ impl Drop for Running {
     }
 }
 
-/// Compiles `shape.c` and starts it.
-fn start(dir: &Path, flags: &[&str]) -> Running {
-    let program = dir.join("pw-shape");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/profile/shape.c");
+/// Compiles a program of this directory.
+fn compile(dir: &Path, name: &str, flags: &[&str]) -> PathBuf {
+    let program = dir.join(format!("pw-{name}"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/profile").join(format!("{name}.c"));
     let compiled =
         Command::new("cc").args(flags).arg("-O2").arg("-o").arg(&program).arg(source).status().unwrap();
     assert!(compiled.success());
-    Running(Command::new(program).stdin(Stdio::null()).spawn().unwrap())
+    program
+}
+
+/// Starts a program of known shape.
+fn start(dir: &Path, flags: &[&str]) -> Running {
+    Running(Command::new(compile(dir, "shape", flags)).stdin(Stdio::null()).spawn().unwrap())
 }
 
 /// The counts of a process's stacks, and what was said about them; `None` where nothing may be sampled.
@@ -142,4 +149,39 @@ fn deleted_programs_are_named() {
     std::fs::remove_file(program).unwrap();
     let Some((stacks, said)) = profile(running.0.id()) else { return };
     assert!(share(&stacks, "sixty") > 50.0, "{said}\n{stacks:#?}");
+}
+
+/// Its files exist in its own mount namespace only, and its number is another there.
+#[test]
+fn programs_in_namespaces_of_their_own_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = compile(dir.path(), "shape", &["-fomit-frame-pointer"]);
+    let inner = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs none \"$1\" && cp \"$0\" \"$1/pw-inner\" && exec \"$1/pw-inner\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]);
+    let unshared = command.arg(&program).arg(inner.path()).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+    let Ok(mut unshared) = unshared.map(Running) else {
+        println!("SKIPPED: programs_in_namespaces_of_their_own_are_named: there is no unshare");
+        return;
+    };
+    let children = format!("/proc/{0}/task/{0}/children", unshared.0.id());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let pid: u32 = loop {
+        if let Some(status) = unshared.0.try_wait().unwrap() {
+            println!(
+                "SKIPPED: programs_in_namespaces_of_their_own_are_named: namespaces are not allowed: {status}"
+            );
+            return;
+        }
+        let child = std::fs::read_to_string(&children).unwrap_or_default();
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", child.trim())).unwrap_or_default();
+        if name.trim() == "pw-inner" {
+            break child.trim().parse().unwrap();
+        }
+        assert!(std::time::Instant::now() < deadline, "it does not start: {child:?} {name:?}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let Some((stacks, said)) = profile(pid) else { return };
+    assert!((share(&stacks, "sixty") - 60.0).abs() <= 5.0, "{said}\n{stacks:#?}");
 }

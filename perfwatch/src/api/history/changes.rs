@@ -13,6 +13,7 @@ use crate::api::AppState;
 use crate::api::error::{ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
+use crate::api::profiles::moved::{MovedFunction, moved};
 use crate::history::questions::changes::rank::Summary;
 use crate::history::questions::changes::{Changed, changes};
 use crate::history::questions::compare::Range;
@@ -63,6 +64,8 @@ struct Changes {
     comparison: RangeDto,
     /// Largest first.
     changes: Vec<ChangeDto>,
+    /// Functions whose share of the CPU time changed, the largest change first, at most 10.
+    functions: Vec<MovedFunction>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -132,8 +135,12 @@ async fn what_changed(
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let question = state.ask(&identity)?;
     let history = state.history_of(sent.host.as_deref()).await?;
-    let looked = async move { Ok(changes(&history, (current, comparison), limit).await?) };
-    let found = question.work(looked).await?;
+    let profiles = state.profiles.of_host(history.host());
+    let looked = async move {
+        let functions = moved(&profiles, current, comparison).await?;
+        Ok((changes(&history, (current, comparison), limit).await?, functions))
+    };
+    let (found, functions) = question.work(looked).await?;
     Ok(Json(Changes {
         period,
         compare_to,
@@ -141,6 +148,7 @@ async fn what_changed(
         current: range(current, found.current_has_data),
         comparison: range(comparison, found.comparison_has_data),
         changes: found.changes.into_iter().map(change).collect(),
+        functions,
     }))
 }
 

@@ -16,6 +16,7 @@ use crate::api::events::EventDto;
 use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
 use crate::api::processes::CgroupDto;
+use crate::api::profiles::moved::{MovedFunction, moved};
 use crate::api::questions::json_in_pieces;
 use crate::history::questions::compare::Range;
 use crate::history::questions::explain::{Cluster, Difference, Suspect, explain};
@@ -60,6 +61,8 @@ struct Explanation {
     who: Vec<SuspectDto>,
     /// What changed, put together by subject, the strongest first.
     changes: Vec<SubjectDto>,
+    /// Functions whose share of the CPU time changed, the largest change first, at most 10.
+    functions: Vec<MovedFunction>,
 }
 
 /// All of an explanation.
@@ -162,7 +165,9 @@ async fn what_explains(
     let history = state.history_of(sent.host.as_deref()).await?;
     let noted = state.store.marks(history.host(), start, end, MAX_NOTED).await?;
     let noted: Vec<EventDto> = noted.into_iter().map(EventDto::from).collect();
+    let profiles = state.profiles.of_host(history.host());
     let json = question.work(async move {
+        let functions = moved(&profiles, current, comparison).await?;
         let found = explain(&history, current, comparison, limit).await?;
         let subject = |cluster: Cluster| SubjectDto {
             subject: cluster.subject,
@@ -174,6 +179,7 @@ async fn what_explains(
             comparison: range(comparison, found.comparison_has_data),
             who: found.who.iter().map(SuspectDto::from).collect(),
             changes: found.changes.into_iter().map(subject).collect(),
+            functions,
         };
         let mut json = serde_json::to_vec(&answer).map_err(|error| Error::Internal(error.to_string()))?;
         json.truncate(json.len() - 1);

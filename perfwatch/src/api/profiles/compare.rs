@@ -17,7 +17,7 @@ use crate::api::history::compare::{Chosen, CompareParameters, choose};
 use crate::api::parameters::{Parameters, Reader};
 use crate::api::questions::json_in_pieces;
 use crate::history::questions::compare::Range;
-use crate::profiles::archive::Covered;
+use crate::profiles::archive::{Covered, apart};
 use crate::profiles::compare::{Change, compare};
 use crate::profiles::flame::{Adding, Flame, Side};
 use crate::snapshot::rfc3339;
@@ -169,8 +169,9 @@ async fn compare_profiles(
     let read = async move {
         let mut adding = Adding::default();
         let mut covered = [Covered::default(); 2];
-        for (side, range) in [(Side::Current, current), (Side::Comparison, comparison)] {
-            let span = (micros(range.start), micros(range.end));
+        let span = |range: Range| (micros(range.start), micros(range.end));
+        let other = apart(span(current), span(comparison));
+        for (side, span) in [(Side::Current, span(current)), (Side::Comparison, other)] {
             let each = |table: &_, span| adding.add(side, table, &filter, span);
             covered[side as usize] = archive.read(kind, span, filter.pid.is_some(), each).await?;
         }

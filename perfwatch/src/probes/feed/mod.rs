@@ -16,6 +16,8 @@ pub use waits::{WaitStack, Waits};
 pub struct Unwound {
     pub stacks: u64,
     pub complete: u64,
+    /// Of processes that may not be looked into.
+    pub forbidden: u64,
 }
 
 /// Shared by the sources and whoever takes their stacks.
@@ -114,6 +116,7 @@ impl Feed {
         let mut fed = self.lock();
         fed.unwound.stacks += unwound.stacks;
         fed.unwound.complete += unwound.complete;
+        fed.unwound.forbidden += unwound.forbidden;
     }
 
     /// Samples that were lost since this was last asked.

@@ -28,6 +28,7 @@ use super::guarded::{Guarded, Loaded};
 use super::kernel::{Kernel, SharedKernel};
 use super::loader::{self, Unavailable};
 use super::mapped::Mapped;
+use super::rights;
 use super::sched::hierarchy_link;
 use super::target::REGISTERS_OF;
 use crate::cgroups::Hierarchy;
@@ -292,7 +293,15 @@ impl Source for Profile {
                 ..report
             };
         }
-        self.programs.report(report)
+        let report = self.programs.report(report);
+        if report.state == State::Active && self.feed.unwound().forbidden > 0 {
+            return Report {
+                reason: Some("code of other users' processes has no names: CAP_SYS_PTRACE is missing".into()),
+                remedy: Some(rights::grant_for_profiles()),
+                ..report
+            };
+        }
+        report
     }
 }
 

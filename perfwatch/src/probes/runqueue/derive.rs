@@ -107,6 +107,7 @@ mod tests {
             read_bytes: 0,
             write_bytes: 0,
             replaced: 0,
+            pace: perfwatch_common::waits::Pace::default(),
             costs: perfwatch_common::cost::Costs::default(),
             counters: [0; 5],
             seen: [perfwatch_common::counters::Reading { counter: 0, enabled: 0, running: 0 }; 5],

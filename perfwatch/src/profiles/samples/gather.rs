@@ -14,7 +14,7 @@ use super::files::Files;
 use super::place::{Ended, FileId, Place};
 use super::process::{Cache, Process, Top};
 use super::symbols::{NamedFile, Symbols};
-use super::waiting::{UserStack, Waiting, shares};
+use super::waiting::{self, UserStack, Waiting, shares};
 use crate::cgroups::Paths;
 use crate::config::Roots;
 use crate::profiles::builder::Builder;
@@ -186,19 +186,16 @@ impl Gather {
         let kernel: Vec<Place> =
             valid(&wait.stack, wait.bytes).iter().rev().copied().map(Place::Kernel).collect();
         let Total { count, off_cpu_ns, runnable_ns } = wait.total;
-        let known = self.waiting.stacks(key.tgid, &process, key.hash);
-        let weights: Vec<u32> =
-            if known.is_empty() { vec![1] } else { known.iter().map(|(_, weight)| *weight).collect() };
-        let blocked = shares(off_cpu_ns.saturating_sub(runnable_ns), &weights);
-        let (counts, runnable) = (shares(count, &weights), shares(runnable_ns, &weights));
-        let whose = Whose {
-            process: Arc::clone(&process),
-            thread: name(&key.comm),
-            pid: key.tgid,
-            cgroup: key.cgroup,
-        };
+        let thread = name(&key.comm);
+        let place = waiting::Place { tgid: key.tgid, thread: Arc::clone(&thread), hash: key.hash };
+        let known = self.waiting.stacks(&place);
+        let times: Vec<u64> = known.iter().map(|(_, seen)| seen.ns).collect();
+        let waits: Vec<u64> = known.iter().map(|(_, seen)| seen.waits).collect();
+        let blocked = shares(off_cpu_ns.saturating_sub(runnable_ns), &times);
+        let (counts, runnable) = (shares(count, &waits), shares(runnable_ns, &times));
+        let whose = Whose { process, thread, pid: key.tgid, cgroup: key.cgroup };
         let sampled = self.waited.entry(whose).or_default();
-        for n in 0..weights.len() {
+        for n in 0..blocked.len() {
             let user = known.get(n).map(|(stack, _)| stack);
             if let Some(user) = user {
                 user.ended.note(&mut sampled.stacks);
@@ -226,14 +223,13 @@ impl Gather {
         if let Some(ended) = ended {
             let cut = (ended != Ended::Complete).then_some(Place::Cut);
             let frames = cut.into_iter().chain(user.into_iter().rev()).collect();
-            self.waiting.begin(head.tid, UserStack { frames, ended });
+            self.waiting.begin(head.tid, name(&head.comm), UserStack { frames, ended });
         }
     }
 
     /// A wait that began so was long, and has ended.
     pub fn end_wait(&mut self, ended: &perfwatch_common::waits::Ended) {
-        let process = self.name_of(ended.tgid, b"");
-        self.waiting.end(ended.tid, ended.tgid, &process, ended.hash);
+        self.waiting.end(ended);
     }
 
     fn name_of(&mut self, pid: u32, comm: &[u8]) -> Arc<str> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::place::{Ended, Place};
+use super::place::{Ended, Place as Frame};
 
 /// Waits whose end is awaited.
 const MAX_PENDING: usize = 4096;
@@ -12,64 +12,88 @@ const MAX_PLACES: usize = 4096;
 /// User stacks that lead to one place.
 const MAX_STACKS: usize = 32;
 /// Waits of one place that are remembered; then each counts half, so that what is new soon counts more than what was.
-const MAX_WEIGHT: u32 = 64;
+const MAX_WAITS: u64 = 64;
 
 /// A user stack, the outermost frame first.
 #[derive(Debug, Clone)]
 pub struct UserStack {
-    pub frames: Arc<[Place]>,
+    pub frames: Arc<[Frame]>,
     pub ended: Ended,
+}
+
+/// How often a stack was seen, and how long it waited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub waits: u64,
+    pub ns: u64,
+}
+
+/// A place in the kernel where threads of one name of one process wait.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub tgid: u32,
+    pub thread: Arc<str>,
+    pub hash: u64,
 }
 
 #[derive(Debug, Default)]
 pub struct Waiting {
-    /// By thread.
-    pending: HashMap<u32, UserStack>,
-    /// By process and place in the kernel, the stacks and how often each was seen.
-    known: HashMap<(u32, Arc<str>, u64), Vec<(UserStack, u32)>>,
+    /// By thread, with its name.
+    pending: HashMap<u32, (Arc<str>, UserStack)>,
+    known: HashMap<Place, Vec<(UserStack, Seen)>>,
 }
 
 impl Waiting {
     /// A thread begins to wait.
-    pub fn begin(&mut self, tid: u32, stack: UserStack) {
+    pub fn begin(&mut self, tid: u32, thread: Arc<str>, stack: UserStack) {
         if self.pending.len() >= MAX_PENDING {
             self.pending.clear();
         }
-        self.pending.insert(tid, stack);
+        self.pending.insert(tid, (thread, stack));
     }
 
     /// Its wait, which was long, has ended.
-    pub fn end(&mut self, tid: u32, tgid: u32, process: &Arc<str>, hash: u64) {
-        let Some(stack) = self.pending.remove(&tid) else { return };
-        let key = (tgid, Arc::clone(process), hash);
-        if self.known.len() >= MAX_PLACES && !self.known.contains_key(&key) {
+    pub fn end(&mut self, ended: &perfwatch_common::waits::Ended) {
+        let Some((thread, stack)) = self.pending.remove(&ended.tid) else { return };
+        let place = Place { tgid: ended.tgid, thread, hash: ended.hash };
+        if self.known.len() >= MAX_PLACES && !self.known.contains_key(&place) {
             self.known.clear();
         }
-        let known = self.known.entry(key).or_default();
-        match known.iter_mut().find(|(known, _)| known.frames == stack.frames) {
-            Some((_, weight)) => *weight += 1,
-            None => known.push((stack, 1)),
-        }
-        if known.iter().map(|(_, weight)| weight).sum::<u32>() > MAX_WEIGHT || known.len() > MAX_STACKS {
-            known.iter_mut().for_each(|(_, weight)| *weight /= 2);
-            known.retain(|(_, weight)| *weight > 0);
+        let known = self.known.entry(place).or_default();
+        let at = known.iter().position(|(known, _)| known.frames == stack.frames).unwrap_or_else(|| {
+            known.push((stack, Seen::default()));
+            known.len() - 1
+        });
+        let seen = &mut known[at].1;
+        seen.waits += 2;
+        seen.ns += ended.off_cpu_ns;
+        if known.iter().map(|(_, seen)| seen.waits).sum::<u64>() > 2 * MAX_WAITS || known.len() > MAX_STACKS {
+            for (_, seen) in known.iter_mut() {
+                seen.waits /= 2;
+                seen.ns /= 2;
+            }
+            known.retain(|(_, seen)| seen.waits > 0);
         }
     }
 
-    /// The stacks that lead to a place in the kernel, with their weights.
-    pub fn stacks(&self, tgid: u32, process: &Arc<str>, hash: u64) -> &[(UserStack, u32)] {
-        self.known.get(&(tgid, Arc::clone(process), hash)).map_or(&[], Vec::as_slice)
+    /// The stacks that lead to a place in the kernel.
+    pub fn stacks(&self, place: &Place) -> &[(UserStack, Seen)] {
+        self.known.get(place).map_or(&[], Vec::as_slice)
     }
 }
 
-/// Parts of a whole by weight; together they are the whole.
-pub fn shares(whole: u64, weights: &[u32]) -> Vec<u64> {
-    let all: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+/// Parts of a whole by weight; together they are the whole. Without weights, all is one part.
+pub fn shares(whole: u64, weights: &[u64]) -> Vec<u64> {
+    let all: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+    if all == 0 {
+        let mut parts = vec![0; weights.len().max(1)];
+        parts[0] = whole;
+        return parts;
+    }
     let (mut done, mut given) = (0, 0);
-    let share = |weight: &u32| {
-        done += u64::from(*weight);
-        let until = u128::from(whole) * u128::from(done) / u128::from(all.max(1));
-        let until = u64::try_from(until).unwrap_or(whole);
+    let share = |weight: &u64| {
+        done += u128::from(*weight);
+        let until = u64::try_from(u128::from(whole) * done / all).unwrap_or(whole);
         let part = until - given;
         given = until;
         part
@@ -79,33 +103,39 @@ pub fn shares(whole: u64, weights: &[u32]) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use perfwatch_common::waits::Ended as WaitEnded;
+
     use super::*;
 
     fn stack(address: u64) -> UserStack {
-        UserStack { frames: [Place::Kernel(address)].into(), ended: Ended::Complete }
+        UserStack { frames: [Frame::Kernel(address)].into(), ended: Ended::Complete }
     }
 
     #[test]
     fn shares_are_all_of_it() {
         assert_eq!(shares(10, &[1, 1, 1]), [3, 3, 4]);
         assert_eq!(shares(1, &[3, 1]), [0, 1]);
-        assert_eq!(shares(u64::MAX, &[7, 2, 9]).iter().sum::<u64>(), u64::MAX);
-        assert!(shares(5, &[]).is_empty());
+        assert_eq!(shares(u64::MAX, &[7, 2, u64::MAX]).iter().sum::<u64>(), u64::MAX);
+        assert_eq!(shares(5, &[]), [5]);
+        assert_eq!(shares(5, &[0, 0]), [5, 0]);
     }
 
     #[test]
     fn what_is_new_soon_counts_more_than_what_was() {
         let mut waiting = Waiting::default();
-        let name: Arc<str> = "p".into();
+        let place = Place { tgid: 7, thread: "t".into(), hash: 42 };
+        let ended = WaitEnded { tid: 1, tgid: 7, hash: 42, off_cpu_ns: 1000 };
         for n in 0..200 {
-            waiting.begin(1, stack(if n < 100 { 1 } else { 2 }));
-            waiting.end(1, 7, &name, 42);
+            waiting.begin(1, "t".into(), stack(if n < 100 { 1 } else { 2 }));
+            waiting.end(&ended);
         }
-        let known = waiting.stacks(7, &name, 42);
-        assert!(known.iter().map(|(_, weight)| weight).sum::<u32>() <= MAX_WEIGHT);
-        let heaviest = known.iter().max_by_key(|(_, weight)| weight).unwrap();
-        assert_eq!(&*heaviest.0.frames, [Place::Kernel(2)]);
-        waiting.end(1, 7, &name, 42);
-        assert!(waiting.stacks(8, &name, 42).is_empty());
+        let known = waiting.stacks(&place);
+        assert!(known.iter().map(|(_, seen)| seen.waits).sum::<u64>() <= 2 * MAX_WAITS);
+        let heaviest = known.iter().max_by_key(|(_, seen)| seen.ns).unwrap();
+        assert_eq!(&*heaviest.0.frames, [Frame::Kernel(2)]);
+        let before = known.len();
+        waiting.end(&ended);
+        assert_eq!(waiting.stacks(&place).len(), before, "no wait of it had begun");
+        assert!(waiting.stacks(&Place { tgid: 8, ..place }).is_empty());
     }
 }

@@ -1,0 +1,84 @@
+//! The functions that explain a change, for "what changed" and "explain".
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::history::questions::compare::Range;
+use crate::profiles::archive::{Archive, apart};
+use crate::profiles::compare::compare;
+use crate::profiles::flame::{Adding, Filter, Side};
+use crate::profiles::function::PROCESS;
+use crate::store::chunks::ProfileKind;
+use crate::store::{Result, micros};
+
+/// Functions at most.
+const MOST: usize = 10;
+/// Nodes looked at.
+const MAX_NODES: usize = 20_000;
+
+/// A function that ran more, or less, of the time than before.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct MovedFunction {
+    #[schema(example = "PQexec")]
+    name: String,
+    /// The file's name, `[kernel]`, or `[generated]`.
+    #[schema(example = "libpq.so.5")]
+    module: String,
+    /// In which process it ran most.
+    #[schema(example = "postgres")]
+    process: String,
+    /// Share of all CPU time in the range, 0 to 1, without what it calls.
+    self_share: f64,
+    comparison_self_share: f64,
+    /// How far the shares are apart, in standard errors of what so many samples can tell.
+    significance: f64,
+}
+
+/// Those whose change chance does not explain; by how much their own share moved, the largest first.
+pub(in crate::api) async fn moved(
+    archive: &Archive,
+    current: Range,
+    comparison: Range,
+) -> Result<Vec<MovedFunction>> {
+    let mut adding = Adding::default();
+    let span = |range: Range| (micros(range.start), micros(range.end));
+    let sides = [(Side::Current, span(current)), (Side::Comparison, apart(span(current), span(comparison)))];
+    for (side, range) in sides {
+        let each = |table: &_, span| adding.add(side, table, &Filter::default(), span);
+        archive.read(ProfileKind::Cpu, range, false, each).await?;
+    }
+    let flame = adding.finish(MAX_NODES);
+    // By node, the process that it belongs to.
+    let mut process: Vec<u32> = Vec::with_capacity(flame.nodes.len());
+    for node in &flame.nodes {
+        let function = node.frame.unwrap_or_default();
+        process.push(if node.parent == 0 { function } else { process[node.parent as usize] });
+    }
+    let busiest = |function: u32| {
+        let mut by_process: Vec<u64> = vec![0; flame.functions.len()];
+        for (n, _) in flame.nodes.iter().enumerate().filter(|(_, node)| node.frame == Some(function)) {
+            by_process[process[n] as usize] += flame.own[n].iter().map(|own| own.value).sum::<u64>();
+        }
+        let most = (0..by_process.len()).max_by_key(|n| by_process[*n]);
+        most.map_or_else(String::new, |n| flame.functions[n].name.to_string())
+    };
+    let changes = compare(&flame);
+    let telling = changes.iter().filter(|change| {
+        let function = &flame.functions[change.function as usize];
+        let is_code = &*function.module != PROCESS && !function.name.starts_with('[');
+        change.is_significant && is_code && (change.own[0] - change.own[1]).abs() >= 0.005
+    });
+    let round = |share: f64| (share * 1e4).round() / 1e4;
+    let described = telling.take(MOST).map(|change| {
+        let function = &flame.functions[change.function as usize];
+        MovedFunction {
+            name: function.name.to_string(),
+            module: function.module.to_string(),
+            process: busiest(change.function),
+            self_share: round(change.own[0]),
+            comparison_self_share: round(change.own[1]),
+            significance: (change.significance * 10.0).round() / 10.0,
+        }
+    });
+    Ok(described.collect())
+}
