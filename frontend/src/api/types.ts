@@ -125,3 +125,7 @@ export type AlertSilence = Schemas['AlertSilence'];
 export type NewAlertSilence = Schemas['NewAlertSilence'];
 export type AlertWindow = Schemas['AlertWindow'];
 export type NewAlertWindow = Schemas['NewAlertWindow'];
+export type AlertChannel = Schemas['AlertChannel'];
+export type AlertChannelKind = Schemas['AlertChannelKind'];
+export type ListedAlertChannel = Schemas['ListedAlertChannel'];
+export type AlertChannelTest = Schemas['AlertChannelTest'];

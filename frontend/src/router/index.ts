@@ -95,6 +95,16 @@ export function makeRouter(): Router {
         meta: { title: ({ params: { name } }) => plain([name ?? ''].flat()[0] ?? '') },
       },
       {
+        path: '/alerts/new-channel',
+        component: () => import('@/views/AlertChannelView.vue'),
+        meta: { title: 'New channel' },
+      },
+      {
+        path: '/alerts/channels/:name',
+        component: () => import('@/views/AlertChannelView.vue'),
+        meta: { title: ({ params: { name } }) => plain([name ?? ''].flat()[0] ?? '') },
+      },
+      {
         path: '/settings',
         component: () => import('@/views/SettingsView.vue'),
         meta: { title: 'Settings' },
