@@ -132,7 +132,7 @@ test('alerts: channels are nothing for viewers', async ({ browser, server, sessi
   const theirs = await server.login('channel-looker', 'only looking around');
   const page = await browser.page({ server, session: theirs });
   await page.goto('/alerts');
-  await page.getByText(/^Administrators set whom alerts are told/).waitFor();
+  await page.getByText(/Administrators set whom alerts are told/).waitFor();
   assert.equal(await page.locator('#channels').getByRole('link').count(), 0);
   await page.goto('/alerts/channels/hook');
   await page.getByText('Only administrators see and change channels').waitFor();

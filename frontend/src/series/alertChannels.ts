@@ -57,7 +57,7 @@ export const kinds: Record<AlertChannelKind, Kind> = {
       {
         key: 'key',
         label: 'Signing key',
-        hint: 'Signs the body: HMAC-SHA256 in x-perfwatch-signature.',
+        hint: 'Optional. Signs the body: HMAC-SHA256 in x-perfwatch-signature.',
         isOptional: true,
       },
       { key: 'token', label: 'Bearer token', isOptional: true },
@@ -226,11 +226,7 @@ export function channelOf(draft: ChannelDraft): AlertChannel {
 
 /** What a field says of itself; `stored`: the channel has this secret already, for the same kind. */
 export function fieldHint(field: ChannelField, stored: boolean, isMoved: boolean): string {
-  const hint = field.hint ?? '';
-  if (!stored)
-    return field.isOptional && !hint.startsWith('Empty')
-      ? [hint, 'Optional'].filter(Boolean).join('. ')
-      : hint;
+  if (!stored) return field.hint ?? (field.isOptional ? 'Optional' : '');
   // It would be sent to whoever is there.
   if (isMoved && field.key !== 'url') return 'With another URL it has to be given again.';
   return 'Stored; leave empty to keep it.';
