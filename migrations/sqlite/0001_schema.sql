@@ -165,9 +165,12 @@ CREATE TABLE alert_episodes (
     note            TEXT,
     -- The channels that were told of it, comma-separated: its end goes to the same.
     told            TEXT NOT NULL DEFAULT '',
+    -- The newest event that was silenced, while it is raised: it is told when the silence ends.
+    withheld        TEXT,
     PRIMARY KEY (host, id)
 );
 CREATE INDEX idx_alert_episodes_raised ON alert_episodes (host, raised_at);
+CREATE INDEX idx_alert_episodes_withheld ON alert_episodes (host) WHERE withheld IS NOT NULL;
 
 CREATE TABLE alert_silences (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,

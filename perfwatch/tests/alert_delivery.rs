@@ -15,7 +15,7 @@ use perfwatch::alerts::delivery::{Times, test};
 use perfwatch::alerts::heartbeat::Heartbeat;
 use perfwatch::snapshot::source::{Settings, SourceSettings, SourceStatus};
 use perfwatch::snapshot::{MetricType, Snapshot};
-use perfwatch::store::alerts::Silence;
+use perfwatch::store::alerts::{Silence, StoredRule};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
@@ -145,6 +145,107 @@ async fn of_what_is_silenced_neither_the_beginning_nor_the_end_is_told() {
     setup.deliver().await;
     let told: Vec<String> = receiver.requests().iter().flat_map(keys).collect();
     assert_eq!(told, ["loud:raised:1", "loud:cleared:9"]);
+}
+
+/// Evaluates rules on the CPU usage that it is given.
+struct Machine {
+    running: perfwatch::alerts::service::Running,
+    at: OffsetDateTime,
+}
+
+impl Machine {
+    async fn start(setup: &Setup) -> Self {
+        let rule = json!({"name": "busy", "summary": "CPU at {value}", "field": "cpu.usage_percent",
+            "warning": {"above": 50}, "critical": {"above": 90}});
+        let (name, updated_by) = ("busy".to_owned(), "ann".to_owned());
+        let rule = StoredRule { name, definition: rule.to_string(), updated_by, updated_at: 1 };
+        setup.store.put_alert_rules(&[rule]).await.unwrap();
+        Self { running: setup.alerts.spawn(SourceStatus::default()), at: OffsetDateTime::now_utc() }
+    }
+
+    /// Uses so much until something is so.
+    async fn uses(&mut self, percent: f64, until: impl AsyncFn() -> bool) {
+        for _ in 0..3000 {
+            self.at += Duration::from_secs(1);
+            let reading = readings::reading(MetricType::Cpu, self.at, &json!({"usage_percent": percent}));
+            self.running.submitter().submit(&Arc::new(Snapshot::new(self.at, vec![reading])));
+            if until().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it is never so at {percent} %");
+    }
+}
+
+/// What is withheld says this.
+async fn is_withheld(setup: &Setup, text: &str) -> bool {
+    let withheld = setup.store.withheld_events(HOST).await.unwrap();
+    withheld.iter().any(|one| one.payload.contains(text))
+}
+
+#[tokio::test]
+async fn what_is_still_raised_when_its_silence_ends_is_told_then_and_its_end_to_the_same() {
+    let (all, night, others) =
+        (Receiver::start(&[]).await, Receiver::start(&[]).await, Receiver::start(&[]).await);
+    let channels = slack("all", &all.url, "")
+        + &slack("night", &night.url, "severity = \"critical\"")
+        + &slack("others", &others.url, "rules = \"disk-*\"");
+    let mut setup = Setup::new(&channels).await;
+    let silence = |ends_at| Silence {
+        id: 0,
+        rule: Some("busy".into()),
+        labels: "{}".into(),
+        author: "ann".into(),
+        reason: "load test".into(),
+        created_at: 0,
+        ends_at,
+    };
+    let first = setup.store.add_silence(&silence(i64::MAX)).await.unwrap();
+    let second = setup.store.add_silence(&silence(i64::MAX)).await.unwrap();
+    let mut machine = Machine::start(&setup).await;
+    let delivering = setup.delivering(TIMES);
+    machine.uses(70.0, async || is_withheld(&setup, "\"severity\":\"warning\"").await).await;
+    machine.uses(95.0, async || is_withheld(&setup, "\"severity\":\"critical\"").await).await;
+    // Another silence still applies.
+    assert!(setup.store.end_silence(first.id, 1).await.unwrap());
+    setup.happened(vec![event("e", "raised", "warning", 1)]).await;
+    others.until("message of another rule", |requests| requests.len() == 1).await;
+    all.until("message of another rule", |requests| requests.len() == 1).await;
+    assert_eq!(night.requests().len(), 0);
+
+    assert!(setup.store.end_silence(second.id, 1).await.unwrap());
+    let told = all.until("message", |requests| requests.len() == 2).await;
+    let told = text(&told[1]);
+    assert!(told.starts_with("[critical] busy on 0123abcd: CPU at 95.0 %\n"), "{told}");
+    assert!(told.contains("; critical since ") && told.contains("(it was silenced until now)"), "{told}");
+    night.until("message", |requests| requests.len() == 1).await;
+
+    // The routes change meanwhile; the end goes to whom it was told.
+    delivering.abort();
+    let Machine { running, at } = machine;
+    running.close().await;
+    setup.again(&channels.replace("disk-*", "*").replace("critical", "warning")).await;
+    machine = Machine { running: setup.alerts.spawn(SourceStatus::default()), at };
+    let delivering = setup.delivering(TIMES);
+    machine.uses(1.0, async || all.requests().len() == 3).await;
+    let told = all.requests();
+    assert!(text(&told[2]).starts_with("[resolved] busy on"), "{}", text(&told[2]));
+    night.until("end", |requests| requests.len() == 2).await;
+    assert_eq!(others.requests().len(), 1);
+
+    // What ends while it is silenced is never told.
+    let third = setup.store.add_silence(&silence(i64::MAX)).await.unwrap();
+    machine.uses(70.0, async || is_withheld(&setup, "\"severity\":\"warning\"").await).await;
+    let open = async || setup.store.open_episodes(HOST).await.unwrap();
+    machine.uses(1.0, async || open().await.iter().all(|episode| episode.rule != "busy")).await;
+    assert_eq!(setup.store.withheld_events(HOST).await.unwrap(), []);
+    assert!(setup.store.end_silence(third.id, 1).await.unwrap());
+    setup.happened(vec![event("f", "raised", "critical", 2)]).await;
+    let told = all.until("message of another rule", |requests| requests.len() == 4).await;
+    assert!(text(&told[3]).contains("/f is full"), "{}", text(&told[3]));
+    delivering.abort();
+    machine.running.close().await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod outgoing;
 mod plan;
 mod route;
 pub mod test;
+mod withheld;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -130,6 +131,7 @@ impl Delivery {
         let Some(listed) = self.alerts.channels().listed() else { return Ok(()) };
         let now = store::micros(OffsetDateTime::now_utc());
         self.route(&listed, now).await?;
+        withheld::release(&self.alerts, now).await?;
         let host = self.alerts.history().host().to_owned();
         let waiting = self.alerts.store().due_channels(&host).await?;
         let mut jobs = Vec::new();
@@ -198,9 +200,12 @@ impl Delivery {
                 self.alerts.store().route_event(host, &queued, &[], false).await?;
                 continue;
             };
+            if route::is_news(&payload) && silenced(&silences, &payload.rule, &payload.labels).is_some() {
+                self.alerts.store().withhold_event(host, &queued).await?;
+                continue;
+            }
             let told = self.alerts.store().told(host, &payload.episode).await?;
-            let is_silenced = silenced(&silences, &payload.rule, &payload.labels).is_some();
-            let (channels, is_kept) = route::route(listed, &payload, &told, is_silenced);
+            let (channels, is_kept) = route::route(listed, &payload, &told);
             self.alerts.store().route_event(host, &queued, &channels, is_kept).await?;
         }
         Ok(())

@@ -22,6 +22,14 @@ pub struct Told {
     pub channels: Vec<String>,
 }
 
+/// The newest event of a raised alert that nobody was told, as it was silenced; and the channels that were told of the alert
+/// before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withheld {
+    pub payload: String,
+    pub told: Vec<String>,
+}
+
 /// A channel made over the API.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredChannel {
@@ -58,7 +66,8 @@ pub trait DeliveryStore: Send + Sync + std::fmt::Debug {
 
     /// Events of which it is not decided yet who is to be told, oldest first.
     async fn unrouted_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>>;
-    /// Decides who is to be told, and notes these with the episode if `is_kept`. An event for nobody is removed.
+    /// Decides who is to be told, and notes these with the episode if `is_kept`: then nothing of it is withheld any more. An event
+    /// for nobody is removed.
     async fn route_event(
         &self,
         host: &str,
@@ -66,6 +75,12 @@ pub trait DeliveryStore: Send + Sync + std::fmt::Debug {
         channels: &[String],
         is_kept: bool,
     ) -> Result<()>;
+    /// Keeps an event that is silenced with its episode, instead of an earlier one.
+    async fn withhold_event(&self, host: &str, queued: &Queued) -> Result<()>;
+    /// What is withheld of alerts that are raised.
+    async fn withheld_events(&self, host: &str) -> Result<Vec<Withheld>>;
+    /// Queues what was withheld of an episode. `false`: nothing is.
+    async fn release_event(&self, host: &str, event: &Event) -> Result<bool>;
     /// The channels that were told of an episode.
     async fn told(&self, host: &str, episode: &str) -> Result<Vec<String>>;
     /// Episodes that are not cleared, and of which somebody was told.

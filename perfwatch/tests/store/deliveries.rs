@@ -1,13 +1,14 @@
 //! Channels of alerts, and which is still to be told what.
 
 use perfwatch::store::alerts::{AlertBatch, Episode, Event};
-use perfwatch::store::deliveries::{StoredChannel, Told};
+use perfwatch::store::deliveries::{StoredChannel, Told, Withheld};
 
 use crate::{Fresh, HOST, on_every_engine};
 
 on_every_engine!(
     events_wait_until_all_channels_have_them,
     whom_an_alert_was_told_is_known_until_its_end,
+    what_is_withheld_waits_with_its_episode_until_it_ends,
     channels_come_and_go_with_what_waits_for_them,
 );
 
@@ -17,7 +18,7 @@ fn event(episode: &str, kind: &str, at: i64) -> Event {
         episode: episode.into(),
         kind: kind.into(),
         at,
-        payload: "{}".into(),
+        payload: format!("{{\"{kind}\": {at}}}"),
     }
 }
 
@@ -93,6 +94,44 @@ async fn whom_an_alert_was_told_is_known_until_its_end(fresh: &Fresh) {
     assert_eq!(store.told(HOST, "e").await.unwrap(), ["chat", "mail"]);
     assert_eq!(store.open_told(HOST).await.unwrap(), []);
     assert_eq!(store.told(HOST, "none").await.unwrap(), [""; 0]);
+}
+
+async fn what_is_withheld_waits_with_its_episode_until_it_ends(fresh: &Fresh) {
+    let store = &fresh.store;
+    let of = |cleared_at, events| AlertBatch {
+        episodes: vec![episode("e", cleared_at)],
+        events,
+        ..AlertBatch::default()
+    };
+    let withhold = |event: Event| async {
+        store.save_alerts(HOST, &of(None, vec![event])).await.unwrap();
+        let queued = store.unrouted_events(HOST, 9).await.unwrap();
+        store.withhold_event(HOST, &queued[0]).await.unwrap();
+        assert_eq!(store.unrouted_events(HOST, 9).await.unwrap(), []);
+    };
+    let (first, second) = (event("e", "raised", 1), event("e", "severity_changed", 2));
+    withhold(first.clone()).await;
+    withhold(second.clone()).await;
+    let withheld = Withheld { payload: second.payload.clone(), told: Vec::new() };
+    assert_eq!(store.withheld_events(HOST).await.unwrap(), [withheld]);
+    assert_eq!(store.withheld_events("another").await.unwrap(), []);
+    let released = event("e", "raised", 5);
+    assert!(store.release_event(HOST, &released).await.unwrap());
+    assert!(!store.release_event(HOST, &released).await.unwrap(), "once");
+    let queued = store.unrouted_events(HOST, 9).await.unwrap();
+    assert_eq!((queued.len(), &queued[0].event), (1, &released));
+    store.route_event(HOST, &queued[0], &names(&["chat"]), true).await.unwrap();
+    // What is told in the usual way, or over, is not withheld any more.
+    withhold(event("e", "severity_changed", 6)).await;
+    assert_eq!(store.withheld_events(HOST).await.unwrap()[0].told, ["chat"]);
+    store.save_alerts(HOST, &of(None, vec![event("e", "severity_changed", 7)])).await.unwrap();
+    let queued = store.unrouted_events(HOST, 9).await.unwrap();
+    store.route_event(HOST, &queued[0], &names(&["chat"]), true).await.unwrap();
+    assert_eq!(store.withheld_events(HOST).await.unwrap(), []);
+    withhold(event("e", "severity_changed", 8)).await;
+    store.save_alerts(HOST, &of(Some(9), vec![])).await.unwrap();
+    assert_eq!(store.withheld_events(HOST).await.unwrap(), []);
+    assert!(!store.release_event(HOST, &event("e", "raised", 9)).await.unwrap());
 }
 
 async fn channels_come_and_go_with_what_waits_for_them(fresh: &Fresh) {

@@ -3,14 +3,16 @@
 use crate::alerts::channels::Listed;
 use crate::alerts::event::{Kind, Payload};
 
+/// Whether it is told to those who do not know of the alert yet. Only that is silenced.
+pub const fn is_news(event: &Payload) -> bool {
+    matches!(event.event, Kind::Raised | Kind::SeverityChanged)
+}
+
 /// The channels to tell, and whether they are to be told of the end as well. `told` are those that know of the alert.
 ///
 /// What ends, or is acknowledged, goes to whom the alert was told, also if routes have changed since.
-pub fn route(listed: &[Listed], event: &Payload, told: &[String], is_silenced: bool) -> (Vec<String>, bool) {
-    let is_news = matches!(event.event, Kind::Raised | Kind::SeverityChanged);
-    if is_news && is_silenced {
-        return (Vec::new(), false);
-    }
+pub fn route(listed: &[Listed], event: &Payload, told: &[String]) -> (Vec<String>, bool) {
+    let is_news = is_news(event);
     let wants = |of: &&Listed| {
         is_news && !of.channel.off && of.channel.wants(&event.rule, event.severity, &event.labels)
     };
@@ -54,21 +56,18 @@ mod tests {
             listed("name = \"cpu\"\nrules = \"cpu*\""),
         ];
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let route = |kind, severity, told: &[&str], silenced| {
-            route(&all, &event(kind, severity), &names(told), silenced)
-        };
-        assert_eq!(route("raised", "warning", &[], false), (names(&["all"]), true));
-        assert_eq!(route("severity_changed", "critical", &["all"], false), (names(&["all", "night"]), true));
+        let route = |kind, severity, told: &[&str]| route(&all, &event(kind, severity), &names(told));
+        assert_eq!(route("raised", "warning", &[]), (names(&["all"]), true));
+        assert_eq!(route("severity_changed", "critical", &["all"]), (names(&["all", "night"]), true));
         // Less severe again: whoever knows of it is told.
         assert_eq!(
-            route("severity_changed", "warning", &["all", "night"], false),
+            route("severity_changed", "warning", &["all", "night"]),
             (names(&["all", "night"]), true)
         );
         // The routes were changed meanwhile.
-        assert_eq!(route("cleared", "warning", &["cpu", "off"], false), (names(&["cpu", "off"]), false));
-        assert_eq!(route("acknowledged", "critical", &["night"], true), (names(&["night"]), false));
+        assert_eq!(route("cleared", "warning", &["cpu", "off"]), (names(&["cpu", "off"]), false));
+        assert_eq!(route("acknowledged", "critical", &["night"]), (names(&["night"]), false));
         // Of what nobody was told, nobody is told the end.
-        assert_eq!(route("raised", "critical", &[], true), (Vec::new(), false));
-        assert_eq!(route("cleared", "critical", &[], true), (Vec::new(), false));
+        assert_eq!(route("cleared", "critical", &[]), (Vec::new(), false));
     }
 }

@@ -34,7 +34,7 @@ macro_rules! implement_alerts {
             })
         }
 
-        async fn put_event(
+        pub(super) async fn put_event(
             transaction: &mut sqlx::Transaction<'_, $engine>,
             host: &str,
             event: &Event,
@@ -64,7 +64,8 @@ macro_rules! implement_alerts {
                      (id, host, rule, series, severity, raised_at, cleared_at, value, peak, flapping, reason)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                  ON CONFLICT (host, id) DO UPDATE SET severity = excluded.severity, peak = excluded.peak,
-                     cleared_at = excluded.cleared_at, flapping = excluded.flapping, reason = excluded.reason",
+                     cleared_at = excluded.cleared_at, flapping = excluded.flapping, reason = excluded.reason,
+                     withheld = CASE WHEN excluded.cleared_at IS NULL THEN alert_episodes.withheld END",
             )
             .bind(&episode.id)
             .bind(host)

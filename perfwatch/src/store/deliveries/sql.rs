@@ -86,13 +86,6 @@ macro_rules! implement_deliveries {
                 is_kept: bool,
             ) -> Result<()> {
                 let mut transaction = self.$write().await?.begin().await?;
-                if channels.is_empty() {
-                    sqlx::query("DELETE FROM alert_outbox WHERE id = $1")
-                        .bind(queued.id)
-                        .execute(&mut *transaction)
-                        .await?;
-                    return Ok(transaction.commit().await?);
-                }
                 for channel in channels {
                     sqlx::query(
                         "INSERT INTO alert_deliveries (channel, event) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -102,12 +95,13 @@ macro_rules! implement_deliveries {
                     .execute(&mut *transaction)
                     .await?;
                 }
-                sqlx::query("UPDATE alert_outbox SET routed = TRUE WHERE id = $1")
-                    .bind(queued.id)
-                    .execute(&mut *transaction)
-                    .await?;
+                let settled = match channels.is_empty() {
+                    true => "DELETE FROM alert_outbox WHERE id = $1",
+                    false => "UPDATE alert_outbox SET routed = TRUE WHERE id = $1",
+                };
+                sqlx::query(settled).bind(queued.id).execute(&mut *transaction).await?;
                 if is_kept {
-                    sqlx::query("UPDATE alert_episodes SET told = $3 WHERE host = $1 AND id = $2")
+                    sqlx::query("UPDATE alert_episodes SET told = $3, withheld = NULL WHERE host = $1 AND id = $2")
                         .bind(host)
                         .bind(&queued.event.episode)
                         .bind(joined(channels))
@@ -115,6 +109,54 @@ macro_rules! implement_deliveries {
                         .await?;
                 }
                 Ok(transaction.commit().await?)
+            }
+
+            async fn withhold_event(&self, host: &str, queued: &Queued) -> Result<()> {
+                let mut transaction = self.$write().await?.begin().await?;
+                sqlx::query(
+                    "UPDATE alert_episodes SET withheld = $3 WHERE host = $1 AND id = $2 AND cleared_at IS NULL",
+                )
+                .bind(host)
+                .bind(&queued.event.episode)
+                .bind(&queued.event.payload)
+                .execute(&mut *transaction)
+                .await?;
+                sqlx::query("DELETE FROM alert_outbox WHERE id = $1")
+                    .bind(queued.id)
+                    .execute(&mut *transaction)
+                    .await?;
+                Ok(transaction.commit().await?)
+            }
+
+            async fn withheld_events(&self, host: &str) -> Result<Vec<Withheld>> {
+                let rows = sqlx::query(
+                    "SELECT withheld, told FROM alert_episodes
+                     WHERE host = $1 AND withheld IS NOT NULL ORDER BY raised_at",
+                );
+                let rows = rows.bind(host).fetch_all(self.$read().await?).await?;
+                let withheld = |row: &$row| {
+                    let told: String = row.try_get("told")?;
+                    Ok(Withheld { payload: row.try_get("withheld")?, told: split(&told) })
+                };
+                rows.iter().map(withheld).collect()
+            }
+
+            async fn release_event(&self, host: &str, event: &Event) -> Result<bool> {
+                let mut transaction = self.$write().await?.begin().await?;
+                let released = sqlx::query(
+                    "UPDATE alert_episodes SET withheld = NULL
+                     WHERE host = $1 AND id = $2 AND withheld IS NOT NULL AND cleared_at IS NULL",
+                )
+                .bind(host)
+                .bind(&event.episode)
+                .execute(&mut *transaction)
+                .await?;
+                if released.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                put_event(&mut transaction, host, event).await?;
+                transaction.commit().await?;
+                Ok(true)
             }
 
             async fn told(&self, host: &str, episode: &str) -> Result<Vec<String>> {

@@ -5,9 +5,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
+use super::alerts::put_event;
 use crate::store::Result;
 use crate::store::alerts::Event;
 use crate::store::deliveries::sql::implement_deliveries;
-use crate::store::deliveries::{DeliveryStore, Queued, StoredChannel, Told, joined, split};
+use crate::store::deliveries::{DeliveryStore, Queued, StoredChannel, Told, Withheld, joined, split};
 
 implement_deliveries!(SqliteStore, SqliteRow, read: reading, write: writing);
