@@ -1,6 +1,7 @@
 //! The composition root: wires sources, pipeline, stream, store, accounts and API together, and shuts them down in an
 //! order that loses no data.
 
+mod agent;
 pub mod alerts;
 mod ask_health;
 mod backfill;
@@ -30,6 +31,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use agent::Agent;
 use first_start::FirstStart;
 use threads::Threads;
 
@@ -176,7 +178,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         }),
     };
     let feed = Feed::default();
-    let sources = sources(&config, &lister, &feed);
+    let mut sources = sources(&config, &lister, &feed);
+    sources.push(Box::new(Agent::new(source_status.clone(), store_watch.clone(), writing.clone())));
     let pipeline = Pipeline::new(sources, source_status.clone(), settings_receiver, outputs);
     let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping.clone()));
 

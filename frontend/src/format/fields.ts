@@ -16,6 +16,7 @@ const metricNames: Record<string, string> = {
   processes: 'Processes',
   pressure: 'Pressure',
   cgroups: 'Services and containers',
+  agent: 'PerfWatch itself',
 };
 
 export function metricName(metricType: string): string {
@@ -199,4 +200,5 @@ export const primaryFields: Record<string, readonly string[]> = {
   scheduler: ['runqueue_wait.histogram'],
   tcp: ['retransmits_per_sec'],
   pressure: ['cpu.some.avg10', 'io.some.avg10', 'memory.some.avg10'],
+  agent: ['failing'],
 };

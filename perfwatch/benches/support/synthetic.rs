@@ -132,6 +132,7 @@ impl Machine {
             MetricType::Cgroups => self.cgroups(load, out),
             MetricType::Usage => self.accounts(load, seconds, out),
             MetricType::Profile => self.profile(load, out),
+            MetricType::Agent => agent(out),
         }
     }
 
@@ -364,6 +365,13 @@ pub fn ticks(
     let last = end.unix_timestamp().div_euclid(step);
     let first = last - span.whole_seconds() / step;
     (first..last).filter_map(move |n| OffsetDateTime::from_unix_timestamp(n * step).ok())
+}
+
+fn agent(out: &mut Json) {
+    out.whole("failing", 0.0);
+    let parts = ["database", "spool", "history", "source cpu", "source disk", "source processes"];
+    let parts = parts.map(|part| serde_json::json!({"part": part, "failing": 0}));
+    out.put("parts", Value::Array(parts.to_vec()));
 }
 
 fn hash(n: i64) -> u64 {

@@ -52,6 +52,7 @@ enum MethodDto {
     Procfs,
     Ebpf,
     PerfRead,
+    Internal,
 }
 
 /// CPU time (user and system) of a source's sample, µs. The first samples are measured, then every eighth.
@@ -92,6 +93,7 @@ impl From<Report> for Source {
                 Method::Procfs => MethodDto::Procfs,
                 Method::Ebpf => MethodDto::Ebpf,
                 Method::PerfRead => MethodDto::PerfRead,
+                Method::Internal => MethodDto::Internal,
             },
             reason: report.reason,
             remedy: report.remedy,

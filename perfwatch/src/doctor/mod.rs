@@ -76,6 +76,7 @@ fn source(report: &Report) -> Finding {
         Method::Procfs => "procfs",
         Method::Ebpf => "eBPF",
         Method::PerfRead => "perf events, read in user space",
+        Method::Internal => "the server itself",
     };
     let detail = |how: &str| match &report.reason {
         Some(reason) => format!("{how}: {reason}"),

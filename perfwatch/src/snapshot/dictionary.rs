@@ -2,6 +2,7 @@
 //!
 //! docs/metrics.md and `/metrics` are generated from this; a test compares it with the documents that are sent.
 
+mod agent;
 mod cgroups;
 mod devices;
 mod machine;
@@ -92,6 +93,7 @@ pub const fn fields(metric_type: MetricType) -> &'static [Field] {
         MetricType::Tcp => probes::TCP,
         MetricType::Usage => usage::USAGE,
         MetricType::Profile => probes::PROFILE,
+        MetricType::Agent => agent::AGENT,
     }
 }
 
@@ -120,6 +122,7 @@ pub const fn source(metric_type: MetricType) -> &'static str {
         MetricType::Processes => {
             "eBPF at context switches, and `/proc/[pid]`; without eBPF, `/proc/[pid]` only"
         }
+        MetricType::Agent => "PerfWatch itself; not sent to live clients",
         MetricType::Usage => {
             "the same as `processes`, added up for each process; only stored, not sent to live clients"
         }

@@ -48,11 +48,12 @@ pub enum MetricType {
     Cgroups,
     Usage,
     Profile,
+    Agent,
 }
 
 impl MetricType {
     /// Every type, in the order documents appear in a message.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Cpu,
         Self::Memory,
         Self::Network,
@@ -67,6 +68,7 @@ impl MetricType {
         Self::Cgroups,
         Self::Usage,
         Self::Profile,
+        Self::Agent,
     ];
 
     /// The name in JSON, SQL and query parameters.
@@ -86,6 +88,7 @@ impl MetricType {
             Self::Cgroups => "cgroups",
             Self::Usage => "usage",
             Self::Profile => "profile",
+            Self::Agent => "agent",
         }
     }
 
@@ -95,9 +98,10 @@ impl MetricType {
         !matches!(self, Self::Usage | Self::Profile)
     }
 
-    /// Whether it is part of live messages. With hundreds of cgroups they would be too large for slow links.
+    /// Whether it is part of live messages. With hundreds of cgroups they would be too large for slow links, and how PerfWatch
+    /// itself is doing changes rarely.
     pub const fn is_streamed(self) -> bool {
-        self.is_shown() && !matches!(self, Self::Cgroups)
+        self.is_shown() && !matches!(self, Self::Cgroups | Self::Agent)
     }
 
     /// Parses a query parameter; `perf` is the original's alias of `perf_events`.

@@ -109,6 +109,8 @@ pub enum Method {
     Procfs,
     Ebpf,
     PerfRead,
+    /// Known to the server, without reading anything.
+    Internal,
 }
 
 /// CPU time of a source's sample, user and system, µs.
@@ -216,6 +218,12 @@ impl SourceStatus {
 
     fn missed(&self) -> MutexGuard<'_, MissedTicks> {
         self.0.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names of the sources, and whether each failed.
+    pub fn failures(&self) -> Vec<(&'static str, bool)> {
+        let reports = self.0.reports.read().unwrap_or_else(PoisonError::into_inner);
+        reports.iter().map(|report| (report.name, report.state == State::Failed)).collect()
     }
 
     pub fn any_failed(&self) -> bool {

@@ -30,7 +30,7 @@ const AFTERMATH: i64 = 2 * HOUR;
 /// A real problem: the rule that is about it, when it begins (day and hour) and how many minutes it lasts.
 type Problem = (&'static str, i64, i64, i64);
 
-const PROBLEMS: [Problem; 24] = [
+const PROBLEMS: [Problem; 26] = [
     ("cpu-pressure", 3, 13, 240),
     ("cpu-pressure", 17, 22, 200),
     ("memory-pressure", 4, 10, 40),
@@ -53,6 +53,8 @@ const PROBLEMS: [Problem; 24] = [
     ("throttled-service", 28, 20, 120),
     ("swap-storm", 14, 11, 60),
     ("swap-storm", 23, 21, 45),
+    ("perfwatch-failing", 7, 6, 30),
+    ("perfwatch-failing", 21, 13, 60),
     ("cpu-pressure", 29, 2, 300),
     ("oom-kill", 29, 20, 2),
 ];
@@ -219,9 +221,11 @@ impl Machine {
             partition("/log", 81.0 + days * 0.05 + filling.unwrap_or(0.0), inodes, "rw"),
             partition("/boot", 91.0, 5.0, "ro"),
         ];
+        // A busy machine misses a deadline now and then.
+        let failing = u8::from(is("perfwatch-failing") || now.is_linking && noise.chance(0.1));
         let latency = |histogram| serde_json::to_value(Latency::of(histogram)).unwrap();
         let oom = if is("oom-kill") { 1.0 / STEP as f64 } else { 0.0 };
-        let documents: [(MetricType, Value); 6] = [
+        let documents: [(MetricType, Value); 7] = [
             (
                 MetricType::Pressure,
                 json!({"available": true, "cpu": {"some": {"avg60": cpu}}, "memory": {"full": {"avg10": memory}},
@@ -239,6 +243,7 @@ impl Machine {
                 json!({"groups": [{"cgroup": "/system.slice/api.service", "name": "api",
                                    "throttled_ms": throttled * STEP as f64}]}),
             ),
+            (MetricType::Agent, json!({"parts": [{"part": "database", "failing": 0}, {"part": "source cpu", "failing": failing}]})),
         ];
         let at = START + time::Duration::seconds(seconds);
         let readings = documents.into_iter().map(|(of, body)| Reading::new(of, at, &body).unwrap()).collect();

@@ -50,6 +50,7 @@ const fn primary(metric_type: MetricType) -> &'static [(&'static str, &'static s
         | MetricType::Cgroups
         | MetricType::Usage
         | MetricType::Profile => &[],
+        MetricType::Agent => &[("", "", "failing")],
     }
 }
 
