@@ -573,6 +573,11 @@ export const dictionary: Record<keyof Documents, readonly FieldEntry[]> = {
     ['other.cpu_percent', '%', 'gauge', 'Their CPU time, as a share of one CPU.'],
     ['other.memory_bytes', 'bytes', 'gauge', 'Their memory.'],
   ],
+  agent: [
+    ['failing', '', 'gauge', 'How many parts of PerfWatch are failing.'],
+    ['parts[part].part', '', 'state', '`database` while it does not respond or takes no snapshots; `spool`: what waits for it cannot be written to disk; `history`: snapshots were lost in the interval; each source, as `source cpu`.'],
+    ['parts[part].failing', '', 'gauge', '1 while it is failing, otherwise 0.'],
+  ],
 };
 
 interface DocumentBase {
@@ -1232,6 +1237,14 @@ export interface CgroupsDocument extends DocumentBase {
   } | null;
 }
 
+export interface AgentDocument extends DocumentBase {
+  failing?: number | null;
+  parts?: {
+    part: string;
+    failing?: number | null;
+  }[] | null;
+}
+
 /** Documents of one tick, by metric type. */
 export interface Documents {
   cpu?: CpuDocument;
@@ -1246,4 +1259,5 @@ export interface Documents {
   processes?: ProcessesDocument;
   pressure?: PressureDocument;
   cgroups?: CgroupsDocument;
+  agent?: AgentDocument;
 }

@@ -203,7 +203,7 @@ async fn the_sentences_of_the_original_are_kept() {
     };
     let range = "start_time=2026-01-02&end_time=2026-01-03";
     let unknown = refusal(&format!("metric_type=gpu&{range}")).await;
-    assert!(unknown.starts_with("Invalid metric_type. Must be one of: block_io, cgroups, cpu, disk, "), "{unknown}");
+    assert!(unknown.starts_with("Invalid metric_type. Must be one of: agent, block_io, cgroups, cpu, disk, "), "{unknown}");
     for order in ["start_time=2026-01-03&end_time=2026-01-02", "start_time=2026-01-02&end_time=2026-01-02"] {
         let refused = refusal(&format!("metric_type=cpu&{order}")).await;
         assert_eq!(refused, "start_time must be before end_time");
