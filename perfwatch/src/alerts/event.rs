@@ -115,9 +115,10 @@ pub fn summary(rule: &Rule, labels: &Labels, value: Option<f64>, unit: &str) -> 
 }
 
 /// Units that a value is shown in, largest first: what it is divided by, and the name.
-const SCALES: [(&str, &[(f64, &str)]); 6] = [
+const SCALES: [(&str, &[(f64, &str)]); 7] = [
     ("ns", &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")]),
     ("µs", &[(1e6, "s"), (1e3, "ms"), (1.0, "µs")]),
+    ("µs/s", &[(1e3, "ms/s"), (1.0, "µs/s")]),
     ("ms/s", &[(1.0, "ms")]),
     ("s", &[(86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")]),
     ("bytes", &[(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes")]),
@@ -161,6 +162,7 @@ mod tests {
     fn values_are_shown_in_units_that_fit() {
         for (value, unit, text) in [
             (3e8, "ns", "300 ms"),
+            (9.5e5, "µs/s", "950 ms/s"),
             (95.04, "%", "95.0 %"),
             (36_000.0, "s", "10.0 h"),
             (2.5e7, "bytes/s", "25.0 MB/s"),
