@@ -60,10 +60,7 @@ mod tests {
         assert_eq!(route("raised", "warning", &[]), (names(&["all"]), true));
         assert_eq!(route("severity_changed", "critical", &["all"]), (names(&["all", "night"]), true));
         // Less severe again: whoever knows of it is told.
-        assert_eq!(
-            route("severity_changed", "warning", &["all", "night"]),
-            (names(&["all", "night"]), true)
-        );
+        assert_eq!(route("severity_changed", "warning", &["all", "night"]), (names(&["all", "night"]), true));
         // The routes were changed meanwhile.
         assert_eq!(route("cleared", "warning", &["cpu", "off"]), (names(&["cpu", "off"]), false));
         assert_eq!(route("acknowledged", "critical", &["night"]), (names(&["night"]), false));

@@ -243,7 +243,10 @@ impl Machine {
                 json!({"groups": [{"cgroup": "/system.slice/api.service", "name": "api",
                                    "throttled_ms": throttled * STEP as f64}]}),
             ),
-            (MetricType::Agent, json!({"parts": [{"part": "database", "failing": 0}, {"part": "source cpu", "failing": failing}]})),
+            (
+                MetricType::Agent,
+                json!({"parts": [{"part": "database", "failing": 0}, {"part": "source cpu", "failing": failing}]}),
+            ),
         ];
         let at = START + time::Duration::seconds(seconds);
         let readings = documents.into_iter().map(|(of, body)| Reading::new(of, at, &body).unwrap()).collect();
