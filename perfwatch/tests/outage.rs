@@ -261,6 +261,17 @@ async fn live_view_and_health_go_on_through_a_long_outage_and_every_tick_is_stor
     live.follow(3).await;
 
     all_arrive(&cluster, &live.ticks).await;
+    // The server knew, and rules can be about it.
+    let mut admin = cluster.options("postgres", "test0").connect().await.unwrap();
+    let failing: i64 = sqlx::query_scalar(
+        r#"SELECT count(*) FROM metrics_snapshots
+           WHERE metric_type = 'agent' AND metric_data @> '{"parts": [{"part": "database", "failing": 1}]}'"#,
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert!(failing > 0);
+    admin.close().await.unwrap();
 }
 
 /// Waits until everything that was seen is stored, once.
