@@ -51,9 +51,13 @@ testOnEachStore(
     await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Hook');
     await page.getByRole('combobox', { name: 'Kind' }).selectOption('Webhook');
     await page.getByRole('textbox', { name: 'Rules' }).fill('memory-*');
+    await page.getByRole('textbox', { name: 'Labels' }).fill('device');
     // What it lacks is told where it belongs.
     await page.getByRole('button', { name: 'Save', exact: true }).click();
     const said = (name) => page.getByRole('group', { name, exact: true }).getByRole('alert');
+    await said('Labels').filter({ hasText: '“device” is no label' }).waitFor();
+    await page.getByRole('textbox', { name: 'Labels' }).fill('');
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
     await said('Name').filter({ hasText: 'use 1 to 64 lower-case letters, digits and dashes' }).waitFor();
     await said('URL').filter({ hasText: 'webhook needs it' }).waitFor();
 
