@@ -74,7 +74,7 @@ fn chunk(metric_type: MetricType, minutes: i64) -> Chunk {
         assert!(block.push(&Reading::new(metric_type, at, &body).unwrap()));
     }
     let (start, end) = (block.times()[0], block.times()[29] + 1);
-    Chunk { metric_type, tier: 0, start, first: start, end, data: block.encode().into() }
+    Chunk { content: metric_type.into(), tier: 0, start, first: start, end, data: block.encode().into() }
 }
 
 /// A store with an account, a setting and two hundred chunks, the oldest an hour and 40 minutes old.

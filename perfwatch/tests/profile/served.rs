@@ -1,7 +1,6 @@
 //! What the server keeps of programs whose shape is known.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
