@@ -19,6 +19,7 @@ mod load;
 mod privileges;
 mod probe;
 mod processes;
+mod profile;
 mod scheduler;
 mod tcp;
 
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         group_times::TESTS,
         block_io::TESTS,
         tcp::TESTS,
+        profile::TESTS,
         budget::TESTS,
         privileges::TESTS,
         lifetime::TESTS,

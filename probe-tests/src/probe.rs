@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use perfwatch::config::Roots;
-use perfwatch::probes::Options;
+use perfwatch::probes::{Feed, Options};
 use perfwatch::snapshot::source::{Report, Source, SourceSettings, Tick};
 use serde_json::Value;
 
@@ -24,6 +24,13 @@ impl Probe {
         let probe = probes.find(|probe| probe.name() == name);
         let source = probe.with_context(|| format!("no probe is named {name}"))?;
         Ok(Self { source, before: Vec::new() })
+    }
+
+    /// With the stacks that it takes.
+    pub fn feeding(name: &str, feed: &Feed) -> Result<Self> {
+        let probes = perfwatch::probes::feeding(&Roots::default(), Options::UNLIMITED, feed);
+        let probe = probes.into_iter().find(|probe| probe.name() == name);
+        Ok(Self { source: probe.with_context(|| format!("no probe is named {name}"))?, before: Vec::new() })
     }
 
     /// With others that it knows something from.

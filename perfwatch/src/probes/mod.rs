@@ -84,6 +84,13 @@ pub fn all(roots: &Roots, options: Options) -> Vec<Box<dyn Source>> {
     retrying_after(roots, options, budget::FIRST_PAUSE)
 }
 
+/// The same, with the stacks that they take.
+pub fn feeding(roots: &Roots, options: Options, feed: &Feed) -> Vec<Box<dyn Source>> {
+    let names = Names::new(roots, &[]);
+    let lister = Arc::new(ProcessLister::new(roots, names, options.command_lines));
+    make(roots, options, budget::FIRST_PAUSE, lister, feed.clone())
+}
+
 /// The same; each tick passes its process measurements to the lister, whose names of cgroups are used, and samples of
 /// stacks come to the feed.
 pub fn telling(
