@@ -6,23 +6,24 @@ import globals from 'globals';
 import ts from 'typescript-eslint';
 
 /**
- * Layers of the page: views → components → charts/composables; components → stores → api.
+ * Layers of the page: views → components → charts/flame/composables; components → stores → api.
  * `format`, `series`, `api/types` and `api/dictionary` are leaves that every layer may import. Each layer lists what it
  * must not import.
  */
 const layers = {
-  format: ['api', 'series', 'charts', 'stores', 'composables', 'components', 'views', 'router'],
-  series: ['charts', 'stores', 'composables', 'components', 'views', 'router'],
-  api: ['series', 'charts', 'stores', 'composables', 'components', 'views', 'router'],
+  format: ['api', 'series', 'charts', 'flame', 'stores', 'composables', 'components', 'views', 'router'],
+  series: ['charts', 'flame', 'stores', 'composables', 'components', 'views', 'router'],
+  api: ['series', 'charts', 'flame', 'stores', 'composables', 'components', 'views', 'router'],
   charts: ['stores', 'composables', 'components', 'views', 'router'],
-  stores: ['charts', 'composables', 'components', 'views', 'router'],
+  flame: ['stores', 'composables', 'components', 'views', 'router'],
+  stores: ['charts', 'flame', 'composables', 'components', 'views', 'router'],
   composables: ['components', 'views', 'router'],
   components: ['views', 'router'],
   views: ['router'],
 };
 
 /** Only stores (and the root) call the server; these layers may only import the types of its responses. */
-const serverCalls = ['format', 'series', 'charts', 'composables', 'components', 'views'];
+const serverCalls = ['format', 'series', 'charts', 'flame', 'composables', 'components', 'views'];
 
 function boundary([layer, forbidden]) {
   const patterns = [

@@ -5,6 +5,7 @@ export const pages = [
   { address: '/who', ready: '[role=table], #content .border-amber' },
   { address: '/who?tree=parent', ready: '[role=table], #content .border-amber' },
   { address: '/who/name/perfwatch', ready: '[role=img]' },
+  { address: '/profile', ready: '[data-profile]' },
   { address: '/history', ready: 'table' },
   {
     address: '/history?p=scheduler:runqueue_wait.histogram&p=cpu:usage_percent,user&p=cpu:per_core',

@@ -129,3 +129,5 @@ export type AlertChannel = Schemas['AlertChannel'];
 export type AlertChannelKind = Schemas['AlertChannelKind'];
 export type ListedAlertChannel = Schemas['ListedAlertChannel'];
 export type AlertChannelTest = Schemas['AlertChannelTest'];
+export type Profile = Schemas['Profile'];
+export type ProfileComparison = Schemas['ProfileComparison'];

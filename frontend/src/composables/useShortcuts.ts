@@ -3,6 +3,7 @@ import { onScopeDispose } from 'vue';
 import { useCursorStore } from '@/stores/cursor';
 import { useTimeStore } from '@/stores/time';
 import { movedBy } from './useCrosshair';
+import { useOpenProfile } from './useOpenProfile';
 import { useOpenWho } from './useOpenWho';
 import { useTimeSteps } from './useTimeSteps';
 
@@ -20,6 +21,7 @@ export function useShortcuts(open: { help: () => void; picker: () => void; searc
   const time = useTimeStore();
   const cursor = useCursorStore();
   const { openMoment, openRange } = useOpenWho();
+  const { openProfile } = useOpenProfile();
   const steps = useTimeSteps();
 
   const keys: Record<string, () => void> = {
@@ -29,6 +31,9 @@ export function useShortcuts(open: { help: () => void; picker: () => void; searc
     w: () => {
       if (cursor.time === null) openRange(time.range);
       else openMoment(cursor.time);
+    },
+    p: () => {
+      openProfile(time.range);
     },
     l: time.goLive,
   };

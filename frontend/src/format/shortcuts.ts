@@ -12,5 +12,10 @@ export const shortcuts = [
     keys: ['w'],
     does: 'Who used what at the crosshair, or in the shown time; also by a double click on a chart',
   },
+  { keys: ['p'], does: 'Which code ran in the shown time' },
+  {
+    keys: ['↑', '↓', '←', '→', 'Enter'],
+    does: 'In a flame graph: move between frames, zoom; Esc shows all, / searches functions',
+  },
   { keys: ['Esc'], does: 'Remove the crosshair or the selection' },
 ] as const;

@@ -19,6 +19,7 @@ declare module 'vue-router' {
 export const pages = [
   { to: '/', label: 'Dashboard', icon: 'dashboard' },
   { to: '/who', label: 'Who', icon: 'processes' },
+  { to: '/profile', label: 'Profile', icon: 'flame' },
   { to: '/history', label: 'History', icon: 'history' },
   { to: '/alerts', label: 'Alerts', icon: 'bell' },
   { to: '/settings', label: 'Settings', icon: 'settings' },
@@ -73,6 +74,11 @@ export function makeRouter(): Router {
           typeof pid === 'string' && /^\d+$/.test(pid)
             ? { name: 'who-process', params: { pid }, query }
             : { path: '/who', query },
+      },
+      {
+        path: '/profile',
+        component: () => import('@/views/ProfileView.vue'),
+        meta: { title: 'Profile', timed: true },
       },
       {
         path: '/history',
