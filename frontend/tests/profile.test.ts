@@ -205,7 +205,7 @@ describe('functions', () => {
   it('are rows, which can be ordered', () => {
     const rows = plainRows(shop, (ns) => ns.toString());
     expect(rows.map(({ name }) => name)).toEqual(['compare', 'sort', 'k_read', 'main', 'shop', 'idle']);
-    expect(rows[0]?.self).toEqual({ value: 50, text: '50 %', detail: '50', bar: 0.5, tone: 'plain' });
+    expect(rows[0]?.self).toEqual({ value: 50, text: '50 %', detail: '50', bar: 1, tone: 'plain' });
     expect(sortedRows(rows, 'total', false)[0]?.name).toBe('main');
     expect(sortedRows(rows, 'name', true)[0]?.name).toBe('sort');
   });
@@ -227,7 +227,7 @@ describe('functions', () => {
       ['sort', 0, false],
       ['main', 1, true],
     ]);
-    expect(rows[0]?.self).toMatchObject({ text: '+30.0', detail: '10 % → 40 %', bar: 1, tone: 'more' });
+    expect(rows[0]?.self).toMatchObject({ text: '+30.0', detail: '10 → 40 %', bar: 1, tone: 'more' });
     expect(rows[0]?.total).toMatchObject({ text: '−10.0', tone: 'less' });
   });
 });

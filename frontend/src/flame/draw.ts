@@ -8,7 +8,7 @@ const GAP = 1;
 const PADDING = 4;
 /** Narrower frames have no text. */
 const MIN_TEXT = 24;
-const FADED = 0.28;
+const FADED = 0.32;
 const FONT = '11.5px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif';
 
 export interface Scene {
@@ -19,10 +19,8 @@ export interface Scene {
   matches: Uint8Array | null;
   /** The frame that has the width. */
   zoomed: number;
-  hovered: number | null;
-  focused: number | null;
   rootLabel: string;
-  colours: { focus: string; hover: string; merged: string; faded: string };
+  colours: { merged: string; faded: string };
 }
 
 /** What is seen of all rows. */
@@ -72,18 +70,12 @@ export function clipped(text: string, room: number, width: (text: string) => num
 }
 
 export function paint(context: CanvasRenderingContext2D, scene: Scene, window: Window): void {
-  const { tree, painted, matches, hovered, focused, colours } = scene;
+  const { tree, painted, matches, colours } = scene;
   context.clearRect(0, 0, window.width, window.height);
   context.font = FONT;
   context.textBaseline = 'middle';
   const measure = (text: string): number => widthOf(context, text);
   const isSeen = (y: number): boolean => y > -ROW && y < window.height;
-  const outline = (y: number, x: number, width: number): void => {
-    context.strokeStyle = colours.focus;
-    context.lineWidth = 2;
-    context.strokeRect(x + 1, y + 1, Math.max(2, width - 2 - GAP), ROW - 2 - GAP);
-  };
-  let ring: (() => void) | null = null;
 
   eachVisible(tree, scene.view, window.width, {
     frame: (node, depth, x, width) => {
@@ -94,10 +86,6 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene, window: W
       context.globalAlpha = isFaded ? FADED : depth < at(tree.depth, scene.zoomed) ? 0.6 : 1;
       context.fillStyle = fill;
       context.fillRect(x, y, Math.max(0.75, width - GAP), ROW - GAP);
-      if (node === hovered) {
-        context.fillStyle = colours.hover;
-        context.fillRect(x, y, Math.max(0.75, width - GAP), ROW - GAP);
-      }
       if (width >= MIN_TEXT) {
         context.globalAlpha = 1;
         const label = functionOf(tree, node)?.name ?? scene.rootLabel;
@@ -106,10 +94,6 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene, window: W
         if (shown !== '') context.fillText(shown, x + PADDING, y + (ROW - GAP) / 2 + 0.5);
       }
       context.globalAlpha = 1;
-      if (node === focused)
-        ring = () => {
-          outline(y, x, width);
-        };
     },
     merged: (_, depth, x, width) => {
       const y = rowTop(window, depth);
@@ -120,6 +104,4 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene, window: W
       context.globalAlpha = 1;
     },
   });
-  // Over its neighbours.
-  (ring as (() => void) | null)?.();
 }

@@ -41,9 +41,10 @@ export interface FunctionChange {
 export function plainRows(tree: FlameTree, amountText: (amount: number) => string): FunctionRow[] {
   const { self, total } = functionAmounts(tree, tree.width);
   const all = at(tree.width.total, ROOT);
-  const cell = (value: number): Cell => {
-    const share = all > 0 ? value / all : 0;
-    return { value, text: shareText(share), detail: amountText(value), bar: share, tone: 'plain' };
+  const most = self.reduce((a, b) => Math.max(a, b), 0);
+  const cell = (value: number, largest: number): Cell => {
+    const text = shareText(all > 0 ? value / all : 0);
+    return { value, text, detail: amountText(value), bar: largest > 0 ? value / largest : 0, tone: 'plain' };
   };
   return tree.functions
     .map(({ name, module }, fn) => ({
@@ -51,8 +52,8 @@ export function plainRows(tree: FlameTree, amountText: (amount: number) => strin
       name,
       module,
       rank: 0,
-      self: cell(at(self, fn)),
-      total: cell(at(total, fn)),
+      self: cell(at(self, fn), most),
+      total: cell(at(total, fn), all),
       isFaint: false,
     }))
     .filter(({ total }) => total.value > 0)
@@ -73,7 +74,7 @@ export function changedRows(tree: FlameTree, changes: readonly FunctionChange[])
     return {
       value,
       text: pointsText(value),
-      detail: `${shareText(before)} → ${shareText(now)}`,
+      detail: `${shareText(before).replace(' %', '')} → ${shareText(now)}`,
       bar: Math.abs(value) / largest,
       tone: value > 0 ? 'more' : value < 0 ? 'less' : 'plain',
     };
