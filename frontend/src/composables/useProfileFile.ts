@@ -4,7 +4,7 @@ import { useHistoryStore } from '@/stores/history';
 import { useProfilesStore, type ProfileFormat, type ProfileQuery } from '@/stores/profiles';
 import { download } from './useExport';
 
-const endings: Record<ProfileFormat, string> = { pprof: 'pb.gz', folded: 'folded' };
+const endings: Record<ProfileFormat, string> = { pprof: 'pb', folded: 'folded' };
 
 export function useProfileFile() {
   const history = useHistoryStore();
