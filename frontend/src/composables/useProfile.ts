@@ -21,14 +21,14 @@ export function useProfile() {
   const time = useTimeStore();
 
   const view = computed(() => parseProfileView(route.query));
-  function change(part: Partial<ProfileView>, entry: 'new' | 'same' = 'new'): void {
+  function change(part: Partial<ProfileView>, entry: 'new' | 'same' = 'new'): Promise<unknown> {
     const { theme } = route.query;
     const query = {
       ...profileQuery({ ...view.value, ...part }),
       ...time.parameters,
       ...(typeof theme === 'string' ? { theme } : {}),
     };
-    void (entry === 'new' ? router.push({ query }) : router.replace({ query }));
+    return entry === 'new' ? router.push({ query }) : router.replace({ query });
   }
 
   // Comparisons are too much work to be repeated all the time, and what is paused stays.
@@ -92,7 +92,7 @@ export function useProfile() {
   );
   function zoom(frame: number): void {
     const hash = hashes.value[frame];
-    change({ zoomed: frame === ROOT || hash === undefined ? null : hashText(hash) });
+    void change({ zoomed: frame === ROOT || hash === undefined ? null : hashText(hash) });
   }
 
   const functionHashes = computed(() => (tree.value?.functions ?? []).map(functionHash));
@@ -101,9 +101,11 @@ export function useProfile() {
     const found = key === null ? -1 : functionHashes.value.indexOf(hashIn(key));
     return found < 0 ? null : found;
   });
-  function select(fn: number | null): void {
+  function select(fn: number | null): Promise<unknown> {
     const hash = fn === null ? undefined : functionHashes.value[fn];
-    change({ selected: hash === undefined ? null : hashText(hash) });
+    // They are beside the table.
+    const part = fn !== null && view.value.part === 'graph' ? 'both' : view.value.part;
+    return change({ selected: hash === undefined ? null : hashText(hash), part });
   }
 
   return {

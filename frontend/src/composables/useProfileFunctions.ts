@@ -49,7 +49,7 @@ export function useProfileFunctions({ view, change, tree, comparison, selected }
     () => sortKeys.find((key) => key === view.value.sort) ?? (isComparing.value ? 'rank' : 'self'),
   );
   function sortBy(key: FunctionSort): void {
-    change({ sort: key, isReversed: key === sort.value && !view.value.isReversed }, 'same');
+    void change({ sort: key, isReversed: key === sort.value && !view.value.isReversed }, 'same');
   }
   const rows = computed(() => {
     const shown = found.value;
