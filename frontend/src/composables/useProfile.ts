@@ -12,6 +12,9 @@ import { useTimeStore } from '@/stores/time';
 import { useQuery } from './useQuery';
 import { useSteadySpan } from './useSteadySpan';
 
+/** Answers are large, and who reads one does not want it to change all the time. */
+const REFRESH_MS = 15_000;
+
 export function useProfile() {
   const route = useRoute();
   const router = useRouter();
@@ -32,7 +35,8 @@ export function useProfile() {
   }
 
   // Comparisons are too much work to be repeated all the time, and what is paused stays.
-  const { span, refresh } = useSteadySpan(() => view.value.comparison === null && live.pausedAt === null);
+  const moves = (): boolean => view.value.comparison === null && live.pausedAt === null;
+  const { span, refresh } = useSteadySpan(moves, REFRESH_MS);
   const query = computed((): ProfileQuery => {
     const { kind, filters } = view.value;
     const { pid, ...texts } = filters;

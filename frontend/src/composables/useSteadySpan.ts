@@ -8,8 +8,11 @@ import { useTimeStore } from '@/stores/time';
 const REFRESHES_PER_RANGE = 240;
 const MIN_REFRESH_MS = 5000;
 
-/** `moves`: whether a live range moves on by itself; otherwise only when it is refreshed or chosen anew. */
-export function useSteadySpan(moves: () => boolean = () => true) {
+/**
+ * `moves`: whether a live range moves on by itself; otherwise only when it is refreshed or chosen anew. `least`: milliseconds
+ * between two refreshes at least.
+ */
+export function useSteadySpan(moves: () => boolean = () => true, least = MIN_REFRESH_MS) {
   const clock = useClockStore();
   const time = useTimeStore();
   const now = shallowRef(clock.now());
@@ -33,7 +36,7 @@ export function useSteadySpan(moves: () => boolean = () => true) {
         () => {
           if (document.visibilityState === 'visible') refresh();
         },
-        Math.max(MIN_REFRESH_MS, length / REFRESHES_PER_RANGE),
+        Math.max(least, length / REFRESHES_PER_RANGE),
       );
     },
     { immediate: true },

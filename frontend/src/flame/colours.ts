@@ -28,12 +28,13 @@ const hues: Record<Theme, Hues> = {
     modules: [
       [37, 84, 158],
       [23, 111, 78],
+      [98, 62, 165],
       [14, 104, 128],
-      [93, 66, 168],
-      [92, 104, 30],
-      [60, 74, 168],
-      [139, 51, 109],
-      [19, 108, 102],
+      [96, 102, 28],
+      [148, 48, 120],
+      [68, 78, 176],
+      [116, 88, 76],
+      [62, 108, 42],
     ],
     kernel: [163, 74, 24],
     generated: [133, 99, 8],
@@ -48,12 +49,13 @@ const hues: Record<Theme, Hues> = {
     modules: [
       [158, 201, 252],
       [158, 226, 189],
+      [208, 190, 252],
       [141, 218, 233],
-      [203, 190, 252],
-      [205, 220, 143],
-      [176, 188, 251],
-      [244, 184, 216],
-      [139, 220, 209],
+      [216, 220, 140],
+      [246, 180, 224],
+      [178, 189, 251],
+      [228, 208, 192],
+      [190, 228, 150],
     ],
     kernel: [253, 191, 138],
     generated: [246, 214, 110],
@@ -91,25 +93,51 @@ function filled(colour: Rgb, theme: Theme): Fill {
 /** What is not a function, and has no colour of its own. */
 const isPlaceholder = ({ name }: ProfileFunction): boolean => /^\[(cut|other|unknown)\]$/.test(name);
 
-function moduleHue({ module, name }: ProfileFunction, theme: Theme): Rgb {
-  const { modules, kernel, generated, process, muted } = hues[theme];
-  if (isPlaceholder({ module, name })) return muted;
-  if (module === '[process]') return process;
-  if (module.startsWith('[kernel')) return kernel;
-  if (module === '[generated]') return generated;
-  if (module === '') return muted;
-  return modules[textHash(module) % modules.length] ?? muted;
+/** What is told apart from modules by a hue of its own. */
+const isModule = (fn: ProfileFunction): boolean =>
+  !isPlaceholder(fn) && fn.module !== '' && !/^\[(process|kernel.*|generated)\]$/.test(fn.module);
+
+/** Which hue each module has: always the same one, unless a larger module of the tree has it. */
+type Hued = ReadonlyMap<string, number>;
+
+function huedModules(tree: FlameTree, count: number): Hued {
+  const sums = new Map<string, number>();
+  for (let n = 1; n < tree.fn.length; n += 1) {
+    const fn = functionOf(tree, n);
+    if (fn !== null && isModule(fn)) sums.set(fn.module, (sums.get(fn.module) ?? 0) + at(tree.width.self, n));
+  }
+  const all = at(tree.width.total, ROOT);
+  // In steps, so that what grows a little does not take the hue of another.
+  const size = ([, sum]: [string, number]): number => Math.round(Math.log2(Math.max(1e-6, sum / all)));
+  const largest = [...sums].toSorted((a, b) => size(b) - size(a) || (a[0] < b[0] ? -1 : 1));
+  const hued = new Map<string, number>();
+  let taken = new Set<number>();
+  for (const [module] of largest) {
+    if (taken.size === count) taken = new Set();
+    let hue = textHash(module) % count;
+    while (taken.has(hue)) hue = (hue + 1) % count;
+    taken.add(hue);
+    hued.set(module, hue);
+  }
+  return hued;
 }
 
-export const moduleColour = (fn: ProfileFunction, theme: Theme): string => css(moduleHue(fn, theme));
+function moduleHue(fn: ProfileFunction, theme: Theme, hued: Hued): Rgb {
+  const { modules, kernel, generated, process, muted } = hues[theme];
+  if (fn.module === '[process]') return process;
+  if (isPlaceholder(fn) || fn.module === '') return muted;
+  if (fn.module.startsWith('[kernel')) return kernel;
+  if (fn.module === '[generated]') return generated;
+  return modules[hued.get(fn.module) ?? 0] ?? muted;
+}
 
 /** Neighbours of one module are told apart by small differences in brightness. */
 const SHADES = 5;
 const SHADE = 0.035;
 
-function functionFill(fn: ProfileFunction, theme: Theme): Fill {
+function functionFill(fn: ProfileFunction, theme: Theme, hued: Hued): Fill {
   const { text, muted } = hues[theme];
-  const hue = moduleHue(fn, theme);
+  const hue = moduleHue(fn, theme, hued);
   if (hue === muted) return { fill: css(muted), text: text[2] };
   const shade = (functionHash(fn) % SHADES) - (SHADES - 1) / 2;
   const towards: Rgb = shade < 0 ? [0, 0, 0] : [255, 255, 255];
@@ -159,10 +187,11 @@ export function paintedFrames(tree: FlameTree, theme: Theme): Painted {
       fillOf[n] = STEPS + Math.round(STEPS * changeOf(at(now.total, n), at(before.total, n), samples));
     return { fills, fillOf };
   }
+  const hued = huedModules(tree, hues[theme].modules.length);
   const fills: Fill[] = [neutral];
   const known = new Map<string, number>();
   const ofFunction = tree.functions.map((fn) => {
-    const found = functionFill(fn, theme);
+    const found = functionFill(fn, theme, hued);
     const index = known.get(found.fill) ?? fills.length;
     if (index === fills.length) {
       known.set(found.fill, index);
@@ -183,6 +212,7 @@ export interface ModuleShare {
 
 /** Modules with the most of their own, for a legend. */
 export function modulesOf(tree: FlameTree, theme: Theme, limit: number): ModuleShare[] {
+  const hued = huedModules(tree, hues[theme].modules.length);
   const sums = new Map<string, ModuleShare>();
   for (let n = 1; n < tree.fn.length; n += 1) {
     const fn = functionOf(tree, n);
@@ -190,7 +220,7 @@ export function modulesOf(tree: FlameTree, theme: Theme, limit: number): ModuleS
     if (fn === null || self <= 0 || isPlaceholder(fn) || fn.module === '[process]') continue;
     const known = sums.get(fn.module);
     if (known === undefined)
-      sums.set(fn.module, { module: fn.module, colour: moduleColour(fn, theme), self });
+      sums.set(fn.module, { module: fn.module, colour: css(moduleHue(fn, theme, hued)), self });
     else known.self += self;
   }
   return [...sums.values()].toSorted((a, b) => b.self - a.self).slice(0, limit);

@@ -3,6 +3,10 @@ import { pointsText, shareText } from '@/series/profileTexts';
 import { functionAmounts } from './functions';
 import { at, ROOT, type FlameTree } from './tree';
 
+/** Not functions: a process, and what small stacks add up to, which moves with their number. */
+const PROCESS = '[process]';
+const OTHER = '[other]';
+
 export interface Cell {
   /** What it is ordered by. */
   value: number;
@@ -56,7 +60,7 @@ export function plainRows(tree: FlameTree, amountText: (amount: number) => strin
       total: cell(at(total, fn), all),
       isFaint: false,
     }))
-    .filter(({ total }) => total.value > 0)
+    .filter(({ total, module }) => total.value > 0 && module !== PROCESS)
     .toSorted((a, b) => b.self.value - a.self.value || b.total.value - a.total.value)
     .map((row, rank) => ({ ...row, rank }));
 }
@@ -81,7 +85,7 @@ export function changedRows(tree: FlameTree, changes: readonly FunctionChange[])
   };
   return changes.flatMap((one, rank) => {
     const fn = tree.functions[one.function];
-    if (fn === undefined) return [];
+    if (fn === undefined || fn.module === PROCESS || fn.name === OTHER) return [];
     return {
       fn: one.function,
       ...fn,
