@@ -263,7 +263,7 @@ describe('colours', () => {
     expect(fill('k_read')).not.toBe(fill('sort'));
     const other = paintedFrames(grown(['other;sort 1']), 'dark');
     expect(other.fills[at(other.fillOf, 2)]?.fill).toBe(fill('sort'));
-    expect(modulesOf(shop, 'dark', 5).map(({ module, self }) => [module, self])).toEqual([
+    expect(modulesOf(shop, 'dark', 5).map(({ fn, self }) => [fn.module, self])).toEqual([
       ['app', 85],
       ['[kernel]', 15],
     ]);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { seriousViolations } from '../harness/axe.mjs';
 import { Burner, profiled } from '../harness/burner.mjs';
 import { selectOn } from '../harness/charts.mjs';
+import { NamedHog } from '../harness/load.mjs';
 import { settledState } from '../harness/server.mjs';
 import { eventually, skip, test } from '../harness/suite.mjs';
 import { phone as touch } from '../harness/touch.mjs';
@@ -208,6 +209,43 @@ test(
   },
   { alone: true },
 );
+
+test('profile: what waits is charged to where it waits', async ({ browser, server, session, cleanup }) => {
+  if ((await settledState(server, session, 'profile')) !== 'active')
+    skip('stacks cannot be sampled on this machine');
+  const name = `waiter-${process.pid % 1e5}`;
+  const waiter = await NamedHog.start(name, [], 'while :; do sleep 0.05; done');
+  cleanup(() => waiter.stop());
+  await eventually(
+    `waits of ${name}`,
+    async () => {
+      const query = new URLSearchParams({
+        kind: 'off_cpu',
+        process: name,
+        start_time: new Date(Date.now() - 300_000).toISOString(),
+        end_time: new Date(Date.now() + 1000).toISOString(),
+      });
+      return (await server.call(session, 'GET', `/api/profiles?${query}`)).total > 2e9;
+    },
+    { within: 90_000, every: 500 },
+  );
+  const page = await browser.page({ server, session });
+  await page.goto(`/profile?range=5m&kind=off_cpu&process=${name}`);
+  await page
+    .locator('[data-facts]')
+    .getByText(/waiting time/)
+    .waitFor();
+  // It waits for its child to end, whatever that function is called in this kernel.
+  await page.getByLabel('Search functions').fill('wait');
+  await matched(page)
+    .getByText(/^Matches/)
+    .waitFor();
+  assert.ok(percent(await matched(page).innerText()) > 60, await matched(page).innerText());
+  await row(page, /wait.*kernel/)
+    .first()
+    .waitFor();
+  assert.deepEqual(page.problems, []);
+});
 
 test('profile: charts and cards lead to it, and it says why there is nothing', async ({
   browser,

@@ -92,6 +92,8 @@ function filled(colour: Rgb, theme: Theme): Fill {
 
 /** What is not a function, and has no colour of its own. */
 const isPlaceholder = ({ name }: ProfileFunction): boolean => /^\[(cut|other|unknown)\]$/.test(name);
+/** Runnable, without a CPU. */
+const isQueued = ({ name, module }: ProfileFunction): boolean => module === '' && name.startsWith('[waiting');
 
 /** What is told apart from modules by a hue of its own. */
 const isModule = (fn: ProfileFunction): boolean =>
@@ -125,6 +127,7 @@ function huedModules(tree: FlameTree, count: number): Hued {
 function moduleHue(fn: ProfileFunction, theme: Theme, hued: Hued): Rgb {
   const { modules, kernel, generated, process, muted } = hues[theme];
   if (fn.module === '[process]') return process;
+  if (isQueued(fn)) return generated;
   if (isPlaceholder(fn) || fn.module === '') return muted;
   if (fn.module.startsWith('[kernel')) return kernel;
   if (fn.module === '[generated]') return generated;
@@ -204,7 +207,8 @@ export function paintedFrames(tree: FlameTree, theme: Theme): Painted {
 }
 
 export interface ModuleShare {
-  module: string;
+  /** One of its functions. */
+  fn: ProfileFunction;
   colour: string;
   /** Without callees. */
   self: number;
@@ -218,9 +222,9 @@ export function modulesOf(tree: FlameTree, theme: Theme, limit: number): ModuleS
     const fn = functionOf(tree, n);
     const self = at(tree.width.self, n);
     if (fn === null || self <= 0 || isPlaceholder(fn) || fn.module === '[process]') continue;
-    const known = sums.get(fn.module);
-    if (known === undefined)
-      sums.set(fn.module, { module: fn.module, colour: css(moduleHue(fn, theme, hued)), self });
+    const key = isQueued(fn) ? fn.name : fn.module;
+    const known = sums.get(key);
+    if (known === undefined) sums.set(key, { fn, colour: css(moduleHue(fn, theme, hued)), self });
     else known.self += self;
   }
   return [...sums.values()].toSorted((a, b) => b.self - a.self).slice(0, limit);

@@ -1,6 +1,6 @@
 /** What one frame has, in words. */
 import { amountText, pointsText, shareText } from '@/series/profileTexts';
-import { at, functionOf, ROOT, type FlameTree } from './tree';
+import { at, functionOf, ROOT, type FlameTree, type ProfileFunction } from './tree';
 
 export interface FrameReading {
   name: string;
@@ -15,18 +15,24 @@ const modules: Record<string, string> = {
   '[generated]': 'generated code',
 };
 
-export const moduleText = (module: string): string => modules[module] ?? (module || 'module not known');
-
+/** What is not a function. */
 const places: Record<string, string> = {
-  '[cut]': 'The outer part of the stack could not be found',
-  '[other]': 'Small stacks, added up',
-  '[unknown]': 'Not known',
+  '[cut]': 'outer part of the stack not found',
+  '[other]': 'small stacks, added up',
+  '[unknown]': 'not known',
+  '[waiting for a CPU]': 'in the run queue',
 };
+
+/** Where a function is from. */
+export function moduleText({ name, module }: ProfileFunction): string {
+  if (module === '') return places[name] ?? 'module not known';
+  return modules[module] ?? module;
+}
 
 export function readingOf(tree: FlameTree, node: number, zoomed: number): FrameReading {
   const fn = functionOf(tree, node);
   const name = fn?.name ?? 'All';
-  const module = fn === null ? '' : (places[fn.name] ?? moduleText(fn.module));
+  const module = fn === null ? '' : moduleText(fn);
   if (tree.compared !== null) {
     const { now, before } = tree.compared;
     const line = (label: string, [is, was]: readonly [number, number]) => ({

@@ -22,6 +22,9 @@ export function patternOf(text: string): Pattern | null {
   return { problem };
 }
 
+/** An expression that matches only this. */
+export const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+
 /** By function: whether it matches. */
 export function matchesOf(
   tree: FlameTree,
