@@ -19,6 +19,8 @@ const pages = [
   { name: 'dashboard', path: '/', ready: '#cpu canvas' },
   { name: 'who', path: '/who', ready: '[role=table], #content .border-amber' },
   { name: 'who-name', path: '/who/name/perfwatch?range=5m', ready: '[role=img]' },
+  { name: 'profile', path: '/profile?range=5m', ready: '[data-profile]' },
+  { name: 'profile-compare', path: '/profile?range=1m&against=before', ready: '[data-profile]' },
   { name: 'alerts', path: '/alerts', ready: '#rules tbody tr' },
   { name: 'settings', path: '/settings', ready: '#sources tbody tr' },
   {

@@ -120,7 +120,7 @@ test('task: the service that takes the memory, in two actions', async ({
     more.every((value) => value > 400),
     all.slice(0, place + 1).join('\n'),
   );
-  await person.click(row.getByRole('link', { name }));
+  await person.click(row.getByRole('link', { name, exact: true }));
   await page.waitForURL((url) => url.pathname === `/who/cgroup/${name}`);
   await page.getByRole('img', { name: /^Memory/ }).waitFor();
   assert.ok(person.actions <= 2, `${person.actions} actions`);

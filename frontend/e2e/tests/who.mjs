@@ -197,7 +197,7 @@ test('a sleeping process is found by name until it exits', async ({ browser, ser
   await row.waitFor();
   assert.match(await row.innerText(), /[KM]iB/);
   await page.locator('[role=table][aria-rowcount="2"]').waitFor();
-  await row.getByRole('link', { name }).click();
+  await row.getByRole('link', { name, exact: true }).click();
   await page.getByText(`PID ${sleeper.pid}`).waitFor();
   await sleeper.stop();
   await page.getByText('This process has exited').waitFor();
