@@ -2,7 +2,7 @@
 import { computed, shallowRef, watch } from 'vue';
 import { useRoute, useRouter } from 'vue-router';
 import { paintedFrames } from '@/flame/colours';
-import { frameHashes, hashIn, hashText, functionHash, pathOf, ROOT, treeOf } from '@/flame/tree';
+import { frameHashes, hashIn, hashText, pathOf, ROOT, treeOf } from '@/flame/tree';
 import { comparedWith } from '@/series/historyView';
 import { parseProfileView, profileQuery, type ProfileView } from '@/series/profileView';
 import { useLiveStore } from '@/stores/live';
@@ -99,14 +99,13 @@ export function useProfile() {
     void change({ zoomed: frame === ROOT || hash === undefined ? null : hashText(hash) });
   }
 
-  const functionHashes = computed(() => (tree.value?.functions ?? []).map(functionHash));
   const selected = computed(() => {
     const { selected: key } = view.value;
-    const found = key === null ? -1 : functionHashes.value.indexOf(hashIn(key));
+    const found = key === null ? -1 : (tree.value?.functionHashes.indexOf(hashIn(key)) ?? -1);
     return found < 0 ? null : found;
   });
   function select(fn: number | null): Promise<unknown> {
-    const hash = fn === null ? undefined : functionHashes.value[fn];
+    const hash = fn === null ? undefined : tree.value?.functionHashes[fn];
     // They are beside the table.
     const part = fn !== null && view.value.part === 'graph' ? 'both' : view.value.part;
     return change({ selected: hash === undefined ? null : hashText(hash), part });

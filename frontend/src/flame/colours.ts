@@ -1,6 +1,6 @@
 /** Colours of frames: of their module, or of how much their share changed. */
 import type { Theme } from '@/charts/palette';
-import { at, functionHash, functionOf, ROOT, textHash, type FlameTree, type ProfileFunction } from './tree';
+import { at, functionOf, ROOT, textHash, type FlameTree, type ProfileFunction } from './tree';
 
 type Rgb = readonly [number, number, number];
 
@@ -138,13 +138,10 @@ function moduleHue(fn: ProfileFunction, theme: Theme, hued: Hued): Rgb {
 const SHADES = 5;
 const SHADE = 0.035;
 
-function functionFill(fn: ProfileFunction, theme: Theme, hued: Hued): Fill {
-  const { text, muted } = hues[theme];
-  const hue = moduleHue(fn, theme, hued);
-  if (hue === muted) return { fill: css(muted), text: text[2] };
-  const shade = (functionHash(fn) % SHADES) - (SHADES - 1) / 2;
-  const towards: Rgb = shade < 0 ? [0, 0, 0] : [255, 255, 255];
-  return filled(mix(hue, towards, Math.abs(shade) * SHADE), theme);
+function shaded(hue: Rgb, shade: number, theme: Theme): Fill {
+  const difference = (shade - (SHADES - 1) / 2) * SHADE;
+  const towards: Rgb = difference < 0 ? [0, 0, 0] : [255, 255, 255];
+  return filled(mix(hue, towards, Math.abs(difference)), theme);
 }
 
 /** Steps on either side of the colours of change. */
@@ -192,15 +189,17 @@ export function paintedFrames(tree: FlameTree, theme: Theme): Painted {
   }
   const hued = huedModules(tree, hues[theme].modules.length);
   const fills: Fill[] = [neutral];
-  const known = new Map<string, number>();
-  const ofFunction = tree.functions.map((fn) => {
-    const found = functionFill(fn, theme, hued);
-    const index = known.get(found.fill) ?? fills.length;
-    if (index === fills.length) {
-      known.set(found.fill, index);
-      fills.push(found);
+  /** By hue: the place of its first shade. */
+  const known = new Map<Rgb, number>([[muted, 0]]);
+  const ofFunction = tree.functions.map((fn, i) => {
+    const hue = moduleHue(fn, theme, hued);
+    let first = known.get(hue);
+    if (first === undefined) {
+      first = fills.length;
+      known.set(hue, first);
+      for (let shade = 0; shade < SHADES; shade += 1) fills.push(shaded(hue, shade, theme));
     }
-    return index;
+    return first === 0 ? 0 : first + (at(tree.functionHashes, i) % SHADES);
   });
   const fillOf = Uint16Array.from(tree.fn, (fn, n) => (n === ROOT ? 0 : (ofFunction[fn] ?? 0)));
   return { fills, fillOf };

@@ -18,6 +18,7 @@ export interface Amounts {
 
 export interface FlameTree {
   functions: readonly ProfileFunction[];
+  functionHashes: Float64Array;
   /** Which function a frame is of; of `ROOT` none. */
   fn: Int32Array;
   parent: Int32Array;
@@ -125,7 +126,9 @@ export function treeOf(
     }
   }
   const shown = functions.map(({ name, module }) => ({ name: plain(name), module: plain(module) }));
-  return { functions: shown, fn, parent, depth, deepest, callees, firstCallee, width, left, compared };
+  const functionHashes = Float64Array.from(shown, functionHash);
+  const order = { parent, depth, deepest, callees, firstCallee };
+  return { functions: shown, functionHashes, fn, ...order, width, left, compared };
 }
 
 /** From everything inwards, with both. */
@@ -141,35 +144,34 @@ export function pathOf({ parent }: FlameTree, node: number): number[] {
 export const functionOf = (tree: FlameTree, node: number): ProfileFunction | null =>
   tree.functions[at(tree.fn, node)] ?? null;
 
-/** Mixes numbers into a 53-bit hash (cyrb53): what an address names must be the same after a reload. */
-function mixed(values: ArrayLike<number>): number {
-  let [a, b] = [0xdeadbeef, 0x41c6ce57];
-  for (let i = 0; i < values.length; i += 1) {
-    a = Math.imul(a ^ at(values, i), 2654435761);
-    b = Math.imul(b ^ at(values, i), 1597334677);
-  }
+/** Mixed into 53 bits (cyrb53): what an address names must be the same after a reload. */
+function finished(one: number, other: number): number {
+  let [a, b] = [one, other];
   a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
   b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909);
   return 4294967296 * (2097151 & b) + (a >>> 0);
 }
 
 export function textHash(text: string): number {
-  return mixed(Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i)));
+  let [a, b] = [0xdeadbeef, 0x41c6ce57];
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    a = Math.imul(a ^ code, 2654435761);
+    b = Math.imul(b ^ code, 1597334677);
+  }
+  return finished(a, b);
 }
 
 export const functionHash = ({ name, module }: ProfileFunction): number => textHash(`${name}\n${module}`);
 
 /** Of each frame: of its own function and all its callers'. */
-export function frameHashes(tree: FlameTree): Float64Array {
-  const own = Float64Array.from(tree.functions, functionHash);
-  const hashes = new Float64Array(tree.fn.length);
-  const parts = new Uint32Array(4);
+export function frameHashes({ fn, parent, functionHashes }: FlameTree): Float64Array {
+  const hashes = new Float64Array(fn.length);
   for (let n = 1; n < hashes.length; n += 1) {
-    [hashes[at(tree.parent, n)] ?? 0, own[at(tree.fn, n)] ?? 0].forEach((hash, i) => {
-      parts[2 * i] = hash % 2 ** 32;
-      parts[2 * i + 1] = hash / 2 ** 32;
-    });
-    hashes[n] = mixed(parts);
+    const [caller, own] = [at(hashes, at(parent, n)), at(functionHashes, at(fn, n))];
+    const a = Math.imul((caller % 2 ** 32) ^ 0xdeadbeef, 2654435761) ^ (own % 2 ** 32);
+    const b = Math.imul((caller / 2 ** 32) ^ 0x41c6ce57, 1597334677) ^ (own / 2 ** 32);
+    hashes[n] = finished(Math.imul(a, 2654435761) ^ b, Math.imul(b, 1597334677) ^ a);
   }
   return hashes;
 }
