@@ -72,6 +72,10 @@ try {
   container = await Container.start('shop-db');
   await services.everyday();
   await sleep(QUIET_MS);
+  // Profiles are kept by minute.
+  await sleep(60_000 - (Date.now() % 60_000));
+  const updated = Date.now();
+  services.update();
   await server.call(session, 'POST', '/api/events', { text: 'Deployed shop', labels: { version: '1.43' } });
   await sleep(3000);
   const from = Date.now();
@@ -88,6 +92,12 @@ try {
     explain: 'before',
     explain_from: at(from - 2000),
     explain_to: at(to + 2000),
+  });
+  const slower = new URLSearchParams({
+    process: 'search',
+    from: at(updated),
+    to: at(updated + 60_000),
+    against: 'before',
   });
   const around = new URLSearchParams({ from: at(from - 300_000), to: at(Date.now()) });
   const compared = new URLSearchParams({
@@ -138,6 +148,15 @@ try {
       act: async (page) => {
         await page.getByRole('link', { name: 'shop-db', exact: true }).click();
         await page.locator('[role=img] canvas').first().waitFor();
+      },
+    },
+    {
+      name: 'profile',
+      address: `/profile?${slower}`,
+      ready: 'canvas',
+      height: 720,
+      act: async (page) => {
+        await page.getByText('compare_prices').first().waitFor();
       },
     },
     { name: 'compare', address: `/history?${compared}`, ready: '[role=img]', height: 820 },

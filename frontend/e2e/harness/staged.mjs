@@ -43,12 +43,15 @@ export class Services {
   async everyday() {
     await this.#start('shop.service', 'shop-api', SHELL, ['-c', worker(25_000, 0.2, 220), '--workers', '4']);
     await this.#start('shop.service', 'shop-mail', SHELL, ['-c', worker(6000, 0.5, 60)]);
-    await this.#start('search.service', 'search', SHELL, [
-      '-c',
-      worker(40_000, 0.4, 380),
-      '--index',
-      'goods',
-    ]);
+    const source = path.join(import.meta.dirname, 'search.c');
+    const program = path.join(this.folder, 'search.out');
+    await run('cc', ['-O1', '-fomit-frame-pointer', '-o', program, source]);
+    this.search = await this.#start('search.service', 'search', program, ['--index', 'goods']);
+  }
+
+  /** The search is updated, and one of its functions is slow. */
+  update() {
+    this.search.kill('SIGUSR1');
   }
 
   /** Thumbnails take the CPU, and a backup the disk; ends them when called. */

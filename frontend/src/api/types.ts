@@ -80,6 +80,7 @@ type Schemas = components['schemas'];
 export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
 export type Changes = Schemas['Changes'];
+export type MovedFunction = Schemas['MovedFunction'];
 export type Change = Schemas['ChangeDto'];
 /** What a cgroup is. */
 export type Group = Pick<Schemas['CgroupDto'], 'kind' | 'name' | 'image'>;

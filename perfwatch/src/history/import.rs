@@ -1,7 +1,7 @@
 //! Imports history from another store, or from the Python original's database.
 //!
 //! Readings come first, together with their minute sums; then, for each tier, the buckets whose finer data the source
-//! has removed. Each page is stored together with a checkpoint, so an interrupted import resumes where it stopped, and
+//! has removed. Profiles are copied as they are. Each page is stored together with a checkpoint, so an interrupted import resumes where it stopped, and
 //! importing twice changes nothing.
 
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use super::tier::Tier;
 use super::{History, from_micros, micros, rollup};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
-use crate::store::chunks::{Batch, Chunk};
+use crate::store::chunks::{Batch, Chunk, Content, Wanted};
 use crate::store::settings::SettingsStore;
 pub use crate::store::source::From;
 use crate::store::source::Source;
@@ -50,12 +50,14 @@ pub async fn import(
     let mut parts = Vec::new();
     let mut progress = Progress::default();
     for &tier in tiers {
-        for metric_type in MetricType::ALL {
-            let checkpoint = checkpoint(from, tier, metric_type);
+        // The original has no profiles.
+        let contents = Content::all().filter(|of| !source.is_original() || of.readings().is_some());
+        for content in contents {
+            let checkpoint = checkpoint(from, tier, content);
             let reached = settings.config(&checkpoint).await?;
             let after = reached.and_then(|text| text.parse().ok()).unwrap_or(BEGINNING);
-            progress.total += source.count(metric_type, tier.seconds(), after).await?;
-            parts.push(Part { tier, metric_type, checkpoint, after });
+            progress.total += source.count(content, tier.seconds(), after).await?;
+            parts.push(Part { tier, content, checkpoint, after });
         }
     }
     tell(progress);
@@ -83,7 +85,7 @@ pub async fn import(
 
 struct Part {
     tier: Tier,
-    metric_type: MetricType,
+    content: Content,
     checkpoint: String,
     after: i64,
 }
@@ -95,12 +97,13 @@ impl Part {
         source: &Source,
         imported: &mut Imported,
     ) -> Result<u64> {
-        let documents = source.documents(self.metric_type, self.after, DOCUMENTS).await?;
+        let Some(metric_type) = self.content.readings() else { return Ok(0) };
+        let documents = source.documents(metric_type, self.after, DOCUMENTS).await?;
         let Some(last) = documents.last() else { return Ok(0) };
         self.after = last.at;
         let mut readings = Vec::with_capacity(documents.len());
         for document in &documents {
-            match reading_of(self.metric_type, document.at, &document.json) {
+            match reading_of(metric_type, document.at, &document.json) {
                 Some(reading) => readings.push(reading),
                 None => imported.refused += 1,
             }
@@ -115,15 +118,16 @@ impl Part {
         source: &Source,
         removed: &[(i64, i64)],
     ) -> Result<u64> {
-        let chunks = source.chunks(self.metric_type, self.tier.seconds(), self.after, CHUNKS).await?;
+        let chunks = source.chunks(self.content, self.tier.seconds(), self.after, CHUNKS).await?;
         for chunk in &chunks {
             self.after = chunk.start;
-            let mut batch = match self.tier {
-                Tier::Raw => rollup::batch_of(target, std::slice::from_ref(chunk), None).await?,
-                tier => {
+            let mut batch = match (self.content.readings(), self.tier) {
+                (None, _) => self.batch_of_profile(target, chunk).await?,
+                (_, Tier::Raw) => rollup::batch_of(target, std::slice::from_ref(chunk), None).await?,
+                (Some(metric_type), tier) => {
                     let of_finer = removed.iter().find(|(seconds, _)| *seconds == tier.finer().seconds());
                     let gone = of_finer.map_or(i64::MIN, |(_, before)| *before);
-                    self.batch_of_rollups(target, chunk, gone).await?
+                    self.batch_of_rollups(target, metric_type, chunk, gone).await?
                 }
             };
             batch.settings.push(self.reached());
@@ -133,17 +137,33 @@ impl Part {
     }
 
     /// The buckets for which the source has no finer data; the others are computed here.
-    async fn batch_of_rollups(&self, target: &History, chunk: &Chunk, gone: i64) -> Result<Batch> {
+    async fn batch_of_rollups(
+        &self,
+        target: &History,
+        metric_type: MetricType,
+        chunk: &Chunk,
+        gone: i64,
+    ) -> Result<Batch> {
         let mut batch = Batch::default();
-        let buckets = match Buckets::decode(&chunk.data, Selection::all(self.metric_type)) {
+        let buckets = match Buckets::decode(&chunk.data, Selection::all(metric_type)) {
             Ok(buckets) => buckets,
             Err(error) => {
                 return Err(StoreError::Database(format!("a chunk of the source is damaged: {error}")));
             }
         };
         let buckets = buckets.iter().filter(|(at, _)| *at < gone).collect();
-        rollup::add_missing(target, self.metric_type, self.tier, buckets, &mut batch).await?;
+        rollup::add_missing(target, metric_type, self.tier, buckets, &mut batch).await?;
         Ok(batch)
+    }
+
+    /// A profile stays as it is; what is there already is not replaced.
+    async fn batch_of_profile(&self, target: &History, chunk: &Chunk) -> Result<Batch> {
+        let (from, to) = (chunk.start, chunk.start + 1);
+        let wanted = Wanted { content: self.content, tier: self.tier.seconds(), from, to };
+        let known = target.chunks().find(target.host(), wanted, 1).await?;
+        let is_known = known.iter().any(|known| known.start == chunk.start);
+        let put = if is_known { Vec::new() } else { vec![chunk.clone()] };
+        Ok(Batch { put, ..Batch::default() })
     }
 
     fn reached(&self) -> (String, String) {
@@ -164,9 +184,9 @@ fn reading_of(metric_type: MetricType, at: i64, json: &[u8]) -> Option<Reading> 
 
 /// The target's setting with an import's checkpoint. The source is identified by a hash, since its URL may contain a
 /// password.
-fn checkpoint(from: &From, tier: Tier, metric_type: MetricType) -> String {
+fn checkpoint(from: &From, tier: Tier, content: Content) -> String {
     let identity = format!("{}\n{:?}\n{}", from.url, from.host, from.set_aside);
     let digest = Sha256::digest(identity.as_bytes());
     let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("import/{hex}/{}/{}", tier.seconds(), metric_type.as_str())
+    format!("import/{hex}/{}/{}", tier.seconds(), content.as_str())
 }

@@ -4,6 +4,7 @@
 //! killed loses a minute at most. Hours and days are computed from them once they are over. They expire together with
 //! history's tiers of the same resolution.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,22 +59,17 @@ struct Memory {
     dropped: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Slot {
     kind: ProfileKind,
     /// When its first stack was counted; µs.
     start: i64,
     builder: Builder,
-    is_stored: bool,
 }
 
 impl Slot {
     fn table(&self) -> Table {
         bounded(&self.builder.table(), bounds(Tier::Minute))
-    }
-
-    fn chunk(&self) -> Option<Chunk> {
-        chunk(self.kind, Tier::Minute, self.start, &self.table())
     }
 }
 
@@ -149,10 +145,9 @@ impl Archive {
         let mut memory = self.memory();
         let open = &mut memory.open[kind as usize];
         let full = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
-        let fresh = || Slot { kind, start: now, builder: Builder::default(), is_stored: false };
+        let fresh = || Slot { kind, start: now, builder: Builder::default() };
         let slot = open.get_or_insert_with(fresh);
         count(&mut slot.builder, floor(now, MINUTE));
-        slot.is_stored = false;
         if slot.builder.nodes() > MAX_OPEN_NODES {
             let table = slot.table();
             slot.builder = Builder::default();
@@ -179,29 +174,17 @@ impl Archive {
 
     /// Stores what is new, and computes hours and days that are over. Called every minute, and at the end.
     pub async fn keep(&self, now: i64) -> Result<()> {
+        self.close_slots(now);
         loop {
-            let slot = self.memory().full.front().cloned();
-            let Some(slot) = slot else { break };
-            self.store(&slot).await?;
-            let mut memory = self.memory();
-            if memory.full.front().is_some_and(|front| (front.kind, front.start) == (slot.kind, slot.start)) {
-                memory.full.pop_front();
-            }
+            let slot = self.memory().full.front().map(|slot| (slot.kind, slot.start, slot.table()));
+            let Some((kind, start, table)) = slot else { break };
+            self.store(kind, start, &table).await?;
+            // By the time it is stored another may be the first.
+            self.memory().full.retain(|slot| (slot.kind, slot.start) != (kind, start));
         }
         for kind in ProfileKind::ALL {
-            let slot = {
-                let mut memory = self.memory();
-                // A slot may be over without anything that came after it.
-                let open = &mut memory.open[kind as usize];
-                let over = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
-                let slot = over.clone().or_else(|| open.as_mut().filter(|slot| !slot.is_stored).cloned());
-                memory.full.extend(over);
-                slot
-            };
-            if let Some(slot) = slot {
-                self.store(&slot).await?;
-                let mut memory = self.memory();
-                memory.full.retain(|full| (full.kind, full.start) != (slot.kind, slot.start));
+            if let Some((start, table)) = self.open_slot(kind) {
+                self.store(kind, start, &table).await?;
             }
             for (tier, finer) in ROLLED {
                 self.roll(kind, tier, finer, now).await?;
@@ -210,8 +193,23 @@ impl Archive {
         Ok(())
     }
 
-    async fn store(&self, slot: &Slot) -> Result<()> {
-        let Some(chunk) = slot.chunk() else { return Ok(()) };
+    /// A slot may be over without anything that came after it.
+    fn close_slots(&self, now: i64) {
+        let mut memory = self.memory();
+        for kind in ProfileKind::ALL {
+            let open = &mut memory.open[kind as usize];
+            let over = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
+            memory.full.extend(over);
+        }
+    }
+
+    fn open_slot(&self, kind: ProfileKind) -> Option<(i64, Table)> {
+        let memory = self.memory();
+        memory.open[kind as usize].as_ref().map(|slot| (slot.start, slot.table()))
+    }
+
+    async fn store(&self, kind: ProfileKind, start: i64, table: &Table) -> Result<()> {
+        let Some(chunk) = chunk(kind, Tier::Minute, start, table) else { return Ok(()) };
         self.0.chunks.commit(&self.0.host, &Batch { put: vec![chunk], ..Batch::default() }).await
     }
 
@@ -269,10 +267,11 @@ impl Archive {
     ) -> Result<Covered> {
         let mut covered = Covered::default();
         // Before the store: what is stored meanwhile is known to be here as well.
-        let in_memory: Vec<Slot> = {
+        let in_memory: Vec<(i64, Table)> = {
             let memory = self.memory();
             let all = memory.full.iter().chain(memory.open.iter().flatten());
-            all.filter(|slot| slot.kind == kind).cloned().collect()
+            let wanted = all.filter(|slot| slot.kind == kind && slot.start < to && slot.start + SLOT > from);
+            wanted.map(|slot| (slot.start, slot.builder.table())).collect()
         };
         let removed = self.0.chunks.tiers(&self.0.host).await?.removed;
         let gone = |tier: Tier| {
@@ -288,10 +287,11 @@ impl Archive {
         }
         for part in rest {
             let stored = self.find(kind, Tier::Minute, part).await?;
-            let is_in_memory = |chunk: &Chunk| in_memory.iter().any(|slot| slot.start == chunk.start);
-            let tables =
+            let is_in_memory = |chunk: &Chunk| in_memory.iter().any(|(start, _)| *start == chunk.start);
+            let stored =
                 stored.iter().filter(|chunk| !is_in_memory(chunk)).filter_map(|chunk| self.decode(chunk));
-            for table in tables.chain(in_memory.iter().map(|slot| slot.builder.table())) {
+            for table in stored.map(Cow::Owned).chain(in_memory.iter().map(|(_, table)| Cow::Borrowed(table)))
+            {
                 covered.add(&table, Tier::Minute, part);
                 each(&table, part);
             }

@@ -37,6 +37,14 @@ impl Content {
         readings.chain(ProfileKind::ALL.into_iter().map(Self::Profiles))
     }
 
+    /// The type of its readings, if it has readings.
+    pub const fn readings(self) -> Option<MetricType> {
+        match self {
+            Self::Readings(of) => Some(of),
+            Self::Profiles(_) => None,
+        }
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Readings(of) => of.as_str(),

@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use time::OffsetDateTime;
 
-use super::chunks::{Chunk, Document};
+use super::chunks::{Chunk, Content, Document};
 use super::{Result, StoreError, from_micros, micros};
 use crate::snapshot::MetricType;
 
@@ -87,8 +87,8 @@ impl Source {
     }
 
     /// Chunks that start after a time (µs), or documents after it.
-    pub async fn count(&self, metric_type: MetricType, tier: i64, after: i64) -> Result<u64> {
-        let name = metric_type.as_str();
+    pub async fn count(&self, content: Content, tier: i64, after: i64) -> Result<u64> {
+        let name = content.as_str();
         let count: i64 = match self {
             Self::Sqlite { pool, host } => {
                 sqlx::query_scalar(COUNT).bind(host).bind(name).bind(tier).bind(after).fetch_one(pool).await?
@@ -108,14 +108,8 @@ impl Source {
     }
 
     /// The first chunks that start after a time (µs).
-    pub async fn chunks(
-        &self,
-        metric_type: MetricType,
-        tier: i64,
-        after: i64,
-        limit: i64,
-    ) -> Result<Vec<Chunk>> {
-        let name = metric_type.as_str();
+    pub async fn chunks(&self, content: Content, tier: i64, after: i64, limit: i64) -> Result<Vec<Chunk>> {
+        let name = content.as_str();
         let rows: Vec<(i64, i64, i64, Vec<u8>)> = match self {
             Self::Sqlite { pool, host } => {
                 let query = sqlx::query_as(PAGE).bind(host).bind(name).bind(tier).bind(after).bind(limit);
@@ -128,7 +122,7 @@ impl Source {
             Self::Original { .. } => Vec::new(),
         };
         let chunk = |(start, first, end, data): (i64, i64, i64, Vec<u8>)| Chunk {
-            content: metric_type.into(),
+            content,
             tier,
             start,
             first,

@@ -5,7 +5,12 @@ use perfwatch::history::import::{From, Imported, Progress, import};
 use perfwatch::history::maintenance::{Reach, clean};
 use perfwatch::history::rollup::roll;
 use perfwatch::host::Host;
+use perfwatch::profiles::archive::Archive;
+use perfwatch::profiles::flame::{Adding, Filter, Side};
+use perfwatch::profiles::function::{Function, Who};
+use perfwatch::profiles::table::{Count, Table};
 use perfwatch::snapshot::{MetricType, Reading};
+use perfwatch::store::chunks::ProfileKind;
 use perfwatch::store::{self, StoreError};
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -41,6 +46,29 @@ async fn with_history(source: &Fresh) {
     assert!(cleaned.downsampled_count > 0);
 }
 
+/// A day and two hours of profiles, so that there are some of each resolution.
+async fn with_profiles(source: &Fresh) {
+    let archive = Archive::new(source.store.clone(), HOST);
+    let who = Who { process: "p".into(), thread: "t".into(), cgroup: "/a.service".into(), pid: 7 };
+    let stack = ["main", "work"].map(|name| Function::new(name, "p"));
+    let start = NOW - Duration::hours(40);
+    for hour in 0..40 {
+        let at = micros(start + Duration::hours(hour));
+        archive.add(ProfileKind::Cpu, at, |builder, minute| {
+            builder.add(minute, &who, &stack, Count { samples: 1, value: 10 });
+        });
+        archive.keep(at + 3_600_000_000).await.unwrap();
+    }
+}
+
+async fn profiles(of: &Fresh) -> (String, i64) {
+    let archive = Archive::new(of.store.clone(), HOST);
+    let mut adding = Adding::default();
+    let each = |table: &Table, span| adding.add(Side::Current, table, &Filter::default(), span);
+    let covered = archive.read(ProfileKind::Cpu, (0, micros(NOW)), false, each).await.unwrap();
+    (adding.finish(100).folded(|count| count.samples), covered.resolution)
+}
+
 async fn everything(history: &History) -> Vec<Value> {
     let mut all = Vec::new();
     for (metric_type, interval) in [
@@ -61,6 +89,7 @@ async fn take(target: &Fresh, from: &From, tell: impl FnMut(Progress)) -> store:
 
 async fn takes_over_all_of(source: &Fresh, target: &Fresh) {
     with_history(source).await;
+    with_profiles(source).await;
     let mut told = Vec::new();
     let done = take(target, &from(&source.url), |progress| told.push(progress)).await.unwrap();
     assert!(done.rows > 10 && done.refused == 0, "{done:?}");
@@ -70,6 +99,8 @@ async fn takes_over_all_of(source: &Fresh, target: &Fresh) {
     let expected = everything(&source.history).await;
     assert_eq!(expected.len(), 2000 + 2 * 167 + 3 * 34 + 9 + 3);
     assert_eq!(everything(&target.history).await, expected);
+    assert_eq!(profiles(source).await, ("p;main;work 40\n".to_owned(), 86400));
+    assert_eq!(profiles(target).await, profiles(source).await);
 
     // Nothing is left to do, and nothing is done twice.
     let mut told = Vec::new();
@@ -81,6 +112,7 @@ async fn takes_over_all_of(source: &Fresh, target: &Fresh) {
     let moved = From { host: Some(HOST.into()), ..from(&source.url) };
     assert_eq!(take(target, &moved, |_| {}).await.unwrap().rows, done.rows);
     assert_eq!(everything(&target.history).await, expected);
+    assert_eq!(profiles(target).await, profiles(source).await);
 }
 
 #[tokio::test]
