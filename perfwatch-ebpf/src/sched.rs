@@ -9,6 +9,8 @@
 #![no_std]
 #![no_main]
 
+#[path = "sched/group.rs"]
+mod group;
 #[path = "sched/life.rs"]
 mod life;
 #[path = "sched/waits.rs"]
@@ -50,10 +52,6 @@ static TASKS: Array<Task> = Array::with_max_entries(1, MAPPED);
 /// `TOUCHED` entries to each CPU.
 #[map]
 static TOUCHED_TASKS: Array<Touched> = Array::with_max_entries(1, MAPPED);
-
-/// The slot of each cgroup that user space follows.
-#[map]
-static GROUP_SLOTS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_GROUPS, 0);
 
 /// `SLOTS` entries to each CPU.
 #[map]
@@ -280,7 +278,7 @@ unsafe fn arrive(cpu: &mut Cpu, number: u32, next: *const u8, clock: u64) {
         }
         task.last_cpu = number as u16;
         if task.epoch != cpu.epoch {
-            find_slot(task, next);
+            group::find_slot(task, next);
         }
         let place = number * constant!(SLOTS) + task.slot as u32;
         let Some(group) = GROUPS.get_ptr_mut(place) else { return };
@@ -403,41 +401,12 @@ unsafe fn touch<A: Access>(cpu: &mut Cpu, number: u32, task: &mut Task, kernel: 
         task.comm = A::member(leader, constant!(OFFSETS.task_comm));
         let cred: *const u8 = A::member(kernel, constant!(OFFSETS.task_real_cred));
         task.uid = A::member(cred, constant!(OFFSETS.cred_euid));
-        task.cgroup = cgroup_of::<A>(kernel);
-        task.slot = slot_of(task.cgroup);
+        task.cgroup = group::cgroup_of::<A>(kernel);
+        task.slot = group::slot_of(task.cgroup);
         (*touched).pid = task.pid;
         (*touched).born = task.born;
     }
     cpu.touched += 1;
-}
-
-/// The kernel's number of a task's cgroup.
-#[inline(always)]
-unsafe fn cgroup_of<A: Access>(kernel: *const u8) -> u64 {
-    unsafe {
-        let css_set: *const u8 = A::member(kernel, constant!(OFFSETS.task_cgroups));
-        let link: *const u8 = A::member(css_set, constant!(OFFSETS.css_set_link));
-        let cgroup: *const u8 = if constant!(OFFSETS.link_is_css) == 1 {
-            A::member(link, constant!(OFFSETS.css_cgroup))
-        } else {
-            link
-        };
-        let node: *const u8 = A::member(cgroup, constant!(OFFSETS.cgroup_kn));
-        A::member(node, constant!(OFFSETS.kernfs_node_id))
-    }
-}
-
-#[inline(always)]
-fn slot_of(cgroup: u64) -> u8 {
-    unsafe { GROUP_SLOTS.get(cgroup) }.map_or(NO_SLOT, |slot| *slot as u8)
-}
-
-/// A task that comes to a CPU for the first time in this epoch: it may be in another group now, or its slot another
-/// group's.
-#[cold]
-#[inline(never)]
-unsafe fn find_slot(task: &mut Task, kernel: *const u8) {
-    task.slot = slot_of(unsafe { cgroup_of::<Known>(kernel) });
 }
 
 /// What a counter of this CPU counted since it was last read, scaled up when it was multiplexed.

@@ -393,7 +393,7 @@ async fn floor(history: &History, query: &HistoryQuery) -> Result<()> {
         let mut from = segment.from;
         loop {
             let wanted = Wanted {
-                metric_type: question.metric_type,
+                content: question.metric_type.into(),
                 tier: segment.tier.seconds(),
                 from,
                 to: segment.to,

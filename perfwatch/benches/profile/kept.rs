@@ -109,11 +109,13 @@ impl Machine {
     }
 
     fn minute(&self, archive: &Archive, now: i64, random: &mut Random) {
+        let mut samples = vec![0u64; STACKS];
+        (0..SAMPLES_A_MINUTE).for_each(|_| samples[random.skewed(STACKS)] += 1);
         archive.add(ProfileKind::Cpu, now, |builder, minute| {
-            for _ in 0..SAMPLES_A_MINUTE {
-                let (who, stack) = &self.stacks[random.skewed(STACKS)];
+            for ((who, stack), samples) in self.stacks.iter().zip(samples).filter(|(_, samples)| *samples > 0)
+            {
                 let stack = stack.iter().map(|function| &self.functions[*function]);
-                builder.add(minute, who, stack, Count { samples: 1, value: 1_000_000_000 / 19 });
+                builder.add(minute, who, stack, Count { samples, value: samples * (1_000_000_000 / 19) });
             }
         });
     }

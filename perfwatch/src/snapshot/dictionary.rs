@@ -8,6 +8,7 @@ mod devices;
 mod machine;
 mod path;
 mod probes;
+mod profile;
 mod usage;
 
 use super::MetricType;
@@ -92,7 +93,7 @@ pub const fn fields(metric_type: MetricType) -> &'static [Field] {
         MetricType::BlockIo => probes::BLOCK_IO,
         MetricType::Tcp => probes::TCP,
         MetricType::Usage => usage::USAGE,
-        MetricType::Profile => probes::PROFILE,
+        MetricType::Profile => profile::PROFILE,
         MetricType::Agent => agent::AGENT,
     }
 }

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::step::{output, root};
 
-/// systemd's own score, in tenths: 0 is closed, 100 open. Up to here is "OK".
-const MAX_EXPOSURE: &str = "25";
+/// systemd's own score, in tenths: 0 is closed, 100 open. Its own bound for "OK" is 50; half a point of this are the rights
+/// to name the code of other processes.
+const MAX_EXPOSURE: &str = "30";
 const UNITS: &str = "usr/lib/systemd/system";
 
 pub fn check() -> Result<Vec<String>> {
