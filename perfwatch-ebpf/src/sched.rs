@@ -24,10 +24,10 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_get_current_task_btf, bpf_perf_event_read_value,
 };
 use aya_ebpf::macros::{btf_tracepoint, map, raw_tracepoint};
-use aya_ebpf::maps::{Array, HashMap, PerfEventArray};
+use aya_ebpf::maps::{Array, PerfEventArray};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use perfwatch_common::counters::Reading;
-use perfwatch_common::groups::{Group, MAX_GROUPS, NO_SLOT};
+use perfwatch_common::groups::Group;
 use perfwatch_common::sched::{
     COUNTERS, Cpu, FLUSH, LEADER, LEFT_BLOCKED, LEFT_DEAD, LEFT_MISQUEUED, LEFT_RUNNABLE, LEFT_UNKNOWN,
     MIGRATE, Offsets, SWITCH, TOUCHED, Task, Touched,
