@@ -1,26 +1,24 @@
-//! Files that processes run code from: who they are, and their unwind tables.
-//!
-//! Tables are read, not mapped: a mapped file that its owner truncates would end the server (SIGBUS).
+//! Files that processes run code from: who they are, and which of their unwind tables are in memory.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use framehop::ExplicitModuleSectionInfo;
 use object::elf::{PF_X, PT_LOAD};
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{LittleEndian, Object, ObjectSection, ReadCache, ReadCacheOps, ReadRef};
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::{LittleEndian, ReadCache};
 
 use super::place::FileId;
+use super::tables::{Headers, Reader, Tables};
 
-/// Of one file's unwind tables; those of the largest browsers have 25 MB.
-const MAX_TABLE: u64 = 32 << 20;
-/// Of all tables together; the least used go first.
+/// Of all tables that are kept for further processes; the least used go first.
 const MAX_TABLES: usize = 24 << 20;
+/// Of all tables that processes use, too; further files have none.
+const MAX_USED_TABLES: usize = 128 << 20;
 /// Files that are kept open, for naming what was found in them.
 const MAX_FILES: usize = 512;
 /// Segments and sections of a sound file are far fewer.
@@ -42,42 +40,6 @@ struct Segment {
     address: u64,
 }
 
-/// Unwind tables, shared by all processes that have the file mapped.
-#[derive(Debug, Clone, Default)]
-pub struct Tables {
-    eh_frame: Option<Table>,
-    eh_frame_hdr: Option<Table>,
-    text: Option<Range<u64>>,
-    got: Option<Range<u64>>,
-}
-
-#[derive(Debug, Clone)]
-struct Table {
-    addresses: Range<u64>,
-    bytes: Arc<[u8]>,
-}
-
-impl Tables {
-    fn len(&self) -> usize {
-        [&self.eh_frame, &self.eh_frame_hdr].into_iter().flatten().map(|table| table.bytes.len()).sum()
-    }
-
-    /// As the unwinder wants them.
-    pub fn sections(&self) -> ExplicitModuleSectionInfo<Arc<[u8]>> {
-        let (frame, index) = (self.eh_frame.as_ref(), self.eh_frame_hdr.as_ref());
-        ExplicitModuleSectionInfo {
-            base_svma: 0,
-            text_svma: self.text.clone(),
-            got_svma: self.got.clone(),
-            eh_frame_svma: frame.map(|table| table.addresses.clone()),
-            eh_frame: frame.map(|table| Arc::clone(&table.bytes)),
-            eh_frame_hdr_svma: index.map(|table| table.addresses.clone()),
-            eh_frame_hdr: index.map(|table| Arc::clone(&table.bytes)),
-            ..ExplicitModuleSectionInfo::default()
-        }
-    }
-}
-
 #[derive(Debug)]
 pub struct CodeFile {
     /// Its path in the process that it was first seen in.
@@ -93,7 +55,7 @@ impl CodeFile {
     /// The address in the file's own symbol table of what is at `offset` in it.
     pub fn address(&self, offset: u64) -> Option<u64> {
         let segment = self.segments.iter().find(|segment| segment.offset.contains(&offset))?;
-        Some(offset - segment.offset.start + segment.address)
+        (offset - segment.offset.start).checked_add(segment.address)
     }
 }
 
@@ -101,6 +63,8 @@ impl CodeFile {
 pub struct Files {
     known: HashMap<Identity, FileId>,
     files: HashMap<FileId, CodeFile>,
+    /// All tables, while anybody uses them.
+    tables: Vec<Weak<[u8]>>,
     next: u32,
     /// Counts uses.
     clock: u64,
@@ -144,7 +108,13 @@ impl Files {
         if let Some(tables) = &known.tables {
             return Ok((id, tables.clone()));
         }
-        let tables = tables(&known.file).unwrap_or_default();
+        let mut tables = Tables::read(&known.file).unwrap_or_default();
+        self.tables.retain(|table| table.strong_count() > 0);
+        let used: usize = self.tables.iter().filter_map(Weak::upgrade).map(|table| table.len()).sum();
+        if used + tables.len() > MAX_USED_TABLES {
+            tables = Tables::default();
+        }
+        self.tables.extend(tables.bytes().map(Arc::downgrade));
         known.tables = Some(tables.clone());
         self.drop_tables();
         Ok((id, tables))
@@ -173,37 +143,11 @@ impl Files {
     }
 }
 
-/// Reads a file where the parser asks for it.
-struct Reader<'a>(&'a File, u64);
-
-impl ReadCacheOps for Reader<'_> {
-    fn len(&mut self) -> Result<u64, ()> {
-        self.0.metadata().map(|metadata| metadata.len()).map_err(|_| ())
-    }
-
-    fn seek(&mut self, position: u64) -> Result<u64, ()> {
-        self.1 = position;
-        Ok(position)
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ()> {
-        let read = self.0.read_at(buffer, self.1).map_err(|_| ())?;
-        self.1 += read as u64;
-        Ok(read)
-    }
-
-    fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), ()> {
-        self.0.read_exact_at(buffer, self.1).map_err(|_| ())?;
-        self.1 += buffer.len() as u64;
-        Ok(())
-    }
-}
-
 fn segments(file: &File) -> Option<Vec<Segment>> {
-    let cache = ReadCache::new(Reader(file, 0));
-    let header = object::elf::FileHeader64::<LittleEndian>::parse(&cache).ok()?;
+    let cache = ReadCache::new(Reader::new(file));
+    let header = object::elf::FileHeader64::<LittleEndian>::parse(Headers(&cache)).ok()?;
     let endian = header.endian().ok()?;
-    let headers = header.program_headers(endian, &cache).ok()?;
+    let headers = header.program_headers(endian, Headers(&cache)).ok()?;
     let loaded = headers
         .iter()
         .filter(|header| header.p_type(endian) == PT_LOAD && header.p_flags(endian) & PF_X != 0)
@@ -214,30 +158,4 @@ fn segments(file: &File) -> Option<Vec<Segment>> {
             Some(Segment { offset: start..end, address: header.p_vaddr(endian) })
         });
     Some(loaded.collect())
-}
-
-fn tables(file: &File) -> Option<Tables> {
-    let cache = ReadCache::new(Reader(file, 0));
-    let elf = ElfFile64::<LittleEndian, _>::parse(&cache).ok()?;
-    let range = |name: &str| {
-        let section = elf.section_by_name(name)?;
-        Some(section.address()..section.address().checked_add(section.size())?)
-    };
-    let table = |name: &str| {
-        let section = elf.section_by_name(name)?;
-        let (offset, size) = section.file_range()?;
-        let addresses = section.address()..section.address().checked_add(size)?;
-        if size > MAX_TABLE || size > (&cache).len().ok()? {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from(size).ok()?];
-        file.read_exact_at(&mut bytes, offset).ok()?;
-        Some(Table { addresses, bytes: bytes.into() })
-    };
-    Some(Tables {
-        eh_frame: table(".eh_frame"),
-        eh_frame_hdr: table(".eh_frame_hdr"),
-        text: range(".text"),
-        got: range(".got"),
-    })
 }

@@ -6,9 +6,12 @@
 //! its own ([`symbolizer`]): what it reads belongs to others, who may have written anything, or truncate it meanwhile.
 
 pub mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod gather;
 pub mod place;
 pub mod process;
 pub mod symbolizer;
 pub mod symbols;
+mod tables;
 mod waiting;

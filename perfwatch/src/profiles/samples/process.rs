@@ -1,7 +1,7 @@
 //! A process as the unwinder sees it: what it has mapped where, and how to get from a frame to its caller.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use super::place::{Ended, FileId, Place};
 pub const MAX_FRAMES: usize = 512;
 /// Mappings of one process that are looked at; databases have thousands, of which few have code.
 const MAX_MAPPINGS: usize = 4096;
+/// Bytes of their list, which has paths of any length.
+const MAX_MAPS: u64 = 4 << 20;
 /// Mappings are read again at most so often, when code is found outside them.
 const READ_AGAIN: Duration = Duration::from_millis(500);
 
@@ -105,7 +107,8 @@ impl Process {
 
     fn map(&mut self, proc: &Path, files: &mut Files) -> io::Result<()> {
         let folder = proc.join(self.pid.to_string());
-        let text = fs::read(folder.join("maps"))?;
+        let mut text = Vec::new();
+        File::open(folder.join("maps"))?.take(MAX_MAPS).read_to_end(&mut text)?;
         let mut unwinder = Native::new();
         let mut mappings = Vec::new();
         for line in text.split(|byte| *byte == b'\n').filter_map(Line::parse).take(MAX_MAPPINGS) {

@@ -17,6 +17,8 @@ const MAX_NAME: usize = 512;
 const MAX_INLINED: usize = 32;
 /// Memory of its own.
 const MAX_DATA: u64 = 512 << 20;
+/// Of the names that a just-in-time compiler has written; those of a large Java program have 30 MB.
+const MAX_MAP: u64 = 256 << 20;
 /// Requests after which what was read is forgotten: files stay in memory until then.
 const FORGET_AFTER: usize = 64;
 
@@ -59,7 +61,8 @@ pub fn run() -> io::Result<()> {
 }
 
 fn new() -> Symbolizer {
-    Symbolizer::builder().enable_code_info(false).enable_inlined_fns(true).enable_auto_reload(false).build()
+    // What a path leads to changes: descriptors are used again, and maps grow.
+    Symbolizer::builder().enable_code_info(false).enable_inlined_fns(true).enable_auto_reload(true).build()
 }
 
 /// Last in turn for everything, and first to go when there is too little memory.
@@ -85,13 +88,24 @@ fn answer(symbolizer: &Symbolizer, request: &Request) -> Answer {
         }
         Of::File(path) => (Source::from(Elf::new(path)), Input::VirtOffset(request.addresses.as_slice())),
         Of::Process(pid) => {
-            (Source::from(Process::new(Pid::from(*pid))), Input::AbsAddr(request.addresses.as_slice()))
+            let process = Process { perf_map: has_map(*pid), ..Process::new(Pid::from(*pid)) };
+            (Source::from(process), Input::AbsAddr(request.addresses.as_slice()))
         }
     };
     match symbolizer.symbolize(&source, input) {
         Ok(found) => found.iter().map(functions).collect(),
         Err(_) => vec![Vec::new(); request.addresses.len()],
     }
+}
+
+/// Whether a just-in-time compiler has written names: where there should be a file there may be a pipe, on which reading
+/// would wait, or one that is endless.
+fn has_map(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let inner = status.lines().find_map(|line| line.strip_prefix("NStgid:")?.split_whitespace().next_back());
+    let inner = inner.map_or_else(|| pid.to_string(), str::to_owned);
+    std::fs::metadata(format!("/proc/{pid}/root/tmp/perf-{inner}.map"))
+        .is_ok_and(|map| map.is_file() && map.len() <= MAX_MAP)
 }
 
 fn functions(found: &Symbolized<'_>) -> Vec<String> {

@@ -136,16 +136,21 @@ impl Symbols {
         if self.hopeless.contains(&group) || self.failures >= MAX_FAILURES {
             return None;
         }
-        match self.exchange(of, addresses) {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                tracing::debug!(%error, ?of, "cannot name code");
-                self.running = None;
-                self.failures += 1;
-                self.hopeless.insert(group);
-                None
+        // One that ended may have been the kernel's choice when memory was short: a second one tells.
+        for _ in 0..2 {
+            let error = match self.exchange(of, addresses) {
+                Ok(answer) => return Some(answer),
+                Err(error) => error,
+            };
+            tracing::debug!(%error, ?of, "cannot name code");
+            self.running = None;
+            self.failures += 1;
+            if error.kind() == io::ErrorKind::TimedOut {
+                break;
             }
         }
+        self.hopeless.insert(group);
+        None
     }
 
     fn exchange(&mut self, of: &Of, addresses: &[u64]) -> io::Result<Answer> {
