@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object, ObjectSymbol};
-use perfwatch::profiles::samples::place::{FileId, Place};
+use perfwatch::profiles::samples::place::{FileId, Image, Place};
 use perfwatch::profiles::samples::symbols::{NamedFile, Symbols};
 
 use crate::{Running, compile};
@@ -209,7 +209,8 @@ impl Mapped {
     }
 
     fn names(&self, asking: &mut Asking) -> Vec<String> {
-        let place = Place::Generated { pid: self.running.0.id(), address: self.address };
+        let place =
+            Place::Generated { by: Image { pid: self.running.0.id(), hash: 0 }, address: self.address };
         asking.symbols.learn([place].into_iter(), &HashMap::new());
         let names = asking.names(place);
         assert_sound(std::slice::from_ref(&names));

@@ -4,6 +4,7 @@
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 
 mod hostile;
+mod lifetimes;
 mod served;
 
 use std::collections::HashMap;
@@ -22,8 +23,12 @@ impl Drop for Running {
 
 /// Compiles a program of this directory.
 fn compile(dir: &Path, name: &str, flags: &[&str]) -> PathBuf {
+    compile_as(dir, name, name, flags)
+}
+
+fn compile_as(dir: &Path, source: &str, name: &str, flags: &[&str]) -> PathBuf {
     let program = dir.join(format!("pw-{name}"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/profile").join(format!("{name}.c"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/profile").join(format!("{source}.c"));
     let compiled =
         Command::new("cc").args(flags).arg("-O2").arg("-o").arg(&program).arg(source).status().unwrap();
     assert!(compiled.success());
@@ -37,10 +42,16 @@ fn start(dir: &Path, flags: &[&str]) -> Running {
 
 /// The counts of a process's stacks, and what was said about them; `None` where nothing may be sampled.
 fn profile(pid: u32) -> Option<(HashMap<String, u64>, String)> {
-    let output = Command::new(env!("CARGO_BIN_EXE_perfwatch"))
-        .args(["profile", "--seconds", "3", "--hz", "997", "--pid", &pid.to_string()])
-        .output()
-        .unwrap();
+    profile_with(&["--seconds", "3", "--hz", "997"], Some(pid))
+}
+
+fn profile_with(arguments: &[&str], pid: Option<u32>) -> Option<(HashMap<String, u64>, String)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
+    command.arg("profile").args(arguments);
+    if let Some(pid) = pid {
+        command.args(["--pid", &pid.to_string()]);
+    }
+    let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     if !output.status.success() {
         let test = std::thread::current();

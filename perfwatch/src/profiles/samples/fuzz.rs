@@ -36,6 +36,7 @@ fn map(dir: &Path) {
     let (from, to) = (BASE + code.start, BASE + code.end);
     let line = format!("{from:x}-{to:x} r-xp {:08x} fe:00 {inode} /program\n", code.start);
     fs::write(folder.join("maps"), line).unwrap();
+    fs::write(folder.join("stat"), format!("{PID} (program) R {}\n", "0 ".repeat(49))).unwrap();
 }
 
 /// Where code is in the program that all begin as, at the same offset and address.

@@ -135,8 +135,16 @@ impl std::fmt::Debug for Gather {
 
 #[derive(Debug)]
 struct Known {
-    name: Arc<str>,
     process: Process,
+    /// When it was found in the place of another, in the time of samples: until then, some may be that one's.
+    replaced_ns: u64,
+}
+
+impl Known {
+    /// Whether a sample was taken before it came, as the thread's name tells.
+    fn is_after(&self, head: &Head) -> bool {
+        head.at_ns < self.replaced_ns && head.tid == head.pid && *name(&head.comm) != *self.process.name
+    }
 }
 
 impl Gather {
@@ -163,7 +171,7 @@ impl Gather {
         let is_cut = ended.is_some_and(|ended| ended != Ended::Complete);
         let thread = name(&head.comm);
         let process = match self.processes.get(&head.pid) {
-            Some(Ok(known)) => Arc::clone(&known.name),
+            Some(Ok(known)) if !known.is_after(head) => Arc::clone(&known.process.name),
             _ => Arc::clone(&thread),
         };
         let whose = Whose { process, thread, pid: head.pid, cgroup: head.cgroup };
@@ -234,7 +242,7 @@ impl Gather {
 
     fn name_of(&mut self, pid: u32, comm: &[u8]) -> Arc<str> {
         if let Some(Ok(known)) = self.processes.get(&pid) {
-            return Arc::clone(&known.name);
+            return Arc::clone(&known.process.name);
         }
         let read = || {
             let file = std::fs::read(self.proc.join(format!("{pid}/comm")));
@@ -249,9 +257,10 @@ impl Gather {
         if chain.is_empty() {
             return (Vec::new(), None);
         }
-        self.meet(head.pid);
+        self.meet(head);
         let (files, proc) = (&mut self.files, &self.proc);
         let known = match self.processes.get_mut(&head.pid) {
+            Some(Ok(known)) if known.is_after(head) => return (vec![Place::Unknown], Some(Ended::Gone)),
             Some(Ok(known)) => known,
             Some(Err(ended)) => return (vec![Place::Unknown], Some(*ended)),
             None => return (vec![Place::Unknown], Some(Ended::Gone)),
@@ -275,18 +284,22 @@ impl Gather {
     }
 
     /// Makes a process known, or why that is impossible.
-    fn meet(&mut self, pid: u32) {
-        if self.processes.contains_key(&pid) {
-            return;
+    fn meet(&mut self, head: &Head) {
+        let pid = head.pid;
+        let mut replaced_ns = 0;
+        if let Some(known) = self.processes.get_mut(&pid) {
+            let leader = (head.tid == pid).then(|| name(&head.comm));
+            let Ok(known) = known else { return };
+            if known.is_after(head) || known.process.is_same(&self.proc, leader.as_deref()) {
+                return;
+            }
+            replaced_ns = monotonic_ns();
         }
         if self.processes.len() >= MAX_PROCESSES {
             self.forget();
         }
-        let read = Process::read(&self.proc, pid, &mut self.files).map(|process| {
-            let comm = std::fs::read(self.proc.join(format!("{pid}/comm"))).unwrap_or_default();
-            Known { name: name(comm.trim_ascii_end()), process }
-        });
-        let read = read.map_err(|error| match error.kind() {
+        let read = Process::read(&self.proc, pid, &mut self.files);
+        let read = read.map(|process| Known { process, replaced_ns }).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => Ended::Forbidden,
             _ => Ended::Gone,
         });
@@ -326,6 +339,12 @@ impl Gather {
     }
 }
 
+/// The clock of samples.
+fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
 /// The addresses that the kernel has filled in.
 fn valid(addresses: &[u64], bytes: i64) -> &[u64] {
     let words = usize::try_from(bytes).unwrap_or(0) / 8;
@@ -336,4 +355,79 @@ fn valid(addresses: &[u64], bytes: i64) -> &[u64] {
 fn name(comm: &[u8]) -> Arc<str> {
     let comm = comm.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(comm).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A `/proc` in which a process has made code itself.
+    fn write(proc: &std::path::Path, name: &str, started: u64) {
+        let folder = proc.join("7");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("maps"), "10000-20000 rwxp 00000000 00:00 0\n").unwrap();
+        let zeros = "0 ".repeat(18);
+        fs::write(folder.join("stat"), format!("7 ({name}) R {zeros}{started} 0 0 0 4096 8192 9000 0 0\n"))
+            .unwrap();
+    }
+
+    fn sample(name: &str) -> Head {
+        let mut head = Head {
+            at_ns: monotonic_ns(),
+            pid: 7,
+            tid: 7,
+            cgroup: 0,
+            comm: [0; 16],
+            registers: perfwatch_common::profile::Registers::default(),
+            kernel_bytes: 0,
+            user_bytes: 8,
+            pages: 0,
+            cpu: 0,
+            kernel: [0; perfwatch_common::profile::FRAMES],
+            user: [0; perfwatch_common::profile::FRAMES],
+        };
+        head.comm[..name.len()].copy_from_slice(name.as_bytes());
+        head.user[0] = 0x10010;
+        head
+    }
+
+    fn frames(gather: &Gather) -> Vec<(String, Vec<Place>)> {
+        let frames = |sampled: &Sampled| sampled.tree.nodes().iter().filter_map(|node| node.frame).collect();
+        let mut all: Vec<_> =
+            gather.ran.iter().map(|(whose, sampled)| (whose.process.to_string(), frames(sampled))).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_is_another_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut gather = Gather::new(&Roots { procfs: dir.path().into(), ..Roots::default() });
+        write(dir.path(), "first", 1);
+        gather.add(&sample("first"), &[], 1);
+        let late = sample("first");
+        write(dir.path(), "second", 2);
+        gather.add(&sample("second"), &[], 1);
+        let [(first, before), (second, after)] = &frames(&gather)[..] else { panic!() };
+        assert_eq!((&first[..], &second[..]), ("first", "second"));
+        assert!(before != after, "the names of one are not those of the other: {after:?}");
+        // The first one's, taken out of the buffer when it was gone.
+        gather.add(&late, &[], 1);
+        assert!(frames(&gather)[0].1.contains(&Place::Unknown));
+        assert_eq!(&frames(&gather)[1].1, after);
+    }
+
+    #[test]
+    fn a_process_that_is_renamed_is_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut gather = Gather::new(&Roots { procfs: dir.path().into(), ..Roots::default() });
+        write(dir.path(), "first", 1);
+        gather.add(&sample("first"), &[], 1);
+        write(dir.path(), "second", 1);
+        gather.add(&sample("second"), &[], 1);
+        let [(_, before), (second, after)] = &frames(&gather)[..] else { panic!() };
+        assert_eq!((&second[..], before), ("second", after));
+    }
 }

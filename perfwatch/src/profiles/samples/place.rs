@@ -6,6 +6,14 @@ use crate::profiles::function::Stacks;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
 
+/// What a process runs, until it runs something else, or another process has its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Image {
+    pub pid: u32,
+    /// Of when it was started, and where its memory is.
+    pub hash: u32,
+}
+
 /// An address without its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
@@ -14,7 +22,7 @@ pub enum Place {
     File(FileId, u64),
     /// Code that a process made itself.
     Generated {
-        pid: u32,
+        by: Image,
         address: u64,
     },
     /// Not in anything that the process has mapped, as far as can be seen.

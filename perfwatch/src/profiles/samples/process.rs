@@ -11,7 +11,7 @@ use framehop::{MayAllocateDuringUnwind, Module, Unwinder, UnwinderNative};
 use perfwatch_common::profile::{PAGE, Registers};
 
 use super::files::Files;
-use super::place::{Ended, FileId, Place};
+use super::place::{Ended, FileId, Image, Place};
 
 /// Frames of one stack; deeper recursion is cut.
 pub const MAX_FRAMES: usize = 512;
@@ -21,6 +21,8 @@ const MAX_MAPPINGS: usize = 4096;
 const MAX_MAPS: u64 = 4 << 20;
 /// Mappings are read again at most so often, when code is found outside them.
 const READ_AGAIN: Duration = Duration::from_millis(500);
+/// What a process is, is looked up so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 type Native = UnwinderNative<Arc<[u8]>, MayAllocateDuringUnwind>;
 pub type Cache = <Native as Unwinder>::Cache;
@@ -43,7 +45,10 @@ struct Mapping {
 }
 
 pub struct Process {
-    pid: u32,
+    image: Image,
+    /// That of its first thread.
+    pub name: Arc<str>,
+    looked_at: Instant,
     /// Sorted by address.
     mappings: Vec<Mapping>,
     unwinder: Native,
@@ -54,7 +59,7 @@ pub struct Process {
 impl std::fmt::Debug for Process {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Process")
-            .field("pid", &self.pid)
+            .field("image", &self.image)
             .field("mappings", &self.mappings)
             .finish_non_exhaustive()
     }
@@ -89,10 +94,29 @@ impl Process {
     /// Reads what a process has mapped.
     pub fn read(proc: &Path, pid: u32, files: &mut Files) -> io::Result<Self> {
         let now = Instant::now();
-        let mut process =
-            Self { pid, mappings: Vec::new(), unwinder: Native::new(), read_at: now, used: now };
+        let (image, name) = look(proc, pid)?;
+        let mut process = Self {
+            image,
+            name,
+            looked_at: now,
+            mappings: Vec::new(),
+            unwinder: Native::new(),
+            read_at: now,
+            used: now,
+        };
         process.map(proc, files)?;
         Ok(process)
+    }
+
+    /// Whether the number is still that of the same process with the same program. One that is gone is what it was.
+    pub fn is_same(&mut self, proc: &Path, name: Option<&str>) -> bool {
+        if self.looked_at.elapsed() < LOOK_AGAIN && name.is_none_or(|name| name == &*self.name) {
+            return true;
+        }
+        self.looked_at = Instant::now();
+        let Ok((image, name)) = look(proc, self.image.pid) else { return true };
+        self.name = name;
+        self.image == image
     }
 
     /// Reads again what it has mapped if an address is outside of what is known.
@@ -106,7 +130,7 @@ impl Process {
     }
 
     fn map(&mut self, proc: &Path, files: &mut Files) -> io::Result<()> {
-        let folder = proc.join(self.pid.to_string());
+        let folder = proc.join(self.image.pid.to_string());
         let mut text = Vec::new();
         File::open(folder.join("maps"))?.take(MAX_MAPS).read_to_end(&mut text)?;
         let mut unwinder = Native::new();
@@ -170,7 +194,7 @@ impl Process {
                     .and_then(|file| file.address(offset))
                     .map_or(Place::Unknown, |at| Place::File(*id, at))
             }
-            Code::Generated => Place::Generated { pid: self.pid, address },
+            Code::Generated => Place::Generated { by: self.image, address },
             Code::Unreadable => Place::Unknown,
         }
     }
@@ -197,6 +221,21 @@ impl Process {
             }
         }
     }
+}
+
+/// What a process runs, and its name.
+fn look(proc: &Path, pid: u32) -> io::Result<(Image, Arc<str>)> {
+    let stat = std::fs::read(proc.join(format!("{pid}/stat")))?;
+    let parse = || {
+        let (open, close) =
+            (stat.iter().position(|byte| *byte == b'(')?, stat.iter().rposition(|byte| *byte == b')')?);
+        let name = String::from_utf8_lossy(stat.get(open + 1..close)?).into();
+        // From the third on; see proc_pid_stat(5).
+        let fields: Vec<&[u8]> = stat[close..].split(|byte| *byte == b' ').skip(1).collect();
+        let (started, code, stack) = (fields.get(22 - 3)?, fields.get(26 - 3)?, fields.get(28 - 3)?);
+        Some((Image { pid, hash: crc32fast::hash(&[*started, *code, *stack].join(&b' ')) }, name))
+    };
+    parse().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(target_arch = "x86_64")]

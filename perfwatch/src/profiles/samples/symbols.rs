@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::place::{FileId, Place};
+use super::place::{FileId, Image, Place};
 use super::symbolizer::{Answer, Of, Request};
 use crate::profiles::function::{Function, GENERATED, KERNEL};
 
@@ -98,7 +98,7 @@ impl Symbols {
                 Group::File(id) => files.get(&id).map(|file| {
                     Of::File(format!("/proc/{}/fd/{}", std::process::id(), file.file.as_raw_fd()).into())
                 }),
-                Group::Process(pid) => Some(Of::Process(pid)),
+                Group::Process(by) => Some(Of::Process(by.pid)),
             };
             for addresses in addresses.chunks(MAX_ADDRESSES) {
                 let answer = of.as_ref().and_then(|of| self.ask(group, of, addresses)).unwrap_or_default();
@@ -195,7 +195,7 @@ impl Running {
 enum Group {
     Kernel,
     File(FileId),
-    Process(u32),
+    Process(Image),
 }
 
 impl Group {
@@ -203,7 +203,7 @@ impl Group {
         match place {
             Place::Kernel(address) => Some((Self::Kernel, address)),
             Place::File(id, address) => Some((Self::File(id), address)),
-            Place::Generated { pid, address } => Some((Self::Process(pid), address)),
+            Place::Generated { by, address } => Some((Self::Process(by), address)),
             Place::Unknown | Place::Cut | Place::RunQueue => None,
         }
     }
@@ -212,7 +212,7 @@ impl Group {
         match self {
             Self::Kernel => Place::Kernel(address),
             Self::File(id) => Place::File(id, address),
-            Self::Process(pid) => Place::Generated { pid, address },
+            Self::Process(by) => Place::Generated { by, address },
         }
     }
 }
