@@ -148,6 +148,7 @@ fn segments(file: &File) -> Option<Vec<Segment>> {
     let header = object::elf::FileHeader64::<LittleEndian>::parse(Headers(&cache)).ok()?;
     let endian = header.endian().ok()?;
     let headers = header.program_headers(endian, Headers(&cache)).ok()?;
+    let page = rustix::param::page_size() as u64;
     let loaded = headers
         .iter()
         .filter(|header| header.p_type(endian) == PT_LOAD && header.p_flags(endian) & PF_X != 0)
@@ -155,7 +156,10 @@ fn segments(file: &File) -> Option<Vec<Segment>> {
         .filter_map(|header| {
             let start = header.p_offset(endian);
             let end = start.checked_add(header.p_filesz(endian))?;
-            Some(Segment { offset: start..end, address: header.p_vaddr(endian) })
+            // Whole pages are mapped; lld begins segments within one.
+            let before = start % page;
+            let address = header.p_vaddr(endian).checked_sub(before)?;
+            Some(Segment { offset: start - before..end, address })
         });
     Some(loaded.collect())
 }
