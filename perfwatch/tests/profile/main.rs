@@ -4,6 +4,7 @@
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 
 mod hostile;
+mod inlined;
 mod lifetimes;
 mod served;
 
@@ -58,9 +59,13 @@ fn profile_with(arguments: &[&str], pid: Option<u32>) -> Option<(HashMap<String,
         println!("SKIPPED: {}: {}", test.name().unwrap_or("profile"), said.trim());
         return None;
     }
-    let stacks = String::from_utf8(output.stdout).unwrap();
-    let stacks = stacks.lines().map(|line| line.rsplit_once(' ').unwrap());
-    Some((stacks.map(|(stack, count)| (stack.to_owned(), count.parse().unwrap())).collect(), said))
+    Some((stacks(&String::from_utf8(output.stdout).unwrap()), said))
+}
+
+/// The counts of folded stacks.
+fn stacks(folded: &str) -> HashMap<String, u64> {
+    let lines = folded.lines().map(|line| line.rsplit_once(' ').unwrap());
+    lines.map(|(stack, count)| (stack.to_owned(), count.parse().unwrap())).collect()
 }
 
 /// The percentage of samples whose stack has a frame.

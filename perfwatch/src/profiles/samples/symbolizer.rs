@@ -62,7 +62,8 @@ pub fn run() -> io::Result<()> {
 
 fn new() -> Symbolizer {
     // What a path leads to changes: descriptors are used again, and maps grow.
-    Symbolizer::builder().enable_code_info(false).enable_inlined_fns(true).enable_auto_reload(true).build()
+    // Without lines there are no inlined functions.
+    Symbolizer::builder().enable_code_info(true).enable_inlined_fns(true).enable_auto_reload(true).build()
 }
 
 /// Last in turn for everything, and first to go when there is too little memory.
