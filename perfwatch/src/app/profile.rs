@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::config::Config;
 use crate::probes::profile::{Samples, Trigger};
 use crate::profiles::builder::Builder;
 use crate::profiles::flame::{Adding, Filter, Flame, Side};
-use crate::profiles::samples::gather::Gather;
+use crate::profiles::samples::gather::{Batch, Gather};
 use crate::profiles::samples::symbols::Symbols;
 use crate::store::chunks::ProfileKind;
 
@@ -42,7 +42,16 @@ pub async fn profile(
     };
     let mut symbols = Symbols::new(std::env::current_exe()?, config.roots.proc("kallsyms"));
     let mut gather = Gather::new(&config.roots);
-    let mut builder = Builder::default();
+    // Apart, since reading debug information may take seconds, for which the ring buffer has no room.
+    let (send, batches) = std::sync::mpsc::channel::<Batch>();
+    let naming = std::thread::spawn(move || {
+        let mut builder = Builder::default();
+        for batch in batches {
+            batch.learn(&mut symbols);
+            batch.add_to(&mut builder, ProfileKind::Cpu, &symbols, 0);
+        }
+        builder
+    });
     let wanted = |pid: u32| options.pid.is_none_or(|only| only == pid);
     let ended = async {
         tokio::select! {
@@ -61,16 +70,16 @@ pub async fn profile(
         });
         rounds = rounds.wrapping_add(1);
         if is_over || rounds.is_multiple_of(NAME_EVERY) {
-            let batch = gather.take();
-            batch.learn(&mut symbols);
-            batch.add_to(&mut builder, ProfileKind::Cpu, &symbols, 0);
+            send.send(gather.take())?;
         }
         if is_over {
             break;
         }
     }
     let (lost, trigger) = (samples.lost(), samples.trigger());
-    drop(samples);
+    drop((samples, send));
+    let named = tokio::task::spawn_blocking(move || naming.join()).await?;
+    let builder = named.map_err(|_| anyhow!("naming code failed"))?;
     let mut adding = Adding::default();
     adding.add(Side::Current, &builder.table(), &Filter::default(), (0, 1));
     let flame = adding.finish(usize::MAX);

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 
+mod held_against_perf;
 mod hostile;
 mod inlined;
 mod lifetimes;
