@@ -182,3 +182,37 @@ async fn a_sleep_a_lock_and_a_pipe_are_told_apart_and_all_of_their_time_is_there
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
+
+#[tokio::test]
+async fn a_read_from_a_disk_is_told() {
+    const TEST: &str = "a_read_from_a_disk_is_told";
+    const LENGTH: usize = 64 << 20;
+    let server = Server::start().await;
+    skip_without_samples!(server);
+    // Where programs are built: /tmp may be memory.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program = compile(dir.path(), "reader", &["-fomit-frame-pointer"]);
+    let file = dir.path().join("file");
+    std::fs::write(&file, vec![7; LENGTH]).unwrap();
+    std::fs::File::open(&file).unwrap().sync_all().unwrap();
+    let mut running = Running(Command::new(&program).arg(&file).stdin(Stdio::null()).spawn().unwrap());
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        if let Some(status) = running.0.try_wait().unwrap() {
+            assert_eq!(status.code(), Some(2), "{status}");
+            println!("SKIPPED: {TEST}: the file system refuses O_DIRECT");
+            return;
+        }
+        let stacks = server.folded("off_cpu", "pw-reader").await;
+        let read: Vec<_> = with(&stacks, "await_disk").collect();
+        if sum(read.iter().copied()) > 100_000.0 {
+            let kernel = ["io_schedule", "iomap", "blkdev", "direct_IO"];
+            let is_disk = |stack: &str| kernel.iter().any(|function| stack.contains(function));
+            let elsewhere = sum(read.iter().copied().filter(|(stack, _)| !is_disk(stack)));
+            assert!(elsewhere <= 0.1 * sum(read.iter().copied()), "{elsewhere} µs elsewhere\n{stacks:#?}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{stacks:#?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
