@@ -274,8 +274,11 @@ impl Gather {
             0 => (by_pointers().collect(), Ended::NoRegisters),
             sp => match known.process.unwind(&head.registers, Top::new(sp, stack), &mut self.cache) {
                 // The kernel, which may follow frame pointers past the end of the copy, can have come further.
-                (addresses, ended) if ended != Ended::Complete && addresses.len() < chain.len() => {
-                    (by_pointers().collect(), ended)
+                (mut addresses, ended) if ended != Ended::Complete => {
+                    let last = addresses.last().copied();
+                    let further = by_pointers().skip_while(|at| Some(*at) != last).skip(1);
+                    addresses.extend(further);
+                    (addresses, ended)
                 }
                 unwound => unwound,
             },
