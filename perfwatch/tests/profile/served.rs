@@ -12,6 +12,9 @@ const PASSWORD: &str = "kx83 admin tail";
 /// For anything the server does, on a machine busy with other tests.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
+/// Few user stacks of waits are taken, of the whole machine: tests of them take turns.
+static WAITS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 struct Server {
     process: Child,
     _data: tempfile::TempDir,
@@ -145,6 +148,7 @@ async fn the_server_keeps_which_functions_ran() {
 
 #[tokio::test]
 async fn a_sleep_a_lock_and_a_pipe_are_told_apart_and_all_of_their_time_is_there() {
+    let _turn = WAITS.lock().await;
     let server = Server::start().await;
     skip_without_samples!(server);
     let dir = tempfile::tempdir().unwrap();
@@ -187,6 +191,7 @@ async fn a_sleep_a_lock_and_a_pipe_are_told_apart_and_all_of_their_time_is_there
 async fn a_read_from_a_disk_is_told() {
     const TEST: &str = "a_read_from_a_disk_is_told";
     const LENGTH: usize = 64 << 20;
+    let _turn = WAITS.lock().await;
     let server = Server::start().await;
     skip_without_samples!(server);
     // Where programs are built: /tmp may be memory.
