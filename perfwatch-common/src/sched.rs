@@ -121,7 +121,9 @@ pub struct Task {
     pub was_long: u32,
     /// 1 if its user stack was taken when it left.
     pub stack_taken: u32,
-    pub padding: [u32; 3],
+    /// The window in which that was last done, its low 32 bits.
+    pub stack_window: u32,
+    pub padding: [u32; 2],
 }
 
 /// One CPU: the totals of everything that ran there, and its histograms.

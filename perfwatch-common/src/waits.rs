@@ -12,12 +12,17 @@ pub const ENTRIES: u32 = 2048;
 
 /// ns of a window, as a power of two: 134 ms.
 pub const WINDOW: u32 = 27;
-/// Waits of one CPU and window that are all charged to their stacks. Of those beyond, only one in [`ONE_OF`] is: to its
-/// stack goes the time of the others too, so that the sum is right.
+/// Waits of one CPU and window that are all charged to their stacks. Of those beyond, the short ones are added up, and
+/// whenever they make up [`SHORT`] (or [`MEDIUM`], of very many), all of that goes to the stack of the last: to each in
+/// proportion to its time, and the sum is right.
 pub const CHARGED: u32 = 64;
-pub const ONE_OF: u32 = 16;
+pub const SHORT: u64 = 16_000_000;
+pub const MANY: u32 = 512;
+pub const MEDIUM: u64 = 256_000_000;
 /// User stacks of one CPU and window.
 pub const TAKEN: u32 = 2;
+/// Windows until the same task's turn comes again: a second. Others shall have theirs.
+pub const PAUSE: u32 = 8;
 
 /// Who waited where. A CPU has entries of its own, so that nobody else writes to them.
 #[repr(C)]
@@ -62,7 +67,7 @@ pub struct Pace {
     /// Waits and user stacks in it.
     pub waits: u32,
     pub stacks: u32,
-    /// What has yet to be charged.
+    /// Short waits that are not charged yet.
     pub rest: Total,
     /// Waits that found no room in their map, and user stacks that found none in the ring buffer.
     pub lost: u64,

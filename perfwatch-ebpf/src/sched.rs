@@ -376,6 +376,7 @@ unsafe fn entry<A: Access>(cpu: &mut Cpu, kernel: *const u8, pid: u32) -> Option
     task.left = LEFT_UNKNOWN;
     task.was_long = 0;
     task.stack_taken = 0;
+    task.stack_window = 0;
     task.cpu_ns = 0;
     task.wait_ns = 0;
     task.counters = [0; COUNTERS];

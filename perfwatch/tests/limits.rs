@@ -151,10 +151,10 @@ fn what_is_needed_is_said_before_it_starts() {
         refused("ulimit -v 200000").contains("the limit of address space is 195 MiB, and 384 are needed")
     );
     let name = "what_is_needed_is_said_before_it_starts (memory)";
-    match Cgroup::new("memory", &[("memory.max", "50331648"), ("memory.limit_in_bytes", "50331648")]) {
+    match Cgroup::new("memory", &[("memory.max", "100663296"), ("memory.limit_in_bytes", "100663296")]) {
         Ok(cgroup) => {
             let said = refused(&cgroup.enter());
-            assert!(said.contains("memory limit of this cgroup is 48 MiB, and 64 are needed"), "{said}");
+            assert!(said.contains("memory limit of this cgroup is 96 MiB, and 128 are needed"), "{said}");
         }
         Err(reason) => println!("SKIPPED: {name}: {reason}"),
     }
@@ -166,7 +166,7 @@ async fn the_limits_that_it_asks_for_are_enough() {
     server.until("perfwatch_process_open_fds").await;
     drop(server);
     let name = "the_limits_that_it_asks_for_are_enough (memory)";
-    let limits = [("memory.max", "67108864"), ("memory.limit_in_bytes", "67108864")];
+    let limits = [("memory.max", "134217728"), ("memory.limit_in_bytes", "134217728")];
     let cgroup = match Cgroup::new("memory", &limits) {
         Ok(cgroup) => cgroup,
         Err(reason) => {
@@ -184,7 +184,7 @@ async fn the_limits_that_it_asks_for_are_enough() {
     }
     assert!(server.process.try_wait().unwrap().is_none(), "it was killed");
     let peak = cgroup.read("memory.peak").or_else(|| cgroup.read("memory.max_usage_in_bytes"));
-    println!("peak of a cgroup of 64 MiB: {} MiB", peak.unwrap_or_default() >> 20);
+    println!("peak of a cgroup of 128 MiB: {} MiB", peak.unwrap_or_default() >> 20);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use perfwatch_common::profile::Sample;
 use perfwatch_common::sched::{Cpu, Task};
 use perfwatch_common::waits::{
-    CHARGED, DEPTH, ENTRIES, Ended, Key, ONE_OF, Pace, TAKEN, Total, WINDOW, Wait,
+    CHARGED, DEPTH, ENTRIES, Ended, Key, MANY, MEDIUM, PAUSE, Pace, SHORT, TAKEN, Total, WINDOW, Wait,
 };
 use perfwatch_ebpf::{constant, member, user_stack};
 
@@ -75,11 +75,15 @@ pub unsafe fn charge(cpu: &mut Cpu, task: &mut Task, next: *const u8, off_cpu: u
     // When it left, plus how long it was away, is now.
     enter_window(pace, task.left_at + off_cpu);
     pace.waits += 1;
-    pace.rest.count += 1;
-    pace.rest.off_cpu_ns += off_cpu;
-    pace.rest.runnable_ns += runnable;
-    if pace.waits > CHARGED && !pace.waits.is_multiple_of(ONE_OF) {
-        return;
+    let mut total = Total { count: 1, off_cpu_ns: off_cpu, runnable_ns: runnable };
+    let short = if pace.waits > MANY { MEDIUM } else { SHORT };
+    if pace.waits > CHARGED && off_cpu < short {
+        add(&mut pace.rest, &total);
+        if pace.rest.off_cpu_ns < short {
+            return;
+        }
+        total = pace.rest;
+        pace.rest = Total { count: 0, off_cpu_ns: 0, runnable_ns: 0 };
     }
     let number = unsafe { bpf_get_smp_processor_id() } as u32;
     let Some(wait) = WAIT.get_ptr_mut(number) else { return };
@@ -102,24 +106,24 @@ pub unsafe fn charge(cpu: &mut Cpu, task: &mut Task, next: *const u8, off_cpu: u
             Some(1) => &WAITS_1,
             _ => &WAITS_0,
         };
-        let total = pace.rest;
         if let Some(known) = into.get_ptr_mut(&key) {
             // Only this CPU writes to it.
-            (*known).total.count += total.count;
-            (*known).total.off_cpu_ns += total.off_cpu_ns;
-            (*known).total.runnable_ns += total.runnable_ns;
-            pace.rest = Total { count: 0, off_cpu_ns: 0, runnable_ns: 0 };
+            add(&mut (*known).total, &total);
             return;
         }
         (*wait).total = total;
         (*wait).bytes = bytes;
-        if into.insert(&key, &*wait, 0).is_ok() {
-            pace.rest = Total { count: 0, off_cpu_ns: 0, runnable_ns: 0 };
-        } else {
-            // The time goes to the next one that finds room.
+        if into.insert(&key, &*wait, 0).is_err() {
             pace.lost += 1;
         }
     }
+}
+
+#[inline(always)]
+fn add(to: &mut Total, total: &Total) {
+    to.count += total.count;
+    to.off_cpu_ns += total.off_cpu_ns;
+    to.runnable_ns += total.runnable_ns;
 }
 
 /// Takes the user stack of the current task, which blocks, and blocked for long the last time.
@@ -131,10 +135,14 @@ pub unsafe fn take_stack(ctx: &BtfTracePointContext, cpu: &mut Cpu, task: &mut T
     }
     let pace = &mut cpu.pace;
     enter_window(pace, clock);
-    if pace.stacks >= TAKEN {
+    let window = pace.window as u32;
+    // One in four by chance, or a pause that ends amid a long wait would always choose what comes after it.
+    let is_chosen = (clock >> 12) & 3 == 0;
+    if !is_chosen || pace.stacks >= TAKEN || window.wrapping_sub(task.stack_window) < PAUSE {
         return;
     }
     pace.stacks += 1;
+    task.stack_window = window;
     let number = unsafe { bpf_get_smp_processor_id() } as u32;
     let Some(sample) = STACK.get_ptr_mut(number) else { return };
     unsafe {

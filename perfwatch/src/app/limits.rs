@@ -10,8 +10,9 @@ use crate::kernel_files::own_cgroup;
 const MIN_FILES: u64 = 256;
 /// Code, stacks of threads, arenas of the allocator, and what a long question takes for a moment.
 const MIN_ADDRESS_SPACE: u64 = 384 << 20;
-/// Loading the probes takes most: the kernel charges their maps as well.
-const MIN_MEMORY: u64 = 64 << 20;
+/// Loading the probes takes most, since the kernel charges their maps as well, and the unwind tables of what runs. The
+/// process that names code is the first to go where memory is short.
+const MIN_MEMORY: u64 = 128 << 20;
 
 pub(super) fn check() -> Result<()> {
     let memory = own_cgroup::files("memory", "memory.max")
@@ -61,6 +62,6 @@ mod tests {
         let refused = |files, space, memory| check_of(files, space, memory).unwrap_err().to_string();
         assert!(refused(Some(64), None, None).contains("open files is 64, and 256"));
         assert!(refused(None, Some(200 << 20), None).contains("address space is 200 MiB, and 384"));
-        assert!(refused(None, None, Some(48 << 20)).contains("cgroup is 48 MiB, and 64"));
+        assert!(refused(None, None, Some(96 << 20)).contains("cgroup is 96 MiB, and 128"));
     }
 }

@@ -46,7 +46,7 @@ async fn the_configuration_tells_settings_policy_and_system() {
     assert_eq!(
         config,
         json!({"sampling_interval_seconds": 5, "perf_events_enabled": true, "perf_events_cpu_cores": "all",
-               "perf_events_interval_ms": 1000, "retention_days": 30, "archive_enabled": true,
+               "perf_events_interval_ms": 1000, "profile_hz": 19, "retention_days": 30, "archive_enabled": true,
                "downsample_after_days": 7, "downsample_interval": "1m"})
     );
     assert_eq!((&system["cpu_model"], &system["cpu_count"]), (&json!("Test CPU"), &json!(8)));

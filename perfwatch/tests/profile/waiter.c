@@ -1,4 +1,4 @@
-// Threads that wait for known times in known places. Prints, for each function, how many ns it waited, and then only
+// Threads of different names that wait for known times in known places. Prints, for each function, how many ns it waited, and then only
 // sleeps.
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -44,6 +44,7 @@ __attribute__((noinline)) static void await_pipe(void) {
 }
 
 static void *sleeper(void *waited) {
+  pthread_setname_np(pthread_self(), "pw-sleeper");
   while (now() < until) {
     long long begin = now();
     nap();
@@ -53,6 +54,7 @@ static void *sleeper(void *waited) {
 }
 
 static void *locker(void *waited) {
+  pthread_setname_np(pthread_self(), "pw-locker");
   while (now() < until) {
     long long begin = now();
     await_lock();
@@ -64,6 +66,7 @@ static void *locker(void *waited) {
 }
 
 static void *piper(void *waited) {
+  pthread_setname_np(pthread_self(), "pw-piper");
   while (now() < until) {
     long long begin = now();
     await_pipe();
@@ -75,6 +78,7 @@ static void *piper(void *waited) {
 // Holds the lock, and fills the pipe.
 static void *holder(void *nothing) {
   (void)nothing;
+  pthread_setname_np(pthread_self(), "pw-holder");
   while (now() < until + 100000000) {
     pthread_mutex_lock(&mutex);
     rest(30);
