@@ -37,7 +37,10 @@ fn work(cpu_time: Duration) -> Result<Duration> {
     let mut buffer = vec![0; 1 << 20];
     let mut n = 0u64;
     while thread_cpu() - begun < cpu_time / 2 {
-        n = std::hint::black_box(n.wrapping_mul(31).wrapping_add(7));
+        // Reading the clock of a thread is a system call.
+        for _ in 0..200_000 {
+            n = std::hint::black_box(n.wrapping_mul(31).wrapping_add(7));
+        }
     }
     while thread_cpu() - begun < cpu_time {
         zeros.read_exact(&mut buffer)?;

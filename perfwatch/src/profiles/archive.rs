@@ -59,6 +59,17 @@ struct Memory {
     dropped: u64,
 }
 
+impl Memory {
+    /// Lets a full slot wait for the store.
+    fn wait(&mut self, slot: Option<Slot>) {
+        self.full.extend(slot.filter(|slot| !slot.builder.is_empty()));
+        while self.full.len() > MAX_WAITING {
+            self.full.pop_front();
+            self.dropped += 1;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     kind: ProfileKind,
@@ -153,13 +164,7 @@ impl Archive {
             slot.builder = Builder::default();
             slot.builder.merge(&table, Who::clone, |time| time);
         }
-        if let Some(full) = full.filter(|slot| !slot.builder.is_empty()) {
-            memory.full.push_back(full);
-            if memory.full.len() > MAX_WAITING {
-                memory.full.pop_front();
-                memory.dropped += 1;
-            }
-        }
+        memory.wait(full);
     }
 
     /// Slots that could not be stored in time since the start.
@@ -199,7 +204,7 @@ impl Archive {
         for kind in ProfileKind::ALL {
             let open = &mut memory.open[kind as usize];
             let over = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
-            memory.full.extend(over);
+            memory.wait(over);
         }
     }
 

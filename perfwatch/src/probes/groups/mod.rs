@@ -172,7 +172,8 @@ impl Groups {
             let (above, from_here) = self.groups.split_at_mut(at);
             let group = &mut from_here[0];
             let rests = above.get(group.parent).is_some_and(|parent| parent.has_cpu() && !parent.active);
-            if rests && group.has_cpu() {
+            // Once more after it was active: the kernel counts the last period in which it was throttled when that is over.
+            if rests && group.has_cpu() && !group.active {
                 group.rest(now);
             } else {
                 group.read_cpu(&mut self.reader, now);
