@@ -65,7 +65,9 @@ pub(in crate::api) async fn moved(
     let changes = compare(&flame);
     let telling = changes.iter().filter(|change| {
         let function = &flame.functions[change.function as usize];
-        let is_code = &*function.module != PROCESS && !function.name.starts_with('[');
+        // An address of a stripped library is no function that anybody knows.
+        let is_named = !function.name.starts_with(&format!("{}+0x", function.module));
+        let is_code = &*function.module != PROCESS && !function.name.starts_with('[') && is_named;
         change.is_significant && is_code && (change.own[0] - change.own[1]).abs() >= 0.005
     });
     let round = |share: f64| (share * 1e4).round() / 1e4;
