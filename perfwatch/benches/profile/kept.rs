@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use perfwatch::profiles::archive::Archive;
-use perfwatch::profiles::flame::{Adding, Filter, Side};
+use perfwatch::profiles::flame::{Filter, Side};
 use perfwatch::profiles::function::{Function, Who};
-use perfwatch::profiles::table::{Count, Table};
+use perfwatch::profiles::table::Count;
 use perfwatch::store::chunks::ProfileKind;
 use perfwatch::store::{self, Store};
 use serde_json::{Value, json};
@@ -155,10 +155,8 @@ pub async fn measure() -> Result<Value> {
             let latest = (end - length - START).max(1).unsigned_abs();
             let from = START + random.below(latest).cast_signed();
             let begun = Instant::now();
-            let mut adding = Adding::default();
-            let each = |table: &Table, span| adding.add(Side::Current, table, &Filter::default(), span);
-            archive.read(ProfileKind::Cpu, (from, from + length), false, each).await?;
-            let flame = adding.finish(20_000);
+            let range = (from, from + length);
+            let (flame, _) = archive.flame(ProfileKind::Cpu, range, &Filter::default(), 20_000).await?;
             times.push(begun.elapsed().as_secs_f64() * 1e3);
             anyhow::ensure!(flame.total(Side::Current).samples > 0, "there is nothing in {name}");
         }

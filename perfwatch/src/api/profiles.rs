@@ -18,10 +18,12 @@ use super::extract::CurrentUser;
 use super::history::check_order;
 use super::parameters::{Parameters, Reader};
 use super::questions::json_in_pieces;
+use crate::history::questions::compare::Range;
 use crate::profiles::archive::Covered;
-use crate::profiles::flame::{Adding, Filter, Flame, Listed, Side};
+use crate::profiles::flame::{Filter, Flame, Listed, Side};
 use crate::profiles::function::{self, Function};
 use crate::profiles::pprof::pprof;
+use crate::profiles::table::Count;
 use crate::snapshot::rfc3339;
 use crate::store::chunks::ProfileKind;
 use crate::store::{from_micros, micros};
@@ -35,18 +37,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(profile)).merge(compare::routes())
 }
 
+/// Which stacks to look at.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ProfileParameters {
+struct StacksParameters {
     /// `cpu`: what ran; `off_cpu`: what waited for something other than a CPU
     #[param(required = false, value_type = String, pattern = "^(cpu|off_cpu)$", example = "cpu", default = "cpu")]
     kind: Option<String>,
-    /// RFC 3339 (UTC without an offset), a date, or seconds since 1970; inclusive
-    #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T03:00:00Z")]
-    start_time: Option<String>,
-    /// Likewise; exclusive
-    #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
-    end_time: Option<String>,
     /// Only processes of this name
     #[param(required = false, value_type = String, max_length = 4096)]
     process: Option<String>,
@@ -59,12 +56,44 @@ struct ProfileParameters {
     /// Only threads of this name
     #[param(required = false, value_type = String, max_length = 4096)]
     thread: Option<String>,
-    /// `json`, `folded` (stacks, a line each, for flame graph tools) or `pprof` (for `go tool pprof` and speedscope)
-    #[param(required = false, value_type = String, pattern = "^(json|folded|pprof)$", example = "json", default = "json")]
-    format: Option<String>,
     /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
     host: Option<String>,
+}
+
+impl StacksParameters {
+    fn read(self, reader: &mut Reader) -> (ProfileKind, Filter) {
+        let kind = self.kind.as_deref().map_or(Some(ProfileKind::Cpu), ProfileKind::parse);
+        if kind.is_none() {
+            reader.problem("kind", "Expected cpu or off_cpu");
+        }
+        let Self { process, pid, cgroup, thread, .. } = self;
+        for (name, text) in [("process", &process), ("thread", &thread), ("cgroup", &cgroup)] {
+            if text.as_ref().is_some_and(|text| text.len() > MAX_NAME) {
+                reader.problem(name, format!("Expected at most {MAX_NAME} bytes"));
+            }
+        }
+        let number = pid.map(|text| text.parse::<u32>().ok().filter(|pid| *pid > 0));
+        if number == Some(None) {
+            reader.problem("pid", "Expected the number of a process");
+        }
+        let filter = Filter { process, thread, cgroup, pid: number.flatten() };
+        (kind.unwrap_or(ProfileKind::Cpu), filter)
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ProfileParameters {
+    /// RFC 3339 (UTC without an offset), a date, or seconds since 1970; inclusive
+    #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T03:00:00Z")]
+    start_time: Option<String>,
+    /// Likewise; exclusive
+    #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
+    end_time: Option<String>,
+    /// `json`, `folded` (stacks, a line each, for flame graph tools) or `pprof` (for `go tool pprof` and speedscope)
+    #[param(required = false, value_type = String, pattern = "^(json|folded|pprof)$", example = "json", default = "json")]
+    format: Option<String>,
 }
 
 /// A tree of stacks. The first level below the root has the processes.
@@ -149,7 +178,7 @@ struct Nodes {
 }
 
 /// Which code ran, or waited, over a range
-#[utoipa::path(get, path = "/api/profiles", tag = "profiles", params(ProfileParameters), responses(
+#[utoipa::path(get, path = "/api/profiles", tag = "profiles", params(StacksParameters, ProfileParameters), responses(
     (status = 200, content(
         (Profile = "application/json"),
         (String = "text/plain"),
@@ -162,13 +191,14 @@ struct Nodes {
 async fn profile(
     CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
+    Parameters(stacks): Parameters<StacksParameters>,
     Parameters(sent): Parameters<ProfileParameters>,
 ) -> Result<Response> {
     let mut reader = Reader::default();
-    let kind = kind(sent.kind.as_deref(), &mut reader);
+    let host = stacks.host.clone();
+    let (kind, filter) = stacks.read(&mut reader);
     let start = reader.required_moment("start_time", sent.start_time.as_deref());
     let end = reader.required_moment("end_time", sent.end_time.as_deref());
-    let filter = filter([sent.process, sent.thread, sent.cgroup], sent.pid.as_deref(), &mut reader);
     let format = sent.format.as_deref().unwrap_or("json").to_owned();
     if !["json", "folded", "pprof"].contains(&&*format) {
         reader.problem("format", "Expected json, folded or pprof");
@@ -177,17 +207,10 @@ async fn profile(
     let (Some(start), Some(end)) = (start, end) else { return Err(Error::Internal("times".into())) };
     check_order(start, end)?;
     let question = state.ask(&identity)?;
-    let host = state.history_of(sent.host.as_deref()).await?.host().to_owned();
-    let archive = state.profiles.of_host(&host);
-    let range = (micros(start), micros(end));
-    let read = async move {
-        let mut adding = Adding::default();
-        let finest = filter.pid.is_some();
-        let each = |table: &_, span| adding.add(Side::Current, table, &filter, span);
-        let covered = archive.read(kind, range, finest, each).await?;
-        Ok((covered, adding.finish(MAX_NODES)))
-    };
-    let (covered, flame) = question.work(read).await?;
+    let archive = state.profiles.of_host(state.history_of(host.as_deref()).await?.host());
+    let range = span(Range { start, end });
+    let read = async move { Ok(archive.flame(kind, range, &filter, MAX_NODES).await?) };
+    let (flame, covered) = question.work(read).await?;
     let file = |kind: &'static str, name: &str, body: Vec<u8>| {
         let disposition = format!("attachment; filename=\"{name}\"");
         ([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body)
@@ -195,7 +218,7 @@ async fn profile(
     };
     Ok(match &*format {
         "folded" => {
-            let micros_or_samples = |count: crate::profiles::table::Count| match kind {
+            let micros_or_samples = |count: Count| match kind {
                 ProfileKind::Cpu => count.samples,
                 ProfileKind::OffCpu => count.value / 1000,
             };
@@ -210,35 +233,9 @@ async fn profile(
     })
 }
 
-fn kind(text: Option<&str>, reader: &mut Reader) -> ProfileKind {
-    match text {
-        None | Some("cpu") => ProfileKind::Cpu,
-        Some("off_cpu") => ProfileKind::OffCpu,
-        Some(_) => {
-            reader.problem("kind", "Expected cpu or off_cpu");
-            ProfileKind::Cpu
-        }
-    }
-}
-
-const fn kind_name(kind: ProfileKind) -> &'static str {
-    match kind {
-        ProfileKind::Cpu => "cpu",
-        ProfileKind::OffCpu => "off_cpu",
-    }
-}
-
-fn filter([process, thread, cgroup]: [Option<String>; 3], pid: Option<&str>, reader: &mut Reader) -> Filter {
-    for (name, text) in [("process", &process), ("thread", &thread), ("cgroup", &cgroup)] {
-        if text.as_ref().is_some_and(|text| text.len() > MAX_NAME) {
-            reader.problem(name, format!("Expected at most {MAX_NAME} bytes"));
-        }
-    }
-    let number = pid.map(|text| text.parse::<u32>().ok().filter(|pid| *pid > 0));
-    if number == Some(None) {
-        reader.problem("pid", "Expected the number of a process");
-    }
-    Filter { process, thread, cgroup, pid: number.flatten() }
+/// µs.
+fn span(range: Range) -> (i64, i64) {
+    (micros(range.start), micros(range.end))
 }
 
 fn described(
@@ -250,11 +247,10 @@ fn described(
     let total = flame.total(Side::Current);
     let function::Stacks { complete, too_long, no_unwind_information, no_registers, gone, forbidden } =
         flame.stacks;
-    let own = |value: fn(&crate::profiles::table::Count) -> u64| {
-        flame.own.iter().map(|own| value(&own[Side::Current as usize])).collect()
-    };
+    let own =
+        |value: fn(&Count) -> u64| flame.own.iter().map(|own| value(&own[Side::Current as usize])).collect();
     Profile {
-        kind: kind_name(kind),
+        kind: kind.as_str(),
         start_time,
         end_time,
         from: covered.span.map(|(from, _)| rfc3339(from_micros(from))),

@@ -6,10 +6,10 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::builder::{Bounds, Builder, bounded};
+use super::flame::{Adding, Filter, Flame, Side};
 use super::function::Who;
 use super::table::Table;
 use crate::history::tier::{Tier, floor};
@@ -46,7 +46,6 @@ struct Shared {
     chunks: Arc<dyn ChunkStore>,
     host: String,
     memory: Mutex<Memory>,
-    damaged: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -60,9 +59,11 @@ struct Memory {
 }
 
 impl Memory {
-    /// Lets a full slot wait for the store.
-    fn wait(&mut self, slot: Option<Slot>) {
-        self.full.extend(slot.filter(|slot| !slot.builder.is_empty()));
+    /// If the open slot is over, it waits for the store.
+    fn close(&mut self, kind: ProfileKind, now: i64) {
+        let open = &mut self.open[kind as usize];
+        let over = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
+        self.full.extend(over.filter(|slot| !slot.builder.is_empty()));
         while self.full.len() > MAX_WAITING {
             self.full.pop_front();
             self.dropped += 1;
@@ -99,7 +100,7 @@ fn chunk(kind: ProfileKind, tier: Tier, start: i64, table: &Table) -> Option<Chu
 
 /// The other of two ranges (µs), without the minute that it shares with this one: otherwise a change at the end of it
 /// would be in both.
-pub fn apart(from: (i64, i64), other: (i64, i64)) -> (i64, i64) {
+fn apart(from: (i64, i64), other: (i64, i64)) -> (i64, i64) {
     let first_of_this = floor(from.0, MINUTE);
     let after_this = floor(from.1 + MINUTE - 1, MINUTE);
     if other.1 <= from.0 && other.0 < first_of_this {
@@ -133,12 +134,7 @@ impl Covered {
 
 impl Archive {
     pub fn new(chunks: Arc<dyn ChunkStore>, host: &str) -> Self {
-        Self(Arc::new(Shared {
-            chunks,
-            host: host.to_owned(),
-            memory: Mutex::default(),
-            damaged: AtomicU64::new(0),
-        }))
+        Self(Arc::new(Shared { chunks, host: host.to_owned(), memory: Mutex::default() }))
     }
 
     /// The profiles of another host in the same store, with nothing in memory.
@@ -154,17 +150,15 @@ impl Archive {
     /// Adds stacks that were taken just before `now` (µs): `count` adds them in the bucket that it is given.
     pub fn add(&self, kind: ProfileKind, now: i64, count: impl FnOnce(&mut Builder, i64)) {
         let mut memory = self.memory();
-        let open = &mut memory.open[kind as usize];
-        let full = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
+        memory.close(kind, now);
         let fresh = || Slot { kind, start: now, builder: Builder::default() };
-        let slot = open.get_or_insert_with(fresh);
+        let slot = memory.open[kind as usize].get_or_insert_with(fresh);
         count(&mut slot.builder, floor(now, MINUTE));
         if slot.builder.nodes() > MAX_OPEN_NODES {
             let table = slot.table();
             slot.builder = Builder::default();
             slot.builder.merge(&table, Who::clone, |time| time);
         }
-        memory.wait(full);
     }
 
     /// Slots that could not be stored in time since the start.
@@ -172,14 +166,10 @@ impl Archive {
         self.memory().dropped
     }
 
-    /// Chunks that could not be read since the start.
-    pub fn damaged(&self) -> u64 {
-        self.0.damaged.load(Ordering::Relaxed)
-    }
-
     /// Stores what is new, and computes hours and days that are over. Called every minute, and at the end.
     pub async fn keep(&self, now: i64) -> Result<()> {
-        self.close_slots(now);
+        // A slot may be over without anything that came after it.
+        ProfileKind::ALL.into_iter().for_each(|kind| self.memory().close(kind, now));
         loop {
             let slot = self.memory().full.front().map(|slot| (slot.kind, slot.start, slot.table()));
             let Some((kind, start, table)) = slot else { break };
@@ -198,16 +188,6 @@ impl Archive {
         Ok(())
     }
 
-    /// A slot may be over without anything that came after it.
-    fn close_slots(&self, now: i64) {
-        let mut memory = self.memory();
-        for kind in ProfileKind::ALL {
-            let open = &mut memory.open[kind as usize];
-            let over = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
-            memory.wait(over);
-        }
-    }
-
     fn open_slot(&self, kind: ProfileKind) -> Option<(i64, Table)> {
         let memory = self.memory();
         memory.open[kind as usize].as_ref().map(|slot| (slot.start, slot.table()))
@@ -215,6 +195,10 @@ impl Archive {
 
     async fn store(&self, kind: ProfileKind, start: i64, table: &Table) -> Result<()> {
         let Some(chunk) = chunk(kind, Tier::Minute, start, table) else { return Ok(()) };
+        self.put(chunk).await
+    }
+
+    async fn put(&self, chunk: Chunk) -> Result<()> {
         self.0.chunks.commit(&self.0.host, &Batch { put: vec![chunk], ..Batch::default() }).await
     }
 
@@ -243,7 +227,7 @@ impl Archive {
                 }
             }
             if let Some(chunk) = chunk(kind, tier, start, &bounded(&builder.table(), bounds(tier))) {
-                self.0.chunks.commit(host, &Batch { put: vec![chunk], ..Batch::default() }).await?;
+                self.put(chunk).await?;
             }
             start += width;
         }
@@ -254,16 +238,59 @@ impl Archive {
         match Table::decode(&chunk.data) {
             Ok(table) => Some(table),
             Err(error) => {
-                self.0.damaged.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, content = chunk.content.as_str(), start = chunk.start, "a profile is corrupt and leaves a gap");
                 None
             }
         }
     }
 
+    /// All that ran or waited in a range (µs); the `most` largest nodes stay apart.
+    pub async fn flame(
+        &self,
+        kind: ProfileKind,
+        range: (i64, i64),
+        filter: &Filter,
+        most: usize,
+    ) -> Result<(Flame, Covered)> {
+        let mut adding = Adding::default();
+        let covered = self.read_into(&mut adding, Side::Current, kind, range, filter).await?;
+        Ok((adding.finish(most), covered))
+    }
+
+    /// The same of two ranges in one tree, with what the answer covers of each.
+    pub async fn flame_of_both(
+        &self,
+        kind: ProfileKind,
+        current: (i64, i64),
+        comparison: (i64, i64),
+        filter: &Filter,
+        most: usize,
+    ) -> Result<(Flame, [Covered; 2])> {
+        let mut adding = Adding::default();
+        let comparison = apart(current, comparison);
+        let covered = [
+            self.read_into(&mut adding, Side::Current, kind, current, filter).await?,
+            self.read_into(&mut adding, Side::Comparison, kind, comparison, filter).await?,
+        ];
+        Ok((adding.finish(most), covered))
+    }
+
+    async fn read_into(
+        &self,
+        adding: &mut Adding,
+        side: Side,
+        kind: ProfileKind,
+        range: (i64, i64),
+        filter: &Filter,
+    ) -> Result<Covered> {
+        // Only minutes know single processes.
+        let finest = filter.pid.is_some();
+        self.read(kind, range, finest, |table, span| adding.add(side, table, filter, span)).await
+    }
+
     /// Reads what there is of `from..to` (µs), each part in the coarsest resolution that fits, or in the only one that
-    /// is left. `finest` asks for minutes only, which know single processes.
-    pub async fn read(
+    /// is left. `finest` asks for minutes only.
+    async fn read(
         &self,
         kind: ProfileKind,
         (from, to): (i64, i64),
@@ -369,7 +396,6 @@ impl Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profiles::flame::{Adding, Filter, Side};
     use crate::profiles::testing::{count, functions, who};
     use crate::store::{self, Store};
 
@@ -391,11 +417,9 @@ mod tests {
     }
 
     async fn folded(archive: &Archive, from: i64, to: i64, pid: Option<u32>) -> (String, Covered) {
-        let mut adding = Adding::default();
         let filter = Filter { pid, ..Filter::default() };
-        let each = |table: &Table, span| adding.add(Side::Current, table, &filter, span);
-        let covered = archive.read(ProfileKind::Cpu, (from, to), pid.is_some(), each).await.unwrap();
-        (adding.finish(1000).folded(|count| count.samples), covered)
+        let (flame, covered) = archive.flame(ProfileKind::Cpu, (from, to), &filter, 1000).await.unwrap();
+        (flame.folded(|count| count.samples), covered)
     }
 
     #[tokio::test]

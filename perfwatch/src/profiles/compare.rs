@@ -6,7 +6,7 @@ use super::tree::ROOT;
 /// Standard errors that chance seldom explains, with some thousand functions to choose from.
 const SIGNIFICANT: f64 = 4.5;
 /// Of all of the range: less is not worth a look.
-const NOTABLE: f64 = 0.005;
+pub const NOTABLE: f64 = 0.005;
 
 /// A function's shares of both ranges.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,7 +22,8 @@ pub struct Change {
 }
 
 impl Change {
-    fn moved(&self) -> (f64, f64) {
+    /// How far its shares moved, without and with what it calls.
+    pub fn moved(&self) -> (f64, f64) {
         ((self.own[0] - self.own[1]).abs(), (self.total[0] - self.total[1]).abs())
     }
 }

@@ -29,6 +29,18 @@ pub enum ProfileKind {
 
 impl ProfileKind {
     pub const ALL: [Self; 2] = [Self::Cpu, Self::OffCpu];
+
+    /// The name in JSON and query parameters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::OffCpu => "off_cpu",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 impl Content {

@@ -6,9 +6,9 @@ use perfwatch::history::maintenance::{Reach, clean};
 use perfwatch::history::rollup::roll;
 use perfwatch::host::Host;
 use perfwatch::profiles::archive::Archive;
-use perfwatch::profiles::flame::{Adding, Filter, Side};
+use perfwatch::profiles::flame::Filter;
 use perfwatch::profiles::function::{Function, Who};
-use perfwatch::profiles::table::{Count, Table};
+use perfwatch::profiles::table::Count;
 use perfwatch::snapshot::{MetricType, Reading};
 use perfwatch::store::chunks::ProfileKind;
 use perfwatch::store::{self, StoreError};
@@ -63,10 +63,9 @@ async fn with_profiles(source: &Fresh) {
 
 async fn profiles(of: &Fresh) -> (String, i64) {
     let archive = Archive::new(of.store.clone(), HOST);
-    let mut adding = Adding::default();
-    let each = |table: &Table, span| adding.add(Side::Current, table, &Filter::default(), span);
-    let covered = archive.read(ProfileKind::Cpu, (0, micros(NOW)), false, each).await.unwrap();
-    (adding.finish(100).folded(|count| count.samples), covered.resolution)
+    let (range, everybody) = ((0, micros(NOW)), Filter::default());
+    let (flame, covered) = archive.flame(ProfileKind::Cpu, range, &everybody, 100).await.unwrap();
+    (flame.folded(|count| count.samples), covered.resolution)
 }
 
 async fn everything(history: &History) -> Vec<Value> {

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::compare::{Chosen, CompareParameters, choose};
+use super::compare::{Chosen, RangesParameters, choose};
 use crate::api::AppState;
 use crate::api::error::{ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
@@ -26,24 +26,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(what_changed))
 }
 
-/// Relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given).
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ChangesParameters {
-    /// `hour`, `day` or `week`, up to now
-    #[param(required = false, value_type = String, pattern = "^(hour|day|week)$", example = "hour")]
-    period: Option<String>,
-    /// `yesterday` or `last_week`
-    #[param(required = false, value_type = String, pattern = "^(yesterday|last_week)$", example = "yesterday")]
-    compare_to: Option<String>,
-    #[param(required = false, value_type = String, min_length = 4)]
-    start_time_1: Option<String>,
-    #[param(required = false, value_type = String, min_length = 4)]
-    end_time_1: Option<String>,
-    #[param(required = false, value_type = String, min_length = 4)]
-    start_time_2: Option<String>,
-    #[param(required = false, value_type = String, min_length = 4)]
-    end_time_2: Option<String>,
     /// Maximum number of changes
     #[param(required = false, value_type = usize, minimum = 1, maximum = 1000, default = 50)]
     limit: Option<String>,
@@ -105,7 +90,7 @@ struct SummaryDto {
 }
 
 /// What changed: everything measured in both ranges, ranked by how much its distribution moved
-#[utoipa::path(get, path = "/api/history/changes", tag = "history", params(ChangesParameters), responses(
+#[utoipa::path(get, path = "/api/history/changes", tag = "history", params(RangesParameters, ChangesParameters), responses(
     (status = 200, body = Changes),
     (status = 400, description = "Ranges that don't fit", body = ErrorBody),
     (status = 422, description = "A parameter is invalid", body = ValidationBody),
@@ -114,22 +99,11 @@ struct SummaryDto {
 async fn what_changed(
     CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
+    Parameters(ranges): Parameters<RangesParameters>,
     Parameters(sent): Parameters<ChangesParameters>,
 ) -> Result<Json<Changes>> {
     let mut reader = Reader::default();
     let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
-    let ranges = CompareParameters {
-        metric_type: None,
-        period: sent.period,
-        compare_to: sent.compare_to,
-        start_time_1: sent.start_time_1,
-        end_time_1: sent.end_time_1,
-        start_time_2: sent.start_time_2,
-        end_time_2: sent.end_time_2,
-        limit: None,
-        interval: None,
-        host: None,
-    };
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;

@@ -21,35 +21,40 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(compare_ranges))
 }
 
-/// Relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given).
+/// Two ranges: relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given).
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(in crate::api) struct CompareParameters {
-    #[param(required = true, value_type = String, example = "cpu")]
-    pub(in crate::api) metric_type: Option<String>,
+pub(in crate::api) struct RangesParameters {
     /// `hour`, `day` or `week`, up to now
     #[param(required = false, value_type = String, pattern = "^(hour|day|week)$", example = "hour")]
-    pub(in crate::api) period: Option<String>,
+    period: Option<String>,
     /// `yesterday` or `last_week`
     #[param(required = false, value_type = String, pattern = "^(yesterday|last_week)$", example = "yesterday")]
-    pub(in crate::api) compare_to: Option<String>,
+    compare_to: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
-    pub(in crate::api) start_time_1: Option<String>,
+    start_time_1: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
-    pub(in crate::api) end_time_1: Option<String>,
+    end_time_1: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
-    pub(in crate::api) start_time_2: Option<String>,
+    start_time_2: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
-    pub(in crate::api) end_time_2: Option<String>,
+    end_time_2: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CompareParameters {
+    #[param(required = true, value_type = String, example = "cpu")]
+    metric_type: Option<String>,
     /// Maximum number of points in each range
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
-    pub(in crate::api) limit: Option<String>,
+    limit: Option<String>,
     /// `1s 5s 10s 30s 1m 5m 15m 1h 6h 1d`, or `auto`
     #[param(required = false, value_type = String, pattern = "^(auto|1s|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", default = "auto")]
-    pub(in crate::api) interval: Option<String>,
+    interval: Option<String>,
     /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
-    pub(in crate::api) host: Option<String>,
+    host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -86,7 +91,7 @@ struct Summary {
 }
 
 /// One metric type in two ranges
-#[utoipa::path(get, path = "/api/history/compare", tag = "history", params(CompareParameters), responses(
+#[utoipa::path(get, path = "/api/history/compare", tag = "history", params(RangesParameters, CompareParameters), responses(
     (status = 200, body = Comparison),
     (status = 400, description = "Unknown metric type or interval, or ranges that don't fit", body = ErrorBody),
     (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
@@ -95,12 +100,13 @@ struct Summary {
 async fn compare_ranges(
     CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
+    Parameters(ranges): Parameters<RangesParameters>,
     Parameters(sent): Parameters<CompareParameters>,
 ) -> Result<Response> {
     let mut reader = Reader::default();
     let name = reader.required("metric_type", sent.metric_type.as_deref());
     let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
-    let chosen = choose(&sent, &mut reader, OffsetDateTime::now_utc());
+    let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let metric_type = metric_type(name.unwrap_or_default())?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
@@ -159,7 +165,7 @@ pub(in crate::api) struct Chosen {
 }
 
 pub(in crate::api) fn choose(
-    sent: &CompareParameters,
+    sent: &RangesParameters,
     reader: &mut Reader,
     now: OffsetDateTime,
 ) -> Result<Chosen> {

@@ -9,19 +9,19 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{FunctionDto, MAX_NODES, filter, kind, kind_name, named};
+use super::{FunctionDto, MAX_NODES, StacksParameters, named, span};
 use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
 use crate::api::extract::CurrentUser;
-use crate::api::history::compare::{Chosen, CompareParameters, choose};
+use crate::api::history::compare::{Chosen, RangesParameters, choose};
 use crate::api::parameters::{Parameters, Reader};
 use crate::api::questions::json_in_pieces;
 use crate::history::questions::compare::Range;
-use crate::profiles::archive::{Covered, apart};
+use crate::profiles::archive::Covered;
 use crate::profiles::compare::{Change, compare};
-use crate::profiles::flame::{Adding, Flame, Side};
+use crate::profiles::flame::{Flame, Side};
 use crate::snapshot::rfc3339;
-use crate::store::{from_micros, micros};
+use crate::store::from_micros;
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 10_000;
@@ -30,45 +30,12 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(compare_profiles))
 }
 
-/// Relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given).
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ComparisonParameters {
-    /// `cpu`: what ran; `off_cpu`: what waited for something other than a CPU
-    #[param(required = false, value_type = String, pattern = "^(cpu|off_cpu)$", example = "cpu", default = "cpu")]
-    kind: Option<String>,
-    /// `hour`, `day` or `week`, up to now
-    #[param(required = false, value_type = String, pattern = "^(hour|day|week)$", example = "hour")]
-    period: Option<String>,
-    /// `yesterday` or `last_week`
-    #[param(required = false, value_type = String, pattern = "^(yesterday|last_week)$", example = "yesterday")]
-    compare_to: Option<String>,
-    #[param(required = false, value_type = String, min_length = 4)]
-    start_time_1: Option<String>,
-    #[param(required = false, value_type = String, min_length = 4)]
-    end_time_1: Option<String>,
-    #[param(required = false, value_type = String, min_length = 4)]
-    start_time_2: Option<String>,
-    #[param(required = false, value_type = String, min_length = 4)]
-    end_time_2: Option<String>,
-    /// Only processes of this name
-    #[param(required = false, value_type = String, max_length = 4096)]
-    process: Option<String>,
-    /// Only this process; known for as long as minutes are kept
-    #[param(required = false, value_type = u32, minimum = 1)]
-    pid: Option<String>,
-    /// Only this cgroup, a path, with those below it
-    #[param(required = false, value_type = String, max_length = 4096)]
-    cgroup: Option<String>,
-    /// Only threads of this name
-    #[param(required = false, value_type = String, max_length = 4096)]
-    thread: Option<String>,
     /// Maximum number of changes
     #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 100)]
     limit: Option<String>,
-    /// ID or name of a machine whose history is in this store; this machine by default
-    #[param(required = false, value_type = String, max_length = 64)]
-    host: Option<String>,
 }
 
 /// Both ranges in one tree. A share is of all that was sampled in its range, so that ranges of unequal load compare.
@@ -133,7 +100,7 @@ pub(in crate::api) struct FunctionChange {
 }
 
 /// Which functions ran, or waited, more or less of the time than before
-#[utoipa::path(get, path = "/api/profiles/compare", tag = "profiles", params(ComparisonParameters), responses(
+#[utoipa::path(get, path = "/api/profiles/compare", tag = "profiles", params(StacksParameters, RangesParameters, ComparisonParameters), responses(
     (status = 200, body = ProfileComparison),
     (status = 400, description = "Ranges that don't fit", body = ErrorBody),
     (status = 422, description = "A parameter is invalid", body = ValidationBody),
@@ -142,40 +109,22 @@ pub(in crate::api) struct FunctionChange {
 async fn compare_profiles(
     CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
+    Parameters(stacks): Parameters<StacksParameters>,
+    Parameters(ranges): Parameters<RangesParameters>,
     Parameters(sent): Parameters<ComparisonParameters>,
 ) -> Result<Response> {
     let mut reader = Reader::default();
-    let kind = kind(sent.kind.as_deref(), &mut reader);
-    let filter = filter([sent.process, sent.thread, sent.cgroup], sent.pid.as_deref(), &mut reader);
+    let host = stacks.host.clone();
+    let (kind, filter) = stacks.read(&mut reader);
     let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
-    let ranges = CompareParameters {
-        metric_type: None,
-        period: sent.period,
-        compare_to: sent.compare_to,
-        start_time_1: sent.start_time_1,
-        end_time_1: sent.end_time_1,
-        start_time_2: sent.start_time_2,
-        end_time_2: sent.end_time_2,
-        limit: None,
-        interval: None,
-        host: None,
-    };
     let chosen = choose(&ranges, &mut reader, OffsetDateTime::now_utc());
     reader.finish()?;
     let Chosen { current, comparison, .. } = chosen?;
     let question = state.ask(&identity)?;
-    let host = state.history_of(sent.host.as_deref()).await?.host().to_owned();
-    let archive = state.profiles.of_host(&host);
+    let archive = state.profiles.of_host(state.history_of(host.as_deref()).await?.host());
     let read = async move {
-        let mut adding = Adding::default();
-        let mut covered = [Covered::default(); 2];
-        let span = |range: Range| (micros(range.start), micros(range.end));
-        let other = apart(span(current), span(comparison));
-        for (side, span) in [(Side::Current, span(current)), (Side::Comparison, other)] {
-            let each = |table: &_, span| adding.add(side, table, &filter, span);
-            covered[side as usize] = archive.read(kind, span, filter.pid.is_some(), each).await?;
-        }
-        let flame = adding.finish(MAX_NODES);
+        let (flame, covered) =
+            archive.flame_of_both(kind, span(current), span(comparison), &filter, MAX_NODES).await?;
         let changes = compare(&flame);
         Ok((covered, flame, changes))
     };
@@ -184,7 +133,7 @@ async fn compare_profiles(
     let side = |side: Side, range: Range| described(&flame, side, range, covered[side as usize]);
     let own = |side: Side| flame.own.iter().map(|own| own[side as usize].value).collect();
     let answer = ProfileComparison {
-        kind: kind_name(kind),
+        kind: kind.as_str(),
         current: side(Side::Current, current),
         comparison: side(Side::Comparison, comparison),
         functions: flame.functions.iter().map(named).collect(),

@@ -3,18 +3,17 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::{MAX_NODES, span};
 use crate::history::questions::compare::Range;
-use crate::profiles::archive::{Archive, apart};
-use crate::profiles::compare::compare;
-use crate::profiles::flame::{Adding, Filter, Side};
+use crate::profiles::archive::Archive;
+use crate::profiles::compare::{NOTABLE, compare};
+use crate::profiles::flame::Filter;
 use crate::profiles::function::PROCESS;
+use crate::store::Result;
 use crate::store::chunks::ProfileKind;
-use crate::store::{Result, micros};
 
 /// Functions at most.
 const MOST: usize = 10;
-/// Nodes looked at.
-const MAX_NODES: usize = 20_000;
 
 /// A function that ran more, or less, of the time than before.
 #[derive(Serialize, ToSchema)]
@@ -40,14 +39,10 @@ pub(in crate::api) async fn moved(
     current: Range,
     comparison: Range,
 ) -> Result<Vec<MovedFunction>> {
-    let mut adding = Adding::default();
-    let span = |range: Range| (micros(range.start), micros(range.end));
-    let sides = [(Side::Current, span(current)), (Side::Comparison, apart(span(current), span(comparison)))];
-    for (side, range) in sides {
-        let each = |table: &_, span| adding.add(side, table, &Filter::default(), span);
-        archive.read(ProfileKind::Cpu, range, false, each).await?;
-    }
-    let flame = adding.finish(MAX_NODES);
+    let (current, comparison) = (span(current), span(comparison));
+    let everybody = Filter::default();
+    let (flame, _) =
+        archive.flame_of_both(ProfileKind::Cpu, current, comparison, &everybody, MAX_NODES).await?;
     // By node, the process that it belongs to.
     let mut process: Vec<u32> = Vec::with_capacity(flame.nodes.len());
     for node in &flame.nodes {
@@ -68,7 +63,7 @@ pub(in crate::api) async fn moved(
         // An address of a stripped library is no function that anybody knows.
         let is_named = !function.name.starts_with(&format!("{}+0x", function.module));
         let is_code = &*function.module != PROCESS && !function.name.starts_with('[') && is_named;
-        change.is_significant && is_code && (change.own[0] - change.own[1]).abs() >= 0.005
+        change.is_significant && is_code && change.moved().0 >= NOTABLE
     });
     let round = |share: f64| (share * 1e4).round() / 1e4;
     let described = telling.take(MOST).map(|change| {
