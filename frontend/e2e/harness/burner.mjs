@@ -1,43 +1,21 @@
 /** A program of known shape that burns CPU, for profiles. */
-import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { NamedProgram } from './load.mjs';
 import { eventually } from './suite.mjs';
 
-export class Burner {
-  #child;
-  #folder;
-
+export class Burner extends NamedProgram {
   /** Null if there is no C compiler. */
   static async start(name, args = []) {
-    const burner = new Burner();
-    burner.#folder = await mkdtemp(path.join(tmpdir(), 'perfwatch-burner-'));
-    const program = path.join(burner.#folder, name);
     const source = path.join(import.meta.dirname, 'burner.c');
+    const compile = (file) => promisify(execFile)('cc', ['-O1', '-o', file, source]);
     try {
-      await promisify(execFile)('cc', ['-O1', '-o', program, source]);
+      return await this.launch(name, compile, args);
     } catch (error) {
-      await rm(burner.#folder, { recursive: true, force: true });
       if (error.code === 'ENOENT') return null;
       throw error;
     }
-    burner.#child = spawn(program, args, { stdio: 'ignore' });
-    return burner;
-  }
-
-  get pid() {
-    return this.#child.pid;
-  }
-
-  async stop() {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const gone = new Promise((resolve) => this.#child.once('exit', resolve));
-      this.#child.kill('SIGKILL');
-      await gone;
-    }
-    await rm(this.#folder, { recursive: true, force: true });
   }
 }
 

@@ -29,19 +29,24 @@ export class CpuHogs {
   }
 }
 
-/** A CPU hog with a given name: the kernel names a process after its executable. */
-export class NamedHog {
+/** A program in a folder of its own, under a given name: the kernel names a process after its executable. */
+export class NamedProgram {
   #child;
   #folder;
 
-  /** `more`: arguments that only its command line shows, except of another `script`. */
-  static async start(name, more = [], script = 'while :; do :; done') {
-    const hog = new NamedHog();
-    hog.#folder = await mkdtemp(path.join(tmpdir(), 'perfwatch-hog-'));
-    const program = path.join(hog.#folder, name);
-    await copyFile('/bin/sh', program);
-    hog.#child = spawn(program, ['-c', script, ...more], { stdio: 'ignore' });
-    return hog;
+  /** `make` puts it where it is told. */
+  static async launch(name, make, args) {
+    const program = new this();
+    program.#folder = await mkdtemp(path.join(tmpdir(), 'perfwatch-program-'));
+    const file = path.join(program.#folder, name);
+    try {
+      await make(file);
+    } catch (error) {
+      await rm(program.#folder, { recursive: true, force: true });
+      throw error;
+    }
+    program.#child = spawn(file, args, { stdio: 'ignore' });
+    return program;
   }
 
   get pid() {
@@ -58,31 +63,16 @@ export class NamedHog {
   }
 }
 
-/** A sleeping process with a given name. */
-export class NamedSleeper {
-  #child;
-  #folder;
+export class NamedHog extends NamedProgram {
+  /** `more`: arguments that only its command line shows, except of another `script`. */
+  static async start(name, more = [], script = 'while :; do :; done') {
+    return await this.launch(name, (file) => copyFile('/bin/sh', file), ['-c', script, ...more]);
+  }
+}
 
+export class NamedSleeper extends NamedProgram {
   static async start(name) {
-    const sleeper = new NamedSleeper();
-    sleeper.#folder = await mkdtemp(path.join(tmpdir(), 'perfwatch-sleeper-'));
-    const program = path.join(sleeper.#folder, name);
-    await copyFile('/bin/sleep', program);
-    sleeper.#child = spawn(program, ['1d'], { stdio: 'ignore' });
-    return sleeper;
-  }
-
-  get pid() {
-    return this.#child.pid;
-  }
-
-  async stop() {
-    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      this.#child.kill('SIGKILL');
-      await gone;
-    }
-    await rm(this.#folder, { recursive: true, force: true });
+    return await this.launch(name, (file) => copyFile('/bin/sleep', file), ['1d']);
   }
 }
 
