@@ -1,7 +1,7 @@
 //! What failed and why, from a suite's output, to be said again at the end, where it is looked for first.
 
-/// Lines after the name of a test that failed, such as its error.
-const REASON: usize = 3;
+/// Lines after the name of a test that failed: its error, and what differs.
+const REASON: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Failures {
@@ -31,11 +31,10 @@ impl Failures {
         if begins {
             self.more = REASON;
             self.lines.push(line.to_owned());
-        } else if self.more > 0 {
-            let goes_on = !line.is_empty()
-                && !["ok ", "PASS ", "SKIPPED", "note:", "stack backtrace"]
-                    .iter()
-                    .any(|other| line.starts_with(other));
+        } else if self.more > 0 && !line.is_empty() {
+            let goes_on = !["ok ", "PASS ", "SKIPPED", "note:", "stack backtrace", "test "]
+                .iter()
+                .any(|other| line.starts_with(other));
             self.more = if goes_on { self.more - 1 } else { 0 };
             if goes_on {
                 self.lines.push(format!("  {line}"));
@@ -59,8 +58,8 @@ mod tests {
         let libtest = "test a ... ok\ntest b::c ... FAILED\n---- a stdout ----\nthread 'x' panicked at y:\nno\n\
                        ---- b::c stdout ----\nhello\nthread 'main' (7) panicked at src/lib.rs:3:\nleft: 1\nnote: run";
         assert_eq!(failures(libtest), ["b::c", "thread 'main' (7) panicked at src/lib.rs:3:", "  left: 1"]);
-        let page = "ok   one (3 ms)\nFAIL two [SQLite] (9 ms)\nError: timed out\n    at x\nok   three (1 ms)";
-        assert_eq!(failures(page), ["FAIL two [SQLite] (9 ms)", "  Error: timed out", "      at x"]);
+        let page = "ok   one (3 ms)\nFAIL two [SQLite] (9 ms)\nError: + actual\n\n+ 'a: 39'\nok   three (1 ms)";
+        assert_eq!(failures(page), ["FAIL two [SQLite] (9 ms)", "  Error: + actual", "  + 'a: 39'"]);
         assert_eq!(failures("PASS a: 3\nFAIL b: too few\nPASS c: 4"), ["FAIL b: too few"]);
         assert!(failures("PASS a\nok b").is_empty());
     }
