@@ -1,5 +1,5 @@
 //! What the probes' programs could cost at best: for each one of the same name that only calls the helpers which it
-//! has to call (map look-ups are helpers too), and two that do nothing at all. Only the benchmark loads this object.
+//! has to call (map look-ups are helpers too), and three that do nothing at all. Only the benchmark loads this object.
 //!
 //! Hook points: those of the probes, given by the benchmark. No output.
 #![no_std]
@@ -7,19 +7,21 @@
 
 use core::hint::black_box;
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::BPF_F_CURRENT_CPU;
 use aya_ebpf::helpers::generated::bpf_perf_event_read_value;
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_probe_read_kernel};
-use aya_ebpf::macros::{btf_tracepoint, map};
+use aya_ebpf::macros::{btf_tracepoint, map, perf_event};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerfEventArray};
-use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext};
 use perfwatch_common::block_io::{IN_FLIGHT, Issued, Operation};
 use perfwatch_common::counters::{Reading, SLOTS};
 use perfwatch_common::groups::{Group, MAX_GROUPS};
 use perfwatch_common::histogram::Buckets;
+use perfwatch_common::profile::Sample;
 use perfwatch_common::sched::{COUNTERS, Task};
 use perfwatch_common::tcp::CONNECTING;
-use perfwatch_ebpf::{MAPPED, constant, now};
+use perfwatch_ebpf::{MAPPED, constant, now, user_stack};
 
 perfwatch_ebpf::license!();
 
@@ -69,6 +71,14 @@ static EVENTS: PerfEventArray<u8> = PerfEventArray::new(0);
 /// Counters that are charged to tasks on this machine.
 #[unsafe(no_mangle)]
 static COUNTING: u32 = 0;
+
+/// Where a CPU copies a stack to.
+#[map]
+static SCRATCH: Array<Sample> = Array::with_max_entries(1, 0);
+
+/// As the probe `profile` is told.
+#[unsafe(no_mangle)]
+static ARCHITECTURE: u32 = 0;
 
 /// A look-up in an array alone would touch no memory, unlike one in a hash map: what is found is read once.
 #[inline(always)]
@@ -221,6 +231,23 @@ pub fn state(ctx: BtfTracePointContext) -> i32 {
         }
     } else if old == TCP_ESTABLISHED {
         read_value(sock);
+    }
+    0
+}
+
+#[perf_event]
+pub fn empty_sample(_ctx: PerfEventContext) -> i32 {
+    0
+}
+
+/// The top of the stack of the user's code that was interrupted.
+#[perf_event]
+pub fn copy_stack(ctx: PerfEventContext) -> i32 {
+    let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
+    let Some(sample) = SCRATCH.get_ptr_mut(cpu) else { return 0 };
+    let interrupted = unsafe { user_stack::interrupted(constant!(ARCHITECTURE), ctx.as_ptr().cast::<u64>()) };
+    if let Some(registers) = interrupted {
+        black_box(unsafe { user_stack::copy(registers.sp, &raw mut (*sample).stack) });
     }
     0
 }

@@ -3,11 +3,14 @@
 //! `cargo bench -p perfwatch --bench profile [-- [--seconds N] [--json FILE]]`
 //!
 //! - `cpu`: a server on a machine whose CPUs are all busy, at 0, 19 and 99 Hz: the eBPF program, the threads that unwind
-//!   and name, and the process that reads symbols, in percent of all CPUs. Needs root. Goals: 0.2 % and 1 %.
+//!   and name, and the process that reads symbols, in percent of all CPUs. Needs root. Goals: 0.2 % and 1 %. Beside it
+//!   the floor of a sample: an eBPF program that does nothing, and one that only copies the stack.
 //! - `kept`: a month of a busy machine's samples, added minute by minute and stored as the server does: bytes per day of
 //!   each resolution, and how long a flame graph of an hour, a day and a month takes, without network and browser.
 #![allow(clippy::print_stdout)]
 
+#[path = "profile/floor.rs"]
+mod floor;
 #[path = "profile/kept.rs"]
 mod kept;
 #[path = "profile/server.rs"]

@@ -40,7 +40,7 @@ const SLICES: usize = 20;
 /// Minimum runs of a program in a slice for its figure to be meaningful.
 const ENOUGH: u64 = 10;
 
-/// Programs of the object `floor`, attached until dropped.
+/// Programs on tracepoints of the object `floor`, attached until dropped.
 pub struct Floor {
     ebpf: Ebpf,
     _events: PerfEventArray<aya::maps::MapData>,

@@ -58,6 +58,7 @@ pub async fn measure(seconds: u64) -> Result<Value> {
         at.insert("more_kib".into(), json!(anonymous_kib - without));
         figures.insert(format!("{hz}_hz"), Value::Object(at));
     }
+    figures.insert("floor".into(), Value::Object(crate::floor::measure(seconds)?));
     Ok(Value::Object(figures))
 }
 

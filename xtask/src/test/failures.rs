@@ -58,7 +58,8 @@ mod tests {
         let libtest = "test a ... ok\ntest b::c ... FAILED\n---- a stdout ----\nthread 'x' panicked at y:\nno\n\
                        ---- b::c stdout ----\nhello\nthread 'main' (7) panicked at src/lib.rs:3:\nleft: 1\nnote: run";
         assert_eq!(failures(libtest), ["b::c", "thread 'main' (7) panicked at src/lib.rs:3:", "  left: 1"]);
-        let page = "ok   one (3 ms)\nFAIL two [SQLite] (9 ms)\nError: + actual\n\n+ 'a: 39'\nok   three (1 ms)";
+        let page =
+            "ok   one (3 ms)\nFAIL two [SQLite] (9 ms)\nError: + actual\n\n+ 'a: 39'\nok   three (1 ms)";
         assert_eq!(failures(page), ["FAIL two [SQLite] (9 ms)", "  Error: + actual", "  + 'a: 39'"]);
         assert_eq!(failures("PASS a: 3\nFAIL b: too few\nPASS c: 4"), ["FAIL b: too few"]);
         assert!(failures("PASS a\nok b").is_empty());
