@@ -1,6 +1,7 @@
 //! What user space unwinds a user stack from: the registers, and a copy of the stack's top.
 
 use core::ffi::c_void;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs};
 use perfwatch_common::profile::{AARCH64, PAGE, PAGES, Registers, X86_64};
@@ -43,12 +44,18 @@ pub unsafe fn interrupted(architecture: u32, interrupted: *const u64) -> Option<
                 lr: 0,
             }),
             // Exception level and stack pointer selection: 0 is EL0.
-            AARCH64 if *interrupted.add(aarch64::STATE) & 0xf == 0 => Some(Registers {
-                ip: *interrupted.add(aarch64::PC),
-                sp: *interrupted.add(aarch64::SP),
-                fp: *interrupted.add(aarch64::FP),
-                lr: *interrupted.add(aarch64::LR),
-            }),
+            AARCH64 if *interrupted.add(aarch64::STATE) & 0xf == 0 => {
+                let registers = Registers {
+                    ip: *interrupted.add(aarch64::PC),
+                    sp: *interrupted.add(aarch64::SP),
+                    fp: *interrupted.add(aarch64::FP),
+                    lr: *interrupted.add(aarch64::LR),
+                };
+                // The compiler would join the loads of both architectures into one from a computed address, which the
+                // verifier refuses for a context.
+                compiler_fence(Ordering::SeqCst);
+                Some(registers)
+            }
             _ => None,
         }
     }
