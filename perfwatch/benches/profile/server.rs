@@ -46,12 +46,13 @@ pub async fn measure(seconds: u64) -> Result<Value> {
         let of = |name: &str| at[name].as_f64().unwrap_or(f64::NAN);
         println!(
             "{hz:>3} Hz: {:.3} % of {cpus} busy CPUs ({:.3} program, {:.3} unwinding, {:.3} naming), {:.0} ns a sample, \
-             {:.1} MiB more",
+             {:.1} MiB of memory of its own in both processes ({:+.1} against 0 Hz, where waits are still named)",
             of("percent"),
             of("program_percent"),
             of("unwinding_percent"),
             of("naming_percent"),
             of("ns_a_sample"),
+            anonymous_kib / 1024.0,
             (anonymous_kib - without) / 1024.0
         );
         let mut at = at;

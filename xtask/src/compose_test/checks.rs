@@ -206,7 +206,22 @@ pub fn containers(stack: &Stack<'_>) -> Result<u32> {
         "a container beside it has its name, its limits and its CPU time",
         format_args!("{} of {}, {} %", text(&row["name"]), text(&row["image"]), row["cpu_percent"]),
     );
-    Ok(1)
+    let stacks = profile(stack, &client, text(&row["path"]))?;
+    passed("its code is found in its own file system", stacks);
+    Ok(2)
+}
+
+/// The stacks of the busy shell, which is a file of the container and not of the machine.
+fn profile(stack: &Stack<'_>, client: &Client, cgroup: &str) -> Result<String> {
+    let shell = stack.ask(&["exec", "-T", "db", "readlink", "-f", "/bin/sh"])?;
+    let program = shell.rsplit('/').next().unwrap_or_default();
+    let query = format!("/api/profiles?kind=cpu&format=folded&process=sh&cgroup={cgroup}");
+    let folded = || client.get(&query, "text/plain").ok();
+    let found = stack.wait("the stacks of a busy shell in the container", Duration::from_secs(90), || {
+        let answer = folded().filter(|answer| answer.status == 200)?.body;
+        answer.lines().find(|line| line.contains(program)).map(str::to_owned)
+    });
+    found.with_context(|| format!("no stack with {program}: {:?}", folded()))
 }
 
 /// Seconds from one RFC 3339 time to a later one, less than a day apart.
