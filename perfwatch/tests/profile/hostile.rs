@@ -42,7 +42,11 @@ impl Asking {
     fn file(&mut self, path: &Path, addresses: &[u64]) -> Vec<Vec<String>> {
         self.files += 1;
         let id = FileId(self.files);
-        let file = NamedFile { path: "/some/program".into(), file: Arc::new(File::open(path).unwrap()) };
+        let file = NamedFile {
+            path: "/some/program".into(),
+            file: Arc::new(File::open(path).unwrap()),
+            functions: Default::default(),
+        };
         let places: Vec<Place> = addresses.iter().map(|address| Place::File(id, *address)).collect();
         self.symbols.learn(places.iter().copied(), &HashMap::from([(id, file)]));
         places.iter().map(|place| self.names(*place)).collect()

@@ -13,7 +13,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, ReadCache};
 
 use super::place::FileId;
-use super::tables::{Headers, Reader, Tables};
+use super::tables::{Functions, Headers, Reader, Tables};
 
 /// Of all tables that are kept for further processes; the least used go first.
 const MAX_TABLES: usize = 24 << 20;
@@ -48,6 +48,8 @@ pub struct CodeFile {
     pub file: Arc<File>,
     segments: Vec<Segment>,
     tables: Option<Tables>,
+    /// Kept without the tables.
+    pub functions: Functions,
     used: u64,
 }
 
@@ -96,7 +98,14 @@ impl Files {
                 self.next += 1;
                 let segments = segments(&file).unwrap_or_default();
                 let path = path.to_string_lossy().into_owned();
-                let file = CodeFile { path, file: Arc::new(file), segments, tables: None, used: self.clock };
+                let file = CodeFile {
+                    path,
+                    file: Arc::new(file),
+                    segments,
+                    tables: None,
+                    functions: Functions::default(),
+                    used: self.clock,
+                };
                 self.known.insert(identity, id);
                 self.files.insert(id, file);
                 id
@@ -109,6 +118,7 @@ impl Files {
             return Ok((id, tables.clone()));
         }
         let mut tables = Tables::read(&known.file).unwrap_or_default();
+        known.functions = tables.functions().clone();
         self.tables.retain(|table| table.strong_count() > 0);
         let used: usize = self.tables.iter().filter_map(Weak::upgrade).map(|table| table.len()).sum();
         if used + tables.len() > MAX_USED_TABLES {

@@ -330,7 +330,11 @@ impl Gather {
                 for node in sampled.tree.nodes() {
                     let Some(Place::File(id, _)) = node.frame else { continue };
                     if let (Entry::Vacant(entry), Some(file)) = (batch.files.entry(id), self.files.get(id)) {
-                        entry.insert(NamedFile { path: file.path.clone(), file: Arc::clone(&file.file) });
+                        entry.insert(NamedFile {
+                            path: file.path.clone(),
+                            file: Arc::clone(&file.file),
+                            functions: file.functions.clone(),
+                        });
                     }
                 }
                 let Whose { process, thread, pid, cgroup } = whose;

@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::place::{FileId, Image, Place};
 use super::symbolizer::{Answer, Of, Request};
+use super::tables::Functions;
 use crate::profiles::function::{Function, GENERATED, KERNEL};
 
 /// Places that are remembered; beyond, all are forgotten, and named again when they are met.
@@ -30,6 +31,7 @@ pub struct NamedFile {
     /// Its path in the process that it was first seen in.
     pub path: String,
     pub file: Arc<File>,
+    pub functions: Functions,
 }
 
 #[derive(Debug)]
@@ -125,7 +127,11 @@ impl Symbols {
             ([], Place::Cut) => [named("[cut]")].into(),
             ([], Place::RunQueue) => [named("[waiting for a CPU]")].into(),
             ([], Place::Unknown) => [named("[unknown]")].into(),
-            ([], Place::File(_, address)) => [named(&format!("{module}+{address:#x}"))].into(),
+            ([], Place::File(id, address)) => {
+                // Where the function begins, so that all of it has one name.
+                let start = files.get(&id).and_then(|file| file.functions.start(address));
+                [named(&format!("{module}+{:#x}", start.unwrap_or(address)))].into()
+            }
             ([], Place::Kernel(_) | Place::Generated { .. }) => [named("[unknown]")].into(),
             (names, _) => names.iter().map(|name| named(name)).collect(),
         };

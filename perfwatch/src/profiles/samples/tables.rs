@@ -34,6 +34,21 @@ pub struct Tables {
     eh_frame_hdr: Option<Table>,
     text: Option<Range<u64>>,
     got: Option<Range<u64>>,
+    functions: Functions,
+}
+
+/// Where functions begin and how long they are, by address: unwind tables have that of stripped programs too. Shared.
+#[derive(Debug, Clone, Default)]
+pub struct Functions(Arc<[(u32, u32)]>);
+
+impl Functions {
+    /// Where the function begins that an address belongs to.
+    pub fn start(&self, address: u64) -> Option<u64> {
+        let address = u32::try_from(address).ok()?;
+        let after = self.0.partition_point(|(start, _)| *start <= address);
+        let (start, length) = self.0.get(after.checked_sub(1)?)?;
+        (address - start < *length).then_some(u64::from(*start))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -67,6 +82,7 @@ impl Tables {
             eh_frame_hdr: table(".eh_frame_hdr"),
             text: range(".text"),
             got: range(".got"),
+            functions: Functions::default(),
         };
         tables.checked()
     }
@@ -82,11 +98,16 @@ impl Tables {
             .set_eh_frame_hdr(start(index.map(|table| &table.addresses)))
             .set_text(start(self.text.as_ref()))
             .set_got(start(self.got.as_ref()));
-        let entries = entries(&frame.bytes, &bases)?;
+        let (entries, functions) = entries(&frame.bytes, &bases)?;
         if !index.is_some_and(|index| points_to(&index.bytes, &bases, &entries)) {
             self.eh_frame_hdr = None;
         }
+        self.functions = functions;
         Some(self)
+    }
+
+    pub fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     pub fn len(&self) -> usize {
@@ -113,11 +134,11 @@ impl Tables {
     }
 }
 
-/// Where entries for functions begin, sorted; none if one of them is not to be followed.
-fn entries(bytes: &[u8], bases: &BaseAddresses) -> Option<Vec<usize>> {
+/// Where entries for functions begin, sorted, and the functions; none if one of them is not to be followed.
+fn entries(bytes: &[u8], bases: &BaseAddresses) -> Option<(Vec<usize>, Functions)> {
     let mut frame = EhFrame::new(bytes, gimli::LittleEndian);
     frame.set_address_size(8);
-    let (mut found, mut known) = (Vec::new(), HashSet::new());
+    let (mut found, mut functions, mut known) = (Vec::new(), Vec::new(), HashSet::new());
     // What many entries share may be long, and anything may be shared.
     let mut left = 2 * bytes.len();
     let mut entries = frame.entries(bases);
@@ -135,8 +156,13 @@ fn entries(bytes: &[u8], bases: &BaseAddresses) -> Option<Vec<usize>> {
         {
             return None;
         }
+        // Larger files than 4 GiB are not built.
+        if let (Ok(start), Ok(length)) = (entry.initial_address().try_into(), entry.len().try_into()) {
+            functions.push((start, length));
+        }
     }
-    Some(found)
+    functions.sort_unstable();
+    Some((found, Functions(functions.into())))
 }
 
 /// Whether no expression jumps; compilers write none that does.
