@@ -20,9 +20,9 @@ pub const SHORT: u64 = 16_000_000;
 pub const MANY: u32 = 512;
 pub const MEDIUM: u64 = 256_000_000;
 /// User stacks of one CPU and window.
-pub const TAKEN: u32 = 2;
-/// Windows until the same task's turn comes again: a second. Others shall have theirs.
-pub const PAUSE: u32 = 8;
+pub const TAKEN: u32 = 1;
+/// Windows until the same task's turn comes again: two seconds. Others shall have theirs.
+pub const PAUSE: u32 = 15;
 
 /// Who waited where. A CPU has entries of its own, so that nobody else writes to them.
 #[repr(C)]
