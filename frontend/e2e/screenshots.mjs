@@ -133,7 +133,7 @@ try {
       height: 900,
       act: explained,
     },
-    { name: 'who', address: `/who?${range}&show=cgroup`, ready: '[role=table] [role=row] a', height: 720 },
+    { name: 'who', address: `/who?${range}&show=cgroup`, ready: '[role=table] [role=row] a', height: 540 },
     {
       name: 'history',
       address: `/who/cgroup/thumbnails.service?${around}`,

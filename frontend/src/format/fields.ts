@@ -13,6 +13,7 @@ const metricNames: Record<string, string> = {
   scheduler: 'Scheduler',
   block_io: 'Block I/O',
   tcp: 'TCP',
+  numa: 'NUMA',
   processes: 'Processes',
   pressure: 'Pressure',
   cgroups: 'Services and containers',

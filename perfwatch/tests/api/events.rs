@@ -31,6 +31,9 @@ async fn what_is_noted_is_listed_and_explains_its_time() {
     assert_eq!(listed, json!({"events": [noted], "truncated": false}));
     let explained = body(server.get_as(&token, &format!("/api/history/explain?{RANGE}")).await, 200).await;
     assert_eq!(explained["events"], json!([noted]));
+    let after = "start_time=2026-02-01T12:30:05Z&end_time=2026-02-01T12:31:05Z";
+    let explained = body(server.get_as(&token, &format!("/api/history/explain?{after}")).await, 200).await;
+    assert_eq!(explained["events"], json!([noted]), "a cause comes first");
     let cut = body(server.get_as(&token, "/api/events?start_time=2026-01-01&end_time=2100-01-01&limit=1").await, 200).await;
     assert_eq!(cut, json!({"events": [now], "truncated": true}), "the newest stay");
 }

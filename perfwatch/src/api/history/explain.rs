@@ -19,7 +19,7 @@ use crate::api::processes::CgroupDto;
 use crate::api::profiles::moved::{MovedFunction, moved};
 use crate::api::questions::json_in_pieces;
 use crate::history::questions::compare::Range;
-use crate::history::questions::explain::{Cluster, Difference, Suspect, explain};
+use crate::history::questions::explain::{Cluster, Difference, Suspect, explain, with_lead_in};
 
 /// The time before a range is compared with it, this many times as long.
 const BEFORE: i32 = 4;
@@ -72,7 +72,8 @@ struct Explanation {
 struct WithEvents {
     #[serde(flatten)]
     explanation: Explanation,
-    /// As in the documents `processes` and `cpu`: OOM kills, throttling, starts; and those noted with `/api/events`.
+    /// Of the range and just before it (its length, at least 10 seconds and at most 5 minutes), as in the documents
+    /// `processes` and `cpu`: OOM kills, throttling, starts; and those noted with `/api/events`.
     events: Vec<HappenedDto>,
 }
 
@@ -163,7 +164,7 @@ async fn what_explains(
     let compare_to = compare_to.to_owned();
     let question = state.ask(&identity)?;
     let history = state.history_of(sent.host.as_deref()).await?;
-    let noted = state.store.marks(history.host(), start, end, MAX_NOTED).await?;
+    let noted = state.store.marks(history.host(), with_lead_in(current).start, end, MAX_NOTED).await?;
     let noted: Vec<EventDto> = noted.into_iter().map(EventDto::from).collect();
     let profiles = state.profiles.of_host(history.host());
     let json = question.work(async move {

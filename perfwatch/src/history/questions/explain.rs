@@ -134,8 +134,14 @@ pub async fn explain(
         comparison_has_data: found.comparison_has_data || before.seconds > 0.0,
         who,
         changes: clusters(found.changes, limit),
-        events: events(history, current).await?,
+        events: events(history, with_lead_in(current)).await?,
     })
+}
+
+/// With the time just before it, for events: what causes something precedes it.
+pub fn with_lead_in(range: Range) -> Range {
+    let length = (range.end - range.start).clamp(time::Duration::seconds(10), time::Duration::minutes(5));
+    Range { start: range.start.checked_sub(length).unwrap_or(range.start), ..range }
 }
 
 async fn programs(history: &History, range: Range) -> Result<Ranking> {

@@ -231,6 +231,23 @@ async fn two_hogs_are_the_first_two_lines_and_changes_are_told_by_subject() {
 }
 
 #[tokio::test]
+async fn what_happened_just_before_is_told_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let hog = Used { cgroup: "/a", comm: "stress", pid: 900, cpu: 180.0, ..NOBODY };
+    let history = history_of(dir.path(), &[&[hog]]).await;
+    let at = |second| START + time::Duration::seconds(second);
+    let events = async |from: i64, to: i64| {
+        let before = Range { start: at(from - 60), end: at(from) };
+        let current = Range { start: at(from), end: at(to) };
+        explain(&history, current, before, 8).await.unwrap().events
+    };
+    let killed = EVERY + STEP;
+    assert!(events(killed + 20, killed + 50).await.contains("oom_kill"), "20 s after it");
+    assert_eq!(events(killed + 40, killed + 70).await, "", "it is longer ago than the range is long");
+    assert_eq!(events(killed + 400, killed + 4000).await, "", "it is longer ago than 5 minutes");
+}
+
+#[tokio::test]
 async fn a_quiet_time_has_no_suspects_and_nothing_to_compare_with_accuses_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let quiet = history_of(dir.path(), &[&[], &[]]).await;
