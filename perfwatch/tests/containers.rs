@@ -24,8 +24,14 @@ pub(crate) const BUSY: [&str; 3] = ["/bin/sh", "-c", "while :; do :; done"];
 
 /// The output of a command that must succeed; else why it did not.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
-    let output =
-        Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    answer(command)
+}
+
+pub(crate) fn answer(mut command: Command) -> Result<String, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("{program}: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
         Ok(text(&output.stdout))
