@@ -1,6 +1,6 @@
 //! The background work of history: rollups every minute, cleanup as often as the policy says.
 
-mod evidence;
+pub(crate) mod evidence;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

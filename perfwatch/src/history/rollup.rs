@@ -111,6 +111,17 @@ async fn add(
     put_minutes(history, metric_type, &minutes, gone, batch).await
 }
 
+/// The minutes of a block by itself.
+pub fn minutes_of(metric_type: MetricType, block: &Block) -> Minutes {
+    let mut minutes = Minutes::new();
+    for reading in block.readings() {
+        let minute = (metric_type, Tier::Minute.floor(micros(reading.at)));
+        minutes.entry(minute).or_insert_with(|| Bucket::new(metric_type)).add(&reading);
+    }
+    minutes.values_mut().for_each(|minute| minute.bound(Tier::Minute));
+    minutes
+}
+
 /// Puts minutes into a chunk of their own, merged with stored ones of the same time; an hour's chunks become one when
 /// the hour is over. Marks the coarser tiers as stale.
 async fn put_minutes(

@@ -18,7 +18,8 @@ use crate::store::chunks::{Batch, Chunk, ChunkStore, Content, ProfileKind, Wante
 
 /// µs.
 const MINUTE: i64 = 60_000_000;
-const SLOT: i64 = 10 * MINUTE;
+/// What one chunk of minutes covers at most, µs.
+pub const SLOT: i64 = 10 * MINUTE;
 /// Nodes in memory, beyond which small stacks are added up early.
 const MAX_OPEN_NODES: usize = 60_000;
 /// Slots that wait for the store: three hours of both kinds.
@@ -205,7 +206,7 @@ impl Archive {
     /// Computes what is over and not there yet. Nothing is added to a finer tier after that: what was counted in a period
     /// is stored before it is looked at.
     async fn roll(&self, kind: ProfileKind, tier: Tier, finer: Tier, now: i64) -> Result<()> {
-        let (content, width) = (Content::Profiles(kind), tier.width());
+        let (content, width) = (kind.into(), tier.width());
         let host = &self.0.host;
         let Some((first, _)) = self.0.chunks.span(host, content, finer.seconds()).await? else {
             return Ok(());
@@ -219,17 +220,47 @@ impl Archive {
             let next = self.0.chunks.find(host, wanted(start, over), 1).await?;
             let Some(next) = next.first() else { break };
             start = floor(next.first.max(start), width);
-            let found = self.0.chunks.find(host, wanted(start, start + width), i64::MAX).await?;
-            let mut builder = Builder::default();
-            for chunk in &found {
-                if let Some(table) = self.decode(chunk) {
-                    builder.merge(&table, |who| Who { pid: 0, ..who.clone() }, |_| start);
-                }
-            }
-            if let Some(chunk) = chunk(kind, tier, start, &bounded(&builder.table(), bounds(tier))) {
-                self.put(chunk).await?;
-            }
+            self.compute(kind, tier, finer, start).await?;
             start += width;
+        }
+        Ok(())
+    }
+
+    /// Computes an hour or a day.
+    async fn compute(&self, kind: ProfileKind, tier: Tier, finer: Tier, start: i64) -> Result<()> {
+        let wanted =
+            Wanted { content: kind.into(), tier: finer.seconds(), from: start, to: start + tier.width() };
+        let mut builder = Builder::default();
+        for chunk in &self.0.chunks.find(&self.0.host, wanted, i64::MAX).await? {
+            if let Some(table) = self.decode(chunk) {
+                builder.merge(&table, |who| Who { pid: 0, ..who.clone() }, |_| start);
+            }
+        }
+        match chunk(kind, tier, start, &bounded(&builder.table(), bounds(tier))) {
+            Some(chunk) => self.put(chunk).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stores minutes that come from elsewhere, at any time: hours and days that were computed without them are computed
+    /// again, as long as all of their minutes and hours are there.
+    pub async fn add_late(&self, chunk: Chunk) -> Result<()> {
+        let Content::Profiles(kind) = chunk.content else { return Ok(()) };
+        let (content, first, end) = (chunk.content, chunk.first, chunk.end);
+        self.put(chunk).await?;
+        let (chunks, host) = (&self.0.chunks, &self.0.host);
+        let removed = chunks.tiers(host).await?.removed;
+        for (tier, finer) in ROLLED {
+            let gone = removed.iter().find(|(of, _)| *of == finer.seconds());
+            let gone = gone.map_or(i64::MIN, |(_, before)| *before);
+            let done = chunks.span(host, content, tier.seconds()).await?.map_or(i64::MIN, |(_, end)| end);
+            let mut start = floor(first, tier.width());
+            while start < end.min(done) {
+                if start >= gone {
+                    self.compute(kind, tier, finer, start).await?;
+                }
+                start += tier.width();
+            }
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 pub(super) mod sql;
 
+use std::any::Any;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use time::OffsetDateTime;
@@ -73,6 +75,12 @@ impl Content {
 impl From<MetricType> for Content {
     fn from(of: MetricType) -> Self {
         Self::Readings(of)
+    }
+}
+
+impl From<ProfileKind> for Content {
+    fn from(of: ProfileKind) -> Self {
+        Self::Profiles(of)
     }
 }
 
@@ -159,6 +167,23 @@ pub(super) const fn longest(tier: i64) -> i64 {
     }
 }
 
+/// One process's right to change what a host's history is computed from, until it is dropped.
+#[derive(Default)]
+pub struct Turn(Option<Box<dyn Any + Send>>);
+
+impl Turn {
+    /// Held by what gives it back when dropped, such as a transaction.
+    pub(super) fn held_by(holder: impl Any + Send) -> Self {
+        Self(Some(Box::new(holder)))
+    }
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Turn({})", self.0.is_some())
+    }
+}
+
 /// Stores the chunks of many hosts.
 #[async_trait]
 pub trait ChunkStore: Send + Sync + std::fmt::Debug {
@@ -184,6 +209,13 @@ pub trait ChunkStore: Send + Sync + std::fmt::Debug {
     async fn extent(&self, host: &str) -> Result<Extent>;
     /// The chunks of a tier that start after a time (µs), of each content together.
     async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>>;
+    /// The end of the newest chunk of each host that has any, µs.
+    async fn newest(&self) -> Result<Vec<(String, i64)>>;
+    /// Waits until no other process that asks for it has the right to change a host's history: needed where several
+    /// write the same host's. An engine that only one process writes has no others.
+    async fn turn(&self, _host: &str) -> Result<Turn> {
+        Ok(Turn::default())
+    }
 
     /// Whether to store documents beside the chunks, for SQL readers.
     fn wants_documents(&self) -> bool {

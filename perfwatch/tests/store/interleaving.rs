@@ -87,6 +87,10 @@ impl ChunkStore for Meanwhile {
     async fn sizes(&self, host: &str, tier: i64, after: i64) -> store::Result<Vec<Size>> {
         self.store.sizes(host, tier, after).await
     }
+
+    async fn newest(&self) -> store::Result<Vec<(String, i64)>> {
+        self.store.newest().await
+    }
 }
 
 async fn what_is_stored_while_a_question_is_asked_counts_once(fresh: &Fresh) {

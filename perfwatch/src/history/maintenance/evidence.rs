@@ -15,7 +15,7 @@ const DRIFT: time::Duration = time::Duration::minutes(2);
 const GAP: time::Duration = time::Duration::days(1);
 
 #[derive(Debug, Default)]
-pub(super) struct Evidence {
+pub(crate) struct Evidence {
     /// The last check: wall clock and monotonic clock.
     last: Option<(OffsetDateTime, Instant)>,
     jumped: Option<Instant>,
@@ -23,7 +23,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Checks the time; `newest` is the time of the newest stored snapshot, needed at the first check only.
-    pub(super) fn look(&mut self, now: OffsetDateTime, clock: Instant, newest: Option<OffsetDateTime>) {
+    pub(crate) fn look(&mut self, now: OffsetDateTime, clock: Instant, newest: Option<OffsetDateTime>) {
         let by = match self.last {
             Some((wall, before)) => {
                 let elapsed = time::Duration::try_from(clock - before).unwrap_or(time::Duration::MAX);
@@ -45,11 +45,11 @@ impl Evidence {
         }
     }
 
-    pub(super) fn is_first(&self) -> bool {
+    pub(crate) fn is_first(&self) -> bool {
         self.last.is_none()
     }
 
-    pub(super) fn allows_removal(&self, clock: Instant) -> bool {
+    pub(crate) fn allows_removal(&self, clock: Instant) -> bool {
         self.jumped.is_none_or(|jumped| clock - jumped >= GRACE)
     }
 }

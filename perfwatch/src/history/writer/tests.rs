@@ -179,6 +179,10 @@ impl ChunkStore for Refusing {
     async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>> {
         self.store.sizes(host, tier, after).await
     }
+
+    async fn newest(&self) -> Result<Vec<(String, i64)>> {
+        self.store.newest().await
+    }
 }
 
 /// Slots stay separate even if the disk accepts only some of them while the store is unavailable.

@@ -238,6 +238,24 @@ macro_rules! chunk_statements {
             Ok(first.zip(end))
         }
 
+        pub(super) async fn newest(pool: &$pool) -> Result<Vec<(String, i64)>> {
+            // Each subquery is a single index lookup. Every host has `cpu`; where its readings were removed, coarser tiers
+            // tell when it was last heard of.
+            let rows: Vec<(String, Option<i64>)> = sqlx::query_as(
+                "SELECT id, COALESCE(
+                     (SELECT ends FROM chunks WHERE host = id AND metric_type = 'cpu' AND tier = 0
+                      ORDER BY start DESC LIMIT 1),
+                     (SELECT ends FROM chunks WHERE host = id AND metric_type = 'cpu' AND tier = 60
+                      ORDER BY start DESC LIMIT 1),
+                     (SELECT ends FROM chunks WHERE host = id AND metric_type = 'cpu' AND tier = 3600
+                      ORDER BY start DESC LIMIT 1))
+                 FROM hosts",
+            )
+            .fetch_all(pool)
+            .await?;
+            Ok(rows.into_iter().filter_map(|(host, end)| Some((host, end?))).collect())
+        }
+
         pub(super) async fn tiers(pool: &$pool, host: &str) -> Result<Tiers> {
             let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
                 "SELECT tier, before, 0 AS generation FROM removed_tiers WHERE host = $1

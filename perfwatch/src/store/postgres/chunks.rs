@@ -1,5 +1,7 @@
 //! Chunks.
 
+use std::time::Duration;
+
 use sqlx::postgres::Postgres;
 
 use super::PostgresStore;
@@ -7,11 +9,31 @@ use super::pool::Pool;
 use crate::host::{Host, facts::Facts};
 use crate::snapshot::MetricType;
 use crate::store::chunks::sql::chunk_statements;
-use crate::store::chunks::{Batch, Chunk, Content, REMOVED_AT_A_TIME, Size, Stale, Tiers, Wanted, longest};
+use crate::store::chunks::{Batch, Chunk, Content, REMOVED_AT_A_TIME, Size, Stale, Tiers, Turn, Wanted, longest};
 use crate::store::policy::Extent;
 use crate::store::{Result, StoreError, from_micros};
 
 chunk_statements!(Pool, Postgres);
+
+/// Pause between two attempts to get a turn, which others need for some milliseconds.
+const TURN_POLL: Duration = Duration::from_millis(20);
+
+/// A lock that ends with its transaction, also if this process is killed, and through a pooler.
+pub(super) async fn turn(pool: &Pool, host: &str) -> Result<Turn> {
+    // Whoever waits needs no connection meanwhile: whoever has the turn needs a second one.
+    loop {
+        let mut transaction = pool.begin().await?;
+        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(format!("perfwatch host {host}"))
+            .fetch_one(&mut *transaction)
+            .await?;
+        if is_ours {
+            return Ok(Turn::held_by(transaction));
+        }
+        transaction.rollback().await?;
+        tokio::time::sleep(TURN_POLL).await;
+    }
+}
 
 pub(super) async fn remove_before(store: &PostgresStore, host: &str, tier: i64, before: i64) -> Result<u64> {
     let mut gone = 0;

@@ -30,7 +30,7 @@ use time::OffsetDateTime;
 
 use pool::Pool;
 
-use super::chunks::{Batch, Chunk, ChunkStore, Content, Document, Size, Tiers, Wanted};
+use super::chunks::{Batch, Chunk, ChunkStore, Content, Document, Size, Tiers, Turn, Wanted};
 use super::policy::{ArchivePolicy, Extent};
 use super::settings::SettingsStore;
 use super::users::AccountStore;
@@ -327,6 +327,14 @@ impl ChunkStore for PostgresStore {
 
     async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>> {
         chunks::sizes(self.ready().await?, host, tier, after).await
+    }
+
+    async fn newest(&self) -> Result<Vec<(String, i64)>> {
+        chunks::newest(self.ready().await?).await
+    }
+
+    async fn turn(&self, host: &str) -> Result<Turn> {
+        chunks::turn(self.ready().await?, host).await
     }
 
     fn wants_documents(&self) -> bool {

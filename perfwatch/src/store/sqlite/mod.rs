@@ -302,6 +302,10 @@ impl ChunkStore for SqliteStore {
     async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>> {
         chunks::sizes(self.read()?, host, tier, after).await
     }
+
+    async fn newest(&self) -> Result<Vec<(String, i64)>> {
+        chunks::newest(self.read()?).await
+    }
 }
 
 #[async_trait]
