@@ -1,16 +1,18 @@
 //! The composition root: wires sources, pipeline, stream, store, accounts and API together, and shuts them down in an
 //! order that loses no data.
 
-mod agent;
 pub mod alerts;
 mod ask_health;
 mod backfill;
 mod data_dir;
 pub mod database;
 mod first_start;
+pub mod fleet;
 pub mod import;
 mod limits;
+pub mod measure;
 mod memory;
+mod own_parts;
 pub mod privileges;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub mod profile;
@@ -22,17 +24,18 @@ pub mod users;
 
 pub use ask_health::ask_health;
 
+use std::fs::File;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use agent::Agent;
 use first_start::FirstStart;
+use own_parts::OwnParts;
 use threads::Threads;
 
 use crate::alerts::delivery::{Delivery, Times};
@@ -47,6 +50,7 @@ use crate::cgroups::Names;
 use crate::collectors;
 use crate::config::{Config, Roots};
 use crate::doctor::{self, Diagnosis, Recording};
+use crate::fleet::sender::Sender;
 use crate::history::History;
 use crate::history::maintenance::{DocumentDays, Maintenance};
 use crate::history::writer::{self, LogPlace, Writer};
@@ -54,7 +58,7 @@ use crate::host;
 use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::{self, Feed, ProcessLister};
 use crate::profiles::archive::Archive;
-use crate::snapshot::source::{Report, Settings, Source, SourceStatus, State};
+use crate::snapshot::source::{Report, Source, SourceStatus};
 use crate::snapshot::{MetricType, Snapshot};
 use crate::store::inspect::{Inspection, Place};
 use crate::store::watch::Watch;
@@ -90,17 +94,28 @@ fn sources(config: &Config, lister: &Arc<ProcessLister>, feed: &Feed) -> Vec<Box
     sources
 }
 
+/// What a server shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The machine that it runs on, which it measures.
+    Machine,
+    /// The machines of a fleet, which send their history.
+    Hub,
+}
+
 /// Serves until `stop` completes, then stores the last batch before returning.
 ///
 /// `announce` is called with each line that the user who started the server should read.
-pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
-    limits::check()?;
-    for path in &config.exposed_files {
-        tracing::warn!(path = %path.display(), "every user can read the secrets in it; chmod o= it");
-    }
+pub async fn serve(
+    config: Config,
+    role: Role,
+    stop: impl Future<Output = ()>,
+    announce: impl Fn(&str),
+) -> Result<()> {
+    let is_hub = role == Role::Hub;
+    let records = config.storage.background_collection && !is_hub;
     let data_dir = &config.storage.data_dir;
-    data_dir::prepare(data_dir)?;
-    let _only_server = data_dir::lock(data_dir)?;
+    let _only_server = own_directory(&config)?;
     // Bind first: a second server must fail before it touches the first one's store.
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!(
@@ -146,19 +161,22 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
     // The live view must work even if the store is unreachable.
     let started = first_start.attempt().await?;
     let host = host::this(&config)?;
-    let history = History::new(store.clone(), &host.id);
-    let profiles = Archive::new(store.clone(), &host.id);
+    let fleet::Chunks { chunks, sender } = fleet::chunks(&config, &host, store.clone(), records).await?;
+    let history = History::new(Arc::clone(&chunks), &host.id);
+    let profiles = Archive::new(chunks, &host.id);
     let documents = DocumentDays(config.storage.jsonb_days);
     let spool = data_dir.join("spool");
     tell_of_other_hosts(&spool, &host.id);
     let log = LogPlace { dir: spool.join(&host.id), max_bytes: config.storage.spool_max_bytes };
-    let writer = config.storage.background_collection.then(|| Writer::spawn(history.clone(), log, documents));
+    let writer = records.then(|| Writer::spawn(history.clone(), log, documents));
     let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
     let channels = alerts::channels(&config, secret, &host.name);
     let alerts = Alerts::new(store.clone(), history.clone(), config.alerts.dir.clone(), channels);
     let alerting = alerts.spawn(source_status.clone());
-    let maintenance = Maintenance::spawn(history.clone(), store.clone(), host, documents);
+    let maintenance =
+        (!is_hub).then(|| Maintenance::spawn(history.clone(), store.clone(), host, documents));
+    let fleet = if is_hub { Some(fleet::Hub::start(&config, &store, &history, &profiles).await?) } else { None };
     let intervals = Arc::new(Intervals::default());
 
     let (storing, judging) = (writing.clone(), alerting.submitter());
@@ -178,15 +196,20 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         }),
     };
     let feed = Feed::default();
-    let mut sources = sources(&config, &lister, &feed);
-    sources.push(Box::new(Agent::new(source_status.clone(), store_watch.clone(), writing.clone())));
-    let pipeline = Pipeline::new(sources, source_status.clone(), settings_receiver, outputs);
-    let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping.clone()));
+    let sampling = if is_hub {
+        let mut stopping = stopping.clone();
+        tokio::spawn(async move { drop(stopping.wait_for(|stop| *stop).await) })
+    } else {
+        let mut sources = sources(&config, &lister, &feed);
+        let sending = sender.as_ref().map(Sender::seen);
+        let own = OwnParts::new(source_status.clone(), store_watch.clone(), writing.clone(), sending);
+        sources.push(Box::new(own));
+        let pipeline = Pipeline::new(sources, source_status.clone(), settings_receiver, outputs);
+        tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping.clone()))
+    };
 
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    let profiling = config
-        .storage
-        .background_collection
+    let profiling = records
         .then(|| profiling::Profiling::start(&config.roots, feed, profiles.clone()))
         .transpose()?;
     let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
@@ -207,6 +230,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         intervals,
         alerts,
         writer: writing,
+        fleet: fleet.as_ref().map(fleet::Hub::seen).unwrap_or_default(),
         auth,
         settings,
         diagnose,
@@ -279,6 +303,17 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         if let Some(profiling) = profiling {
             profiling.close().await;
         }
+        if let Some(sender) = sender {
+            sender.close().await;
+        }
+    };
+    let kept = async {
+        if let Some(maintenance) = maintenance {
+            maintenance.close().await;
+        }
+        if let Some(fleet) = fleet {
+            fleet.close().await;
+        }
     };
     watching.abort();
     if let Some(renewing) = renewing {
@@ -290,38 +325,19 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>, announce: imp
         beating.abort();
     }
     releasing.abort();
-    let (served, (), (), ()) = tokio::join!(serving, stored, alerting.close(), maintenance.close());
+    let (served, (), (), ()) = tokio::join!(serving, stored, alerting.close(), kept);
     store.close().await;
     served.context("the serving task panicked")
 }
 
-/// Documents that every Linux machine has.
-const EVERYWHERE: [MetricType; 5] =
-    [MetricType::Cpu, MetricType::Memory, MetricType::Network, MetricType::Disk, MetricType::MemoryBandwidth];
-
-/// Measures for one interval and prints the snapshot as the stream would send it; fails if nearly all of it is missing.
-pub async fn snapshot(config: &Config, print: impl FnOnce(&str) -> Result<()>) -> Result<()> {
-    let settings = config.sampling.settings.clone();
-    let mut reports = Vec::new();
-    let snapshot = measure(config, settings, |_, status| {
-        reports = status.reports();
-        true
-    })
-    .await?;
-    print(&String::from_utf8_lossy(&snapshot.message()))?;
-    let missing: Vec<String> = reports
-        .iter()
-        .filter(|report| report.state != State::Active && EVERYWHERE.contains(&report.metric_type))
-        .map(|report| format!("{}: {}", report.name, report.reason.as_deref().unwrap_or("no reason given")))
-        .collect();
-    if missing.len() > EVERYWHERE.len() / 2 {
-        bail!(
-            "nearly all sources failed; is the host's /proc at {} (PERFWATCH_PROCFS)?\n  - {}",
-            config.roots.procfs.display(),
-            missing.join("\n  - ")
-        );
+/// Prepares the data directory, and keeps others out of it as long as the file is open.
+fn own_directory(config: &Config) -> Result<File> {
+    limits::check()?;
+    for path in &config.exposed_files {
+        tracing::warn!(path = %path.display(), "every user can read the secrets in it; chmod o= it");
     }
-    Ok(())
+    data_dir::prepare(&config.storage.data_dir)?;
+    data_dir::lock(&config.storage.data_dir)
 }
 
 /// Where the configured store is.
@@ -349,62 +365,6 @@ fn diagnose(
         }
     });
     doctor::diagnose(roots, store, recording, reports, newest)
-}
-
-/// Samples for a second and reports the state of every source; takes some seconds longer if a busy machine delays
-/// responses or first readings.
-pub async fn examine(config: Config) -> Result<Diagnosis> {
-    const MAX_TICKS: usize = 5;
-    let settings = Settings { interval: Duration::from_secs(1), ..config.sampling.settings.clone() };
-    let store = place(&config).inspect().await;
-    let recording = if config.storage.background_collection { Recording::Elsewhere } else { Recording::Off };
-    let mut ticks = 0;
-    let mut before = None;
-    let mut newest = None;
-    measure(&config, settings, |snapshot, source_status| {
-        let reports = source_status.reports();
-        let now = doctor::diagnose(&config.roots, &store, recording, &reports, Some(snapshot));
-        ticks += 1;
-        let answered = reports.iter().all(|report| report.state != State::Failed);
-        let settled = answered && before.replace(now.statuses()) == Some(now.statuses());
-        let enough = now.healthy() || settled || ticks == MAX_TICKS;
-        newest = Some(now);
-        enough
-    })
-    .await?;
-    newest.context("sampling ended without a snapshot")
-}
-
-/// The first snapshot only primes the rates; returns the first later one that is `enough`.
-async fn measure(
-    config: &Config,
-    settings: Settings,
-    mut enough: impl FnMut(&Snapshot, &SourceStatus) -> bool,
-) -> Result<Arc<Snapshot>> {
-    let (_settings, settings) = watch::channel(settings);
-    let (stop, stopping) = watch::channel(false);
-    let source_status = SourceStatus::default();
-    let (send, mut snapshots) = mpsc::unbounded_channel();
-    let outputs = Outputs {
-        live: Box::new(|_| {}),
-        store: Box::new(move |snapshot| {
-            // The receiver may be gone already.
-            let _ = send.send(Arc::clone(snapshot));
-        }),
-    };
-    let sources = sources(config, &lister(config), &Feed::default());
-    let pipeline =
-        Pipeline::new(sources, source_status.clone(), settings, outputs).context("cannot start sampling")?;
-    let until_enough = async {
-        loop {
-            let snapshot = snapshots.recv().await.context("sampling ended without a snapshot")?;
-            if enough(&snapshot, &source_status) {
-                stop.send_replace(true);
-                return Ok(snapshot);
-            }
-        }
-    };
-    tokio::join!(until_enough, pipeline.run(stopping)).0
 }
 
 /// Sets limits and drops privileges; must run before any thread starts.

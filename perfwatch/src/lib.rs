@@ -24,6 +24,8 @@ pub mod profiles;
 #[cfg(feature = "server")]
 pub mod alerts;
 #[cfg(feature = "server")]
+pub mod fleet;
+#[cfg(feature = "server")]
 pub mod auth;
 #[cfg(feature = "server")]
 pub mod api;

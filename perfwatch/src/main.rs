@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use perfwatch::app;
+use perfwatch::app::{self, Role};
 use perfwatch::app::privileges::Purpose;
 use perfwatch::app::users::UserCommand;
 use perfwatch::config::{Config, SETTINGS};
@@ -26,6 +26,14 @@ fn command_line() -> Command {
         .subcommand(with_settings(
             Command::new("serve").about("Measure, record history, and serve the page and the API"),
             SETTINGS.iter().map(|setting| setting.name),
+        ))
+        .subcommand(with_settings(
+            Command::new("agent").about("Measure, and send history to the hubs of a fleet"),
+            MEASURING.into_iter().chain(SENDING),
+        ))
+        .subcommand(with_settings(
+            Command::new("hub").about("Store the history that a fleet sends, and serve the page and the API"),
+            SETTINGS.iter().map(|setting| setting.name).filter(|name| !MEASURING.contains(name)),
         ))
         .subcommand(with_settings(
             Command::new("snapshot")
@@ -64,6 +72,17 @@ const MEASURING: [&str; 9] = [
     "procfs",
     "sysfs",
     "rootfs",
+];
+/// Settings of a machine that only sends.
+const SENDING: [&str; 8] = [
+    "data_dir",
+    "spool_max_mb",
+    "host_id",
+    "fleet_url",
+    "fleet_credentials",
+    "fleet_outbox_max_mb",
+    "command_lines",
+    "container_sockets",
 ];
 /// Settings that say where the store is.
 const STORE: [&str; 2] = ["database_url", "data_dir"];
@@ -212,7 +231,7 @@ fn config(arguments: &ArgMatches) -> Result<Config> {
 
 fn start_logging(config: &Config, command: &str) -> Result<()> {
     let default = match command {
-        "serve" => "info",
+        "serve" | "agent" | "hub" => "info",
         // What sources report is in its findings.
         "doctor" => "error",
         _ => "warn",
@@ -278,7 +297,7 @@ fn run() -> Result<ExitCode> {
     }
     if name != "user" {
         let purpose = match name {
-            "serve" => Purpose::Serving,
+            "serve" | "agent" => Purpose::Serving,
             "profile" => Purpose::Profiling,
             _ => Purpose::Measuring,
         };
@@ -309,7 +328,7 @@ fn run() -> Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             "snapshot" => {
-                app::snapshot(&config, print).await?;
+                app::measure::snapshot(&config, print).await?;
                 Ok(ExitCode::SUCCESS)
             }
             "profile" => {
@@ -317,7 +336,7 @@ fn run() -> Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             "doctor" => {
-                let diagnosis = app::examine(config).await?;
+                let diagnosis = app::measure::examine(config).await?;
                 if arguments.get_flag("json") {
                     print(&serde_json::to_string_pretty(&diagnosis)?)?;
                 } else {
@@ -325,8 +344,13 @@ fn run() -> Result<ExitCode> {
                 }
                 Ok(if diagnosis.healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
+            "agent" => {
+                app::fleet::agent(config, stopped()?, |line| println!("{line}")).await?;
+                Ok(ExitCode::SUCCESS)
+            }
             _ => {
-                app::serve(config, stopped()?, |line| println!("{line}")).await?;
+                let role = if name == "hub" { Role::Hub } else { Role::Machine };
+                app::serve(config, role, stopped()?, |line| println!("{line}")).await?;
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -393,7 +417,7 @@ mod tests {
     #[test]
     fn each_command_has_the_flags_of_its_own_settings() {
         command_line().debug_assert();
-        let mut names: Vec<_> = MEASURING.into_iter().chain(STORE).chain(SERVER).collect();
+        let mut names: Vec<_> = MEASURING.into_iter().chain(SENDING).chain(STORE).chain(SERVER).collect();
         names.retain(|name| !SETTINGS.iter().any(|setting| setting.name == *name));
         assert_eq!(names, [""; 0], "not a setting");
 
@@ -404,6 +428,8 @@ mod tests {
         }
         assert_eq!(flags(&["health"]), ["config", "listen", "tls-cert", "tls-key", "log", "help"]);
         assert!(!flags(&["snapshot"]).contains(&"listen".to_owned()));
+        assert!(!flags(&["agent"]).contains(&"listen".to_owned()));
+        assert!(!flags(&["hub"]).contains(&"procfs".to_owned()));
         assert!(flags(&["db", "import"]).contains(&"host-id".to_owned()));
     }
 }

@@ -98,6 +98,13 @@ const TEST: &[Need] = &[
         arch: &["pgbouncer"],
     },
     Need {
+        what: "nats-server",
+        found: || on_path("nats-server") || Path::new("/usr/sbin/nats-server").exists(),
+        debian: &["nats-server"],
+        fedora: &["nats-server"],
+        arch: &["nats-server"],
+    },
+    Need {
         what: "nginx",
         found: || on_path("nginx") || Path::new("/usr/sbin/nginx").exists(),
         debian: &["nginx"],

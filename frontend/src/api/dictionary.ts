@@ -575,7 +575,7 @@ export const dictionary: Record<keyof Documents, readonly FieldEntry[]> = {
   ],
   agent: [
     ['failing', '', 'gauge', 'How many parts of PerfWatch are failing.'],
-    ['parts[part].part', '', 'state', '`database` while it does not respond or takes no snapshots; `spool`: what waits for it cannot be written to disk; `history`: snapshots were lost in the interval; each source, as `source cpu`.'],
+    ['parts[part].part', '', 'state', '`database` while it does not respond or takes no snapshots; `spool`: what waits for it cannot be written to disk; `history`: snapshots were lost in the interval; `fleet` while NATS does not take history; `outbox`: history that waited for NATS was lost or reduced to minutes in the interval; each source, as `source cpu`.'],
     ['parts[part].failing', '', 'gauge', '1 while it is failing, otherwise 0.'],
   ],
 };

@@ -44,6 +44,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use crate::alerts::service::Alerts;
 use crate::auth::{Auth, Identity};
 use crate::config::{ProxyHeader, Roots};
+use crate::fleet;
 use crate::history::{History, writer};
 use crate::host::Host;
 use crate::profiles::archive::Archive;
@@ -94,6 +95,8 @@ pub struct Parts {
     pub profiles: Archive,
     /// Stores snapshots; `None` if history is not recorded.
     pub writer: Option<writer::Handle>,
+    /// The other machines, if this is a hub.
+    pub fleet: fleet::hub::Seen,
     pub intervals: Arc<Intervals>,
     pub alerts: Alerts,
     pub auth: Arc<Auth>,

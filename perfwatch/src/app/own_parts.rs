@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::fleet::sender::Sending;
 use crate::history::writer::{self, Stats};
 use crate::snapshot::source::{Method, Report, Source, SourceError, SourceStatus, Tick};
 use crate::snapshot::{MetricType, Reading};
@@ -9,12 +10,15 @@ use crate::store::watch::Watch;
 
 const NAME: &str = "agent";
 
-pub(super) struct Agent {
+pub(super) struct OwnParts {
     sources: SourceStatus,
     store: Watch,
     writer: Option<writer::Handle>,
+    fleet: Option<Sending>,
     /// Snapshots lost before this tick.
     lost: u64,
+    /// Packets lost before this tick.
+    unsent: u64,
 }
 
 #[derive(Serialize)]
@@ -29,9 +33,14 @@ struct Part {
     failing: u8,
 }
 
-impl Agent {
-    pub(super) fn new(sources: SourceStatus, store: Watch, writer: Option<writer::Handle>) -> Self {
-        Self { sources, store, writer, lost: 0 }
+impl OwnParts {
+    pub(super) fn new(
+        sources: SourceStatus,
+        store: Watch,
+        writer: Option<writer::Handle>,
+        fleet: Option<Sending>,
+    ) -> Self {
+        Self { sources, store, writer, fleet, lost: 0, unsent: 0 }
     }
 
     fn parts(&mut self) -> Vec<Part> {
@@ -45,6 +54,11 @@ impl Agent {
             let lost = stats.dropped();
             add("history".into(), lost > std::mem::replace(&mut self.lost, lost));
         }
+        if let Some(Sending { health, outbox }) = &self.fleet {
+            let lost = outbox.lost() + outbox.shed();
+            add("fleet".into(), health.failing());
+            add("outbox".into(), lost > std::mem::replace(&mut self.unsent, lost));
+        }
         for (name, has_failed) in self.sources.failures().into_iter().filter(|(name, _)| *name != NAME) {
             add(format!("source {name}"), has_failed);
         }
@@ -52,7 +66,7 @@ impl Agent {
     }
 }
 
-impl Source for Agent {
+impl Source for OwnParts {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -86,7 +100,7 @@ mod tests {
     fn sources_that_fail_are_counted_and_named() {
         let status = SourceStatus::default();
         let report = |name, state| Report { state, ..Report::active(name, MetricType::Cpu, Method::Procfs) };
-        let mut agent = Agent::new(status.clone(), Watch::default(), None);
+        let mut agent = OwnParts::new(status.clone(), Watch::default(), None, None);
         let tick = Tick::new(datetime!(2026-01-02 03:04:05 UTC), Duration::from_secs(1));
         let mut sampled = |state| -> Value {
             status.publish(vec![report("cpu", state), report("disk", State::Unavailable), agent.report()]);

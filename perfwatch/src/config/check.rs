@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{
-    Accounts, Alerts, Config, Given, ProxyHeader, Retention, Roots, SETTINGS, Sampling, Server, Storage, Tls,
+    Accounts, Alerts, Config, Fleet, Given, ProxyHeader, Retention, Roots, SETTINGS, Sampling, Server, Storage, Tls,
 };
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Settings, SourceSettings};
@@ -34,6 +34,7 @@ pub(super) fn all(
         sampling: sampling(&mut checker),
         retention: retention(&mut checker),
         alerts: alerts(&mut checker),
+        fleet: fleet(&mut checker),
         roots: roots(&checker),
         log: given.get("log").map(str::to_owned),
         exposed_files: given.exposed.clone(),
@@ -211,6 +212,24 @@ fn alerts(c: &mut Checker<'_>) -> Alerts {
         heartbeat_interval: Duration::from_secs(c.within("alert_heartbeat_seconds", 5, 86_400)),
         public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
     }
+}
+
+fn fleet(c: &mut Checker<'_>) -> Option<Fleet> {
+    let servers = c.list("fleet_url");
+    let is_server = |url: &String| {
+        let rest = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
+        rest.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+    };
+    if !servers.iter().all(is_server) {
+        // Don't repeat the value: it may contain a password.
+        c.problem("fleet_url", "must be nats:// or tls:// URLs that name a host, separated by commas");
+    }
+    let credentials = c.path("fleet_credentials");
+    if credentials.is_some() && servers.is_empty() {
+        c.problem("fleet_credentials", "must be set together with PERFWATCH_FLEET_URL");
+    }
+    let outbox_max_bytes = c.within("fleet_outbox_max_mb", 1, 1 << 20) * (1 << 20);
+    (!servers.is_empty()).then_some(Fleet { servers, credentials, outbox_max_bytes })
 }
 
 fn host_id(c: &mut Checker<'_>) -> Option<String> {
@@ -419,6 +438,20 @@ mod tests {
         for bad in ["perfwatch", "/a//b", "/..", "/a/../b", "/a b", "/\"><script>", "/a?b", "https://x/y"] {
             assert!(load(&[("PERFWATCH_BASE_PATH", bad)]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_fleet_s_servers_are_urls_of_nats() {
+        let fleet = |url| load(&[("PERFWATCH_FLEET_URL", url)]).map(|config| config.fleet);
+        assert!(fleet("").unwrap().is_none());
+        let two = fleet("nats://a:4222, tls://user:hush@b").unwrap().unwrap();
+        assert_eq!(two.servers, ["nats://a:4222", "tls://user:hush@b"]);
+        assert!(!format!("{two:?}").contains("hush"));
+        for bad in ["a:4222", "http://a", "nats://", "nats://a, hush"] {
+            let problems = fleet(bad).unwrap_err().0.join(" ");
+            assert!(problems.contains("PERFWATCH_FLEET_URL") && !problems.contains("hush"), "{bad}");
+        }
+        assert!(load(&[("PERFWATCH_FLEET_CREDENTIALS", "/x.creds")]).is_err());
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Config {
     pub sampling: Sampling,
     pub retention: Retention,
     pub alerts: Alerts,
+    /// `None`: this machine is alone.
+    pub fleet: Option<Fleet>,
     pub roots: Roots,
     /// Filter directives for the log; `None`: the command's default.
     pub log: Option<String>,
@@ -121,6 +123,22 @@ impl std::fmt::Debug for Storage {
     /// Omits the URL, which contains a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Storage").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}
+
+/// How a fleet's history travels.
+#[derive(Clone)]
+pub struct Fleet {
+    /// URLs of NATS servers.
+    pub servers: Vec<String>,
+    pub credentials: Option<PathBuf>,
+    pub outbox_max_bytes: u64,
+}
+
+impl std::fmt::Debug for Fleet {
+    /// Omits the URLs, which may contain a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fleet").field("credentials", &self.credentials).finish_non_exhaustive()
     }
 }
 

@@ -92,6 +92,24 @@ pub const SETTINGS: &[Setting] = &[
         "derived from /etc/machine-id, or generated once and kept in the data directory",
         "ID under which this machine's history is stored, independent of its host name",
     ),
+    secret(
+        "fleet_url",
+        "PERFWATCH_FLEET_URL",
+        "",
+        "NATS servers of the fleet, comma-separated: nats://host:4222, tls://user:password@host:4222; history is also sent there",
+    ),
+    plain(
+        "fleet_credentials",
+        "PERFWATCH_FLEET_CREDENTIALS",
+        "",
+        "Credentials file of the NATS user (.creds)",
+    ),
+    plain(
+        "fleet_outbox_max_mb",
+        "PERFWATCH_FLEET_OUTBOX_MAX_MB",
+        "256",
+        "Maximum disk space for history that NATS has not acknowledged, MiB",
+    ),
     plain(
         "jsonb_days",
         "PERFWATCH_JSONB_DAYS",

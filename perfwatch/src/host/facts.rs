@@ -3,13 +3,13 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::Roots;
 use crate::snapshot::cpulist::CpuList;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Facts {
     /// The distribution's name, from os-release(5).
     #[schema(example = "Debian GNU/Linux 13 (trixie)")]

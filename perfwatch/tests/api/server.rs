@@ -156,6 +156,7 @@ impl Server {
             store_watch: Watch::start(Arc::clone(&store)).await,
             history: history.clone(),
             profiles: profiles.clone(),
+            fleet: perfwatch::fleet::hub::Seen::default(),
             intervals: Arc::clone(&intervals),
             alerts: alerts.clone(),
             writer: Some(writer.handle()),

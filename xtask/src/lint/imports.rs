@@ -28,14 +28,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("history", &["store", "snapshot", "config", "host"]),
     ("alerts", &["history", "store", "snapshot", "config"]),
     ("profiles", &["history", "store", "snapshot", "config", "cgroups"]),
+    ("fleet", &["profiles", "history", "store", "snapshot", "config", "host"]),
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config", "kernel_files"]),
-    ("api", &["stream", "history", "profiles", "alerts", "store", "auth", "snapshot", "config", "host"]),
+    ("api", &["stream", "history", "profiles", "alerts", "fleet", "store", "auth", "snapshot", "config", "host"]),
 ];
 
 /// A crate and the only modules that may name it.
 const ONLY_IN: &[(&str, &[&str])] = &[
+    ("async_nats", &["fleet"]),
     ("aya", &["probes"]),
     ("aya_log", &["probes"]),
     ("perf_event", &["probes"]),

@@ -49,6 +49,21 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
             failing,
         );
     }
+    if let Some(stats) = &state.fleet.stats {
+        for (outcome, count) in [
+            ("stored", stats.stored()),
+            ("duplicate", stats.duplicates()),
+            ("expired", stats.expired()),
+            ("set_aside", stats.set_aside()),
+        ] {
+            let help = "Messages of the fleet since the start, by what became of them.";
+            let outcome = [("outcome", outcome.to_owned())];
+            add("fleet_messages_total", Kind::Counter, help, &outcome, count as f64);
+        }
+        let failing = f64::from(u8::from(stats.failing()));
+        let help = "1 while the database does not take the history of the fleet.";
+        add("fleet_store_failing", Kind::Gauge, help, &[], failing);
+    }
     for current in state.alerts.current(|_, _| true) {
         let mut labels = vec![("rule", current.rule.name.clone())];
         let things =

@@ -8,7 +8,7 @@ pub(super) const AGENT: &[Field] = &[
     field(
         "parts[part].part",
         "",
-        "`database` while it does not respond or takes no snapshots; `spool`: what waits for it cannot be written to disk; `history`: snapshots were lost in the interval; each source, as `source cpu`.",
+        "`database` while it does not respond or takes no snapshots; `spool`: what waits for it cannot be written to disk; `history`: snapshots were lost in the interval; `fleet` while NATS does not take history; `outbox`: history that waited for NATS was lost or reduced to minutes in the interval; each source, as `source cpu`.",
         None,
     )
     .of_kind(Kind::State),

@@ -1,0 +1,157 @@
+//! A machine as part of a fleet: what it sends, `perfwatch agent`, which only sends, and the parts of a hub.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::sync::watch;
+
+use super::own_parts::OwnParts;
+use super::{lister, memory, own_directory, sources, systemd};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use super::profiling;
+use crate::config::{self, Config};
+use crate::fleet::forward::{Forwarding, SendingOnly};
+use crate::fleet::hub::receiver::{self, Receiver};
+use crate::fleet::hub::upkeep::{self, Upkeep};
+use crate::fleet::hub::{Seen, Stats, Turns};
+use crate::fleet::outbox::Outbox;
+use crate::fleet::presence::Presence;
+use crate::fleet::sender::Sender;
+use crate::history::History;
+use crate::history::maintenance::DocumentDays;
+use crate::history::writer::{LogPlace, Writer};
+use crate::host::{self, Host};
+use crate::pipeline::{Outputs, Pipeline};
+use crate::probes::Feed;
+use crate::profiles::archive::Archive;
+use crate::snapshot::source::SourceStatus;
+use crate::store::Store;
+use crate::store::chunks::ChunkStore;
+use crate::store::watch::Watch;
+
+/// Where a server's history goes.
+pub(super) struct Chunks {
+    pub chunks: Arc<dyn ChunkStore>,
+    /// If it is also sent.
+    pub sender: Option<Sender>,
+}
+
+/// Into the store, and to the fleet if it records and belongs to one.
+pub(super) async fn chunks(
+    config: &Config,
+    host: &Host,
+    store: Arc<dyn Store>,
+    records: bool,
+) -> Result<Chunks> {
+    let Some(fleet) = config.fleet.as_ref().filter(|_| records) else {
+        return Ok(Chunks { chunks: store, sender: None });
+    };
+    let outbox = outbox(config, fleet, host)?;
+    let chunks = Arc::new(Forwarding::new(store, &host.id, outbox.clone()));
+    Ok(Chunks { chunks, sender: Some(Sender::spawn(fleet, host.clone(), outbox).await?) })
+}
+
+fn outbox(config: &Config, fleet: &config::Fleet, host: &Host) -> Result<Outbox> {
+    // Under another ID it would be set aside as someone else's.
+    let dir = config.storage.data_dir.join("outbox").join(&host.id);
+    Outbox::open(&dir, fleet.outbox_max_bytes)
+        .with_context(|| format!("cannot open the outbox of the fleet, {}", dir.display()))
+}
+
+/// What a hub does instead of measuring.
+pub(super) struct Hub {
+    receiver: Receiver,
+    upkeep: Upkeep,
+    seen: Seen,
+}
+
+impl Hub {
+    pub async fn start(
+        config: &Config,
+        store: &Arc<dyn Store>,
+        history: &History,
+        profiles: &Archive,
+    ) -> Result<Self> {
+        let fleet = config.fleet.as_ref().context("a hub needs PERFWATCH_FLEET_URL")?;
+        let turns = Turns::new(store.clone());
+        let (presence, stats) = (Presence::default(), Stats::default());
+        let parts = receiver::Parts {
+            store: Arc::clone(store),
+            turns: turns.clone(),
+            presence: presence.clone(),
+            stats: stats.clone(),
+        };
+        let receiver = Receiver::spawn(fleet, parts).await?;
+        let upkeep = Upkeep::spawn(upkeep::Parts {
+            history: history.clone(),
+            profiles: profiles.clone(),
+            settings: store.clone(),
+            turns,
+        });
+        Ok(Self { receiver, upkeep, seen: Seen { presence, stats: Some(stats) } })
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
+    }
+
+    pub async fn close(self) {
+        tokio::join!(self.receiver.close(), self.upkeep.close());
+    }
+}
+
+/// Measures and sends until `stop` completes.
+pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
+    let fleet = config.fleet.as_ref().context("an agent needs PERFWATCH_FLEET_URL")?;
+    let _only_one = own_directory(&config)?;
+    let host = host::this(&config)?;
+    let outbox = outbox(&config, fleet, &host)?;
+    let chunks: Arc<dyn ChunkStore> = Arc::new(SendingOnly::new(outbox.clone()));
+    let history = History::new(Arc::clone(&chunks), &host.id);
+    let log = LogPlace {
+        dir: config.storage.data_dir.join("spool").join(&host.id),
+        max_bytes: config.storage.spool_max_bytes,
+    };
+    let writer = Writer::spawn(history, log, DocumentDays(0)).context("cannot start the writer thread")?;
+    let sender = Sender::spawn(fleet, host.clone(), outbox).await?;
+    let storing = writer.handle();
+    let outputs = Outputs {
+        live: Box::new(|_| {}),
+        store: Box::new({
+            let storing = storing.clone();
+            move |snapshot| storing.submit(snapshot)
+        }),
+    };
+    let (stop_sender, stopping) = watch::channel(false);
+    let (_settings, settings) = watch::channel(config.sampling.settings.clone());
+    let source_status = SourceStatus::default();
+    let feed = Feed::default();
+    let mut sources = sources(&config, &lister(&config), &feed);
+    let own =
+        OwnParts::new(source_status.clone(), Watch::default(), Some(storing), Some(sender.seen()));
+    sources.push(Box::new(own));
+    let pipeline = Pipeline::new(sources, source_status, settings, outputs);
+    let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping));
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    let profiling = profiling::Profiling::start(&config.roots, feed, Archive::new(chunks, &host.id))?;
+    let releasing = tokio::spawn(memory::keep_releasing());
+    announce(&format!("PerfWatch sends the history of {} ({})", host.name, host.id));
+    let systemd = systemd::Manager::of_this_process();
+    systemd.ready();
+    let mut stop = pin!(stop);
+    tokio::select! {
+        () = &mut stop => {}
+        never = systemd.keep_telling(|| !sampling.is_finished()) => match never {},
+    }
+    systemd.stopping();
+    tracing::info!("stopping");
+    stop_sender.send_replace(true);
+    sampling.await.context("the pipeline panicked")?;
+    writer.close().await;
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    profiling.close().await;
+    releasing.abort();
+    sender.close().await;
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! The connection to NATS: kept up by the client library, which also finds the other servers of a cluster.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+
+use crate::config;
+
+/// Pause between two looks at a connection that is down.
+const POLL: Duration = Duration::from_millis(250);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    // What the URL is may contain a password.
+    #[error("PERFWATCH_FLEET_URL does not name NATS servers")]
+    Url,
+    #[error("PERFWATCH_FLEET_CREDENTIALS: {0}")]
+    Credentials(std::io::Error),
+    #[error("cannot connect to NATS: {0}")]
+    Nats(#[from] async_nats::ConnectError),
+}
+
+/// Returns at once: the connection is made, and made again, in the background.
+pub(super) async fn connect(fleet: &config::Fleet, name: &str) -> Result<Client, ConnectError> {
+    let servers: Result<Vec<ServerAddr>, _> = fleet.servers.iter().map(|server| server.parse()).collect();
+    let servers = servers.map_err(|_| ConnectError::Url)?;
+    let told = Arc::new(Mutex::new(String::new()));
+    let mut options =
+        ConnectOptions::new().name(name).retry_on_initial_connect().event_callback(move |event| {
+            tell(&told, &event);
+            std::future::ready(())
+        });
+    if let Some(file) = &fleet.credentials {
+        options = options.credentials_file(file).await.map_err(ConnectError::Credentials)?;
+    }
+    Ok(options.connect(servers).await?)
+}
+
+/// Completes once the connection is up.
+pub(super) async fn connected(client: &Client) {
+    while client.connection_state() != State::Connected {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Logs each state once, however many attempts it takes.
+fn tell(told: &Mutex<String>, event: &Event) {
+    let text = event.to_string();
+    if std::mem::replace(&mut *told.lock().unwrap_or_else(PoisonError::into_inner), text.clone()) == text {
+        return;
+    }
+    match event {
+        Event::Connected => tracing::info!("connected to NATS"),
+        Event::Disconnected => tracing::warn!("the connection to NATS is lost; trying again"),
+        Event::ServerError(error) => tracing::warn!(%error, "NATS reports an error"),
+        Event::ClientError(error) => tracing::warn!(%error, "NATS cannot be reached; trying again"),
+        other => tracing::debug!(%other, "NATS"),
+    }
+}

@@ -1,0 +1,169 @@
+//! Storing one packet: checked as anything from others is, and without effect if it was stored before.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::fleet::protocol::{Packet, Unreadable, is_host_id};
+use crate::history::chunk::{Block, Buckets};
+use crate::history::head::Minutes;
+use crate::history::plan::Coverage;
+use crate::history::tier::Tier;
+use crate::history::{Damaged, History, rollup};
+use crate::profiles::archive::Archive;
+use crate::profiles::table::Table;
+use crate::snapshot::MetricType;
+use crate::snapshot::selection::Selection;
+use crate::store::chunks::{Batch, Chunk, ChunkStore, Content, Wanted};
+use crate::store::{Result, StoreError};
+
+/// What became of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Stored,
+    /// It was there already.
+    Duplicate,
+    /// It is of a time of which no minutes are kept any more: hours may include it, or not.
+    Expired,
+    /// It can't be used, and why.
+    Unusable(String),
+}
+
+/// Checks that a packet is what its subject says, and whole.
+pub fn check(host: &str, content: &str, payload: &Bytes) -> std::result::Result<Packet, String> {
+    let packet = Packet::decode(payload).map_err(|error: Unreadable| error.to_string())?;
+    if packet.host != host || !is_host_id(host) {
+        return Err(format!("it is of host {:?}, but was sent as one of {host:?}", shortened(&packet.host)));
+    }
+    if packet.content.as_str() != content {
+        return Err(format!("it has {}, but was sent as {:?}", packet.content.as_str(), shortened(content)));
+    }
+    sound(&packet).map_err(|error| error.to_string())?;
+    Ok(packet)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// Decodes all of it, and compares it with the times that it is stored under.
+fn sound(packet: &Packet) -> std::result::Result<(), Damaged> {
+    let tiers: Vec<i64> = packet.chunks.iter().map(|chunk| chunk.tier).collect();
+    match (packet.content, &tiers[..]) {
+        (Content::Readings(_), [0] | [60] | [0, 60]) | (Content::Profiles(_), [60]) => {}
+        _ => return Err(Damaged("it has chunks that do not belong together")),
+    }
+    for chunk in &packet.chunks {
+        let (first, end) = match packet.content {
+            Content::Readings(of) if chunk.tier == 0 => {
+                let block = Block::decode(&chunk.data, Selection::all(of))?;
+                let ends = block.times().first().copied().zip(block.times().last().copied());
+                ends.map(|(first, last)| (first, last.saturating_add(1)))
+            }
+            Content::Readings(of) => {
+                let buckets = Buckets::decode(&chunk.data, Selection::all(of))?;
+                if buckets.times().iter().any(|at| Tier::Minute.floor(*at) != *at) {
+                    return Err(Damaged("its minutes are no minutes"));
+                }
+                buckets.times().first().copied().zip(buckets.times().last().copied()).map(until_last)
+            }
+            Content::Profiles(_) => Table::decode(&chunk.data)?.span().map(until_last),
+        }
+        .ok_or(Damaged("it is empty"))?;
+        // Profiles are stored under the time of their first stack, in their first minute.
+        let starts = match packet.content {
+            Content::Readings(_) => chunk.start == first,
+            Content::Profiles(_) => Tier::Minute.floor(chunk.start) <= first && chunk.start < end,
+        };
+        let is_short = end.saturating_sub(chunk.start.min(first)) <= Tier::Raw.slot() + Tier::Minute.width();
+        if (chunk.first, chunk.end) != (first, end) || !starts || !is_short {
+            return Err(Damaged("it is not of the time that it claims"));
+        }
+    }
+    Ok(())
+}
+
+fn until_last((first, last): (i64, i64)) -> (i64, i64) {
+    (first, last.saturating_add(Tier::Minute.width()))
+}
+
+/// Stores a packet that was [checked](check), in one transaction. The caller has the host's turn.
+pub async fn store(chunks: &Arc<dyn ChunkStore>, packet: &Packet) -> Result<Verdict> {
+    let history = History::new(Arc::clone(chunks), &packet.host);
+    match packet.content {
+        Content::Readings(of) => {
+            let raw = packet.chunks.iter().find(|chunk| chunk.tier == Tier::Raw.seconds());
+            let minutes = packet.chunks.iter().find(|chunk| chunk.tier == Tier::Minute.seconds());
+            store_readings(&history, of, raw, minutes).await
+        }
+        Content::Profiles(_) => {
+            let Some(chunk) = packet.chunks.first() else { return Ok(Verdict::Duplicate) };
+            if is_stored(&history, chunk).await? {
+                return Ok(Verdict::Duplicate);
+            }
+            Archive::new(Arc::clone(chunks), &packet.host).add_late(chunk.clone()).await?;
+            Ok(Verdict::Stored)
+        }
+    }
+}
+
+async fn store_readings(
+    history: &History,
+    of: MetricType,
+    raw: Option<&Chunk>,
+    minutes: Option<&Chunk>,
+) -> Result<Verdict> {
+    let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
+    let buckets = minutes.map(|chunk| decoded(of, chunk)).transpose()?;
+    let mut batch = Batch::default();
+    match raw {
+        Some(raw) if raw.end > coverage.removed_before(Tier::Raw) => {
+            if is_stored(history, raw).await? {
+                return Ok(Verdict::Duplicate);
+            }
+            batch = rollup::batch_of(history, std::slice::from_ref(raw), buckets.as_ref()).await?;
+        }
+        // Where readings were removed, their minutes may include these already: they are only added where there are none.
+        _ => {
+            let buckets = match (buckets, raw) {
+                (Some(buckets), _) => buckets,
+                (None, Some(raw)) => summed(of, raw)?,
+                (None, None) => return Ok(Verdict::Duplicate),
+            };
+            let kept = coverage.removed_before(Tier::Minute);
+            let buckets: Vec<_> =
+                buckets.into_iter().map(|((_, at), bucket)| (at, bucket)).filter(|(at, _)| *at >= kept).collect();
+            if buckets.is_empty() {
+                return Ok(Verdict::Expired);
+            }
+            rollup::add_missing(history, of, Tier::Minute, buckets, &mut batch).await?;
+        }
+    }
+    if batch.put.is_empty() {
+        return Ok(Verdict::Duplicate);
+    }
+    history.chunks().commit(history.host(), &batch).await?;
+    Ok(Verdict::Stored)
+}
+
+fn decoded(of: MetricType, chunk: &Chunk) -> Result<Minutes> {
+    let buckets = Buckets::decode(&chunk.data, Selection::all(of)).map_err(unusable)?;
+    Ok(buckets.iter().map(|(at, bucket)| ((of, at), bucket)).collect())
+}
+
+fn summed(of: MetricType, raw: &Chunk) -> Result<Minutes> {
+    let block = Block::decode(&raw.data, Selection::all(of)).map_err(unusable)?;
+    Ok(rollup::minutes_of(of, &block))
+}
+
+/// Not after a check.
+fn unusable(error: Damaged) -> StoreError {
+    StoreError::Refused(error.to_string())
+}
+
+/// Whether the very same chunk is stored.
+async fn is_stored(history: &History, chunk: &Chunk) -> Result<bool> {
+    let wanted = Wanted { content: chunk.content, tier: chunk.tier, from: chunk.first, to: chunk.end };
+    let found = history.chunks().find(history.host(), wanted, 64).await?;
+    Ok(found.iter().any(|stored| stored.start == chunk.start && stored.data == chunk.data))
+}

@@ -1,0 +1,331 @@
+//! Consumes the stream: each message is checked, stored, and acknowledged after the commit; what can't be used is set
+//! aside in a bounded stream of its own.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::header::HeaderMap;
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy};
+use async_nats::jetstream::{self, AckKind, Message};
+use async_nats::{Client, Subscriber};
+use futures_util::StreamExt;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::accept::{self, Verdict};
+use super::{Stats, Turns};
+use crate::config;
+use crate::fleet::connection::{ConnectError, connect, connected};
+use crate::fleet::presence::Presence;
+use crate::fleet::protocol::{
+    ALIVE, ASIDE, Alive, CHUNKS, CONSUMER, HEADER_REASON, HEADER_SUBJECT, HOSTS, Introduction, SET_ASIDE, STREAM,
+    Subject, is_host_id,
+};
+use crate::host::Host;
+use crate::store::chunks::ChunkStore;
+use crate::store::{Result, Store, StoreError, micros};
+
+/// What the stream keeps at most until hubs take it; then it refuses, and outboxes keep it.
+const MAX_STREAM_BYTES: i64 = 1 << 30;
+const MAX_ASIDE_BYTES: i64 = 64 << 20;
+/// Copies within this time die in the stream; later ones at the store.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
+/// A message that a killed hub had is given to another after this time.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+/// Messages fetched at once.
+const BATCH: usize = 32;
+const FETCH: Duration = Duration::from_secs(5);
+/// Pause after a failure of NATS or of the store.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// When a message that the store did not take is delivered again.
+const REDELIVERY: Duration = Duration::from_secs(2);
+/// A message that the store has refused this often is set aside.
+const MAX_REFUSALS: i64 = 5;
+/// Room for a message's headers within the server's limit.
+const HEADERS: usize = 4096;
+/// What people call a machine.
+const MAX_NAME: usize = 255;
+
+/// What a hub needs.
+#[derive(Debug)]
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub turns: Turns,
+    pub presence: Presence,
+    pub stats: Stats,
+}
+
+/// Consumes until it is closed.
+#[derive(Debug)]
+pub struct Receiver {
+    stop: watch::Sender<bool>,
+    consuming: JoinHandle<()>,
+    listening: JoinHandle<()>,
+}
+
+impl Receiver {
+    pub async fn spawn(fleet: &config::Fleet, parts: Parts) -> std::result::Result<Self, ConnectError> {
+        let client = connect(fleet, "perfwatch hub").await?;
+        let (stop, stopped) = watch::channel(false);
+        let listening = tokio::spawn(listen(client.clone(), parts.presence.clone()));
+        let chunks: Arc<dyn ChunkStore> = parts.store.clone();
+        let task = Task { client, chunks, parts, known: HashSet::new() };
+        Ok(Self { stop, consuming: tokio::spawn(task.run(stopped)), listening })
+    }
+
+    /// Finishes the message in progress.
+    pub async fn close(self) {
+        self.stop.send_replace(true);
+        self.listening.abort();
+        let mut consuming = self.consuming;
+        if timeout(Duration::from_secs(2), &mut consuming).await.is_err() {
+            // Not acknowledged: another hub gets it, or this one later.
+            consuming.abort();
+        }
+    }
+}
+
+struct Task {
+    client: Client,
+    chunks: Arc<dyn ChunkStore>,
+    parts: Parts,
+    /// Hosts that the store knows.
+    known: HashSet<String>,
+}
+
+type NatsResult<T> = std::result::Result<T, async_nats::Error>;
+
+impl Task {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut is_failing = false;
+        while !*stopped.borrow() {
+            let prepared = async {
+                connected(&self.client).await;
+                prepare(&self.client).await
+            };
+            let prepared = tokio::select! {
+                prepared = prepared => prepared,
+                _ = async { stopped.wait_for(|stop| *stop).await.map(drop) } => return,
+            };
+            let ended = match prepared {
+                Ok(consumer) => {
+                    if std::mem::take(&mut is_failing) {
+                        tracing::info!("the fleet's stream is read again");
+                    }
+                    self.consume(&consumer, &mut stopped).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::error!(%error, "the fleet's stream cannot be read; trying again");
+                }
+                sleep(RETRY_DELAY).await;
+            }
+        }
+        // The last acknowledgements.
+        let _ = self.client.flush().await;
+    }
+
+    /// Until it is stopped, between two messages.
+    async fn consume(&mut self, consumer: &PullConsumer, stopped: &mut watch::Receiver<bool>) -> NatsResult<()> {
+        loop {
+            let mut batch = consumer.batch().max_messages(BATCH).expires(FETCH).messages().await?;
+            loop {
+                let next = tokio::select! {
+                    biased;
+                    _ = async { stopped.wait_for(|stop| *stop).await.map(drop) } => return Ok(()),
+                    // A connection that broke may leave it without an end.
+                    next = timeout(FETCH * 2, batch.next()) => next,
+                };
+                match next {
+                    Ok(Some(message)) => self.take(&message?).await?,
+                    Ok(None) | Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// An error is one of NATS; the message is then delivered again.
+    async fn take(&mut self, message: &Message) -> NatsResult<()> {
+        let verdict = match self.accept(message).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                let refusals = message.info().map_or(0, |info| info.delivered);
+                if error.may_pass() || refusals < MAX_REFUSALS {
+                    self.note_failure(&error);
+                    // It may be another database afterwards.
+                    self.known.clear();
+                    message.ack_with(AckKind::Nak(Some(REDELIVERY))).await?;
+                    self.wait_for_store().await;
+                    return Ok(());
+                }
+                Verdict::Unusable(error.to_string())
+            }
+        };
+        let counts = &self.parts.stats.0;
+        if counts.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the database takes the fleet's history again");
+        }
+        let counter = match verdict {
+            Verdict::Stored => &counts.stored,
+            Verdict::Duplicate => &counts.duplicates,
+            Verdict::Expired => &counts.expired,
+            Verdict::Unusable(reason) => {
+                self.set_aside(message, &reason).await?;
+                counts.set_aside.fetch_add(1, Ordering::Relaxed);
+                return message.ack_with(AckKind::Term).await;
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        message.ack().await
+    }
+
+    async fn accept(&mut self, message: &Message) -> Result<Verdict> {
+        match Subject::parse(&message.subject) {
+            Some(Subject::Chunk { host, content }) => {
+                let packet = match accept::check(&host, &content, &message.payload) {
+                    Ok(packet) => packet,
+                    Err(reason) => return Ok(Verdict::Unusable(reason)),
+                };
+                self.know(&host).await?;
+                let _turn = self.parts.turns.take(&host).await?;
+                accept::store(&self.chunks, &packet).await
+            }
+            Some(Subject::Host(host)) => {
+                let Some(introduced) = introduction(&host, &message.payload) else {
+                    return Ok(Verdict::Unusable("it introduces no host of this ID".to_owned()));
+                };
+                self.chunks.introduce(&introduced).await?;
+                self.known.insert(host);
+                Ok(Verdict::Stored)
+            }
+            _ => Ok(Verdict::Unusable("its subject is unknown".to_owned())),
+        }
+    }
+
+    /// A host whose introduction was lost is known by its ID.
+    async fn know(&mut self, host: &str) -> Result<()> {
+        if self.known.contains(host) {
+            return Ok(());
+        }
+        self.known = self.chunks.hosts().await?.into_iter().map(|host| host.id).collect();
+        if !self.known.contains(host) {
+            self.chunks.introduce(&Host::new(host, host)).await?;
+            self.known.insert(host.to_owned());
+        }
+        Ok(())
+    }
+
+    async fn set_aside(&self, message: &Message, reason: &str) -> NatsResult<()> {
+        tracing::warn!(
+            subject = message.subject.as_str(),
+            bytes = message.payload.len(),
+            reason,
+            "a message of the fleet cannot be used and is set aside"
+        );
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER_SUBJECT, plain(&message.subject));
+        headers.insert(HEADER_REASON, plain(reason));
+        let most = self.client.max_payload().saturating_sub(HEADERS);
+        let payload = message.payload.slice(..message.payload.len().min(most));
+        let stream = jetstream::new(self.client.clone());
+        stream.publish_with_headers(SET_ASIDE, headers, payload).await?.await?;
+        Ok(())
+    }
+
+    fn note_failure(&self, error: &StoreError) {
+        if !self.parts.stats.0.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the database does not take the fleet's history; it waits in the stream");
+        }
+    }
+
+    /// Without it, everything in the stream would be delivered again and again.
+    async fn wait_for_store(&self) {
+        loop {
+            sleep(RETRY_DELAY).await;
+            if self.parts.store.ping().await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+/// A header has one line.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(512).collect()
+}
+
+fn introduction(host: &str, payload: &[u8]) -> Option<Host> {
+    let Introduction { host: id, name, facts } = serde_json::from_slice(payload).ok()?;
+    let is_right = id == host && is_host_id(&id) && !name.is_empty() && name.len() <= MAX_NAME;
+    is_right.then_some(Host { id, name, facts })
+}
+
+/// Makes what does not exist yet; what an administrator has changed stays.
+async fn prepare(client: &Client) -> NatsResult<PullConsumer> {
+    let context = jetstream::new(client.clone());
+    context
+        .get_or_create_stream(stream::Config {
+            name: ASIDE.to_owned(),
+            subjects: vec![SET_ASIDE.to_owned()],
+            max_bytes: MAX_ASIDE_BYTES,
+            ..stream::Config::default()
+        })
+        .await?;
+    let stream = context
+        .get_or_create_stream(stream::Config {
+            name: STREAM.to_owned(),
+            subjects: vec![format!("{CHUNKS}.>"), format!("{HOSTS}.>")],
+            // What is acknowledged is removed.
+            retention: RetentionPolicy::WorkQueue,
+            discard: DiscardPolicy::New,
+            max_bytes: MAX_STREAM_BYTES,
+            duplicate_window: DUPLICATE_WINDOW,
+            ..stream::Config::default()
+        })
+        .await?;
+    let consumer = stream
+        .get_or_create_consumer(
+            CONSUMER,
+            pull::Config {
+                durable_name: Some(CONSUMER.to_owned()),
+                ack_policy: AckPolicy::Explicit,
+                ack_wait: ACK_WAIT,
+                max_deliver: -1,
+                ..pull::Config::default()
+            },
+        )
+        .await?;
+    Ok(consumer)
+}
+
+/// Notes signs of life.
+async fn listen(client: Client, presence: Presence) {
+    loop {
+        connected(&client).await;
+        match client.subscribe(format!("{ALIVE}.*")).await {
+            Ok(heard) => note_all(heard, &presence).await,
+            Err(error) => tracing::warn!(%error, "cannot hear which hosts are alive"),
+        }
+        sleep(RETRY_DELAY).await;
+    }
+}
+
+async fn note_all(mut heard: Subscriber, presence: &Presence) {
+    while let Some(message) = heard.next().await {
+        let received = micros(OffsetDateTime::now_utc());
+        let alive = serde_json::from_slice::<Alive>(&message.payload);
+        if let (Some(Subject::Alive(host)), Ok(alive)) = (Subject::parse(&message.subject), alive)
+            && alive.host == host
+            && is_host_id(&host)
+        {
+            presence.note(&host, alive.sent, received);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The background work on every host's history: hours and days every minute, cleanup as often as the policy says.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Turns;
+use crate::history::maintenance::evidence::Evidence;
+use crate::history::maintenance::{Reach, clean};
+use crate::history::{History, from_micros, rollup};
+use crate::profiles::archive::Archive;
+use crate::store::settings::SettingsStore;
+use crate::store::{Result, micros};
+
+const EVERY: Duration = Duration::from_secs(60);
+/// Profiles arrive when their ten minutes are over, so their hours are computed later; µs.
+const PROFILES_LATE: i64 = 15 * 60 * 1_000_000;
+
+#[derive(Debug)]
+pub struct Upkeep {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Of which store.
+#[derive(Debug)]
+pub struct Parts {
+    pub history: History,
+    pub profiles: Archive,
+    pub settings: Arc<dyn SettingsStore>,
+    pub turns: Turns,
+}
+
+impl Upkeep {
+    /// Starts on the current runtime.
+    pub fn spawn(parts: Parts) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, task: tokio::spawn(run(parts, stopped)) }
+    }
+
+    /// Stops at the next transaction boundary; unfinished work is resumed at the next start.
+    pub async fn close(self) {
+        let Self { stop, task } = self;
+        stop.send_replace(true);
+        task.await.unwrap_or_else(|error| tracing::error!(%error, "the fleet's maintenance failed"));
+    }
+}
+
+async fn run(parts: Parts, mut stopped: watch::Receiver<bool>) {
+    let mut evidence = Evidence::default();
+    let mut is_failing = false;
+    loop {
+        let passed = tokio::select! {
+            // Dropping a transaction rolls it back.
+            _ = async { stopped.wait_for(|stop| *stop).await.map(drop) } => return,
+            passed = pass(&parts, &mut evidence, OffsetDateTime::now_utc()) => passed,
+        };
+        if let Err(error) = &passed
+            && !error.may_pass()
+            && !is_failing
+        {
+            tracing::error!(%error, "rollups and clean-up of the fleet failed; retrying");
+        }
+        is_failing = passed.is_err();
+        tokio::select! {
+            _ = async { stopped.wait_for(|stop| *stop).await.map(drop) } => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn pass(parts: &Parts, evidence: &mut Evidence, now: OffsetDateTime) -> Result<()> {
+    let Parts { history, profiles, settings, turns } = parts;
+    let chunks = history.chunks();
+    let newest = chunks.newest().await?;
+    evidence.look(now, Instant::now(), newest.iter().map(|(_, newest)| *newest).max().map(from_micros));
+    chunks.prepare(now).await?;
+    let hosts = chunks.hosts().await?;
+    for host in &hosts {
+        let _turn = turns.take(&host.id).await?;
+        rollup::roll(&history.of_host(&host.id), micros(now)).await?;
+        profiles.of_host(&host.id).keep(micros(now) - PROFILES_LATE).await?;
+    }
+    let policy = settings.archive_policy().await?;
+    let interval = time::Duration::minutes(policy.cleanup_interval_minutes);
+    // A last run in the future means that the clock was set back; it must not block the cleanup.
+    let is_due = policy.last_archive_run.is_none_or(|last| now - last >= interval || last > now);
+    if evidence.allows_removal(Instant::now()) && policy.cleanup_enabled && is_due {
+        for host in &hosts {
+            let _turn = turns.take(&host.id).await?;
+            clean(&history.of_host(&host.id), settings.as_ref(), now, Reach::Part).await?;
+        }
+    }
+    Ok(())
+}

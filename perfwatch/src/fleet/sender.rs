@@ -1,0 +1,219 @@
+//! Publishes what is in the outbox, one packet at a time, and forgets it once the stream has acknowledged it.
+//!
+//! The newest goes first. A backlog, of an outage or an earlier run, is sent in the time that is left, slowly enough for
+//! hubs to take everyone's at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
+use async_nats::{Client, jetstream};
+use bytes::Bytes;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connection::{ConnectError, connect, connected};
+use super::outbox::{Outbox, Waiting};
+use super::protocol::{Alive, Introduction, alive_subject, chunk_subject, host_subject};
+use crate::config;
+use crate::host::Host;
+use crate::store::micros;
+
+/// Pause after each packet of a backlog: 20 a second, where a machine makes one in 20 seconds.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(50);
+/// How long the stream may take to acknowledge.
+const ACK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after a failed attempt, doubled up to the longest.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
+/// A packet may be due without news, once it is grown.
+const LOOK: Duration = Duration::from_secs(5);
+const INTRODUCE_EVERY: Duration = Duration::from_secs(3600);
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+/// How long shutdown waits for the last packets before it leaves them on disk.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(800);
+/// Room for a message's headers within the server's limit.
+const HEADERS: usize = 1024;
+
+/// Whether the stream takes what is sent.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<AtomicBool>);
+
+impl Health {
+    pub fn failing(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note_failure(&self, error: &dyn std::fmt::Display) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the fleet's stream does not take history; it waits in the outbox");
+        }
+    }
+
+    fn note_success(&self) {
+        if self.0.swap(false, Ordering::Relaxed) {
+            tracing::info!("the fleet's stream takes history again, with what waited in the outbox");
+        }
+    }
+}
+
+/// What others see of a sender.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    pub health: Health,
+    pub outbox: Outbox,
+}
+
+/// Sends until it is closed.
+#[derive(Debug)]
+pub struct Sender {
+    stop: watch::Sender<bool>,
+    sending: JoinHandle<()>,
+    living: JoinHandle<()>,
+    seen: Sending,
+}
+
+impl Sender {
+    pub async fn spawn(fleet: &config::Fleet, host: Host, outbox: Outbox) -> Result<Self, ConnectError> {
+        let client = connect(fleet, &format!("perfwatch {}", host.name)).await?;
+        let (stop, stopped) = watch::channel(false);
+        let health = Health::default();
+        let living = tokio::spawn(stay_alive(client.clone(), host.id.clone()));
+        let mut stream = jetstream::new(client.clone());
+        stream.set_timeout(ACK_TIMEOUT);
+        let task = Task { client, stream, host, outbox: outbox.clone(), health: health.clone(), introduced: None };
+        let sending = tokio::spawn(task.run(stopped));
+        Ok(Self { stop, sending, living, seen: Sending { health, outbox } })
+    }
+
+    pub fn seen(&self) -> Sending {
+        self.seen.clone()
+    }
+
+    /// Sends what is new, or leaves it on disk if that takes too long.
+    pub async fn close(self) {
+        let Self { stop, mut sending, living, .. } = self;
+        living.abort();
+        stop.send_replace(true);
+        if timeout(CLOSE_TIMEOUT, &mut sending).await.is_err() {
+            sending.abort();
+        }
+    }
+}
+
+struct Task {
+    client: Client,
+    stream: jetstream::Context,
+    host: Host,
+    outbox: Outbox,
+    health: Health,
+    /// When the stream last took who this is.
+    introduced: Option<Instant>,
+}
+
+impl Task {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut delay = RETRY_DELAY;
+        let mut backlog_at = Instant::now();
+        loop {
+            connected(&self.client).await;
+            let is_stopping = *stopped.borrow();
+            let now = micros(OffsetDateTime::now_utc());
+            let next = self.outbox.next(now, Instant::now() >= backlog_at);
+            let sent = match next {
+                Some(waiting) => self.send(&waiting).await,
+                None if is_stopping => return,
+                None => self.introduce().await,
+            };
+            match (sent, next) {
+                (Ok(()), Some(waiting)) => {
+                    self.health.note_success();
+                    delay = RETRY_DELAY;
+                    if waiting.is_backlog {
+                        backlog_at = Instant::now() + BACKLOG_PAUSE;
+                    }
+                }
+                (Ok(()), None) => {
+                    let has_backlog = self.outbox.next(now, true).is_some();
+                    tokio::select! {
+                        () = self.outbox.news() => {}
+                        () = sleep(if has_backlog { BACKLOG_PAUSE } else { LOOK }) => {}
+                        _ = async { stopped.wait_for(|stop| *stop).await.map(drop) } => {}
+                    }
+                }
+                (Err(error), _) => {
+                    self.health.note_failure(&error);
+                    sleep(delay).await;
+                    delay = (delay * 2).min(MAX_RETRY_DELAY);
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, waiting: &Waiting) -> Result<(), jetstream::context::PublishError> {
+        self.introduce().await?;
+        let (outbox, wanted) = (self.outbox.clone(), *waiting);
+        let Ok(Some((packet, bytes))) = tokio::task::spawn_blocking(move || outbox.read(&wanted)).await else {
+            return Ok(());
+        };
+        let most = self.client.max_payload().saturating_sub(HEADERS);
+        if bytes.len() > most {
+            if !self.outbox.keep_minutes(waiting) {
+                self.outbox.note_lost();
+                self.outbox.done(waiting);
+            }
+            tracing::error!(
+                content = packet.content.as_str(),
+                bytes = bytes.len(),
+                most,
+                "a packet exceeds the NATS server's max_payload: of its readings only the minutes are sent, if they fit"
+            );
+            return Ok(());
+        }
+        let id = packet.message_id(&bytes);
+        self.publish(chunk_subject(&self.host.id, packet.content), Some(id), bytes).await?;
+        self.outbox.done(waiting);
+        Ok(())
+    }
+
+    /// Hubs should know who it is before they get its history.
+    async fn introduce(&mut self) -> Result<(), jetstream::context::PublishError> {
+        if self.introduced.is_some_and(|at| at.elapsed() < INTRODUCE_EVERY) {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(&Introduction::of(&self.host)).unwrap_or_default();
+        self.publish(host_subject(&self.host.id), None, json.into()).await?;
+        self.introduced = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn publish(
+        &self,
+        subject: String,
+        id: Option<String>,
+        payload: Bytes,
+    ) -> Result<(), jetstream::context::PublishError> {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = id {
+            headers.insert(NATS_MESSAGE_ID, id);
+        }
+        self.stream.publish_with_headers(subject, headers, payload).await?.await.map(drop)
+    }
+}
+
+/// Tells that this machine lives, and what its clock says, while anyone may listen.
+async fn stay_alive(client: Client, host: String) {
+    let subject = alive_subject(&host);
+    loop {
+        connected(&client).await;
+        let alive = Alive { host: host.clone(), sent: micros(OffsetDateTime::now_utc()) };
+        let json = serde_json::to_vec(&alive).unwrap_or_default();
+        // The next one tells as much.
+        let _ = client.publish(subject.clone(), json.into()).await;
+        let _ = client.flush().await;
+        sleep(ALIVE_EVERY).await;
+    }
+}
