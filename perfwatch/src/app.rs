@@ -174,9 +174,9 @@ pub async fn serve(
     let channels = alerts::channels(&config, secret, &host.name);
     let alerts = Alerts::new(store.clone(), history.clone(), config.alerts.dir.clone(), channels);
     let alerting = alerts.spawn(source_status.clone());
-    let maintenance =
-        (!is_hub).then(|| Maintenance::spawn(history.clone(), store.clone(), host, documents));
-    let fleet = if is_hub { Some(fleet::Hub::start(&config, &store, &history, &profiles).await?) } else { None };
+    let maintenance = (!is_hub).then(|| Maintenance::spawn(history.clone(), store.clone(), host, documents));
+    let fleet =
+        if is_hub { Some(fleet::Hub::start(&config, &store, &history, &profiles).await?) } else { None };
     let intervals = Arc::new(Intervals::default());
 
     let (storing, judging) = (writing.clone(), alerting.submitter());
@@ -209,9 +209,8 @@ pub async fn serve(
     };
 
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    let profiling = records
-        .then(|| profiling::Profiling::start(&config.roots, feed, profiles.clone()))
-        .transpose()?;
+    let profiling =
+        records.then(|| profiling::Profiling::start(&config.roots, feed, profiles.clone())).transpose()?;
     let restoring = tokio::spawn(backfill::restore(history.clone(), hub.clone(), writing.clone()));
     let releasing = tokio::spawn(memory::keep_releasing());
 

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use perfwatch::app::{self, Role};
 use perfwatch::app::privileges::Purpose;
 use perfwatch::app::users::UserCommand;
+use perfwatch::app::{self, Role};
 use perfwatch::config::{Config, SETTINGS};
 use perfwatch::doctor;
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,8 +1,9 @@
-//! `cargo xtask compose-test`: docker-compose.yml built and started for real, checked through its front end,
-//! and its database killed.
+//! `cargo xtask compose-test`: the compose files built and started for real, checked through their front ends, and parts
+//! of them killed.
 
 mod checks;
 mod engine;
+mod fleet;
 mod images;
 mod stack;
 
@@ -12,15 +13,16 @@ use anyhow::Result;
 
 use crate::prerequisites::{self, Purpose};
 use engine::Engine;
-use stack::Stack;
+use stack::{FLEET, SERVER, Stack};
 
-/// Start docker-compose.yml for real, kill its database and check that nothing is lost
+/// Start the compose files for real, kill parts of them and check that nothing is lost
 ///
 /// Builds the images, starts the services, logs in through nginx, looks for the host's numbers and the containers' names, and
-/// kills the database: every tick must be in it afterwards. Backs up and restores as docs/deployment.md says. Then again with docker-compose.least-privilege.yml. Uses the
-/// Docker that runs here. Where none does, root on Debian gets one of its own for the time of the
-/// test: Debian's docker.io unpacked in the cache directory ($XDG_CACHE_HOME/perfwatch), with base images made
-/// from Debian's packages and this machine's compilers in place of the ones that would be pulled.
+/// kills the database: every tick must be in it afterwards. Backs up and restores as docs/deployment.md says. Then again with
+/// docker-compose.least-privilege.yml, and the fleet of docker-compose.fleet.yml, whose hubs and NATS are killed. Uses the
+/// Docker that runs here. Where none does, root on Debian gets one of its own for the time of the test: Debian's docker.io
+/// unpacked in the cache directory ($XDG_CACHE_HOME/perfwatch), with base images made from Debian's packages and this
+/// machine's compilers in place of the ones that would be pulled.
 #[derive(clap::Args)]
 pub struct Options {
     /// How long the database is down, seconds
@@ -40,7 +42,7 @@ pub fn compose_test(options: &Options) -> Result<()> {
     Stack::build(&engine)?;
     let mut passed = 0;
     {
-        let stack = Stack::start(&engine, &[])?;
+        let stack = Stack::start(&engine, &[SERVER])?;
         passed += checks::images(&stack)?;
         passed += checks::front_end(&stack)?;
         passed += checks::containers(&stack)?;
@@ -48,8 +50,13 @@ pub fn compose_test(options: &Options) -> Result<()> {
         passed += checks::backup(&stack)?;
     }
     {
-        let stack = Stack::start(&engine, &["docker-compose.least-privilege.yml"])?;
+        let stack = Stack::start(&engine, &[SERVER, "docker-compose.least-privilege.yml"])?;
         passed += checks::least_privilege(&stack)?;
+    }
+    {
+        let stack = Stack::start(&engine, &[FLEET])?;
+        passed += fleet::machine(&stack)?;
+        passed += fleet::faults(&stack)?;
     }
     passed += checks::timescaledb(&engine)?;
     if engine.is_private() {

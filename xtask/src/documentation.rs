@@ -130,9 +130,15 @@ fn every_xtask_command_is_one() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// Those of one machine and of many.
+fn compose_files() -> String {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    ["docker-compose.yml", "docker-compose.fleet.yml"].map(read).concat()
+}
+
 #[test]
 fn every_file_and_service_of_compose_is_there() {
-    let compose = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let compose = compose_files();
     let mut wrong = Vec::new();
     for (path, text) in documents() {
         for command in commands(&text) {
@@ -166,12 +172,11 @@ fn variables<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
 
 #[test]
 fn the_example_of_an_environment_has_what_compose_reads() {
-    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
-    let (compose, example) = (read("docker-compose.yml"), read(".env.example"));
+    let example = std::fs::read_to_string(root().join(".env.example")).unwrap();
     let settings = example.lines().filter(|line| line.contains('=') && !line.starts_with("# "));
     let settings: BTreeSet<&str> =
         settings.filter_map(|line| line.trim_start_matches('#').split('=').next()).collect();
-    assert_eq!(settings, variables(&compose, "${"));
+    assert_eq!(settings, variables(&compose_files(), "${"));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use tokio::sync::watch;
 
 use super::own_parts::OwnParts;
-use super::{lister, memory, own_directory, sources, systemd};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::profiling;
+use super::{lister, memory, own_directory, sources, systemd};
 use crate::config::{self, Config};
 use crate::fleet::forward::{Forwarding, SendingOnly};
 use crate::fleet::hub::receiver::{self, Receiver};
@@ -128,8 +128,7 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let source_status = SourceStatus::default();
     let feed = Feed::default();
     let mut sources = sources(&config, &lister(&config), &feed);
-    let own =
-        OwnParts::new(source_status.clone(), Watch::default(), Some(storing), Some(sender.seen()));
+    let own = OwnParts::new(source_status.clone(), Watch::default(), Some(storing), Some(sender.seen()));
     sources.push(Box::new(own));
     let pipeline = Pipeline::new(sources, source_status, settings, outputs);
     let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping));

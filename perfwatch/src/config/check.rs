@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{
-    Accounts, Alerts, Config, Fleet, Given, ProxyHeader, Retention, Roots, SETTINGS, Sampling, Server, Storage, Tls,
+    Accounts, Alerts, Config, Fleet, Given, ProxyHeader, Retention, Roots, SETTINGS, Sampling, Server,
+    Storage, Tls,
 };
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Settings, SourceSettings};

@@ -165,7 +165,8 @@ async fn put(outbox: &Outbox, packets: Vec<Packet>) -> std::io::Result<()> {
         return Ok(());
     }
     let outbox = outbox.clone();
-    let written = tokio::task::spawn_blocking(move || packets.iter().try_for_each(|packet| outbox.put(packet)));
+    let written =
+        tokio::task::spawn_blocking(move || packets.iter().try_for_each(|packet| outbox.put(packet)));
     written.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
@@ -197,10 +198,10 @@ fn packets(host: &str, batch: &Batch) -> Vec<Packet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::writer::{LogPlace, Writer};
+    use crate::history::History;
     use crate::history::maintenance::DocumentDays;
     use crate::history::testing::{history, snapshot};
-    use crate::history::History;
+    use crate::history::writer::{LogPlace, Writer};
     use crate::snapshot::MetricType;
     use crate::store::chunks::{ProfileKind, Stale};
 

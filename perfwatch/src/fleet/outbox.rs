@@ -195,7 +195,8 @@ impl Outbox {
             Err(error) => error.to_string(),
         };
         // Replaced by its minutes a moment ago.
-        if self.state().waiting.get(&waiting.key).is_some_and(|entry| entry.generation == waiting.generation) {
+        if self.state().waiting.get(&waiting.key).is_some_and(|entry| entry.generation == waiting.generation)
+        {
             tracing::error!(path = %path.display(), why, "a packet in the outbox cannot be read and is lost");
             self.note_lost();
             self.done(waiting);

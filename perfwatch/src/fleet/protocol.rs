@@ -126,7 +126,8 @@ pub enum Unreadable {
 
 impl Packet {
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(64 + self.chunks.iter().map(|chunk| chunk.data.len() + 32).sum::<usize>());
+        let mut out =
+            Vec::with_capacity(64 + self.chunks.iter().map(|chunk| chunk.data.len() + 32).sum::<usize>());
         out.extend_from_slice(MAGIC);
         out.push(VERSION);
         out.extend_from_slice(&[0; 4]);
@@ -159,7 +160,8 @@ impl Packet {
         }
         let host = cursor.str()?.to_owned();
         let name = cursor.str()?;
-        let content = Content::parse(name).ok_or_else(|| Unreadable::Content(name.chars().take(64).collect()))?;
+        let content =
+            Content::parse(name).ok_or_else(|| Unreadable::Content(name.chars().take(64).collect()))?;
         let count = cursor.count(MAX_PARTS)?;
         let mut chunks = Vec::with_capacity(count);
         for _ in 0..count {
@@ -203,7 +205,11 @@ mod tests {
             end: 1_700_000_300_000_001,
             data: Bytes::from_static(data),
         };
-        Packet { host: "web.1".to_owned(), content, chunks: vec![chunk(0, b"readings"), chunk(60, b"minutes")] }
+        Packet {
+            host: "web.1".to_owned(),
+            content,
+            chunks: vec![chunk(0, b"readings"), chunk(60, b"minutes")],
+        }
     }
 
     #[test]

@@ -84,7 +84,8 @@ impl Sender {
         let living = tokio::spawn(stay_alive(client.clone(), host.id.clone()));
         let mut stream = jetstream::new(client.clone());
         stream.set_timeout(ACK_TIMEOUT);
-        let task = Task { client, stream, host, outbox: outbox.clone(), health: health.clone(), introduced: None };
+        let task =
+            Task { client, stream, host, outbox: outbox.clone(), health: health.clone(), introduced: None };
         let sending = tokio::spawn(task.run(stopped));
         Ok(Self { stop, sending, living, seen: Sending { health, outbox } })
     }
@@ -156,7 +157,8 @@ impl Task {
     async fn send(&mut self, waiting: &Waiting) -> Result<(), jetstream::context::PublishError> {
         self.introduce().await?;
         let (outbox, wanted) = (self.outbox.clone(), *waiting);
-        let Ok(Some((packet, bytes))) = tokio::task::spawn_blocking(move || outbox.read(&wanted)).await else {
+        let Ok(Some((packet, bytes))) = tokio::task::spawn_blocking(move || outbox.read(&wanted)).await
+        else {
             return Ok(());
         };
         let most = self.client.max_payload().saturating_sub(HEADERS);

@@ -34,7 +34,8 @@ fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)
 
 /// A machine's process, by its ID.
 fn machine(command: &str, data: &Path, nats: &nats::Nats, id: &str) -> Process {
-    let settings = [("PERFWATCH_HOST_ID", id), ("PERFWATCH_LISTEN", "127.0.0.1:0"), ("PERFWATCH_PROFILE_HZ", "0")];
+    let settings =
+        [("PERFWATCH_HOST_ID", id), ("PERFWATCH_LISTEN", "127.0.0.1:0"), ("PERFWATCH_PROFILE_HZ", "0")];
     let (process, line) = start(command, data, nats, &settings);
     assert!(command != "agent" || line.contains(id), "{line}");
     process
@@ -128,9 +129,12 @@ async fn an_agent_and_a_server_that_are_killed_send_all_they_measured_to_a_hub_t
             (readings.len() >= 3).then_some(readings)
         })
         .await;
-        let first = OffsetDateTime::parse(&readings[0], &time::format_description::well_known::Rfc3339).unwrap();
+        let first =
+            OffsetDateTime::parse(&readings[0], &time::format_description::well_known::Rfc3339).unwrap();
         assert!(first < killed, "{first} was before {killed}");
-        let host = until(id, async || hub.host(id).await.filter(|host| host["clock_skew_seconds"].is_number())).await;
+        let host =
+            until(id, async || hub.host(id).await.filter(|host| host["clock_skew_seconds"].is_number()))
+                .await;
         assert_eq!((&host["state"], &host["this"]), (&json!("live"), &json!(false)), "{host}");
         assert!(host["newest"].is_string() && host["facts"]["kernel"].is_string(), "{host}");
         let skew = host["clock_skew_seconds"].as_f64().unwrap();

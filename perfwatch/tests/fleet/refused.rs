@@ -51,10 +51,8 @@ async fn garbage_other_versions_and_claims_of_another_s_id_are_set_aside() {
     stream.publish(subject, sound).await.unwrap().await.unwrap();
     until("the sound one", async || (hub.stats.stored() == 1).then_some(())).await;
     let aside = stream.get_stream("PERFWATCH_ASIDE").await.unwrap();
-    let kept: async_nats::jetstream::consumer::PullConsumer = aside
-        .create_consumer(async_nats::jetstream::consumer::pull::Config::default())
-        .await
-        .unwrap();
+    let kept: async_nats::jetstream::consumer::PullConsumer =
+        aside.create_consumer(async_nats::jetstream::consumer::pull::Config::default()).await.unwrap();
     let mut kept = kept.fetch().max_messages(20).messages().await.unwrap();
     let mut told = Vec::new();
     while let Some(message) = kept.next().await {

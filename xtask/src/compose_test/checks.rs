@@ -14,7 +14,7 @@ use crate::step::root;
 
 const MAX_BACKEND_BYTES: u64 = 40_000_000;
 
-fn passed(what: &str, measured: impl std::fmt::Display) {
+pub(super) fn passed(what: &str, measured: impl std::fmt::Display) {
     println!("PASS {what}: {measured}");
 }
 
@@ -41,7 +41,7 @@ pub fn front_end(stack: &Stack<'_>) -> Result<u32> {
     ensure!(missing.status == 404 && missing.content_type.starts_with("application/json"), "{missing:?}");
     passed("nginx serves the page and passes the rest on", format_args!("{} bytes of page", page.body.len()));
 
-    let (user, password) = stack.first_login()?;
+    let (user, password) = stack.first_login("backend")?;
     client.log_in(&user, &password)?;
     let database = client.json("/api/db-status")?;
     ensure!(database["database"] == "postgresql", "{database}");
@@ -96,13 +96,13 @@ fn counted_in_the_kernel(client: &Client) -> Result<String> {
     Ok(states.join(", "))
 }
 
-fn text(value: &Value) -> &str {
+pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
 /// The database is killed and comes back: the stream never pauses, and every tick is in the table once.
 pub fn outage(stack: &Stack<'_>, away: Duration) -> Result<u32> {
-    let (user, password) = stack.first_login()?;
+    let (user, password) = stack.first_login("backend")?;
     let mut client = stack.client();
     client.log_in(&user, &password)?;
     let mut stream = client.stream()?;
@@ -177,7 +177,7 @@ fn backup_lines(document: &str) -> Vec<&str> {
 
 /// The containers beside it have names, images and the project, and the CPU time of what runs in them.
 pub fn containers(stack: &Stack<'_>) -> Result<u32> {
-    let (user, password) = stack.first_login()?;
+    let (user, password) = stack.first_login("backend")?;
     let mut client = stack.client();
     client.log_in(&user, &password)?;
     let container = stack.ask(&["ps", "--quiet", "db"])?;
@@ -225,7 +225,7 @@ fn profile(stack: &Stack<'_>, client: &Client, cgroup: &str) -> Result<String> {
 }
 
 /// Seconds from one RFC 3339 time to a later one, less than a day apart.
-fn between(from: &str, to: &str) -> i64 {
+pub(super) fn between(from: &str, to: &str) -> i64 {
     let second_of_day = |timestamp: &str| {
         let time = timestamp.split_once('T').and_then(|(_, time)| time.get(..8)).unwrap_or_default();
         time.split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap_or(0))
@@ -238,7 +238,7 @@ pub fn least_privilege(stack: &Stack<'_>) -> Result<u32> {
     let container = stack.ask(&["ps", "--quiet", "backend"])?;
     let privileged = stack.engine.ask(&["inspect", "--format", "{{.HostConfig.Privileged}}", &container])?;
     ensure!(privileged == "false", "the backend is privileged");
-    let (user, password) = stack.first_login()?;
+    let (user, password) = stack.first_login("backend")?;
     let mut client = stack.client();
     client.log_in(&user, &password)?;
     let (_, documents) = client.stream()?.snapshot()?;

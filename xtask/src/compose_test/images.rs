@@ -73,6 +73,7 @@ fn stand_ins() -> Result<Vec<StandIn>> {
         },
         plain("nginx:stable-bookworm", "nginx.Dockerfile"),
         plain("postgres:15-alpine", "postgres.Dockerfile"),
+        plain("nats:2.10-alpine", "nats.Dockerfile"),
     ])
 }
 

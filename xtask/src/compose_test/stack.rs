@@ -1,4 +1,4 @@
-//! The containers of docker-compose.yml, built, started, and removed again.
+//! The containers of a compose file, built, started, and removed again.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,22 +14,27 @@ use crate::step::{root, run};
 /// Not the name an installation uses: its volumes are not ours to remove.
 const PROJECT: &str = "perfwatch-test";
 
+/// One machine, and many.
+pub const SERVER: &str = "docker-compose.yml";
+pub const FLEET: &str = "docker-compose.fleet.yml";
+
 #[derive(Debug)]
 pub struct Stack<'a> {
     pub engine: &'a Engine,
     files: Vec<&'static str>,
     port: u16,
+    nats_port: u16,
 }
 
 impl<'a> Stack<'a> {
     /// Builds the images; what has not changed comes from the engine's cache.
     pub fn build(engine: &'a Engine) -> Result<()> {
-        run("Building the images", Self::of(engine, &[])?.compose(&["build"]))
+        run("Building the images", Self::of(engine, &[SERVER])?.compose(&["build"]))
     }
 
-    /// Starts the services, as `docker compose up -d` does. `overrides` are laid over docker-compose.yml.
-    pub fn start(engine: &'a Engine, overrides: &[&'static str]) -> Result<Self> {
-        let stack = Self::of(engine, overrides)?;
+    /// Starts the services, as `docker compose up -d` does. Further files are laid over the first.
+    pub fn start(engine: &'a Engine, files: &[&'static str]) -> Result<Self> {
+        let stack = Self::of(engine, files)?;
         let title = stack.files.join(" + ");
         stack.remove()?;
         let started = Instant::now();
@@ -41,9 +46,9 @@ impl<'a> Stack<'a> {
         Ok(stack)
     }
 
-    fn of(engine: &'a Engine, overrides: &[&'static str]) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        Ok(Self { engine, files: [&["docker-compose.yml"], overrides].concat(), port })
+    fn of(engine: &'a Engine, files: &[&'static str]) -> Result<Self> {
+        let free = || -> Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
+        Ok(Self { engine, files: files.to_vec(), port: free()?, nats_port: free()? })
     }
 
     /// `docker compose …` for this project.
@@ -63,6 +68,7 @@ impl<'a> Stack<'a> {
         compose
             .args(arguments)
             .env("PERFWATCH_PORT", self.port.to_string())
+            .env("PERFWATCH_NATS_PORT", self.nats_port.to_string())
             .env("SAMPLING_INTERVAL_SECONDS", "1")
             // A developer's .env must not change the test.
             .env("COMPOSE_DISABLE_ENV_FILE", "1");
@@ -95,12 +101,12 @@ impl<'a> Stack<'a> {
         Client::new(self.port)
     }
 
-    /// The login printed by the backend at its first start.
-    pub fn first_login(&self) -> Result<(String, String)> {
-        let log = self.ask(&["logs", "--no-color", "--no-log-prefix", "backend"])?;
+    /// The login that a service printed at its first start.
+    pub fn first_login(&self, service: &str) -> Result<(String, String)> {
+        let log = self.ask(&["logs", "--no-color", "--no-log-prefix", service])?;
         let login = log.lines().find_map(|line| line.split_once("first login: ")?.1.split_once(" / "));
         let (user, password) =
-            login.with_context(|| format!("no first login in the backend's log:\n{log}"))?;
+            login.with_context(|| format!("no first login in the log of {service}:\n{log}"))?;
         Ok((user.to_owned(), password.to_owned()))
     }
 

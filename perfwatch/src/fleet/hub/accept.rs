@@ -131,8 +131,11 @@ async fn store_readings(
                 (None, None) => return Ok(Verdict::Duplicate),
             };
             let kept = coverage.removed_before(Tier::Minute);
-            let buckets: Vec<_> =
-                buckets.into_iter().map(|((_, at), bucket)| (at, bucket)).filter(|(at, _)| *at >= kept).collect();
+            let buckets: Vec<_> = buckets
+                .into_iter()
+                .map(|((_, at), bucket)| (at, bucket))
+                .filter(|(at, _)| *at >= kept)
+                .collect();
             if buckets.is_empty() {
                 return Ok(Verdict::Expired);
             }

@@ -23,8 +23,8 @@ use crate::config;
 use crate::fleet::connection::{ConnectError, connect, connected};
 use crate::fleet::presence::Presence;
 use crate::fleet::protocol::{
-    ALIVE, ASIDE, Alive, CHUNKS, CONSUMER, HEADER_REASON, HEADER_SUBJECT, HOSTS, Introduction, SET_ASIDE, STREAM,
-    Subject, is_host_id,
+    ALIVE, ASIDE, Alive, CHUNKS, CONSUMER, HEADER_REASON, HEADER_SUBJECT, HOSTS, Introduction, SET_ASIDE,
+    STREAM, Subject, is_host_id,
 };
 use crate::host::Host;
 use crate::store::chunks::ChunkStore;
@@ -133,7 +133,11 @@ impl Task {
     }
 
     /// Until it is stopped, between two messages.
-    async fn consume(&mut self, consumer: &PullConsumer, stopped: &mut watch::Receiver<bool>) -> NatsResult<()> {
+    async fn consume(
+        &mut self,
+        consumer: &PullConsumer,
+        stopped: &mut watch::Receiver<bool>,
+    ) -> NatsResult<()> {
         loop {
             let mut batch = consumer.batch().max_messages(BATCH).expires(FETCH).messages().await?;
             loop {

@@ -9,7 +9,9 @@ use super::pool::Pool;
 use crate::host::{Host, facts::Facts};
 use crate::snapshot::MetricType;
 use crate::store::chunks::sql::chunk_statements;
-use crate::store::chunks::{Batch, Chunk, Content, REMOVED_AT_A_TIME, Size, Stale, Tiers, Turn, Wanted, longest};
+use crate::store::chunks::{
+    Batch, Chunk, Content, REMOVED_AT_A_TIME, Size, Stale, Tiers, Turn, Wanted, longest,
+};
 use crate::store::policy::Extent;
 use crate::store::{Result, StoreError, from_micros};
 
