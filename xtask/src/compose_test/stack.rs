@@ -38,10 +38,11 @@ impl<'a> Stack<'a> {
         let title = stack.files.join(" + ");
         stack.remove()?;
         let started = Instant::now();
-        run(
-            &format!("Starting {title}"),
-            stack.compose(&["up", "--detach", "--wait", "--wait-timeout=120"]),
-        )?;
+        let up = stack.compose(&["up", "--detach", "--wait", "--wait-timeout=120"]);
+        if let Err(error) = run(&format!("Starting {title}"), up) {
+            let log = stack.ask(&["logs", "--no-color", "--tail=30"]).unwrap_or_default();
+            return Err(error.context(log));
+        }
         println!("every service is healthy after {:.1?}", started.elapsed());
         Ok(stack)
     }
