@@ -232,7 +232,7 @@ pub async fn serve(
         fleet: fleet.as_ref().map(fleet::Hub::seen).unwrap_or_default(),
         auth,
         settings,
-        diagnose,
+        diagnose: if is_hub { diagnose_hub } else { diagnose },
         place,
         processes: lister,
         options: Options {
@@ -364,6 +364,17 @@ fn diagnose(
         }
     });
     doctor::diagnose(roots, store, recording, reports, newest)
+}
+
+/// The same of a hub, which stores what others measure.
+fn diagnose_hub(
+    roots: &Roots,
+    store: &Inspection,
+    _: Option<&writer::Handle>,
+    reports: &[Report],
+    newest: Option<&Snapshot>,
+) -> Diagnosis {
+    doctor::diagnose(roots, store, Recording::Elsewhere, reports, newest)
 }
 
 /// Sets limits and drops privileges; must run before any thread starts.

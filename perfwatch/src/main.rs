@@ -243,6 +243,9 @@ fn start_logging(config: &Config, command: &str) -> Result<()> {
              directives such as perfwatch=debug"
         );
     };
+    // What of it matters is told once, by the fleet's connection.
+    let filter =
+        if level.contains("async_nats") { filter } else { filter.add_directive("async_nats=off".parse()?) };
     let ansi = std::io::stderr().is_terminal(); // journals and files get plain text
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     Ok(())

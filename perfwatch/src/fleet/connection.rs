@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
 
 use crate::config;
 
@@ -32,10 +33,20 @@ pub(super) async fn connect(fleet: &config::Fleet, name: &str) -> Result<Client,
             tell(&told, &event);
             std::future::ready(())
         });
+    // The library reads them, but does not use them.
+    if let Some((user, password)) = servers.iter().find_map(login_of) {
+        options = options.user_and_password(user, password);
+    }
     if let Some(file) = &fleet.credentials {
         options = options.credentials_file(file).await.map_err(ConnectError::Credentials)?;
     }
     Ok(options.connect(servers).await?)
+}
+
+/// The user and the password in a URL.
+fn login_of(server: &ServerAddr) -> Option<(String, String)> {
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    Some((decoded(server.username()?), decoded(server.password().unwrap_or_default())))
 }
 
 /// Completes once the connection is up.
@@ -57,5 +68,17 @@ fn tell(told: &Mutex<String>, event: &Event) {
         Event::ServerError(error) => tracing::warn!(%error, "NATS reports an error"),
         Event::ClientError(error) => tracing::warn!(%error, "NATS cannot be reached; trying again"),
         other => tracing::debug!(%other, "NATS"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_read_from_a_url() {
+        let login = |url: &str| login_of(&url.parse().unwrap());
+        assert_eq!(login("nats://a"), None);
+        assert_eq!(login("tls://u:p%40s%2Fs@a:1"), Some(("u".to_owned(), "p@s/s".to_owned())));
     }
 }

@@ -16,5 +16,5 @@ pub mod pprof;
 pub mod samples;
 pub mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod tree;

@@ -2,6 +2,7 @@
 
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy};
 use futures_util::StreamExt;
 use perfwatch::fleet::hub::accept::{Verdict, check, store as store_packet};
 use perfwatch::store::chunks::ChunkStore;
@@ -174,4 +175,65 @@ async fn a_copy_that_comes_after_retention_counts_once() {
         }
         machine.writer.close().await;
     }
+}
+
+/// A full stream refuses; what it refuses waits where it was measured.
+#[tokio::test]
+async fn a_stream_that_is_full_is_filled_again_once_there_is_room() {
+    const TEST: &str = "a_stream_that_is_full_is_filled_again_once_there_is_room";
+    let Some(nats) = nats(TEST).await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
+    // The administrator's own stream, which hubs leave as it is: there is room for an introduction, but no packet.
+    let stream = |max_bytes| stream::Config {
+        name: "PERFWATCH".to_owned(),
+        subjects: vec!["perfwatch.v1.chunk.>".to_owned(), "perfwatch.v1.host.>".to_owned()],
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::New,
+        max_bytes,
+        ..stream::Config::default()
+    };
+    let context = nats.stream().await;
+    context.create_stream(stream(500)).await.unwrap();
+    let hub = hub(&nats, &store).await;
+    let machine = Machine::start(dir.path(), HOST);
+    let sender = machine.sender(HOST, &nats).await;
+    until("the introduction", async || (hub.stats.stored() == 1).then_some(())).await;
+    machine.measure(0..60).await;
+    until("a failed attempt", async || sender.seen().health.failing().then_some(())).await;
+    assert_eq!((machine.outbox.len(), machine.outbox.lost()), (2, 0));
+    context.update_stream(stream(1 << 30)).await.unwrap();
+    arrived(&store, HOST, 60).await;
+    sender.close().await;
+    machine.writer.close().await;
+    hub.receiver.close().await;
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_history_waits_in_the_stream() {
+    const TEST: &str = "while_the_database_is_away_history_waits_in_the_stream";
+    let Some(nats) = nats(TEST).await else { return };
+    let mut cluster = match postgres::Cluster::start().await {
+        Ok(cluster) => cluster,
+        Err(reason) => return println!("SKIPPED: {TEST}: {reason}"),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let store = store::open(&cluster.database().await).await.unwrap();
+    let hub = hub(&nats, &store).await;
+    let machine = Machine::start(dir.path(), HOST);
+    let sender = machine.sender(HOST, &nats).await;
+    machine.measure(0..60).await;
+    arrived(&store, HOST, 60).await;
+    cluster.kill();
+    machine.measure(60..180).await;
+    until("a failure", async || hub.stats.failing().then_some(())).await;
+    until("an empty outbox", async || machine.outbox.is_empty().then_some(())).await;
+    cluster.run().await;
+    until("a success", async || (!hub.stats.failing()).then_some(())).await;
+    arrived(&store, HOST, 180).await;
+    assert_eq!(hub.stats.set_aside(), 0);
+    sender.close().await;
+    machine.writer.close().await;
+    hub.receiver.close().await;
+    store.close().await;
 }

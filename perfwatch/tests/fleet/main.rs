@@ -163,7 +163,11 @@ async fn cluster() -> Result<&'static postgres::Cluster, String> {
 
 /// A server, or a line that says why this test can't run.
 async fn nats(test: &str) -> Option<nats::Nats> {
-    match nats::Nats::start().await {
+    or_skipped(test, nats::Nats::start().await)
+}
+
+fn or_skipped(test: &str, nats: Result<nats::Nats, String>) -> Option<nats::Nats> {
+    match nats {
         Ok(nats) => Some(nats),
         Err(reason) => {
             println!("SKIPPED: {test}: {reason}");

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::TIMEOUT;
@@ -14,18 +16,26 @@ pub struct Nats {
     process: Option<Child>,
     dir: tempfile::TempDir,
     port: u16,
+    user: String,
 }
 
 impl Nats {
     /// `Err` says why there can be none on this machine.
     pub async fn start() -> Result<Self, String> {
+        Self::start_with("", "").await
+    }
+
+    /// With a configuration; tests themselves connect as this user, such as `user:password@`.
+    pub async fn start_with(configuration: &str, user: &str) -> Result<Self, String> {
         let debian = PathBuf::from("/usr/sbin/nats-server");
         let program = if debian.exists() { debian } else { "nats-server".into() };
         if Command::new(&program).arg("--version").stdout(Stdio::null()).status().is_err() {
             return Err("nats-server is not installed".into());
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut nats = Self { program, process: None, dir: tempfile::tempdir().unwrap(), port };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("nats.conf"), configuration).unwrap();
+        let mut nats = Self { program, process: None, dir, port, user: user.to_owned() };
         nats.run().await;
         Ok(nats)
     }
@@ -34,25 +44,37 @@ impl Nats {
     pub async fn run(&mut self) {
         let mut command = Command::new(&self.program);
         command.args(["-js", "-a", "127.0.0.1", "-p", &self.port.to_string(), "-sd"]).arg(self.dir.path());
+        command.arg("-c").arg(self.dir.path().join("nats.conf"));
         self.process = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let since = Instant::now();
-        while self.try_stream().await.is_none() {
+        while !self.is_ready().await {
             assert!(since.elapsed() < TIMEOUT, "nats-server does not answer");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    async fn try_stream(&self) -> Option<jetstream::Context> {
-        let client = async_nats::connect(self.url()).await.ok()?;
-        client.server_info().jetstream.then(|| jetstream::new(client))
+    /// Whether it greets, as it does also where it wants TLS.
+    async fn is_ready(&self) -> bool {
+        let Ok(stream) = TcpStream::connect(("127.0.0.1", self.port)).await else { return false };
+        let mut greeting = String::new();
+        let read = BufReader::new(stream).read_line(&mut greeting).await;
+        read.is_ok() && greeting.contains("\"jetstream\":true")
     }
 
     pub async fn stream(&self) -> jetstream::Context {
-        self.try_stream().await.unwrap()
+        jetstream::new(async_nats::connect(self.url()).await.unwrap())
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        self.url_as(&self.user)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url_as(&self, user: &str) -> String {
+        format!("nats://{user}127.0.0.1:{}", self.port)
     }
 
     /// As a power cut does.

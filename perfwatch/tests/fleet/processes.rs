@@ -25,7 +25,9 @@ fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)
     let mut process = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
     process.arg(command).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     process.env("PERFWATCH_DATA_DIR", data).env("PERFWATCH_FLEET_URL", nats.url());
-    process.env("SAMPLING_INTERVAL_SECONDS", "1").envs(settings.iter().copied());
+    process.env("SAMPLING_INTERVAL_SECONDS", "1").env("PERFWATCH_PROFILE_HZ", "0");
+    process.env("PERFWATCH_LISTEN", "127.0.0.1:0").env("ADMIN_PASSWORD", PASSWORD);
+    process.envs(settings.iter().copied());
     let mut process = Process(process.spawn().unwrap());
     let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines().map_while(Result::ok);
     let line = lines.find(|line| line.starts_with("PerfWatch "));
@@ -34,9 +36,7 @@ fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)
 
 /// A machine's process, by its ID.
 fn machine(command: &str, data: &Path, nats: &nats::Nats, id: &str) -> Process {
-    let settings =
-        [("PERFWATCH_HOST_ID", id), ("PERFWATCH_LISTEN", "127.0.0.1:0"), ("PERFWATCH_PROFILE_HZ", "0")];
-    let (process, line) = start(command, data, nats, &settings);
+    let (process, line) = start(command, data, nats, &[("PERFWATCH_HOST_ID", id)]);
     assert!(command != "agent" || line.contains(id), "{line}");
     process
 }
@@ -49,8 +49,11 @@ struct HubProcess {
 
 impl HubProcess {
     async fn start(data: &Path, nats: &nats::Nats) -> Self {
-        let settings = [("PERFWATCH_LISTEN", "127.0.0.1:0"), ("ADMIN_PASSWORD", PASSWORD)];
-        let (process, line) = start("hub", data, nats, &settings);
+        Self::start_with(data, nats, &[]).await
+    }
+
+    async fn start_with(data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> Self {
+        let (process, line) = start("hub", data, nats, settings);
         let address = line.strip_prefix("PerfWatch is at http://").unwrap().to_owned();
         let login = json!({"username": "admin", "password": PASSWORD});
         let login = client().post(format!("http://{address}/api/auth/login")).json(&login);
@@ -141,4 +144,31 @@ async fn an_agent_and_a_server_that_are_killed_send_all_they_measured_to_a_hub_t
         assert!(skew.abs() < TIMEOUT.as_secs_f64(), "it is the same clock: {skew}");
     }
     drop(running);
+}
+
+/// With a certificate that SSL_CERT_FILE trusts, and a URL with a password in a file.
+#[tokio::test]
+async fn the_way_is_encrypted_and_the_password_is_in_a_file() {
+    const TEST: &str = "the_way_is_encrypted_and_the_password_is_in_a_file";
+    let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str| dirs[0].path().join(name).display().to_string();
+    let (certificate, key, secret) = (file("cert.pem"), file("key.pem"), file("url"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let configuration = format!(
+        "tls {{ cert_file: {certificate:?}, key_file: {key:?} }}\nauthorization {{ user: fleet, password: hush }}"
+    );
+    let started = nats::Nats::start_with(&configuration, "").await;
+    let Some(nats) = or_skipped(TEST, started) else { return };
+    std::fs::write(&secret, format!("tls://fleet:hush@localhost:{}\n", nats.port())).unwrap();
+    let settings = [
+        ("PERFWATCH_FLEET_URL", ""),
+        ("PERFWATCH_FLEET_URL_FILE", secret.as_str()),
+        ("SSL_CERT_FILE", &certificate),
+    ];
+    let hub = HubProcess::start_with(dirs[1].path(), &nats, &settings).await;
+    let settings = [&settings[..], &[("PERFWATCH_HOST_ID", "web.1")]].concat();
+    let _agent = start("agent", dirs[2].path(), &nats, &settings);
+    until("the host", async || hub.host("web.1").await.filter(|host| host["state"] == "live")).await;
 }

@@ -69,3 +69,40 @@ async fn garbage_other_versions_and_claims_of_another_s_id_are_set_aside() {
     hub.receiver.close().await;
     machine.writer.close().await;
 }
+
+/// The rights of docs/fleet.md.
+const RIGHTS: &str = r#"authorization { users: [
+    { user: hub, password: h }
+    { user: web1, password: w, permissions: {
+        publish: ["perfwatch.v1.chunk.web~1.*", "perfwatch.v1.host.web~1", "perfwatch.v1.alive.web~1"]
+        subscribe: ["_INBOX.>"]
+    } }
+] }"#;
+
+#[tokio::test]
+async fn a_machine_needs_no_rights_but_on_its_own_subjects() {
+    const TEST: &str = "a_machine_needs_no_rights_but_on_its_own_subjects";
+    let started = nats::Nats::start_with(RIGHTS, "hub:h@").await;
+    let Some(nats) = or_skipped(TEST, started) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
+    let hub = hub(&nats, &store).await;
+    let own = config::Fleet { servers: vec![nats.url_as("web1:w@")], ..fleet(&nats) };
+    let machine = Machine::start(dir.path(), HOST);
+    machine.measure(0..60).await;
+    let sender = Sender::spawn(&own, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
+    arrived(&store, HOST, 60).await;
+    until("a sign of life", async || hub.presence.skew(HOST)).await;
+    sender.close().await;
+    // As another machine, it can send nothing.
+    let other = Machine::start(&dir.path().join("other"), "victim");
+    other.measure(0..60).await;
+    let sender = Sender::spawn(&own, Host::new("victim", "web"), other.outbox.clone()).await.unwrap();
+    until("a failed attempt", async || sender.seen().health.failing().then_some(())).await;
+    assert_eq!(other.outbox.len(), 2);
+    assert_eq!(store.hosts().await.unwrap(), [Host::new(HOST, "web")]);
+    sender.close().await;
+    hub.receiver.close().await;
+    machine.writer.close().await;
+    other.writer.close().await;
+}

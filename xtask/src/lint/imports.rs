@@ -32,7 +32,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config", "kernel_files"]),
-    ("api", &["stream", "history", "profiles", "alerts", "fleet", "store", "auth", "snapshot", "config", "host"]),
+    (
+        "api",
+        &["stream", "history", "profiles", "alerts", "fleet", "store", "auth", "snapshot", "config", "host"],
+    ),
 ];
 
 /// A crate and the only modules that may name it.

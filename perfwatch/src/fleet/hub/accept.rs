@@ -170,3 +170,66 @@ async fn is_stored(history: &History, chunk: &Chunk) -> Result<bool> {
     let found = history.chunks().find(history.host(), wanted, 64).await?;
     Ok(found.iter().any(|stored| stored.start == chunk.start && stored.data == chunk.data))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::forward::SendingOnly;
+    use crate::fleet::outbox::Outbox;
+    use crate::profiles::flame::Filter;
+    use crate::profiles::testing::{count, functions, who};
+    use crate::store::chunks::ProfileKind;
+    use crate::store::{self, Store};
+
+    const MINUTE: i64 = 60_000_000;
+    const HOUR: i64 = 60 * MINUTE;
+    /// A day's beginning.
+    const START: i64 = 20_000 * 24 * HOUR;
+
+    /// What two and a half hours of a sample a minute have to send.
+    async fn packets(dir: &std::path::Path) -> Vec<Packet> {
+        let outbox = Outbox::open(&dir.join("outbox"), 1 << 30).unwrap();
+        let archive = Archive::new(Arc::new(SendingOnly::new(outbox.clone())), "here");
+        let mut packets = Vec::new();
+        for minute in 0..150 {
+            let now = START + minute * MINUTE;
+            archive.add(ProfileKind::Cpu, now + MINUTE / 2, |builder, minute| {
+                builder.add(minute, &who("p", 7), &functions("ab"), count(1));
+            });
+            archive.keep(now + MINUTE + 5_000_000).await.unwrap();
+        }
+        while let Some(waiting) = outbox.next(i64::MAX, true) {
+            packets.push(outbox.read(&waiting).unwrap().0);
+            outbox.done(&waiting);
+        }
+        packets
+    }
+
+    /// Samples of a range, and the coarsest resolution that they came from.
+    async fn samples(archive: &Archive) -> (String, i64) {
+        let range = (START, START + 3 * HOUR);
+        let (flame, covered) =
+            archive.flame(ProfileKind::Cpu, range, &Filter::default(), 1000).await.unwrap();
+        (flame.folded(|count| count.samples), covered.resolution)
+    }
+
+    #[tokio::test]
+    async fn profiles_count_once_in_minutes_and_hours_in_any_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut packets = packets(dir.path()).await;
+        assert_eq!(packets.len(), 15, "one of each ten minutes, however often it grew");
+        let store: Arc<dyn Store> = store::open(&store::sqlite_url(dir.path())).await.unwrap();
+        let chunks: Arc<dyn ChunkStore> = store;
+        let archive = Archive::new(Arc::clone(&chunks), "here");
+        // The newest first, and the last hour is computed before the first arrives.
+        packets.reverse();
+        for (n, packet) in packets.iter().enumerate() {
+            let checked = check("here", "profile_cpu", &packet.encode().into()).unwrap();
+            assert_eq!(super::store(&chunks, &checked).await.unwrap(), Verdict::Stored);
+            assert_eq!(super::store(&chunks, &checked).await.unwrap(), Verdict::Duplicate);
+            archive.keep(START + 3 * HOUR + 2 * MINUTE).await.unwrap();
+            let (sum, resolution) = samples(&archive).await;
+            assert_eq!((sum.as_str(), resolution), (format!("p;a;b {}\n", (n + 1) * 10).as_str(), 3600));
+        }
+    }
+}
