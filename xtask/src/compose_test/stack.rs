@@ -40,8 +40,8 @@ impl<'a> Stack<'a> {
         let started = Instant::now();
         let up = stack.compose(&["up", "--detach", "--wait", "--wait-timeout=120"]);
         if let Err(error) = run(&format!("Starting {title}"), up) {
-            let log = stack.ask(&["logs", "--no-color", "--tail=30"]).unwrap_or_default();
-            return Err(error.context(log));
+            println!("{}", stack.ask(&["logs", "--no-color", "--tail=30"]).unwrap_or_default());
+            return Err(error);
         }
         println!("every service is healthy after {:.1?}", started.elapsed());
         Ok(stack)

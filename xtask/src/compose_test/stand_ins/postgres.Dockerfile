@@ -2,7 +2,8 @@
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-15 gosu \
     && rm -rf /var/lib/postgresql/15
-ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+ENV LANG=C.UTF-8 \
+    PATH=/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PGDATA=/var/lib/postgresql/data
 COPY <<"SCRIPT" /usr/local/bin/start
 #!/bin/sh
