@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 mod arrival;
+mod credentials;
 mod faults;
 mod nats;
 #[path = "../support/postgres.rs"]
@@ -109,6 +110,10 @@ struct Hub {
 }
 
 async fn hub(nats: &nats::Nats, store: &Arc<dyn Store>) -> Hub {
+    hub_of(&fleet(nats), store).await
+}
+
+async fn hub_of(fleet: &config::Fleet, store: &Arc<dyn Store>) -> Hub {
     let (stats, presence) = (Stats::default(), Presence::default());
     let parts = Parts {
         store: Arc::clone(store),
@@ -116,7 +121,7 @@ async fn hub(nats: &nats::Nats, store: &Arc<dyn Store>) -> Hub {
         presence: presence.clone(),
         stats: stats.clone(),
     };
-    Hub { receiver: Receiver::spawn(&fleet(nats), parts).await.unwrap(), stats, presence }
+    Hub { receiver: Receiver::spawn(fleet, parts).await.unwrap(), stats, presence }
 }
 
 /// Readings of `cpu` that a query at this interval counts.
