@@ -12,7 +12,7 @@ use super::stack::Stack;
 use crate::client::Client;
 use crate::step::root;
 
-const MAX_BACKEND_BYTES: u64 = 40_000_000;
+const MAX_BACKEND_BYTES: u64 = 56_000_000;
 
 pub(super) fn passed(what: &str, measured: impl std::fmt::Display) {
     println!("PASS {what}: {measured}");
