@@ -53,12 +53,17 @@ impl Engine {
         self.own.is_some()
     }
 
+    /// The socket of the engine's API, if its files are where nobody would look for them.
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.own.as_ref().map(Own::socket)
+    }
+
     /// `docker …` in the repository's root.
     pub fn docker(&self, arguments: &[&str]) -> Command {
         let mut docker = command("docker", arguments);
         if let Some(own) = &self.own {
             docker = command(&own.folder.join("unpacked/usr/bin/docker").to_string_lossy(), arguments);
-            docker.env("DOCKER_HOST", own.socket()).env("DOCKER_CONFIG", own.folder.join("config"));
+            docker.env("DOCKER_HOST", own.address()).env("DOCKER_CONFIG", own.folder.join("config"));
         }
         docker
     }
@@ -100,8 +105,12 @@ impl Own {
         Ok(own)
     }
 
-    fn socket(&self) -> String {
-        format!("unix://{}", self.folder.join("run/docker.sock").display())
+    fn socket(&self) -> PathBuf {
+        self.folder.join("run/docker.sock")
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}", self.socket().display())
     }
 
     fn started(&self) -> Result<Running> {
@@ -117,7 +126,7 @@ impl Own {
             .arg(format!("--data-root={}", self.folder.join("data").display()))
             .arg(format!("--exec-root={}", self.folder.join("run/exec").display()))
             .arg(format!("--pidfile={}", self.folder.join("run/docker.pid").display()))
-            .arg(format!("--host={}", self.socket()))
+            .arg(format!("--host={}", self.address()))
             .env("PATH", format!("{0}/bin:{0}/sbin:{path}", programs.display()))
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -126,7 +135,7 @@ impl Own {
 
     fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + STARTS_WITHIN;
-        let socket = self.folder.join("run/docker.sock");
+        let socket = self.socket();
         loop {
             if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
                 return Ok(());

@@ -21,7 +21,7 @@ pub const FLEET: &str = "docker-compose.fleet.yml";
 #[derive(Debug)]
 pub struct Stack<'a> {
     pub engine: &'a Engine,
-    files: Vec<&'static str>,
+    files: Vec<String>,
     port: u16,
     nats_port: u16,
 }
@@ -49,7 +49,13 @@ impl<'a> Stack<'a> {
 
     fn of(engine: &'a Engine, files: &[&'static str]) -> Result<Self> {
         let free = || -> Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
-        Ok(Self { engine, files: files.to_vec(), port: free()?, nats_port: free()? })
+        let mut files: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        if let Some(socket) = engine.socket()
+            && files == [SERVER]
+        {
+            files.push(names_from(&socket)?);
+        }
+        Ok(Self { engine, files, port: free()?, nats_port: free()? })
     }
 
     /// `docker compose …` for this project.
@@ -148,6 +154,17 @@ impl<'a> Stack<'a> {
     fn remove(&self) -> Result<()> {
         self.ask(&["down", "--volumes", "--remove-orphans", "--timeout=1"]).map(drop)
     }
+}
+
+/// An override by which the backend asks an engine for the names of containers, as docs/deployment.md says.
+fn names_from(socket: &Path) -> Result<String> {
+    let file = root().join("target/compose-names.yml");
+    let path = socket.display();
+    let text = format!(
+        "services:\n  backend:\n    environment:\n      PERFWATCH_CONTAINER_SOCKETS: /host/root{path}\n"
+    );
+    std::fs::write(&file, text)?;
+    Ok("target/compose-names.yml".to_owned())
 }
 
 impl Drop for Stack<'_> {
