@@ -229,7 +229,7 @@ pub async fn serve(
         intervals,
         alerts,
         writer: writing,
-        fleet: fleet.as_ref().map(fleet::Hub::seen).unwrap_or_default(),
+        fleet: fleet.as_ref().map_or_else(|| fleet::seen(sender.as_ref()), fleet::Hub::seen),
         auth,
         settings,
         diagnose: if is_hub { diagnose_hub } else { diagnose },

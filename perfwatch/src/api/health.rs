@@ -41,6 +41,7 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
     if state.writer.as_ref().is_some_and(|writer| writer.stats().log_failing()) {
         problems.push("The spool cannot be written to disk");
     }
+    problems.extend(state.fleet.problems());
     if state.history.damaged_chunks() > 0 {
         problems.push("A part of the stored history is damaged; `perfwatch db check` tells how much");
     }

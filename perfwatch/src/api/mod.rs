@@ -95,8 +95,8 @@ pub struct Parts {
     pub profiles: Archive,
     /// Stores snapshots; `None` if history is not recorded.
     pub writer: Option<writer::Handle>,
-    /// The other machines, if this is a hub.
-    pub fleet: fleet::hub::Seen,
+    /// The other machines, if this is a hub, and what it sends to one.
+    pub fleet: fleet::seen::Seen,
     pub intervals: Arc<Intervals>,
     pub alerts: Alerts,
     pub auth: Arc<Auth>,

@@ -14,9 +14,10 @@ use crate::config::{self, Config};
 use crate::fleet::forward::{Forwarding, SendingOnly};
 use crate::fleet::hub::receiver::{self, Receiver};
 use crate::fleet::hub::upkeep::{self, Upkeep};
-use crate::fleet::hub::{Seen, Stats, Turns};
+use crate::fleet::hub::{Stats, Turns};
 use crate::fleet::outbox::Outbox;
 use crate::fleet::presence::Presence;
+use crate::fleet::seen::Seen;
 use crate::fleet::sender::Sender;
 use crate::history::History;
 use crate::history::maintenance::DocumentDays;
@@ -50,6 +51,11 @@ pub(super) async fn chunks(
     let outbox = outbox(config, fleet, host)?;
     let chunks = Arc::new(Forwarding::new(store, &host.id, outbox.clone()));
     Ok(Chunks { chunks, sender: Some(Sender::spawn(fleet, host.clone(), outbox).await?) })
+}
+
+/// What the API sees of a machine's sender.
+pub(super) fn seen(sender: Option<&Sender>) -> Seen {
+    Seen { sending: sender.map(Sender::seen), ..Seen::default() }
 }
 
 fn outbox(config: &Config, fleet: &config::Fleet, host: &Host) -> Result<Outbox> {
@@ -89,7 +95,7 @@ impl Hub {
             settings: store.clone(),
             turns,
         });
-        Ok(Self { receiver, upkeep, seen: Seen { presence, stats: Some(stats) } })
+        Ok(Self { receiver, upkeep, seen: Seen { presence, stats: Some(stats), sending: None } })
     }
 
     pub fn seen(&self) -> Seen {

@@ -11,4 +11,5 @@ pub mod hub;
 pub mod outbox;
 pub mod presence;
 pub mod protocol;
+pub mod seen;
 pub mod sender;

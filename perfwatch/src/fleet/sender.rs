@@ -26,6 +26,8 @@ use crate::store::micros;
 const BACKLOG_PAUSE: Duration = Duration::from_millis(50);
 /// How long the stream may take to acknowledge.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may be down before that is told.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed attempt, doubled up to the longest.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
@@ -120,7 +122,10 @@ impl Task {
         let mut delay = RETRY_DELAY;
         let mut backlog_at = Instant::now();
         loop {
-            connected(&self.client).await;
+            if timeout(CONNECT_TIMEOUT, connected(&self.client)).await.is_err() {
+                self.health.note_failure(&"there is no connection");
+                continue;
+            }
             let is_stopping = *stopped.borrow();
             let now = micros(OffsetDateTime::now_utc());
             let next = self.outbox.next(now, Instant::now() >= backlog_at);
@@ -139,6 +144,9 @@ impl Task {
                 }
                 (Ok(()), None) => {
                     let has_backlog = self.outbox.next(now, true).is_some();
+                    if !has_backlog {
+                        self.health.note_success();
+                    }
                     tokio::select! {
                         () = self.outbox.news() => {}
                         () = sleep(if has_backlog { BACKLOG_PAUSE } else { LOOK }) => {}

@@ -156,7 +156,7 @@ impl Server {
             store_watch: Watch::start(Arc::clone(&store)).await,
             history: history.clone(),
             profiles: profiles.clone(),
-            fleet: perfwatch::fleet::hub::Seen::default(),
+            fleet: perfwatch::fleet::seen::Seen::default(),
             intervals: Arc::clone(&intervals),
             alerts: alerts.clone(),
             writer: Some(writer.handle()),

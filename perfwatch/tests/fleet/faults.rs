@@ -23,6 +23,8 @@ async fn while_nats_is_away_history_waits_on_disk_and_then_arrives() {
         nats.kill();
         machine.measure(120..240).await;
         assert!(machine.outbox.len() >= 4, "{}", machine.outbox.len());
+        until("both to tell", async || (hub.stats.unread() && sender.seen().health.failing()).then_some(()))
+            .await;
         assert_eq!(count(&store, HOST, "1s").await, 120);
         // The machine restarts while NATS is away.
         sender.close().await;
@@ -35,6 +37,7 @@ async fn while_nats_is_away_history_waits_on_disk_and_then_arrives() {
         arrived(&store, HOST, 300).await;
         until("an empty outbox", async || machine.outbox.is_empty().then_some(())).await;
         assert_eq!((machine.outbox.lost(), machine.outbox.shed(), hub.stats.set_aside()), (0, 0, 0));
+        assert!(!hub.stats.unread());
         sender.close().await;
         machine.writer.close().await;
         hub.receiver.close().await;

@@ -101,7 +101,7 @@ fn bytes_in(dir: PathBuf) -> u64 {
 #[tokio::test]
 async fn an_agent_and_a_server_that_are_killed_send_all_they_measured_to_a_hub_that_is_killed() {
     const TEST: &str = "an_agent_and_a_server_that_are_killed_send_all_they_measured_to_a_hub_that_is_killed";
-    let Some(nats) = nats(TEST).await else { return };
+    let Some(mut nats) = nats(TEST).await else { return };
     let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let hub = HubProcess::start(dirs[0].path(), &nats).await;
     let machines = [("agent", dirs[1].path(), "a.b"), ("serve", dirs[2].path(), "c-d")];
@@ -144,6 +144,10 @@ async fn an_agent_and_a_server_that_are_killed_send_all_they_measured_to_a_hub_t
         assert!(skew.abs() < TIMEOUT.as_secs_f64(), "it is the same clock: {skew}");
     }
     drop(running);
+    assert_eq!(hub.get("/health").await["status"], "healthy");
+    nats.kill();
+    let unread = json!(["The fleet's stream cannot be read"]);
+    until("a degraded hub", async || (hub.get("/health").await["problems"] == unread).then_some(())).await;
 }
 
 /// With a certificate that SSL_CERT_FILE trusts, and a URL with a password in a file.

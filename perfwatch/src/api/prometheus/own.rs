@@ -5,6 +5,7 @@ use crate::alerts::answer::Current;
 use crate::alerts::machine::Status;
 use crate::alerts::rule::Severity;
 use crate::api::{AppState, VERSION};
+use crate::fleet::sender::Sending;
 use crate::history::writer;
 use crate::snapshot::source::{Report, State};
 
@@ -63,6 +64,16 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         let failing = f64::from(u8::from(stats.failing()));
         let help = "1 while the database does not take the history of the fleet.";
         add("fleet_store_failing", Kind::Gauge, help, &[], failing);
+    }
+    if let Some(Sending { health, outbox }) = &state.fleet.sending {
+        let help = "History that NATS has not acknowledged, in packets.";
+        add("fleet_outbox_packets", Kind::Gauge, help, &[], outbox.len() as f64);
+        let help = "Disk space used by history that NATS has not acknowledged.";
+        add("fleet_outbox_bytes", Kind::Gauge, help, &[], outbox.bytes() as f64);
+        let help = "Packets that were lost before NATS took them.";
+        add("fleet_outbox_lost_total", Kind::Counter, help, &[], outbox.lost() as f64);
+        let failing = f64::from(u8::from(health.failing()));
+        add("fleet_sender_failing", Kind::Gauge, "1 while NATS takes no history.", &[], failing);
     }
     for current in state.alerts.current(|_, _| true) {
         let mut labels = vec![("rule", current.rule.name.clone())];

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::presence::Presence;
 use crate::store::Result;
 use crate::store::chunks::{ChunkStore, Turn};
 
@@ -42,13 +41,6 @@ impl Turns {
     }
 }
 
-/// What the API sees of a hub; of another server, nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Seen {
-    pub presence: Presence,
-    pub stats: Option<Stats>,
-}
-
 /// What a hub did since it started.
 #[derive(Debug, Clone, Default)]
 pub struct Stats(Arc<Counts>);
@@ -60,6 +52,7 @@ struct Counts {
     expired: AtomicU64,
     set_aside: AtomicU64,
     failing: AtomicBool,
+    unread: AtomicBool,
 }
 
 impl Stats {
@@ -86,5 +79,10 @@ impl Stats {
     /// True while the store does not take what arrives.
     pub fn failing(&self) -> bool {
         self.0.failing.load(Ordering::Relaxed)
+    }
+
+    /// True while the stream can't be read.
+    pub fn unread(&self) -> bool {
+        self.0.unread.load(Ordering::Relaxed)
     }
 }

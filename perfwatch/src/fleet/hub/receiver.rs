@@ -40,6 +40,8 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Messages fetched at once.
 const BATCH: usize = 32;
 const FETCH: Duration = Duration::from_secs(5);
+/// How long a connection may be down before that is told.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failure of NATS or of the store.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// When a message that the store did not take is delivered again.
@@ -102,10 +104,9 @@ type NatsResult<T> = std::result::Result<T, async_nats::Error>;
 
 impl Task {
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        let mut is_failing = false;
         while !*stopped.borrow() {
             let prepared = async {
-                connected(&self.client).await;
+                up(&self.client).await?;
                 prepare(&self.client).await
             };
             let prepared = tokio::select! {
@@ -114,7 +115,7 @@ impl Task {
             };
             let ended = match prepared {
                 Ok(consumer) => {
-                    if std::mem::take(&mut is_failing) {
+                    if self.parts.stats.0.unread.swap(false, Ordering::Relaxed) {
                         tracing::info!("the fleet's stream is read again");
                     }
                     self.consume(&consumer, &mut stopped).await
@@ -122,7 +123,7 @@ impl Task {
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
-                if !std::mem::replace(&mut is_failing, true) {
+                if !self.parts.stats.0.unread.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "the fleet's stream cannot be read; trying again");
                 }
                 sleep(RETRY_DELAY).await;
@@ -139,6 +140,8 @@ impl Task {
         stopped: &mut watch::Receiver<bool>,
     ) -> NatsResult<()> {
         loop {
+            // Otherwise a request waits in the client for as long as it takes.
+            up(&self.client).await?;
             let mut batch = consumer.batch().max_messages(BATCH).expires(FETCH).messages().await?;
             loop {
                 let next = tokio::select! {
@@ -258,6 +261,10 @@ impl Task {
             }
         }
     }
+}
+
+async fn up(client: &Client) -> NatsResult<()> {
+    timeout(CONNECT_TIMEOUT, connected(client)).await.map_err(|_| "there is no connection".into())
 }
 
 /// A header has one line.
