@@ -14,7 +14,7 @@ use crate::auth::tokens::SECRET_FILE;
 use crate::store;
 
 /// File names that belong to PerfWatch or may be in any directory.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     SECRET_FILE,
     "first-password",
     "perfwatch.db",
@@ -23,6 +23,7 @@ const FILES: [&str; 9] = [
     "perfwatch.db-journal",
     "host-id",
     "spool",
+    "outbox",
     "lost+found",
 ];
 

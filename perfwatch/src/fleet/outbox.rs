@@ -155,8 +155,11 @@ impl Outbox {
     /// Writes a packet to disk; blocks.
     pub fn put(&self, packet: &Packet) -> io::Result<()> {
         let encoded = packet.encode();
+        let key = Key::of(packet);
+        let written = self.write(key, &encoded)?;
+        // Whoever looks for what to send does not wait for the disk.
         let mut state = self.state();
-        self.write(&mut state, Key::of(packet), &encoded, Some(Instant::now()))?;
+        self.add(&mut state, key, &written, encoded.len(), Some(Instant::now()))?;
         self.bound(&mut state);
         drop(state);
         self.0.news.notify_one();
@@ -225,17 +228,28 @@ impl Outbox {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, state: &mut State, key: Key, encoded: &[u8], arrived: Option<Instant>) -> io::Result<()> {
-        let path = self.0.dir.join(key.file());
-        let unfinished = path.with_extension("new");
+    /// Writes a file that is not here yet.
+    fn write(&self, key: Key, encoded: &[u8]) -> io::Result<PathBuf> {
+        let unfinished = self.0.dir.join(key.file()).with_extension("new");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(encoded)?;
         // The log lets go of it once it is here.
         file.sync_data()?;
-        fs::rename(&unfinished, &path)?;
+        Ok(unfinished)
+    }
+
+    fn add(
+        &self,
+        state: &mut State,
+        key: Key,
+        written: &Path,
+        bytes: usize,
+        arrived: Option<Instant>,
+    ) -> io::Result<()> {
+        fs::rename(written, self.0.dir.join(key.file()))?;
         state.generation += 1;
-        let bytes = encoded.len() as u64;
+        let bytes = bytes as u64;
         let replaced = state.waiting.insert(key, Entry { bytes, generation: state.generation, arrived });
         state.bytes = state.bytes + bytes - replaced.map_or(0, |entry| entry.bytes);
         Ok(())
@@ -283,7 +297,11 @@ impl Outbox {
         });
         let Some(packet) = kept else { return false };
         let arrived = state.waiting.get(&key).and_then(|entry| entry.arrived);
-        if self.write(state, Key::of(&packet), &packet.encode(), arrived).is_err() {
+        let (minutes, encoded) = (Key::of(&packet), packet.encode());
+        let added = self
+            .write(minutes, &encoded)
+            .and_then(|written| self.add(state, minutes, &written, encoded.len(), arrived));
+        if added.is_err() {
             return false;
         }
         self.remove(state, key);

@@ -404,6 +404,9 @@ async fn the_machines_of_the_store_are_told_with_what_they_are() {
     let hosts = answer["hosts"].as_array().unwrap();
     assert_eq!((&hosts[0]["id"], &hosts[0]["name"]), (&json!("4567ef"), &json!("another")));
     assert_eq!((&hosts[0]["this"], &hosts[1]["this"]), (&json!(false), &json!(true)));
+    // It was never heard of since, and has no history.
+    assert_eq!((&hosts[0]["state"], &hosts[0]["newest"]), (&json!("silent"), &json!(null)));
+    assert_eq!(hosts[0]["clock_skew_seconds"], json!(null));
     let facts = &hosts[0]["facts"];
     assert_eq!((&facts["kernel"], &facts["cpu_count"], &facts["os"]), (&json!("6.12.0"), &json!(8), &json!(null)));
     assert_eq!(server.get("/api/hosts").await.status(), 401);
