@@ -192,8 +192,10 @@ pub fn containers(stack: &Stack<'_>) -> Result<u32> {
     // Ends by itself, whatever becomes of this test.
     stack.ask(&["exec", "-T", "--detach", "db", "timeout", "20", "sh", "-c", "while :; do :; done"])?;
     let row = stack.wait("the database's container with a busy process", Duration::from_secs(60), || {
-        let documents = client.stream().ok()?.snapshot().ok()?.1;
-        let groups = documents["cgroups"]["groups"].as_array()?;
+        let range = last_seconds(5);
+        let answer =
+            client.json(&format!("/api/history/metrics?metric_type=cgroups&interval=1s&{range}")).ok()?;
+        let groups = answer["data_points"].as_array()?.last()?["data"]["groups"].as_array()?;
         let row = groups.iter().find(|row| row["kind"] == "container" && row["id"] == container.as_str())?;
         let is_whole = row["image"].is_string() && row["cpu_percent"].as_f64().is_some_and(|it| it >= 40.0);
         is_whole.then(|| row.clone())
@@ -206,7 +208,7 @@ pub fn containers(stack: &Stack<'_>) -> Result<u32> {
         "a container beside it has its name, its limits and its CPU time",
         format_args!("{} of {}, {} %", text(&row["name"]), text(&row["image"]), row["cpu_percent"]),
     );
-    let stacks = profile(stack, &client, text(&row["path"]))?;
+    let stacks = profile(stack, &client, text(&row["cgroup"]))?;
     passed("its code is found in its own file system", stacks);
     Ok(2)
 }
@@ -215,13 +217,23 @@ pub fn containers(stack: &Stack<'_>) -> Result<u32> {
 fn profile(stack: &Stack<'_>, client: &Client, cgroup: &str) -> Result<String> {
     let shell = stack.ask(&["exec", "-T", "db", "readlink", "-f", "/bin/sh"])?;
     let program = shell.rsplit('/').next().unwrap_or_default();
-    let query = format!("/api/profiles?kind=cpu&format=folded&process=sh&cgroup={cgroup}");
-    let folded = || client.get(&query, "text/plain").ok();
+    let folded = || {
+        let query = format!("kind=cpu&format=folded&process=sh&cgroup={cgroup}&{}", last_seconds(300));
+        client.get(&format!("/api/profiles?{query}"), "text/plain").ok()
+    };
     let found = stack.wait("the stacks of a busy shell in the container", Duration::from_secs(90), || {
         let answer = folded().filter(|answer| answer.status == 200)?.body;
         answer.lines().find(|line| line.contains(program)).map(str::to_owned)
     });
     found.with_context(|| format!("no stack with {program}: {:?}", folded()))
+}
+
+/// A range that ends now, as parameters.
+fn last_seconds(seconds: i64) -> String {
+    let now = time::OffsetDateTime::now_utc();
+    let rfc3339 = |at: time::OffsetDateTime| at.format(&time::format_description::well_known::Rfc3339);
+    let start = rfc3339(now - time::Duration::seconds(seconds)).unwrap_or_default();
+    format!("start_time={start}&end_time={}", rfc3339(now).unwrap_or_default())
 }
 
 /// Seconds from one RFC 3339 time to a later one, less than a day apart.
