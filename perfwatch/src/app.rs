@@ -166,7 +166,7 @@ pub async fn serve(
     let profiles = Archive::new(chunks, &host.id);
     let documents = DocumentDays(config.storage.jsonb_days);
     let spool = data_dir.join("spool");
-    tell_of_other_hosts(&spool, &host.id);
+    tell_of_other_hosts(data_dir, &host.id);
     let log = LogPlace { dir: spool.join(&host.id), max_bytes: config.storage.spool_max_bytes };
     let writer = records.then(|| Writer::spawn(history.clone(), log, documents));
     let writer = writer.transpose().context("cannot start the writer thread")?;
@@ -402,16 +402,19 @@ pub fn sentence(error: &anyhow::Error) -> String {
     sentence
 }
 
-/// What this machine measured under another ID, and was killed before it was stored: it must not become another's.
-fn tell_of_other_hosts(spool: &Path, host: &str) {
-    let entries = std::fs::read_dir(spool).into_iter().flatten().flatten();
+/// What this machine measured under another ID, and was killed before it was stored or sent: it must not become
+/// another's.
+fn tell_of_other_hosts(data_dir: &Path, host: &str) {
+    let waiting = ["spool", "outbox"].map(|name| data_dir.join(name));
+    let entries = waiting.iter().flat_map(std::fs::read_dir).flatten().flatten();
     for other in entries.filter(|entry| entry.file_name() != host) {
         let holds_something = std::fs::read_dir(other.path()).is_ok_and(|mut files| files.next().is_some());
         if holds_something {
             let id = other.file_name().display().to_string();
             tracing::warn!(
                 id,
-                "the spool has snapshots of this machine under another ID; to store them, start once with \
+                path = %other.path().display(),
+                "there is history of this machine under another ID; to store or send it, start once with \
                  PERFWATCH_HOST_ID set to that ID"
             );
         }

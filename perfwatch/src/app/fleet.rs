@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::own_parts::OwnParts;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::profiling;
-use super::{lister, memory, own_directory, sources, systemd};
+use super::{lister, memory, own_directory, sources, systemd, tell_of_other_hosts};
 use crate::config::{self, Config};
 use crate::fleet::forward::{Forwarding, SendingOnly};
 use crate::fleet::hub::receiver::{self, Receiver};
@@ -112,6 +112,7 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let fleet = config.fleet.as_ref().context("an agent needs PERFWATCH_FLEET_URL")?;
     let _only_one = own_directory(&config)?;
     let host = host::this(&config)?;
+    tell_of_other_hosts(&config.storage.data_dir, &host.id);
     let outbox = outbox(&config, fleet, &host)?;
     let chunks: Arc<dyn ChunkStore> = Arc::new(SendingOnly::new(outbox.clone()));
     let history = History::new(Arc::clone(&chunks), &host.id);
