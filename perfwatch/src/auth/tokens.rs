@@ -115,22 +115,25 @@ fn names_critical_extensions(token: &str) -> bool {
     header.is_none_or(|header| header.get("crit").is_some())
 }
 
-/// The secret stored in `data_dir`, created on first use.
+/// The secret stored in `data_dir`, created on first use: the file's text, so that another server which is given the file
+/// as `JWT_SECRET_FILE` has the same.
 pub fn load_or_create_secret(data_dir: &Path) -> io::Result<Vec<u8>> {
     let path = data_dir.join(SECRET_FILE);
     match std::fs::read_to_string(&path) {
-        Ok(text) => URL_SAFE_NO_PAD
-            .decode(text.trim())
-            .ok()
-            .filter(|secret| secret.len() >= MIN_SECRET_BYTES)
-            .ok_or_else(|| {
+        Ok(text) => {
+            let text = text.trim();
+            let random = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+            if random.len() < MIN_SECRET_BYTES {
                 let message = format!("{} is corrupt; delete it and a new one is generated", path.display());
-                io::Error::new(io::ErrorKind::InvalidData, message)
-            }),
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            Ok(text.as_bytes().to_vec())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut secret = vec![0u8; 48];
-            getrandom::fill(&mut secret).map_err(io::Error::other)?;
-            private_file::write(&path, URL_SAFE_NO_PAD.encode(&secret).as_bytes())?;
+            let mut random = [0u8; 48];
+            getrandom::fill(&mut random).map_err(io::Error::other)?;
+            let secret = URL_SAFE_NO_PAD.encode(random).into_bytes();
+            private_file::write(&path, &secret)?;
             Ok(secret)
         }
         Err(error) => Err(error),
@@ -254,6 +257,11 @@ mod tests {
         let first = load_or_create_secret(dir.path()).unwrap();
         assert!(first.len() >= MIN_SECRET_BYTES);
         assert_eq!(load_or_create_secret(dir.path()).unwrap(), first);
+        assert_eq!(
+            std::fs::read(dir.path().join(SECRET_FILE)).unwrap(),
+            first,
+            "others may be given the file"
+        );
         std::fs::write(dir.path().join(SECRET_FILE), "short").unwrap();
         assert_eq!(load_or_create_secret(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
