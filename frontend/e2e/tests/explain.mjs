@@ -21,7 +21,8 @@ test(
     if (!(await measured(server, session))) skip('processes cannot be measured on this machine');
     // Something to compare with.
     await accounted(server, session, 'perfwatch', { cpuSeconds: 0, ago: 15_000 });
-    const name = `cause-${process.pid}`;
+    // What it did in an earlier try would be usual.
+    const name = `cause-${Date.now() % 1_000_000}`;
     // Not in /tmp, which may be memory.
     const folder = await mkdtemp(path.resolve(import.meta.dirname, '../../../target/writer-'));
     cleanup(() => rm(folder, { recursive: true, force: true }));

@@ -192,9 +192,13 @@ fn suspects(now: &Ranking, before: &Ranking, usual: &Ranking) -> Vec<Suspect> {
                     continue;
                 }
                 differences.push(Difference { resource, before, now, share });
-                // What it does now and then is less remarkable, and so is using less.
+                // What it does now and then is less remarkable, and using less is seldom why.
                 let is_usual = resource.of(&peak).is_some_and(|peak| now <= peak);
-                let weight = if by < 0.0 || is_usual { 0.3 } else { 1.0 };
+                let weight = match (by < 0.0, is_usual) {
+                    (true, _) => 0.1,
+                    (false, true) => 0.3,
+                    (false, false) => 1.0,
+                };
                 score = score.max(share.min(1.0) * weight);
             }
             differences.sort_by(|a, b| b.share.total_cmp(&a.share));
