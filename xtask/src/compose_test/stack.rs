@@ -38,8 +38,11 @@ impl<'a> Stack<'a> {
         let title = stack.files.join(" + ");
         stack.remove()?;
         let started = Instant::now();
-        let up = stack.compose(&["up", "--detach", "--wait", "--wait-timeout=120"]);
-        if let Err(error) = run(&format!("Starting {title}"), up) {
+        // The front end depends on all that can tell how it is; an agent answers nobody.
+        let healthy = ["up", "--detach", "--wait", "--wait-timeout=120", "frontend"];
+        let started_all = run(&format!("Starting {title}"), stack.compose(&["up", "--detach"]))
+            .and_then(|()| run("Waiting until it is healthy", stack.compose(&healthy)));
+        if let Err(error) = started_all {
             println!("{}", stack.ask(&["logs", "--no-color", "--tail=30"]).unwrap_or_default());
             return Err(error);
         }
