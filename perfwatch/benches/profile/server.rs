@@ -80,7 +80,8 @@ async fn at(hz: u32, seconds: u64, cpus: f64) -> Result<Map<String, Value>> {
     let mut lines = BufReader::new(output).lines().map_while(Result::ok);
     let address = lines.find_map(|line| line.strip_prefix("PerfWatch is at ").map(str::to_owned));
     let address = address.context("the server does not say where it is")?;
-    let client = reqwest::Client::new();
+    // The server closes what is idle between two questions.
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
     let login = json!({"username": "admin", "password": PASSWORD});
     let answer = client.post(format!("{address}/api/auth/login")).json(&login).send().await?;
     let token = answer.json::<Value>().await?["access_token"].as_str().context("no token")?.to_owned();
