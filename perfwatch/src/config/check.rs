@@ -235,11 +235,16 @@ fn fleet(c: &mut Checker<'_>) -> Option<Fleet> {
 
 fn host_id(c: &mut Checker<'_>) -> Option<String> {
     let id = c.given.get("host_id").map(str::to_owned)?;
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if id.is_empty() || id.len() > 64 || !id.bytes().all(is_plain) {
+    if !is_host_id(&id) {
         c.problem("host_id", "must be 1 to 64 letters, digits, dots, dashes and underscores");
     }
     Some(id)
+}
+
+/// Whether a machine may have this ID.
+pub fn is_host_id(id: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !id.is_empty() && id.len() <= 64 && id.bytes().all(is_plain)
 }
 
 fn default_data_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBuf {

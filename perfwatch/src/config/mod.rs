@@ -1,6 +1,6 @@
 //! The settings, all checked before anything starts.
 
-mod check;
+pub mod check;
 mod settings;
 
 use std::net::{IpAddr, SocketAddr};

@@ -77,12 +77,6 @@ impl Subject {
     }
 }
 
-/// As the setting `host_id` has them.
-pub fn is_host_id(id: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    !id.is_empty() && id.len() <= 64 && id.bytes().all(is_plain)
-}
-
 /// Who sends: its facts, kept in the stream.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Introduction {

@@ -60,7 +60,7 @@ pub(in crate::api) async fn moved(
     let changes = compare(&flame);
     let telling = changes.iter().filter(|change| {
         let function = &flame.functions[change.function as usize];
-        // An address of a stripped library is no function that anybody knows.
+        // Where a function without a name begins tells nobody anything.
         let is_named = !function.name.starts_with(&format!("{}+0x", function.module));
         let is_code = &*function.module != PROCESS && !function.name.starts_with('[') && is_named;
         change.is_significant && is_code && change.moved().0 >= NOTABLE

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::fleet::protocol::{Packet, Unreadable, is_host_id};
+use crate::config::check::is_host_id;
+use crate::fleet::protocol::{Packet, Unreadable};
 use crate::history::chunk::{Block, Buckets};
 use crate::history::head::Minutes;
 use crate::history::plan::Coverage;

@@ -20,11 +20,12 @@ use tokio::time::{sleep, timeout};
 use super::accept::{self, Verdict};
 use super::{Stats, Turns};
 use crate::config;
+use crate::config::check::is_host_id;
 use crate::fleet::connection::{ConnectError, connect, connected};
 use crate::fleet::presence::Presence;
 use crate::fleet::protocol::{
     ALIVE, ASIDE, Alive, CHUNKS, CONSUMER, HEADER_REASON, HEADER_SUBJECT, HOSTS, Introduction, SET_ASIDE,
-    STREAM, Subject, is_host_id,
+    STREAM, Subject,
 };
 use crate::host::Host;
 use crate::store::chunks::ChunkStore;
