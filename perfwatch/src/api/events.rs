@@ -100,7 +100,7 @@ struct EventsParameters {
     Guarded,
 ))]
 async fn events(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<EventsParameters>,
 ) -> Result<Json<Events>> {
@@ -113,7 +113,7 @@ async fn events(
         // Anything missing is among the problems above.
         return Err(Error::Invalid(Vec::new()));
     };
-    let history = state.history_of(sent.host.as_deref()).await?;
+    let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let mut found = state.store.marks(history.host(), start, end, wanted).await?;
     let truncated = found.len() > limit;

@@ -120,7 +120,7 @@ async fn metrics(
 ) -> Result<Response> {
     let query = query(&sent)?;
     let question = state.ask(&identity)?;
-    let history = state.history_of(sent.host.as_deref()).await?;
+    let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let head = format!(
         r#"{{"metric_type":"{}","start_time":"{}","end_time":"{}","interval":"{}","data_points":["#,
         query.metric_type.as_str(),

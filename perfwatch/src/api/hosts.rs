@@ -48,9 +48,9 @@ struct Known {
 
 /// The machines whose history is stored here, what they were last, and when they were last heard of
 #[utoipa::path(get, path = "/api/hosts", tag = "history", responses((status = 200, body = Hosts), Guarded))]
-async fn hosts(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Hosts>> {
+async fn hosts(CurrentUser(identity): CurrentUser, State(state): State<AppState>) -> Result<Json<Hosts>> {
     let chunks = state.history.chunks();
-    let known = chunks.hosts().await?;
+    let known = state.visible_hosts(&identity).await?;
     let stored: HashMap<String, i64> = chunks.newest().await?.into_iter().collect();
     let this = state.history.host();
     let in_memory = state.history.head().ends().map(|(_, newest)| micros(newest));

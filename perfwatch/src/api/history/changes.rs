@@ -108,7 +108,7 @@ async fn what_changed(
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let question = state.ask(&identity)?;
-    let history = state.history_of(sent.host.as_deref()).await?;
+    let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let profiles = state.profiles.of_host(history.host());
     let looked = async move {
         let functions = moved(&profiles, current, comparison).await?;

@@ -112,7 +112,7 @@ async fn compare_ranges(
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let interval = interval(sent.interval.as_deref(), current.start, current.end)?;
     let question = state.ask(&identity)?;
-    let history = state.history_of(sent.host.as_deref()).await?;
+    let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let json = question.work(async move {
         let compared =
             compare::compare(&history, metric_type, (current, comparison), interval, limit).await?;

@@ -163,7 +163,7 @@ async fn what_explains(
         .ok_or_else(|| Error::BadRequest("there is no time before that range".into()))?;
     let compare_to = compare_to.to_owned();
     let question = state.ask(&identity)?;
-    let history = state.history_of(sent.host.as_deref()).await?;
+    let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let noted = state.store.marks(history.host(), with_lead_in(current).start, end, MAX_NOTED).await?;
     let noted: Vec<EventDto> = noted.into_iter().map(EventDto::from).collect();
     let profiles = state.profiles.of_host(history.host());

@@ -84,7 +84,7 @@ async fn export(
     };
     let name = file_name(query.metric_type, query.start, extension);
     let question = state.ask(&identity)?;
-    let history = state.history_of(sent.host.as_deref()).await?;
+    let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let open = async move { Ok(File(Export::open(&history, query, format).await?)) };
     let mut answer = streamed(question, open, content_type).await?;
     let disposition = format!("attachment; filename=\"{name}\"");

@@ -221,7 +221,7 @@ async fn processes(
     State(state): State<AppState>,
     Parameters(sent): Parameters<ProcessParameters>,
 ) -> Result<Response> {
-    let history = state.history_of(sent.host.as_deref()).await?;
+    let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let asked = asked(sent)?;
     let question = state.ask(&identity)?;
     match asked {

@@ -121,7 +121,7 @@ async fn compare_profiles(
     reader.finish()?;
     let Chosen { current, comparison, .. } = chosen?;
     let question = state.ask(&identity)?;
-    let archive = state.profiles.of_host(state.history_of(host.as_deref()).await?.host());
+    let archive = state.profiles.of_host(state.history_of(&identity, host.as_deref()).await?.host());
     let read = async move {
         let (flame, covered) =
             archive.flame_of_both(kind, span(current), span(comparison), &filter, MAX_NODES).await?;
