@@ -80,6 +80,8 @@ type Schemas = components['schemas'];
 export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
 export type Changes = Schemas['Changes'];
+export type SeriesOfHosts = Schemas['SeriesOfHosts'];
+export type ChangesOfHosts = Schemas['ChangesOfHosts'];
 export type MovedFunction = Schemas['MovedFunction'];
 export type Change = Schemas['ChangeDto'];
 /** What a cgroup is. */

@@ -69,6 +69,9 @@ function all(): Map<string, KnownField> {
   return known;
 }
 
+/** All fields by their names. */
+export const knownFields = (): ReadonlyMap<string, KnownField> => all();
+
 /** What the dictionary says of a rule's field; undefined if it has none. */
 export const knownField = (field: string): KnownField | undefined => all().get(field);
 

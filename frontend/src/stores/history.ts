@@ -1,6 +1,7 @@
 /** Queries to the history API. Past ranges do not change, so their responses are cached. */
 import { defineStore } from 'pinia';
 import { markRaw } from 'vue';
+import * as across from '@/api/acrossHosts';
 import * as api from '@/api/history';
 import type { PointsQuery, Span } from '@/api/history';
 import { toApiError } from '@/api/http';
@@ -75,6 +76,8 @@ export const useHistoryStore = defineStore('history', () => {
     usage: api.usage,
     ranking: api.ranking,
     exportFile: api.exportFile,
+    seriesOfHosts: across.seriesOfHosts,
+    changesOfHosts: across.changesOfHosts,
     explain,
   };
 });

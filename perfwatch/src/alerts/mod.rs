@@ -15,7 +15,7 @@ pub mod courses;
 pub mod delivery;
 pub mod evaluator;
 pub mod event;
-mod fields;
+pub mod fields;
 pub mod file;
 mod finding;
 pub mod heartbeat;

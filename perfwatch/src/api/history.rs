@@ -1,6 +1,7 @@
 //! `/api/history`: stored data of any range, streamed as it is read.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
+mod across;
 mod changes;
 pub(super) mod compare;
 mod explain;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(explain::routes())
         .merge(processes::routes())
         .merge(export::routes())
+        .merge(across::routes())
 }
 
 /// All texts, so that errors in them get our own messages.

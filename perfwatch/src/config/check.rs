@@ -230,7 +230,8 @@ fn fleet(c: &mut Checker<'_>) -> Option<Fleet> {
         c.problem("fleet_credentials", "must be set together with PERFWATCH_FLEET_URL");
     }
     let outbox_max_bytes = c.within("fleet_outbox_max_mb", 1, 1 << 20) * (1 << 20);
-    (!servers.is_empty()).then_some(Fleet { servers, credentials, outbox_max_bytes })
+    let stream_replicas = c.within("fleet_stream_replicas", 1, 5) as usize;
+    (!servers.is_empty()).then_some(Fleet { servers, credentials, outbox_max_bytes, stream_replicas })
 }
 
 fn host_id(c: &mut Checker<'_>) -> Option<String> {

@@ -133,6 +133,8 @@ pub struct Fleet {
     pub servers: Vec<String>,
     pub credentials: Option<PathBuf>,
     pub outbox_max_bytes: u64,
+    /// Servers of a NATS cluster that keep the stream, if this hub makes it.
+    pub stream_replicas: usize,
 }
 
 impl std::fmt::Debug for Fleet {

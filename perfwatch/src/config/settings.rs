@@ -111,6 +111,12 @@ pub const SETTINGS: &[Setting] = &[
         "Maximum disk space for history that NATS has not acknowledged, MiB",
     ),
     plain(
+        "fleet_stream_replicas",
+        "PERFWATCH_FLEET_STREAM_REPLICAS",
+        "1",
+        "Servers of a NATS cluster that keep the stream, when a hub makes it: 1, 3 or 5",
+    ),
+    plain(
         "jsonb_days",
         "PERFWATCH_JSONB_DAYS",
         "2",

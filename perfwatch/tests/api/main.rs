@@ -15,6 +15,7 @@ macro_rules! contract {
         #[path = "."]
         mod $engine {
             mod account;
+            mod across;
             mod alert_rules;
             mod alerts;
             mod all_processes;

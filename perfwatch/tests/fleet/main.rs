@@ -7,6 +7,7 @@ mod arrival;
 mod credentials;
 mod faults;
 mod nats;
+mod network;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod processes;
@@ -100,7 +101,12 @@ impl Machine {
 }
 
 fn fleet(nats: &nats::Nats) -> config::Fleet {
-    config::Fleet { servers: vec![nats.url()], credentials: None, outbox_max_bytes: 64 << 20 }
+    config::Fleet {
+        servers: vec![nats.url()],
+        credentials: None,
+        outbox_max_bytes: 64 << 20,
+        stream_replicas: 1,
+    }
 }
 
 struct Hub {
@@ -171,9 +177,9 @@ async fn nats(test: &str) -> Option<nats::Nats> {
     or_skipped(test, nats::Nats::start().await)
 }
 
-fn or_skipped(test: &str, nats: Result<nats::Nats, String>) -> Option<nats::Nats> {
-    match nats {
-        Ok(nats) => Some(nats),
+fn or_skipped<T>(test: &str, part: Result<T, String>) -> Option<T> {
+    match part {
+        Ok(part) => Some(part),
         Err(reason) => {
             println!("SKIPPED: {test}: {reason}");
             None

@@ -111,7 +111,7 @@ impl Cluster {
         }
     }
 
-    fn pid(&self) -> libc::pid_t {
+    pub fn pid(&self) -> libc::pid_t {
         let server = self.server.as_ref().expect("the server runs");
         libc::pid_t::try_from(server.id()).expect("process ids fit")
     }

@@ -65,15 +65,15 @@ pub(super) struct RangeDto {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct ChangeDto {
-    metric_type: &'static str,
+    pub(super) metric_type: &'static str,
     /// As `fields` of `/api/history/metrics` names it.
     #[schema(example = "io.read_bytes_per_sec")]
-    field: String,
+    pub(super) field: String,
     /// `number`; `rate`: a counter, compared by its growth per second; `histogram`.
     #[schema(example = "number")]
     kind: &'static str,
     /// How far the distribution moved, 0 to 1; 0.5 is as far as its values usually vary.
-    score: f64,
+    pub(super) score: f64,
     /// `up`, `down`, or `mixed` if it became wider or narrower.
     #[schema(example = "up")]
     direction: &'static str,

@@ -19,10 +19,10 @@ const MOST: usize = 10;
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct MovedFunction {
     #[schema(example = "PQexec")]
-    name: String,
+    pub(in crate::api) name: String,
     /// The file's name, `[kernel]`, or `[generated]`.
     #[schema(example = "libpq.so.5")]
-    module: String,
+    pub(in crate::api) module: String,
     /// In which process it ran most.
     #[schema(example = "postgres")]
     process: String,

@@ -77,7 +77,8 @@ impl Receiver {
         let (stop, stopped) = watch::channel(false);
         let listening = tokio::spawn(listen(client.clone(), parts.presence.clone()));
         let chunks: Arc<dyn ChunkStore> = parts.store.clone();
-        let task = Task { client, chunks, parts, known: HashSet::new() };
+        let replicas = fleet.stream_replicas;
+        let task = Task { client, chunks, parts, replicas, known: HashSet::new() };
         Ok(Self { stop, consuming: tokio::spawn(task.run(stopped)), listening })
     }
 
@@ -97,6 +98,8 @@ struct Task {
     client: Client,
     chunks: Arc<dyn ChunkStore>,
     parts: Parts,
+    /// Copies of the streams that it makes.
+    replicas: usize,
     /// Hosts that the store knows.
     known: HashSet<String>,
 }
@@ -108,7 +111,7 @@ impl Task {
         while !*stopped.borrow() {
             let prepared = async {
                 up(&self.client).await?;
-                prepare(&self.client).await
+                prepare(&self.client, self.replicas).await
             };
             let prepared = tokio::select! {
                 prepared = prepared => prepared,
@@ -280,13 +283,14 @@ fn introduction(host: &str, payload: &[u8]) -> Option<Host> {
 }
 
 /// Makes what does not exist yet; what an administrator has changed stays.
-async fn prepare(client: &Client) -> NatsResult<PullConsumer> {
+async fn prepare(client: &Client, replicas: usize) -> NatsResult<PullConsumer> {
     let context = jetstream::new(client.clone());
     context
         .get_or_create_stream(stream::Config {
             name: ASIDE.to_owned(),
             subjects: vec![SET_ASIDE.to_owned()],
             max_bytes: MAX_ASIDE_BYTES,
+            num_replicas: replicas,
             ..stream::Config::default()
         })
         .await?;
@@ -298,6 +302,7 @@ async fn prepare(client: &Client) -> NatsResult<PullConsumer> {
             retention: RetentionPolicy::WorkQueue,
             discard: DiscardPolicy::New,
             max_bytes: MAX_STREAM_BYTES,
+            num_replicas: replicas,
             duplicate_window: DUPLICATE_WINDOW,
             ..stream::Config::default()
         })

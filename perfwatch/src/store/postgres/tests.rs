@@ -164,3 +164,63 @@ async fn why_a_database_cannot_be_used_is_told() {
         assert!(said.contains(expected), "{url}: {said}");
     }
 }
+
+/// Tables that grow with the number of machines and what they measure: those that Citus distributes by host, and
+/// TimescaleDB cuts by time.
+const GROWING: [&str; 6] =
+    ["chunks", "stale_tiers", "removed_tiers", "metrics_snapshots", "alert_states", "alert_episodes"];
+
+/// Names from the catalogue.
+async fn names(store: &PostgresStore, query: &'static str) -> Vec<String> {
+    sqlx::query_scalar(query).fetch_all(store.ready().await.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_schema_keeps_the_rules_of_citus_and_timescaledb() {
+    let name = "the_schema_keeps_the_rules_of_citus_and_timescaledb";
+    let Some((_cluster, store)) = started(name).await else { return };
+    // The distribution column is in each unique index, which no shard could enforce otherwise.
+    let unique = names(
+        &store,
+        "SELECT c.relname || '(' || string_agg(a.attname, ',' ORDER BY a.attname) || ')'
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+         WHERE i.indisunique AND n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+         GROUP BY i.indexrelid, c.relname",
+    )
+    .await;
+    for table in GROWING {
+        let of: Vec<&String> =
+            unique.iter().filter(|index| index.starts_with(&format!("{table}("))).collect();
+        assert_eq!(of.len(), 1, "a table needs a primary key: {table} in {unique:?}");
+        let columns: Vec<&str> = of[0][table.len() + 1..].trim_end_matches(')').split(',').collect();
+        assert!(columns.contains(&"host"), "{}", of[0]);
+        // What TimescaleDB would cut it by.
+        let time = match table {
+            "chunks" | "stale_tiers" => Some("start"),
+            "metrics_snapshots" => Some("timestamp"),
+            _ => None,
+        };
+        assert!(time.is_none_or(|time| columns.contains(&time)), "{}", of[0]);
+    }
+    // Foreign keys are between small tables only.
+    let foreign = names(
+        &store,
+        "SELECT conrelid::regclass::text || ' to ' || confrelid::regclass::text FROM pg_constraint WHERE contype = 'f'",
+    )
+    .await;
+    let touched = foreign.iter().filter(|key| key.split(" to ").any(|table| GROWING.contains(&table)));
+    assert_eq!(touched.count(), 0, "{foreign:?}");
+    // Citus distributes no table with triggers, exclusion constraints, or a default that shards could not compute alike.
+    let others = names(
+        &store,
+        "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal
+         UNION ALL SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'x'
+         UNION ALL SELECT attrelid::regclass::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE attidentity <> '' AND n.nspname = current_schema()",
+    )
+    .await;
+    assert!(others.iter().all(|table| !GROWING.contains(&table.as_str())), "{others:?}");
+    store.close().await;
+}

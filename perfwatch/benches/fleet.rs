@@ -1,0 +1,158 @@
+//! A fleet on one machine: simulated machines through a real NATS server and a real hub into a real PostgreSQL.
+//!
+//! `cargo bench -p perfwatch --bench fleet [-- [--hosts 10,100,1000] [--json FILE]]`
+//!
+//! Each machine sends what a machine of 4 CPUs with all documents records in five minutes at 5 s, all at the same moment,
+//! as real ones do: slots end by the clock. Reported are the CPU time and memory of hub, NATS and PostgreSQL, bytes on the
+//! wire and on disk, how long after the end of the slot everything can be seen, and how fast the API answers for all hosts.
+#![allow(clippy::print_stdout)] // a benchmark tells its figures
+
+#[path = "fleet/machines.rs"]
+mod machines;
+#[path = "../tests/fleet/nats.rs"]
+#[allow(dead_code, clippy::unwrap_used, missing_debug_implementations, reason = "made for tests")]
+mod nats;
+#[path = "fleet/parts.rs"]
+mod parts;
+#[path = "../tests/support/postgres.rs"]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_debug_implementations,
+    reason = "made for tests"
+)]
+mod postgres;
+#[path = "support/synthetic.rs"]
+mod synthetic;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use machines::{Machines, SLOT, Slot};
+use parts::{Hub, Part, disk_bytes};
+use serde_json::json;
+use time::OffsetDateTime;
+
+/// For a test's NATS server and everything else here.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// Signs of life are watched this long.
+const QUIET: Duration = Duration::from_secs(30);
+const SLOTS_A_DAY: f64 = 86_400.0 / SLOT as f64;
+/// Requests of each question.
+const ASKED: usize = 60;
+
+#[derive(Parser)]
+struct Options {
+    /// Numbers of hosts
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    hosts: Vec<usize>,
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Passed by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let mut figures = serde_json::Map::new();
+        for count in options.hosts {
+            match measure(count).await? {
+                Ok(measured) => {
+                    println!("{count} hosts");
+                    for (name, value) in &measured {
+                        println!("  {name:<32}{value:>12.3}");
+                    }
+                    figures.insert(count.to_string(), json!(measured));
+                }
+                Err(why) => println!("SKIPPED: fleet: {why}"),
+            }
+        }
+        if let Some(path) = options.json.filter(|_| !figures.is_empty()) {
+            std::fs::write(&path, serde_json::to_vec(&figures)?)
+                .with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    })
+}
+
+type Figures = BTreeMap<&'static str, f64>;
+
+/// `Err` within says why it can't be measured here.
+async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
+    let nats = match nats::Nats::start().await {
+        Ok(nats) => nats,
+        Err(why) => return Ok(Err(why)),
+    };
+    let cluster = match postgres::Cluster::start_durable().await {
+        Ok(cluster) => cluster,
+        Err(why) => return Ok(Err(why)),
+    };
+    let database = cluster.database().await;
+    let hub = Hub::start(&nats, &database).await?;
+    let parts = [
+        ("hub", hub.part()),
+        ("nats", Part::new(nats.pid())),
+        ("postgresql", Part::new(u32::try_from(cluster.pid())?)),
+    ];
+
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    // Two slots that are over: the first one fills caches, and makes tables and hosts.
+    let machines = Machines::connect(&nats, count).await?;
+    let first = Slot::record(now - now % SLOT - 2 * SLOT).await?;
+    let second = Slot::record(now - now % SLOT - SLOT).await?;
+    machines.introduce().await?;
+    let mut sent = machines.send(&first).await?.messages;
+    hub.until_stored(sent, Instant::now()).await?;
+
+    let mut figures = Figures::new();
+    let (disk, before) = (disk_bytes(&database).await?, parts.each_ref().map(|(_, part)| part.cpu()));
+    let since = Instant::now();
+    let of_slot = machines.send(&second).await?;
+    sent += of_slot.messages;
+    let delays = hub.until_stored(sent, since).await?;
+    // Minutes are joined, statistics written; machines give signs of life meanwhile.
+    let after = parts.each_ref().map(|(_, part)| part.cpu());
+    let quiet = Instant::now();
+    while quiet.elapsed() < QUIET {
+        machines.live().await?;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let later = parts.each_ref().map(|(_, part)| part.cpu());
+    let minutes = quiet.elapsed().as_secs_f64() / 60.0;
+    let hosts = count as f64;
+    for (n, (name, part)) in parts.iter().enumerate() {
+        let slot = (after[n] - before[n]) / (SLOT as f64 / 60.0);
+        let quiet = (later[n] - after[n]) / minutes;
+        let [cpu, memory] = match *name {
+            "hub" => ["hub_cpu_ms_per_host_minute", "hub_anonymous_mib"],
+            "nats" => ["nats_cpu_ms_per_host_minute", "nats_anonymous_mib"],
+            _ => ["postgresql_cpu_ms_per_host_minute", "postgresql_anonymous_mib"],
+        };
+        figures.insert(cpu, (slot + quiet) * 1e3 / hosts);
+        figures.insert(memory, part.anonymous_mib());
+    }
+    let grown = disk_bytes(&database).await?.saturating_sub(disk) as f64;
+    figures.insert("disk_mb_per_host_day", grown / hosts * SLOTS_A_DAY / 1e6);
+    figures.insert("wire_mb_per_host_day", of_slot.bytes as f64 / hosts * SLOTS_A_DAY / 1e6);
+    figures.insert("visible_after_p50_s", delays.p50);
+    figures.insert("visible_after_p99_s", delays.p99);
+    let questions = [
+        ("overview_p99_ms", "/api/hosts".to_owned(), ASKED),
+        ("one_host_hour_p99_ms", hub.hour_of(&machines.id(0), now), ASKED),
+        ("field_over_hosts_p50_ms", hub.field_over_hosts(now), 3),
+    ];
+    for (name, path, times) in questions {
+        let mut took = hub.ask(&path, times).await?;
+        took.sort_by(f64::total_cmp);
+        let share = if name.contains("p99") { 0.99 } else { 0.5 };
+        figures.insert(name, took[((took.len() as f64 * share) as usize).min(took.len() - 1)]);
+    }
+    Ok(Ok(figures))
+}
