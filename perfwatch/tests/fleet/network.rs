@@ -63,30 +63,26 @@ async fn a_machine_that_was_cut_off_for_an_hour_sends_all_of_it() {
     let Some(links) = or_skipped(TEST, Links::make()) else { return };
     let Some(nats) = or_skipped(TEST, nats::Nats::start_in(&links.namespace).await) else { return };
     let through = |server: &str| config::Fleet { servers: vec![nats.url_of(server)], ..fleet(&nats) };
-    for (store, _dir) in engines(TEST).await {
-        let dir = tempfile::tempdir().unwrap();
-        let hub = hub_of(&through(SERVER[1]), &store).await;
-        let machine = Machine::start(dir.path(), HOST);
-        let of_machine = through(SERVER[0]);
-        let sender =
-            Sender::spawn(&of_machine, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
-        machine.measure(0..60).await;
-        arrived(&store, HOST, 60).await;
-        links.cut();
-        machine.measure(60..3660).await;
-        until("a failed attempt", async || sender.seen().health.failing().then_some(())).await;
-        assert_eq!(count(&store, HOST, "1s").await, 60);
-        assert!(!hub.stats.unread(), "the hub has another link");
-        links.mend();
-        arrived(&store, HOST, 3660).await;
-        until("an empty outbox", async || machine.outbox.is_empty().then_some(())).await;
-        assert_eq!((machine.outbox.lost(), machine.outbox.shed(), hub.stats.set_aside()), (0, 0, 0));
-        sender.close().await;
-        machine.writer.close().await;
-        hub.receiver.close().await;
-        let client = async_nats::connect(nats.url_of(SERVER[1])).await.unwrap();
-        async_nats::jetstream::new(client).delete_stream("PERFWATCH").await.unwrap();
-    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
+    let hub = hub_of(&through(SERVER[1]), &store).await;
+    let machine = Machine::start(dir.path(), HOST);
+    let of_machine = through(SERVER[0]);
+    let sender = Sender::spawn(&of_machine, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
+    machine.measure(0..60).await;
+    arrived(&store, HOST, 60).await;
+    links.cut();
+    machine.measure(60..3660).await;
+    until("a failed attempt", async || sender.seen().health.failing().then_some(())).await;
+    assert_eq!(count(&store, HOST, "1s").await, 60);
+    assert!(!hub.stats.unread(), "the hub has another link");
+    links.mend();
+    arrived(&store, HOST, 3660).await;
+    until("an empty outbox", async || machine.outbox.is_empty().then_some(())).await;
+    assert_eq!((machine.outbox.lost(), machine.outbox.shed(), hub.stats.set_aside()), (0, 0, 0));
+    sender.close().await;
+    machine.writer.close().await;
+    hub.receiver.close().await;
 }
 
 /// The stream has a copy on each of three servers; one that is killed is missed by nobody.
@@ -100,7 +96,7 @@ async fn a_node_of_three_is_killed_and_nothing_is_lost() {
         ..fleet(&nodes[0])
     };
     let dir = tempfile::tempdir().unwrap();
-    let store = store::open(&store::sqlite_url(&dir.path().join("hub"))).await.unwrap();
+    let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
     let hub = hub_of(&all, &store).await;
     let machine = Machine::start(dir.path(), HOST);
     let sender = Sender::spawn(&all, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
