@@ -271,32 +271,36 @@ if (missing !== null) {
   const server = await Server.start();
   const since = performance.now();
   const browser = await Browser.launch();
+  const figures = {};
+  /** Each part takes minutes: what is known is told at once. */
+  const add = (part) => {
+    Object.assign(figures, part);
+    for (const [name, value] of Object.entries(part)) console.log(`  ${name.padEnd(34)}${value.toFixed(2)}`);
+  };
+  const series = (points) => points.map(([at, kib]) => `${Math.round(kib)} at ${at}`).join(', ');
   try {
     const session = await server.login();
     await sleep(10_000);
-    const figures = await load(browser, server, session);
+    console.log('opening the dashboard');
+    add(await load(browser, server, session));
     await browser.closePages();
-    const { heap_over_time_kib, replayed_over_ticks_kib, ...cost } = await dashboard(
-      browser,
-      server,
-      session,
-    );
-    Object.assign(figures, cost);
-    await browser.closePages();
-    Object.assign(figures, await table(browser, server, session));
-    await browser.closePages();
-    figures.floor_busy_percent = await floor(browser, server, session);
-    await browser.closePages();
-    Object.assign(figures, await overSlowLinks(browser, server, session, since));
-    await browser.closePages();
-    Object.assign(figures, await zooming(browser));
     console.log(`the dashboard over ${seconds} s: ticks of 1 s, a window of 15 minutes, every card in sight`);
-    for (const [name, value] of Object.entries(figures))
-      console.log(`  ${name.padEnd(34)}${value.toFixed(2)}`);
-    const series = (points) => points.map(([at, kib]) => `${Math.round(kib)} at ${at}`).join(', ');
+    const { heap_over_time_kib, replayed_over_ticks_kib, ...cost } = await dashboard(browser, server, session);
+    add(cost);
     console.log(`  heap after a collection, KiB at s: ${series(heap_over_time_kib)}`);
     if (replayed_over_ticks_kib !== undefined)
       console.log(`  and an hour of ticks played back, KiB at tick: ${series(replayed_over_ticks_kib)}`);
+    await browser.closePages();
+    console.log('the table of 10,000 processes, and a page that only parses ticks');
+    add(await table(browser, server, session));
+    await browser.closePages();
+    add({ floor_busy_percent: await floor(browser, server, session) });
+    await browser.closePages();
+    console.log('opening the dashboard over slow links, once five minutes are recorded');
+    add(await overSlowLinks(browser, server, session, since));
+    await browser.closePages();
+    console.log('zooming into a month of history, once it is seeded');
+    add(await zooming(browser));
     if (options.json !== undefined) await writeFile(options.json, JSON.stringify(figures));
   } finally {
     await browser.close();
