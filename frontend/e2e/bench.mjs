@@ -285,7 +285,11 @@ if (missing !== null) {
     add(await load(browser, server, session));
     await browser.closePages();
     console.log(`the dashboard over ${seconds} s: ticks of 1 s, a window of 15 minutes, every card in sight`);
-    const { heap_over_time_kib, replayed_over_ticks_kib, ...cost } = await dashboard(browser, server, session);
+    const { heap_over_time_kib, replayed_over_ticks_kib, ...cost } = await dashboard(
+      browser,
+      server,
+      session,
+    );
     add(cost);
     console.log(`  heap after a collection, KiB at s: ${series(heap_over_time_kib)}`);
     if (replayed_over_ticks_kib !== undefined)
