@@ -130,6 +130,11 @@ impl Snapshot {
         Self { timestamp, readings, interval: None, missed: None, message: OnceLock::new() }
     }
 
+    /// Of another machine, which has made the message: without readings.
+    pub fn received(timestamp: OffsetDateTime, message: Bytes) -> Self {
+        Self { message: OnceLock::from(message), ..Self::new(timestamp, Vec::new()) }
+    }
+
     /// Sets the time between snapshots.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {

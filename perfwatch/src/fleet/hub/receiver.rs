@@ -69,6 +69,7 @@ pub struct Receiver {
     stop: watch::Sender<bool>,
     consuming: JoinHandle<()>,
     listening: JoinHandle<()>,
+    client: Client,
 }
 
 impl Receiver {
@@ -77,8 +78,13 @@ impl Receiver {
         let (stop, stopped) = watch::channel(false);
         let listening = tokio::spawn(listen(client.clone(), parts.presence.clone()));
         let chunks: Arc<dyn ChunkStore> = parts.store.clone();
-        let task = Task { client, chunks, parts, known: HashSet::new() };
-        Ok(Self { stop, consuming: tokio::spawn(task.run(stopped)), listening })
+        let task = Task { client: client.clone(), chunks, parts, known: HashSet::new() };
+        Ok(Self { stop, consuming: tokio::spawn(task.run(stopped)), listening, client })
+    }
+
+    /// The connection, for what is not kept in the stream.
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Finishes the message in progress.
