@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Guarded, OfHost, Result, ValidationBody};
+use super::error::{Guarded, OfHost, Queued, Result, ValidationBody};
 use super::extract::{ClientAddress, CurrentUser};
 use super::parameters::{OneHost, Parameters};
 use super::questions::json_in_pieces;
@@ -80,7 +80,7 @@ struct ProgramDto {
 #[utoipa::path(get, path = "/api/sources", tag = "sources", params(OneHost), responses(
     (status = 200, body = Sources),
     (status = 422, description = "A parameter is given twice", body = ValidationBody),
-    Guarded, OfHost,
+    Guarded, Queued, OfHost,
 ))]
 async fn sources(
     CurrentUser(identity): CurrentUser,
@@ -89,6 +89,7 @@ async fn sources(
     Parameters(sent): Parameters<OneHost>,
 ) -> Result<Response> {
     if let Some(remote) = state.remote(&identity, sent.host.as_deref()).await? {
+        let _question = state.ask(&identity)?;
         return Ok(json_in_pieces(remote.answer(&identity, address, Ask::Sources).await?));
     }
     Ok(Json(Sources::of(state.source_status.reports())).into_response())

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::connection::connected;
 use super::parts;
 use super::protocol::{MAX_LEASE, Lease, live_subject, watch_subject};
-use crate::snapshot::{Reading, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::store::micros;
 
 /// The newest tick is sent again at once for someone who begins to watch, but no sooner.
@@ -52,6 +52,7 @@ impl Live {
             ticks: ticks.0.subscribe(),
             until: Instant::now(),
             sent: None,
+            again_at: None,
             too_large: false,
         };
         Self(tokio::spawn(task.run()))
@@ -72,6 +73,8 @@ struct Task {
     until: Instant,
     /// When a tick was sent last.
     sent: Option<Instant>,
+    /// When it is sent again for someone who has begun to watch since.
+    again_at: Option<Instant>,
     /// Whether the last tick was.
     too_large: bool,
 }
@@ -83,12 +86,14 @@ impl Task {
             match self.client.subscribe(watch_subject(&self.host)).await {
                 Ok(mut leases) => loop {
                     let is_watched = Instant::now() < self.until;
+                    let again_at = self.again_at;
                     tokio::select! {
                         lease = leases.next() => match lease {
                             Some(lease) => self.take(&lease).await,
                             None => break,
                         },
                         Ok(()) = self.ticks.changed(), if is_watched => self.send().await,
+                        () = sleep_until(again_at.unwrap_or(self.until)), if again_at.is_some() => self.send().await,
                         () = sleep_until(self.until), if is_watched => {}
                     }
                 },
@@ -110,14 +115,17 @@ impl Task {
         let now = Instant::now();
         let was_watched = now < self.until;
         self.until = self.until.max(now + Duration::from_secs(lease.seconds).min(MAX_LEASE));
-        let is_due = self.sent.is_none_or(|sent| sent.elapsed() >= AGAIN);
-        if (lease.begins || !was_watched) && is_due {
-            self.send().await;
+        if lease.begins || !was_watched {
+            match self.sent.map(|sent| sent + AGAIN).filter(|again_at| *again_at > now) {
+                None => self.send().await,
+                later => self.again_at = later,
+            }
         }
     }
 
     /// Sends the newest tick.
     async fn send(&mut self) {
+        self.again_at = None;
         let Some(snapshot) = self.ticks.borrow_and_update().clone() else { return };
         self.sent = Some(Instant::now());
         let most = self.client.max_payload().saturating_sub(MARGIN);
@@ -132,7 +140,7 @@ impl Task {
                 if !std::mem::replace(&mut self.too_large, true) {
                     tracing::error!(%error, "ticks of this machine cannot be watched at hubs");
                 }
-                let short = without_values(&snapshot, &reason);
+                let short = snapshot.failed(&reason);
                 parts::split(id, &short.message(), most).unwrap_or_default()
             }
         };
@@ -140,31 +148,5 @@ impl Task {
             // The next tick tells as much.
             let _ = self.client.publish(live_subject(&self.host), part).await;
         }
-    }
-}
-
-/// The tick with a reason in place of each document.
-fn without_values(snapshot: &Snapshot, reason: &str) -> Snapshot {
-    let failed = |reading: &Reading| Reading::failed(reading.metric_type, snapshot.timestamp, reason);
-    Snapshot::new(snapshot.timestamp, snapshot.readings.iter().map(failed).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-    use time::macros::datetime;
-
-    use super::*;
-    use crate::snapshot::MetricType;
-
-    #[test]
-    fn a_tick_that_is_too_large_says_so_in_every_document() {
-        let at = datetime!(2026-01-02 03:04:05 UTC);
-        let cpu = Reading::new(MetricType::Cpu, at, &json!({"usage_percent": 1.5})).unwrap();
-        let short = without_values(&Snapshot::new(at, vec![cpu]), "too large");
-        let message: Value = serde_json::from_slice(&short.message()).unwrap();
-        let document = json!({"_timestamp": "2026-01-02T03:04:05Z", "_error": "too large"});
-        assert_eq!(message["data"], json!({"cpu": document}));
-        assert_eq!(message["timestamp"], "2026-01-02T03:04:05Z");
     }
 }

@@ -6,6 +6,7 @@
 mod arrival;
 mod credentials;
 mod faults;
+mod live;
 mod nats;
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -13,6 +14,7 @@ mod processes;
 #[path = "../support/readings.rs"]
 mod readings;
 mod refused;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
