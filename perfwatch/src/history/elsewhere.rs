@@ -8,8 +8,9 @@ use crate::snapshot::MetricType;
 use crate::store::chunks::Chunk;
 use crate::store::{Result, micros};
 
-/// Questions that end earlier than this before now (µs) are answered by the store alone: three slots at the usual interval.
-const REACH: i64 = 15 * 60 * 1_000_000;
+/// Questions that end earlier than this before now (µs) are answered by the store alone: the longest slot has an hour, and
+/// takes a moment to arrive.
+const REACH: i64 = 2 * 3600 * 1_000_000;
 
 /// Asks hosts.
 #[async_trait]
@@ -27,7 +28,7 @@ impl History {
             return Ok(Vec::new());
         }
         let stored = self.chunks().span(self.host(), of.into(), 0).await?;
-        let from = stored.map_or(reach, |(_, end)| end.max(reach));
+        let from = stored.map_or(reach, |(_, end)| end);
         Ok(elsewhere.readings(self.host(), of, from).await)
     }
 }

@@ -30,7 +30,7 @@ async fn published(messages: &mut async_nats::Subscriber) -> Vec<i64> {
     let mut seconds = Vec::new();
     while let Ok(Some(message)) = tokio::time::timeout(Duration::from_millis(400), messages.next()).await {
         let payload = &message.payload;
-        if payload.starts_with(b"PWP\x01") && payload[12..14] == [0, 0] {
+        if payload.len() > 16 && payload.starts_with(b"PWP\x01") && payload[12..14] == [0, 0] {
             let micros = i64::from_le_bytes(payload[4..12].try_into().unwrap());
             seconds.push(micros / 1_000_000 - START.unix_timestamp());
         }

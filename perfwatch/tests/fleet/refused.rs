@@ -109,14 +109,22 @@ async fn a_machine_needs_no_rights_but_on_its_own_subjects() {
     let asking = hub.receiver.client();
     let inbox = asking.new_inbox();
     let mut answers = asking.subscribe(inbox.clone()).await.unwrap();
-    asking.publish_with_reply("perfwatch.v1.ask.web~1", inbox, "?".into()).await.unwrap();
-    let reply = asked.next().await.unwrap().reply.unwrap();
+    let reply = until("a question", async || {
+        asking.publish_with_reply("perfwatch.v1.ask.web~1", inbox.clone(), "?".into()).await.unwrap();
+        let asked = tokio::time::timeout(Duration::from_millis(500), asked.next()).await;
+        asked.ok().flatten()?.reply
+    })
+    .await;
     for _ in 0..3 {
         sender.client().publish(reply.clone(), "!".into()).await.unwrap();
     }
-    for _ in 0..3 {
-        assert_eq!(&answers.next().await.unwrap().payload[..], b"!");
-    }
+    let mut answered = 0;
+    until("all of an answer", async || {
+        // Before it listened, there were no responders.
+        answered += usize::from(&answers.next().await.unwrap().payload[..] == b"!");
+        (answered == 3).then_some(())
+    })
+    .await;
     sender.close().await;
     // As another machine, it can send nothing.
     let other = Machine::start(&dir.path().join("other"), "victim");

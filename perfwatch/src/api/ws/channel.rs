@@ -45,7 +45,7 @@ pub(super) struct Start {
     /// Up to `backfill` messages before the newest snapshot.
     pub past: Vec<Bytes>,
     pub updates: Subscription,
-    /// The time of the last of the past.
+    /// The time of the last of the past, if the first update may be that again.
     pub until: Option<time::OffsetDateTime>,
 }
 
@@ -71,7 +71,7 @@ impl Channel {
         let last = past.last().map(|snapshot| snapshot.timestamp);
         let missing: Vec<_> =
             bridge.iter().filter(|snapshot| last.is_none_or(|last| snapshot.timestamp > last)).collect();
-        let until = missing.last().map(|snapshot| snapshot.timestamp).or(last);
+        let until = missing.last().map(|snapshot| snapshot.timestamp).or(last).filter(|_| newest.is_none());
         messages.extend(missing.iter().map(|snapshot| snapshot.message()));
         let surplus = messages.len().saturating_sub(backfill);
         messages.drain(..surplus);
