@@ -40,7 +40,7 @@ use crate::store::chunks::ChunkStore;
 use crate::store::watch::Watch;
 
 /// An agent keeps what it has sent only until hubs have stored it.
-const KEPT_BYTES: usize = 512 << 10;
+const KEPT_BYTES: usize = 1 << 20;
 
 /// Where a server's history goes.
 pub(super) struct Chunks {

@@ -78,6 +78,8 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
     let agent = machine("agent", dirs[2].path(), &nats, ID);
     until("the host", async || hubs[1].host(ID).await).await;
 
+    until("a tick in its memory", async || (!usage(&hubs[0]).await.is_empty()).then_some(())).await;
+
     let mut watchers = Vec::new();
     let mut last = None;
     for hub in &hubs {
@@ -92,6 +94,8 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
             delays.push(OffsetDateTime::now_utc() - time_of(&tick));
             last = Some(tick);
         }
+        // The second watcher's past has at least what the first one saw.
+        assert!(times.len() > 3 + 3 * watchers.len(), "{times:?}");
         assert!(times.is_sorted_by(|a, b| a < b), "none twice: {times:?}");
         assert!(delays.iter().any(|delay| *delay < time::Duration::SECOND), "within a tick: {delays:?}");
         watchers.push(watcher);
