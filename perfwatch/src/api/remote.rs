@@ -110,7 +110,10 @@ impl Remote {
                 let stored = self.history.chunks().newest().await.unwrap_or_default();
                 match stored.into_iter().find(|(host, _)| host == id) {
                     Some((_, end)) => {
-                        format!("its stored history ends at {}", rfc3339(from_micros(end).truncate_to_second()))
+                        format!(
+                            "its stored history ends at {}",
+                            rfc3339(from_micros(end).truncate_to_second())
+                        )
                     }
                     None => "it has not been heard since this hub started".to_owned(),
                 }

@@ -268,12 +268,7 @@ impl Stream {
     }
 
     /// Sends every update until there is a reason to end.
-    async fn follow(
-        &mut self,
-        start: Start,
-        backfill: usize,
-        ended: impl Future<Output = End>,
-    ) -> End {
+    async fn follow(&mut self, start: Start, backfill: usize, ended: impl Future<Output = End>) -> End {
         // One future for as long as the stream lasts: what a loop recreates costs every client a little at every tick.
         let mut ended = pin!(ended);
         let Start { past, mut updates, until } = start;

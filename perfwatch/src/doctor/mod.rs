@@ -45,12 +45,7 @@ pub fn diagnose_sender(
     examine(roots, store::sending(sending, space), reports, newest)
 }
 
-fn examine(
-    roots: &Roots,
-    store: Vec<Finding>,
-    reports: &[Report],
-    newest: Option<&Snapshot>,
-) -> Diagnosis {
+fn examine(roots: &Roots, store: Vec<Finding>, reports: &[Report], newest: Option<&Snapshot>) -> Diagnosis {
     let rights = Rights::of_this_process(roots);
     let perf_events = newest.and_then(|snapshot| snapshot.reading(MetricType::PerfEvents));
     let mut machine = machine::findings(roots, &rights);

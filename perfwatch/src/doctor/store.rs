@@ -211,7 +211,10 @@ mod tests {
         let good = Sending { waiting: 1, failing: false, lost: 0 };
         let status = |of, free| {
             let found = sending(of, Some((Path::new("/data"), free)));
-            assert!(found.iter().all(|found| found.status == Status::Ok || found.remedy.is_some()), "{found:?}");
+            assert!(
+                found.iter().all(|found| found.status == Status::Ok || found.remedy.is_some()),
+                "{found:?}"
+            );
             found.iter().filter(|found| found.status == Status::Problem).count()
         };
         assert_eq!(status(good, GIB), 0);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connection::connected;
 use super::parts;
-use super::protocol::{MAX_LEASE, Lease, live_subject, watch_subject};
+use super::protocol::{Lease, MAX_LEASE, live_subject, watch_subject};
 use crate::snapshot::Snapshot;
 use crate::store::micros;
 

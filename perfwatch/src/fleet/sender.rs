@@ -87,8 +87,14 @@ impl Sender {
         let living = tokio::spawn(stay_alive(client.clone(), host.id.clone()));
         let mut stream = jetstream::new(client.clone());
         stream.set_timeout(ACK_TIMEOUT);
-        let task =
-            Task { client: client.clone(), stream, host, outbox: outbox.clone(), health: health.clone(), introduced: None };
+        let task = Task {
+            client: client.clone(),
+            stream,
+            host,
+            outbox: outbox.clone(),
+            health: health.clone(),
+            introduced: None,
+        };
         let sending = tokio::spawn(task.run(stopped));
         Ok(Self { stop, sending, living, seen: Sending { health, outbox }, client })
     }

@@ -230,7 +230,11 @@ impl Head {
                 }
             }
             let closed = state.stored.iter().chain(&state.pending);
-            closed.filter_map(|sealed| sealed.chunk(metric_type)).filter(|chunk| chunk.end > from).cloned().collect()
+            closed
+                .filter_map(|sealed| sealed.chunk(metric_type))
+                .filter(|chunk| chunk.end > from)
+                .cloned()
+                .collect()
         };
         chunks.extend(pack(&[open]));
         chunks

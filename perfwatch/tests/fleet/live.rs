@@ -52,8 +52,15 @@ async fn ticks_are_sent_once_while_someone_watches_and_only_then() {
     // None of these is a lease.
     let deep = "[".repeat(900);
     for nonsense in [
-        "", "{", "7", &deep, r#"{"host":"other","seconds":15}"#, r#"{"host":"web.1","seconds":0}"#,
-        r#"{"host":"web.1","seconds":-1}"#, r#"{"host":"web.1"}"#, &" ".repeat(4000),
+        "",
+        "{",
+        "7",
+        &deep,
+        r#"{"host":"other","seconds":15}"#,
+        r#"{"host":"web.1","seconds":0}"#,
+        r#"{"host":"web.1","seconds":-1}"#,
+        r#"{"host":"web.1"}"#,
+        &" ".repeat(4000),
     ] {
         anyone.publish(watch_subject, nonsense.to_owned().into()).await.unwrap();
         ticks.publish(&Arc::new(snapshot(0)));
@@ -80,7 +87,9 @@ async fn ticks_are_sent_once_while_someone_watches_and_only_then() {
 
     // What is no tick shows nothing, and harms nothing.
     let sound = perfwatch::fleet::parts::split(9, b"{\"type\":\"metrics\",\"timestamp\":7}", 4096).unwrap();
-    for nonsense in [Bytes::from_static(b"PWP\x01"), Bytes::from_static(b"hello"), Bytes::new(), sound[0].clone()] {
+    for nonsense in
+        [Bytes::from_static(b"PWP\x01"), Bytes::from_static(b"hello"), Bytes::new(), sound[0].clone()]
+    {
         anyone.publish("perfwatch.v1.live.web~1", nonsense).await.unwrap();
     }
     // In several parts.

@@ -52,7 +52,8 @@ async fn ask(hub: &HubProcess, path: &str) -> (u16, Value) {
 /// Whole seconds and values of one field, until now.
 async fn usage(hub: &HubProcess) -> Vec<(String, Value)> {
     let range = "start_time=2026-01-01&end_time=2099-01-01&interval=1s&limit=10000";
-    let (status, answer) = ask(hub, &format!("/api/history/metrics?metric_type=cpu&fields=usage_percent&{range}")).await;
+    let (status, answer) =
+        ask(hub, &format!("/api/history/metrics?metric_type=cpu&fields=usage_percent&{range}")).await;
     assert_eq!(status, 200, "{answer}");
     let point = |point: &Value| {
         (point["timestamp"].as_str().unwrap().to_owned(), point["data"]["usage_percent"].clone())
@@ -86,7 +87,8 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
         let mut watcher = Watcher::open(hub).await;
         let window = watcher.next().await;
         assert_eq!(window["type"], "history", "{window}");
-        let mut times: Vec<OffsetDateTime> = window["snapshots"].as_array().unwrap().iter().map(time_of).collect();
+        let mut times: Vec<OffsetDateTime> =
+            window["snapshots"].as_array().unwrap().iter().map(time_of).collect();
         let mut delays = Vec::new();
         for _ in 0..3 {
             let tick = watcher.of_type("metrics").await;
@@ -122,7 +124,8 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
     let (_, all) = ask(&hubs[1], "/api/processes").await;
     assert!(all["count"].as_u64().unwrap() > 1, "{all}");
     let (_, doctor) = ask(&hubs[1], "/api/doctor").await;
-    let recording = doctor["store"].as_array().unwrap().iter().find(|found| found["name"] == "recording").unwrap();
+    let recording =
+        doctor["store"].as_array().unwrap().iter().find(|found| found["name"] == "recording").unwrap();
     assert!(recording["detail"].as_str().unwrap().starts_with("sent to the hubs"), "{doctor}");
     let (_, sources) = ask(&hubs[0], "/api/sources").await;
     assert!(sources["sources"].as_array().unwrap().iter().any(|source| source["name"] == "cpu"), "{sources}");
@@ -130,7 +133,14 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
     let asked = audit["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "host_asked");
     let mut asked: Vec<&str> = asked.map(|entry| entry["detail"].as_str().unwrap()).collect();
     asked.sort_unstable();
-    let expected = ["doctor of a.b", "live of a.b", "live of a.b", "processes of a.b", "processes of a.b", "sources of a.b"];
+    let expected = [
+        "doctor of a.b",
+        "live of a.b",
+        "live of a.b",
+        "processes of a.b",
+        "processes of a.b",
+        "sources of a.b",
+    ];
     assert_eq!(asked, expected, "each hub notes each kind once");
     let unknown = client().get(format!("http://{}/api/processes?host=nobody", hubs[0].address));
     let unknown = unknown.bearer_auth(&hubs[0].token).send().await.unwrap();
@@ -144,13 +154,19 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
         let since = Instant::now();
         usage(&hubs[1]).await;
         assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
-        let silent = until("silence", async || Some(watchers[0].of_type("host").await).filter(|told| told["state"] == "silent")).await;
+        let silent = until("silence", async || {
+            Some(watchers[0].of_type("host").await).filter(|told| told["state"] == "silent")
+        })
+        .await;
         assert!(silent["since"].is_string(), "{silent}");
     });
     let detail = late.1["detail"].as_str().unwrap();
     assert!(late.0 == 504 && detail.contains("a.b") && detail.contains("last sign of life: 2"), "{late:?}");
     agent.signal("CONT");
-    until("a tick again", async || Some(watchers[0].of_type("host").await).filter(|told| told["state"] == "live")).await;
+    until("a tick again", async || {
+        Some(watchers[0].of_type("host").await).filter(|told| told["state"] == "live")
+    })
+    .await;
 
     // One that is gone, and comes back.
     drop(agent);
@@ -161,7 +177,10 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
     .await;
     assert!(detail.contains("a.b") && detail.contains("is not connected to the fleet"), "{detail}");
     let gone = OffsetDateTime::now_utc();
-    until("silence", async || Some(watchers[1].of_type("host").await).filter(|told| told["state"] == "silent")).await;
+    until("silence", async || {
+        Some(watchers[1].of_type("host").await).filter(|told| told["state"] == "silent")
+    })
+    .await;
     let _agent = machine("agent", dirs[2].path(), &nats, ID);
     for watcher in &mut watchers {
         until("a tick of the new one", async || {
@@ -175,7 +194,9 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
 async fn nonsense_is_refused(nats: &nats::Nats) {
     let anyone = async_nats::connect(nats.url()).await.unwrap();
     let subject = "perfwatch.v1.ask.a~b";
-    for nonsense in ["", "{", r#"{"host":"a.b","ask":"reboot"}"#, r#"{"host":"other","ask":"doctor"}"#, &"x".repeat(9000)] {
+    for nonsense in
+        ["", "{", r#"{"host":"a.b","ask":"reboot"}"#, r#"{"host":"other","ask":"doctor"}"#, &"x".repeat(9000)]
+    {
         let answer = anyone.request(subject, nonsense.to_owned().into()).await.unwrap();
         let refused = perfwatch::fleet::parts::Joined::default().add(&answer.payload).unwrap().unwrap();
         assert_eq!(refused[0], 2, "{nonsense}");
@@ -186,7 +207,9 @@ async fn nonsense_is_refused(nats: &nats::Nats) {
     let kinds: Vec<u8> = futures_util::future::join_all(many)
         .await
         .into_iter()
-        .map(|answer| perfwatch::fleet::parts::Joined::default().add(&answer.unwrap().payload).unwrap().unwrap()[0])
+        .map(|answer| {
+            perfwatch::fleet::parts::Joined::default().add(&answer.unwrap().payload).unwrap().unwrap()[0]
+        })
         .collect();
     assert!(kinds.contains(&1) && kinds.contains(&2), "a few at a time, and the rest at once: {kinds:?}");
 }

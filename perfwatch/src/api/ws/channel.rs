@@ -53,10 +53,12 @@ impl Channel {
     /// Up to `backfill` messages before the newest snapshot, and a subscription that continues with that.
     pub(super) async fn subscribe(&self, backfill: usize) -> Start {
         let elsewhere = match &self.watched {
-            Some(_) if backfill > 0 => Some(self.history.window(backfill + 1).await.unwrap_or_else(|error| {
-                tracing::warn!(host = self.history.host(), %error, "a stream starts without its past");
-                Vec::new()
-            })),
+            Some(_) if backfill > 0 => {
+                Some(self.history.window(backfill + 1).await.unwrap_or_else(|error| {
+                    tracing::warn!(host = self.history.host(), %error, "a stream starts without its past");
+                    Vec::new()
+                }))
+            }
             _ => None,
         };
         let (bridge, updates) = self.hub.subscribe_with_bridge();
