@@ -2,6 +2,7 @@
 //! order that loses no data.
 
 pub mod alerts;
+mod answers;
 mod ask_health;
 mod backfill;
 mod data_dir;
@@ -32,8 +33,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use answers::Answers;
 use first_start::FirstStart;
 use own_parts::OwnParts;
 use threads::Threads;
@@ -50,6 +53,7 @@ use crate::cgroups::Names;
 use crate::collectors;
 use crate::config::{Config, Roots};
 use crate::doctor::{self, Diagnosis, Recording};
+use crate::fleet::live::Ticks;
 use crate::fleet::sender::Sender;
 use crate::history::History;
 use crate::history::maintenance::{DocumentDays, Maintenance};
@@ -180,11 +184,13 @@ pub async fn serve(
     let intervals = Arc::new(Intervals::default());
 
     let (storing, judging) = (writing.clone(), alerting.submitter());
+    let ticks = Ticks::default();
     let outputs = Outputs {
         live: Box::new({
-            let (hub, intervals) = (hub.clone(), Arc::clone(&intervals));
+            let (hub, intervals, ticks) = (hub.clone(), Arc::clone(&intervals), ticks.clone());
             move |snapshot| {
                 hub.publish(snapshot);
+                ticks.publish(snapshot);
                 intervals.add(snapshot);
             }
         }),
@@ -195,6 +201,22 @@ pub async fn serve(
             judging.submit(snapshot);
         }),
     };
+    let place_here = place.clone();
+    let answering = sender.as_ref().map(|sender| {
+        let (runtime, roots, writing) = (Handle::current(), config.roots.clone(), writing.clone());
+        let answers = Answers {
+            lister: Arc::clone(&lister),
+            source_status: source_status.clone(),
+            history: history.clone(),
+            ticks: ticks.clone(),
+            diagnose: Box::new(move |reports, newest| {
+                let store = runtime.block_on(place_here.inspect());
+                diagnose(&roots, &store, writing.as_ref(), reports, newest)
+            }),
+            listing: std::sync::Mutex::default(),
+        };
+        fleet::Answering::spawn(sender, history.host(), &ticks, answers)
+    });
     let feed = Feed::default();
     let sampling = if is_hub {
         let mut stopping = stopping.clone();
@@ -302,6 +324,7 @@ pub async fn serve(
         if let Some(profiling) = profiling {
             profiling.close().await;
         }
+        drop(answering);
         if let Some(sender) = sender {
             sender.close().await;
         }

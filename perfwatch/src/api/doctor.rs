@@ -2,14 +2,18 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Guarded, Queued, Result};
-use super::extract::CurrentUser;
+use super::error::{Guarded, OfHost, Queued, Result, ValidationBody};
+use super::extract::{ClientAddress, CurrentUser};
+use super::parameters::{OneHost, Parameters};
+use super::questions::json_in_pieces;
+use crate::fleet::asking::Ask;
 use crate::snapshot::diagnosis::{Diagnosis, Finding, Problem, Status, Summary};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -79,22 +83,36 @@ enum StatusDto {
     Problem,
 }
 
-/// What works on this machine, what does not, why, and how to fix it
+/// What works on a machine, what does not, why, and how to fix it
 ///
 /// The same as `perfwatch doctor --json`, for the running server: with its rights, its sources and its newest events.
-#[utoipa::path(get, path = "/api/doctor", tag = "sources", responses((status = 200, body = Findings), Guarded, Queued))]
+#[utoipa::path(get, path = "/api/doctor", tag = "sources", params(OneHost), responses(
+    (status = 200, body = Findings),
+    (status = 422, description = "A parameter is given twice", body = ValidationBody),
+    Guarded, Queued, OfHost,
+))]
 async fn findings(
     CurrentUser(identity): CurrentUser,
+    ClientAddress(address): ClientAddress,
     State(state): State<AppState>,
-) -> Result<Json<Findings>> {
+    Parameters(sent): Parameters<OneHost>,
+) -> Result<Response> {
     let question = state.ask(&identity)?;
+    if let Some(remote) = state.remote(&identity, sent.host.as_deref()).await? {
+        return Ok(json_in_pieces(remote.answer(&identity, address, Ask::Doctor).await?));
+    }
     let store = state.place.inspect().await;
     // A dozen files, and a hypervisor or container may make reading one of them slow.
     let examined = question.block(move || {
         let (reports, newest) = (state.source_status.reports(), state.hub.latest());
         (state.diagnose)(&state.options.roots, &store, state.writer.as_ref(), &reports, newest.as_deref())
     });
-    Ok(Json(examined.await?.into()))
+    Ok(Json(Findings::from(examined.await?)).into_response())
+}
+
+/// The same for whoever asks over the fleet.
+pub fn told(diagnosis: Diagnosis) -> Option<Vec<u8>> {
+    serde_json::to_vec(&Findings::from(diagnosis)).ok()
 }
 
 impl From<Diagnosis> for Findings {

@@ -250,6 +250,21 @@ pub(super) enum Queued {
     TooMany(ErrorBody),
 }
 
+/// Answers any call that another machine may answer instead.
+#[derive(IntoResponses)]
+#[allow(dead_code)] // only its description is used
+pub(super) enum OfHost {
+    /// No machine of this name, or none that can be asked here
+    #[response(status = 400)]
+    Unknown(ErrorBody),
+    /// The machine's answer cannot be read
+    #[response(status = 502)]
+    Unreadable(ErrorBody),
+    /// The machine has not answered in time
+    #[response(status = 504)]
+    Late(ErrorBody),
+}
+
 /// Answers any call that names one thing by its id may give besides.
 #[derive(IntoResponses)]
 #[allow(dead_code)] // only its description is used

@@ -10,7 +10,7 @@ mod audit;
 mod boards;
 mod configuration;
 mod docs;
-mod doctor;
+pub mod doctor;
 mod error;
 mod events;
 mod extract;
@@ -23,21 +23,21 @@ mod moment;
 mod openapi;
 mod page;
 mod parameters;
-mod processes;
+pub mod processes;
 mod profiles;
 mod prometheus;
 mod questions;
+mod remote;
 mod retention;
 mod router;
 pub mod serve;
-mod sources;
+pub mod sources;
 mod users;
 mod ws;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -55,7 +55,7 @@ use crate::snapshot::source::{Report, Settings, SourceStatus};
 use crate::store::Store;
 use crate::store::inspect::{Inspection, Place};
 use crate::store::watch::Watch;
-use crate::stream::{Hub, Subscription};
+use crate::stream::Hub;
 
 pub use prometheus::Intervals;
 pub use router::app;
@@ -70,7 +70,9 @@ pub struct AppState(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     parts: Parts,
-    frames: ws::Frames,
+    frames: Arc<ws::Frames>,
+    frames_of_hosts: ws::FramesOfHosts,
+    noted: remote::Noted,
     questions: questions::Questions,
     event_rate: events::Rate,
     changing: Mutex<()>,
@@ -147,30 +149,13 @@ impl AppState {
         Self(Arc::new(Shared {
             parts,
             questions,
-            frames: ws::Frames::default(),
+            frames: Arc::default(),
+            frames_of_hosts: ws::FramesOfHosts::default(),
+            noted: remote::Noted::default(),
             event_rate: events::Rate::default(),
             changing: Mutex::default(),
             listing: Arc::default(),
         }))
-    }
-
-    /// Up to `backfill` messages before the newest snapshot, and a subscription that continues with that.
-    fn subscribe(&self, backfill: usize) -> (Vec<Bytes>, Subscription) {
-        let (bridge, subscription) = self.hub.subscribe_with_bridge();
-        if backfill == 0 {
-            return (Vec::new(), subscription);
-        }
-        let newest = subscription.newest_at();
-        let mut past = self.history.head().recent(backfill + 1);
-        past.retain(|snapshot| newest.is_none_or(|newest| snapshot.timestamp < newest));
-        let mut messages: Vec<Bytes> = past.iter().map(Snapshot::message).collect();
-        // Snapshots that the head does not have yet, or never gets if history is not recorded.
-        let last = past.last().map(|snapshot| snapshot.timestamp);
-        let missing = bridge.iter().filter(|snapshot| last.is_none_or(|last| snapshot.timestamp > last));
-        messages.extend(missing.map(|snapshot| snapshot.message()));
-        let surplus = messages.len().saturating_sub(backfill);
-        messages.drain(..surplus);
-        (messages, subscription)
     }
 
     /// The history of a machine by its ID or name, if the user may see it; this machine's where none is named.
@@ -182,7 +167,10 @@ impl AppState {
         let called = |host: &&Host| host.id == wanted || host.name == wanted;
         let mut found = hosts.iter().filter(called);
         match (found.next(), found.next()) {
-            (Some(host), None) => Ok(self.history.of_host(&host.id)),
+            (Some(host), None) => Ok(match &self.fleet.asking {
+                Some(asking) => self.history.of_host_and(&host.id, Arc::new(asking.clone())),
+                None => self.history.of_host(&host.id),
+            }),
             (Some(_), Some(_)) => {
                 Err(error::Error::BadRequest("Several machines have this name; use an ID".into()))
             }

@@ -27,6 +27,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
     }
 }
 
+/// Of routes that may be about another machine.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OneHost {
+    /// ID or name of a machine of the fleet, on a hub; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    pub host: Option<String>,
+}
+
 /// The `{id}` of a path.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -11,11 +11,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::{Error, Guarded, Queued, Result, ValidationBody};
-use super::extract::CurrentUser;
+use super::error::{Error, Guarded, OfHost, Queued, Result, ValidationBody};
+use super::extract::{ClientAddress, CurrentUser};
 use super::parameters::{Parameters, Reader};
 use super::questions::json_in_pieces;
-use crate::snapshot::processes::listing::Listing;
+use crate::fleet::asking::Ask;
+use crate::snapshot::processes::listing::{Lister, Listing};
 use crate::snapshot::processes::order::Order;
 use crate::snapshot::processes::{CgroupName, ProcessRow, Rates};
 
@@ -39,6 +40,9 @@ struct ListParameters {
     /// Only processes whose name, command line, user or cgroup contains this text (case-insensitive), or with this PID
     #[param(required = false, value_type = String, example = "postgres")]
     search: Option<String>,
+    /// ID or name of a machine of the fleet, on a hub; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -153,15 +157,21 @@ struct RatesDto {
 #[utoipa::path(get, path = "/api/processes", tag = "processes", params(ListParameters), responses(
     (status = 200, body = ProcessList),
     (status = 422, description = "A parameter is invalid", body = ValidationBody),
-    Guarded, Queued,
+    Guarded, Queued, OfHost,
 ))]
 async fn all_processes(
     CurrentUser(identity): CurrentUser,
+    ClientAddress(address): ClientAddress,
     State(state): State<AppState>,
     Parameters(sent): Parameters<ListParameters>,
 ) -> Result<Response> {
+    let (sort, host) = (sent.sort.clone(), sent.host.clone());
     let query = Query::read(sent)?;
     let question = state.ask(&identity)?;
+    if let Some(remote) = state.remote(&identity, host.as_deref()).await? {
+        let ask = Ask::Processes { limit: query.limit, sort, search: query.search };
+        return Ok(json_in_pieces(remote.answer(&identity, address, ask).await?));
+    }
     let (lister, listing) = (state.processes.clone(), state.listing());
     let made = question.block(move || {
         let _one_at_a_time = listing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,6 +179,18 @@ async fn all_processes(
     });
     let json = made.await?.map_err(|error| Error::Internal(error.to_string()))?;
     Ok(json_in_pieces(json))
+}
+
+/// The same for whoever asks over the fleet; `None` if there is no such field to sort by.
+pub fn listed(
+    lister: &dyn Lister,
+    limit: usize,
+    sort: Option<&str>,
+    search: Option<String>,
+) -> Option<Vec<u8>> {
+    let order = sort.map_or(Some(Order::default()), Order::by)?;
+    let query = Query { limit: limit.min(MAX_LIMIT), order, search };
+    serde_json::to_vec(&query.answer(&lister.list())).ok()
 }
 
 struct Query {

@@ -2,14 +2,18 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::Guarded;
-use super::extract::CurrentUser;
+use super::error::{Guarded, OfHost, Queued, Result, ValidationBody};
+use super::extract::{ClientAddress, CurrentUser};
+use super::parameters::{OneHost, Parameters};
+use super::questions::json_in_pieces;
+use crate::fleet::asking::Ask;
 use crate::snapshot::source::{Method, Report, State as SourceState};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -73,9 +77,33 @@ struct ProgramDto {
 }
 
 /// Every collector and probe with its state and cost
-#[utoipa::path(get, path = "/api/sources", tag = "sources", responses((status = 200, body = Sources), Guarded))]
-async fn sources(_: CurrentUser, State(state): State<AppState>) -> Json<Sources> {
-    Json(Sources { sources: state.source_status.reports().into_iter().map(Source::from).collect() })
+#[utoipa::path(get, path = "/api/sources", tag = "sources", params(OneHost), responses(
+    (status = 200, body = Sources),
+    (status = 422, description = "A parameter is given twice", body = ValidationBody),
+    Guarded, Queued, OfHost,
+))]
+async fn sources(
+    CurrentUser(identity): CurrentUser,
+    ClientAddress(address): ClientAddress,
+    State(state): State<AppState>,
+    Parameters(sent): Parameters<OneHost>,
+) -> Result<Response> {
+    if let Some(remote) = state.remote(&identity, sent.host.as_deref()).await? {
+        let _question = state.ask(&identity)?;
+        return Ok(json_in_pieces(remote.answer(&identity, address, Ask::Sources).await?));
+    }
+    Ok(Json(Sources::of(state.source_status.reports())).into_response())
+}
+
+/// The same for whoever asks over the fleet.
+pub fn told(reports: Vec<Report>) -> Option<Vec<u8>> {
+    serde_json::to_vec(&Sources::of(reports)).ok()
+}
+
+impl Sources {
+    fn of(reports: Vec<Report>) -> Self {
+        Self { sources: reports.into_iter().map(Source::from).collect() }
+    }
 }
 
 impl From<Report> for Source {

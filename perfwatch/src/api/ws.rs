@@ -5,6 +5,7 @@
 //! empty, so whole frames may go to the socket directly.
 #![allow(unused_qualifications)] // written by the macro that describes the parameters
 
+mod channel;
 mod frame;
 
 use std::pin::pin;
@@ -36,13 +37,16 @@ use utoipa_axum::routes;
 
 use super::AppState;
 use super::error::{Error, ErrorBody, Guarded, Problem, Queued, ValidationBody};
-use super::extract::{NO_SCOPE, may_read};
+use super::extract::{ClientAddress, NO_SCOPE, may_read};
 use super::guard::is_own_page;
 use super::questions::Question;
+use super::remote::no_hub;
 use super::serve::{Alive, Slot, stopped};
 use crate::auth::{AuthError, Identity};
 use crate::snapshot::Snapshot;
-use crate::stream::{Subscription, Update};
+use crate::stream::Update;
+pub(super) use channel::FramesOfHosts;
+use channel::{Channel, Start, told};
 use frame::Form;
 pub(super) use frame::Frames;
 
@@ -78,16 +82,24 @@ struct Parameters {
     /// `deflate`: ticks as binary messages, compressed once for all clients; see docs/api.md
     #[param(required = false, value_type = String, pattern = "^deflate$")]
     compression: Option<String>,
+    /// ID or name of a machine of the fleet, on a hub; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
 }
 
 /// The live stream, over WebSocket
 #[utoipa::path(get, path = "/api/ws/metrics", tag = "stream", security(()), params(Parameters), responses(
     (status = 101, description = "One message per tick: {\"type\":\"metrics\",\"timestamp\",\"interval_ms\",\"data\":{type: document}}"),
+    (status = 400, description = "No machine of this name", body = ErrorBody),
     (status = 422, description = "A parameter is invalid", body = ValidationBody),
     (status = 426, description = "Not a WebSocket handshake", body = ErrorBody),
     Guarded, Queued,
 ))]
-async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<Response, Error> {
+async fn upgrade(
+    ClientAddress(address): ClientAddress,
+    State(state): State<AppState>,
+    mut request: Request,
+) -> Result<Response, Error> {
     if !is_own_page(request.headers(), request.uri(), &state.options.cors_origins) {
         return Err(Error::Forbidden("Origin not allowed"));
     }
@@ -114,6 +126,11 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
             return Err(Error::Invalid(vec![Problem::new(&["query", "compression"], "Expected deflate")]));
         }
     };
+    let history = state.history_of(&identity, parameters.host.as_deref()).await?;
+    let is_own = history.host() == state.history.host();
+    if !is_own && state.fleet.watching.is_none() {
+        return Err(no_hub());
+    }
     // A long backfill is much to write: admit it before the upgrade, while it can be refused.
     let question = (backfill > 0).then(|| state.ask(&identity)).transpose()?;
     // axum's own upgrade would return a socket that only takes messages, each framed again for every client, and
@@ -122,6 +139,15 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         Error::Refused(StatusCode::UPGRADE_REQUIRED, "Expected a WebSocket handshake (version 13)".into())
     })?;
 
+    let channel = match &state.fleet.watching {
+        Some(watching) if !is_own => {
+            state.note_asked(&identity, address, history.host(), "live").await;
+            let watched = watching.watch(history.host());
+            let frames = state.0.frames_of_hosts.of(history.host());
+            Channel { history, hub: watched.hub.clone(), frames, watched: Some(watched) }
+        }
+        _ => Channel { history, hub: state.hub.clone(), frames: Arc::clone(&state.0.frames), watched: None },
+    };
     let streams = state.streams.clone();
     let upgrading = hyper::upgrade::on(&mut request);
     let slot = request.extensions_mut().remove::<Arc<Slot>>();
@@ -132,7 +158,7 @@ async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<
         let _held = (slot, alive);
         if let Ok(upgraded) = upgrading.await {
             let ended = ended(&state, identity, revocations);
-            Stream::open(state, upgraded, is_packed).await.run(ended, backfill, question).await;
+            Stream::open(channel, upgraded, is_packed).await.run(ended, backfill, question).await;
         }
     });
 
@@ -179,7 +205,7 @@ fn ended(
 }
 
 struct Stream {
-    state: AppState,
+    channel: Channel,
     socket: Socket,
     /// Whether ticks are compressed.
     is_packed: bool,
@@ -187,6 +213,8 @@ struct Stream {
     base: Option<Arc<Snapshot>>,
     /// How long the last update took to write.
     held_up: Duration,
+    /// Where the past ended, until the first update: that may be part of it.
+    until: Option<OffsetDateTime>,
 }
 
 /// Why a stream ends.
@@ -205,7 +233,7 @@ impl From<std::io::Error> for End {
 }
 
 impl Stream {
-    async fn open(state: AppState, upgraded: Upgraded, is_packed: bool) -> Self {
+    async fn open(channel: Channel, upgraded: Upgraded, is_packed: bool) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(2048)
             .write_buffer_size(0)
@@ -213,22 +241,22 @@ impl Stream {
             .max_frame_size(Some(MAX_MESSAGE))
             .max_message_size(Some(MAX_MESSAGE));
         let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-        Self { state, socket, is_packed, base: None, held_up: Duration::ZERO }
+        Self { channel, socket, is_packed, base: None, held_up: Duration::ZERO, until: None }
     }
 
     async fn run(mut self, ended: impl Future<Output = End>, backfill: usize, question: Option<Question>) {
-        let state = self.state.clone();
+        let channel = self.channel.clone();
         let subscribed = match &question {
-            Some(question) => question.work(async move { Ok(state.subscribe(backfill)) }).await,
-            None => Ok(state.subscribe(0)),
+            Some(question) => question.work(async move { Ok(channel.subscribe(backfill).await) }).await,
+            None => Ok(Box::pin(channel.subscribe(0)).await),
         };
-        let Ok((past, updates)) = subscribed else {
+        let Ok(start) = subscribed else {
             return self.close(CloseCode::Again.into(), "too many questions at once").await;
         };
-        let end = match self.send_history(backfill > 0, &past).await {
+        let end = match self.send_history(backfill > 0, &start.past).await {
             Ok(()) => {
-                drop((past, question));
-                self.follow(updates, backfill, ended).await
+                drop(question);
+                self.follow(start, backfill, ended).await
             }
             Err(end) => end,
         };
@@ -240,14 +268,13 @@ impl Stream {
     }
 
     /// Sends every update until there is a reason to end.
-    async fn follow(
-        &mut self,
-        mut updates: Subscription,
-        backfill: usize,
-        ended: impl Future<Output = End>,
-    ) -> End {
+    async fn follow(&mut self, start: Start, backfill: usize, ended: impl Future<Output = End>) -> End {
         // One future for as long as the stream lasts: what a loop recreates costs every client a little at every tick.
         let mut ended = pin!(ended);
+        let Start { past, mut updates, until } = start;
+        drop(past);
+        self.until = until;
+        let mut states = self.channel.states();
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         // After a message that took minutes to write, the client gets time to answer.
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -259,11 +286,13 @@ impl Stream {
                 update = updates.next() => {
                     // The previous run was read only after this stream began. Its backfill is sent once more, and the
                     // update is the first of the new subscription again.
-                    let past = (backfill > 0 && updates.missed_past()).then(|| {
-                        let past;
-                        (past, updates) = self.state.subscribe(backfill);
-                        past
-                    });
+                    let past = if backfill > 0 && updates.missed_past() {
+                        let again = Box::pin(self.channel.subscribe(backfill)).await;
+                        updates = again.updates;
+                        Some(again.past)
+                    } else {
+                        None
+                    };
                     tokio::select! {
                         biased;
                         sent = self.send_update(&update, past) => sent,
@@ -272,6 +301,7 @@ impl Stream {
                     }
                 }
                 end = &mut ended => Err(end),
+                state = told(&mut states) => self.send(Message::Text(state.into())).await,
                 _ = ping.tick() => {
                     unanswered += 1;
                     if unanswered > 2 {
@@ -314,6 +344,10 @@ impl Stream {
 
     /// The update, or in its stead a backfill that it comes after.
     async fn send_update(&mut self, update: &Update, past: Option<Vec<Bytes>>) -> Result<(), End> {
+        let until = self.until.take();
+        if past.is_none() && until.is_some_and(|until| update.snapshot.timestamp <= until) {
+            return Ok(());
+        }
         let begun = Instant::now();
         self.socket.flush().await.map_err(|_| End::Gone)?;
         let io = self.socket.get_mut();
@@ -321,7 +355,7 @@ impl Stream {
             frame::write_history(io, &past).await?;
         } else if update.skipped == 0 {
             let form = if self.is_packed { Form::Packed(self.base.as_ref()) } else { Form::Text };
-            let frame = self.state.0.frames.of(&update.snapshot, form)?;
+            let frame = self.channel.frames.of(&update.snapshot, form)?;
             self.base = self.is_packed.then(|| Arc::clone(&update.snapshot));
             frame::write_whole(io, &frame).await?;
         } else {

@@ -1,35 +1,46 @@
 //! A machine as part of a fleet: what it sends, `perfwatch agent`, which only sends, and the parts of a hub.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 
+use super::answers::Answers;
 use super::own_parts::OwnParts;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::profiling;
 use super::{lister, memory, own_directory, sources, systemd, tell_of_other_hosts};
 use crate::config::{self, Config};
+use crate::doctor::{self, Diagnosis, Sending};
+use crate::fleet::answering;
 use crate::fleet::forward::{Forwarding, SendingOnly};
+use crate::fleet::hub::asking::Asking;
 use crate::fleet::hub::receiver::{self, Receiver};
 use crate::fleet::hub::upkeep::{self, Upkeep};
+use crate::fleet::hub::watching::Watching;
 use crate::fleet::hub::{Stats, Turns};
+use crate::fleet::live::{Live, Ticks};
 use crate::fleet::outbox::Outbox;
 use crate::fleet::presence::Presence;
 use crate::fleet::seen::Seen;
 use crate::fleet::sender::Sender;
 use crate::history::History;
+use crate::history::head::Head;
 use crate::history::maintenance::DocumentDays;
 use crate::history::writer::{LogPlace, Writer};
 use crate::host::{self, Host};
 use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::Feed;
 use crate::profiles::archive::Archive;
-use crate::snapshot::source::SourceStatus;
+use crate::snapshot::Snapshot;
+use crate::snapshot::source::{Report, SourceStatus};
 use crate::store::Store;
 use crate::store::chunks::ChunkStore;
 use crate::store::watch::Watch;
+
+/// An agent keeps what it has sent only until hubs have stored it.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// Where a server's history goes.
 pub(super) struct Chunks {
@@ -56,6 +67,21 @@ pub(super) async fn chunks(
 /// What the API sees of a machine's sender.
 pub(super) fn seen(sender: Option<&Sender>) -> Seen {
     Seen { sending: sender.map(Sender::seen), ..Seen::default() }
+}
+
+/// What a machine tells hubs at once, until it is dropped: its ticks, and answers.
+pub(super) struct Answering {
+    _live: Live,
+    _answering: answering::Answering,
+}
+
+impl Answering {
+    pub fn spawn(sender: &Sender, host: &str, ticks: &Ticks, answers: Answers) -> Self {
+        Self {
+            _live: Live::spawn(sender.client(), host, ticks),
+            _answering: answering::Answering::spawn(sender.client(), host, Arc::new(answers)),
+        }
+    }
 }
 
 fn outbox(config: &Config, fleet: &config::Fleet, host: &Host) -> Result<Outbox> {
@@ -95,7 +121,14 @@ impl Hub {
             settings: store.clone(),
             turns,
         });
-        Ok(Self { receiver, upkeep, seen: Seen { presence, stats: Some(stats), sending: None } })
+        let seen = Seen {
+            asking: Some(Asking::new(receiver.client())),
+            watching: Some(Watching::new(receiver.client(), presence.clone())),
+            presence,
+            stats: Some(stats),
+            sending: None,
+        };
+        Ok(Self { receiver, upkeep, seen })
     }
 
     pub fn seen(&self) -> Seen {
@@ -115,16 +148,21 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     tell_of_other_hosts(&config.storage.data_dir, &host.id);
     let outbox = outbox(&config, fleet, &host)?;
     let chunks: Arc<dyn ChunkStore> = Arc::new(SendingOnly::new(outbox.clone()));
-    let history = History::new(Arc::clone(&chunks), &host.id);
+    let history = History::with_head(Arc::clone(&chunks), &host.id, Head::keeping(KEPT_BYTES));
     let log = LogPlace {
         dir: config.storage.data_dir.join("spool").join(&host.id),
         max_bytes: config.storage.spool_max_bytes,
     };
-    let writer = Writer::spawn(history, log, DocumentDays(0)).context("cannot start the writer thread")?;
+    let writer =
+        Writer::spawn(history.clone(), log, DocumentDays(0)).context("cannot start the writer thread")?;
     let sender = Sender::spawn(fleet, host.clone(), outbox).await?;
     let storing = writer.handle();
+    let ticks = Ticks::default();
     let outputs = Outputs {
-        live: Box::new(|_| {}),
+        live: Box::new({
+            let ticks = ticks.clone();
+            move |snapshot| ticks.publish(snapshot)
+        }),
         store: Box::new({
             let storing = storing.clone();
             move |snapshot| storing.submit(snapshot)
@@ -134,9 +172,19 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let (_settings, settings) = watch::channel(config.sampling.settings.clone());
     let source_status = SourceStatus::default();
     let feed = Feed::default();
-    let mut sources = sources(&config, &lister(&config), &feed);
+    let lister = lister(&config);
+    let mut sources = sources(&config, &lister, &feed);
     let own = OwnParts::new(source_status.clone(), Watch::default(), Some(storing), Some(sender.seen()));
     sources.push(Box::new(own));
+    let answers = Answers {
+        lister,
+        source_status: source_status.clone(),
+        history,
+        ticks: ticks.clone(),
+        diagnose: Box::new(diagnose(&config, sender.seen())),
+        listing: Mutex::default(),
+    };
+    let answering = Answering::spawn(&sender, &host.id, &ticks, answers);
     let pipeline = Pipeline::new(sources, source_status, settings, outputs);
     let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping));
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -158,6 +206,25 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     profiling.close().await;
     releasing.abort();
+    drop(answering);
     sender.close().await;
     Ok(())
+}
+
+/// The agent's answer to `GET /api/doctor` of a hub.
+fn diagnose(
+    config: &Config,
+    seen: crate::fleet::sender::Sending,
+) -> impl Fn(&[Report], Option<&Snapshot>) -> Diagnosis + Send + Sync + use<> {
+    let (roots, data_dir) = (config.roots.clone(), config.storage.data_dir.clone());
+    move |reports, newest| {
+        let sending = Sending {
+            waiting: seen.outbox.len(),
+            failing: seen.health.failing(),
+            lost: seen.outbox.lost() + seen.outbox.shed(),
+        };
+        let free = rustix::fs::statvfs(&data_dir).ok().map(|of| of.f_bavail.saturating_mul(of.f_frsize));
+        let space = free.map(|free| (data_dir.as_path(), free));
+        doctor::diagnose_sender(&roots, sending, space, reports, newest)
+    }
 }

@@ -29,18 +29,21 @@ impl Threads {
         threads
             .worker_threads((cpus / 2).clamp(1, MAX_QUESTION_THREADS))
             .max_blocking_threads(MAX_QUESTION_THREADS);
-        threads.thread_name("question").enable_all().on_thread_start(|| {
-            // On Linux this affects only the calling thread.
-            let nice = rustix::process::getpriority_process(None).map_or(NICE, |nice| nice.max(NICE));
-            if let Err(error) = rustix::process::setpriority_process(None, nice) {
-                tracing::warn!(%error, "questions cannot be given a low priority");
-            }
-        });
+        threads.thread_name("question").enable_all().on_thread_start(lower_priority);
         threads.build().map(Some).map(Self)
     }
 
     pub(super) fn handle(&self) -> Handle {
         self.0.as_ref().expect("taken by drop alone").handle().clone()
+    }
+}
+
+/// Makes the calling thread one that answers questions.
+pub(super) fn lower_priority() {
+    // On Linux this affects only the calling thread.
+    let nice = rustix::process::getpriority_process(None).map_or(NICE, |nice| nice.max(NICE));
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
+        tracing::warn!(%error, "questions cannot be given a low priority");
     }
 }
 

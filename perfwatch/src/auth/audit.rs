@@ -29,6 +29,7 @@ pub const SILENCE_ENDED: &str = "silence_ended";
 pub const MAINTENANCE_ADDED: &str = "maintenance_added";
 pub const MAINTENANCE_REMOVED: &str = "maintenance_removed";
 pub const ALERT_RULES_IMPORTED: &str = "alert_rules_imported";
+pub const HOST_ASKED: &str = "host_asked";
 pub const CLEANUP: &str = "cleanup";
 
 impl Auth {

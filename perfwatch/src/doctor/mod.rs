@@ -7,11 +7,12 @@ mod store;
 mod text;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use time::OffsetDateTime;
 
 use rights::Rights;
-pub use store::Recording;
+pub use store::{Recording, Sending};
 pub use text::text;
 
 use crate::config::Roots;
@@ -30,10 +31,24 @@ pub fn diagnose(
     reports: &[Report],
     newest: Option<&Snapshot>,
 ) -> Diagnosis {
+    examine(roots, store::findings(store, recording, OffsetDateTime::now_utc()), reports, newest)
+}
+
+/// The same of a machine that only sends what it measures; `space` is free in a directory.
+pub fn diagnose_sender(
+    roots: &Roots,
+    sending: Sending,
+    space: Option<(&Path, u64)>,
+    reports: &[Report],
+    newest: Option<&Snapshot>,
+) -> Diagnosis {
+    examine(roots, store::sending(sending, space), reports, newest)
+}
+
+fn examine(roots: &Roots, store: Vec<Finding>, reports: &[Report], newest: Option<&Snapshot>) -> Diagnosis {
     let rights = Rights::of_this_process(roots);
     let perf_events = newest.and_then(|snapshot| snapshot.reading(MetricType::PerfEvents));
     let mut machine = machine::findings(roots, &rights);
-    let store = store::findings(store, recording, OffsetDateTime::now_utc());
     let mut sources: Vec<Finding> = reports.iter().map(source).collect();
     let mut events = perf_events.map_or_else(Vec::new, |reading| events(reading, counters_remedy(reports)));
     for finding in sources.iter_mut().chain(&mut events) {

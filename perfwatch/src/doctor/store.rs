@@ -29,6 +29,41 @@ pub enum Recording {
     },
 }
 
+/// The state of history on its way to hubs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// Packets in the outbox.
+    pub waiting: usize,
+    /// NATS does not accept them.
+    pub failing: bool,
+    /// Packets since the start.
+    pub lost: u64,
+}
+
+/// Of a machine that keeps nothing itself.
+pub(super) fn sending(sending: Sending, space: Option<(&Path, u64)>) -> Vec<Finding> {
+    const NAME: &str = "recording";
+    let waiting = match sending.waiting {
+        0 => "nothing waits to be sent".to_owned(),
+        1 => "1 packet waits to be sent".to_owned(),
+        many => format!("{many} packets wait to be sent"),
+    };
+    let recording = match sending {
+        Sending { lost: 1.., .. } => Finding::problem(
+            NAME,
+            format!("{} packets of history were lost since the start; {waiting}", sending.lost),
+            Some("see the log; give the outbox more space (PERFWATCH_FLEET_OUTBOX_MAX_MB)".into()),
+        ),
+        Sending { failing: true, .. } => Finding::problem(
+            NAME,
+            format!("NATS does not accept history; {waiting}"),
+            Some("see the log for NATS's answer; nothing is lost while the outbox has space".into()),
+        ),
+        Sending { .. } => Finding::ok(NAME, format!("sent to the hubs of the fleet; {waiting}")),
+    };
+    space.map(|(directory, free)| self::space(directory, free)).into_iter().chain([recording]).collect()
+}
+
 pub(super) fn findings(seen: &Inspection, recording: Recording, now: OffsetDateTime) -> Vec<Finding> {
     let mut findings = vec![database(seen)];
     findings.push(match &seen.read_only {
@@ -169,6 +204,22 @@ mod tests {
     fn status(seen: &Inspection, recording: Recording, name: &str) -> Status {
         let found = findings(seen, recording, OffsetDateTime::UNIX_EPOCH);
         found.into_iter().find(|finding| finding.name == name).unwrap().status
+    }
+
+    #[test]
+    fn each_fault_of_sending_is_a_problem_with_a_remedy() {
+        let good = Sending { waiting: 1, failing: false, lost: 0 };
+        let status = |of, free| {
+            let found = sending(of, Some((Path::new("/data"), free)));
+            assert!(
+                found.iter().all(|found| found.status == Status::Ok || found.remedy.is_some()),
+                "{found:?}"
+            );
+            found.iter().filter(|found| found.status == Status::Problem).count()
+        };
+        assert_eq!(status(good, GIB), 0);
+        assert_eq!(status(Sending { failing: true, ..good }, GIB), 1);
+        assert_eq!(status(Sending { lost: 2, ..good }, LOW_SPACE - 1), 2);
     }
 
     #[test]

@@ -4,11 +4,18 @@
 //! what the stream has acknowledged. A [hub] consumes, checks, stores, and acknowledges after the commit. Anything may
 //! arrive twice, late or in any order: the stream drops copies by their message ID, and storing a chunk again changes
 //! nothing. History knows nothing of this: to it, the outbox is part of its store.
+//!
+//! What is wanted at once goes over core NATS, which keeps nothing: a machine's ticks while someone watches them
+//! ([`live`]), and questions to one machine ([`asking`]).
 
+pub mod answering;
+pub mod asking;
 pub mod connection;
 pub mod forward;
 pub mod hub;
+pub mod live;
 pub mod outbox;
+pub mod parts;
 pub mod presence;
 pub mod protocol;
 pub mod seen;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use time::OffsetDateTime;
+
 /// Three signs of life are missing.
 const LIVE: Duration = Duration::from_secs(35);
 /// Slots have five minutes at the usual interval, and take a moment to arrive.
@@ -56,6 +58,12 @@ impl Presence {
     /// How far a host's clock was ahead of ours at its last sign of life, µs; with the time that travelling took.
     pub fn skew(&self, host: &str) -> Option<i64> {
         self.hosts().get(host).map(|heard| heard.skew)
+    }
+
+    /// When a host's last sign of life came, by our clock.
+    pub fn heard(&self, host: &str) -> Option<OffsetDateTime> {
+        let elapsed = self.hosts().get(host)?.at.elapsed();
+        OffsetDateTime::now_utc().checked_sub(time::Duration::try_from(elapsed).ok()?)
     }
 
     fn hosts(&self) -> MutexGuard<'_, HashMap<String, Heard>> {

@@ -3,6 +3,8 @@
 //! A packet is what one slot has of one content, with the host that it is of: a chunk of readings together with its
 //! minutes, minutes alone, or a chunk of profiles. It starts with a magic, a version and a checksum.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -24,6 +26,10 @@ pub const CHUNKS: &str = "perfwatch.v1.chunk";
 pub const HOSTS: &str = "perfwatch.v1.host";
 pub const ALIVE: &str = "perfwatch.v1.alive";
 pub const SET_ASIDE: &str = "perfwatch.v1.aside";
+/// Asks a machine for its ticks, carries them, and asks it anything else.
+const WATCH: &str = "perfwatch.v1.watch";
+const LIVE: &str = "perfwatch.v1.live";
+const ASK: &str = "perfwatch.v1.ask";
 
 /// Names what a message set aside was, and why.
 pub const HEADER_SUBJECT: &str = "Perfwatch-Subject";
@@ -53,6 +59,18 @@ pub fn host_subject(host: &str) -> String {
 
 pub fn alive_subject(host: &str) -> String {
     format!("{ALIVE}.{}", token(host))
+}
+
+pub fn watch_subject(host: &str) -> String {
+    format!("{WATCH}.{}", token(host))
+}
+
+pub fn live_subject(host: &str) -> String {
+    format!("{LIVE}.{}", token(host))
+}
+
+pub fn ask_subject(host: &str) -> String {
+    format!("{ASK}.{}", token(host))
 }
 
 /// What a subject says that a message is.
@@ -98,6 +116,20 @@ pub struct Alive {
     /// By the sender's clock, µs.
     pub sent: i64,
 }
+
+/// Asks a machine for its ticks for a while.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Lease {
+    pub host: String,
+    /// At most [`MAX_LEASE`].
+    pub seconds: u64,
+    /// Someone begins to watch, and wants the newest tick at once.
+    #[serde(default)]
+    pub begins: bool,
+}
+
+/// No lease lasts longer, whatever it says.
+pub const MAX_LEASE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {

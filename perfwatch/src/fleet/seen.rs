@@ -1,6 +1,8 @@
 //! What the API sees of the fleet; of a machine that is alone, nothing.
 
 use super::hub::Stats;
+use super::hub::asking::Asking;
+use super::hub::watching::Watching;
 use super::presence::Presence;
 use super::sender::Sending;
 
@@ -9,6 +11,9 @@ pub struct Seen {
     pub presence: Presence,
     /// Of a hub.
     pub stats: Option<Stats>,
+    /// Of a hub: asks the machines, and shows their ticks.
+    pub asking: Option<Asking>,
+    pub watching: Option<Watching>,
     /// Of a machine that sends.
     pub sending: Option<Sending>,
 }

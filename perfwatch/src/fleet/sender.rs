@@ -76,6 +76,7 @@ pub struct Sender {
     sending: JoinHandle<()>,
     living: JoinHandle<()>,
     seen: Sending,
+    client: Client,
 }
 
 impl Sender {
@@ -86,10 +87,21 @@ impl Sender {
         let living = tokio::spawn(stay_alive(client.clone(), host.id.clone()));
         let mut stream = jetstream::new(client.clone());
         stream.set_timeout(ACK_TIMEOUT);
-        let task =
-            Task { client, stream, host, outbox: outbox.clone(), health: health.clone(), introduced: None };
+        let task = Task {
+            client: client.clone(),
+            stream,
+            host,
+            outbox: outbox.clone(),
+            health: health.clone(),
+            introduced: None,
+        };
         let sending = tokio::spawn(task.run(stopped));
-        Ok(Self { stop, sending, living, seen: Sending { health, outbox } })
+        Ok(Self { stop, sending, living, seen: Sending { health, outbox }, client })
+    }
+
+    /// The connection, for what is not kept in the stream.
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     pub fn seen(&self) -> Sending {

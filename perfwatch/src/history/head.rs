@@ -19,7 +19,7 @@ use crate::store::chunks::Chunk;
 const READINGS: i64 = 60;
 /// Possible slot lengths, s: whole minutes, so that each minute is in one chunk.
 const SLOTS: [i64; 6] = [60, 120, 300, 600, 1800, 3600];
-/// Bytes of chunks kept after they were stored: about 15 minutes on a large machine.
+/// Bytes of chunks kept by default after they were stored: about 15 minutes on a large machine.
 const KEPT_BYTES: usize = 3 << 20;
 
 /// A closed slot: its chunks, one per type.
@@ -49,8 +49,18 @@ impl Sealed {
     }
 }
 
-#[derive(Debug, Default)]
-pub struct Head(Mutex<State>);
+#[derive(Debug)]
+pub struct Head {
+    state: Mutex<State>,
+    /// Bytes of chunks kept after they were stored.
+    kept_bytes: usize,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::keeping(KEPT_BYTES)
+    }
+}
 
 /// Minute sums, by type and start (µs).
 pub type Minutes = BTreeMap<(MetricType, i64), Bucket>;
@@ -93,6 +103,10 @@ pub enum Pushed {
 }
 
 impl Head {
+    pub fn keeping(kept_bytes: usize) -> Self {
+        Self { state: Mutex::default(), kept_bytes }
+    }
+
     /// Adds a snapshot; `interval` is the approximate time between snapshots, µs.
     pub fn push(&self, snapshot: &Snapshot, interval: i64) -> Pushed {
         let at = micros(snapshot.timestamp);
@@ -142,7 +156,7 @@ impl Head {
     pub fn stored(&self, slot: i64) {
         let mut state = self.state();
         if let Some(sealed) = state.take_pending(slot) {
-            state.keep(sealed);
+            state.keep(sealed, self.kept_bytes);
         }
     }
 
@@ -187,7 +201,7 @@ impl Head {
         for sealed in past.into_iter().rev() {
             state.stored.push_front(sealed);
         }
-        state.bound();
+        state.bound(self.kept_bytes);
     }
 
     /// A type's unstored readings; those of the open slot only from `from` to `to`.
@@ -203,6 +217,27 @@ impl Head {
             }
         }
         Unstored { chunks, open: wanted }
+    }
+
+    /// All of a type that is in memory from a time on (µs), as chunks in time order; the first may begin earlier.
+    pub fn since(&self, metric_type: MetricType, from: i64) -> Vec<Chunk> {
+        let mut open = Block::new(metric_type);
+        let mut chunks: Vec<Chunk> = {
+            let state = self.state();
+            if let Some(block) = state.open.get(metric_type as usize) {
+                for n in block.within(from, i64::MAX) {
+                    open.push(&block.reading(n));
+                }
+            }
+            let closed = state.stored.iter().chain(&state.pending);
+            closed
+                .filter_map(|sealed| sealed.chunk(metric_type))
+                .filter(|chunk| chunk.end > from)
+                .cloned()
+                .collect()
+        };
+        chunks.extend(pack(&[open]));
+        chunks
     }
 
     /// The newest `count` snapshots in memory, oldest first.
@@ -230,7 +265,7 @@ impl Head {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -266,15 +301,15 @@ impl State {
         self.pending.remove(at)
     }
 
-    fn keep(&mut self, mut sealed: Sealed) {
+    fn keep(&mut self, mut sealed: Sealed, kept_bytes: usize) {
         sealed.minutes = None;
         self.stored.push_back(sealed);
-        self.bound();
+        self.bound(kept_bytes);
     }
 
-    fn bound(&mut self) {
+    fn bound(&mut self, kept_bytes: usize) {
         let mut bytes: usize = self.stored.iter().map(Sealed::bytes).sum();
-        while bytes > KEPT_BYTES
+        while bytes > kept_bytes
             && let Some(oldest) = self.stored.pop_front()
         {
             bytes -= oldest.bytes();

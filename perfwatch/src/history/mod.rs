@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod check;
 pub mod chunk;
+pub mod elsewhere;
 pub mod growth;
 pub mod head;
 pub mod import;
@@ -16,6 +17,7 @@ pub mod plan;
 pub mod questions;
 pub mod reader;
 pub mod tier;
+pub mod window;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod rollup;
@@ -26,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::store::chunks::ChunkStore;
 use crate::store::policy::Extent;
+use elsewhere::Elsewhere;
 use head::Head;
 
 /// Why bytes are not a valid chunk or log.
@@ -42,13 +45,35 @@ struct Shared {
     chunks: Arc<dyn ChunkStore>,
     host: String,
     head: Arc<Head>,
+    /// Who knows what is not stored yet, if the host is another machine.
+    elsewhere: Option<Arc<dyn Elsewhere>>,
     damaged: AtomicU64,
 }
 
 impl History {
     pub fn new(chunks: Arc<dyn ChunkStore>, host: &str) -> Self {
-        let head = Arc::new(Head::default());
-        Self(Arc::new(Shared { chunks, host: host.to_owned(), head, damaged: AtomicU64::new(0) }))
+        Self::with(chunks, host, Head::default(), None)
+    }
+
+    /// With a head of its own measure.
+    pub fn with_head(chunks: Arc<dyn ChunkStore>, host: &str, head: Head) -> Self {
+        Self::with(chunks, host, head, None)
+    }
+
+    fn with(
+        chunks: Arc<dyn ChunkStore>,
+        host: &str,
+        head: Head,
+        elsewhere: Option<Arc<dyn Elsewhere>>,
+    ) -> Self {
+        let (host, head, damaged) = (host.to_owned(), Arc::new(head), AtomicU64::new(0));
+        Self(Arc::new(Shared { chunks, host, head, elsewhere, damaged }))
+    }
+
+    /// The history of another host in the same store, completed by what is not stored yet.
+    #[must_use]
+    pub fn of_host_and(&self, host: &str, elsewhere: Arc<dyn Elsewhere>) -> Self {
+        Self::with(Arc::clone(&self.0.chunks), host, Head::default(), Some(elsewhere))
     }
 
     /// The history of another host in the same store, with nothing in memory.

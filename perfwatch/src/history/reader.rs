@@ -82,7 +82,8 @@ impl Pieces {
     pub async fn open(history: &History, question: Question, selection: Selection) -> Result<Self> {
         // Memory first: the store is only queried up to the start of what is in memory.
         let Question { metric_type, from, to, interval } = question;
-        let unstored = history.head().unstored(metric_type, from, to);
+        let mut unstored = history.head().unstored(metric_type, from, to);
+        unstored.chunks.extend(history.elsewhere(metric_type, to).await?);
         let mut rest = Vec::new();
         for chunk in &unstored.chunks {
             match Block::decode(&chunk.data, &selection) {

@@ -130,6 +130,11 @@ impl Snapshot {
         Self { timestamp, readings, interval: None, missed: None, message: OnceLock::new() }
     }
 
+    /// Of another machine, which has made the message: without readings.
+    pub fn received(timestamp: OffsetDateTime, message: Bytes) -> Self {
+        Self { message: OnceLock::from(message), ..Self::new(timestamp, Vec::new()) }
+    }
+
     /// Sets the time between snapshots.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
@@ -142,6 +147,14 @@ impl Snapshot {
     pub fn after(mut self, missed: Option<Missed>) -> Self {
         self.missed = missed;
         self
+    }
+
+    /// The same tick with a reason in place of every document.
+    #[must_use]
+    pub fn failed(&self, reason: &str) -> Self {
+        let failed = |reading: &Reading| Reading::failed(reading.metric_type, self.timestamp, reason);
+        let readings = self.readings.iter().map(failed).collect();
+        Self { interval: self.interval, missed: self.missed, ..Self::new(self.timestamp, readings) }
     }
 
     /// One source's reading at this tick.
@@ -233,10 +246,16 @@ mod tests {
         assert_eq!(value["data"]["cpu"]["user"], 1);
         assert_eq!(value["data"]["disk"]["_error"], "no \"disk\"");
         assert!(value.get("missed").is_none());
+        let short: Value = serde_json::from_slice(&snapshot.failed("too large").message()).unwrap();
+        let document = json!({"_timestamp": "2026-01-02T03:04:05Z", "_error": "too large"});
+        assert_eq!(short["data"], json!({"cpu": document, "disk": document}));
         let missed = Missed { ticks: 3, cause: missed::Cause::CpuQuota };
         let snapshot = Snapshot::new(AT, Vec::new()).every(Duration::from_secs(1)).after(Some(missed));
-        let value: Value = serde_json::from_slice(&snapshot.message()).unwrap();
-        assert_eq!(value["missed"], json!({"ticks": 3, "cause": "cpu_quota"}));
+        for snapshot in [snapshot.failed("too large"), snapshot] {
+            let value: Value = serde_json::from_slice(&snapshot.message()).unwrap();
+            assert_eq!(value["missed"], json!({"ticks": 3, "cause": "cpu_quota"}));
+            assert_eq!(value["interval_ms"], 1000);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod arrival;
 mod credentials;
 mod faults;
+mod live;
 mod nats;
 mod network;
 #[path = "../support/postgres.rs"]
@@ -14,6 +15,7 @@ mod processes;
 #[path = "../support/readings.rs"]
 mod readings;
 mod refused;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;

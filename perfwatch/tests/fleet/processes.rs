@@ -11,7 +11,19 @@ use super::*;
 const PASSWORD: &str = "many quiet machines";
 
 /// Killed when dropped.
-struct Process(Child);
+pub struct Process(Child);
+
+impl Process {
+    /// Sends a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -35,24 +47,24 @@ fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)
 }
 
 /// A machine's process, by its ID.
-fn machine(command: &str, data: &Path, nats: &nats::Nats, id: &str) -> Process {
+pub fn machine(command: &str, data: &Path, nats: &nats::Nats, id: &str) -> Process {
     let (process, line) = start(command, data, nats, &[("PERFWATCH_HOST_ID", id)]);
     assert!(command != "agent" || line.contains(id), "{line}");
     process
 }
 
-struct HubProcess {
+pub struct HubProcess {
     _process: Process,
-    address: String,
-    token: String,
+    pub address: String,
+    pub token: String,
 }
 
 impl HubProcess {
-    async fn start(data: &Path, nats: &nats::Nats) -> Self {
+    pub async fn start(data: &Path, nats: &nats::Nats) -> Self {
         Self::start_with(data, nats, &[]).await
     }
 
-    async fn start_with(data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> Self {
+    pub async fn start_with(data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> Self {
         let (process, line) = start("hub", data, nats, settings);
         let address = line.strip_prefix("PerfWatch is at http://").unwrap().to_owned();
         let login = json!({"username": "admin", "password": PASSWORD});
@@ -62,12 +74,12 @@ impl HubProcess {
         Self { _process: process, address, token }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let request = client().get(format!("http://{}{path}", self.address)).bearer_auth(&self.token);
         request.send().await.unwrap().json().await.unwrap()
     }
 
-    async fn host(&self, id: &str) -> Option<Value> {
+    pub async fn host(&self, id: &str) -> Option<Value> {
         let answer = self.get("/api/hosts").await;
         answer["hosts"].as_array().unwrap().iter().find(|host| host["id"] == id).cloned()
     }
@@ -82,7 +94,7 @@ impl HubProcess {
     }
 }
 
-fn client() -> reqwest::Client {
+pub fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use perfwatch::fleet::hub::watching::Watching;
+use perfwatch::fleet::live::{Live, Ticks};
 use perfwatch::fleet::protocol::{HEADER_REASON, HEADER_SUBJECT, chunk_subject};
 
 use super::*;
@@ -74,8 +76,9 @@ async fn garbage_other_versions_and_claims_of_another_s_id_are_set_aside() {
 const RIGHTS: &str = r#"authorization { users: [
     { user: hub, password: h }
     { user: web1, password: w, permissions: {
-        publish: ["perfwatch.v1.chunk.web~1.*", "perfwatch.v1.host.web~1", "perfwatch.v1.alive.web~1"]
-        subscribe: ["_INBOX.>"]
+        publish: ["perfwatch.v1.chunk.web~1.*", "perfwatch.v1.host.web~1", "perfwatch.v1.alive.web~1", "perfwatch.v1.live.web~1"]
+        subscribe: ["_INBOX.>", "perfwatch.v1.watch.web~1", "perfwatch.v1.ask.web~1"]
+        allow_responses: { max: 64, expires: "30s" }
     } }
 ] }"#;
 
@@ -93,6 +96,35 @@ async fn a_machine_needs_no_rights_but_on_its_own_subjects() {
     let sender = Sender::spawn(&own, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
     arrived(&store, HOST, 60).await;
     until("a sign of life", async || hub.presence.skew(HOST)).await;
+    // It is watched, and answers in several messages.
+    let ticks = Ticks::default();
+    ticks.publish(&Arc::new(snapshot(60)));
+    let live = Live::spawn(sender.client(), HOST, &ticks);
+    let watching = Watching::new(hub.receiver.client(), hub.presence.clone());
+    let watched = watching.watch(HOST);
+    until("a tick", async || watched.hub.latest()).await;
+    drop(live);
+    let mut asked = sender.client().subscribe("perfwatch.v1.ask.web~1").await.unwrap();
+    sender.client().flush().await.unwrap();
+    let asking = hub.receiver.client();
+    let inbox = asking.new_inbox();
+    let mut answers = asking.subscribe(inbox.clone()).await.unwrap();
+    let reply = until("a question", async || {
+        asking.publish_with_reply("perfwatch.v1.ask.web~1", inbox.clone(), "?".into()).await.unwrap();
+        let asked = tokio::time::timeout(Duration::from_millis(500), asked.next()).await;
+        asked.ok().flatten()?.reply
+    })
+    .await;
+    for _ in 0..3 {
+        sender.client().publish(reply.clone(), "!".into()).await.unwrap();
+    }
+    let mut answered = 0;
+    until("all of an answer", async || {
+        // Before it listened, there were no responders.
+        answered += usize::from(&answers.next().await.unwrap().payload[..] == b"!");
+        (answered == 3).then_some(())
+    })
+    .await;
     sender.close().await;
     // As another machine, it can send nothing.
     let other = Machine::start(&dir.path().join("other"), "victim");

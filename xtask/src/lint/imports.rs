@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("history", &["store", "snapshot", "config", "host"]),
     ("alerts", &["history", "store", "snapshot", "config"]),
     ("profiles", &["history", "store", "snapshot", "config", "cgroups"]),
-    ("fleet", &["profiles", "history", "store", "snapshot", "config", "host"]),
+    ("fleet", &["stream", "profiles", "history", "store", "snapshot", "config", "host"]),
     ("auth", &["store", "snapshot", "config"]),
     // Its sources and the receivers of snapshots are passed to it.
     ("pipeline", &["snapshot", "config", "kernel_files"]),

@@ -4,8 +4,10 @@
 //! share, hours, days) is computed by one hub at a time for each host: whoever has the host's [turn](Turns).
 
 pub mod accept;
+pub mod asking;
 pub mod receiver;
 pub mod upkeep;
+pub mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -69,6 +69,7 @@ pub struct Receiver {
     stop: watch::Sender<bool>,
     consuming: JoinHandle<()>,
     listening: JoinHandle<()>,
+    client: Client,
 }
 
 impl Receiver {
@@ -78,8 +79,13 @@ impl Receiver {
         let listening = tokio::spawn(listen(client.clone(), parts.presence.clone()));
         let chunks: Arc<dyn ChunkStore> = parts.store.clone();
         let replicas = fleet.stream_replicas;
-        let task = Task { client, chunks, parts, replicas, known: HashSet::new() };
-        Ok(Self { stop, consuming: tokio::spawn(task.run(stopped)), listening })
+        let task = Task { client: client.clone(), chunks, parts, replicas, known: HashSet::new() };
+        Ok(Self { stop, consuming: tokio::spawn(task.run(stopped)), listening, client })
+    }
+
+    /// The connection, for what is not kept in the stream.
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Finishes the message in progress.
