@@ -183,7 +183,11 @@ pub async fn serve(
     let outputs = Outputs {
         live: Box::new({
             let (hub, intervals) = (hub.clone(), Arc::clone(&intervals));
+            let newest = sender.as_ref().map(Sender::newest);
             move |snapshot| {
+                if let Some(newest) = &newest {
+                    newest.note(snapshot);
+                }
                 hub.publish(snapshot);
                 intervals.add(snapshot);
             }

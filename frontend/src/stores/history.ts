@@ -8,6 +8,7 @@ import { turns } from '@/api/turns';
 import type { DataPoint, Documents, History, MachineEvent } from '@/api/types';
 import { eventsIn } from '@/series/events';
 import { useClockStore } from './clock';
+import { useFleetStore } from './fleet';
 
 /** Cached responses, for a few steps back; each is at most a few hundred kilobytes. */
 const CACHE_SIZE = 144;
@@ -20,11 +21,12 @@ export type { PointsQuery, RankingQuery, UsageQuery, Whose } from '@/api/history
 
 export const useHistoryStore = defineStore('history', () => {
   const clock = useClockStore();
+  const fleet = useFleetStore();
   const cache = markRaw(new Map<string, History>());
   const inTurn = turns(AT_ONCE);
 
   async function points(query: PointsQuery, signal: AbortSignal): Promise<History> {
-    const key = JSON.stringify(query);
+    const key = JSON.stringify([fleet.chosen, query]);
     const known = cache.get(key);
     if (known !== undefined) return known;
     const answer = await inTurn(() => api.points(query, signal), signal);

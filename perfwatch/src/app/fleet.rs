@@ -11,7 +11,9 @@ use super::own_parts::OwnParts;
 use super::profiling;
 use super::{lister, memory, own_directory, sources, systemd, tell_of_other_hosts};
 use crate::config::{self, Config};
+use crate::fleet::courses::Courses;
 use crate::fleet::forward::{Forwarding, SendingOnly};
+use crate::fleet::hub::filling::Filling;
 use crate::fleet::hub::receiver::{self, Receiver};
 use crate::fleet::hub::upkeep::{self, Upkeep};
 use crate::fleet::hub::{Stats, Turns};
@@ -69,6 +71,7 @@ fn outbox(config: &Config, fleet: &config::Fleet, host: &Host) -> Result<Outbox>
 pub(super) struct Hub {
     receiver: Receiver,
     upkeep: Upkeep,
+    filling: Filling,
     seen: Seen,
 }
 
@@ -81,21 +84,24 @@ impl Hub {
     ) -> Result<Self> {
         let fleet = config.fleet.as_ref().context("a hub needs PERFWATCH_FLEET_URL")?;
         let turns = Turns::new(store.clone());
-        let (presence, stats) = (Presence::default(), Stats::default());
+        let (presence, courses, stats) = (Presence::default(), Courses::default(), Stats::default());
         let parts = receiver::Parts {
             store: Arc::clone(store),
             turns: turns.clone(),
             presence: presence.clone(),
+            courses: courses.clone(),
             stats: stats.clone(),
         };
         let receiver = Receiver::spawn(fleet, parts).await?;
+        let filling = Filling::spawn(history.clone(), courses.clone());
         let upkeep = Upkeep::spawn(upkeep::Parts {
             history: history.clone(),
             profiles: profiles.clone(),
             settings: store.clone(),
             turns,
         });
-        Ok(Self { receiver, upkeep, seen: Seen { presence, stats: Some(stats), sending: None } })
+        let seen = Seen { presence, courses, stats: Some(stats), sending: None };
+        Ok(Self { receiver, upkeep, filling, seen })
     }
 
     pub fn seen(&self) -> Seen {
@@ -103,6 +109,7 @@ impl Hub {
     }
 
     pub async fn close(self) {
+        self.filling.close();
         tokio::join!(self.receiver.close(), self.upkeep.close());
     }
 }
@@ -124,7 +131,10 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let sender = Sender::spawn(fleet, host.clone(), outbox).await?;
     let storing = writer.handle();
     let outputs = Outputs {
-        live: Box::new(|_| {}),
+        live: Box::new({
+            let newest = sender.newest();
+            move |snapshot| newest.note(snapshot)
+        }),
         store: Box::new({
             let storing = storing.clone();
             move |snapshot| storing.submit(snapshot)

@@ -6,8 +6,10 @@
 //! nothing. History knows nothing of this: to it, the outbox is part of its store.
 
 pub mod connection;
+pub mod courses;
 pub mod forward;
 pub mod hub;
+pub mod measures;
 pub mod outbox;
 pub mod presence;
 pub mod protocol;

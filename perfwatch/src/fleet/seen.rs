@@ -1,5 +1,6 @@
 //! What the API sees of the fleet; of a machine that is alone, nothing.
 
+use super::courses::Courses;
 use super::hub::Stats;
 use super::presence::Presence;
 use super::sender::Sending;
@@ -7,6 +8,7 @@ use super::sender::Sending;
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     pub presence: Presence,
+    pub courses: Courses,
     /// Of a hub.
     pub stats: Option<Stats>,
     /// Of a machine that sends.
@@ -14,6 +16,11 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Whether this server is for a fleet, rather than for the machine that it runs on.
+    pub const fn is_hub(&self) -> bool {
+        self.stats.is_some()
+    }
+
     /// What does not work, one sentence each.
     pub fn problems(&self) -> Vec<&'static str> {
         let stats = self.stats.as_ref();

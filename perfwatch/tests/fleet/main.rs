@@ -7,6 +7,7 @@ mod arrival;
 mod credentials;
 mod faults;
 mod nats;
+mod overview;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod processes;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch::config;
+use perfwatch::fleet::courses::Courses;
 use perfwatch::fleet::forward::SendingOnly;
 use perfwatch::fleet::hub::receiver::{Parts, Receiver};
 use perfwatch::fleet::hub::{Stats, Turns};
@@ -119,6 +121,7 @@ async fn hub_of(fleet: &config::Fleet, store: &Arc<dyn Store>) -> Hub {
         store: Arc::clone(store),
         turns: Turns::new(store.clone()),
         presence: presence.clone(),
+        courses: Courses::default(),
         stats: stats.clone(),
     };
     Hub { receiver: Receiver::spawn(fleet, parts).await.unwrap(), stats, presence }

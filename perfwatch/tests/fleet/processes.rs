@@ -11,7 +11,7 @@ use super::*;
 const PASSWORD: &str = "many quiet machines";
 
 /// Killed when dropped.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -35,20 +35,20 @@ fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)
 }
 
 /// A machine's process, by its ID.
-fn machine(command: &str, data: &Path, nats: &nats::Nats, id: &str) -> Process {
+pub fn machine(command: &str, data: &Path, nats: &nats::Nats, id: &str) -> Process {
     let (process, line) = start(command, data, nats, &[("PERFWATCH_HOST_ID", id)]);
     assert!(command != "agent" || line.contains(id), "{line}");
     process
 }
 
-struct HubProcess {
+pub struct HubProcess {
     _process: Process,
     address: String,
     token: String,
 }
 
 impl HubProcess {
-    async fn start(data: &Path, nats: &nats::Nats) -> Self {
+    pub async fn start(data: &Path, nats: &nats::Nats) -> Self {
         Self::start_with(data, nats, &[]).await
     }
 
@@ -62,7 +62,7 @@ impl HubProcess {
         Self { _process: process, address, token }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let request = client().get(format!("http://{}{path}", self.address)).bearer_auth(&self.token);
         request.send().await.unwrap().json().await.unwrap()
     }
