@@ -44,18 +44,18 @@ test('the page of a hub: hosts are found, compared at a glance, and switched by 
   assert.deepEqual(await seriousViolations(page), []);
 
   // Sorted, and back.
-  await page.getByRole('button', { name: 'Memory' }).click();
+  await page.getByRole('button', { name: /^Memory/ }).click();
   await page.waitForURL(/sort=memory_percent/);
   await page
     .getByRole('columnheader', { name: 'Memory' })
     .and(page.locator('[aria-sort=descending]'))
     .waitFor();
-  await page.getByRole('button', { name: 'Host' }).click();
+  await page.getByRole('button', { name: 'Host', exact: true }).click();
   await page.waitForURL(/sort=name/);
   const names = () => table(page).getByRole('link').allInnerTexts();
   const inOrder = async (order) => (await names()).every((name, i) => name.includes(order[i]));
   await eventually('hosts by name', () => inOrder(HOSTS));
-  await page.getByRole('button', { name: 'Host' }).click();
+  await page.getByRole('button', { name: 'Host', exact: true }).click();
   await eventually('hosts by name, the last first', () => inOrder(HOSTS.toReversed()));
 
   // Found, and opened.

@@ -31,6 +31,8 @@ export const useFleetStore = defineStore('fleet', () => {
   let coursesAt = -Infinity;
   let knownAt = -Infinity;
   let busy = false;
+  /** Whether the last hour was wanted meanwhile. */
+  let isWaiting = false;
 
   function find(name: string | null): FleetHost | null {
     const all = hosts.value ?? [];
@@ -56,6 +58,7 @@ export const useFleetStore = defineStore('fleet', () => {
 
   /** `withCourses`: also the last hour, if what is known of it is out of date. */
   async function load(withCourses = false): Promise<void> {
+    isWaiting ||= withCourses && busy;
     if (!isHub || busy) return;
     busy = true;
     const now = performance.now();
@@ -75,7 +78,34 @@ export const useFleetStore = defineStore('fleet', () => {
       error.value = toApiError(caught).message;
     }
     busy = false;
+    if (!isWaiting) return;
+    isWaiting = false;
+    await load(true);
   }
 
-  return { isHub, chosen, last, hosts, courses, known, current, facts, newest, error, find, follow, load };
+  /** Of a user who is gone: another may see other machines. */
+  function forget(): void {
+    hosts.value = null;
+    courses.value = new Map();
+    known.value = new Map();
+    last.value = null;
+    coursesAt = knownAt = -Infinity;
+  }
+
+  return {
+    isHub,
+    chosen,
+    last,
+    hosts,
+    courses,
+    known,
+    current,
+    facts,
+    newest,
+    error,
+    find,
+    follow,
+    load,
+    forget,
+  };
 });

@@ -14,7 +14,7 @@ use super::error::{Guarded, Result, ValidationBody};
 use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader};
 use crate::fleet::courses::{Course, hour_start};
-use crate::fleet::measures::Measures;
+use crate::fleet::measures::{COUNT, Measures};
 use crate::fleet::seen::Seen;
 use crate::snapshot::rfc3339;
 use crate::store::{from_micros, micros};
@@ -50,7 +50,7 @@ struct FleetHost {
     /// How far its clock is ahead of this server's, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     clock_skew_seconds: Option<f64>,
-    /// Until when there is history of it, as it was within the last minute.
+    /// Until when there is history of it; what another hub has stored is known within a minute.
     #[schema(format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     newest: Option<String>,
@@ -125,7 +125,7 @@ async fn overview(
     }))
 }
 
-fn course(hour: [Option<Course>; 6]) -> FleetCourses {
+fn course(hour: [Option<Course>; COUNT]) -> FleetCourses {
     let [cpu, memory, pressure, disk, filesystem, network] = hour.map(|course| course.map(Vec::from));
     FleetCourses {
         cpu_percent: cpu,

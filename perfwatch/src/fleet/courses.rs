@@ -76,7 +76,7 @@ pub struct Now {
     pub measures: Measures,
     /// When they were measured, µs.
     pub at: Option<i64>,
-    /// Until when there is history of it in the store, µs, as it was within the last minute.
+    /// Until when there is history of it in the store, µs; what another hub has stored is known within a minute.
     pub stored: Option<i64>,
 }
 
@@ -114,7 +114,7 @@ impl Courses {
 
     /// Notes until when there is history in the store (µs).
     pub fn note_stored(&self, host: &str, newest: i64) {
-        self.change(host, |known| known.stored = Some(newest));
+        self.change(host, |known| known.stored = known.stored.max(Some(newest)));
     }
 
     pub fn now(&self, host: &str) -> Now {

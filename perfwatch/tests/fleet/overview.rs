@@ -64,6 +64,7 @@ async fn the_overview_shows_what_machines_measure_and_their_states() {
 #[tokio::test]
 async fn the_last_hour_is_read_from_the_store() {
     for (store, dir) in engines("the_last_hour_is_read_from_the_store").await {
+        store.introduce(&Host::new(HOST, "web")).await.unwrap();
         let history = History::new(store.clone(), HOST);
         let place = LogPlace { dir: dir.path().join("spool"), max_bytes: 64 << 20 };
         let writer = Writer::spawn(history.clone(), place, DocumentDays(0)).unwrap();

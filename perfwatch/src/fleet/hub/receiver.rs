@@ -205,7 +205,12 @@ impl Task {
                 };
                 self.know(&host).await?;
                 let _turn = self.parts.turns.take(&host).await?;
-                accept::store(&self.chunks, &packet).await
+                let verdict = accept::store(&self.chunks, &packet).await?;
+                // Readings first; a minute ends after its last one.
+                if let Some(chunk) = packet.chunks.first() {
+                    self.parts.courses.note_stored(&host, chunk.end - 1);
+                }
+                Ok(verdict)
             }
             Some(Subject::Host(host)) => {
                 let Some(introduced) = introduction(&host, &message.payload) else {
