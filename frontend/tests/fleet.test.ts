@@ -74,7 +74,7 @@ describe('the hosts of a fleet', () => {
   ];
 
   it('are sorted by what is worst, by name, or by a measure; what has no value is last either way', () => {
-    expect(names(rows, {})).toEqual(['gone', 'web2', 'db1', 'web10', 'old']);
+    expect(names(rows, {})).toEqual(['web2', 'gone', 'db1', 'web10', 'old']);
     expect(names(rows, { sort: 'name', descending: false })).toEqual(['db1', 'gone', 'old', 'web2', 'web10']);
     expect(names(rows, { sort: 'disk_percent' })).toEqual(['db1', 'web10', 'gone', 'old', 'web2']);
     expect(names(rows, { sort: 'disk_percent', descending: false }).slice(0, 2)).toEqual(['web10', 'db1']);

@@ -185,22 +185,22 @@ export interface Listing {
 
 const collator = new Intl.Collator('en', { numeric: true });
 
-/** Worst first: what is silent is worse than anything that is measured, and what is not measured comes last. */
+/** Worst first: what is silent may be down, but only what is critical surely is; what is not measured comes last. */
 function worstRank({ level, score }: HostRow): number {
-  if (level === 'silent') return 2;
+  if (level === 'silent') return CRITICAL;
   return level === 'unknown' ? -1 : score;
 }
 
 function compare(a: HostRow, b: HostRow, sort: SortKey, descending: boolean): number {
   const sign = descending ? -1 : 1;
-  const byName = collator.compare(a.name, b.name) || collator.compare(a.id, b.id);
-  if (sort === 'name') return sign * byName;
-  if (sort === 'worst') return sign * (worstRank(a) - worstRank(b)) || byName;
+  const byName = (): number => collator.compare(a.name, b.name) || collator.compare(a.id, b.id);
+  if (sort === 'name') return sign * byName();
+  if (sort === 'worst') return sign * (worstRank(a) - worstRank(b)) || byName();
   const [one, other] = [a.measures[sort], b.measures[sort]];
   // What has no value is at the end either way.
   if (typeof one !== 'number' || typeof other !== 'number')
-    return Number(typeof one !== 'number') - Number(typeof other !== 'number') || byName;
-  return sign * (one - other) || byName;
+    return Number(typeof one !== 'number') - Number(typeof other !== 'number') || byName();
+  return sign * (one - other) || byName();
 }
 
 const isFound = (row: HostRow, words: readonly string[]): boolean => {

@@ -30,13 +30,19 @@ export const useFleetStore = defineStore('fleet', () => {
   const error = shallowRef<string | null>(null);
   let coursesAt = -Infinity;
   let knownAt = -Infinity;
-  let busy = false;
-  /** Whether the last hour was wanted meanwhile. */
-  let isWaiting = false;
+  let loading: Promise<void> | null = null;
+  /** While loading: whether the last hour is wanted as well. */
+  let areCoursesWanted = false;
 
   function find(name: string | null): FleetHost | null {
     const all = hosts.value ?? [];
     return all.find(({ id }) => id === name) ?? all.find((host) => host.name === name) ?? null;
+  }
+  /** The machines with a label, without the one that the page is about. */
+  function membersOf(group: { label: string; value: string }): string[] {
+    return (hosts.value ?? [])
+      .map(({ id }) => id)
+      .filter((id) => id !== current.value?.id && known.value.get(id)?.labels?.[group.label] === group.value);
   }
   const current = computed(() => find(chosen.value));
   const facts = computed(() => known.value.get(current.value?.id ?? '')?.facts ?? null);
@@ -56,11 +62,7 @@ export const useFleetStore = defineStore('fleet', () => {
     known.value = new Map(answer.hosts.map((host) => [host.id, host]));
   }
 
-  /** `withCourses`: also the last hour, if what is known of it is out of date. */
-  async function load(withCourses = false): Promise<void> {
-    isWaiting ||= withCourses && busy;
-    if (!isHub || busy) return;
-    busy = true;
+  async function ask(withCourses: boolean): Promise<void> {
     const now = performance.now();
     const wantsCourses = withCourses && now - coursesAt > MINUTE_MS;
     try {
@@ -77,10 +79,17 @@ export const useFleetStore = defineStore('fleet', () => {
     } catch (caught) {
       error.value = toApiError(caught).message;
     }
-    busy = false;
-    if (!isWaiting) return;
-    isWaiting = false;
-    await load(true);
+    if (!areCoursesWanted) return;
+    areCoursesWanted = false;
+    await ask(true);
+  }
+
+  /** `withCourses`: also the last hour, if what is known of it is out of date. */
+  async function load(withCourses = false): Promise<void> {
+    if (!isHub) return;
+    areCoursesWanted ||= withCourses && loading !== null;
+    loading ??= ask(withCourses).finally(() => (loading = null));
+    await loading;
   }
 
   /** Of a user who is gone: another may see other machines. */
@@ -104,6 +113,7 @@ export const useFleetStore = defineStore('fleet', () => {
     newest,
     error,
     find,
+    membersOf,
     follow,
     load,
     forget,

@@ -64,21 +64,21 @@ struct FleetHost {
     courses: Option<FleetCourses>,
 }
 
-/// The averages of the last 60 minutes, oldest first; `null` where nothing is known.
+/// The averages of the last 60 minutes in whole numbers, oldest first; `null` where nothing is known.
 #[derive(Serialize, ToSchema)]
 struct FleetCourses {
     #[serde(skip_serializing_if = "Option::is_none")]
-    cpu_percent: Option<Vec<Option<f32>>>,
+    cpu_percent: Option<Vec<Option<u32>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    memory_percent: Option<Vec<Option<f32>>>,
+    memory_percent: Option<Vec<Option<u32>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pressure_percent: Option<Vec<Option<f32>>>,
+    pressure_percent: Option<Vec<Option<u32>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    disk_percent: Option<Vec<Option<f32>>>,
+    disk_percent: Option<Vec<Option<u32>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    filesystem_percent: Option<Vec<Option<f32>>>,
+    filesystem_percent: Option<Vec<Option<u32>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    network_bytes_per_sec: Option<Vec<Option<f32>>>,
+    network_bytes_per_sec: Option<Vec<Option<u32>>>,
 }
 
 /// How the machines of the fleet are: their states and headline measures
@@ -126,7 +126,10 @@ async fn overview(
 }
 
 fn course(hour: [Option<Course>; COUNT]) -> FleetCourses {
-    let [cpu, memory, pressure, disk, filesystem, network] = hour.map(|course| course.map(Vec::from));
+    // A fraction would not be seen.
+    let whole = |value: Option<f32>| value.map(|value| value.round() as u32);
+    let [cpu, memory, pressure, disk, filesystem, network] =
+        hour.map(|course| course.map(|course| course.into_iter().map(whole).collect()));
     FleetCourses {
         cpu_percent: cpu,
         memory_percent: memory,
