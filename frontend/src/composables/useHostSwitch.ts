@@ -1,4 +1,7 @@
-/** Where the page goes on when another machine of the fleet is chosen: the same view at the same time, if that makes sense there. */
+/**
+ * Where the page goes on when another machine of the fleet is chosen: the same view at the same time, if there
+ * is such a view of it.
+ */
 import { useRoute, type RouteLocationRaw } from 'vue-router';
 import { useTimeStore } from '@/stores/time';
 
@@ -8,11 +11,9 @@ export function useHostSwitch() {
 
   function targetOf(host: string): RouteLocationRaw {
     if (route.meta.timed !== true) return { path: '/', query: { ...time.parameters, host } };
-    // A PID is another process elsewhere, and so is a frame of a profile.
-    const { pid, frame, ...query } = route.query;
-    void [pid, frame];
     if (route.name === 'who-process') return { path: '/who', query: { ...time.parameters, host } };
-    return { path: route.path, query: { ...query, host } };
+    // A PID is another process elsewhere.
+    return { path: route.path, query: { ...route.query, pid: undefined, host } };
   }
 
   return { targetOf };

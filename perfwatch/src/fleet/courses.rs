@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::measures::{COUNT, Measures};
 
 /// Minutes kept of a host.
-pub const MINUTES: usize = 60;
+pub const MINUTES: usize = RING as usize;
+const RING: i64 = 60;
 const MINUTE: i64 = 60_000_000;
 /// More hosts than a fleet has; further ones are not noted. They would take 45 MB.
 const MAX_HOSTS: usize = 20_000;
@@ -58,7 +59,7 @@ struct Known {
 impl Known {
     fn minute(&mut self, at: i64) -> Option<&mut Sums> {
         let minute = at.div_euclid(MINUTE);
-        let sums = &mut self.minutes[minute.rem_euclid(MINUTES as i64) as usize];
+        let sums = &mut self.minutes[minute.rem_euclid(RING) as usize];
         // Of an hour ago, or of an hour later than what is here.
         if sums.minute > minute {
             return None;
@@ -161,7 +162,7 @@ impl Courses {
 
 /// The first minute, since the epoch, of the hour that ends with that of `now` (µs).
 const fn first_minute(now: i64) -> i64 {
-    now.div_euclid(MINUTE) - (MINUTES as i64 - 1)
+    now.div_euclid(MINUTE) - (RING - 1)
 }
 
 /// When the hour begins that ends with the minute of `now`, µs.

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::history::bucket::{Bucket, Cell, longest};
+use crate::history::bucket::{Bucket, Cell, Stat, longest};
 use crate::snapshot::layout::Layout;
 use crate::snapshot::{MetricType, Snapshot};
 
@@ -60,19 +60,14 @@ impl Measures {
 
     /// Takes from one type's sums what they have of it.
     pub fn read(&mut self, sums: &Bucket) {
-        let averages = |names: &[&str]| -> Vec<f64> {
-            names.iter().filter_map(|name| Some(sums.stat(name)?.average())).collect()
-        };
+        let average = |name: &str| sums.stat(name).map(Stat::average);
         match sums.metric_type() {
-            MetricType::Cpu => {
-                self.cpu_percent = averages(&["usage_percent"]).first().copied().and_then(percent)
-            }
-            MetricType::Memory => {
-                self.memory_percent = averages(&["usage_percent"]).first().copied().and_then(percent)
-            }
+            MetricType::Cpu => self.cpu_percent = average("usage_percent").and_then(percent),
+            MetricType::Memory => self.memory_percent = average("usage_percent").and_then(percent),
             MetricType::Pressure => {
                 let kinds = ["cpu.some.avg10", "memory.some.avg10", "io.some.avg10"];
-                self.pressure_percent = averages(&kinds).into_iter().reduce(f64::max).and_then(percent);
+                self.pressure_percent =
+                    kinds.into_iter().filter_map(average).reduce(f64::max).and_then(percent);
             }
             MetricType::Disk => {
                 self.disk_percent =
@@ -89,7 +84,7 @@ impl Measures {
             }
             MetricType::Network => {
                 let ways = ["bytes_sent_per_sec", "bytes_recv_per_sec"];
-                let sum = averages(&ways).into_iter().reduce(|a, b| a + b);
+                let sum = ways.into_iter().filter_map(average).reduce(|a, b| a + b);
                 self.network_bytes_per_sec = sum.map(|sum| sum.round() as f32);
             }
             _ => {}

@@ -68,21 +68,26 @@ impl Health {
 
 /// The newest tick, which signs of life tell of.
 #[derive(Debug, Clone, Default)]
-pub struct Newest(Arc<Mutex<Option<(Instant, Arc<Snapshot>)>>>);
+pub struct Newest(Arc<Mutex<Option<Tick>>>);
+
+#[derive(Debug, Clone)]
+struct Tick {
+    at: Instant,
+    snapshot: Arc<Snapshot>,
+}
 
 impl Newest {
     pub fn note(&self, snapshot: &Arc<Snapshot>) {
-        let newest = Some((Instant::now(), Arc::clone(snapshot)));
+        let newest = Some(Tick { at: Instant::now(), snapshot: Arc::clone(snapshot) });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = newest;
     }
 
     /// Nothing once it is out of date, as while sampling hangs.
     fn measures(&self) -> Measures {
         let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_fresh = |(at, snapshot): &(Instant, Arc<Snapshot>)| {
-            at.elapsed() < snapshot.interval().unwrap_or_default() + OUTDATED
-        };
-        newest.filter(is_fresh).map(|(_, snapshot)| Measures::of(&snapshot)).unwrap_or_default()
+        let is_fresh =
+            |tick: &Tick| tick.at.elapsed() < tick.snapshot.interval().unwrap_or_default() + OUTDATED;
+        newest.filter(is_fresh).map(|tick| Measures::of(&tick.snapshot)).unwrap_or_default()
     }
 }
 
