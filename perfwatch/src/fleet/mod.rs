@@ -4,6 +4,8 @@
 //! what the stream has acknowledged. A [hub] consumes, checks, stores, and acknowledges after the commit. Anything may
 //! arrive twice, late or in any order: the stream drops copies by their message ID, and storing a chunk again changes
 //! nothing. History knows nothing of this: to it, the outbox is part of its store.
+//!
+//! Signs of life carry a few [measures], of which each hub keeps the last hour in memory ([courses]).
 
 pub mod connection;
 pub mod courses;
