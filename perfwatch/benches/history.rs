@@ -286,7 +286,9 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
                     asked.floor(&history, &[&query, &before]).await?;
                     let [now, before] = [&query, &before].map(|q| Range { start: q.start, end: q.end });
                     let since = Instant::now();
-                    let both = compare(&history, metric_type, (now, before), query.interval, 1000).await?;
+                    let both =
+                        compare([(&history, now), (&history, before)], metric_type, query.interval, 1000)
+                            .await?;
                     let points = both.current.points.iter().chain(&both.comparison.points);
                     asked.note(since, points.map(|point| point.json.len()).sum());
                 }
@@ -295,7 +297,7 @@ async fn measure(store: &Arc<dyn Store>, log: LogPlace, options: &Options) -> Re
                     let now = Range { start: end - span, end };
                     let before = Range { start: now.start - Duration::DAY, end: now.end - Duration::DAY };
                     let since = Instant::now();
-                    changes(&history, (now, before), 100).await?;
+                    changes([(&history, now), (&history, before)], 100).await?;
                     asked.note(since, 0);
                 }
                 name if name.starts_with("who ") => {

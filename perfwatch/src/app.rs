@@ -188,7 +188,11 @@ pub async fn serve(
     let outputs = Outputs {
         live: Box::new({
             let (hub, intervals, ticks) = (hub.clone(), Arc::clone(&intervals), ticks.clone());
+            let newest = sender.as_ref().map(Sender::newest);
             move |snapshot| {
+                if let Some(newest) = &newest {
+                    newest.note(snapshot);
+                }
                 hub.publish(snapshot);
                 ticks.publish(snapshot);
                 intervals.add(snapshot);

@@ -14,7 +14,7 @@ const PASSWORD = 'correct horse battery staple';
 const START_TIMEOUT_MS = 30_000;
 
 /** A free port; we accept the short race until the server binds it. */
-async function freePort() {
+export async function freePort() {
   const probe = createServer();
   await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
   const { port } = probe.address();
@@ -27,11 +27,15 @@ export class Server {
   password = PASSWORD;
   #env;
   #wrapper;
+  #command;
   #child = null;
   #output = '';
 
-  /** `wrapper`: a command that runs the server, for example with fewer rights; `owner`: as which user it does so. */
-  static async start(env = {}, wrapper = [], owner = null) {
+  /**
+   * `wrapper`: a command that runs the server, for example with fewer rights; `owner`: as which user it does so; `command`:
+   * `serve` or `hub`.
+   */
+  static async start(env = {}, wrapper = [], owner = null, command = 'serve') {
     const server = new Server();
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
@@ -39,13 +43,14 @@ export class Server {
     if (owner !== null) await chown(server.dataDir, owner, owner);
     server.#env = env;
     server.#wrapper = wrapper;
+    server.#command = command;
     await server.launch();
     return server;
   }
 
   /** Starts it, or restarts it on the same port and data. */
   async launch() {
-    const [program, ...args] = [...this.#wrapper, BINARY, 'serve'];
+    const [program, ...args] = [...this.#wrapper, BINARY, this.#command];
     const child = spawn(program, args, {
       env: {
         ...process.env,

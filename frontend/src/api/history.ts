@@ -19,6 +19,8 @@ export interface PointsQuery {
   interval?: string;
   /** What to tell of each point besides averages; everything by default. */
   stats?: string;
+  /** Of another machine of the fleet than the page is about. */
+  host?: string | undefined;
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -31,6 +33,7 @@ export async function points(query: PointsQuery, signal?: AbortSignal): Promise<
     interval: query.interval ?? 'auto',
     stats: query.stats ?? 'min,max,count',
     limit: 10_000,
+    host: query.host,
     ...(query.fields.length > 0 ? { fields: query.fields.join(',') } : {}),
   };
   return (await http.get<History>('/api/history/metrics', { params, ...(signal ? { signal } : {}) })).data;
@@ -57,13 +60,19 @@ export interface Span {
   to: number;
 }
 
+/** What a range is compared with: another range of the same length, or the same one of another machine. */
+export interface Compared extends Span {
+  host?: string | undefined;
+}
+
 /** All series of all types, ranked by how much their distribution changed between two ranges of equal length. */
-export async function changes(current: Span, comparison: Span, signal: AbortSignal): Promise<Changes> {
+export async function changes(current: Span, comparison: Compared, signal: AbortSignal): Promise<Changes> {
   const params = {
     start_time_1: iso(current.from),
     end_time_1: iso(current.to),
     start_time_2: iso(comparison.from),
     end_time_2: iso(comparison.to),
+    compare_host: comparison.host,
     limit: 100,
   };
   return (await http.get<Changes>('/api/history/changes', { params, signal })).data;

@@ -14,6 +14,15 @@ export function useSession(source: Session): void {
   session = source;
 }
 
+/** Paths that ask about one machine: a hub must be told about which. */
+const OF_ONE_MACHINE = /^\/api\/(history|profiles|events|processes|doctor|sources)(\/|$)/;
+let machine: () => string | null = () => null;
+
+/** Called once by the fleet's store: the machine that the page is about, or null for the server's own. */
+export function useMachine(source: () => string | null): void {
+  machine = source;
+}
+
 /** What is wrong with one part of the input; `at` is its path in the body or the query. */
 export interface InputProblem {
   at: readonly string[];
@@ -55,6 +64,8 @@ function addressOf(path: string, params: Options['params'] = {}): string {
   for (const [name, value] of Object.entries(params)) {
     if (value !== undefined && value !== null) query.set(name, String(value));
   }
+  const host = OF_ONE_MACHINE.test(path) && !query.has('host') ? machine() : null;
+  if (host !== null) query.set('host', host);
   return `${basePath}${path}${query.size > 0 ? `?${query.toString()}` : ''}`;
 }
 

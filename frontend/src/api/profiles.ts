@@ -19,7 +19,7 @@ export interface ProfileQuery {
 }
 
 export interface ProfileComparisonQuery extends ProfileQuery {
-  comparison: { from: number; to: number };
+  comparison: { from: number; to: number; host?: string | undefined };
 }
 
 export type ProfileFormat = 'pprof' | 'folded';
@@ -55,6 +55,7 @@ export async function profileComparison(
     end_time_1: iso(to),
     start_time_2: iso(comparison.from),
     end_time_2: iso(comparison.to),
+    compare_host: comparison.host,
     limit: MAX_CHANGES,
   };
   return (await http.get<ProfileComparison>('/api/profiles/compare', { params, signal })).data;

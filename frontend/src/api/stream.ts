@@ -181,9 +181,10 @@ function parse(text: string): StreamMessage | null {
 }
 
 /** The server's socket, with compressed ticks. The token travels as a subprotocol: not logged. */
-export function openMetricsSocket(token: string): Socket {
+export function openMetricsSocket(token: string, host: string | null): Socket {
   const url = new URL(`${basePath}/api/ws/metrics`, location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  if (host !== null) url.searchParams.set('host', host);
   if (canUnpack) url.searchParams.set('compression', 'deflate');
   const socket = new WebSocket(url, ['bearer', token]);
   socket.binaryType = 'arraybuffer';

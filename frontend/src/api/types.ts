@@ -101,6 +101,13 @@ export type Finding = Schemas['FindingDto'];
 export type Problem = Schemas['ProblemDto'];
 export type Source = Schemas['Source'];
 export type SourceState = Schemas['StateDto'];
+export type FleetOverview = Schemas['FleetOverview'];
+export type FleetHost = Schemas['FleetHost'];
+export type FleetCourses = Schemas['FleetCourses'];
+export type Measures = Schemas['Measures'];
+/** A machine of the fleet; labels are what its owners sort it by. */
+export type KnownHost = Schemas['Known'] & { labels?: Record<string, string> | null };
+export type Hosts = Omit<Schemas['Hosts'], 'hosts'> & { hosts: KnownHost[] };
 export type User = Schemas['Account'];
 export type Token = Schemas['LoginResponse'];
 export type Configuration = Schemas['Configuration'];

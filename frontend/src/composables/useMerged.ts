@@ -16,7 +16,12 @@ const MIN_STEP_MS = 5000;
 /** Of the range, which is widened to whole ones. */
 const PARTS = 900;
 
-export function useMerged(metricType: () => string, paths: () => readonly string[], span: () => Span) {
+export function useMerged(
+  metricType: () => string,
+  paths: () => readonly string[],
+  span: () => Span,
+  host: () => string | undefined = () => undefined,
+) {
   const time = useTimeStore();
   const asked = shallowRef(span());
   watch(span, (next) => {
@@ -30,7 +35,7 @@ export function useMerged(metricType: () => string, paths: () => readonly string
     if (paths().length === 0) return null;
     const { from, to } = asked.value;
     const whole = aligned(asked.value, intervalFor(to - from, PARTS).ms);
-    return { metricType: metricType(), ...whole, fields: paths(), interval: 'range' };
+    return { metricType: metricType(), ...whole, fields: paths(), interval: 'range', host: host() };
   });
   const found = computed(() => new Map(histogramsIn('', answer.value?.data_points[0]?.data)));
 

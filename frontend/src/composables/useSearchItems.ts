@@ -6,15 +6,19 @@ import { metricName } from '@/format/fields';
 import { boardQuery, hasField, toggleField } from '@/series/board';
 import type { Entry } from '@/series/catalogue';
 import { parseView, viewQuery } from '@/series/historyView';
+import { describeHost } from '@/series/fleet';
 import type { Item } from '@/series/search';
 import { titleOf } from '@/series/who/group';
 import { liveRows, rankedRows, type WhoRow } from '@/series/who/rows';
 import { useBoardsStore } from '@/stores/boards';
 import { useClockStore } from '@/stores/clock';
+import { useFleetStore } from '@/stores/fleet';
 import { useHistoryStore } from '@/stores/history';
+import { useLiveStore } from '@/stores/live';
 import { useProcessesStore } from '@/stores/processes';
 import { useTimeStore } from '@/stores/time';
 import { useCatalogue } from './useCatalogue';
+import { useHostSwitch } from './useHostSwitch';
 
 export interface Target extends Item {
   to: RouteLocationRaw;
@@ -29,6 +33,8 @@ export interface Links {
 /** Of processes that have exited, those that used the most CPU in the last day are found. */
 const DAY_MS = 86_400_000;
 const MAX_EXITED = 300;
+
+const NONE = { processes: [] as ListedProcess[] };
 
 const rowKinds = { cgroup: 'group', name: 'name', process: 'process' } as const;
 
@@ -47,7 +53,9 @@ function describe(row: WhoRow): { title: string; detail: string } {
 export function useSearchItems({ pages, ofRow }: Links) {
   const boards = useBoardsStore();
   const clock = useClockStore();
+  const fleet = useFleetStore();
   const history = useHistoryStore();
+  const live = useLiveStore();
   const processes = useProcessesStore();
   const route = useRoute();
   const time = useTimeStore();
@@ -62,12 +70,13 @@ export function useSearchItems({ pages, ofRow }: Links) {
 
   void refresh();
   void boards.load().finally(() => (pending.value -= 1));
-  void processes
-    .once(request.signal)
+  // What is not heard live has only those that ran within the last day.
+  const isLive = time.isStreamed || live.hasData || !fleet.isHub;
+  void (isLive ? processes.once(request.signal) : Promise.resolve(NONE))
     .then((found) => (running.value = found.processes.filter(({ exited }) => exited !== true)))
     .catch(() => null)
     .finally(() => (pending.value -= 1));
-  const now = clock.now();
+  const now = fleet.isHub ? time.now() : clock.now();
   const busiest = {
     whose: {},
     by: 'process',
@@ -95,12 +104,22 @@ export function useSearchItems({ pages, ofRow }: Links) {
 
   const ofPages = computed<Target[]>(() => {
     const inHistory = (mode: string) => ({ path: '/history', query: { mode, ...time.parameters } });
-    return [
-      ...pages.map(({ to, label }) => ({ title: label, detail: '', to })),
+    const ofHistory = [
       { title: 'Compare', detail: 'History', to: inHistory('compare') },
       { title: 'What changed', detail: 'History', to: inHistory('changes') },
+    ];
+    return [
+      ...pages.map(({ to, label }) => ({ title: label, detail: '', to })),
+      ...(pages.some(({ to }) => to === '/history') ? ofHistory : []),
     ].map((page) => ({ kind: 'page', ...page }));
   });
+  const { targetOf } = useHostSwitch();
+  const ofHosts = computed<Target[]>(() =>
+    (fleet.hosts ?? []).map((host) => {
+      const { title, detail } = describeHost(host, fleet.known.get(host.id)?.labels);
+      return { kind: 'host', title, detail, to: targetOf(host.id) };
+    }),
+  );
   const ofBoards = computed<Target[]>(() =>
     (boards.boards ?? []).map(({ name, panels }) => ({
       kind: 'board',
@@ -138,7 +157,9 @@ export function useSearchItems({ pages, ofRow }: Links) {
   );
 
   return {
-    items: computed(() => [ofPages, ofBoards, ofProcesses, ofExited, ofFields].flatMap(({ value }) => value)),
+    items: computed(() =>
+      [ofPages, ofHosts, ofBoards, ofProcesses, ofExited, ofFields].flatMap(({ value }) => value),
+    ),
     busy: computed(() => pending.value > 0 || readsFields.value),
   };
 }

@@ -17,7 +17,12 @@ function takesText(target: EventTarget | null): boolean {
   );
 }
 
-export function useShortcuts(open: { help: () => void; picker: () => void; search: () => void }): void {
+export function useShortcuts(open: {
+  help: () => void;
+  picker: () => void;
+  search: () => void;
+  hosts: () => void;
+}): void {
   const time = useTimeStore();
   const cursor = useCursorStore();
   const { openMoment, openRange } = useOpenWho();
@@ -28,6 +33,7 @@ export function useShortcuts(open: { help: () => void; picker: () => void; searc
     '?': open.help,
     t: open.picker,
     '/': open.search,
+    h: open.hosts,
     w: () => {
       if (cursor.time === null) openRange(time.range);
       else openMoment(cursor.time);

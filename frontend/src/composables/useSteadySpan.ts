@@ -2,6 +2,7 @@
 import { computed, onScopeDispose, shallowRef, watch } from 'vue';
 import { resolve, type Span } from '@/series/range';
 import { useClockStore } from '@/stores/clock';
+import { useFleetStore } from '@/stores/fleet';
 import { useTimeStore } from '@/stores/time';
 
 /** A live range is refreshed this many times per length, but at most every five seconds. */
@@ -14,16 +15,24 @@ const MIN_REFRESH_MS = 5000;
  */
 export function useSteadySpan(moves: () => boolean = () => true, least = MIN_REFRESH_MS) {
   const clock = useClockStore();
+  const fleet = useFleetStore();
   const time = useTimeStore();
-  const now = shallowRef(clock.now());
+  const now = shallowRef(time.now());
   const span = computed<Span>(() => resolve(time.range, now.value));
 
   function refresh(): void {
-    now.value = clock.now();
+    now.value = time.now();
   }
 
   // The first ticks show whether the server's clock differs.
   watch(() => clock.offsetMs, refresh);
+  // Until when there is history of a machine of a fleet.
+  watch(
+    () => fleet.newest,
+    (_, before) => {
+      if (before === null || moves()) refresh();
+    },
+  );
 
   let timer: ReturnType<typeof setInterval> | undefined;
   watch(

@@ -13,8 +13,8 @@ import {
   type Judged,
   type Point,
 } from '@/series/verdict';
-import { useClockStore } from '@/stores/clock';
 import { useHistoryStore } from '@/stores/history';
+import { useTimeStore } from '@/stores/time';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -33,8 +33,8 @@ export interface Verdict {
 
 /** `ready`: not before what the page shows has been loaded. */
 export function useVerdict(ready: () => boolean) {
-  const clock = useClockStore();
   const history = useHistoryStore();
+  const shownTime = useTimeStore();
   const verdict = shallowRef<Verdict | null>(null);
   const error = shallowRef<string | null>(null);
   let usual = { at: -Infinity, points: [] as Point[][] };
@@ -69,7 +69,7 @@ export function useVerdict(ready: () => boolean) {
   }
 
   async function look(): Promise<void> {
-    const now = clock.now();
+    const now = shownTime.now();
     const span = { from: now - RECENT, to: now };
     if (now - usual.at > REFRESH_USUAL) {
       const points = [];

@@ -46,7 +46,7 @@ export function useWho(kind: Readonly<Ref<Kind>>, sort: Readonly<Ref<SortKey>>) 
   const live = useLiveStore();
   const time = useTimeStore();
   const { span, refresh } = useSteadySpan();
-  const now = computed(() => time.following);
+  const now = computed(() => time.isStreamed);
   const all = useAllProcesses(() => now.value);
   // Live it is only for the course of each row.
   const ranking = useRanking(() =>

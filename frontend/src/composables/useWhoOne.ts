@@ -49,10 +49,10 @@ export function useWhoOne(whose: Readonly<Ref<Whose>>, order: Readonly<Ref<strin
   const group = useGroupPoints(() => whose.value.cgroup ?? null, span, interval);
 
   const isOne = computed(() => whose.value.pid !== undefined);
-  const all = useAllProcesses(() => time.following && isOne.value);
+  const all = useAllProcesses(() => time.isStreamed && isOne.value);
   /** As it is now; undefined if that is not known, null if it is not there. */
   const present = computed<WhoRow | null | undefined>(() => {
-    if (!time.following || all.list === null || all.list.truncated) return undefined;
+    if (!time.isStreamed || all.list === null || all.list.truncated) return undefined;
     const { pid, name } = whose.value;
     const found = all.list.processes.find(
       (one) => one.pid === pid && (name === undefined || one.comm === name),

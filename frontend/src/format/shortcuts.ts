@@ -1,7 +1,8 @@
 /** The keys of the page, and what each does. */
-export const shortcuts = [
+export const shortcuts: readonly { keys: readonly string[]; does: string; needs?: 'fleet' }[] = [
   { keys: ['?'], does: 'Show the keyboard shortcuts' },
   { keys: ['/'], does: 'Search everything: processes, services, containers, fields, boards and pages' },
+  { keys: ['h'], does: 'Choose another host', needs: 'fleet' },
   { keys: ['←', '→'], does: 'Move the crosshair; with Shift ten times as far' },
   { keys: ['+', '-'], does: 'Zoom in, zoom out' },
   { keys: ['[', ']'], does: 'Earlier, later' },
@@ -18,4 +19,4 @@ export const shortcuts = [
     does: 'In a flame graph: move between frames, zoom; Esc shows all, / searches functions',
   },
   { keys: ['Esc'], does: 'Remove the crosshair or the selection' },
-] as const;
+];

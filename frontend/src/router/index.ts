@@ -1,17 +1,19 @@
 import { createRouter, createWebHistory, type RouteLocation, type Router } from 'vue-router';
 import { useAuthStore } from '@/stores/auth';
+import { useFleetStore } from '@/stores/fleet';
 import { isTheme, usePreferencesStore } from '@/stores/preferences';
 import { useTimeStore } from '@/stores/time';
 import { first, rangeIn } from '@/series/range';
 import { plain } from '@/series/who/group';
 import DashboardView from '@/views/DashboardView.vue';
+import { hostInLinks } from './hostInAddress';
 
 declare module 'vue-router' {
   interface RouteMeta {
     title?: string | ((to: RouteLocation) => string);
     /** Whether the page can be seen without signing in. */
     open?: boolean;
-    /** Whether it shows the time of the time bar. */
+    /** Whether it shows the time of the time bar, and one machine. */
     timed?: boolean;
   }
 }
@@ -24,6 +26,11 @@ export const pages = [
   { to: '/alerts', label: 'Alerts', icon: 'bell' },
   { to: '/settings', label: 'Settings', icon: 'settings' },
 ] as const;
+
+/** Before them, where the server is a hub. */
+export const fleetPage = { to: '/fleet', label: 'Fleet', icon: 'fleet' } as const;
+/** Those that are about one machine. */
+export const isOfOneHost = (page: string): boolean => ['/', '/who', '/profile', '/history'].includes(page);
 
 const whoPage = () => import('@/views/WhoOneView.vue');
 const whoMeta = {
@@ -86,6 +93,11 @@ export function makeRouter(): Router {
         meta: { title: 'History', timed: true },
       },
       {
+        path: '/fleet',
+        component: () => import('@/views/FleetView.vue'),
+        meta: { title: 'Fleet' },
+      },
+      {
         path: '/alerts',
         component: () => import('@/views/AlertsView.vue'),
         meta: { title: 'Alerts' },
@@ -130,16 +142,24 @@ export function makeRouter(): Router {
     if (isTheme(theme)) usePreferencesStore().visitTheme = theme;
     if (to.meta.open !== true && !auth.signedIn) return { path: '/login', query: { next: to.fullPath } };
     if (to.path === '/login' && auth.signedIn) return '/';
-    if (to.meta.timed === true && rangeIn(to.query) === null) {
-      // A link between pages keeps the time, and the address always says it.
-      const query = { ...to.query, ...useTimeStore().parameters };
+    const fleet = useFleetStore();
+    if (to.path === '/fleet' && !fleet.isHub) return '/';
+    if (to.meta.timed !== true) return true;
+    const lacksHost = fleet.isHub && !first(to.query.host);
+    if (lacksHost && fleet.last === null) return { path: '/fleet' };
+    if (lacksHost || rangeIn(to.query) === null) {
+      // A link between pages keeps the time and the machine, and the address always says them.
+      const time = rangeIn(to.query) === null ? useTimeStore().parameters : {};
+      const query = { ...to.query, ...time, ...(lacksHost ? { host: fleet.last } : {}) };
       return { path: to.path, query, hash: to.hash, replace: from.matched.length === 0 };
     }
     return true;
   });
   router.afterEach((to, _, failure) => {
     if (failure !== undefined) return;
+    useFleetStore().follow(to.meta.timed === true ? to.query : null);
     if (to.meta.timed === true) useTimeStore().follow(to.query, cameFromAnotherTime(router, to));
   });
+  hostInLinks(router, () => useFleetStore().last);
   return router;
 }

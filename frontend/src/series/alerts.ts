@@ -29,14 +29,15 @@ function boardOf({ labels }: Pick<Alert, 'labels'>, field: string) {
   return fields === undefined ? {} : boardQuery([{ metric, fields }]);
 }
 
-/** The pages that show what happened then. `field` is the rule's, if it still exists. */
+/** The pages that show what happened then, of the alert's machine where there are several. `field` is the rule's, if it still exists. */
 export function linksOf(
-  about: Pick<Alert, 'labels'>,
+  about: Pick<Alert, 'labels'> & { host?: string | null },
   field: string | undefined,
   time: { from: string; to: string | null | undefined },
   now: number,
 ) {
-  const range = rangeAround(Date.parse(time.from), time.to ? Date.parse(time.to) : null, now);
+  const around = rangeAround(Date.parse(time.from), time.to ? Date.parse(time.to) : null, now);
+  const range = { ...around, ...(about.host ? { host: about.host } : {}) };
   const board = field === undefined ? {} : boardOf(about, field);
   return {
     history: { path: '/history', query: { ...board, ...range } },

@@ -8,13 +8,23 @@ export type Mode = 'board' | 'compare' | 'changes';
 export const againsts = ['before', 'yesterday', 'last_week'] as const;
 export type Against = (typeof againsts)[number];
 
+/**
+ * What a range is compared with: the time just before, the same time a day or a week earlier, any time earlier (milliseconds),
+ * or another machine of the fleet at the same time.
+ */
+export type Comparison = Against | { earlier: number } | { host: string };
+
+/** A range, and of which machine if it is another than the page is about. */
+export interface ComparedSpan extends Span {
+  host?: string;
+}
+
 export interface HistoryView {
   mode: Mode;
   panels: readonly Panel[];
   /** The saved board that it was, if it was one. */
   board: string | null;
-  /** Compared with: the time just before, the same time a day or a week earlier, or any time earlier (milliseconds). */
-  comparison: Against | { earlier: number };
+  comparison: Comparison;
 }
 
 function oneOf<T extends string>(options: readonly T[], value: string | null): T | null {
@@ -44,11 +54,16 @@ function panelsIn(query: Query): readonly Panel[] {
 
 export function parseView(query: Query): HistoryView {
   const earlier = parseLength(first(query.earlier) ?? '');
+  const host = first(query.with);
   return {
     mode: oneOf(['board', 'compare', 'changes'], first(query.mode)) ?? 'board',
     panels: panelsIn(query),
     board: first(query.board),
-    comparison: earlier !== null ? { earlier } : (oneOf(againsts, first(query.against)) ?? 'before'),
+    comparison: host
+      ? { host }
+      : earlier !== null
+        ? { earlier }
+        : (oneOf(againsts, first(query.against)) ?? 'before'),
   };
 }
 
@@ -58,6 +73,7 @@ export function viewQuery(view: HistoryView): Record<string, string | string[]> 
   if (view.mode !== 'board') query.mode = view.mode;
   if (view.mode === 'board') return query;
   if (typeof view.comparison === 'string') query.against = view.comparison;
+  else if ('host' in view.comparison) query.with = view.comparison.host;
   else query.earlier = lengthText(view.comparison.earlier);
   return query;
 }
@@ -65,14 +81,15 @@ export function viewQuery(view: HistoryView): Record<string, string | string[]> 
 const DAY = 86_400_000;
 
 /** How much earlier the range is that `span` is compared with. */
-export function distanceOf(comparison: HistoryView['comparison'], span: Span): number {
-  if (typeof comparison !== 'string') return comparison.earlier;
+export function distanceOf(comparison: Comparison, span: Span): number {
+  if (typeof comparison !== 'string') return 'host' in comparison ? 0 : comparison.earlier;
   if (comparison === 'before') return span.to - span.from;
   return comparison === 'yesterday' ? DAY : 7 * DAY;
 }
 
 /** The range that `span` is compared with. */
-export function comparedWith(comparison: HistoryView['comparison'], span: Span): Span {
+export function comparedWith(comparison: Comparison, span: Span): ComparedSpan {
   const by = distanceOf(comparison, span);
-  return { from: span.from - by, to: span.to - by };
+  const host = typeof comparison !== 'string' && 'host' in comparison ? { host: comparison.host } : {};
+  return { from: span.from - by, to: span.to - by, ...host };
 }

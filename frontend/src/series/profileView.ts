@@ -1,5 +1,5 @@
 /** Converts the profile page's view to and from its URL, so that a shared link shows the same view. */
-import { againsts, type HistoryView } from './historyView';
+import { againsts, type Comparison } from './historyView';
 import { first, lengthText, parseLength, type Query } from './range';
 
 export const kinds = ['cpu', 'off_cpu'] as const;
@@ -17,7 +17,7 @@ export interface ProfileView {
   kind: ProfileKind;
   filters: Filters;
   /** What it is compared with; null if it is not. */
-  comparison: HistoryView['comparison'] | null;
+  comparison: Comparison | null;
   /** The frame that has the whole width, as its hash names it; null is all. */
   zoomed: string | null;
   /** The function whose callers and callees are listed, as its hash names it. */
@@ -38,6 +38,8 @@ function oneOf<T extends string>(options: readonly T[], value: string | null): T
 }
 
 function comparisonIn(text: string | null): ProfileView['comparison'] {
+  const [, host] = /^host:(.+)$/.exec(text ?? '') ?? [];
+  if (host !== undefined) return { host };
   const earlier = parseLength(text ?? '');
   return earlier === null ? oneOf(againsts, text) : { earlier };
 }
@@ -75,7 +77,8 @@ export function profileQuery(view: Partial<ProfileView>): Record<string, string>
   const query: Record<string, string> = { ...filters };
   if (kind === 'off_cpu') query.kind = kind;
   if (typeof comparison === 'string') query.against = comparison;
-  else if (comparison) query.against = lengthText(comparison.earlier);
+  else if (comparison)
+    query.against = 'host' in comparison ? `host:${comparison.host}` : lengthText(comparison.earlier);
   if (zoomed) query.frame = zoomed;
   if (selected) query.function = selected;
   if (search) query.q = search;

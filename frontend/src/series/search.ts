@@ -1,7 +1,7 @@
 /** Finds things by what people type: all words must be there, and the closer to the name's beginning the better. */
 
 /** In the order in which equally good matches are listed. */
-export const kinds = ['page', 'board', 'group', 'name', 'process', 'field'] as const;
+export const kinds = ['page', 'host', 'board', 'group', 'name', 'process', 'field'] as const;
 export type Kind = (typeof kinds)[number];
 
 export interface Item {

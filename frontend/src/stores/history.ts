@@ -8,12 +8,16 @@ import { toApiError } from '@/api/http';
 import { turns } from '@/api/turns';
 import type { DataPoint, Documents, History, MachineEvent } from '@/api/types';
 import { eventsIn } from '@/series/events';
+import { groupIn, together } from '@/series/together';
 import { useClockStore } from './clock';
+import { useFleetStore } from './fleet';
 
 /** Cached responses, for a few steps back; each is at most a few hundred kilobytes. */
 const CACHE_SIZE = 144;
 /** By then late samples have been stored. */
 const SETTLES_AFTER_MS = 120_000;
+/** Members of a group that it is known by; more would take long. */
+const MAX_MEMBERS = 24;
 /** Points asked for at once, so that a large board leaves room for other questions. */
 const AT_ONCE = 6;
 
@@ -21,20 +25,39 @@ export type { PointsQuery, RankingQuery, UsageQuery, Whose } from '@/api/history
 
 export const useHistoryStore = defineStore('history', () => {
   const clock = useClockStore();
+  const fleet = useFleetStore();
   const cache = markRaw(new Map<string, History>());
   const inTurn = turns(AT_ONCE);
 
   async function points(query: PointsQuery, signal: AbortSignal): Promise<History> {
-    const key = JSON.stringify(query);
+    const key = JSON.stringify([fleet.chosen, query]);
     const known = cache.get(key);
     if (known !== undefined) return known;
-    const answer = await inTurn(() => api.points(query, signal), signal);
+    const group = groupIn(query.host ?? '');
+    const answer =
+      group === null
+        ? await inTurn(() => api.points(query, signal), signal)
+        : await pointsOfAll(query, group, signal);
     if (query.to < clock.now() - SETTLES_AFTER_MS) {
       cache.set(key, answer);
       const oldest = cache.keys().next().value;
       if (cache.size > CACHE_SIZE && oldest !== undefined) cache.delete(oldest);
     }
     return answer;
+  }
+
+  /** The points of a group of machines as those of one. */
+  async function pointsOfAll(
+    query: PointsQuery,
+    group: { label: string; value: string },
+    signal: AbortSignal,
+  ): Promise<History> {
+    if (fleet.hosts === null) await fleet.load();
+    const members = fleet.membersOf(group).slice(0, MAX_MEMBERS);
+    const asked = members.map((host) => inTurn(() => api.points({ ...query, host }, signal), signal));
+    const [first, ...rest] = await Promise.all(asked);
+    if (first === undefined) throw new Error('No other host has this label.');
+    return { ...first, data_points: together([first, ...rest].map((one) => one.data_points)) };
   }
 
   /** Events in a range: OOM kills, throttled cgroups, restarts, and what was noted. */

@@ -13,6 +13,7 @@ import { histogramsIn, HistogramTrack } from '@/series/histogram';
 import { Ring } from '@/series/ring';
 import { useAuthStore } from './auth';
 import { useClockStore } from './clock';
+import { useFleetStore } from './fleet';
 
 /** One hour at the shortest interval. */
 const CAPACITY = 3600;
@@ -34,6 +35,7 @@ const MAX_SKIPS = 500;
 export const useLiveStore = defineStore('live', () => {
   const auth = useAuthStore();
   const clock = useClockStore();
+  const fleet = useFleetStore();
   const ring = markRaw(new Ring(CAPACITY));
   const histograms = markRaw(new HistogramTrack(CAPACITY));
   const episodeTrack = markRaw(new EpisodeTrack());
@@ -163,7 +165,7 @@ export const useLiveStore = defineStore('live', () => {
   function start(): void {
     if (stream !== null) return;
     stream = new MetricStream({
-      open: () => openMetricsSocket(auth.token ?? ''),
+      open: () => openMetricsSocket(auth.token ?? '', fleet.chosen),
       onMessage,
       onState: (state) => {
         if (state.kind === 'connecting') current = false;

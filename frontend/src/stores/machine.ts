@@ -1,22 +1,29 @@
-/** The machine that the server watches, which tells its name and its time zone. */
+/** The machine that the page is about, by its name and its time zone: the server's own, or one of a fleet. */
 import { defineStore } from 'pinia';
-import { shallowRef, watch } from 'vue';
+import { computed, shallowRef, watch } from 'vue';
 import { configuration } from '@/api/server';
 import { plain } from '@/series/who/group';
 import { useAuthStore } from './auth';
+import { useFleetStore } from './fleet';
 
 export const useMachineStore = defineStore('machine', () => {
   const auth = useAuthStore();
+  const fleet = useFleetStore();
+  /** The server's own. */
+  const own = shallowRef<{ name: string; timeZone: string | null } | null>(null);
   /** Its host name, or null if it is not known. */
-  const name = shallowRef<string | null>(null);
-  /** As the server says, or null. */
-  const timeZone = shallowRef<string | null>(null);
+  const name = computed(() => {
+    if (!fleet.isHub) return own.value?.name ?? null;
+    return fleet.chosen === null ? null : plain(fleet.current?.name ?? fleet.chosen);
+  });
+  const timeZone = computed(() =>
+    fleet.isHub ? (fleet.facts?.time_zone ?? null) : (own.value?.timeZone ?? null),
+  );
 
   async function load(): Promise<void> {
     try {
       const { system } = await configuration();
-      name.value = plain(system.hostname);
-      timeZone.value = system.time_zone ?? null;
+      own.value = { name: plain(system.hostname), timeZone: system.time_zone ?? null };
     } catch {
       // Not known, then.
     }
@@ -24,7 +31,7 @@ export const useMachineStore = defineStore('machine', () => {
   watch(
     () => auth.signedIn,
     (signedIn) => {
-      if (signedIn) void load();
+      if (signedIn && !fleet.isHub) void load();
     },
     { immediate: true },
   );

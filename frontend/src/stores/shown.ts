@@ -19,8 +19,8 @@ import {
   typeOf,
   type Plotted,
 } from '@/series/stretch';
-import { useClockStore } from './clock';
 import { useCursorStore } from './cursor';
+import { useFleetStore } from './fleet';
 import { useHistoryStore } from './history';
 import { useLiveStore } from './live';
 import { useTimeStore } from './time';
@@ -56,8 +56,8 @@ function numbersOf(documents: Documents): Map<string, number> {
 }
 
 export const useShownStore = defineStore('shown', () => {
-  const clock = useClockStore();
   const cursor = useCursorStore();
+  const fleet = useFleetStore();
   const history = useHistoryStore();
   const live = useLiveStore();
   const time = useTimeStore();
@@ -84,7 +84,7 @@ export const useShownStore = defineStore('shown', () => {
   let users = 0;
   let request: AbortController | null = null;
 
-  const following = computed(() => time.following);
+  const following = computed(() => time.isStreamed);
   const interval = computed(() => {
     const points = Math.min(MAX_POINTS, Math.max(MIN_POINTS, window.innerWidth));
     return intervalFor(time.length, points);
@@ -279,7 +279,7 @@ export const useShownStore = defineStore('shown', () => {
     request?.abort();
     const current = new AbortController();
     request = current;
-    const span = resolve(time.range, live.ring.last ?? clock.now());
+    const span = resolve(time.range, live.ring.last ?? time.now());
     asked.value = span;
     pending.value = types.length + 1;
     error.value = null;
@@ -363,6 +363,8 @@ export const useShownStore = defineStore('shown', () => {
     forget();
     loaded.value = {};
     distributions.value = new Map();
+    pastEpisodes.value = [];
+    fresh.value = [];
   }
 
   watch(
@@ -382,6 +384,17 @@ export const useShownStore = defineStore('shown', () => {
     () => live.restarts,
     (_, before) => {
       if (users > 0 && following.value && before > 0 && asked.value !== null) void load();
+    },
+  );
+
+  // A stream that begins, or what is stored meanwhile of a machine that is not heard live.
+  watch(following, () => {
+    if (users > 0) restart();
+  });
+  watch(
+    () => fleet.newest,
+    () => {
+      if (users > 0 && time.following && !following.value) void load();
     },
   );
 

@@ -20,6 +20,7 @@ import {
   type Span,
 } from '@/series/range';
 import { useClockStore } from './clock';
+import { useFleetStore } from './fleet';
 import { useLiveStore } from './live';
 import { usePreferencesStore } from './preferences';
 
@@ -35,6 +36,7 @@ const GESTURE_MS = 700;
 
 export const useTimeStore = defineStore('time', () => {
   const clock = useClockStore();
+  const fleet = useFleetStore();
   const live = useLiveStore();
   const preferences = usePreferencesStore();
 
@@ -46,13 +48,22 @@ export const useTimeStore = defineStore('time', () => {
   let navigate: Navigate = () => undefined;
   let gestureAt = -Infinity;
 
+  /** Now; of a machine that is not heard live, the newest that is known of it. */
+  const now = (): number => (live.ring.last === null ? (fleet.newest ?? clock.now()) : clock.now());
+
   const following = computed(() => isLive(range.value));
+
+  /** Whether the stream brings what a live range shows. A machine of a fleet may be known by its history alone. */
+  const isStreamed = computed(() => {
+    void live.version;
+    return following.value && !(fleet.isHub && live.ring.size === 0);
+  });
 
   /** The time shown; live it moves with each tick, unless paused. */
   const span = computed<Span>(() => {
     if (!isLive(range.value)) return range.value;
     void live.version;
-    return resolve(range.value, live.pausedAt ?? live.ring.last ?? clock.now());
+    return resolve(range.value, live.pausedAt ?? live.ring.last ?? now());
   });
   const length = computed(() => (isLive(range.value) ? range.value.last : range.value.to - range.value.from));
 
@@ -112,8 +123,10 @@ export const useTimeStore = defineStore('time', () => {
     span,
     length,
     following,
+    isStreamed,
     hasEarlier,
     parameters,
+    now,
     connect,
     follow,
     choose,

@@ -23,6 +23,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 #[derive(Serialize, ToSchema)]
 struct Hosts {
+    /// `hub`: this server is for the machines of a fleet; `machine`: for the one that it runs on.
+    #[schema(pattern = "^(machine|hub)$", example = "machine")]
+    role: &'static str,
     hosts: Vec<Known>,
 }
 
@@ -71,5 +74,5 @@ async fn hosts(CurrentUser(identity): CurrentUser, State(state): State<AppState>
             facts: host.facts,
         }
     });
-    Ok(Json(Hosts { hosts: hosts.collect() }))
+    Ok(Json(Hosts { role: if state.fleet.is_hub() { "hub" } else { "machine" }, hosts: hosts.collect() }))
 }

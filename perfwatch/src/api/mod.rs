@@ -14,6 +14,7 @@ pub mod doctor;
 mod error;
 mod events;
 mod extract;
+mod fleet;
 mod guard;
 mod health;
 mod history;
@@ -44,7 +45,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use crate::alerts::service::Alerts;
 use crate::auth::{Auth, Identity};
 use crate::config::{ProxyHeader, Roots};
-use crate::fleet;
+use crate::fleet::seen::Seen;
 use crate::history::{History, writer};
 use crate::host::Host;
 use crate::profiles::archive::Archive;
@@ -98,7 +99,7 @@ pub struct Parts {
     /// Stores snapshots; `None` if history is not recorded.
     pub writer: Option<writer::Handle>,
     /// The other machines, if this is a hub, and what it sends to one.
-    pub fleet: fleet::seen::Seen,
+    pub fleet: Seen,
     pub intervals: Arc<Intervals>,
     pub alerts: Alerts,
     pub auth: Arc<Auth>,

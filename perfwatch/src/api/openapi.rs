@@ -19,6 +19,7 @@ use utoipa::openapi::{RefOr, Schema};
         (name = "history", description = "Stored data of any time range"),
         (name = "fleet", description = "Many machines at once"),
         (name = "profiles", description = "Which code ran, or waited"),
+        (name = "fleet", description = "The machines of a fleet side by side"),
         (name = "events", description = "What people and scripts have noted, such as deployments"),
         (name = "boards", description = "What users saved of the page's History"),
         (name = "alerts", description = "Rules, what they raised, silences"),

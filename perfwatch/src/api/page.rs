@@ -60,8 +60,13 @@ pub(super) async fn serve(
         // A missing file is a 404; a path of the page's own router gets the page: `/who/cgroup/system.slice/ssh.service`.
         None if is_asset || (name.contains('.') && !name.contains('/')) => Error::NotFound.into_response(),
         _ => match Dist::get(INDEX) {
-            Some(file) if base_path.is_empty() => answer(INDEX, &file, &headers, false),
-            Some(file) => Html(below(base_path, &String::from_utf8_lossy(&file.data))).into_response(),
+            Some(file) if base_path.is_empty() && !state.fleet.is_hub() => {
+                answer(INDEX, &file, &headers, false)
+            }
+            Some(file) => {
+                let html = below(base_path, &String::from_utf8_lossy(&file.data));
+                Html(if state.fleet.is_hub() { of_hub(&html) } else { html }).into_response()
+            }
             None => Html(below(base_path, NOT_BUILT)).into_response(),
         },
     }
@@ -70,6 +75,11 @@ pub(super) async fn serve(
 /// The page with the base path added to everything it loads and links.
 fn below(base_path: &str, html: &str) -> String {
     html.replacen("<base href=\"/\"", &format!("<base href=\"{base_path}/\""), 1)
+}
+
+/// The page with a mark that it is a hub's, so that it need not ask before it shows anything.
+fn of_hub(html: &str) -> String {
+    html.replacen("<html ", "<html data-role=\"hub\" ", 1)
 }
 
 fn answer(name: &str, file: &EmbeddedFile, request: &HeaderMap, is_asset: bool) -> Response {

@@ -14,8 +14,10 @@ use super::{lister, memory, own_directory, sources, systemd, tell_of_other_hosts
 use crate::config::{self, Config};
 use crate::doctor::{self, Diagnosis, Sending};
 use crate::fleet::answering;
+use crate::fleet::courses::Courses;
 use crate::fleet::forward::{Forwarding, SendingOnly};
 use crate::fleet::hub::asking::Asking;
+use crate::fleet::hub::filling::Filling;
 use crate::fleet::hub::receiver::{self, Receiver};
 use crate::fleet::hub::upkeep::{self, Upkeep};
 use crate::fleet::hub::watching::Watching;
@@ -95,6 +97,7 @@ fn outbox(config: &Config, fleet: &config::Fleet, host: &Host) -> Result<Outbox>
 pub(super) struct Hub {
     receiver: Receiver,
     upkeep: Upkeep,
+    filling: Filling,
     seen: Seen,
 }
 
@@ -107,14 +110,16 @@ impl Hub {
     ) -> Result<Self> {
         let fleet = config.fleet.as_ref().context("a hub needs PERFWATCH_FLEET_URL")?;
         let turns = Turns::new(store.clone());
-        let (presence, stats) = (Presence::default(), Stats::default());
+        let (presence, courses, stats) = (Presence::default(), Courses::default(), Stats::default());
         let parts = receiver::Parts {
             store: Arc::clone(store),
             turns: turns.clone(),
             presence: presence.clone(),
+            courses: courses.clone(),
             stats: stats.clone(),
         };
         let receiver = Receiver::spawn(fleet, parts).await?;
+        let filling = Filling::spawn(history.clone(), courses.clone());
         let upkeep = Upkeep::spawn(upkeep::Parts {
             history: history.clone(),
             profiles: profiles.clone(),
@@ -125,10 +130,11 @@ impl Hub {
             asking: Some(Asking::new(receiver.client())),
             watching: Some(Watching::new(receiver.client(), presence.clone())),
             presence,
+            courses,
             stats: Some(stats),
             sending: None,
         };
-        Ok(Self { receiver, upkeep, seen })
+        Ok(Self { receiver, upkeep, filling, seen })
     }
 
     pub fn seen(&self) -> Seen {
@@ -136,6 +142,7 @@ impl Hub {
     }
 
     pub async fn close(self) {
+        self.filling.close();
         tokio::join!(self.receiver.close(), self.upkeep.close());
     }
 }
@@ -160,8 +167,11 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let ticks = Ticks::default();
     let outputs = Outputs {
         live: Box::new({
-            let ticks = ticks.clone();
-            move |snapshot| ticks.publish(snapshot)
+            let (ticks, newest) = (ticks.clone(), sender.newest());
+            move |snapshot| {
+                newest.note(snapshot);
+                ticks.publish(snapshot);
+            }
         }),
         store: Box::new({
             let storing = storing.clone();

@@ -6,14 +6,17 @@
 //! nothing. History knows nothing of this: to it, the outbox is part of its store.
 //!
 //! What is wanted at once goes over core NATS, which keeps nothing: a machine's ticks while someone watches them
-//! ([`live`]), and questions to one machine ([`asking`]).
+//! ([`live`]), and questions to one machine ([`asking`]). Signs of life carry a few [measures], of which each hub keeps the
+//! last hour in memory ([courses]).
 
 pub mod answering;
 pub mod asking;
 pub mod connection;
+pub mod courses;
 pub mod forward;
 pub mod hub;
 pub mod live;
+pub mod measures;
 pub mod outbox;
 pub mod parts;
 pub mod presence;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::measures::Measures;
 use crate::history::Damaged;
 use crate::history::chunk::bytes::{Bytes as Cursor, put_count, put_str, put_varint, unzigzag, zigzag};
 use crate::host::Host;
@@ -115,6 +116,9 @@ pub struct Alive {
     pub host: String,
     /// By the sender's clock, µs.
     pub sent: i64,
+    /// How it is; empty before the first tick, and from older senders.
+    #[serde(default, skip_serializing_if = "Measures::is_empty")]
+    pub measures: Measures,
 }
 
 /// Asks a machine for its ticks for a while.

@@ -1,5 +1,6 @@
 //! What the API sees of the fleet; of a machine that is alone, nothing.
 
+use super::courses::Courses;
 use super::hub::Stats;
 use super::hub::asking::Asking;
 use super::hub::watching::Watching;
@@ -9,6 +10,7 @@ use super::sender::Sending;
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     pub presence: Presence,
+    pub courses: Courses,
     /// Of a hub.
     pub stats: Option<Stats>,
     /// Of a hub: asks the machines, and shows their ticks.
@@ -19,6 +21,11 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Whether this server is for a fleet, rather than for the machine that it runs on.
+    pub const fn is_hub(&self) -> bool {
+        self.stats.is_some()
+    }
+
     /// What does not work, one sentence each.
     pub fn problems(&self) -> Vec<&'static str> {
         let stats = self.stats.as_ref();

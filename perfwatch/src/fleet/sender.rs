@@ -3,8 +3,8 @@
 //! The newest goes first. A backlog, of an outage or an earlier run, is sent in the time that is left, slowly enough for
 //! hubs to take everyone's at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
@@ -16,10 +16,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{ConnectError, connect, connected};
+use super::measures::Measures;
 use super::outbox::{Outbox, Waiting};
 use super::protocol::{Alive, Introduction, alive_subject, chunk_subject, host_subject};
 use crate::config;
 use crate::host::Host;
+use crate::snapshot::Snapshot;
 use crate::store::micros;
 
 /// Pause after each packet of a backlog: 20 a second, where a machine makes one in 20 seconds.
@@ -35,6 +37,8 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_secs(5);
 const INTRODUCE_EVERY: Duration = Duration::from_secs(3600);
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
+/// A tick that is due for longer than this does not come.
+const OUTDATED: Duration = Duration::from_secs(30);
 /// How long shutdown waits for the last packets before it leaves them on disk.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(800);
 /// Room for a message's headers within the server's limit.
@@ -62,6 +66,31 @@ impl Health {
     }
 }
 
+/// The newest tick, which signs of life tell of.
+#[derive(Debug, Clone, Default)]
+pub struct Newest(Arc<Mutex<Option<Tick>>>);
+
+#[derive(Debug, Clone)]
+struct Tick {
+    at: Instant,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Newest {
+    pub fn note(&self, snapshot: &Arc<Snapshot>) {
+        let newest = Some(Tick { at: Instant::now(), snapshot: Arc::clone(snapshot) });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = newest;
+    }
+
+    /// Nothing once it is out of date, as while sampling hangs.
+    fn measures(&self) -> Measures {
+        let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_fresh =
+            |tick: &Tick| tick.at.elapsed() < tick.snapshot.interval().unwrap_or_default() + OUTDATED;
+        newest.filter(is_fresh).map(|tick| Measures::of(&tick.snapshot)).unwrap_or_default()
+    }
+}
+
 /// What others see of a sender.
 #[derive(Debug, Clone)]
 pub struct Sending {
@@ -77,6 +106,7 @@ pub struct Sender {
     living: JoinHandle<()>,
     seen: Sending,
     client: Client,
+    newest: Newest,
 }
 
 impl Sender {
@@ -84,7 +114,8 @@ impl Sender {
         let client = connect(fleet, &format!("perfwatch {}", host.name)).await?;
         let (stop, stopped) = watch::channel(false);
         let health = Health::default();
-        let living = tokio::spawn(stay_alive(client.clone(), host.id.clone()));
+        let newest = Newest::default();
+        let living = tokio::spawn(stay_alive(client.clone(), host.id.clone(), newest.clone()));
         let mut stream = jetstream::new(client.clone());
         stream.set_timeout(ACK_TIMEOUT);
         let task = Task {
@@ -96,7 +127,7 @@ impl Sender {
             introduced: None,
         };
         let sending = tokio::spawn(task.run(stopped));
-        Ok(Self { stop, sending, living, seen: Sending { health, outbox }, client })
+        Ok(Self { stop, sending, living, seen: Sending { health, outbox }, client, newest })
     }
 
     /// The connection, for what is not kept in the stream.
@@ -106,6 +137,11 @@ impl Sender {
 
     pub fn seen(&self) -> Sending {
         self.seen.clone()
+    }
+
+    /// Where to note each tick.
+    pub fn newest(&self) -> Newest {
+        self.newest.clone()
     }
 
     /// Sends what is new, or leaves it on disk if that takes too long.
@@ -226,12 +262,13 @@ impl Task {
     }
 }
 
-/// Tells that this machine lives, and what its clock says, while anyone may listen.
-async fn stay_alive(client: Client, host: String) {
+/// Tells that this machine lives, what its clock says and how it is, while anyone may listen.
+async fn stay_alive(client: Client, host: String, newest: Newest) {
     let subject = alive_subject(&host);
     loop {
         connected(&client).await;
-        let alive = Alive { host: host.clone(), sent: micros(OffsetDateTime::now_utc()) };
+        let sent = micros(OffsetDateTime::now_utc());
+        let alive = Alive { host: host.clone(), sent, measures: newest.measures() };
         let json = serde_json::to_vec(&alive).unwrap_or_default();
         // The next one tells as much.
         let _ = client.publish(subject.clone(), json.into()).await;

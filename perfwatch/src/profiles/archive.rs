@@ -288,20 +288,19 @@ impl Archive {
         Ok((adding.finish(most), covered))
     }
 
-    /// The same of two ranges in one tree, with what the answer covers of each.
+    /// The same of two ranges, of one machine or of two, in one tree; with what the answer covers of each.
     pub async fn flame_of_both(
-        &self,
+        [(archive, current), (other, comparison)]: [(&Self, (i64, i64)); 2],
         kind: ProfileKind,
-        current: (i64, i64),
-        comparison: (i64, i64),
         filter: &Filter,
         most: usize,
     ) -> Result<(Flame, [Covered; 2])> {
         let mut adding = Adding::default();
-        let comparison = apart(current, comparison);
+        // What two machines have in a minute is not the same samples.
+        let comparison = if archive.0.host == other.0.host { apart(current, comparison) } else { comparison };
         let covered = [
-            self.read_into(&mut adding, Side::Current, kind, current, filter).await?,
-            self.read_into(&mut adding, Side::Comparison, kind, comparison, filter).await?,
+            archive.read_into(&mut adding, Side::Current, kind, current, filter).await?,
+            other.read_into(&mut adding, Side::Comparison, kind, comparison, filter).await?,
         ];
         Ok((adding.finish(most), covered))
     }

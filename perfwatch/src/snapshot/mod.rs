@@ -142,6 +142,11 @@ impl Snapshot {
         self
     }
 
+    /// Time between snapshots, if known.
+    pub const fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
     /// Sets what was missed before it.
     #[must_use]
     pub fn after(mut self, missed: Option<Missed>) -> Self {

@@ -359,6 +359,36 @@ async fn changes_are_ranked_with_both_medians() {
 }
 
 #[tokio::test]
+async fn two_machines_are_compared_at_the_same_time() {
+    let Some(server) = start().await else { return };
+    server.store.introduce(&Host::new("4567ef", "another")).await.unwrap();
+    let usage = |percent: f64| (0..720).map(|tick| cpu(at(tick * 5), percent + (tick % 3) as f64)).collect::<Vec<_>>();
+    readings::store(&server.history, &usage(60.0)).await;
+    readings::store(&server.history.of_host("4567ef"), &usage(10.0)).await;
+    let token = server.token().await;
+    let get = async |path: &str| body(server.get_as(&token, path).await, 200).await;
+    let first = "start_time_1=2026-01-02T00:00:00Z&end_time_1=2026-01-02T01:00:00Z&compare_host=another";
+    let second = "start_time_2=2026-01-02T00:00:00Z&end_time_2=2026-01-02T01:00:00Z";
+    let answer = get(&format!("/api/history/compare?metric_type=cpu&{first}")).await;
+    let summary = &answer["summary"];
+    assert_eq!((&summary["current_avg"], &summary["comparison_avg"]), (&json!(61.0), &json!(11.0)));
+    assert_eq!(answer["current"]["start_time"], answer["comparison"]["start_time"]);
+    assert_eq!(get(&format!("/api/history/compare?metric_type=cpu&{first}&{second}")).await, answer);
+    // Whose other side is itself.
+    let same = get(&format!("/api/history/compare?metric_type=cpu&{first}&host=4567ef")).await;
+    assert_eq!((&same["summary"]["current_avg"], &same["summary"]["change_percent"]), (&json!(11.0), &json!(0.0)));
+    let answer = get(&format!("/api/history/changes?{first}")).await;
+    let changes = answer["changes"].as_array().unwrap();
+    let usage = changes.iter().find(|change| change["field"] == "usage_percent").unwrap();
+    assert_eq!((&usage["current"]["median"], &usage["comparison"]["median"]), (&json!(61.0), &json!(11.0)));
+    let relative = get("/api/history/compare?metric_type=cpu&period=hour&compare_host=another").await;
+    assert_eq!((&relative["compare_to"], &relative["current"]["end_time"]), (&json!("host"), &relative["comparison"]["end_time"]));
+    let nobody = "/api/history/compare?metric_type=cpu&period=hour&compare_host=nobody";
+    assert_eq!(detail(server.get_as(&token, nobody).await, 400).await, "No history of this host");
+    assert_eq!(places(server.get_as(&token, "/api/history/compare?metric_type=cpu&period=year&compare_host=another").await).await, ["query.period"]);
+}
+
+#[tokio::test]
 async fn exports_are_files_without_formulas() {
     let Some(server) = start().await else { return };
     let token = with_two_minutes(&server).await;

@@ -9,6 +9,7 @@ mod faults;
 mod live;
 mod nats;
 mod network;
+mod overview;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod processes;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfwatch::config;
+use perfwatch::fleet::courses::Courses;
 use perfwatch::fleet::forward::SendingOnly;
 use perfwatch::fleet::hub::receiver::{Parts, Receiver};
 use perfwatch::fleet::hub::{Stats, Turns};
@@ -127,6 +129,7 @@ async fn hub_of(fleet: &config::Fleet, store: &Arc<dyn Store>) -> Hub {
         store: Arc::clone(store),
         turns: Turns::new(store.clone()),
         presence: presence.clone(),
+        courses: Courses::default(),
         stats: stats.clone(),
     };
     Hub { receiver: Receiver::spawn(fleet, parts).await.unwrap(), stats, presence }

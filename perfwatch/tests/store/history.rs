@@ -322,12 +322,14 @@ async fn comparison_measures_the_primary_value(fresh: &Fresh) {
     readings::store(history, &readings).await;
     let hour = |from: i64| Range { start: at(from), end: at(from + 3599) };
     let minute = Interval::parse("1m").unwrap();
-    let found = compare(history, MetricType::Cpu, (hour(day), hour(0)), minute, 1000).await.unwrap();
+    let found =
+        compare([(history, hour(day)), (history, hour(0))], MetricType::Cpu, minute, 1000).await.unwrap();
     assert_eq!((found.current.average, found.comparison.average), (Some(15.0), Some(10.0)));
     assert_eq!(found.change_percent, Some(50.0));
     assert_eq!((found.current.points.len(), found.comparison.points.len()), (60, 60));
     // Averages cover the range even where the points are cut off.
-    let found = compare(history, MetricType::Cpu, (hour(day), hour(7200)), minute, 5).await.unwrap();
+    let found =
+        compare([(history, hour(day)), (history, hour(7200))], MetricType::Cpu, minute, 5).await.unwrap();
     assert_eq!((found.current.points.len(), found.current.truncated), (5, true));
     assert_eq!((found.current.average, found.comparison.average), (Some(15.0), None));
     assert_eq!(found.change_percent, None);

@@ -54,7 +54,8 @@ async fn what_changed_is_ranked_and_constants_and_counters_are_not(fresh: &Fresh
     let today = Range { start: NOW - Duration::hours(1), end: NOW };
     let yesterday = Range { start: today.start - Duration::DAY, end: today.end - Duration::DAY };
 
-    let Changes { interval, changes: found, .. } = changes(history, (today, yesterday), 100).await.unwrap();
+    let Changes { interval, changes: found, .. } =
+        changes([(history, today), (history, yesterday)], 100).await.unwrap();
     assert_eq!(interval.as_str(), "1m");
     let names: Vec<&str> = found.iter().map(|c| c.field.as_str()).collect();
     assert_eq!(names[..2], ["usage_percent", "runqueue_wait.histogram"], "{found:?}");
@@ -69,15 +70,15 @@ async fn what_changed_is_ranked_and_constants_and_counters_are_not(fresh: &Fresh
     assert!(!names.contains(&"sample_time") && !names.contains(&"elapsed_ms"), "{names:?}");
     assert!(found[2..].iter().all(|c| c.change.score < 0.1), "{found:?}");
 
-    let first = changes(history, (today, yesterday), 1).await.unwrap().changes;
+    let first = changes([(history, today), (history, yesterday)], 1).await.unwrap().changes;
     assert_eq!(first.len(), 1);
     let empty = Range { start: today.start - Duration::WEEK, end: today.end - Duration::WEEK };
     let has_data = |found: &Changes| (found.current_has_data, found.comparison_has_data);
-    let nothing = changes(history, (today, empty), 9).await.unwrap();
+    let nothing = changes([(history, today), (history, empty)], 9).await.unwrap();
     assert!(nothing.changes.is_empty());
     assert_eq!(has_data(&nothing), (true, false));
-    assert_eq!(has_data(&changes(history, (empty, today), 9).await.unwrap()), (false, true));
-    assert_eq!(has_data(&changes(history, (empty, empty), 9).await.unwrap()), (false, false));
+    assert_eq!(has_data(&changes([(history, empty), (history, today)], 9).await.unwrap()), (false, true));
+    assert_eq!(has_data(&changes([(history, empty), (history, empty)], 9).await.unwrap()), (false, false));
 }
 
 async fn a_spike_of_one_sample_twenty_days_ago_shows_in_the_months_chart(fresh: &Fresh) {

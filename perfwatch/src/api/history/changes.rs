@@ -109,10 +109,11 @@ async fn what_changed(
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let question = state.ask(&identity)?;
     let history = state.history_of(&identity, sent.host.as_deref()).await?;
-    let profiles = state.profiles.of_host(history.host());
+    let other = state.history_of(&identity, ranges.other(sent.host.as_deref())).await?;
+    let profiles = [&history, &other].map(|of| state.profiles.of_host(of.host()));
     let looked = async move {
-        let functions = moved(&profiles, current, comparison).await?;
-        Ok((changes(&history, (current, comparison), limit).await?, functions))
+        let functions = moved([(&profiles[0], current), (&profiles[1], comparison)]).await?;
+        Ok((changes([(&history, current), (&other, comparison)], limit).await?, functions))
     };
     let (found, functions) = question.work(looked).await?;
     Ok(Json(Changes {

@@ -21,7 +21,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(compare_ranges))
 }
 
-/// Two ranges: relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given).
+/// Two ranges: relative (`period`, `compare_to`) or custom (the four times, which take precedence if any is given). With
+/// another machine the second range may be left out.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct RangesParameters {
@@ -39,6 +40,17 @@ pub(in crate::api) struct RangesParameters {
     start_time_2: Option<String>,
     #[param(required = false, value_type = String, min_length = 4)]
     end_time_2: Option<String>,
+    /// ID or name of the machine to compare with: in the second range, or in the same one where none is given; the same
+    /// machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    compare_host: Option<String>,
+}
+
+impl RangesParameters {
+    /// The machine to compare with, where `host` is the one that is compared.
+    pub(in crate::api) fn other<'a>(&'a self, host: Option<&'a str>) -> Option<&'a str> {
+        self.compare_host.as_deref().or(host)
+    }
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -113,9 +125,10 @@ async fn compare_ranges(
     let interval = interval(sent.interval.as_deref(), current.start, current.end)?;
     let question = state.ask(&identity)?;
     let history = state.history_of(&identity, sent.host.as_deref()).await?;
+    let other = state.history_of(&identity, ranges.other(sent.host.as_deref())).await?;
     let json = question.work(async move {
-        let compared =
-            compare::compare(&history, metric_type, (current, comparison), interval, limit).await?;
+        let sides = [(&history, current), (&other, comparison)];
+        let compared = compare::compare(sides, metric_type, interval, limit).await?;
         let summary = Summary {
             current_avg: compared.current.average,
             comparison_avg: compared.comparison.average,
@@ -176,7 +189,11 @@ pub(in crate::api) fn choose(
         ("end_time_2", &sent.end_time_2),
     ];
     if texts.iter().any(|(_, text)| text.is_some()) {
-        let [start_1, end_1, start_2, end_2] = texts.map(|(name, text)| reader.moment(name, text.as_deref()));
+        let [start_1, end_1, mut start_2, mut end_2] =
+            texts.map(|(name, text)| reader.moment(name, text.as_deref()));
+        if sent.compare_host.is_some() && sent.start_time_2.is_none() && sent.end_time_2.is_none() {
+            (start_2, end_2) = (start_1, end_1);
+        }
         let (Some(start_1), Some(end_1), Some(start_2), Some(end_2)) = (start_1, end_1, start_2, end_2)
         else {
             return Err(Error::BadRequest(
@@ -194,6 +211,19 @@ pub(in crate::api) fn choose(
             compare_to: "custom".into(),
             current: Range { start: start_1, end: end_1 },
             comparison: Range { start: start_2, end: end_2 },
+        });
+    }
+    if let (Some(period), None, Some(_)) = (&sent.period, &sent.compare_to, &sent.compare_host) {
+        // The other machine at the same time.
+        let Some((current, _)) = compare::relative(period, "yesterday", now) else {
+            reader.problem("period", "Expected hour, day or week");
+            return Err(Error::BadRequest("period is unknown".into()));
+        };
+        return Ok(Chosen {
+            period: period.clone(),
+            compare_to: "host".into(),
+            current,
+            comparison: current,
         });
     }
     let (Some(period), Some(compare_to)) = (&sent.period, &sent.compare_to) else {

@@ -168,7 +168,7 @@ async fn what_explains(
     let noted: Vec<EventDto> = noted.into_iter().map(EventDto::from).collect();
     let profiles = state.profiles.of_host(history.host());
     let json = question.work(async move {
-        let functions = moved(&profiles, current, comparison).await?;
+        let functions = moved([(&profiles, current), (&profiles, comparison)]).await?;
         let found = explain(&history, current, comparison, limit).await?;
         let subject = |cluster: Cluster| SubjectDto {
             subject: cluster.subject,

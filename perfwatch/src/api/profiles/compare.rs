@@ -17,7 +17,7 @@ use crate::api::history::compare::{Chosen, RangesParameters, choose};
 use crate::api::parameters::{Parameters, Reader};
 use crate::api::questions::json_in_pieces;
 use crate::history::questions::compare::Range;
-use crate::profiles::archive::Covered;
+use crate::profiles::archive::{Archive, Covered};
 use crate::profiles::compare::{Change, compare};
 use crate::profiles::flame::{Flame, Side};
 use crate::snapshot::rfc3339;
@@ -122,9 +122,11 @@ async fn compare_profiles(
     let Chosen { current, comparison, .. } = chosen?;
     let question = state.ask(&identity)?;
     let archive = state.profiles.of_host(state.history_of(&identity, host.as_deref()).await?.host());
+    let other = state.history_of(&identity, ranges.other(host.as_deref())).await?;
+    let other = state.profiles.of_host(other.host());
     let read = async move {
-        let (flame, covered) =
-            archive.flame_of_both(kind, span(current), span(comparison), &filter, MAX_NODES).await?;
+        let sides = [(&archive, span(current)), (&other, span(comparison))];
+        let (flame, covered) = Archive::flame_of_both(sides, kind, &filter, MAX_NODES).await?;
         let changes = compare(&flame);
         Ok((covered, flame, changes))
     };

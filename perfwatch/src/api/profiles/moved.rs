@@ -34,15 +34,10 @@ pub(in crate::api) struct MovedFunction {
 }
 
 /// Those whose change chance does not explain; by how much their own share moved, the largest first.
-pub(in crate::api) async fn moved(
-    archive: &Archive,
-    current: Range,
-    comparison: Range,
-) -> Result<Vec<MovedFunction>> {
-    let (current, comparison) = (span(current), span(comparison));
+pub(in crate::api) async fn moved(sides: [(&Archive, Range); 2]) -> Result<Vec<MovedFunction>> {
+    let sides = sides.map(|(archive, range)| (archive, span(range)));
     let everybody = Filter::default();
-    let (flame, _) =
-        archive.flame_of_both(ProfileKind::Cpu, current, comparison, &everybody, MAX_NODES).await?;
+    let (flame, _) = Archive::flame_of_both(sides, ProfileKind::Cpu, &everybody, MAX_NODES).await?;
     // By node, the process that it belongs to.
     let mut process: Vec<u32> = Vec::with_capacity(flame.nodes.len());
     for node in &flame.nodes {

@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod asking;
+pub mod filling;
 pub mod receiver;
 pub mod upkeep;
 pub mod watching;

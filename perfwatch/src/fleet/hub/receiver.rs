@@ -22,6 +22,7 @@ use super::{Stats, Turns};
 use crate::config;
 use crate::config::check::is_host_id;
 use crate::fleet::connection::{ConnectError, connect, connected};
+use crate::fleet::courses::Courses;
 use crate::fleet::presence::Presence;
 use crate::fleet::protocol::{
     ALIVE, ASIDE, Alive, CHUNKS, CONSUMER, HEADER_REASON, HEADER_SUBJECT, HOSTS, Introduction, SET_ASIDE,
@@ -60,6 +61,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub turns: Turns,
     pub presence: Presence,
+    pub courses: Courses,
     pub stats: Stats,
 }
 
@@ -76,7 +78,7 @@ impl Receiver {
     pub async fn spawn(fleet: &config::Fleet, parts: Parts) -> std::result::Result<Self, ConnectError> {
         let client = connect(fleet, "perfwatch hub").await?;
         let (stop, stopped) = watch::channel(false);
-        let listening = tokio::spawn(listen(client.clone(), parts.presence.clone()));
+        let listening = tokio::spawn(listen(client.clone(), parts.presence.clone(), parts.courses.clone()));
         let chunks: Arc<dyn ChunkStore> = parts.store.clone();
         let replicas = fleet.stream_replicas;
         let task = Task { client: client.clone(), chunks, parts, replicas, known: HashSet::new() };
@@ -212,7 +214,12 @@ impl Task {
                 };
                 self.know(&host).await?;
                 let _turn = self.parts.turns.take(&host).await?;
-                accept::store(&self.chunks, &packet).await
+                let verdict = accept::store(&self.chunks, &packet).await?;
+                // Readings first; a minute ends after its last one.
+                if let Some(chunk) = packet.chunks.first() {
+                    self.parts.courses.note_stored(&host, chunk.end - 1);
+                }
+                Ok(verdict)
             }
             Some(Subject::Host(host)) => {
                 let Some(introduced) = introduction(&host, &message.payload) else {
@@ -329,18 +336,18 @@ async fn prepare(client: &Client, replicas: usize) -> NatsResult<PullConsumer> {
 }
 
 /// Notes signs of life.
-async fn listen(client: Client, presence: Presence) {
+async fn listen(client: Client, presence: Presence, courses: Courses) {
     loop {
         connected(&client).await;
         match client.subscribe(format!("{ALIVE}.*")).await {
-            Ok(heard) => note_all(heard, &presence).await,
+            Ok(heard) => note_all(heard, &presence, &courses).await,
             Err(error) => tracing::warn!(%error, "cannot hear which hosts are alive"),
         }
         sleep(RETRY_DELAY).await;
     }
 }
 
-async fn note_all(mut heard: Subscriber, presence: &Presence) {
+async fn note_all(mut heard: Subscriber, presence: &Presence, courses: &Courses) {
     while let Some(message) = heard.next().await {
         let received = micros(OffsetDateTime::now_utc());
         let alive = serde_json::from_slice::<Alive>(&message.payload);
@@ -349,6 +356,7 @@ async fn note_all(mut heard: Subscriber, presence: &Presence) {
             && is_host_id(&host)
         {
             presence.note(&host, alive.sent, received);
+            courses.note(&host, received, &alive.measures);
         }
     }
 }

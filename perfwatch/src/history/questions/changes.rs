@@ -49,8 +49,7 @@ pub struct Changes {
 
 /// The `limit` series that changed most.
 pub async fn changes(
-    history: &History,
-    (current, comparison): (Range, Range),
+    [(history, current), (other, comparison)]: [(&History, Range); 2],
     limit: usize,
 ) -> Result<Changes> {
     let interval = interval(current);
@@ -62,7 +61,7 @@ pub async fn changes(
         if now.is_empty() && comparison_has_data {
             continue;
         }
-        let before = collect(history, metric_type, comparison, interval).await?;
+        let before = collect(other, metric_type, comparison, interval).await?;
         comparison_has_data |= !before.is_empty();
         let layout = Layout::of(metric_type);
         for ((table, key), series) in &now {

@@ -1,4 +1,4 @@
-//! Two ranges of one metric type side by side, and the change of its primary value.
+//! Two ranges of one metric type side by side, of one machine or of two, and the change of its primary value.
 
 use time::{Duration, OffsetDateTime};
 
@@ -100,15 +100,14 @@ pub struct Comparison {
 }
 
 pub async fn compare(
-    history: &History,
+    [(history, current), (other, comparison)]: [(&History, Range); 2],
     metric_type: MetricType,
-    (current, comparison): (Range, Range),
     interval: Interval,
     limit: usize,
 ) -> Result<Comparison> {
     // While one side waits for the store, the other one can run.
     let current = side(history, metric_type, current, interval, limit);
-    let comparison = side(history, metric_type, comparison, interval, limit);
+    let comparison = side(other, metric_type, comparison, interval, limit);
     let (current, comparison) = tokio::try_join!(current, comparison)?;
     let change_percent = match (current.average, comparison.average) {
         (Some(now), Some(base)) if base != 0.0 => Some((now - base) / base * 100.0),

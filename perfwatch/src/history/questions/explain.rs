@@ -128,7 +128,7 @@ pub async fn explain(
     let usual = programs(history, Range { start: day_before, end: comparison.end }).await?;
     let mut who = suspects(&now, &before, &usual);
     who.truncate(limit);
-    let found = changes(history, (current, comparison), CHANGES).await?;
+    let found = changes([(history, current), (history, comparison)], CHANGES).await?;
     Ok(Explanation {
         current_has_data: found.current_has_data || now.seconds > 0.0,
         comparison_has_data: found.comparison_has_data || before.seconds > 0.0,
