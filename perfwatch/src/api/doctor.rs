@@ -87,6 +87,7 @@ async fn findings(
     CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
 ) -> Result<Json<Findings>> {
+    state.must_see_this(&identity).await?;
     let question = state.ask(&identity)?;
     let store = state.place.inspect().await;
     // A dozen files, and a hypervisor or container may make reading one of them slow.

@@ -14,6 +14,7 @@ mod doctor;
 mod error;
 mod events;
 mod extract;
+mod fleet;
 mod guard;
 mod health;
 mod history;
@@ -44,7 +45,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use crate::alerts::service::Alerts;
 use crate::auth::{Auth, Identity};
 use crate::config::{ProxyHeader, Roots};
-use crate::fleet;
+use crate::fleet::seen::Seen;
 use crate::history::{History, writer};
 use crate::host::Host;
 use crate::profiles::archive::Archive;
@@ -96,7 +97,7 @@ pub struct Parts {
     /// Stores snapshots; `None` if history is not recorded.
     pub writer: Option<writer::Handle>,
     /// The other machines, if this is a hub, and what it sends to one.
-    pub fleet: fleet::seen::Seen,
+    pub fleet: Seen,
     pub intervals: Arc<Intervals>,
     pub alerts: Alerts,
     pub auth: Arc<Auth>,
@@ -175,13 +176,17 @@ impl AppState {
 
     /// The history of a machine by its ID or name, if the user may see it; this machine's where none is named.
     async fn history_of(&self, who: &Identity, host: Option<&str>) -> error::Result<History> {
-        let Some(wanted) = host.filter(|host| *host != self.history.host()) else {
+        let this = self.history.host();
+        let wanted = host.unwrap_or(this);
+        // A machine that records nothing is not among the hosts.
+        if wanted == this && who.sees_all() {
             return Ok(self.history.clone());
-        };
+        }
         let hosts = self.visible_hosts(who).await?;
         let called = |host: &&Host| host.id == wanted || host.name == wanted;
         let mut found = hosts.iter().filter(called);
         match (found.next(), found.next()) {
+            (Some(host), None) if host.id == this => Ok(self.history.clone()),
             (Some(host), None) => Ok(self.history.of_host(&host.id)),
             (Some(_), Some(_)) => {
                 Err(error::Error::BadRequest("Several machines have this name; use an ID".into()))
@@ -191,8 +196,21 @@ impl AppState {
     }
 
     /// The machines whose history is here and that the user may see.
-    async fn visible_hosts(&self, _who: &Identity) -> error::Result<Vec<Host>> {
-        Ok(self.history.chunks().hosts().await?)
+    async fn visible_hosts(&self, who: &Identity) -> error::Result<Vec<Host>> {
+        let mut hosts = self.history.chunks().hosts().await?;
+        hosts.retain(|host| who.sees(&host.labels()));
+        Ok(hosts)
+    }
+
+    /// Whether the user may see the machine that answers.
+    async fn sees_this(&self, who: &Identity) -> error::Result<bool> {
+        let this = self.history.host();
+        Ok(who.sees_all() || self.visible_hosts(who).await?.iter().any(|host| host.id == this))
+    }
+
+    /// Fails, as for a machine that does not exist, unless the user may see the one that answers.
+    async fn must_see_this(&self, who: &Identity) -> error::Result<()> {
+        self.history_of(who, None).await.map(drop)
     }
 
     /// One change of the stored configuration at a time: each is a read-modify-write.

@@ -17,6 +17,7 @@ use utoipa::openapi::{RefOr, Schema};
         (name = "stream", description = "Live data, one message per tick"),
         (name = "processes", description = "All processes of the machine"),
         (name = "history", description = "Stored data of any time range"),
+        (name = "fleet", description = "Hosts of a hub, and how machines join"),
         (name = "profiles", description = "Which code ran, or waited"),
         (name = "events", description = "What people and scripts have noted, such as deployments"),
         (name = "boards", description = "What users saved of the page's History"),

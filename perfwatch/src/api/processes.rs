@@ -161,6 +161,7 @@ async fn all_processes(
     Parameters(sent): Parameters<ListParameters>,
 ) -> Result<Response> {
     let query = Query::read(sent)?;
+    state.must_see_this(&identity).await?;
     let question = state.ask(&identity)?;
     let (lister, listing) = (state.processes.clone(), state.listing());
     let made = question.block(move || {

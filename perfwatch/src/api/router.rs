@@ -16,8 +16,9 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
-    AppState, account, alerts, api_tokens, audit, boards, configuration, docs, doctor, error, events, guard,
-    health, history, hosts, openapi, page, processes, profiles, prometheus, retention, sources, users, ws,
+    AppState, account, alerts, api_tokens, audit, boards, configuration, docs, doctor, error, events, fleet,
+    guard, health, history, hosts, openapi, page, processes, profiles, prometheus, retention, sources, users,
+    ws,
 };
 
 /// Every documented resource.
@@ -31,6 +32,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(history::routes())
         .merge(profiles::routes())
         .merge(hosts::routes())
+        .merge(fleet::routes())
         .merge(events::routes())
         .merge(retention::routes())
         .merge(alerts::routes())

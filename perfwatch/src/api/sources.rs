@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::error::Guarded;
+use super::error::{Guarded, Result};
 use super::extract::CurrentUser;
 use crate::snapshot::source::{Method, Report, State as SourceState};
 
@@ -74,8 +74,9 @@ struct ProgramDto {
 
 /// Every collector and probe with its state and cost
 #[utoipa::path(get, path = "/api/sources", tag = "sources", responses((status = 200, body = Sources), Guarded))]
-async fn sources(_: CurrentUser, State(state): State<AppState>) -> Json<Sources> {
-    Json(Sources { sources: state.source_status.reports().into_iter().map(Source::from).collect() })
+async fn sources(CurrentUser(identity): CurrentUser, State(state): State<AppState>) -> Result<Json<Sources>> {
+    let reports = if state.sees_this(&identity).await? { state.source_status.reports() } else { Vec::new() };
+    Ok(Json(Sources { sources: reports.into_iter().map(Source::from).collect() }))
 }
 
 impl From<Report> for Source {

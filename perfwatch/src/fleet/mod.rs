@@ -4,10 +4,17 @@
 //! what the stream has acknowledged. A [hub] consumes, checks, stores, and acknowledges after the commit. Anything may
 //! arrive twice, late or in any order: the stream drops copies by their message ID, and storing a chunk again changes
 //! nothing. History knows nothing of this: to it, the outbox is part of its store.
+//!
+//! A machine is let in by hand, or by the [keys] of a hub: it asks a hub once, and keeps its [membership].
 
 pub mod connection;
+pub mod copies;
 pub mod forward;
 pub mod hub;
+pub mod init;
+mod jwt;
+pub mod keys;
+pub mod membership;
 pub mod outbox;
 pub mod presence;
 pub mod protocol;

@@ -23,6 +23,9 @@ pub const CONSUMER: &str = "hub";
 pub const CHUNKS: &str = "perfwatch.v1.chunk";
 pub const HOSTS: &str = "perfwatch.v1.host";
 pub const ALIVE: &str = "perfwatch.v1.alive";
+/// What hubs ask of one machine, and of all.
+const TO_MACHINES: [&str; 2] = ["perfwatch.v1.watch", "perfwatch.v1.ask"];
+const TO_ALL: &str = "perfwatch.v1.wanted";
 pub const SET_ASIDE: &str = "perfwatch.v1.aside";
 
 /// Names what a message set aside was, and why.
@@ -55,6 +58,24 @@ pub fn alive_subject(host: &str) -> String {
     format!("{ALIVE}.{}", token(host))
 }
 
+/// Everything that a machine may send.
+pub fn own_subjects(host: &str) -> Vec<String> {
+    let host = token(host);
+    vec![format!("perfwatch.v1.*.{host}"), format!("perfwatch.v1.*.{host}.>")]
+}
+
+/// What a machine may read, besides its replies.
+pub fn read_subjects(host: &str) -> Vec<String> {
+    let mut subjects = TO_MACHINES.map(|to| format!("{to}.{}", token(host))).to_vec();
+    subjects.push(TO_ALL.to_owned());
+    subjects
+}
+
+/// Where a machine gets its replies, which no other may read.
+pub fn inbox_of(host: &str) -> String {
+    format!("_INBOX.{}", token(host))
+}
+
 /// What a subject says that a message is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -83,11 +104,19 @@ pub struct Introduction {
     pub host: String,
     pub name: String,
     pub facts: Facts,
+    /// As `role=web,site=fra`.
+    #[serde(default)]
+    pub labels: String,
 }
 
 impl Introduction {
     pub fn of(host: &Host) -> Self {
-        Self { host: host.id.clone(), name: host.name.clone(), facts: host.facts.clone() }
+        Self {
+            host: host.id.clone(),
+            name: host.name.clone(),
+            facts: host.facts.clone(),
+            labels: host.own_labels.to_string(),
+        }
     }
 }
 
@@ -97,6 +126,17 @@ pub struct Alive {
     pub host: String,
     /// By the sender's clock, µs.
     pub sent: i64,
+    pub origin: Origin,
+}
+
+/// Which process a sign of life is of: two machines that were copied from one image have the same ID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Random, chosen at its start.
+    pub instance: String,
+    pub name: String,
+    /// As NATS sees it.
+    pub address: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

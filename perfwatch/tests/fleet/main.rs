@@ -6,6 +6,7 @@
 mod arrival;
 mod credentials;
 mod faults;
+mod joining;
 mod nats;
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -100,7 +101,7 @@ impl Machine {
 }
 
 fn fleet(nats: &nats::Nats) -> config::Fleet {
-    config::Fleet { servers: vec![nats.url()], credentials: None, outbox_max_bytes: 64 << 20 }
+    config::Fleet { servers: vec![nats.url()], outbox_max_bytes: 64 << 20, ..config::Fleet::default() }
 }
 
 struct Hub {

@@ -11,7 +11,7 @@ use super::*;
 const PASSWORD: &str = "many quiet machines";
 
 /// Killed when dropped.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -21,7 +21,7 @@ impl Drop for Process {
 }
 
 /// Starts a command with a tick a second; returns it and the line that it announces itself with.
-fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> (Process, String) {
+pub fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> (Process, String) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
     process.arg(command).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     process.env("PERFWATCH_DATA_DIR", data).env("PERFWATCH_FLEET_URL", nats.url());
@@ -41,10 +41,10 @@ fn machine(command: &str, data: &Path, nats: &nats::Nats, id: &str) -> Process {
     process
 }
 
-struct HubProcess {
+pub struct HubProcess {
     _process: Process,
-    address: String,
-    token: String,
+    pub address: String,
+    pub token: String,
 }
 
 impl HubProcess {
@@ -52,7 +52,7 @@ impl HubProcess {
         Self::start_with(data, nats, &[]).await
     }
 
-    async fn start_with(data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> Self {
+    pub async fn start_with(data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> Self {
         let (process, line) = start("hub", data, nats, settings);
         let address = line.strip_prefix("PerfWatch is at http://").unwrap().to_owned();
         let login = json!({"username": "admin", "password": PASSWORD});
@@ -62,18 +62,18 @@ impl HubProcess {
         Self { _process: process, address, token }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let request = client().get(format!("http://{}{path}", self.address)).bearer_auth(&self.token);
         request.send().await.unwrap().json().await.unwrap()
     }
 
-    async fn host(&self, id: &str) -> Option<Value> {
+    pub async fn host(&self, id: &str) -> Option<Value> {
         let answer = self.get("/api/hosts").await;
         answer["hosts"].as_array().unwrap().iter().find(|host| host["id"] == id).cloned()
     }
 
     /// The stored readings of a host's CPUs, as their times.
-    async fn readings(&self, host: &str) -> Vec<String> {
+    pub async fn readings(&self, host: &str) -> Vec<String> {
         let path = "/api/history/metrics?metric_type=cpu&interval=1s&limit=10000&fields=usage_percent";
         let range = "&start_time=2026-01-01&end_time=2099-01-01";
         let answer = self.get(&format!("{path}{range}&host={host}")).await;
@@ -82,7 +82,7 @@ impl HubProcess {
     }
 }
 
-fn client() -> reqwest::Client {
+pub fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
