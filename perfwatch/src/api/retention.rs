@@ -1,5 +1,7 @@
 //! `/api/retention` and `/api/config/retention`: how long history is kept, and cleanup on demand.
 
+mod overrides;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(policy, change_policy))
         .routes(routes!(cleanup))
         .routes(routes!(policy_and_size))
+        .merge(overrides::routes())
 }
 
 #[derive(Serialize, ToSchema)]

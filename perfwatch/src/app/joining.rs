@@ -97,7 +97,7 @@ pub fn init_fleet(dir: &Path, server: &Server) -> Result<String> {
          {CONFIGURATION}      for the NATS server: nats-server -c {configuration}\n\
          {HUB_KEYS}       for each hub: PERFWATCH_FLEET_KEYS_FILE={keys}\n\
          hub.creds      for NATS's own tools: nats --creds {creds} stream ls\n\
-         operator.seed  for nobody: keep it away from the network; nothing else can make new hub keys",
+         operator.seed  for nobody: the others are signed with it; keep it off the network",
         dir = dir.display(),
         configuration = file(CONFIGURATION),
         keys = file(HUB_KEYS),

@@ -119,8 +119,8 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "fleet_public_url",
         "PERFWATCH_FLEET_PUBLIC_URL",
-        "PERFWATCH_FLEET_URL",
-        "NATS servers as machines that join a hub are told them, comma-separated",
+        "",
+        "NATS servers as machines that join a hub are told them, if they differ from PERFWATCH_FLEET_URL, comma-separated",
     ),
     plain(
         "join_url",

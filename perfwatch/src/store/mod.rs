@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod inspect;
 pub mod maintenance;
 pub mod marks;
+pub mod overrides;
 pub mod source;
 pub mod policy;
 mod postgres;

@@ -172,7 +172,7 @@ async fn nats(test: &str) -> Option<nats::Nats> {
     or_skipped(test, nats::Nats::start().await)
 }
 
-fn or_skipped(test: &str, nats: Result<nats::Nats, String>) -> Option<nats::Nats> {
+fn or_skipped<T>(test: &str, nats: Result<T, String>) -> Option<T> {
     match nats {
         Ok(nats) => Some(nats),
         Err(reason) => {

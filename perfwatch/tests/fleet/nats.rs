@@ -43,8 +43,12 @@ impl Nats {
     /// Starts it (again), with what it kept.
     pub async fn run(&mut self) {
         let mut command = Command::new(&self.program);
-        command.args(["-js", "-a", "127.0.0.1", "-p", &self.port.to_string(), "-sd"]).arg(self.dir.path());
-        command.arg("-c").arg(self.dir.path().join("nats.conf"));
+        let configuration = self.dir.path().join("nats.conf");
+        command.args(["-js", "-a", "127.0.0.1", "-p", &self.port.to_string()]);
+        if !std::fs::read_to_string(&configuration).unwrap().contains("store_dir") {
+            command.arg("-sd").arg(self.dir.path());
+        }
+        command.arg("-c").arg(configuration);
         self.process = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let since = Instant::now();
         while !self.is_ready().await {

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::config;
 use crate::config::check::is_host_id;
-use crate::fleet::connection::{ConnectError, connect_system};
+use crate::fleet::connection::{ConnectError, connect_system, connected};
 use crate::fleet::keys::{Keys, KeysError};
 use crate::host::Host;
 use crate::store::fleet::{JoinToken, Joined, Member};
@@ -115,6 +115,7 @@ impl Members {
         let members = self.clone();
         tokio::spawn(async move {
             loop {
+                connected(&members.0.system).await;
                 members.tell_nats().await;
                 tokio::time::sleep(SYNC_EVERY).await;
             }
