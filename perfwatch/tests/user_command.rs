@@ -38,9 +38,14 @@ fn accounts_are_managed_without_a_server() {
     let limited = said(&user(data, &["hosts", "bob", "site=fra,role=web"], ""));
     assert_eq!(limited, "bob sees hosts with role=web,site=fra, and is signed out everywhere\n");
     assert!(said(&user(data, &["list"], "")).contains("never                         role=web,site=fra"));
-    assert!(refused(&user(data, &["hosts", "ann", "role=web"], "")).contains("an administrator sees all hosts"));
+    assert!(
+        refused(&user(data, &["hosts", "ann", "role=web"], "")).contains("an administrator sees all hosts")
+    );
     assert!(refused(&user(data, &["hosts", "bob", "web"], "")).contains("expected labels such as"));
-    assert_eq!(said(&user(data, &["hosts", "bob"], "")), "bob sees all hosts, and is signed out everywhere\n");
+    assert_eq!(
+        said(&user(data, &["hosts", "bob"], "")),
+        "bob sees all hosts, and is signed out everywhere\n"
+    );
     assert!(
         said(&user(data, &["passwd", "bob"], "another password\n"))
             .starts_with("Changed the password of bob")

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -216,12 +216,8 @@ async fn revoke(
     Administrator(identity): Administrator,
     State(state): State<AppState>,
     ClientAddress(address): ClientAddress,
-    Path(HostId { host }): Path<HostId>,
+    HostId { host }: HostId,
 ) -> Result<Json<Message>> {
-    // PostgreSQL takes no text with a NUL.
-    if host.contains('\0') {
-        return Err(Error::NotFound);
-    }
     let told = members(&state)?.revoke(&host).await?.ok_or(Error::NotFound)?;
     state.auth.audit(&identity.user.username, address, audit::HOST_REVOKED, &host).await;
     let message = match told {

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
@@ -144,6 +145,18 @@ pub(super) struct HostId {
     pub host: String,
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for HostId {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        match Path::<Self>::from_request_parts(parts, state).await {
+            // PostgreSQL takes no text with a NUL.
+            Ok(Path(found)) if !found.host.contains('\0') => Ok(found),
+            _ => Err(Error::NotFound),
+        }
+    }
+}
+
 #[derive(Deserialize, ToSchema)]
 struct GivenLabels {
     /// Replaces what administrators said of the host before; what it says of itself stays.
@@ -161,13 +174,12 @@ async fn set_labels(
     Administrator(identity): Administrator,
     State(state): State<AppState>,
     ClientAddress(address): ClientAddress,
-    Path(HostId { host }): Path<HostId>,
+    HostId { host }: HostId,
     Body(given): Body<GivenLabels>,
 ) -> Result<Json<Message>> {
     let labels = Labels::new(given.labels)
         .map_err(|error| Error::Invalid(vec![Problem::new(&["body", "labels"], error.to_string())]))?;
-    // PostgreSQL takes no text with a NUL.
-    if host.contains('\0') || !state.store.set_host_labels(&host, &labels).await? {
+    if !state.store.set_host_labels(&host, &labels).await? {
         return Err(Error::NotFound);
     }
     let detail = format!("{host}: {labels}");
