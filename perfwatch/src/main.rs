@@ -1,6 +1,7 @@
 //! The command line: reads the configuration and runs one command. Nothing else ends the process.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // what a command line is for
 
+mod joining;
 mod manual;
 mod password_prompt;
 
@@ -15,7 +16,6 @@ use perfwatch::app::users::UserCommand;
 use perfwatch::app::{self, Role};
 use perfwatch::config::{Config, SETTINGS};
 use perfwatch::doctor;
-use perfwatch::fleet::init::Server;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn command_line() -> Command {
@@ -32,8 +32,8 @@ fn command_line() -> Command {
             Command::new("agent").about("Measure, and send history to the hubs of a fleet"),
             MEASURING.into_iter().chain(SENDING).chain(JOINING),
         ))
-        .subcommand(join_command())
-        .subcommand(fleet_commands())
+        .subcommand(joining::join_command())
+        .subcommand(joining::fleet_commands())
         .subcommand(with_settings(
             Command::new("hub").about("Store the history that a fleet sends, and serve the page and the API"),
             SETTINGS
@@ -116,51 +116,6 @@ fn profile_command() -> Command {
             ),
         ["procfs", "sysfs", "rootfs"],
     )
-}
-
-fn join_command() -> Command {
-    let url = Arg::new("url").value_name("URL").required(true).help("Address of a hub's page");
-    let token = Arg::new("token").value_name("TOKEN").required(true);
-    let allow_http = Arg::new("join_allow_http").long("allow-http").action(ArgAction::SetTrue);
-    let command = Command::new("join")
-        .about("Join a fleet: get credentials for sending history to its hubs")
-        .arg(url)
-        .arg(token.help("Made in the hub's settings, for one machine"))
-        .arg(allow_http.help("Also over plain HTTP from another machine than the hub's"))
-        .after_help(
-            "Writes the credentials to the data directory, where the service finds them at its next start.",
-        );
-    with_settings(command, ["data_dir", "host_id", "procfs", "rootfs"])
-}
-
-fn fleet_commands() -> Command {
-    let path = |name: &'static str, value: &'static str| {
-        Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf))
-    };
-    let dir = Arg::new("dir").value_name("DIR").required(true).value_parser(value_parser!(PathBuf));
-    let listen =
-        Arg::new("nats-listen").long("nats-listen").value_name("ADDRESS").default_value("0.0.0.0:4222");
-    let certificate = path("nats-cert", "FILE").requires("nats-key");
-    let key = path("nats-key", "FILE").requires("nats-cert");
-    let init = Command::new("init")
-        .about("Make the keys of a fleet and the configuration of its NATS server")
-        .arg(dir.help("Where to write them; if they are there already, nothing changes"))
-        .arg(listen.help("Address of the NATS server"))
-        .arg(path("nats-dir", "DIR").default_value("/var/lib/nats").help("Where it keeps its data"))
-        .arg(certificate.help("Its certificate, PEM"))
-        .arg(key.help("The certificate's key, PEM"));
-    let hours =
-        Arg::new("hours").long("hours").value_name("N").value_parser(value_parser!(u32).range(1..=720));
-    let token = Command::new("token")
-        .about("Make a token that lets one machine join, as a hub's settings do")
-        .arg(hours.default_value("1").help("How long it is valid"))
-        .arg(path("out", "FILE").help("Write it to a file that only its owner can read"));
-    Command::new("fleet")
-        .about("Set up a fleet that machines can join")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(with_settings(init, []))
-        .subcommand(with_settings(token, STORE))
 }
 
 fn db_commands() -> Command {
@@ -267,17 +222,6 @@ fn user_command(action: &str, arguments: &ArgMatches) -> Result<UserCommand> {
     })
 }
 
-fn init_fleet(arguments: &ArgMatches) -> Result<String> {
-    let path = |name: &str| arguments.get_one::<PathBuf>(name).cloned();
-    let dir = path("dir").context("no DIR")?;
-    let server = Server {
-        listen: arguments.get_one::<String>("nats-listen").cloned().unwrap_or_default(),
-        store_dir: path("nats-dir").unwrap_or_default(),
-        tls: path("nats-cert").zip(path("nats-key")),
-    };
-    app::joining::init_fleet(&dir, &server)
-}
-
 /// Adds flags for the named settings, `--log` and `--config`.
 fn with_settings(command: Command, names: impl IntoIterator<Item = &'static str>) -> Command {
     let mut names: Vec<_> = names.into_iter().collect();
@@ -377,7 +321,7 @@ fn run() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if name == "fleet" && action == "init" {
-        print(&init_fleet(arguments)?)?;
+        print(&joining::init(arguments)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     if name == "alerts" {

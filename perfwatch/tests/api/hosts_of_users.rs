@@ -306,3 +306,27 @@ async fn a_stream_ends_with_the_right_to_see_it() {
     tokio::time::timeout(std::time::Duration::from_secs(30), ended).await.unwrap();
     drop(Arc::clone(&server.data));
 }
+
+#[tokio::test]
+async fn some_hosts_keep_history_for_another_time() {
+    let Some(server) = start().await else { return };
+    let token = server.token().await;
+    let path = "/api/retention/overrides";
+    let set = async |hosts: &str, days: i64, after: i64| {
+        let one = json!({"hosts": hosts, "retention_days": days, "downsample_after_days": after});
+        server.send_as(&token, Method::PUT, path, &json!({"overrides": [one]})).await
+    };
+    assert_eq!(body(server.get_as(&token, path).await, 200).await, json!({"overrides": []}));
+    let kept = body(set(" env=test ,", 14, 2).await, 200).await;
+    let expected = json!({"overrides": [{"hosts": "env=test", "retention_days": 14, "downsample_after_days": 2}]});
+    assert_eq!(kept, expected);
+    for (hosts, days, after, place) in [
+        ("", 14, 2, "body.overrides.0.hosts"),
+        ("env", 14, 2, "body.overrides.0.hosts"),
+        ("env=test", 0, 0, "body.overrides.0.retention_days"),
+        ("env=test", 14, 15, "body.overrides.0.downsample_after_days"),
+    ] {
+        assert_eq!(places(set(hosts, days, after).await).await, [place]);
+    }
+    assert_eq!(body(server.get_as(&token, path).await, 200).await, expected);
+}
