@@ -18,7 +18,9 @@ CREATE TABLE users (
     role             TEXT        NOT NULL,
     token_generation BIGINT      NOT NULL DEFAULT 0,
     created_at       TIMESTAMPTZ NOT NULL,
-    last_login       TIMESTAMPTZ
+    last_login       TIMESTAMPTZ,
+    -- Labels of the hosts that a viewer sees; empty for all.
+    hosts            TEXT        NOT NULL DEFAULT ''
 );
 
 CREATE TABLE revoked_tokens (
@@ -105,8 +107,33 @@ CREATE TABLE hosts (
     cpu_model          TEXT,
     cpu_count          BIGINT,
     memory_total_bytes BIGINT,
-    time_zone          TEXT
+    time_zone          TEXT,
+    -- Labels as `role=web,site=fra`: what it says of itself, and what administrators say of it, which wins.
+    labels             TEXT    NOT NULL DEFAULT '',
+    given_labels       TEXT    NOT NULL DEFAULT ''
 );
+
+-- What lets machines join the fleet, once each: only a hash is kept. Times are microseconds since 1970.
+CREATE TABLE fleet_tokens (
+    token_hash TEXT   PRIMARY KEY,
+    author     TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    -- The public key of the machine that joined with it.
+    used_by    TEXT
+);
+
+-- Machines that have joined, by the key that NATS knows them by. A host has one that is not revoked.
+CREATE TABLE fleet_members (
+    public_key TEXT   PRIMARY KEY,
+    host       TEXT   NOT NULL,
+    name       TEXT   NOT NULL,
+    address    TEXT   NOT NULL,
+    author     TEXT   NOT NULL,
+    joined_at  BIGINT NOT NULL,
+    revoked_at BIGINT
+);
+CREATE UNIQUE INDEX idx_fleet_members_host ON fleet_members (host) WHERE revoked_at IS NULL;
 
 -- What people and scripts have noted of a machine: deployments and the like. `labels` is a JSON object of texts.
 CREATE TABLE marks (

@@ -7,7 +7,9 @@ CREATE TABLE users (
     role             TEXT    NOT NULL,
     token_generation INTEGER NOT NULL DEFAULT 0,
     created_at       INTEGER NOT NULL,
-    last_login       INTEGER
+    last_login       INTEGER,
+    -- Labels of the hosts that a viewer sees; empty for all.
+    hosts            TEXT    NOT NULL DEFAULT ''
 );
 
 CREATE TABLE revoked_tokens (
@@ -94,8 +96,33 @@ CREATE TABLE hosts (
     cpu_model          TEXT,
     cpu_count          INTEGER,
     memory_total_bytes INTEGER,
-    time_zone          TEXT
+    time_zone          TEXT,
+    -- Labels as `role=web,site=fra`: what it says of itself, and what administrators say of it, which wins.
+    labels             TEXT    NOT NULL DEFAULT '',
+    given_labels       TEXT    NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
+
+-- What lets machines join the fleet, once each: only a hash is kept. Times are microseconds since 1970.
+CREATE TABLE fleet_tokens (
+    token_hash TEXT   PRIMARY KEY,
+    author     TEXT   NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    -- The public key of the machine that joined with it.
+    used_by    TEXT
+) WITHOUT ROWID;
+
+-- Machines that have joined, by the key that NATS knows them by. A host has one that is not revoked.
+CREATE TABLE fleet_members (
+    public_key TEXT   PRIMARY KEY,
+    host       TEXT   NOT NULL,
+    name       TEXT   NOT NULL,
+    address    TEXT   NOT NULL,
+    author     TEXT   NOT NULL,
+    joined_at  INTEGER NOT NULL,
+    revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX idx_fleet_members_host ON fleet_members (host) WHERE revoked_at IS NULL;
 
 -- What people and scripts have noted of a machine: deployments and the like. `labels` is a JSON object of texts.
 CREATE TABLE marks (

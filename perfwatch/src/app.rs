@@ -10,6 +10,7 @@ pub mod database;
 mod first_start;
 pub mod fleet;
 pub mod import;
+pub mod joining;
 mod limits;
 pub mod measure;
 mod memory;

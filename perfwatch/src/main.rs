@@ -1,6 +1,7 @@
 //! The command line: reads the configuration and runs one command. Nothing else ends the process.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // what a command line is for
 
+mod joining;
 mod manual;
 mod password_prompt;
 
@@ -29,11 +30,16 @@ fn command_line() -> Command {
         ))
         .subcommand(with_settings(
             Command::new("agent").about("Measure, and send history to the hubs of a fleet"),
-            MEASURING.into_iter().chain(SENDING),
+            MEASURING.into_iter().chain(SENDING).chain(JOINING),
         ))
+        .subcommand(joining::join_command())
+        .subcommand(joining::fleet_commands())
         .subcommand(with_settings(
             Command::new("hub").about("Store the history that a fleet sends, and serve the page and the API"),
-            SETTINGS.iter().map(|setting| setting.name).filter(|name| !MEASURING.contains(name)),
+            SETTINGS
+                .iter()
+                .map(|setting| setting.name)
+                .filter(|name| !MEASURING.contains(name) && !JOINING.contains(name)),
         ))
         .subcommand(with_settings(
             Command::new("snapshot")
@@ -74,16 +80,19 @@ const MEASURING: [&str; 9] = [
     "rootfs",
 ];
 /// Settings of a machine that only sends.
-const SENDING: [&str; 8] = [
+const SENDING: [&str; 9] = [
     "data_dir",
     "spool_max_mb",
     "host_id",
     "fleet_url",
     "fleet_credentials",
+    "fleet_ca",
     "fleet_outbox_max_mb",
     "command_lines",
     "container_sockets",
 ];
+/// Settings of a machine that joins a fleet.
+const JOINING: [&str; 4] = ["join_url", "join_token", "join_allow_http", "labels"];
 /// Settings that say where the store is.
 const STORE: [&str; 2] = ["database_url", "data_dir"];
 /// Settings that say where the server is.
@@ -166,7 +175,21 @@ fn user_commands() -> Command {
         "The password is prompted for, or read from standard input (one line) if that is not a terminal.";
     let role = Arg::new("role").long("role").value_name("ROLE").value_parser(["admin", "viewer"]);
     let role = role.default_value("viewer").help("Viewers are read-only");
-    let add = Command::new("add").about("Add an account").arg(name()).arg(role).after_help(password);
+    let hosts = || {
+        Arg::new("hosts")
+            .value_name("LABELS")
+            .help("Labels of the hosts that a viewer sees, such as role=web,site=fra; none: all")
+    };
+    let add = Command::new("add")
+        .about("Add an account")
+        .arg(name())
+        .arg(role)
+        .arg(hosts().long("hosts"))
+        .after_help(password);
+    let limit = Command::new("hosts")
+        .about("Set which hosts an account sees and sign out all its sessions")
+        .arg(name())
+        .arg(hosts());
     let passwd = Command::new("passwd")
         .about("Set an account's password and sign out all its sessions")
         .arg(name())
@@ -174,7 +197,7 @@ fn user_commands() -> Command {
     let list = Command::new("list").about("List the accounts");
     let delete =
         Command::new("delete").about("Delete an account with its sessions and API tokens").arg(name());
-    let commands = [add, passwd, list, delete];
+    let commands = [add, passwd, limit, list, delete];
     Command::new("user")
         .about("Add, change, list and delete accounts")
         .subcommand_required(true)
@@ -189,9 +212,11 @@ fn user_command(action: &str, arguments: &ArgMatches) -> Result<UserCommand> {
         "add" => UserCommand::Add {
             name: text("name"),
             role: text("role"),
+            hosts: text("hosts"),
             password: password_prompt::new_password()?,
         },
         "passwd" => UserCommand::Password { name: text("name"), password: password_prompt::new_password()? },
+        "hosts" => UserCommand::Hosts { name: text("name"), hosts: text("hosts") },
         "delete" => UserCommand::Delete { name: text("name") },
         _ => UserCommand::List,
     })
@@ -223,7 +248,11 @@ fn with_settings(command: Command, names: impl IntoIterator<Item = &'static str>
 
 fn config(arguments: &ArgMatches) -> Result<Config> {
     // A command has flags for its own settings only.
-    let flag = |name: &str| arguments.try_get_one::<String>(name).ok().flatten().cloned();
+    let flag = |name: &str| match arguments.try_get_one::<bool>(name) {
+        Ok(Some(true)) => Some("true".to_owned()),
+        Ok(_) => None,
+        Err(_) => arguments.try_get_one::<String>(name).ok().flatten().cloned(),
+    };
     let env = |name: &str| std::env::var(name).ok();
     let file = arguments.get_one::<PathBuf>("config");
     Ok(Config::load(flag, env, file.map(PathBuf::as_path))?)
@@ -267,7 +296,7 @@ fn run() -> Result<ExitCode> {
     let (name, mut arguments) = arguments.subcommand().context("no subcommand")?;
     let mut action = "";
     match name {
-        "user" | "db" | "alerts" => {
+        "user" | "db" | "alerts" | "fleet" => {
             (action, arguments) = arguments.subcommand().context("no subcommand")?;
         }
         "completions" => {
@@ -291,6 +320,10 @@ fn run() -> Result<ExitCode> {
         print(&app::ask_health(&config)?)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if name == "fleet" && action == "init" {
+        print(&joining::init(arguments)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if name == "alerts" {
         let files = arguments.try_get_many::<PathBuf>("files").ok().flatten();
         let files: Vec<PathBuf> = files.into_iter().flatten().cloned().collect();
@@ -298,7 +331,7 @@ fn run() -> Result<ExitCode> {
         print(&text)?;
         return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    if name != "user" {
+    if !matches!(name, "user" | "fleet" | "join") {
         let purpose = match name {
             "serve" | "agent" => Purpose::Serving,
             "profile" => Purpose::Profiling,
@@ -328,6 +361,18 @@ fn run() -> Result<ExitCode> {
                 let text = |name: &str| arguments.get_one::<String>(name).cloned();
                 let from = text("from").context("no --from")?;
                 print(&app::import::import_history(&config, from, text("host")).await?)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            "join" => {
+                let text = |name: &str| arguments.get_one::<String>(name).cloned().unwrap_or_default();
+                print(&app::joining::join_fleet(&config, &text("url"), &text("token")).await?)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            "fleet" => {
+                let hours = arguments.get_one::<u32>("hours").copied().unwrap_or(1);
+                let lifetime = std::time::Duration::from_secs(3600 * u64::from(hours));
+                let file = arguments.get_one::<PathBuf>("out").map(PathBuf::as_path);
+                print(&app::joining::fleet_token(&config, lifetime, file).await?)?;
                 Ok(ExitCode::SUCCESS)
             }
             "snapshot" => {
@@ -425,8 +470,11 @@ mod tests {
         assert_eq!(names, [""; 0], "not a setting");
 
         assert!(SETTINGS.iter().all(|setting| flags(&["serve"]).contains(&setting.name.replace('_', "-"))));
-        assert_eq!(flags(&["user", "add"]), ["role", "config", "database-url", "data-dir", "log", "help"]);
-        for action in ["passwd", "list", "delete"] {
+        assert_eq!(
+            flags(&["user", "add"]),
+            ["role", "hosts", "config", "database-url", "data-dir", "log", "help"]
+        );
+        for action in ["passwd", "hosts", "list", "delete"] {
             assert_eq!(flags(&["user", action]), ["config", "database-url", "data-dir", "log", "help"]);
         }
         assert_eq!(flags(&["health"]), ["config", "listen", "tls-cert", "tls-key", "log", "help"]);

@@ -12,6 +12,8 @@ mod boards;
 mod alerts;
 #[path = "store/deliveries.rs"]
 mod deliveries;
+#[path = "store/fleet.rs"]
+mod fleet;
 #[path = "store/history.rs"]
 mod history;
 #[path = "store/imports.rs"]

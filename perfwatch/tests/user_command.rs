@@ -34,7 +34,18 @@ fn accounts_are_managed_without_a_server() {
     assert_eq!(said(&user(data, &["add", "bob"], "battery staple\n")), "Added bob as viewer\n");
     let list = said(&user(data, &["list"], ""));
     let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1..], [["ann", "admin", "never"], ["bob", "viewer", "never"]]);
+    assert_eq!(rows[1..], [["ann", "admin", "never", "all"], ["bob", "viewer", "never", "all"]]);
+    let limited = said(&user(data, &["hosts", "bob", "site=fra,role=web"], ""));
+    assert_eq!(limited, "bob sees hosts with role=web,site=fra, and is signed out everywhere\n");
+    assert!(said(&user(data, &["list"], "")).contains("never                         role=web,site=fra"));
+    assert!(
+        refused(&user(data, &["hosts", "ann", "role=web"], "")).contains("an administrator sees all hosts")
+    );
+    assert!(refused(&user(data, &["hosts", "bob", "web"], "")).contains("expected labels such as"));
+    assert_eq!(
+        said(&user(data, &["hosts", "bob"], "")),
+        "bob sees all hosts, and is signed out everywhere\n"
+    );
     assert!(
         said(&user(data, &["passwd", "bob"], "another password\n"))
             .starts_with("Changed the password of bob")

@@ -146,5 +146,5 @@ export const http = {
   get: <T>(path: string, options?: Options) => request<T>('GET', path, undefined, options),
   post: <T>(path: string, body?: unknown, options?: Options) => request<T>('POST', path, body, options),
   put: <T>(path: string, body: unknown) => request<T>('PUT', path, body),
-  delete: (path: string) => request<unknown>('DELETE', path, undefined),
+  delete: <T = unknown>(path: string) => request<T>('DELETE', path, undefined),
 };

@@ -11,6 +11,7 @@ import type {
   NewUser,
   Retention,
   RetentionChange,
+  RetentionOverride,
   Source,
   User,
   UserChange,
@@ -40,6 +41,17 @@ export async function retention(): Promise<Retention> {
 
 export async function changeRetention(change: RetentionChange): Promise<void> {
   await http.put('/api/retention', change);
+}
+
+export async function retentionOverrides(): Promise<RetentionOverride[]> {
+  return (await http.get<{ overrides: RetentionOverride[] }>('/api/retention/overrides')).data.overrides;
+}
+
+export async function changeRetentionOverrides(overrides: RetentionOverride[]): Promise<RetentionOverride[]> {
+  const answer = await http.put<{ overrides: RetentionOverride[] }>('/api/retention/overrides', {
+    overrides,
+  });
+  return answer.data.overrides;
 }
 
 export async function cleanUp(): Promise<CleanupResult> {

@@ -77,6 +77,10 @@ export type StreamMessage = TickMessage | { type: 'pong' };
 /** Response types from the server's OpenAPI document. */
 type Schemas = components['schemas'];
 
+export type FleetHost = Schemas['Known'];
+export type Machines = Schemas['Machines'];
+export type Machine = Schemas['Machine'];
+export type CreatedJoinToken = Schemas['CreatedJoinToken'];
 export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
 export type Changes = Schemas['Changes'];
@@ -113,6 +117,7 @@ export type Token = Schemas['LoginResponse'];
 export type Configuration = Schemas['Configuration'];
 export type ConfigurationChange = Schemas['ConfigurationChange'];
 export type Retention = Schemas['PolicyAndSize'];
+export type RetentionOverride = Schemas['RetentionOverride'];
 export type RetentionChange = Schemas['PolicyChange'];
 export type CleanupResult = Schemas['CleanupResult'];
 export type NewUser = Schemas['NewUser'];

@@ -9,6 +9,7 @@ import type {
   ConfigurationChange,
   Retention,
   RetentionChange,
+  RetentionOverride,
 } from '@/api/types';
 
 export const useSettingsStore = defineStore('settings', () => {
@@ -40,5 +41,19 @@ export const useSettingsStore = defineStore('settings', () => {
     return result;
   }
 
-  return { configuration, retention, error, load, changeConfiguration, changeRetention, cleanUp };
+  const retentionOverrides = (): Promise<RetentionOverride[]> => api.retentionOverrides();
+  const changeRetentionOverrides = (overrides: RetentionOverride[]): Promise<RetentionOverride[]> =>
+    api.changeRetentionOverrides(overrides);
+
+  return {
+    configuration,
+    retention,
+    error,
+    load,
+    changeConfiguration,
+    changeRetention,
+    retentionOverrides,
+    changeRetentionOverrides,
+    cleanUp,
+  };
 });

@@ -198,6 +198,9 @@ async fn alerts(
     CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
 ) -> Result<Json<CurrentAlerts>> {
+    if !state.sees_this(&identity).await? {
+        return Ok(Json(CurrentAlerts { alerts: Vec::new(), may_acknowledge: false }));
+    }
     let host = state.alerts.history().host();
     let now = micros(OffsetDateTime::now_utc());
     let silences = state.store.silences(now).await?;
@@ -260,7 +263,7 @@ struct PastAlerts {
     Guarded,
 ))]
 async fn past_alerts(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<HistoryParameters>,
 ) -> Result<Json<PastAlerts>> {
@@ -271,6 +274,9 @@ async fn past_alerts(
         reader.problem("rule", "Expected the name of a rule");
     }
     reader.finish()?;
+    if !state.sees_this(&identity).await? {
+        return Ok(Json(PastAlerts { episodes: Vec::new() }));
+    }
     let host = state.alerts.history().host();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let episodes = state.store.episodes(host, sent.rule.as_deref(), before, limit).await?;
@@ -313,6 +319,9 @@ async fn acknowledge(
     let note = given.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
     if let Some(note) = note {
         check_text("note", note, MAX_NOTE)?;
+    }
+    if !state.sees_this(&identity).await? {
+        return Err(Error::NotFound);
     }
     let user = &identity.user.username;
     let now = micros(OffsetDateTime::now_utc());

@@ -67,8 +67,15 @@ async fn current(state: &AppState) -> Result<Configuration> {
 
 /// The current configuration, and this system
 #[utoipa::path(get, path = "/api/config", tag = "config", responses((status = 200, body = Configuration), Guarded))]
-async fn configuration(_: CurrentUser, State(state): State<AppState>) -> Result<Json<Configuration>> {
-    Ok(Json(current(&state).await?))
+async fn configuration(
+    CurrentUser(identity): CurrentUser,
+    State(state): State<AppState>,
+) -> Result<Json<Configuration>> {
+    let mut configuration = current(&state).await?;
+    if !state.sees_this(&identity).await? {
+        configuration.system = system::System::withheld(state.store.engine());
+    }
+    Ok(Json(configuration))
 }
 
 /// Any subset; fields that are missing or `null` stay unchanged, and read-only fields are ignored.

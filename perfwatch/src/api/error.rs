@@ -110,6 +110,7 @@ impl From<AccountError> for Error {
         match error {
             AccountError::Name => invalid("username"),
             AccountError::Role => invalid("role"),
+            AccountError::Hosts(_) | AccountError::AdminSeesAll => invalid("hosts"),
             AccountError::Alike => {
                 Self::Conflict("The name could be mistaken for that of another account".into())
             }

@@ -96,20 +96,24 @@ impl FromRequestParts<AppState> for Noter {
 
 /// Whoever may read `/metrics`: everyone if so configured, otherwise logins and API tokens with a scope for reading.
 #[derive(Debug)]
-pub(super) struct Scraper;
+pub(super) enum Scraper {
+    Anyone,
+    User(Identity),
+}
 
 impl FromRequestParts<AppState> for Scraper {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         if state.options.public_metrics {
-            return Ok(Self);
+            return Ok(Self::Anyone);
         }
-        match identify(parts, state).await?.credential {
+        let identity = identify(parts, state).await?;
+        match identity.credential {
             Credential::ApiToken { scopes, .. } if !scopes.read && !scopes.metrics => {
                 Err(Error::Forbidden(NO_SCOPE))
             }
-            _ => Ok(Self),
+            _ => Ok(Self::User(identity)),
         }
     }
 }

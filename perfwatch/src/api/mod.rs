@@ -19,6 +19,7 @@ mod guard;
 mod health;
 mod history;
 mod hosts;
+mod joining;
 mod message;
 mod moment;
 mod openapi;
@@ -161,13 +162,17 @@ impl AppState {
 
     /// The history of a machine by its ID or name, if the user may see it; this machine's where none is named.
     async fn history_of(&self, who: &Identity, host: Option<&str>) -> error::Result<History> {
-        let Some(wanted) = host.filter(|host| *host != self.history.host()) else {
+        let this = self.history.host();
+        let wanted = host.unwrap_or(this);
+        // A machine that records nothing is not among the hosts.
+        if wanted == this && who.sees_all() {
             return Ok(self.history.clone());
-        };
+        }
         let hosts = self.visible_hosts(who).await?;
         let called = |host: &&Host| host.id == wanted || host.name == wanted;
         let mut found = hosts.iter().filter(called);
         match (found.next(), found.next()) {
+            (Some(host), None) if host.id == this => Ok(self.history.clone()),
             (Some(host), None) => Ok(match &self.fleet.asking {
                 Some(asking) => self.history.of_host_and(&host.id, Arc::new(asking.clone())),
                 None => self.history.of_host(&host.id),
@@ -180,8 +185,21 @@ impl AppState {
     }
 
     /// The machines whose history is here and that the user may see.
-    async fn visible_hosts(&self, _who: &Identity) -> error::Result<Vec<Host>> {
-        Ok(self.history.chunks().hosts().await?)
+    async fn visible_hosts(&self, who: &Identity) -> error::Result<Vec<Host>> {
+        let mut hosts = self.history.chunks().hosts().await?;
+        hosts.retain(|host| who.sees(&host.labels()));
+        Ok(hosts)
+    }
+
+    /// Whether the user may see the machine that answers.
+    async fn sees_this(&self, who: &Identity) -> error::Result<bool> {
+        let this = self.history.host();
+        Ok(who.sees_all() || self.visible_hosts(who).await?.iter().any(|host| host.id == this))
+    }
+
+    /// Fails, as for a machine that does not exist, unless the user may see the one that answers.
+    async fn must_see_this(&self, who: &Identity) -> error::Result<()> {
+        self.history_of(who, None).await.map(drop)
     }
 
     /// One change of the stored configuration at a time: each is a read-modify-write.

@@ -17,7 +17,7 @@ use utoipa::openapi::{RefOr, Schema};
         (name = "stream", description = "Live data, one message per tick"),
         (name = "processes", description = "All processes of the machine"),
         (name = "history", description = "Stored data of any time range"),
-        (name = "fleet", description = "Many machines at once"),
+        (name = "fleet", description = "Many machines at once, and how machines join"),
         (name = "profiles", description = "Which code ran, or waited"),
         (name = "fleet", description = "The machines of a fleet side by side"),
         (name = "events", description = "What people and scripts have noted, such as deployments"),

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use self::exposition::Exposition;
 pub use self::intervals::Intervals;
 use super::AppState;
-use super::error::Guarded;
+use super::error::{Guarded, Result};
 use super::extract::Scraper;
 
 /// The text format that all versions of Prometheus read.
@@ -26,19 +26,26 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// All metrics, for Prometheus
 ///
-/// Needs an API token with the scope `metrics`, unless `PERFWATCH_METRICS_PUBLIC` is set.
+/// Needs an API token with the scope `metrics`, unless `PERFWATCH_METRICS_PUBLIC` is set. The token of a user who may not see
+/// this machine gets an empty answer.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "metrics",
     responses((status = 200, content_type = "text/plain", body = String), Guarded)
 )]
-async fn scrape(_: Scraper, State(state): State<AppState>) -> Response {
+async fn scrape(scraper: Scraper, State(state): State<AppState>) -> Result<Response> {
     let mut exposition = Exposition::default();
+    let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
+    if let Scraper::User(identity) = scraper
+        && !state.sees_this(&identity).await?
+    {
+        return Ok((kind, exposition.finish()).into_response());
+    }
     if let Some(snapshot) = state.hub.latest() {
         documents::write(&snapshot, &mut exposition);
         state.intervals.write(&snapshot, &mut exposition);
     }
     own::write(&state, &mut exposition);
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition.finish()).into_response()
+    Ok((kind, exposition.finish()).into_response())
 }

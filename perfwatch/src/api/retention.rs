@@ -1,5 +1,7 @@
 //! `/api/retention` and `/api/config/retention`: how long history is kept, and cleanup on demand.
 
+mod overrides;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -14,13 +16,14 @@ use super::extract::{Administrator, Body, ClientAddress, CurrentUser, told};
 use crate::auth::audit;
 use crate::history::{growth, maintenance};
 use crate::snapshot::rfc3339;
-use crate::store::policy::{ArchivePolicy, DownsampleInterval};
+use crate::store::policy::{ArchivePolicy, DownsampleInterval, Extent};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(policy, change_policy))
         .routes(routes!(cleanup))
         .routes(routes!(policy_and_size))
+        .merge(overrides::routes())
 }
 
 #[derive(Serialize, ToSchema)]
@@ -210,9 +213,17 @@ struct GrowthDto {
 
 /// The retention policy and what is stored
 #[utoipa::path(get, path = "/api/config/retention", tag = "config", responses((status = 200, body = PolicyAndSize), Guarded))]
-async fn policy_and_size(_: CurrentUser, State(state): State<AppState>) -> Result<Json<PolicyAndSize>> {
-    let extent = state.history.extent().await?;
-    let growth = growth::growth(&state.history, OffsetDateTime::now_utc()).await?;
+async fn policy_and_size(
+    CurrentUser(identity): CurrentUser,
+    State(state): State<AppState>,
+) -> Result<Json<PolicyAndSize>> {
+    let (extent, growth) = match state.sees_this(&identity).await? {
+        true => {
+            let growth = growth::growth(&state.history, OffsetDateTime::now_utc()).await?;
+            (state.history.extent().await?, growth)
+        }
+        false => (Extent::default(), Vec::new()),
+    };
     let told = |of: &growth::Growth| GrowthDto {
         interval_seconds: of.tier.seconds(),
         bytes_per_day: of.bytes_per_day as u64,

@@ -17,8 +17,8 @@ use super::error::Error;
 use super::extract::MAX_BODY;
 use super::{
     AppState, account, alerts, api_tokens, audit, boards, configuration, docs, doctor, error, events, fleet,
-    guard, health, history, hosts, openapi, page, processes, profiles, prometheus, retention, sources, users,
-    ws,
+    guard, health, history, hosts, joining, openapi, page, processes, profiles, prometheus, retention,
+    sources, users, ws,
 };
 
 /// Every documented resource.
@@ -33,6 +33,7 @@ pub(super) fn resources() -> OpenApiRouter<AppState> {
         .merge(profiles::routes())
         .merge(hosts::routes())
         .merge(fleet::routes())
+        .merge(joining::routes())
         .merge(events::routes())
         .merge(retention::routes())
         .merge(alerts::routes())

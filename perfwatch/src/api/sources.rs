@@ -92,7 +92,8 @@ async fn sources(
         let _question = state.ask(&identity)?;
         return Ok(json_in_pieces(remote.answer(&identity, address, Ask::Sources).await?));
     }
-    Ok(Json(Sources::of(state.source_status.reports())).into_response())
+    let reports = if state.sees_this(&identity).await? { state.source_status.reports() } else { Vec::new() };
+    Ok(Json(Sources::of(reports)).into_response())
 }
 
 /// The same for whoever asks over the fleet.

@@ -28,6 +28,9 @@ pub(super) struct Account {
     /// `admin`, or `viewer` (read-only).
     #[schema(example = "viewer")]
     role: String,
+    /// Labels of the hosts that a viewer sees; empty for all.
+    #[schema(example = "role=web,site=fra")]
+    hosts: String,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
@@ -40,6 +43,7 @@ impl From<User> for Account {
             id: user.id,
             username: user.username,
             role: user.role,
+            hosts: user.hosts,
             created_at: rfc3339(user.created_at),
             last_login: user.last_login.map(rfc3339),
         }
@@ -68,6 +72,10 @@ struct NewUser {
     password: String,
     #[schema(pattern = "^(admin|viewer)$", example = "viewer")]
     role: String,
+    /// Labels of the hosts that a viewer sees, all of which a host must have; empty for all hosts.
+    #[schema(example = "role=web,site=fra")]
+    #[serde(default)]
+    hosts: String,
 }
 
 /// Add an account
@@ -82,8 +90,9 @@ async fn add_user(
     ClientAddress(address): ClientAddress,
     Body(new): Body<NewUser>,
 ) -> Result<(StatusCode, Json<Account>)> {
-    let user = state.auth.add_user(&new.username, &new.password, &new.role).await?;
-    let detail = format!("{} as {}", user.username, user.role);
+    let user = state.auth.add_user(&new.username, &new.password, &new.role, &new.hosts).await?;
+    let hosts = if user.hosts.is_empty() { String::new() } else { format!(", hosts {}", user.hosts) };
+    let detail = format!("{} as {}{hosts}", user.username, user.role);
     state.auth.audit(&identity.user.username, address, audit::USER_ADDED, &detail).await;
     Ok((StatusCode::CREATED, Json(user.into())))
 }
@@ -95,9 +104,12 @@ struct UserChange {
     password: Option<String>,
     #[schema(pattern = "^(admin|viewer)$")]
     role: Option<String>,
+    /// Labels of the hosts that a viewer sees; empty for all.
+    #[schema(example = "role=web,site=fra")]
+    hosts: Option<String>,
 }
 
-/// Change an account's role or password and sign out its sessions
+/// Change an account's role, hosts or password and sign out its sessions
 #[utoipa::path(put, path = "/api/users/{id}", tag = "users", params(Id), request_body = UserChange, responses(
     (status = 200, body = Account),
     (status = 409, description = "Would remove the last administrator", body = ErrorBody),
@@ -110,13 +122,17 @@ async fn change_user(
     id: Id,
     Body(change): Body<UserChange>,
 ) -> Result<Json<Account>> {
-    if change.password.is_none() && change.role.is_none() {
-        return Err(Error::Invalid(vec![Problem::new(&["body"], "Expected a role or a password")]));
+    if change.password.is_none() && change.role.is_none() && change.hosts.is_none() {
+        return Err(Error::Invalid(vec![Problem::new(&["body"], "Expected a role, hosts or a password")]));
     }
     let user = state.store.user_by_id(id.id).await?.ok_or(Error::NotFound)?;
-    state.auth.change_user(&user, change.password.as_deref(), change.role.as_deref()).await?;
+    state
+        .auth
+        .change_user(&user, change.password.as_deref(), change.role.as_deref(), change.hosts.as_deref())
+        .await?;
     let parts = [
         change.role.as_deref().map(|role| format!("role {role}")),
+        change.hosts.as_deref().map(|hosts| format!("hosts {hosts}")),
         change.password.map(|_| "password".into()),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();

@@ -113,6 +113,7 @@ async fn upgrade(
     if !may_read(&identity) {
         return Err(Error::Forbidden(NO_SCOPE));
     }
+    state.must_see_this(&identity).await?;
     let backfill = match parameters.backfill.as_deref() {
         None => 0,
         Some(text) => text.parse::<usize>().map(|n| n.min(BACKFILL_MESSAGES)).map_err(|_| {
@@ -188,8 +189,10 @@ fn ended(
     let lifetime = (identity.expires_at() - OffsetDateTime::now_utc()).max(time::Duration::ZERO);
     let revoked = async move {
         while revocations.changed().await.is_ok() {
-            if let Err(AuthError::Refused) = state.auth.still_valid(&identity.credential).await {
-                return;
+            match state.auth.still_valid(&identity.credential).await {
+                Err(AuthError::Refused) => return,
+                Ok(now) if matches!(state.sees_this(&now).await, Ok(false)) => return,
+                _ => {}
             }
         }
         // Nobody is left who could revoke.

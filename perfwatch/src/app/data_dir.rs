@@ -14,7 +14,7 @@ use crate::auth::tokens::SECRET_FILE;
 use crate::store;
 
 /// File names that belong to PerfWatch or may be in any directory.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     SECRET_FILE,
     "first-password",
     "perfwatch.db",
@@ -24,6 +24,7 @@ const FILES: [&str; 10] = [
     "host-id",
     "spool",
     "outbox",
+    "fleet",
     "lost+found",
 ];
 

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::answers::Answers;
+use super::joining;
 use super::own_parts::OwnParts;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::profiling;
@@ -18,6 +20,7 @@ use crate::fleet::courses::Courses;
 use crate::fleet::forward::{Forwarding, SendingOnly};
 use crate::fleet::hub::asking::Asking;
 use crate::fleet::hub::filling::Filling;
+use crate::fleet::hub::members::Members;
 use crate::fleet::hub::receiver::{self, Receiver};
 use crate::fleet::hub::upkeep::{self, Upkeep};
 use crate::fleet::hub::watching::Watching;
@@ -58,12 +61,13 @@ pub(super) async fn chunks(
     store: Arc<dyn Store>,
     records: bool,
 ) -> Result<Chunks> {
-    let Some(fleet) = config.fleet.as_ref().filter(|_| records) else {
+    let fleet = if records { joining::fleet(config, host, false).await? } else { None };
+    let Some(fleet) = fleet else {
         return Ok(Chunks { chunks: store, sender: None });
     };
-    let outbox = outbox(config, fleet, host)?;
+    let outbox = outbox(config, &fleet, host)?;
     let chunks = Arc::new(Forwarding::new(store, &host.id, outbox.clone()));
-    Ok(Chunks { chunks, sender: Some(Sender::spawn(fleet, host.clone(), outbox).await?) })
+    Ok(Chunks { chunks, sender: Some(Sender::spawn(&fleet, host.clone(), outbox).await?) })
 }
 
 /// What the API sees of a machine's sender.
@@ -98,6 +102,8 @@ pub(super) struct Hub {
     receiver: Receiver,
     upkeep: Upkeep,
     filling: Filling,
+    /// Tells NATS who is revoked.
+    revoking: Option<JoinHandle<()>>,
     seen: Seen,
 }
 
@@ -118,6 +124,8 @@ impl Hub {
             courses: courses.clone(),
             stats: stats.clone(),
         };
+        let members = Members::start(fleet, Arc::clone(store)).await?;
+        let revoking = members.as_ref().map(Members::keep);
         let receiver = Receiver::spawn(fleet, parts).await?;
         let filling = Filling::spawn(history.clone(), courses.clone());
         let upkeep = Upkeep::spawn(upkeep::Parts {
@@ -132,9 +140,10 @@ impl Hub {
             presence,
             courses,
             stats: Some(stats),
+            members,
             sending: None,
         };
-        Ok(Self { receiver, upkeep, filling, seen })
+        Ok(Self { receiver, upkeep, filling, revoking, seen })
     }
 
     pub fn seen(&self) -> Seen {
@@ -143,17 +152,28 @@ impl Hub {
 
     pub async fn close(self) {
         self.filling.close();
+        if let Some(revoking) = self.revoking {
+            revoking.abort();
+        }
         tokio::join!(self.receiver.close(), self.upkeep.close());
     }
 }
 
 /// Measures and sends until `stop` completes.
 pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: impl Fn(&str)) -> Result<()> {
-    let fleet = config.fleet.as_ref().context("an agent needs PERFWATCH_FLEET_URL")?;
     let _only_one = own_directory(&config)?;
     let host = host::this(&config)?;
+    let mut stop = pin!(stop);
+    let fleet = tokio::select! {
+        fleet = joining::fleet(&config, &host, true) => fleet?,
+        () = &mut stop => return Ok(()),
+    };
+    let fleet = fleet.context(
+        "an agent sends to a fleet, but this machine belongs to none: join one with `perfwatch join`, as a hub's settings \
+         show it, or set PERFWATCH_FLEET_URL",
+    )?;
     tell_of_other_hosts(&config.storage.data_dir, &host.id);
-    let outbox = outbox(&config, fleet, &host)?;
+    let outbox = outbox(&config, &fleet, &host)?;
     let chunks: Arc<dyn ChunkStore> = Arc::new(SendingOnly::new(outbox.clone()));
     let history = History::with_head(Arc::clone(&chunks), &host.id, Head::keeping(KEPT_BYTES));
     let log = LogPlace {
@@ -162,7 +182,7 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     };
     let writer =
         Writer::spawn(history.clone(), log, DocumentDays(0)).context("cannot start the writer thread")?;
-    let sender = Sender::spawn(fleet, host.clone(), outbox).await?;
+    let sender = Sender::spawn(&fleet, host.clone(), outbox).await?;
     let storing = writer.handle();
     let ticks = Ticks::default();
     let outputs = Outputs {
@@ -203,7 +223,6 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     announce(&format!("PerfWatch sends the history of {} ({})", host.name, host.id));
     let systemd = systemd::Manager::of_this_process();
     systemd.ready();
-    let mut stop = pin!(stop);
     tokio::select! {
         () = &mut stop => {}
         never = systemd.keep_telling(|| !sampling.is_finished()) => match never {},

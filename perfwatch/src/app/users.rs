@@ -16,9 +16,24 @@ use crate::store::{self, Store, StoreError, User};
 
 #[derive(Debug)]
 pub enum UserCommand {
-    Add { name: String, role: String, password: String },
-    Password { name: String, password: String },
-    Delete { name: String },
+    Add {
+        name: String,
+        role: String,
+        hosts: String,
+        password: String,
+    },
+    /// Labels of the hosts that it sees.
+    Hosts {
+        name: String,
+        hosts: String,
+    },
+    Password {
+        name: String,
+        password: String,
+    },
+    Delete {
+        name: String,
+    },
     List,
 }
 
@@ -49,8 +64,8 @@ pub async fn user(config: &Config, command: UserCommand) -> Result<String> {
 async fn run(store: &dyn Store, data_dir: &Path, command: UserCommand) -> Result<String> {
     let passwords = Passwords::new(BCRYPT_COST, 1);
     match command {
-        UserCommand::Add { name, role, password } => {
-            let added = accounts::add(store, &passwords, &name, &password, &role).await;
+        UserCommand::Add { name, role, hosts, password } => {
+            let added = accounts::add(store, &passwords, &name, &password, &role, &hosts).await;
             if matches!(added, Err(AccountError::Store(StoreError::Conflict(_)))) {
                 bail!("user {name:?} already exists; `perfwatch user passwd` changes its password");
             }
@@ -64,6 +79,14 @@ async fn run(store: &dyn Store, data_dir: &Path, command: UserCommand) -> Result
             crate::auth::first::forget(data_dir, &name);
             record(store, audit::USER_CHANGED, &format!("{name}: password")).await?;
             Ok(format!("Changed the password of {name} and signed out all sessions of that account"))
+        }
+        UserCommand::Hosts { name, hosts } => {
+            let user = find(store, &name).await?;
+            let hosts = accounts::check_hosts(&hosts, &user.role)?;
+            store.set_hosts(user.id, &hosts).await?;
+            record(store, audit::USER_CHANGED, &format!("{name}: hosts {hosts}")).await?;
+            let shown = if hosts.is_empty() { "all hosts".to_owned() } else { format!("hosts with {hosts}") };
+            Ok(format!("{name} sees {shown}, and is signed out everywhere"))
         }
         UserCommand::Delete { name } => {
             accounts::delete(store, find(store, &name).await?.id).await?;
@@ -83,10 +106,11 @@ async fn find(store: &dyn Store, name: &str) -> Result<User> {
 
 fn list(users: &[User]) -> String {
     let width = users.iter().map(|user| user.username.chars().count()).max().unwrap_or(0).max(4);
-    let mut lines = vec![format!("{:width$}  {:6}  last sign-in", "name", "role")];
+    let mut lines = vec![format!("{:width$}  {:6}  {:28}  hosts", "name", "role", "last sign-in")];
     lines.extend(users.iter().map(|user| {
         let last = user.last_login.map_or_else(|| "never".to_owned(), rfc3339);
-        format!("{:width$}  {:6}  {last}", user.username, user.role)
+        let hosts = if user.hosts.is_empty() { "all" } else { &user.hosts };
+        format!("{:width$}  {:6}  {last:28}  {hosts}", user.username, user.role)
     }));
     lines.join("\n")
 }

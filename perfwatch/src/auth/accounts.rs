@@ -2,6 +2,7 @@
 
 use super::passwords::{PasswordError, Passwords};
 use super::{ADMIN, VIEWER, names};
+use crate::config::labels::{LabelError, Selector};
 use crate::store::{AccountStore, StoreError, User};
 
 pub const MAX_NAME_CHARS: usize = 50;
@@ -16,6 +17,10 @@ pub enum AccountError {
     Alike,
     #[error("the role must be admin or viewer")]
     Role,
+    #[error("{0}")]
+    Hosts(LabelError),
+    #[error("an administrator sees all hosts")]
+    AdminSeesAll,
     #[error("there is no such user")]
     Unknown,
     #[error("cannot remove the last administrator")]
@@ -36,22 +41,39 @@ pub fn check_role(role: &str) -> Result<(), AccountError> {
     if role == ADMIN || role == VIEWER { Ok(()) } else { Err(AccountError::Role) }
 }
 
+/// Labels of hosts as they are stored.
+pub fn check_hosts(hosts: &str, role: &str) -> Result<String, AccountError> {
+    let hosts: Selector = hosts.parse().map_err(AccountError::Hosts)?;
+    if role == ADMIN && !hosts.selects_all() {
+        return Err(AccountError::AdminSeesAll);
+    }
+    Ok(hosts.to_string())
+}
+
 pub async fn add(
     store: &dyn AccountStore,
     passwords: &Passwords,
     name: &str,
     password: &str,
     role: &str,
+    hosts: &str,
 ) -> Result<User, AccountError> {
     check_name(name)?;
     check_role(role)?;
+    let hosts = check_hosts(hosts, role)?;
     // An identical name is refused by the store.
     let taken = |user: &User| user.username != name && names::are_alike(&user.username, name);
     if store.users().await?.iter().any(taken) {
         return Err(AccountError::Alike);
     }
     let hash = passwords.hash(password).await?;
-    Ok(store.create_user(name, &hash, role).await?)
+    let user = store.create_user(name, &hash, role).await?;
+    if hosts.is_empty() {
+        return Ok(user);
+    }
+    // Nobody can sign in before the account is known to exist.
+    store.set_hosts(user.id, &hosts).await?;
+    store.user_by_id(user.id).await?.ok_or(AccountError::Unknown)
 }
 
 /// Also ends all sessions of the account.

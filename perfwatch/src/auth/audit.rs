@@ -31,6 +31,10 @@ pub const MAINTENANCE_REMOVED: &str = "maintenance_removed";
 pub const ALERT_RULES_IMPORTED: &str = "alert_rules_imported";
 pub const HOST_ASKED: &str = "host_asked";
 pub const CLEANUP: &str = "cleanup";
+pub const JOIN_TOKEN_CREATED: &str = "join_token_created";
+pub const HOST_JOINED: &str = "host_joined";
+pub const HOST_REVOKED: &str = "host_revoked";
+pub const HOST_LABELS_CHANGED: &str = "host_labels_changed";
 
 impl Auth {
     /// Writes one line to the log and to the store. The event has already happened, so a store that cannot

@@ -119,7 +119,8 @@ impl Auth {
         Ok((self.passwords.verify(password, hash).await?, known))
     }
 
-    fn attempt(&self, username: &str, address: IpAddr) -> Result<attempts::Attempt<'_>, AuthError> {
+    /// Begins an attempt to get in; it counts as failed unless it is told otherwise.
+    pub fn attempt(&self, username: &str, address: IpAddr) -> Result<attempts::Attempt<'_>, AuthError> {
         self.attempts
             .begin(username, address)
             .map_err(|retry_after| AuthError::TooManyAttempts { retry_after })

@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use crate::config::labels::{Labels, Selector};
 use crate::store::{AccountStore, StoreError, User};
 use accounts::AccountError;
 use api_tokens::{PREFIX, Scopes};
@@ -73,6 +74,18 @@ pub enum Credential {
 impl Identity {
     pub fn is_admin(&self) -> bool {
         self.user.role == ADMIN
+    }
+
+    /// Whether it may see every host.
+    pub fn sees_all(&self) -> bool {
+        self.is_admin() || self.user.hosts.is_empty()
+    }
+
+    /// Whether it may see a host with these labels.
+    pub fn sees(&self, labels: &Labels) -> bool {
+        // What can't be read selects nothing, rather than everything.
+        let selects = || self.user.hosts.parse::<Selector>().is_ok_and(|hosts| hosts.selects(labels));
+        self.sees_all() || selects()
     }
 
     pub fn expires_at(&self) -> OffsetDateTime {
@@ -219,8 +232,15 @@ impl Auth {
         Ok(revoked)
     }
 
-    pub async fn add_user(&self, name: &str, password: &str, role: &str) -> Result<User, AccountError> {
-        accounts::add(&*self.store, &self.passwords, name, password, role).await
+    /// `hosts`: labels of those that a viewer sees; empty for all.
+    pub async fn add_user(
+        &self,
+        name: &str,
+        password: &str,
+        role: &str,
+        hosts: &str,
+    ) -> Result<User, AccountError> {
+        accounts::add(&*self.store, &self.passwords, name, password, role, hosts).await
     }
 
     /// Changes each part that is given; ends all sessions of the account.
@@ -229,15 +249,23 @@ impl Auth {
         user: &User,
         password: Option<&str>,
         role: Option<&str>,
+        hosts: Option<&str>,
     ) -> Result<(), AccountError> {
         // Check everything that can be refused before anything takes effect.
         password.map_or(Ok(()), passwords::check_new)?;
+        let next_role = role.unwrap_or(&user.role);
+        // Whoever becomes an administrator sees all.
+        let hosts = hosts.or_else(|| (next_role == ADMIN && !user.hosts.is_empty()).then_some(""));
+        let hosts = hosts.map(|hosts| accounts::check_hosts(hosts, next_role)).transpose()?;
         if let Some(role) = role {
             accounts::set_role(&*self.store, user.id, role).await?;
         }
         if let Some(password) = password {
             accounts::set_password(&*self.store, &self.passwords, user.id, password).await?;
             first::forget(&self.data_dir, &user.username);
+        }
+        if let Some(hosts) = hosts {
+            self.store.set_hosts(user.id, &hosts).await?;
         }
         self.tokens_died();
         Ok(())
@@ -247,6 +275,11 @@ impl Auth {
         accounts::delete(&*self.store, id).await?;
         self.tokens_died();
         Ok(())
+    }
+
+    /// Says that users may see other hosts than before, so that open streams look again.
+    pub fn rights_changed(&self) {
+        self.tokens_died();
     }
 
     /// Changes when a token may have ended early: time to call [`still_valid`](Self::still_valid) again.

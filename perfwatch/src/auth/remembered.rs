@@ -85,6 +85,7 @@ mod tests {
             username: "eve".into(),
             password_hash: String::new(),
             role: "viewer".into(),
+            hosts: String::new(),
             token_generation: 0,
             created_at: OffsetDateTime::UNIX_EPOCH,
             last_login: None,

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::labels::Labels;
 use super::{
-    Accounts, Alerts, Config, Fleet, Given, ProxyHeader, Retention, Roots, SETTINGS, Sampling, Server,
-    Storage, Tls,
+    Accounts, Alerts, Config, Fleet, Given, Joining, ProxyHeader, Retention, Roots, SETTINGS, Sampling,
+    Server, Storage, Tls,
 };
 use crate::snapshot::cpulist::CpuList;
 use crate::snapshot::source::{Settings, SourceSettings};
@@ -29,13 +30,15 @@ pub(super) fn all(
 ) -> Config {
     let mut checker = Checker { given, problems };
     let server = server(&mut checker);
+    let outbox_max_bytes = checker.within("fleet_outbox_max_mb", 1, 1 << 20) * (1 << 20);
     Config {
         storage: storage(&mut checker, env),
         accounts: accounts(&mut checker),
         sampling: sampling(&mut checker),
         retention: retention(&mut checker),
         alerts: alerts(&mut checker),
-        fleet: fleet(&mut checker),
+        fleet: fleet(&mut checker, outbox_max_bytes),
+        joining: joining(&mut checker, outbox_max_bytes),
         roots: roots(&checker),
         log: given.get("log").map(str::to_owned),
         exposed_files: given.exposed.clone(),
@@ -181,6 +184,7 @@ fn storage(c: &mut Checker<'_>, env: &impl Fn(&str) -> Option<String>) -> Storag
         data_dir,
         spool_max_bytes: c.within("spool_max_mb", 1, 1 << 20) * (1 << 20),
         host_id: host_id(c),
+        labels: labels(c),
         jsonb_days: u32::try_from(c.within("jsonb_days", 0, 365)).unwrap_or_default(),
         background_collection: c.truth("background_collection_enabled"),
     }
@@ -215,23 +219,54 @@ fn alerts(c: &mut Checker<'_>) -> Alerts {
     }
 }
 
-fn fleet(c: &mut Checker<'_>) -> Option<Fleet> {
-    let servers = c.list("fleet_url");
-    let is_server = |url: &String| {
-        let rest = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
-        rest.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
-    };
-    if !servers.iter().all(is_server) {
-        // Don't repeat the value: it may contain a password.
-        c.problem("fleet_url", "must be nats:// or tls:// URLs that name a host, separated by commas");
+fn fleet(c: &mut Checker<'_>, outbox_max_bytes: u64) -> Option<Fleet> {
+    let (servers, public_servers) = (c.list("fleet_url"), c.list("fleet_public_url"));
+    for (name, urls) in [("fleet_url", &servers), ("fleet_public_url", &public_servers)] {
+        if !urls.iter().all(|url| is_nats_url(url)) {
+            // Don't repeat the value: it may contain a password.
+            c.problem(name, "must be nats:// or tls:// URLs that name a host, separated by commas");
+        }
     }
-    let credentials = c.path("fleet_credentials");
-    if credentials.is_some() && servers.is_empty() {
-        c.problem("fleet_credentials", "must be set together with PERFWATCH_FLEET_URL");
+    let keys = c.given.get("fleet_keys").map(str::to_owned);
+    for name in ["fleet_credentials", "fleet_ca", "fleet_keys", "fleet_public_url"] {
+        if c.given.get(name).is_some() && servers.is_empty() {
+            c.problem(name, "must be set together with PERFWATCH_FLEET_URL");
+        }
     }
-    let outbox_max_bytes = c.within("fleet_outbox_max_mb", 1, 1 << 20) * (1 << 20);
+    let (credentials, ca) = (c.path("fleet_credentials"), c.path("fleet_ca"));
     let stream_replicas = c.within("fleet_stream_replicas", 1, 5) as usize;
-    (!servers.is_empty()).then_some(Fleet { servers, credentials, outbox_max_bytes, stream_replicas })
+    let fleet = Fleet { servers, credentials, ca, outbox_max_bytes, stream_replicas, keys, public_servers };
+    (!fleet.servers.is_empty()).then_some(fleet)
+}
+
+/// Whether it names a server of NATS.
+pub fn is_nats_url(url: &str) -> bool {
+    let rest = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
+    rest.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+}
+
+fn joining(c: &mut Checker<'_>, outbox_max_bytes: u64) -> Joining {
+    let url = c.given.get("join_url").map(|url| url.trim().trim_end_matches('/').to_owned());
+    let is_web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+    if url.as_deref().is_some_and(|url| !is_web(url)) {
+        c.problem("join_url", "must begin with https:// and name a hub");
+    }
+    let token = c.given.get("join_token").map(|token| token.trim().to_owned());
+    if token.is_some() && url.is_none() {
+        c.problem("join_token", "must be set together with PERFWATCH_JOIN_URL");
+    }
+    let allow_http = c.truth("join_allow_http");
+    Joining { url, token, allow_http, outbox_max_bytes }
+}
+
+fn labels(c: &mut Checker<'_>) -> Labels {
+    match c.text("labels").parse() {
+        Ok(labels) => labels,
+        Err(error) => {
+            c.problem("labels", error);
+            Labels::default()
+        }
+    }
 }
 
 fn host_id(c: &mut Checker<'_>) -> Option<String> {

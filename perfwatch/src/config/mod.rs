@@ -1,6 +1,7 @@
 //! The settings, all checked before anything starts.
 
 pub mod check;
+pub mod labels;
 mod settings;
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use std::time::Duration;
 pub use check::MAX_PROFILE_HZ;
 pub use settings::{ConfigFile, Given, SETTINGS, Setting};
 
+use self::labels::Labels;
 use crate::snapshot::source;
 
 /// Where the kernel's file systems are: `/proc`, `/sys` and `/` by default, elsewhere in a container that mounts the
@@ -46,8 +48,9 @@ pub struct Config {
     pub sampling: Sampling,
     pub retention: Retention,
     pub alerts: Alerts,
-    /// `None`: this machine is alone.
+    /// `None`: this machine is alone, unless it has joined a fleet.
     pub fleet: Option<Fleet>,
+    pub joining: Joining,
     pub roots: Roots,
     /// Filter directives for the log; `None`: the command's default.
     pub log: Option<String>,
@@ -114,6 +117,8 @@ pub struct Storage {
     pub spool_max_bytes: u64,
     /// ID under which this machine's history is stored; `None`: derived from the machine's own.
     pub host_id: Option<String>,
+    /// What this machine says of itself.
+    pub labels: Labels,
     /// How many days PostgreSQL keeps readings as JSON beside the chunks; 0 for none.
     pub jsonb_days: u32,
     pub background_collection: bool,
@@ -127,20 +132,45 @@ impl std::fmt::Debug for Storage {
 }
 
 /// How a fleet's history travels.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Fleet {
     /// URLs of NATS servers.
     pub servers: Vec<String>,
     pub credentials: Option<PathBuf>,
+    /// Trusted for NATS besides the system's authorities.
+    pub ca: Option<PathBuf>,
     pub outbox_max_bytes: u64,
     /// Servers of a NATS cluster that keep the stream, if this hub makes it.
     pub stream_replicas: usize,
+    /// Of a hub: what it needs to let machines join.
+    pub keys: Option<String>,
+    /// Of a hub: the servers' URLs as joining machines are told them; none: `servers`.
+    pub public_servers: Vec<String>,
 }
 
 impl std::fmt::Debug for Fleet {
     /// Omits the URLs, which may contain a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fleet").field("credentials", &self.credentials).finish_non_exhaustive()
+    }
+}
+
+/// How a machine joins a fleet by itself.
+#[derive(Clone)]
+pub struct Joining {
+    /// The page of a hub.
+    pub url: Option<String>,
+    pub token: Option<String>,
+    /// Also over plain HTTP.
+    pub allow_http: bool,
+    /// As [`Fleet::outbox_max_bytes`], for a machine that has joined.
+    pub outbox_max_bytes: u64,
+}
+
+impl std::fmt::Debug for Joining {
+    /// Omits the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Joining").field("url", &self.url).finish_non_exhaustive()
     }
 }
 

@@ -105,6 +105,43 @@ pub const SETTINGS: &[Setting] = &[
         "Credentials file of the NATS user (.creds)",
     ),
     plain(
+        "fleet_ca",
+        "PERFWATCH_FLEET_CA",
+        "",
+        "PEM file with authorities trusted for NATS besides the system's; machines that join get it from their hub",
+    ),
+    secret(
+        "fleet_keys",
+        "PERFWATCH_FLEET_KEYS",
+        "",
+        "Content of hub.keys, as made by `perfwatch fleet init`: with it a hub signs in to NATS, and lets machines join",
+    ),
+    plain(
+        "fleet_public_url",
+        "PERFWATCH_FLEET_PUBLIC_URL",
+        "",
+        "NATS servers as machines that join a hub are told them, if they differ from PERFWATCH_FLEET_URL, comma-separated",
+    ),
+    plain(
+        "join_url",
+        "PERFWATCH_JOIN_URL",
+        "",
+        "Address of a hub's page: at its start a machine joins that fleet, unless it has already joined one",
+    ),
+    secret("join_token", "PERFWATCH_JOIN_TOKEN", "", "Token that lets this machine join, once"),
+    plain(
+        "join_allow_http",
+        "PERFWATCH_JOIN_ALLOW_HTTP",
+        "false",
+        "Join over plain HTTP also from another machine than the hub's",
+    ),
+    plain(
+        "labels",
+        "PERFWATCH_LABELS",
+        "",
+        "Labels of this machine, such as role=web,site=fra, for selecting hosts in a fleet",
+    ),
+    plain(
         "fleet_outbox_max_mb",
         "PERFWATCH_FLEET_OUTBOX_MAX_MB",
         "256",

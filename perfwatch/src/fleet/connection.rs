@@ -4,10 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, ServerError};
 use percent_encoding::percent_decode_str;
+use time::OffsetDateTime;
 
+use super::keys::{Keys, KeysError};
+use super::protocol::inbox_of;
 use crate::config;
+use crate::host::Host;
 
 /// Pause between two looks at a connection that is down.
 const POLL: Duration = Duration::from_millis(250);
@@ -19,26 +23,67 @@ pub enum ConnectError {
     Url,
     #[error("PERFWATCH_FLEET_CREDENTIALS: {0}")]
     Credentials(std::io::Error),
+    #[error("PERFWATCH_FLEET_CA: {0}")]
+    Authorities(std::io::Error),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error("cannot connect to NATS: {0}")]
     Nats(#[from] async_nats::ConnectError),
 }
 
-/// Returns at once: the connection is made, and made again, in the background.
+/// A hub's connection. Returns at once: it is made, and made again, in the background.
 pub(super) async fn connect(fleet: &config::Fleet, name: &str) -> Result<Client, ConnectError> {
+    let options = match &fleet.keys {
+        Some(keys) if fleet.credentials.is_none() => {
+            let user = Keys::parse(keys)?.hub_user(now())?;
+            ConnectOptions::with_credentials(&user).map_err(ConnectError::Credentials)?
+        }
+        _ => ConnectOptions::new(),
+    };
+    connect_with(options, fleet, name).await
+}
+
+/// A machine's: its replies come where no other may read them.
+pub(super) async fn connect_machine(fleet: &config::Fleet, host: &Host) -> Result<Client, ConnectError> {
+    let options = ConnectOptions::new().custom_inbox_prefix(inbox_of(&host.id));
+    connect_with(options, fleet, &format!("perfwatch {}", host.name)).await
+}
+
+/// A hub's connection to the system account, where accounts are changed.
+pub(super) async fn connect_system(fleet: &config::Fleet, keys: &Keys) -> Result<Client, ConnectError> {
+    let user = keys.system_user(now())?;
+    let options = ConnectOptions::with_credentials(&user).map_err(ConnectError::Credentials)?;
+    let fleet = config::Fleet { credentials: None, ..fleet.clone() };
+    connect_with(options, &fleet, "perfwatch hub").await
+}
+
+fn now() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
+}
+
+async fn connect_with(
+    options: ConnectOptions,
+    fleet: &config::Fleet,
+    name: &str,
+) -> Result<Client, ConnectError> {
     let servers: Result<Vec<ServerAddr>, _> = fleet.servers.iter().map(|server| server.parse()).collect();
     let servers = servers.map_err(|_| ConnectError::Url)?;
     let told = Arc::new(Mutex::new(String::new()));
-    let mut options =
-        ConnectOptions::new().name(name).retry_on_initial_connect().event_callback(move |event| {
-            tell(&told, &event);
-            std::future::ready(())
-        });
+    let mut options = options.name(name).retry_on_initial_connect().event_callback(move |event| {
+        tell(&told, &event);
+        std::future::ready(())
+    });
     // The library reads them, but does not use them.
     if let Some((user, password)) = servers.iter().find_map(login_of) {
         options = options.user_and_password(user, password);
     }
     if let Some(file) = &fleet.credentials {
         options = options.credentials_file(file).await.map_err(ConnectError::Credentials)?;
+    }
+    if let Some(ca) = &fleet.ca {
+        // The library tells what is wrong with it at each attempt only.
+        tokio::fs::metadata(ca).await.map_err(ConnectError::Authorities)?;
+        options = options.add_root_certificates(ca.clone());
     }
     Ok(options.connect(servers).await?)
 }
@@ -65,6 +110,11 @@ fn tell(told: &Mutex<String>, event: &Event) {
     match event {
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Disconnected => tracing::warn!("the connection to NATS is lost; trying again"),
+        Event::ServerError(ServerError::AuthorizationViolation) => {
+            tracing::error!(
+                "NATS does not let this machine in: its credentials are unknown there, or revoked"
+            );
+        }
         Event::ServerError(error) => tracing::warn!(%error, "NATS reports an error"),
         Event::ClientError(error) => tracing::warn!(%error, "NATS cannot be reached; trying again"),
         other => tracing::debug!(%other, "NATS"),

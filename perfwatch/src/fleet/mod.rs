@@ -8,15 +8,22 @@
 //! What is wanted at once goes over core NATS, which keeps nothing: a machine's ticks while someone watches them
 //! ([`live`]), and questions to one machine ([`asking`]). Signs of life carry a few [measures], of which each hub keeps the
 //! last hour in memory ([courses]).
+//!
+//! A machine is let in by hand, or by the [keys] of a hub: it asks a hub once, and keeps its [membership].
 
 pub mod answering;
 pub mod asking;
 pub mod connection;
+pub mod copies;
 pub mod courses;
 pub mod forward;
 pub mod hub;
+pub mod init;
+mod jwt;
+pub mod keys;
 pub mod live;
 pub mod measures;
+pub mod membership;
 pub mod outbox;
 pub mod parts;
 pub mod presence;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::copies::Copies;
 use time::OffsetDateTime;
 
 /// Three signs of life are missing.
@@ -18,6 +19,8 @@ pub enum State {
     Live,
     /// Neither signs of life nor new history.
     Silent,
+    /// Several machines send under this ID.
+    Copied,
 }
 
 impl State {
@@ -25,6 +28,7 @@ impl State {
         match self {
             Self::Live => "live",
             Self::Silent => "silent",
+            Self::Copied => "copied",
         }
     }
 }
@@ -37,7 +41,10 @@ struct Heard {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Presence(Arc<Mutex<HashMap<String, Heard>>>);
+pub struct Presence {
+    heard: Arc<Mutex<HashMap<String, Heard>>>,
+    copies: Copies,
+}
 
 impl Presence {
     /// Notes a sign of life: when it was sent by the host's clock, and when it arrived by ours; µs.
@@ -50,6 +57,9 @@ impl Presence {
 
     /// Whether a host lives, by its signs of life or, at `now`, by its newest history (µs).
     pub fn state(&self, host: &str, newest: Option<i64>, now: i64) -> State {
+        if !self.copies.of(host).is_empty() {
+            return State::Copied;
+        }
         let is_heard = self.hosts().get(host).is_some_and(|heard| heard.at.elapsed() < LIVE);
         let is_fresh = newest.is_some_and(|newest| newest > now.saturating_sub(FRESH));
         if is_heard || is_fresh { State::Live } else { State::Silent }
@@ -66,8 +76,13 @@ impl Presence {
         OffsetDateTime::now_utc().checked_sub(time::Duration::try_from(elapsed).ok()?)
     }
 
+    /// The machines that send under one ID.
+    pub fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
     fn hosts(&self) -> MutexGuard<'_, HashMap<String, Heard>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

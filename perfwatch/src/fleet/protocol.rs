@@ -26,6 +26,8 @@ pub const CONSUMER: &str = "hub";
 pub const CHUNKS: &str = "perfwatch.v1.chunk";
 pub const HOSTS: &str = "perfwatch.v1.host";
 pub const ALIVE: &str = "perfwatch.v1.alive";
+/// What hubs want of all machines.
+const TO_ALL: &str = "perfwatch.v1.wanted";
 pub const SET_ASIDE: &str = "perfwatch.v1.aside";
 /// Asks a machine for its ticks, carries them, and asks it anything else.
 const WATCH: &str = "perfwatch.v1.watch";
@@ -74,6 +76,22 @@ pub fn ask_subject(host: &str) -> String {
     format!("{ASK}.{}", token(host))
 }
 
+/// Everything that a machine may send.
+pub fn own_subjects(host: &str) -> Vec<String> {
+    let host = token(host);
+    vec![format!("perfwatch.v1.*.{host}"), format!("perfwatch.v1.*.{host}.>")]
+}
+
+/// What a machine may read, besides its replies.
+pub fn read_subjects(host: &str) -> Vec<String> {
+    vec![watch_subject(host), ask_subject(host), TO_ALL.to_owned()]
+}
+
+/// Where a machine gets its replies, which no other may read.
+pub fn inbox_of(host: &str) -> String {
+    format!("_INBOX.{}", token(host))
+}
+
 /// What a subject says that a message is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -102,11 +120,19 @@ pub struct Introduction {
     pub host: String,
     pub name: String,
     pub facts: Facts,
+    /// As `role=web,site=fra`.
+    #[serde(default)]
+    pub labels: String,
 }
 
 impl Introduction {
     pub fn of(host: &Host) -> Self {
-        Self { host: host.id.clone(), name: host.name.clone(), facts: host.facts.clone() }
+        Self {
+            host: host.id.clone(),
+            name: host.name.clone(),
+            facts: host.facts.clone(),
+            labels: host.own_labels.to_string(),
+        }
     }
 }
 
@@ -116,9 +142,20 @@ pub struct Alive {
     pub host: String,
     /// By the sender's clock, µs.
     pub sent: i64,
-    /// How it is; empty before the first tick, and from older senders.
+    /// How it is; empty before the first tick.
     #[serde(default, skip_serializing_if = "Measures::is_empty")]
     pub measures: Measures,
+    pub origin: Origin,
+}
+
+/// Which process a sign of life is of: two machines that were copied from one image have the same ID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Random, chosen at its start.
+    pub instance: String,
+    pub name: String,
+    /// As NATS sees it.
+    pub address: String,
 }
 
 /// Asks a machine for its ticks for a while.

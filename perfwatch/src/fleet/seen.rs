@@ -3,6 +3,7 @@
 use super::courses::Courses;
 use super::hub::Stats;
 use super::hub::asking::Asking;
+use super::hub::members::Members;
 use super::hub::watching::Watching;
 use super::presence::Presence;
 use super::sender::Sending;
@@ -16,6 +17,8 @@ pub struct Seen {
     /// Of a hub: asks the machines, and shows their ticks.
     pub asking: Option<Asking>,
     pub watching: Option<Watching>,
+    /// Of a hub that lets machines join.
+    pub members: Option<Members>,
     /// Of a machine that sends.
     pub sending: Option<Sending>,
 }
@@ -33,6 +36,11 @@ impl Seen {
         let problems = [
             (stats.is_some_and(Stats::unread), "The fleet's stream cannot be read"),
             (stats.is_some_and(Stats::failing), "The history of the fleet is not being stored"),
+            (self.presence.copies().any(), "Several machines send under one ID"),
+            (
+                self.members.as_ref().is_some_and(Members::is_behind),
+                "NATS does not know yet which machines are revoked",
+            ),
             (
                 sending.is_some_and(|sending| sending.health.failing()),
                 "NATS takes no history; it waits on disk",

@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{ConnectError, connect, connected};
+use super::connection::{ConnectError, connect_machine, connected};
 use super::measures::Measures;
 use super::outbox::{Outbox, Waiting};
-use super::protocol::{Alive, Introduction, alive_subject, chunk_subject, host_subject};
+use super::protocol::{Alive, Introduction, Origin, alive_subject, chunk_subject, host_subject};
 use crate::config;
 use crate::host::Host;
 use crate::snapshot::Snapshot;
@@ -111,11 +111,11 @@ pub struct Sender {
 
 impl Sender {
     pub async fn spawn(fleet: &config::Fleet, host: Host, outbox: Outbox) -> Result<Self, ConnectError> {
-        let client = connect(fleet, &format!("perfwatch {}", host.name)).await?;
+        let client = connect_machine(fleet, &host).await?;
         let (stop, stopped) = watch::channel(false);
         let health = Health::default();
         let newest = Newest::default();
-        let living = tokio::spawn(stay_alive(client.clone(), host.id.clone(), newest.clone()));
+        let living = tokio::spawn(stay_alive(client.clone(), host.clone(), newest.clone()));
         let mut stream = jetstream::new(client.clone());
         stream.set_timeout(ACK_TIMEOUT);
         let task = Task {
@@ -263,12 +263,18 @@ impl Task {
 }
 
 /// Tells that this machine lives, what its clock says and how it is, while anyone may listen.
-async fn stay_alive(client: Client, host: String, newest: Newest) {
-    let subject = alive_subject(&host);
+async fn stay_alive(client: Client, host: Host, newest: Newest) {
+    let subject = alive_subject(&host.id);
+    // A restart has another one, and the earlier one never again.
+    let mut instance = [0; 8];
+    let _ = getrandom::fill(&mut instance);
+    let instance = format!("{:016x}", u64::from_be_bytes(instance));
     loop {
         connected(&client).await;
+        let address = client.server_info().client_ip;
+        let origin = Origin { instance: instance.clone(), name: host.name.clone(), address };
         let sent = micros(OffsetDateTime::now_utc());
-        let alive = Alive { host: host.clone(), sent, measures: newest.measures() };
+        let alive = Alive { host: host.id.clone(), sent, measures: newest.measures(), origin };
         let json = serde_json::to_vec(&alive).unwrap_or_default();
         // The next one tells as much.
         let _ = client.publish(subject.clone(), json.into()).await;

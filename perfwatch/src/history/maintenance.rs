@@ -16,6 +16,7 @@ use super::tier::{Tier, floor};
 use super::{History, micros, rollup};
 use crate::host::Host;
 use crate::store::Result;
+use crate::store::policy::ArchivePolicy;
 use crate::store::settings::SettingsStore;
 
 /// Delay after the end of the minute.
@@ -149,6 +150,17 @@ pub async fn clean(
     reach: Reach,
 ) -> Result<Cleanup> {
     let policy = settings.archive_policy().await?;
+    clean_by(&policy, history, settings, now, reach).await
+}
+
+/// Applies another policy than the stored one.
+pub async fn clean_by(
+    policy: &ArchivePolicy,
+    history: &History,
+    settings: &dyn SettingsStore,
+    now: OffsetDateTime,
+    reach: Reach,
+) -> Result<Cleanup> {
     let (chunks, host) = (history.chunks(), history.host());
     let mut deleted_count = 0;
     let extent = chunks.extent(host).await?;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use self::facts::Facts;
+use crate::config::labels::Labels;
 use crate::config::{Config, Roots};
 
 const FILE: &str = "host-id";
@@ -19,12 +20,27 @@ pub struct Host {
     pub id: String,
     pub name: String,
     pub facts: Facts,
+    /// What it says of itself.
+    pub own_labels: Labels,
+    /// What administrators of a hub say of it.
+    pub given_labels: Labels,
 }
 
 impl Host {
     /// One of which nothing else is known.
     pub fn new(id: &str, name: &str) -> Self {
-        Self { id: id.to_owned(), name: name.to_owned(), facts: Facts::default() }
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            facts: Facts::default(),
+            own_labels: Labels::default(),
+            given_labels: Labels::default(),
+        }
+    }
+
+    /// Its labels; those that administrators gave it win.
+    pub fn labels(&self) -> Labels {
+        self.own_labels.under(&self.given_labels)
     }
 }
 
@@ -38,7 +54,9 @@ pub fn this(config: &Config) -> Result<Host> {
             None => kept(&config.storage.data_dir).context("cannot store the ID of this host")?,
         },
     };
-    Ok(Host { id, name: name(&config.roots), facts: Facts::read(&config.roots) })
+    let own_labels = config.storage.labels.clone();
+    let facts = Facts::read(&config.roots);
+    Ok(Host { facts, own_labels, ..Host::new(&id, &name(&config.roots)) })
 }
 
 /// In a container the name of the machine is that of its /proc.

@@ -64,10 +64,12 @@ pub struct AuditEntry {
 pub trait Access: Send + Sync + std::fmt::Debug {
     /// Also ends the account's sessions. `false`: the account is the last one with `keep`'s role, or doesn't exist.
     async fn set_role(&self, id: i64, role: &str, keep: &str) -> Result<bool>;
+    /// Sets which hosts the account sees; also ends its sessions. `false`: there is no such account.
+    async fn set_hosts(&self, id: i64, hosts: &str) -> Result<bool>;
     /// Removes the account and its API tokens. `false`: the account is the last one with `keep`'s role, or doesn't
     /// exist.
     async fn delete_user(&self, id: i64, keep: &str) -> Result<bool>;
-    /// A number that changes whenever an account is added or removed, or its password or role changes.
+    /// A number that changes whenever an account is added or removed, or its password, role or hosts change.
     async fn accounts_version(&self) -> Result<i64>;
 
     async fn create_api_token(&self, new: &NewApiToken<'_>) -> Result<ApiToken>;

@@ -11,7 +11,7 @@ use super::chunks::{Chunk, Content};
 use super::{Result, StoreError, postgres, sqlite_path};
 
 /// Every table but the chunks.
-pub(super) const TABLES: [&str; 21] = [
+pub(super) const TABLES: [&str; 23] = [
     "users",
     "revoked_tokens",
     "config",
@@ -22,6 +22,8 @@ pub(super) const TABLES: [&str; 21] = [
     "familiar_logins",
     "audit_log",
     "hosts",
+    "fleet_tokens",
+    "fleet_members",
     "stale_tiers",
     "removed_tiers",
     "marks",

@@ -1,7 +1,7 @@
 //! The database engines: accounts, settings, saved boards and the chunks of history. All SQL is below this module.
 //!
 //! Each engine implements the contracts [`AccountStore`], [`AlertStore`], [`BoardStore`], [`ChunkStore`],
-//! [`DeliveryStore`], [`MaintenanceStore`], [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
+//! [`DeliveryStore`], [`FleetStore`], [`MaintenanceStore`], [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
 
 pub mod access;
 pub mod alerts;
@@ -10,9 +10,11 @@ pub mod check;
 pub mod chunks;
 pub mod deliveries;
 mod error;
+pub mod fleet;
 pub mod inspect;
 pub mod maintenance;
 pub mod marks;
+pub mod overrides;
 pub mod source;
 pub mod policy;
 mod postgres;
@@ -33,6 +35,7 @@ use boards::BoardStore;
 use chunks::ChunkStore;
 use deliveries::DeliveryStore;
 pub use error::{Result, StoreError};
+use fleet::FleetStore;
 use maintenance::MaintenanceStore;
 use marks::MarkStore;
 use settings::SettingsStore;
@@ -62,6 +65,7 @@ pub trait Store:
     + BoardStore
     + ChunkStore
     + DeliveryStore
+    + FleetStore
     + MaintenanceStore
     + MarkStore
     + SettingsStore

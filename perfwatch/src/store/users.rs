@@ -14,6 +14,8 @@ pub struct User {
     pub password_hash: String,
     /// `admin` or `viewer`.
     pub role: String,
+    /// Labels of the hosts that a viewer sees, such as `role=web,site=fra`; empty for all.
+    pub hosts: String,
     /// Tokens contain the generation they were issued under; a higher one here invalidates them.
     pub token_generation: i64,
     pub created_at: OffsetDateTime,
@@ -48,6 +50,7 @@ macro_rules! user_statements {
                     username: row.try_get("username")?,
                     password_hash: row.try_get("password_hash")?,
                     role: row.try_get("role")?,
+                    hosts: row.try_get("hosts")?,
                     token_generation: row.try_get("token_generation")?,
                     created_at: $from(row.try_get("created_at")?),
                     last_login: last_login.map($from),

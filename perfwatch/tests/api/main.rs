@@ -28,6 +28,7 @@ macro_rules! contract {
             mod events;
             mod guard;
             mod history;
+            mod hosts_of_users;
             mod metrics;
             mod processes;
             mod proxies;

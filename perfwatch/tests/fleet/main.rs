@@ -6,6 +6,7 @@
 mod arrival;
 mod credentials;
 mod faults;
+mod joining;
 mod live;
 mod nats;
 mod network;
@@ -107,9 +108,9 @@ impl Machine {
 fn fleet(nats: &nats::Nats) -> config::Fleet {
     config::Fleet {
         servers: vec![nats.url()],
-        credentials: None,
         outbox_max_bytes: 64 << 20,
         stream_replicas: 1,
+        ..config::Fleet::default()
     }
 }
 

@@ -86,8 +86,12 @@ impl Nats {
             }
             None => (Command::new(&self.program), "127.0.0.1"),
         };
-        command.args(["-js", "-a", address, "-p", &self.port.to_string(), "-sd"]).arg(self.dir.path());
-        command.arg("-c").arg(self.dir.path().join("nats.conf"));
+        let configuration = self.dir.path().join("nats.conf");
+        command.args(["-js", "-a", address, "-p", &self.port.to_string()]);
+        if !std::fs::read_to_string(&configuration).unwrap().contains("store_dir") {
+            command.arg("-sd").arg(self.dir.path());
+        }
+        command.arg("-c").arg(configuration);
         self.process = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     }
 

@@ -33,7 +33,7 @@ impl Drop for Process {
 }
 
 /// Starts a command with a tick a second; returns it and the line that it announces itself with.
-fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> (Process, String) {
+pub fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> (Process, String) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
     process.arg(command).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     process.env("PERFWATCH_DATA_DIR", data).env("PERFWATCH_FLEET_URL", nats.url());
@@ -85,7 +85,7 @@ impl HubProcess {
     }
 
     /// The stored readings of a host's CPUs, as their times.
-    async fn readings(&self, host: &str) -> Vec<String> {
+    pub async fn readings(&self, host: &str) -> Vec<String> {
         let path = "/api/history/metrics?metric_type=cpu&interval=1s&limit=10000&fields=usage_percent";
         let range = "&start_time=2026-01-01&end_time=2099-01-01";
         let answer = self.get(&format!("{path}{range}&host={host}")).await;

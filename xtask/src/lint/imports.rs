@@ -41,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// A crate and the only modules that may name it.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("async_nats", &["fleet"]),
+    ("nkeys", &["fleet"]),
     ("aya", &["probes"]),
     ("aya_log", &["probes"]),
     ("perf_event", &["probes"]),

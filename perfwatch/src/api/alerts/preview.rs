@@ -107,7 +107,7 @@ async fn preview(
     };
     let (rule, compiled) = parse(&asked.rule, &["rule"], state.alerts.retention().await?)?;
     let question = state.ask(&identity)?;
-    let history = state.history.clone();
+    let history = state.history_of(&identity, None).await?;
     let to = micros(OffsetDateTime::now_utc());
     let (from, unit) = (to - range.micros(), compiled.unit);
     let work = async move { Ok(preview::run(&history, &rule, &compiled, from, to).await?) };

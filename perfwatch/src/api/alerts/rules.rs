@@ -1,5 +1,7 @@
 //! `/api/alerts/rules`: stock rules, those of files, and those made here.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -92,7 +94,7 @@ struct RulesParameters {
     Guarded,
 ))]
 async fn rules(
-    _: CurrentUser,
+    CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
     Parameters(sent): Parameters<RulesParameters>,
 ) -> Result<Response> {
@@ -106,9 +108,13 @@ async fn rules(
             return Err(Error::Invalid(vec![Problem::new(&["query", "format"], msg)]));
         }
     }
-    let mut overall = state.alerts.overall();
+    let sees = state.sees_this(&identity).await?;
+    let mut overall = if sees { state.alerts.overall() } else { BTreeMap::new() };
     let since = micros(OffsetDateTime::now_utc() - COUNTED);
-    let counts = state.store.episode_counts(state.alerts.history().host(), since).await?;
+    let counts = match sees {
+        true => state.store.episode_counts(state.alerts.history().host(), since).await?,
+        false => Vec::new(),
+    };
     let rules = catalogue.rules.iter().map(|listed| {
         let count = counts.iter().find(|(rule, ..)| *rule == listed.rule.name);
         let (raised, acknowledged) =

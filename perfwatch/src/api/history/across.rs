@@ -21,6 +21,7 @@ use crate::api::extract::CurrentUser;
 use crate::api::parameters::{Parameters, Reader};
 use crate::api::profiles::moved::{MovedFunction, moved};
 use crate::auth::Identity;
+use crate::config::labels::Selector;
 use crate::history::questions::across::{Across, Combine, Course, Wanted, across};
 use crate::history::questions::changes::changes;
 use crate::history::questions::compare::Range;
@@ -47,6 +48,9 @@ struct HostsParameters {
     /// Only these hosts: IDs or names, separated by commas; all by default
     #[param(required = false, value_type = String)]
     hosts: Option<String>,
+    /// Only hosts with all of these labels: `role=web,site=fra`
+    #[param(required = false, value_type = String, example = "role=web")]
+    labels: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -166,7 +170,7 @@ async fn series(
         quantile,
     };
     let question = state.ask(&identity)?;
-    let hosts = chosen_hosts(&state, &identity, chosen.hosts.as_deref()).await?;
+    let hosts = chosen_hosts(&state, &identity, &chosen).await?;
     let histories = hosts.iter().map(|host| state.history.of_host(&host.id)).collect();
     let combine = wanted.combine;
     let found = question
@@ -212,22 +216,27 @@ fn only(pairs: &str, named: &fields::Named) -> Result<Vec<(usize, String)>> {
     read.collect()
 }
 
-/// The hosts that are named, or all that the user may see.
-async fn chosen_hosts(state: &AppState, who: &Identity, named: Option<&str>) -> Result<Vec<Host>> {
-    let visible = state.visible_hosts(who).await?;
-    let named: Vec<&str> =
-        named.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+/// The hosts that are named, or have the labels; otherwise all that the user may see.
+async fn chosen_hosts(state: &AppState, who: &Identity, chosen: &HostsParameters) -> Result<Vec<Host>> {
+    let mut hosts = state.visible_hosts(who).await?;
+    if let Some(labels) = &chosen.labels {
+        let wanted: Selector =
+            labels.parse().map_err(|error| Error::BadRequest(format!("labels: {error}")))?;
+        hosts.retain(|host| wanted.selects(&host.labels()));
+    }
+    let named = chosen.hosts.as_deref().unwrap_or_default().split(',').map(str::trim);
+    let named: Vec<&str> = named.filter(|name| !name.is_empty()).collect();
     if named.is_empty() {
-        return Ok(visible);
+        return Ok(hosts);
     }
     for name in &named {
-        if !visible.iter().any(|host| host.id == *name || host.name == *name) {
+        if !hosts.iter().any(|host| host.id == *name || host.name == *name) {
             let shown: String = name.chars().take(64).collect();
             return Err(Error::BadRequest(format!("No history of this host: {shown}")));
         }
     }
     let is_named = |host: &Host| named.iter().any(|name| host.id == *name || host.name == *name);
-    Ok(visible.into_iter().filter(is_named).collect())
+    Ok(hosts.into_iter().filter(is_named).collect())
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -310,8 +319,12 @@ async fn what_changed_where(
     reader.finish()?;
     let Chosen { period, compare_to, current, comparison } = chosen?;
     let question = state.ask(&identity)?;
-    let mut hosts = chosen_hosts(&state, &identity, named.hosts.as_deref()).await?;
+    let mut hosts = chosen_hosts(&state, &identity, &named).await?;
     hosts.sort_by(|a, b| a.id.cmp(&b.id));
+    let other = match ranges.other(None) {
+        Some(other) => Some(state.history_of(&identity, Some(other)).await?),
+        None => None,
+    };
     let all = hosts.len();
     hosts.retain(|host| sent.after.as_ref().is_none_or(|after| host.id > *after));
     let (history, profiles) = (state.history.clone(), state.profiles.clone());
@@ -323,8 +336,11 @@ async fn what_changed_where(
             && (found.compared == 0 || since.elapsed() < COMPARING)
             && let Some(host) = left.next()
         {
-            let functions = moved(&profiles.of_host(&host.id), current, comparison).await?;
-            let of_host = changes(&history.of_host(&host.id), (current, comparison), CHANGES).await?;
+            let here = history.of_host(&host.id);
+            let then = other.as_ref().unwrap_or(&here);
+            let [now, before] = [&here, then].map(|of| profiles.of_host(of.host()));
+            let functions = moved([(&now, current), (&before, comparison)]).await?;
+            let of_host = changes([(&here, current), (then, comparison)], CHANGES).await?;
             found.compared += 1;
             found.current_has_data |= of_host.current_has_data;
             found.comparison_has_data |= of_host.comparison_has_data;

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::header::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
@@ -290,9 +290,10 @@ fn plain(text: &str) -> String {
 }
 
 fn introduction(host: &str, payload: &[u8]) -> Option<Host> {
-    let Introduction { host: id, name, facts } = serde_json::from_slice(payload).ok()?;
+    let Introduction { host: id, name, facts, labels } = serde_json::from_slice(payload).ok()?;
     let is_right = id == host && is_host_id(&id) && !name.is_empty() && name.len() <= MAX_NAME;
-    is_right.then_some(Host { id, name, facts })
+    let own_labels = labels.parse().ok()?;
+    is_right.then(|| Host { facts, own_labels, ..Host::new(&id, &name) })
 }
 
 /// Makes what does not exist yet; what an administrator has changed stays.
@@ -357,6 +358,7 @@ async fn note_all(mut heard: Subscriber, presence: &Presence, courses: &Courses)
         {
             presence.note(&host, alive.sent, received);
             courses.note(&host, received, &alive.measures);
+            presence.copies().note(&host, &alive.origin, Instant::now());
         }
     }
 }

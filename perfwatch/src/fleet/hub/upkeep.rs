@@ -9,9 +9,10 @@ use tokio::task::JoinHandle;
 
 use super::Turns;
 use crate::history::maintenance::evidence::Evidence;
-use crate::history::maintenance::{Reach, clean};
+use crate::history::maintenance::{Reach, clean_by};
 use crate::history::{History, from_micros, rollup};
 use crate::profiles::archive::Archive;
+use crate::store::overrides::{self, policy_of};
 use crate::store::settings::SettingsStore;
 use crate::store::{Result, micros};
 
@@ -89,9 +90,11 @@ async fn pass(parts: &Parts, evidence: &mut Evidence, now: OffsetDateTime) -> Re
     // A last run in the future means that the clock was set back; it must not block the cleanup.
     let is_due = policy.last_archive_run.is_none_or(|last| now - last >= interval || last > now);
     if evidence.allows_removal(Instant::now()) && policy.cleanup_enabled && is_due {
+        let overrides = overrides::load(settings.as_ref()).await?;
         for host in &hosts {
             let _turn = turns.take(&host.id).await?;
-            clean(&history.of_host(&host.id), settings.as_ref(), now, Reach::Part).await?;
+            let policy = policy_of(&host.labels(), &policy, &overrides);
+            clean_by(&policy, &history.of_host(&host.id), settings.as_ref(), now, Reach::Part).await?;
         }
     }
     Ok(())

@@ -53,6 +53,14 @@ macro_rules! implement_access {
                 Ok(changed.rows_affected() == 1)
             }
 
+            async fn set_hosts(&self, id: i64, hosts: &str) -> Result<bool> {
+                let changed = sqlx::query(
+                    "UPDATE users SET hosts = $2, token_generation = token_generation + 1 WHERE id = $1",
+                );
+                let changed = changed.bind(id).bind(hosts).execute(self.$write().await?).await?;
+                Ok(changed.rows_affected() == 1)
+            }
+
             async fn delete_user(&self, id: i64, keep: &str) -> Result<bool> {
                 let deleted = sqlx::query(
                     "DELETE FROM users WHERE id = $1

@@ -4,14 +4,14 @@
 macro_rules! chunk_statements {
     ($pool:ty, $engine:ty) => {
         pub(super) async fn introduce(pool: &$pool, host: &Host) -> Result<()> {
-            let Host { id, name, facts } = host;
+            let Host { id, name, facts, own_labels, .. } = host;
             sqlx::query(
-                "INSERT INTO hosts (id, name, os, kernel, architecture, cpu_model, cpu_count, memory_total_bytes, time_zone)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                "INSERT INTO hosts (id, name, os, kernel, architecture, cpu_model, cpu_count, memory_total_bytes, time_zone, labels)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                  ON CONFLICT (id) DO UPDATE SET name = excluded.name, os = excluded.os, kernel = excluded.kernel,
                      architecture = excluded.architecture, cpu_model = excluded.cpu_model,
                      cpu_count = excluded.cpu_count, memory_total_bytes = excluded.memory_total_bytes,
-                     time_zone = excluded.time_zone",
+                     time_zone = excluded.time_zone, labels = excluded.labels",
             )
             .bind(id)
             .bind(name)
@@ -22,6 +22,7 @@ macro_rules! chunk_statements {
             .bind(facts.cpu_count.map(i64::from))
             .bind(facts.memory_total_bytes.and_then(|bytes| i64::try_from(bytes).ok()))
             .bind(&facts.time_zone)
+            .bind(own_labels.to_string())
             .execute(pool)
             .await?;
             Ok(())
@@ -29,19 +30,23 @@ macro_rules! chunk_statements {
 
         pub(super) async fn hosts(pool: &$pool) -> Result<Vec<Host>> {
             type Text = Option<String>;
-            type Row = (String, String, Text, Text, Text, Text, Option<i64>, Option<i64>, Text);
+            type Row =
+                (String, String, Text, Text, Text, Text, Option<i64>, Option<i64>, Text, String, String);
             let rows: Vec<Row> = sqlx::query_as(
-                "SELECT id, name, os, kernel, architecture, cpu_model, cpu_count, memory_total_bytes, time_zone
+                "SELECT id, name, os, kernel, architecture, cpu_model, cpu_count, memory_total_bytes, time_zone,
+                     labels, given_labels
                  FROM hosts ORDER BY name, id",
             )
             .fetch_all(pool)
             .await?;
-            let host = |(id, name, os, kernel, architecture, cpu_model, cpus, memory, time_zone): Row| {
+            let host = |(id, name, os, kernel, architecture, cpu_model, cpus, memory, time_zone, own, given): Row| {
+                // Only `introduce` and `set_host_labels` write them.
+                let labels = |text: String| text.parse().unwrap_or_default();
                 let cpu_count = cpus.and_then(|cpus| u32::try_from(cpus).ok());
                 let memory_total_bytes = memory.and_then(|bytes| u64::try_from(bytes).ok());
                 let facts =
                     Facts { os, kernel, architecture, cpu_model, cpu_count, memory_total_bytes, time_zone };
-                Host { id, name, facts }
+                Host { id, name, facts, own_labels: labels(own), given_labels: labels(given) }
             };
             Ok(rows.into_iter().map(host).collect())
         }

@@ -7,6 +7,7 @@ mod access;
 mod boards;
 mod alerts;
 mod deliveries;
+mod fleet;
 mod chunks;
 mod maintenance;
 mod marks;
