@@ -4,14 +4,20 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use super::answering::Answering;
 use super::own_parts::OwnParts;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::profiling;
 use super::{lister, memory, own_directory, sources, systemd, tell_of_other_hosts};
+use crate::alerts::duty::Keeping;
+use crate::alerts::fleet as judging;
+use crate::alerts::service::Alerts;
 use crate::config::{self, Config};
 use crate::fleet::forward::{Forwarding, SendingOnly};
+use crate::fleet::hub::hearing::{self, Hearing, Line};
 use crate::fleet::hub::receiver::{self, Receiver};
 use crate::fleet::hub::upkeep::{self, Upkeep};
 use crate::fleet::hub::{Stats, Turns};
@@ -26,6 +32,7 @@ use crate::host::{self, Host};
 use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::Feed;
 use crate::profiles::archive::Archive;
+use crate::snapshot::Reading;
 use crate::snapshot::source::SourceStatus;
 use crate::store::Store;
 use crate::store::chunks::ChunkStore;
@@ -69,6 +76,9 @@ fn outbox(config: &Config, fleet: &config::Fleet, host: &Host) -> Result<Outbox>
 pub(super) struct Hub {
     receiver: Receiver,
     upkeep: Upkeep,
+    hearing: Hearing,
+    judging: judging::Running,
+    duty: Keeping,
     seen: Seen,
 }
 
@@ -78,6 +88,7 @@ impl Hub {
         store: &Arc<dyn Store>,
         history: &History,
         profiles: &Archive,
+        alerts: &Alerts,
     ) -> Result<Self> {
         let fleet = config.fleet.as_ref().context("a hub needs PERFWATCH_FLEET_URL")?;
         let turns = Turns::new(store.clone());
@@ -95,7 +106,17 @@ impl Hub {
             settings: store.clone(),
             turns,
         });
-        Ok(Self { receiver, upkeep, seen: Seen { presence, stats: Some(stats), sending: None } })
+        let heard = Hearing::spawn(fleet, presence.clone()).await?;
+        let ears = Ears { line: heard.line, presence: presence.clone() };
+        let duty = alerts.duty().keep();
+        let judging = judging::Running::spawn(judging::Parts {
+            alerts: alerts.clone(),
+            hearing: Arc::new(ears),
+            messages: heard.answers,
+            wanted: heard.wanted,
+        });
+        let seen = Seen { presence, stats: Some(stats), sending: None };
+        Ok(Self { receiver, upkeep, hearing: heard.hearing, judging, duty, seen })
     }
 
     pub fn seen(&self) -> Seen {
@@ -103,7 +124,30 @@ impl Hub {
     }
 
     pub async fn close(self) {
-        tokio::join!(self.receiver.close(), self.upkeep.close());
+        let judged = async {
+            self.judging.close().await;
+            // Another hub continues with what was stored.
+            self.duty.close().await;
+        };
+        self.hearing.close();
+        tokio::join!(self.receiver.close(), self.upkeep.close(), judged);
+    }
+}
+
+/// What alerts know of the fleet.
+#[derive(Debug)]
+struct Ears {
+    line: Line,
+    presence: Presence,
+}
+
+impl judging::Hearing for Ears {
+    fn deaf(&self) -> Option<&'static str> {
+        self.line.listening().is_none().then_some("This hub does not hear NATS")
+    }
+
+    fn presence(&self, host: &str, newest: Option<i64>, at: OffsetDateTime) -> Reading {
+        hearing::reading(&self.presence, self.line.listening().unwrap_or_default(), host, newest, at)
     }
 }
 
@@ -123,16 +167,20 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let writer = Writer::spawn(history, log, DocumentDays(0)).context("cannot start the writer thread")?;
     let sender = Sender::spawn(fleet, host.clone(), outbox).await?;
     let storing = writer.handle();
+    let source_status = SourceStatus::default();
+    let answering = Answering::start(sender.inputs(), &host.id, source_status.clone());
     let outputs = Outputs {
         live: Box::new(|_| {}),
         store: Box::new({
             let storing = storing.clone();
-            move |snapshot| storing.submit(snapshot)
+            move |snapshot| {
+                storing.submit(snapshot);
+                answering.submit(snapshot);
+            }
         }),
     };
     let (stop_sender, stopping) = watch::channel(false);
     let (_settings, settings) = watch::channel(config.sampling.settings.clone());
-    let source_status = SourceStatus::default();
     let feed = Feed::default();
     let mut sources = sources(&config, &lister(&config), &feed);
     let own = OwnParts::new(source_status.clone(), Watch::default(), Some(storing), Some(sender.seen()));

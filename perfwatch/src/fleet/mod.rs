@@ -8,6 +8,7 @@
 pub mod connection;
 pub mod forward;
 pub mod hub;
+pub mod inputs;
 pub mod outbox;
 pub mod presence;
 pub mod protocol;

@@ -23,6 +23,10 @@ pub const CONSUMER: &str = "hub";
 pub const CHUNKS: &str = "perfwatch.v1.chunk";
 pub const HOSTS: &str = "perfwatch.v1.host";
 pub const ALIVE: &str = "perfwatch.v1.alive";
+/// What the rules of hubs read; hubs ask, and hear each other ask.
+pub const WANTED: &str = "perfwatch.v1.wanted";
+/// The answers.
+pub const INPUTS: &str = "perfwatch.v1.inputs";
 pub const SET_ASIDE: &str = "perfwatch.v1.aside";
 
 /// Names what a message set aside was, and why.
@@ -55,12 +59,17 @@ pub fn alive_subject(host: &str) -> String {
     format!("{ALIVE}.{}", token(host))
 }
 
+pub fn inputs_subject(host: &str) -> String {
+    format!("{INPUTS}.{}", token(host))
+}
+
 /// What a subject says that a message is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     Chunk { host: String, content: String },
     Host(String),
     Alive(String),
+    Inputs(String),
 }
 
 impl Subject {
@@ -72,6 +81,7 @@ impl Subject {
             }
             ["perfwatch", "v1", "host", host] => Self::Host(host_of(host)),
             ["perfwatch", "v1", "alive", host] => Self::Alive(host_of(host)),
+            ["perfwatch", "v1", "inputs", host] => Self::Inputs(host_of(host)),
             _ => return None,
         })
     }
@@ -97,6 +107,9 @@ pub struct Alive {
     pub host: String,
     /// By the sender's clock, µs.
     pub sent: i64,
+    /// The last one: it stops, and nothing is wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,6 +248,7 @@ mod tests {
         assert_eq!(Subject::parse(&subject), Some(expected));
         assert_eq!(Subject::parse(&host_subject("a")), Some(Subject::Host("a".to_owned())));
         assert_eq!(Subject::parse(&alive_subject("a")), Some(Subject::Alive("a".to_owned())));
+        assert_eq!(Subject::parse(&inputs_subject("a.b")), Some(Subject::Inputs("a.b".to_owned())));
         assert_eq!(Subject::parse("perfwatch.v2.host.a"), None);
     }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{ConnectError, connect, connected};
+use super::inputs::Inputs;
 use super::outbox::{Outbox, Waiting};
 use super::protocol::{Alive, Introduction, alive_subject, chunk_subject, host_subject};
 use crate::config;
@@ -76,6 +77,9 @@ pub struct Sender {
     sending: JoinHandle<()>,
     living: JoinHandle<()>,
     seen: Sending,
+    inputs: Inputs,
+    client: Client,
+    host: String,
 }
 
 impl Sender {
@@ -84,26 +88,35 @@ impl Sender {
         let (stop, stopped) = watch::channel(false);
         let health = Health::default();
         let living = tokio::spawn(stay_alive(client.clone(), host.id.clone()));
+        let inputs = Inputs::spawn(client.clone(), &host.id);
+        let (kept, id) = (client.clone(), host.id.clone());
         let mut stream = jetstream::new(client.clone());
         stream.set_timeout(ACK_TIMEOUT);
         let task =
             Task { client, stream, host, outbox: outbox.clone(), health: health.clone(), introduced: None };
         let sending = tokio::spawn(task.run(stopped));
-        Ok(Self { stop, sending, living, seen: Sending { health, outbox } })
+        let seen = Sending { health, outbox };
+        Ok(Self { stop, sending, living, seen, inputs, client: kept, host: id })
     }
 
     pub fn seen(&self) -> Sending {
         self.seen.clone()
     }
 
-    /// Sends what is new, or leaves it on disk if that takes too long.
+    /// What hubs want for their rules, and the way there.
+    pub const fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Sends what is new, or leaves it on disk if that takes too long; and that nothing is wrong with this machine.
     pub async fn close(self) {
-        let Self { stop, mut sending, living, .. } = self;
+        let Self { stop, mut sending, living, client, host, .. } = self;
         living.abort();
         stop.send_replace(true);
         if timeout(CLOSE_TIMEOUT, &mut sending).await.is_err() {
             sending.abort();
         }
+        let _ = timeout(CLOSE_TIMEOUT, say_alive(&client, &host, true)).await;
     }
 }
 
@@ -216,14 +229,17 @@ impl Task {
 
 /// Tells that this machine lives, and what its clock says, while anyone may listen.
 async fn stay_alive(client: Client, host: String) {
-    let subject = alive_subject(&host);
     loop {
         connected(&client).await;
-        let alive = Alive { host: host.clone(), sent: micros(OffsetDateTime::now_utc()) };
-        let json = serde_json::to_vec(&alive).unwrap_or_default();
-        // The next one tells as much.
-        let _ = client.publish(subject.clone(), json.into()).await;
-        let _ = client.flush().await;
+        say_alive(&client, &host, false).await;
         sleep(ALIVE_EVERY).await;
     }
+}
+
+async fn say_alive(client: &Client, host: &str, leaving: bool) {
+    let alive = Alive { host: host.to_owned(), sent: micros(OffsetDateTime::now_utc()), leaving };
+    let json = serde_json::to_vec(&alive).unwrap_or_default();
+    // The next one tells as much.
+    let _ = client.publish(alive_subject(host), json.into()).await;
+    let _ = client.flush().await;
 }

@@ -1,7 +1,7 @@
 //! The database engines: accounts, settings, saved boards and the chunks of history. All SQL is below this module.
 //!
 //! Each engine implements the contracts [`AccountStore`], [`AlertStore`], [`BoardStore`], [`ChunkStore`],
-//! [`DeliveryStore`], [`MaintenanceStore`], [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
+//! [`DeliveryStore`], [`LeaseStore`], [`MaintenanceStore`], [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
 
 pub mod access;
 pub mod alerts;
@@ -11,6 +11,7 @@ pub mod chunks;
 pub mod deliveries;
 mod error;
 pub mod inspect;
+pub mod leases;
 pub mod maintenance;
 pub mod marks;
 pub mod source;
@@ -33,6 +34,7 @@ use boards::BoardStore;
 use chunks::ChunkStore;
 use deliveries::DeliveryStore;
 pub use error::{Result, StoreError};
+use leases::LeaseStore;
 use maintenance::MaintenanceStore;
 use marks::MarkStore;
 use settings::SettingsStore;
@@ -62,6 +64,7 @@ pub trait Store:
     + BoardStore
     + ChunkStore
     + DeliveryStore
+    + LeaseStore
     + MaintenanceStore
     + MarkStore
     + SettingsStore

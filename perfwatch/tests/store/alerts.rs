@@ -18,6 +18,7 @@ on_every_engine!(
 fn episode(id: &str, raised_at: i64, cleared_at: Option<i64>) -> Episode {
     Episode {
         id: id.into(),
+        host: HOST.into(),
         rule: "disk-full".into(),
         series: r#"{"mountpoint":"/"}"#.into(),
         severity: "warning".into(),
@@ -58,9 +59,9 @@ async fn states_and_episodes_are_stored_together_and_twice_is_once(fresh: &Fresh
     // The outcome of the first attempt may be unknown.
     store.save_alerts(HOST, &batch).await.unwrap();
     store.save_alerts(HOST, &batch).await.unwrap();
-    assert_eq!(store.open_episodes(HOST).await.unwrap(), [episode("e", 10, None)]);
-    assert_eq!(store.unrouted_events(HOST, 9).await.unwrap().len(), 1);
-    assert_eq!(store.open_episodes("another").await.unwrap(), []);
+    assert_eq!(store.open_episodes(&[HOST.to_owned()]).await.unwrap(), [episode("e", 10, None)]);
+    assert_eq!(store.unrouted_events(Some(HOST), 9).await.unwrap().len(), 1);
+    assert_eq!(store.open_episodes(&["another".to_owned()]).await.unwrap(), []);
     let cleared = Episode { peak: 97.0, severity: "critical".into(), ..episode("e", 10, Some(20)) };
     let batch = AlertBatch {
         put: vec![state("a", "2")],
@@ -70,11 +71,11 @@ async fn states_and_episodes_are_stored_together_and_twice_is_once(fresh: &Fresh
     };
     store.save_alerts(HOST, &batch).await.unwrap();
     assert_eq!(store.alert_states(HOST).await.unwrap(), [state("a", "2")]);
-    assert_eq!(store.open_episodes(HOST).await.unwrap(), []);
-    assert_eq!(store.episode(HOST, "e").await.unwrap(), Some(cleared.clone()));
-    assert_eq!(store.episodes(HOST, None, 11, 5).await.unwrap(), [cleared]);
-    assert_eq!(store.episodes(HOST, None, 10, 5).await.unwrap(), []);
-    assert_eq!(store.episodes(HOST, Some("another"), 11, 5).await.unwrap(), []);
+    assert_eq!(store.open_episodes(&[HOST.to_owned()]).await.unwrap(), []);
+    assert_eq!(store.episode(&[HOST.to_owned()], "e").await.unwrap(), Some(cleared.clone()));
+    assert_eq!(store.episodes(&[HOST.to_owned()], None, 11, 5).await.unwrap(), [cleared]);
+    assert_eq!(store.episodes(&[HOST.to_owned()], None, 10, 5).await.unwrap(), []);
+    assert_eq!(store.episodes(&[HOST.to_owned()], Some("another"), 11, 5).await.unwrap(), []);
 }
 
 async fn an_episode_is_acknowledged_once_and_tells_it(fresh: &Fresh) {
@@ -87,10 +88,10 @@ async fn an_episode_is_acknowledged_once_and_tells_it(fresh: &Fresh) {
     assert!(!store.acknowledge(HOST, &given("bob", &told)).await.unwrap(), "ann was faster");
     // What the server knows of the episode does not undo it.
     store.save_alerts(HOST, &batch).await.unwrap();
-    let episode = store.episode(HOST, "e").await.unwrap().unwrap();
+    let episode = store.episode(&[HOST.to_owned()], "e").await.unwrap().unwrap();
     assert_eq!((episode.acknowledged_by.as_deref(), episode.acknowledged_at), (Some("ann"), Some(15)));
-    assert_eq!(store.episode_counts(HOST, 0).await.unwrap(), [("disk-full".to_owned(), 1, 1)]);
-    assert_eq!(store.unrouted_events(HOST, 9).await.unwrap().len(), 1);
+    assert_eq!(store.episode_counts(&[HOST.to_owned()], 0).await.unwrap(), [("disk-full".to_owned(), 1, 1)]);
+    assert_eq!(store.unrouted_events(Some(HOST), 9).await.unwrap().len(), 1);
     let nobody = Acknowledgement { episode: "x", ..given("ann", &told) };
     assert!(!store.acknowledge(HOST, &nobody).await.unwrap());
 }
@@ -101,10 +102,10 @@ async fn old_and_surplus_episodes_go_and_open_ones_stay(fresh: &Fresh) {
     let events = vec![event("old", "raised", 2), event("young", "raised", EPISODES_KEPT)];
     store.save_alerts(HOST, &AlertBatch { episodes, events, ..AlertBatch::default() }).await.unwrap();
     store.prune_alerts(HOST, EPISODES_KEPT + 40).await.unwrap();
-    let left = store.episodes(HOST, None, i64::MAX, 9).await.unwrap();
+    let left = store.episodes(&[HOST.to_owned()], None, i64::MAX, 9).await.unwrap();
     let left: Vec<&str> = left.iter().map(|episode| episode.id.as_str()).collect();
     assert_eq!(left, ["young", "open"]);
-    let due = async || store.unrouted_events(HOST, 9).await.unwrap().len();
+    let due = async || store.unrouted_events(Some(HOST), 9).await.unwrap().len();
     assert_eq!(due().await, 1, "an event is not news for long");
     store.prune_alerts(HOST, EPISODES_KEPT + EVENTS_KEPT + 1).await.unwrap();
     assert_eq!(due().await, 0);

@@ -34,22 +34,29 @@ pub struct Group {
     pub events: Vec<Payload>,
     /// All that are told with it, also what the end of an alert makes needless.
     pub ids: Vec<i64>,
+    /// Whose each of these is.
+    hosts: Vec<String>,
 }
 
-/// Events of one rule as messages, in order. Those of the last `wait` µs are left for later: more may follow.
+/// A group of which something came lately waits so many times as long at most.
+const LONGEST: i64 = 4;
+/// With more hosts at once, an incident is that of all of them.
+const STORM: usize = 10;
+
+/// Events of one rule as messages, in order. While more come, at most `wait` µs apart, a message is left for later.
 pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
     let ended: HashMap<&str, i64> = due
         .iter()
         .filter(|due| due.payload.event == Kind::Cleared)
         .map(|due| (due.payload.episode.as_str(), due.id))
         .collect();
-    let mut groups: Vec<(Group, i64)> = Vec::new();
+    let mut groups: Vec<(Group, [i64; 2])> = Vec::new();
     for due in due {
         let Payload { event, rule, episode, .. } = &due.payload;
         // What is over is only told to be over.
         let end = ended.get(episode.as_str()).filter(|end| **end > due.id);
         let status = if end.is_some() { Status::Resolved } else { Status::of(*event) };
-        let (group, _) =
+        let (group, [_, newest]) =
             match groups.iter_mut().position(|(group, _)| group.rule == *rule && group.status == status) {
                 Some(at) => &mut groups[at],
                 None => {
@@ -59,13 +66,16 @@ pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
                         rule: rule.clone(),
                         events: Vec::new(),
                         ids: Vec::new(),
+                        hosts: Vec::new(),
                     };
-                    groups.push((new, due.at));
+                    groups.push((new, [due.at; 2]));
                     let last = groups.len() - 1;
                     &mut groups[last]
                 }
             };
+        *newest = due.at.max(*newest);
         group.ids.push(due.id);
+        group.hosts.push(due.payload.host.clone());
         if end.is_some() {
             continue;
         }
@@ -74,7 +84,11 @@ pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
             None => group.events.push(due.payload.clone()),
         }
     }
-    let is_ready = |(_, first): &(Group, i64)| !(0..wait).contains(&(now - first));
+    // In the future, if a clock was set back.
+    let is_younger = |at: i64, than: i64| (0..than).contains(&(now - at));
+    let is_ready = |(_, [first, newest]): &(Group, [i64; 2])| {
+        !is_younger(*newest, wait) || !is_younger(*first, LONGEST * wait)
+    };
     let ready = groups.into_iter().filter(is_ready);
     ready
         .map(|(mut group, _)| {
@@ -83,6 +97,40 @@ pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
             group
         })
         .collect()
+}
+
+impl Group {
+    /// The one host that it is about, if it is one.
+    pub fn host(&self) -> Option<&str> {
+        let (first, others) = self.hosts.split_first()?;
+        others.iter().all(|host| host == first).then_some(first.as_str())
+    }
+
+    /// For receivers that keep incidents, of which each host has its own: one for each, unless many begin at once.
+    pub fn by_host(self) -> Vec<Self> {
+        let mut hosts: Vec<String> = Vec::new();
+        for host in &self.hosts {
+            if !hosts.contains(host) {
+                hosts.push(host.clone());
+            }
+        }
+        if hosts.len() < 2 || (self.status == Status::Firing && hosts.len() > STORM) {
+            return vec![self];
+        }
+        let of = |host: String| {
+            let ids: Vec<i64> =
+                self.ids.iter().zip(&self.hosts).filter(|(_, of)| **of == host).map(|(id, _)| *id).collect();
+            Self {
+                key: format!("{}:{host}", self.key),
+                status: self.status,
+                rule: self.rule.clone(),
+                events: self.events.iter().filter(|event| event.host == host).cloned().collect(),
+                hosts: vec![host; ids.len()],
+                ids,
+            }
+        };
+        hosts.into_iter().map(of).collect()
+    }
 }
 
 #[cfg(test)]

@@ -31,11 +31,11 @@ impl Tick for Live {
     }
 }
 
-fn rules(texts: &[&str]) -> Vec<(Arc<Rule>, Compiled)> {
+fn rules(texts: &[&str]) -> Vec<(Arc<Rule>, Arc<Compiled>)> {
     let compiled = texts.iter().map(|text| {
         let rule: Rule = toml::from_str(text).unwrap();
         let compiled = Compiled::new(&rule, Period::seconds(30 * 86_400)).unwrap();
-        (Arc::new(rule), compiled)
+        (Arc::new(rule), Arc::new(compiled))
     });
     compiled.collect()
 }

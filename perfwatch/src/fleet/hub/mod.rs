@@ -4,6 +4,7 @@
 //! share, hours, days) is computed by one hub at a time for each host: whoever has the host's [turn](Turns).
 
 pub mod accept;
+pub mod hearing;
 pub mod receiver;
 pub mod upkeep;
 

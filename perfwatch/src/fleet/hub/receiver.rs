@@ -338,6 +338,9 @@ async fn note_all(mut heard: Subscriber, presence: &Presence) {
             && is_host_id(&host)
         {
             presence.note(&host, alive.sent, received);
+            if alive.leaving {
+                presence.note_leaving(&host);
+            }
         }
     }
 }

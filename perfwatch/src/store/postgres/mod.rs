@@ -9,6 +9,7 @@ mod alerts;
 mod deliveries;
 mod chunks;
 mod documents;
+mod leases;
 mod maintenance;
 mod marks;
 mod partitions;

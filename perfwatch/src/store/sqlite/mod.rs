@@ -8,6 +8,7 @@ mod boards;
 mod alerts;
 mod deliveries;
 mod chunks;
+mod leases;
 mod maintenance;
 mod marks;
 mod opening;
