@@ -225,7 +225,10 @@ mod tests {
             (silence(Some("disk-*"), r#"{"device":"sd?"}"#), true),
             (silence(Some("cpu"), "{}"), false),
             (silence(None, r#"{"device":"!sda"}"#), false),
-            (silence(None, r#"{"host":"*"}"#), false),
+            (silence(None, r#"{"interface":"*"}"#), false),
+            (silence(None, r#"{"host":"web*"}"#), true),
+            (silence(None, r#"{"host":"0123"}"#), true),
+            (silence(None, r#"{"host":"!web1"}"#), false),
         ] {
             assert_eq!(
                 silenced(std::slice::from_ref(&given), "disk-latency", &labels, whose).is_some(),

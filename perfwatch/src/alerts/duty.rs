@@ -98,6 +98,11 @@ impl Duty {
         Some((by.rsplit_once('#').map_or(by.as_str(), |(name, _)| name).to_owned(), false))
     }
 
+    /// Whether another hub has it.
+    pub fn is_anothers(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.state().by.is_some())
+    }
+
     /// Whether nobody evaluates, as far as is known.
     pub fn is_nobodys(&self) -> bool {
         self.0.is_some() && self.holder().is_none()

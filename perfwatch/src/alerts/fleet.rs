@@ -30,9 +30,11 @@ use crate::store::alerts::AlertBatch;
 use crate::store::{Result, StoreError, micros};
 
 /// How often it is looked who is silent.
-const TICK: Duration = Duration::from_secs(5);
+pub const PACE: Duration = Duration::from_secs(5);
 /// How often hosts, rules and channels are read from the store, where other hubs change them.
 const LOOK: Duration = Duration::from_secs(10);
+/// The same if an unknown host sends something.
+const LOOK_SOON: Duration = Duration::from_secs(2);
 /// After this much without readings there are none, or after some of a slow host's intervals.
 const GAP: Duration = Duration::from_secs(30);
 const GAP_INTERVALS: i64 = 4;
@@ -66,6 +68,8 @@ pub struct Parts {
     pub messages: mpsc::Receiver<Message>,
     /// What they are asked; `None` while this hub is not on duty.
     pub wanted: watch::Sender<Option<Bytes>>,
+    /// [`PACE`], except in tests.
+    pub pace: Duration,
 }
 
 /// The task, until it is closed.
@@ -152,6 +156,7 @@ impl Host {
 /// What the hub hears, at a time of its own clock.
 struct Present {
     at: i64,
+    apart: i64,
     reading: Reading,
 }
 
@@ -163,7 +168,7 @@ impl Tick for Present {
     }
 
     fn apart(&self) -> i64 {
-        i64::try_from(TICK.as_micros()).unwrap_or(i64::MAX)
+        self.apart
     }
 
     fn rows(&self, of: MetricType) -> Option<&Reading> {
@@ -189,6 +194,7 @@ struct Task {
     hearing: Arc<dyn Hearing>,
     messages: mpsc::Receiver<Message>,
     wanted_sender: watch::Sender<Option<Bytes>>,
+    pace: Duration,
     charge: Option<Charge>,
     saving: Saving,
     hosts: HashMap<String, Host>,
@@ -202,6 +208,8 @@ struct Task {
     /// When a past that could not be read is read again, by host.
     load_again: HashMap<String, i64>,
     looked: Option<Instant>,
+    /// A host sent something that is not known yet.
+    has_unknown: bool,
     definitions: Option<Definitions>,
     pruned: Option<Instant>,
     is_failing: bool,
@@ -209,13 +217,14 @@ struct Task {
 
 impl Task {
     fn new(parts: Parts) -> Self {
-        let Parts { alerts, hearing, messages, wanted: wanted_sender } = parts;
+        let Parts { alerts, hearing, messages, wanted: wanted_sender, pace } = parts;
         let saving = Saving::new(Arc::clone(alerts.store()));
         Self {
             alerts,
             hearing,
             messages,
             wanted_sender,
+            pace,
             charge: None,
             saving,
             hosts: HashMap::new(),
@@ -226,6 +235,7 @@ impl Task {
             loading: None,
             load_again: HashMap::new(),
             looked: None,
+            has_unknown: false,
             definitions: None,
             pruned: None,
             is_failing: false,
@@ -233,7 +243,7 @@ impl Task {
     }
 
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = tokio::time::interval(self.pace);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -257,8 +267,13 @@ impl Task {
 
     /// What one host sent.
     fn hear(&mut self, id: &str, message: &[u8]) {
-        // Hosts that the store does not know yet are there within seconds.
-        let (Some(_), Some(host)) = (&self.charge, self.hosts.get_mut(id)) else { return };
+        if self.charge.is_none() {
+            return;
+        }
+        let Some(host) = self.hosts.get_mut(id) else {
+            self.has_unknown = true;
+            return;
+        };
         let heard = match decode(id, message, &self.wanted) {
             Ok(heard) => heard,
             Err(error) => return tracing::debug!(host = id, %error, "readings for alerts cannot be used"),
@@ -284,12 +299,15 @@ impl Task {
     }
 
     async fn tick(&mut self) {
-        let charge = self.alerts.duty().charge();
-        if charge != self.charge {
-            self.leave();
-            if let Some(charge) = charge {
+        match self.alerts.duty().charge() {
+            Some(charge) if self.charge.as_ref() == Some(&charge) => {}
+            Some(charge) => {
+                self.leave();
                 self.take_over(charge).await;
             }
+            None if self.alerts.duty().is_anothers() => self.leave(),
+            // The database is away: what is found meanwhile is stored later, unless another takes over.
+            None => {}
         }
         self.look().await;
         let Some(charge) = self.charge.clone() else { return };
@@ -300,6 +318,7 @@ impl Task {
         let now = OffsetDateTime::now_utc();
         self.set_rules(micros(now));
         let deaf = self.hearing.deaf();
+        let apart = i64::try_from(self.pace.as_micros()).unwrap_or(i64::MAX);
         for (id, host) in &mut self.hosts {
             let mut batch = AlertBatch::default();
             host.release(&mut batch);
@@ -310,7 +329,7 @@ impl Task {
                 Some(reason) => Reading::failed(MetricType::Presence, now, reason),
                 None => self.hearing.presence(id, host.newest, now),
             };
-            host.judge.lock().evaluate(&Present { at: micros(now), reading }, &mut batch);
+            host.judge.lock().evaluate(&Present { at: micros(now), apart, reading }, &mut batch);
             self.saving.add(id, batch);
         }
         self.saving.start(&charge);
@@ -323,7 +342,9 @@ impl Task {
 
     /// Another hub evaluates, or none.
     fn leave(&mut self) {
-        self.charge = None;
+        if self.charge.take().is_none() {
+            return;
+        }
         self.hosts.clear();
         self.version = None;
         self.saving = Saving::new(Arc::clone(self.alerts.store()));
@@ -353,15 +374,18 @@ impl Task {
 
     /// Notices hosts, rules and channels that changed, and maintenance windows that begin.
     async fn look(&mut self) {
-        let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
-        if !is_due {
+        let wait = if self.has_unknown { LOOK_SOON } else { LOOK };
+        if self.looked.is_some_and(|looked| looked.elapsed() < wait) {
             return;
         }
-        self.looked = Some(Instant::now());
+        (self.looked, self.has_unknown) = (Some(Instant::now()), false);
         if let Err(error) = self.look_at_definitions().await {
             tracing::debug!(%error, "alert rules and channels cannot be read again now");
         }
         if self.charge.is_none() {
+            if let Err(error) = self.alerts.refresh().await {
+                tracing::debug!(%error, "what another hub evaluates cannot be read now");
+            }
             return;
         }
         if let Err(error) = self.look_at_hosts().await {

@@ -451,6 +451,32 @@ mod tests {
     }
 
     #[test]
+    fn a_fleets_messages_name_the_hosts() {
+        let of = |host: &str, name: &str| {
+            let mut event = event("raised", "nothing was heard");
+            (event.host, event.host_name) = (host.into(), name.into());
+            event
+        };
+        let place = Place { is_fleet: true, ..place() };
+        let (one, other) = (of("0123", "db1"), of("4567", "db2"));
+        let message = Message::of_rule("k", &[&one], None, &place).unwrap();
+        assert_eq!(
+            (message.host_name.as_str(), message.incident.as_str()),
+            ("db1", "perfwatch:0123:disk-full")
+        );
+        assert!(message.link.unwrap().contains("/history?host=0123&p="));
+        let message = Message::of_rule("k", &[&one, &other], None, &place).unwrap();
+        assert_eq!(message.title, "[warning] disk-full on 2 hosts: 2 alerts");
+        assert!(
+            message.text.contains("• db1: nothing") && message.text.contains("• db2: nothing"),
+            "{}",
+            message.text
+        );
+        assert_eq!(message.link.as_deref(), Some("https://watch.example.org/alerts"));
+        assert_eq!(message.incident, "perfwatch:fleet:disk-full");
+    }
+
+    #[test]
     fn many_are_one_message_and_hostile_names_do_no_harm() {
         let hostile = event("raised", "a\r\nBcc: x@y\u{202e}<b>");
         let many: Vec<&Payload> = std::iter::repeat_n(&hostile, 40).collect();

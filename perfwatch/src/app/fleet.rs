@@ -114,6 +114,7 @@ impl Hub {
             hearing: Arc::new(ears),
             messages: heard.answers,
             wanted: heard.wanted,
+            pace: judging::PACE,
         });
         let seen = Seen { presence, stats: Some(stats), sending: None };
         Ok(Self { receiver, upkeep, hearing: heard.hearing, judging, duty, seen })
@@ -136,9 +137,9 @@ impl Hub {
 
 /// What alerts know of the fleet.
 #[derive(Debug)]
-struct Ears {
-    line: Line,
-    presence: Presence,
+pub struct Ears {
+    pub line: Line,
+    pub presence: Presence,
 }
 
 impl judging::Hearing for Ears {

@@ -14,7 +14,7 @@ use super::Result;
 pub struct Lease {
     pub name: &'static str,
     pub holder: String,
-    /// Counts the times that it was taken over: a holder that was away for too long has another one.
+    /// Counts the times that it was taken over: as long as it is the same, nobody else had it, also if it ended meanwhile.
     pub term: i64,
 }
 
@@ -47,8 +47,7 @@ macro_rules! implement_leases {
                 let taken = sqlx::query_scalar(concat!(
                     "INSERT INTO leases (name, holder, term, ends_at) VALUES ($1, $2, 1, ", $now, " + $3)
                      ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at,
-                         term = leases.term + CASE
-                             WHEN leases.holder = excluded.holder AND leases.ends_at > ", $now, " THEN 0 ELSE 1 END
+                         term = leases.term + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END
                          WHERE leases.holder = excluded.holder OR leases.ends_at <= ", $now, "
                      RETURNING term"
                 ));

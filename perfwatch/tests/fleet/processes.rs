@@ -11,7 +11,7 @@ use super::*;
 const PASSWORD: &str = "many quiet machines";
 
 /// Killed when dropped.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -21,7 +21,7 @@ impl Drop for Process {
 }
 
 /// Starts a command with a tick a second; returns it and the line that it announces itself with.
-fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> (Process, String) {
+pub fn start(command: &str, data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> (Process, String) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_perfwatch"));
     process.arg(command).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     process.env("PERFWATCH_DATA_DIR", data).env("PERFWATCH_FLEET_URL", nats.url());
@@ -41,7 +41,7 @@ fn machine(command: &str, data: &Path, nats: &nats::Nats, id: &str) -> Process {
     process
 }
 
-struct HubProcess {
+pub struct HubProcess {
     _process: Process,
     address: String,
     token: String,
@@ -52,7 +52,7 @@ impl HubProcess {
         Self::start_with(data, nats, &[]).await
     }
 
-    async fn start_with(data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> Self {
+    pub async fn start_with(data: &Path, nats: &nats::Nats, settings: &[(&str, &str)]) -> Self {
         let (process, line) = start("hub", data, nats, settings);
         let address = line.strip_prefix("PerfWatch is at http://").unwrap().to_owned();
         let login = json!({"username": "admin", "password": PASSWORD});
@@ -62,7 +62,7 @@ impl HubProcess {
         Self { _process: process, address, token }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let request = client().get(format!("http://{}{path}", self.address)).bearer_auth(&self.token);
         request.send().await.unwrap().json().await.unwrap()
     }

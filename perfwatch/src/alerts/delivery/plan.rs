@@ -204,6 +204,33 @@ mod tests {
         assert_eq!(rules(10), names(&["disk", "cpu"]));
     }
 
+    fn of_host(n: i64, host: &str) -> Due {
+        let mut due = due(n, "raised", "host-silent", &format!("e{n}"));
+        host.clone_into(&mut due.payload.host);
+        due
+    }
+
+    #[test]
+    fn hosts_are_told_together_and_have_incidents_of_their_own_unless_they_are_many() {
+        let of = |hosts: i64| -> Vec<Due> { (0..hosts).map(|n| of_host(n, &format!("h{n}"))).collect() };
+        let few = groups(&of(3), 1000, 0).pop().unwrap();
+        assert_eq!((few.host(), few.events.len()), (None, 3));
+        let each: Vec<_> =
+            few.by_host().iter().map(|one| (one.host().map(str::to_owned), one.ids.clone())).collect();
+        let expected = (0..3).map(|n| (Some(format!("h{n}")), vec![n])).collect::<Vec<_>>();
+        assert_eq!(each, expected);
+        let many = groups(&of(300), 1000, 0).pop().unwrap().by_host();
+        assert_eq!((many.len(), many[0].events.len(), many[0].ids.len()), (1, 300, 300));
+    }
+
+    #[test]
+    fn a_storm_that_goes_on_is_told_after_a_while() {
+        // Of a host every four units, which is told together while each is younger than five.
+        let due: Vec<Due> = (0..20).map(|n| of_host(4 * n, "h")).collect();
+        let told = |now: i64| groups(&due[..usize::try_from(now / 4 + 1).unwrap()], now, 5).len();
+        assert_eq!([told(0), told(8), told(19), told(20)], [0, 0, 0, 1]);
+    }
+
     proptest! {
         /// Every event is told exactly once, and the last of an episode is what is said of it.
         #[test]

@@ -300,6 +300,13 @@ proptest! {
             }
             if fate < 2 {
                 running = evaluator(&rules, states.values().cloned().collect());
+            } else if fate == 2 {
+                // Another hub takes over, and shows what it finds before it hears anything.
+                running = Evaluator::new("host", states.values().cloned().collect());
+                running.show_rules(&self::rules(&rules));
+                let mut batch = AlertBatch::default();
+                running.set_rules(self::rules(&rules), seconds, &mut batch);
+                prop_assert_eq!(batch, AlertBatch::default());
             }
         }
     }

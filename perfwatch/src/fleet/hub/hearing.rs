@@ -3,10 +3,11 @@
 //! A connection of its own, so that no packet of history delays it. Each hub hears what hubs ask, also what it asked itself:
 //! while it does not, silence says something about NATS or the hub, and nothing about machines.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
+use async_nats::connection::State;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Serialize;
@@ -37,8 +38,11 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const QUEUE: usize = 4096;
 
 /// Since when a hub hears what hubs ask. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Line(Arc<Mutex<Option<Times>>>);
+#[derive(Debug, Clone)]
+pub struct Line {
+    client: Client,
+    times: Arc<Mutex<Option<Times>>>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Times {
@@ -46,18 +50,29 @@ struct Times {
     last: Instant,
 }
 
-impl Line {
+impl Times {
     /// Something was heard.
-    pub fn note(&self) {
-        let now = Instant::now();
-        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn note(times: &mut Option<Self>, now: Instant) {
         let since = times.filter(|times| now - times.last < DEAF).map_or(now, |times| times.since);
-        *times = Some(Times { since, last: now });
+        *times = Some(Self { since, last: now });
+    }
+}
+
+impl Line {
+    fn new(client: Client) -> Self {
+        Self { client, times: Arc::default() }
     }
 
-    /// For how long all was heard; `None` if nothing is heard now.
+    fn times(&self) -> MutexGuard<'_, Option<Times>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long all was heard; `None` if nothing is heard now. A connection that is lost begins anew.
     pub fn listening(&self) -> Option<Duration> {
-        let times = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self.times();
+        if self.client.connection_state() != State::Connected {
+            *times = None;
+        }
         times.filter(|times| times.last.elapsed() < DEAF).map(|times| times.since.elapsed())
     }
 }
@@ -124,7 +139,7 @@ pub struct Heard {
 impl Hearing {
     pub async fn spawn(fleet: &config::Fleet, presence: Presence) -> Result<Heard, ConnectError> {
         let client = connect(fleet, "perfwatch hub, alerts").await?;
-        let line = Line::default();
+        let line = Line::new(client.clone());
         let (answered, answers) = mpsc::channel(QUEUE);
         let (wanted, asked) = watch::channel(None);
         let tasks = [
@@ -162,7 +177,7 @@ async fn hear_questions(client: Client, line: Line) {
         match client.subscribe(WANTED).await {
             Ok(mut heard) => {
                 while heard.next().await.is_some() {
-                    line.note();
+                    Times::note(&mut line.times(), Instant::now());
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot hear what hubs ask"),
@@ -233,14 +248,12 @@ mod tests {
 
     #[test]
     fn a_line_that_was_interrupted_begins_anew() {
-        let line = Line::default();
-        assert_eq!(line.listening(), None);
-        line.note();
-        assert!(line.listening().unwrap() < MINUTE);
-        let earlier = Instant::now().checked_sub(MINUTE).unwrap();
-        *line.0.lock().unwrap() = Some(Times { since: earlier, last: earlier });
-        assert_eq!(line.listening(), None, "nothing was heard for a minute");
-        line.note();
-        assert!(line.listening().unwrap() < Duration::from_secs(1));
+        let start = Instant::now();
+        let mut times = None;
+        let mut since = |seconds| {
+            Times::note(&mut times, start + Duration::from_secs(seconds));
+            times.unwrap().since.duration_since(start).as_secs()
+        };
+        assert_eq!([since(0), since(10), since(20), since(50), since(60)], [0, 0, 0, 50, 50]);
     }
 }
