@@ -185,3 +185,39 @@ proptest! {
         let _ = decode("h", &bytes, &[wanted]);
     }
 }
+
+/// Prints what a host costs a hub; run alone: `cargo test -p perfwatch --lib a_host_costs -- --nocapture`.
+#[test]
+fn a_host_costs_a_hub_little() {
+    let resident = || -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    const HOSTS: usize = 20;
+    let wanted = wanted();
+    let mut gatherer = Gatherer::new("h", Arc::clone(&wanted));
+    let messages: Vec<Bytes> = (0..24)
+        .map(|n| {
+            gatherer.add(&snapshot(n * 5, 120), absent);
+            gatherer.finish().unwrap()
+        })
+        .collect();
+    let rules = stock();
+    let (before, began) = (resident(), std::time::Instant::now());
+    let mut evaluators: Vec<Evaluator> = (0..HOSTS).map(|_| Evaluator::new("h", Vec::new())).collect();
+    for evaluator in &mut evaluators {
+        evaluator.show_rules(&rules);
+        for message in &messages {
+            for heard in decode("h", message, &[Arc::clone(&wanted)]).unwrap() {
+                evaluator.evaluate(&heard, &mut AlertBatch::default());
+            }
+        }
+    }
+    // Two minutes of each.
+    let minute = began.elapsed() / u32::try_from(2 * HOSTS).unwrap();
+    println!("{} kB and {minute:?} a minute for each host", resident().saturating_sub(before) / HOSTS);
+    // Without optimisation, on a busy machine.
+    assert!(minute.as_millis() < 60, "{minute:?}");
+    assert!(evaluators.iter().all(|evaluator| evaluator.rules().len() == rules.len()));
+}
