@@ -74,12 +74,24 @@ test('an alert about one thing links to what its metric type is mostly about', (
   const about = { host: 'h', labels: { mountpoint: '/' } };
   const { query } = linksOf(about, 'disk.partitions.usage_percent', time, now, false).history;
   expect(query).toMatchObject({ p: ['disk:io.read_bytes_per_sec,io.write_bytes_per_sec'] });
-  expect(linksOf(about, 'cgroups.groups.memory_bytes', time, now, false).history.query).not.toHaveProperty('p');
+  expect(linksOf(about, 'cgroups.groups.memory_bytes', time, now, false).history.query).not.toHaveProperty(
+    'p',
+  );
 });
 
 test('history has what was raised in the period or reached into it', () => {
   const episode = (raised_at: string, cleared_at: string | null) => ({
-    ...{ id: raised_at, host: 'h', host_name: 'web1', rule: 'busy', labels: {}, severity: 'warning', flapping: false, peak: 1, value: 1 },
+    ...{
+      id: raised_at,
+      host: 'h',
+      host_name: 'web1',
+      rule: 'busy',
+      labels: {},
+      severity: 'warning',
+      flapping: false,
+      peak: 1,
+      value: 1,
+    },
     raised_at,
     cleared_at,
   });

@@ -86,7 +86,10 @@ export function switched(listed: ListedAlertRule, off: boolean): AlertRule {
 }
 
 /** How many rules watch, and why the others do not. */
-export function watched(rules: readonly ListedAlertRule[], isFleet: boolean): { count: number; text: string } {
+export function watched(
+  rules: readonly ListedAlertRule[],
+  isFleet: boolean,
+): { count: number; text: string } {
   const countOf = (is: (rule: ListedAlertRule) => boolean): number => rules.filter(is).length;
   const off = countOf(({ off }) => off === true);
   const blind = countOf((rule) => rule.state === 'no_data' || rule.problems.length > 0);

@@ -205,6 +205,8 @@ async fn of_two_hubs_one_tells_and_the_other_continues_when_it_is_killed() {
         assert!(since.elapsed() < LASTS, "{:?}", since.elapsed());
         third.close().await;
         sender.close().await;
+        let has_said_goodbye = async || taking.presence.heard(HOST).filter(|(_, is_leaving)| *is_leaving);
+        until("a machine that stops and says so", has_said_goodbye).await;
         machine.writer.close().await;
         taking.receiver.close().await;
         nats.stream().await.delete_stream("PERFWATCH").await.unwrap();
