@@ -148,7 +148,14 @@ impl Host {
         }
         self.is_gap = true;
         let passed = i64::try_from(silent.as_micros()).unwrap_or(i64::MAX);
-        let at = if self.last == i64::MIN { now } else { self.last.saturating_add(passed) };
+        let at = if self.last == i64::MIN {
+            // By its own clock, if that is known.
+            self.newest.unwrap_or(now)
+        } else {
+            // What was held up on its way and is from before comes too late.
+            self.last = self.last.saturating_add(passed);
+            self.last
+        };
         self.judge.lock().evaluate(&Heard::nothing(at, self.apart, wanted), out);
     }
 }
