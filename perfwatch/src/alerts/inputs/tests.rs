@@ -19,7 +19,7 @@ fn wanted() -> Arc<Wanted> {
 fn snapshot(second: i64, groups: usize) -> Snapshot {
     let group = |n: usize| {
         json!({"cgroup": format!("/system.slice/service-{n}.service"), "name": format!("service-{n}"),
-               "throttled_ms": if n % 10 == 0 { json!(second % 7) } else { Json::Null },
+               "throttled_ms": if n.is_multiple_of(10) { json!(second % 7) } else { Json::Null },
                "memory_bytes": 1_000_000 * n})
     };
     let groups: Vec<Json> = (0..groups).map(group).collect();
