@@ -171,6 +171,13 @@ impl Evaluator {
         }
     }
 
+    /// What is fine is not stored: rules of which nothing is known are so.
+    pub fn note_evaluated_elsewhere(&mut self) {
+        for running in self.rules.iter_mut().filter(|running| running.things.is_empty()) {
+            running.note = Some((Status::Ok, "Another hub evaluates it".into()));
+        }
+    }
+
     /// Replaces the rules. Things keep their state; what is raised by a rule that is gone is cleared.
     pub fn set_rules(&mut self, rules: Vec<(Arc<Rule>, Arc<Compiled>)>, at: i64, out: &mut AlertBatch) {
         let mut old: HashMap<String, Running> = std::mem::take(&mut self.rules)

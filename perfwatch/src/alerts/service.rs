@@ -213,7 +213,7 @@ impl Alerts {
 
     /// Reads what another hub stored, if that is on duty.
     pub async fn refresh(&self) -> Result<()> {
-        if self.0.over == Over::Machine || self.0.duty.charge().is_some() {
+        if !self.0.duty.is_anothers() {
             return Ok(());
         }
         let mut refreshed = self.0.refreshed.lock().await;
@@ -221,8 +221,9 @@ impl Alerts {
             return Ok(());
         }
         let judges = self.stored_judges(false).await?;
+        judges.values().for_each(|judge| judge.lock().note_evaluated_elsewhere());
         // It may have become our duty meanwhile.
-        if self.0.duty.charge().is_none() {
+        if self.0.duty.is_anothers() {
             self.0.judges.replace(judges);
             *refreshed = Some(Instant::now());
         }
