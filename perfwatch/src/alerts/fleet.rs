@@ -4,7 +4,9 @@
 //! continues with what the last one stored; a host's windows are filled from history when its first readings arrive, and
 //! these wait meanwhile.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod host;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,18 +15,18 @@ use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use host::Host;
+
 use super::compile::Compiled;
 use super::duty::Charge;
 use super::evaluator::{Evaluator, Tick, Wanted as WantedPast};
-use super::inputs::{Heard, Wanted, decode};
+use super::inputs::{Wanted, decode};
 use super::judges::Judge;
 use super::labels::Pasts;
 use super::past;
 use super::rule::Rule;
 use super::saving::Saving;
-use super::service::{Alerts, MAX_THINGS_OF_HOST, Pace};
-use super::warming;
-use crate::history::History;
+use super::service::{Alerts, MAX_THINGS_OF_HOST};
 use crate::snapshot::{MetricType, Reading};
 use crate::store::alerts::AlertBatch;
 use crate::store::{Result, StoreError, micros};
@@ -35,15 +37,8 @@ pub const PACE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(10);
 /// The same if an unknown host sends something.
 const LOOK_SOON: Duration = Duration::from_secs(2);
-/// After this much without readings there are none, or after some of a slow host's intervals.
-const GAP: Duration = Duration::from_secs(30);
-const GAP_INTERVALS: i64 = 4;
-/// Ticks that wait while a host's windows are filled.
-const MAX_HELD: usize = 64;
 /// Hosts whose windows are filled at a time.
 const WARMING: usize = 2;
-/// Readings that were set back by more than this come from a clock that was set back, µs; others are late.
-const SET_BACK: i64 = 300_000_000;
 /// Hosts whose pasts are read at a time.
 const LOADED: usize = 50;
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -89,74 +84,6 @@ impl Running {
     pub async fn close(self) {
         self.stop.send_replace(true);
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.task).await;
-    }
-}
-
-/// A host that is evaluated.
-#[derive(Debug)]
-struct Host {
-    judge: Judge,
-    newest: Option<i64>,
-    /// Its newest tick, µs, and when that came.
-    last: i64,
-    came: Instant,
-    pace: Pace,
-    apart: i64,
-    /// It was noted that there are no readings.
-    is_gap: bool,
-    /// Rules that need no filling of windows any more.
-    before: Vec<Arc<Rule>>,
-    is_warm: bool,
-    warming: Option<JoinHandle<()>>,
-    held: VecDeque<Heard>,
-}
-
-impl Host {
-    fn new(judge: Judge) -> Self {
-        Self {
-            judge,
-            newest: None,
-            last: i64::MIN,
-            came: Instant::now(),
-            pace: Pace::default(),
-            apart: 0,
-            is_gap: false,
-            before: Vec::new(),
-            is_warm: false,
-            warming: None,
-            held: VecDeque::new(),
-        }
-    }
-
-    /// Evaluates a tick, unless it is late or was evaluated.
-    fn evaluate(&mut self, mut heard: Heard, out: &mut AlertBatch) {
-        if heard.at <= self.last && self.last - heard.at < SET_BACK {
-            return;
-        }
-        (self.last, self.is_gap) = (heard.at, false);
-        heard.apart = self.pace.note(heard.at);
-        self.apart = heard.apart;
-        self.judge.lock().evaluate(&heard, out);
-    }
-
-    /// Notes that readings stay away, once.
-    fn note_gap(&mut self, now: i64, wanted: &Arc<Wanted>, out: &mut AlertBatch) {
-        let silent = self.came.elapsed();
-        let apart = Duration::from_micros(self.apart.saturating_mul(GAP_INTERVALS).unsigned_abs());
-        if self.is_gap || silent < GAP.max(apart) || !self.held.is_empty() {
-            return;
-        }
-        self.is_gap = true;
-        let passed = i64::try_from(silent.as_micros()).unwrap_or(i64::MAX);
-        let at = if self.last == i64::MIN {
-            // By its own clock, if that is known.
-            self.newest.unwrap_or(now)
-        } else {
-            // What was held up on its way and is from before comes too late.
-            self.last = self.last.saturating_add(passed);
-            self.last
-        };
-        self.judge.lock().evaluate(&Heard::nothing(at, self.apart, wanted), out);
     }
 }
 
@@ -287,13 +214,7 @@ impl Task {
         };
         host.came = Instant::now();
         if !host.is_warm {
-            host.held.extend(heard);
-            let surplus = host.held.len().saturating_sub(MAX_HELD);
-            host.held.drain(..surplus);
-            if host.warming.is_none() {
-                warm(host, self.alerts.history(), id, &self.warming);
-            }
-            return;
+            return host.hold(heard, self.alerts.history(), id, &self.warming);
         }
         let mut batch = AlertBatch::default();
         heard.into_iter().for_each(|heard| host.evaluate(heard, &mut batch));
@@ -542,28 +463,5 @@ impl Task {
                 tracing::debug!(%error, "old alerts cannot be removed now");
             }
         });
-    }
-}
-
-/// Fills a host's windows, a few hosts at a time.
-fn warm(host: &mut Host, history: &History, id: &str, permits: &Arc<Semaphore>) {
-    let Some(first) = host.held.front().map(|heard| heard.at) else { return };
-    let (history, judge, permits) = (history.of_host(id), host.judge.clone(), Arc::clone(permits));
-    let before = std::mem::take(&mut host.before);
-    host.warming = Some(tokio::spawn(async move {
-        let Ok(_permit) = permits.acquire().await else { return };
-        warming::warm(&history, &judge, first, &before).await;
-    }));
-}
-
-impl Host {
-    /// Evaluates what waited until its windows were filled.
-    fn release(&mut self, out: &mut AlertBatch) {
-        if self.warming.take_if(|warming| warming.is_finished()).is_some() {
-            self.is_warm = true;
-            for heard in std::mem::take(&mut self.held) {
-                self.evaluate(heard, out);
-            }
-        }
     }
 }

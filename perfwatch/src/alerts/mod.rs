@@ -30,6 +30,7 @@ mod labels;
 pub mod machine;
 pub mod maintenance;
 pub mod message;
+mod pace;
 pub mod past;
 mod pattern;
 pub mod preview;

@@ -17,6 +17,7 @@ use super::duty::{Charge, Duty};
 use super::evaluator::{Evaluator, MAX_ALL_THINGS, Tick, Wanted};
 use super::judges::{Judge, Judges};
 use super::labels::Pasts;
+use super::pace::Pace;
 use super::past;
 use super::period::Period;
 use super::saving::Saving;
@@ -309,22 +310,6 @@ impl Tick for Live<'_> {
     }
 }
 
-/// How far apart snapshots are: a single long gap is not the pace.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    last: Option<i64>,
-    gap: Option<i64>,
-}
-
-impl Pace {
-    /// Takes the time of a snapshot; returns the pace, µs.
-    pub(super) fn note(&mut self, at: i64) -> i64 {
-        let Some(last) = self.last.replace(at) else { return 0 };
-        let gap = (at - last).max(0);
-        self.gap.replace(gap).map_or(gap, |before| before.min(gap))
-    }
-}
-
 type Loaded = Vec<(Wanted, Result<Pasts>)>;
 
 struct Task {
@@ -503,17 +488,5 @@ impl Task {
                 tracing::debug!(%error, "old alerts cannot be removed now");
             }
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_suspend_is_not_the_pace() {
-        let mut pace = Pace::default();
-        let times = [0, 5, 10, 3610, 3615, 7215, 10_815];
-        assert_eq!(times.map(|at| pace.note(at)), [0, 5, 5, 5, 5, 5, 3600]);
     }
 }
