@@ -48,6 +48,8 @@ test('an alert belongs to charts of its measurement and its thing', () => {
 test('marks say which rule, and open alerts reach to now', () => {
   const raised = {
     id: 'x',
+    host: 'h',
+    host_name: 'web1',
     rule: 'busy',
     field: 'cpu.usage_percent',
     labels: {},
@@ -103,18 +105,22 @@ const preview: AlertPreview = {
   spacing_seconds: 300,
   unit: '%',
   things: 1,
+  hosts: 1,
+  is_cut: false,
   has_data: true,
   state: null,
   reason: null,
 };
 
 test('a preview says how often and how long', () => {
-  const tried = { ...preview, courses: [{ labels: {}, values: [1] }] };
+  const tried = { ...preview, courses: [{ host: 'h', host_name: 'web1', labels: {}, values: [1] }] };
   expect(verdictOf(preview, '7 days')).toBe('Too little is stored of the last 7 days to try it.');
   expect(verdictOf(tried, '7 days')).toBe('It would not have fired in the last 7 days.');
   expect(verdictOf({ ...preview, has_data: false }, '7 days')).toBe('Nothing is stored of the last 7 days.');
   const episode = {
     id: '1',
+    host: 'h',
+    host_name: 'web1',
     rule: 'busy',
     labels: {},
     severity: 'warning',

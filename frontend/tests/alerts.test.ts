@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ListedAlertRule } from '@/api/types';
-import { linksOf, since, switched, valueText, watched, withLinks } from '@/series/alerts';
+import { linksOf, placeOf, since, switched, valueText, watched, withLinks } from '@/series/alerts';
 
 const listed = (part: Partial<ListedAlertRule>): ListedAlertRule => ({
   name: 'busy',
@@ -28,7 +28,7 @@ test('a rule goes back to the server without what the server added', () => {
 });
 
 test('the rules that watch are counted apart from those that cannot', () => {
-  expect(watched([listed({})])).toEqual({ count: 1, text: '1 rule watches this machine' });
+  expect(watched([listed({})], false)).toEqual({ count: 1, text: '1 rule watches this machine' });
   const rules = [
     listed({}),
     listed({ state: 'firing' }),
@@ -37,7 +37,7 @@ test('the rules that watch are counted apart from those that cannot', () => {
     listed({ state: null, off: true }),
     listed({ state: null, problems: ['field: unknown'] }),
   ];
-  expect(watched(rules).text).toBe(
+  expect(watched(rules, false).text).toBe(
     '2 rules watch this machine, 2 without data, 1 not applicable here, 1 switched off',
   );
 });
@@ -46,30 +46,52 @@ const now = Date.parse('2026-11-29T12:00:00Z');
 
 test('links show the time around an alert, and no future', () => {
   const open = { from: '2026-11-29T11:00:00.5Z', to: null };
-  const { history } = linksOf({ labels: {} }, 'pressure.cpu.some.avg60', open, now);
+  const { history } = linksOf({ host: 'h', labels: {} }, 'pressure.cpu.some.avg60', open, now, false);
   expect(history.query).toMatchObject({
     p: ['pressure:cpu.some.avg60'],
     from: '2026-11-29T10:45:00Z',
     to: '2026-11-29T12:00:00Z',
   });
   const past = { from: '2026-11-29T04:00:00Z', to: '2026-11-29T08:00:00Z' };
-  expect(linksOf({ labels: {} }, undefined, past, now).dashboard.query).toMatchObject({
+  expect(linksOf({ host: 'h', labels: {} }, undefined, past, now, false).dashboard.query).toMatchObject({
     from: '2026-11-29T03:00:00Z',
     to: '2026-11-29T09:00:00Z',
   });
 });
 
+test('alerts of a fleet name their host and link to it', () => {
+  const time = { from: '2026-11-29T11:00:00Z', to: null };
+  const about = { host: '0123', host_name: 'web1', labels: { device: 'sda' } };
+  expect([placeOf(about, true), placeOf(about, false)]).toEqual(['web1 · sda', 'sda']);
+  const { history, dashboard } = linksOf(about, 'presence.silent_seconds', time, now, true);
+  expect([history.query, dashboard.query]).toMatchObject([{ host: '0123' }, { host: '0123' }]);
+  expect(history.query).not.toHaveProperty('p');
+  expect(linksOf(about, undefined, time, now, false).history.query).not.toHaveProperty('host');
+});
+
 test('an alert about one thing links to what its metric type is mostly about', () => {
   const time = { from: '2026-11-29T11:00:00Z', to: null };
-  const about = { labels: { mountpoint: '/' } };
-  const { query } = linksOf(about, 'disk.partitions.usage_percent', time, now).history;
+  const about = { host: 'h', labels: { mountpoint: '/' } };
+  const { query } = linksOf(about, 'disk.partitions.usage_percent', time, now, false).history;
   expect(query).toMatchObject({ p: ['disk:io.read_bytes_per_sec,io.write_bytes_per_sec'] });
-  expect(linksOf(about, 'cgroups.groups.memory_bytes', time, now).history.query).not.toHaveProperty('p');
+  expect(linksOf(about, 'cgroups.groups.memory_bytes', time, now, false).history.query).not.toHaveProperty(
+    'p',
+  );
 });
 
 test('history has what was raised in the period or reached into it', () => {
   const episode = (raised_at: string, cleared_at: string | null) => ({
-    ...{ id: raised_at, rule: 'busy', labels: {}, severity: 'warning', flapping: false, peak: 1, value: 1 },
+    ...{
+      id: raised_at,
+      host: 'h',
+      host_name: 'web1',
+      rule: 'busy',
+      labels: {},
+      severity: 'warning',
+      flapping: false,
+      peak: 1,
+      value: 1,
+    },
     raised_at,
     cleared_at,
   });

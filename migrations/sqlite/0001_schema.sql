@@ -197,6 +197,8 @@ CREATE TABLE alert_episodes (
     PRIMARY KEY (host, id)
 );
 CREATE INDEX idx_alert_episodes_raised ON alert_episodes (host, raised_at);
+CREATE INDEX idx_alert_episodes_newest ON alert_episodes (raised_at);
+CREATE INDEX idx_alert_episodes_open ON alert_episodes (host) WHERE cleared_at IS NULL;
 CREATE INDEX idx_alert_episodes_withheld ON alert_episodes (host) WHERE withheld IS NOT NULL;
 
 CREATE TABLE alert_silences (
@@ -255,3 +257,11 @@ CREATE TABLE alert_deliveries (
     PRIMARY KEY (channel, event)
 );
 CREATE INDEX idx_alert_deliveries_event ON alert_deliveries (event);
+
+-- What only one of several hubs does at a time, and which. `term` counts the times that it was taken over.
+CREATE TABLE leases (
+    name    TEXT PRIMARY KEY,
+    holder  TEXT NOT NULL,
+    term    INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL
+);

@@ -74,11 +74,11 @@ impl Tick for Live {
     }
 }
 
-fn rule(n: usize, kind: &str) -> Result<(Arc<Rule>, Compiled)> {
+fn rule(n: usize, kind: &str) -> Result<(Arc<Rule>, Arc<Compiled>)> {
     let text = format!("name = \"r{n}\"\n{kind}\nwarning = {{ above = {} }}\nfor = \"1m\"", n % 100);
     let rule: Rule = toml::from_str(&text)?;
     let compiled = Compiled::new(&rule, RETENTION).map_err(|problems| anyhow!("{problems:?}"))?;
-    Ok((Arc::new(rule), compiled))
+    Ok((Arc::new(rule), Arc::new(compiled)))
 }
 
 #[tokio::main]
@@ -126,7 +126,7 @@ async fn main() -> Result<()> {
 }
 
 /// µs a rule and tick, and the things of all rules.
-fn evaluate(ticks: &[Live], rules: Vec<(Arc<Rule>, Compiled)>) -> Result<(f64, usize)> {
+fn evaluate(ticks: &[Live], rules: Vec<(Arc<Rule>, Arc<Compiled>)>) -> Result<(f64, usize)> {
     let count = rules.len();
     let mut evaluator = Evaluator::new("bench", Vec::new());
     evaluator.set_rules(rules, 0, &mut AlertBatch::default());

@@ -2,6 +2,7 @@
 //! order that loses no data.
 
 pub mod alerts;
+mod alert_inputs;
 mod answers;
 mod ask_health;
 mod backfill;
@@ -37,13 +38,15 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use alert_inputs::AlertInputs;
 use answers::Answers;
 use first_start::FirstStart;
 use own_parts::OwnParts;
 use threads::Threads;
 
 use crate::alerts::delivery::{Delivery, Times};
-use crate::alerts::service::Alerts;
+use crate::alerts::duty::{self, Duty};
+use crate::alerts::service::{Alerts, Running};
 use crate::api::serve::{self, Limits, Tls};
 use crate::api::{self, AppState, Intervals, Options, Parts};
 use crate::auth::Auth;
@@ -176,15 +179,26 @@ pub async fn serve(
     let writer = records.then(|| Writer::spawn(history.clone(), log, documents));
     let writer = writer.transpose().context("cannot start the writer thread")?;
     let writing = writer.as_ref().map(Writer::handle);
-    let channels = alerts::channels(&config, secret, &host.name);
-    let alerts = Alerts::new(store.clone(), history.clone(), config.alerts.dir.clone(), channels);
-    let alerting = alerts.spawn(source_status.clone());
+    let channels = alerts::channels(&config, secret, &host.name, is_hub);
+    let dir = config.alerts.dir.clone();
+    let alerts = if is_hub {
+        let duty = Duty::of_hub(store.clone(), &host.name, duty::LASTS);
+        Alerts::of_hub(store.clone(), history.clone(), dir, channels, duty)
+    } else {
+        Alerts::new(store.clone(), history.clone(), dir, channels)
+    };
+    let alerting = (!is_hub).then(|| alerts.spawn(source_status.clone()));
+    let alert_inputs =
+        sender.as_ref().map(|sender| AlertInputs::start(sender.inputs(), &host.id, source_status.clone()));
     let maintenance = (!is_hub).then(|| Maintenance::spawn(history.clone(), store.clone(), host, documents));
-    let fleet =
-        if is_hub { Some(fleet::Hub::start(&config, &store, &history, &profiles).await?) } else { None };
+    let fleet = if is_hub {
+        Some(fleet::Hub::start(&config, &store, &history, &profiles, &alerts).await?)
+    } else {
+        None
+    };
     let intervals = Arc::new(Intervals::default());
 
-    let (storing, judging) = (writing.clone(), alerting.submitter());
+    let (storing, judging) = (writing.clone(), alerting.as_ref().map(Running::submitter));
     let ticks = Ticks::default();
     let outputs = Outputs {
         live: Box::new({
@@ -203,7 +217,12 @@ pub async fn serve(
             if let Some(writer) = &storing {
                 writer.submit(snapshot);
             }
-            judging.submit(snapshot);
+            if let Some(judging) = &judging {
+                judging.submit(snapshot);
+            }
+            if let Some(alert_inputs) = &alert_inputs {
+                alert_inputs.submit(snapshot);
+            }
         }),
     };
     let place_here = place.clone();
@@ -243,7 +262,8 @@ pub async fn serve(
 
     let streams = Threads::for_streams().context("cannot start the stream threads")?;
     let questions = Threads::for_questions().context("cannot start the threads that answer questions")?;
-    let delivering = Delivery::new(alerts.clone(), questions.handle(), Times::default()).spawn();
+    let times = if is_hub { Times::of_hub() } else { Times::default() };
+    let delivering = Delivery::new(alerts.clone(), questions.handle(), times).spawn();
     let beating =
         alerts::heartbeat(&config, settings.subscribe()).map(|heartbeat| heartbeat.spawn(alerts.clone()));
     let state = AppState::new(Parts {
@@ -335,6 +355,9 @@ pub async fn serve(
         }
     };
     let kept = async {
+        if let Some(alerting) = alerting {
+            alerting.close().await;
+        }
         if let Some(maintenance) = maintenance {
             maintenance.close().await;
         }
@@ -352,7 +375,7 @@ pub async fn serve(
         beating.abort();
     }
     releasing.abort();
-    let (served, (), (), ()) = tokio::join!(serving, stored, alerting.close(), kept);
+    let (served, (), ()) = tokio::join!(serving, stored, kept);
     store.close().await;
     served.context("the serving task panicked")
 }

@@ -8,6 +8,10 @@ import { rangeQuery } from './range';
 /** Which thing an alert is about; empty for the machine as a whole. */
 export const thingOf = ({ labels }: Pick<Alert, 'labels'>): string => Object.values(labels).join(' · ');
 
+/** The host of a fleet that an alert is about, and which thing there. */
+export const placeOf = (about: Pick<Alert, 'labels' | 'host_name'>, isFleet: boolean): string =>
+  [isFleet ? about.host_name : '', thingOf(about)].filter((text) => text !== '').join(' · ');
+
 export function valueText(value: number, unit: string): string {
   const [shown, factor] = namedUnit(unit);
   return format(value * factor, shown);
@@ -29,19 +33,22 @@ function boardOf({ labels }: Pick<Alert, 'labels'>, field: string) {
   return fields === undefined ? {} : boardQuery([{ metric, fields }]);
 }
 
-/** The pages that show what happened then, of the alert's machine where there are several. `field` is the rule's, if it still exists. */
+/** The pages that show what happened then: of a fleet, on that host. `field` is the rule's, if it still exists. */
 export function linksOf(
-  about: Pick<Alert, 'labels'> & { host?: string | null },
+  about: Pick<Alert, 'labels' | 'host'>,
   field: string | undefined,
   time: { from: string; to: string | null | undefined },
   now: number,
+  isFleet: boolean,
 ) {
-  const around = rangeAround(Date.parse(time.from), time.to ? Date.parse(time.to) : null, now);
-  const range = { ...around, ...(about.host ? { host: about.host } : {}) };
-  const board = field === undefined ? {} : boardOf(about, field);
+  const range = rangeAround(Date.parse(time.from), time.to ? Date.parse(time.to) : null, now);
+  const host = isFleet ? { host: about.host } : {};
+  // Nobody records what hubs hear.
+  const hasPast = field !== undefined && !field.startsWith('presence.');
+  const board = hasPast ? boardOf(about, field) : {};
   return {
-    history: { path: '/history', query: { ...board, ...range } },
-    dashboard: { path: '/', query: range },
+    history: { path: '/history', query: { ...host, ...board, ...range } },
+    dashboard: { path: '/', query: { ...host, ...range } },
   };
 }
 
@@ -79,14 +86,17 @@ export function switched(listed: ListedAlertRule, off: boolean): AlertRule {
 }
 
 /** How many rules watch, and why the others do not. */
-export function watched(rules: readonly ListedAlertRule[]): { count: number; text: string } {
+export function watched(
+  rules: readonly ListedAlertRule[],
+  isFleet: boolean,
+): { count: number; text: string } {
   const countOf = (is: (rule: ListedAlertRule) => boolean): number => rules.filter(is).length;
   const off = countOf(({ off }) => off === true);
   const blind = countOf((rule) => rule.state === 'no_data' || rule.problems.length > 0);
   const others = countOf(({ state }) => state === 'not_applicable');
   const watching = rules.length - off - blind - others;
   const text = [
-    `${watching.toString()} ${watching === 1 ? 'rule watches' : 'rules watch'} this machine`,
+    `${watching.toString()} ${watching === 1 ? 'rule watches' : 'rules watch'} ${isFleet ? 'the fleet' : 'this machine'}`,
     ...(blind > 0 ? [`${blind.toString()} without data`] : []),
     ...(others > 0 ? [`${others.toString()} not applicable here`] : []),
     ...(off > 0 ? [`${off.toString()} switched off`] : []),

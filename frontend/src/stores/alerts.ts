@@ -16,6 +16,9 @@ export const useAlertsStore = defineStore('alerts', () => {
   const current = shallowRef<readonly Alert[] | null>(null);
   const error = shallowRef<string | null>(null);
   const mayAcknowledge = shallowRef(false);
+  /** They are of the hosts of a fleet; which hub evaluates them, if any. */
+  const isFleet = shallowRef(false);
+  const evaluatedBy = shallowRef<string | null>(null);
   /** Raised, and not silenced. */
   const firing = computed(() =>
     (current.value ?? []).filter(({ episode, silenced_by }) => episode && !silenced_by),
@@ -49,6 +52,8 @@ export const useAlertsStore = defineStore('alerts', () => {
       const found = await api.current();
       current.value = found.alerts;
       mayAcknowledge.value = found.may_acknowledge;
+      isFleet.value = found.is_fleet;
+      evaluatedBy.value = found.evaluated_by ?? null;
       error.value = null;
       const isOther = before !== JSON.stringify(current.value.map(({ episode }) => episode?.id));
       if (isOther && marksAt > -Infinity) void loadMarks(true);
@@ -67,6 +72,8 @@ export const useAlertsStore = defineStore('alerts', () => {
     error,
     firing,
     mayAcknowledge,
+    isFleet,
+    evaluatedBy,
     load,
     acknowledge,
     past: api.past,

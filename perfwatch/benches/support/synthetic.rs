@@ -113,7 +113,9 @@ impl Machine {
             self.fill(metric_type, load, seconds, &mut out);
             Reading::new(metric_type, at, &out.finish()).expect("an object is a document")
         };
-        Some(Snapshot::new(at, MetricType::ALL.into_iter().map(reading).collect()))
+        // Machines measure no presence; hubs hear it.
+        let measured = MetricType::ALL.into_iter().filter(|of| *of != MetricType::Presence);
+        Some(Snapshot::new(at, measured.map(reading).collect()))
     }
 
     fn fill(&mut self, metric_type: MetricType, load: f64, seconds: i64, out: &mut Json) {
@@ -133,6 +135,7 @@ impl Machine {
             MetricType::Usage => self.accounts(load, seconds, out),
             MetricType::Profile => self.profile(load, out),
             MetricType::Agent => agent(out),
+            MetricType::Presence => {}
         }
     }
 

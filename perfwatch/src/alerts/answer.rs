@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::evaluator::Evaluator;
 use super::event::{Kind, Payload, level, summary};
-use super::labels::Labels;
+use super::labels::{Labels, Whose};
 use super::machine::{Raised, Status};
 use super::pattern::Pattern;
 use super::rule::{Rule, Severity};
 use super::service::Alerts;
 use crate::snapshot::layout::Layout;
 use crate::snapshot::rfc3339;
-use crate::store::alerts::{Acknowledgement, Silence};
+use crate::store::alerts::{Acknowledgement, Episode, Silence};
 use crate::store::{Result, from_micros};
 
 /// The state of one rule for one thing.
 #[derive(Debug)]
 pub struct Current {
+    pub host: String,
+    pub host_name: String,
     pub rule: Arc<Rule>,
     pub labels: Labels,
     /// The names of the labels, as `/metrics` needs them.
@@ -32,6 +35,28 @@ pub struct Current {
     pub summary: String,
 }
 
+/// From the worst to the least.
+const WORST: [Status; 5] =
+    [Status::Firing, Status::Pending, Status::NoData, Status::Ok, Status::NotApplicable];
+
+impl Overall {
+    /// Takes in another host's.
+    fn add(&mut self, other: Self) {
+        let rank = |status| WORST.iter().position(|known| *known == status);
+        if rank(other.status) < rank(self.status) {
+            (self.status, self.reason) = (other.status, other.reason);
+        }
+        self.things += other.things;
+        self.is_cut |= other.is_cut;
+    }
+}
+
+impl Current {
+    pub fn whose(&self) -> Whose<'_> {
+        Whose { id: &self.host, name: &self.host_name }
+    }
+}
+
 /// A rule as a whole: its worst state.
 #[derive(Debug, Clone)]
 pub struct Overall {
@@ -42,18 +67,30 @@ pub struct Overall {
 }
 
 impl Alerts {
-    /// Every thing of every rule that is `wanted`.
-    pub fn current(&self, wanted: impl Fn(Status, bool) -> bool) -> Vec<Current> {
-        let evaluator = self.evaluator();
+    /// Every thing of every rule that is `wanted`, on the hosts that are.
+    pub fn current(&self, of: impl Fn(&str) -> bool, wanted: impl Fn(Status, bool) -> bool) -> Vec<Current> {
         let mut all = Vec::new();
-        for running in evaluator.rules() {
+        for judge in self.judges().of(of) {
+            judge.lock().current(&wanted, &mut all);
+        }
+        all
+    }
+}
+
+impl Evaluator {
+    fn current(&self, wanted: &impl Fn(Status, bool) -> bool, all: &mut Vec<Current>) {
+        for running in self.rules() {
             let compiled = &running.compiled;
             for thing in &running.things {
                 let memory = &thing.memory;
                 if !wanted(memory.status, memory.raised.is_some()) {
                     continue;
                 }
+                // What is known from the store only has the value that it was raised with.
+                let value = thing.value.or(memory.raised.as_ref().map(|raised| raised.value));
                 all.push(Current {
+                    host: self.host().to_owned(),
+                    host_name: self.host_name().to_owned(),
                     rule: Arc::clone(&running.rule),
                     labels: thing.labels.clone(),
                     label_names: &Layout::of(compiled.metric_type).tables[compiled.table].labels,
@@ -62,23 +99,19 @@ impl Alerts {
                     episode: memory
                         .raised
                         .as_ref()
-                        .map(|raised| thing.episode(&running.rule.name, raised.at)),
+                        .map(|raised| thing.episode(self.host(), &running.rule.name, raised.at)),
                     raised: memory.raised.clone(),
                     value: thing.value.filter(|value| value.is_finite()),
                     unit: compiled.unit,
                     reason: memory.reason.clone(),
-                    summary: summary(&running.rule, &thing.labels, thing.value, compiled.unit),
+                    summary: summary(&running.rule, &thing.labels, value, compiled.unit),
                 });
             }
         }
-        all
     }
 
-    /// The state of each rule that is evaluated, by name.
-    pub fn overall(&self) -> BTreeMap<String, Overall> {
-        const WORST: [Status; 5] =
-            [Status::Firing, Status::Pending, Status::NoData, Status::Ok, Status::NotApplicable];
-        let evaluator = self.evaluator();
+    /// The state of each rule, by name.
+    fn overall(&self) -> impl Iterator<Item = (String, Overall)> {
         let of = |running: &super::evaluator::Running| {
             let memories = || running.things.iter().map(|thing| &thing.memory);
             let worst =
@@ -90,13 +123,35 @@ impl Alerts {
             };
             Overall { status, reason, things: running.things.len(), is_cut: running.is_cut }
         };
-        evaluator.rules().iter().map(|running| (running.rule.name.clone(), of(running))).collect()
+        self.rules().iter().map(move |running| (running.rule.name.clone(), of(running)))
+    }
+}
+
+impl Alerts {
+    /// The state of each rule that is evaluated, by name: on several hosts, the worst.
+    pub fn overall(&self, of: impl Fn(&str) -> bool) -> BTreeMap<String, Overall> {
+        let mut all: BTreeMap<String, Overall> = BTreeMap::new();
+        for judge in self.judges().of(of) {
+            for (rule, one) in judge.lock().overall() {
+                match all.get_mut(&rule) {
+                    None => _ = all.insert(rule, one),
+                    Some(known) => known.add(one),
+                }
+            }
+        }
+        all
     }
 
     /// Acknowledges an open episode, and queues the event that tells it. `false`: it is not open, or somebody was faster.
-    pub async fn acknowledge(&self, id: &str, by: &str, note: Option<&str>, at: i64) -> Result<bool> {
-        let host = self.history().host();
-        let Some(episode) = self.store().episode(host, id).await? else { return Ok(false) };
+    pub async fn acknowledge(
+        &self,
+        episode: &Episode,
+        host_name: &str,
+        by: &str,
+        note: Option<&str>,
+        at: i64,
+    ) -> Result<bool> {
+        let (host, id) = (episode.host.as_str(), episode.id.as_str());
         let catalogue = self.catalogue();
         let listed = catalogue.find(&episode.rule);
         let labels: Labels = serde_json::from_str(&episode.series).unwrap_or_default();
@@ -109,6 +164,7 @@ impl Alerts {
             event: Kind::Acknowledged,
             episode: id.to_owned(),
             host: host.to_owned(),
+            host_name: host_name.to_owned(),
             rule: episode.rule.clone(),
             severity,
             summary: summary(rule, &labels, Some(episode.peak), unit),
@@ -134,13 +190,16 @@ impl Alerts {
 }
 
 /// The first silence that applies to a rule's thing.
-pub fn silenced<'a>(silences: &'a [Silence], rule: &str, labels: &Labels) -> Option<&'a Silence> {
+pub fn silenced<'a>(
+    silences: &'a [Silence],
+    rule: &str,
+    labels: &Labels,
+    whose: Whose<'_>,
+) -> Option<&'a Silence> {
     silences.iter().find(|silence| {
         let patterns: Labels = serde_json::from_str(&silence.labels).unwrap_or_default();
         silence.rule.as_deref().is_none_or(|name| Pattern::new(name).has(rule))
-            && patterns.iter().all(|(label, pattern)| {
-                labels.get(label).is_some_and(|value| Pattern::new(pattern).has(value))
-            })
+            && whose.fits(&patterns, labels)
     })
 }
 
@@ -160,15 +219,19 @@ mod tests {
             ends_at: 1,
         };
         let labels = Labels::from([("device".to_owned(), "sda".to_owned())]);
+        let whose = Whose { id: "0123", name: "web1" };
         for (given, applies) in [
             (silence(None, "{}"), true),
             (silence(Some("disk-*"), r#"{"device":"sd?"}"#), true),
             (silence(Some("cpu"), "{}"), false),
             (silence(None, r#"{"device":"!sda"}"#), false),
-            (silence(None, r#"{"host":"*"}"#), false),
+            (silence(None, r#"{"interface":"*"}"#), false),
+            (silence(None, r#"{"host":"web*"}"#), true),
+            (silence(None, r#"{"host":"0123"}"#), true),
+            (silence(None, r#"{"host":"!web1"}"#), false),
         ] {
             assert_eq!(
-                silenced(std::slice::from_ref(&given), "disk-latency", &labels).is_some(),
+                silenced(std::slice::from_ref(&given), "disk-latency", &labels, whose).is_some(),
                 applies,
                 "{given:?}"
             );

@@ -22,12 +22,28 @@ pub enum Origin {
     Stored(String, i64),
 }
 
+/// What rules are evaluated over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// The machine that evaluates them.
+    Machine,
+    /// The hosts of a fleet.
+    Fleet,
+}
+
+impl Over {
+    /// Whether a stock rule means something there: only hubs hear hosts.
+    fn is_for(self, rule: &Rule) -> bool {
+        self == Self::Fleet || !rule.field.starts_with("presence.")
+    }
+}
+
 /// A rule as listed.
 #[derive(Debug, Clone)]
 pub struct Listed {
     pub rule: Arc<Rule>,
     pub origin: Origin,
-    pub compiled: Result<Compiled, Vec<Problem>>,
+    pub compiled: Result<Arc<Compiled>, Vec<Problem>>,
     pub off: bool,
     /// There is a stock rule of this name, which would return if this one went.
     pub is_of_stock: bool,
@@ -43,10 +59,11 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Files take the place of what is stored, and that of stock rules.
-    pub fn new(files: Vec<File>, stored: &[StoredRule], retention: Period) -> Self {
+    pub fn new(files: Vec<File>, stored: &[StoredRule], retention: Period, over: Over) -> Self {
         let mut catalogue = Self::default();
         let stock = stock::file(retention);
-        for rule in stock.rules {
+        let known: Vec<String> = stock.rules.iter().map(|rule| rule.what.name.clone()).collect();
+        for rule in stock.rules.into_iter().filter(|rule| over.is_for(&rule.what)) {
             catalogue.put(rule.what, Origin::Stock, retention);
         }
         let names: Vec<String> = catalogue.rules.iter().map(|listed| listed.rule.name.clone()).collect();
@@ -77,6 +94,8 @@ impl Catalogue {
                     // The API must not undo what a file says.
                     listed.origin = Origin::File(path, at.line);
                 }
+                // Files may be the same on machines and hubs.
+                None if known.contains(&at.what) => {}
                 None => catalogue.problems.push(format!(
                     "{}:{}: off: there is no rule {}; perfwatch alerts list shows their names",
                     path.display(),
@@ -115,7 +134,7 @@ impl Catalogue {
 
     fn put(&mut self, rule: Rule, origin: Origin, retention: Period) {
         self.rules.retain(|listed| listed.rule.name != rule.name);
-        let compiled = Compiled::new(&rule, retention);
+        let compiled = Compiled::new(&rule, retention).map(Arc::new);
         self.rules.push(Listed { off: rule.off, rule: Arc::new(rule), origin, compiled, is_of_stock: false });
     }
 
@@ -124,9 +143,9 @@ impl Catalogue {
     }
 
     /// Those to evaluate.
-    pub fn running(&self) -> Vec<(Arc<Rule>, Compiled)> {
+    pub fn running(&self) -> Vec<(Arc<Rule>, Arc<Compiled>)> {
         let on = self.rules.iter().filter(|listed| !listed.off);
-        on.filter_map(|listed| Some((Arc::clone(&listed.rule), listed.compiled.as_ref().ok()?.clone())))
+        on.filter_map(|listed| Some((Arc::clone(&listed.rule), Arc::clone(listed.compiled.as_ref().ok()?))))
             .collect()
     }
 }
@@ -154,8 +173,9 @@ mod tests {
                 r#"{{"name": "oom-kill", "field": "cpu.usage_percent", "warning": {{"above": {above}}}}}"#
             )
         };
-        let catalogue =
-            |stored: &[StoredRule]| Catalogue::new(File::read_all(dir.path(), MONTH), stored, MONTH);
+        let catalogue = |stored: &[StoredRule]| {
+            Catalogue::new(File::read_all(dir.path(), MONTH), stored, MONTH, Over::Machine)
+        };
         let origin = |catalogue: &Catalogue| catalogue.find("oom-kill").unwrap().origin.clone();
         assert_eq!(origin(&catalogue(&[])), Origin::Stock);
         let mine = [stored("oom-kill", &rule(5.0)), stored("bad", "?")];
@@ -186,7 +206,7 @@ mod tests {
             "[[rule]]\nname = \"x\"\nfield = \"nothing\"\nwarning = { above = 1 }\n",
         )
         .unwrap();
-        let found = Catalogue::new(File::read_all(dir.path(), MONTH), &[], MONTH);
+        let found = Catalogue::new(File::read_all(dir.path(), MONTH), &[], MONTH, Over::Machine);
         assert_eq!(found.problems.len(), 1);
         assert!(found.find("x").unwrap().compiled.is_err());
         assert!(found.running().iter().all(|(rule, _)| rule.name != "x"));

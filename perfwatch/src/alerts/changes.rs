@@ -18,9 +18,10 @@ pub fn stored(rule: &str, thing: &Thing) -> AlertState {
 }
 
 /// What is raised, as an episode.
-pub fn episode(rule: &str, thing: &Thing, raised: &Raised) -> Episode {
+pub fn episode(host: &str, rule: &str, thing: &Thing, raised: &Raised) -> Episode {
     Episode {
-        id: thing.episode(rule, raised.at),
+        id: thing.episode(host, rule, raised.at),
+        host: host.to_owned(),
         rule: rule.to_owned(),
         series: thing.name.to_string(),
         severity: raised.worst.as_str().to_owned(),
@@ -40,6 +41,7 @@ pub fn episode(rule: &str, thing: &Thing, raised: &Raised) -> Episode {
 #[derive(Debug)]
 pub struct About<'a> {
     pub host: &'a str,
+    pub host_name: &'a str,
     pub rule: &'a Rule,
     pub unit: &'static str,
 }
@@ -59,12 +61,13 @@ impl About<'_> {
         let episode = Episode {
             cleared_at: (kind == Kind::Cleared).then_some(at),
             reason: reason.as_deref().map(str::to_owned),
-            ..episode(&self.rule.name, thing, raised)
+            ..episode(self.host, &self.rule.name, thing, raised)
         };
         let payload = Payload {
             event: kind,
             episode: episode.id.clone(),
             host: self.host.to_owned(),
+            host_name: self.host_name.to_owned(),
             rule: self.rule.name.clone(),
             labels: thing.labels.clone(),
             severity: raised.severity,

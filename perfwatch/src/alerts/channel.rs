@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::labels::{Labels, Whose};
 use super::pattern::Pattern;
 use super::rule::Severity;
 
@@ -193,12 +194,10 @@ fn is_false(value: &bool) -> bool {
 
 impl Channel {
     /// Whether it is to be told of an alert.
-    pub fn wants(&self, rule: &str, severity: Severity, labels: &BTreeMap<String, String>) -> bool {
+    pub fn wants(&self, rule: &str, severity: Severity, labels: &Labels, whose: Whose<'_>) -> bool {
         self.severity.is_none_or(|least| severity >= least)
             && self.rules.as_deref().is_none_or(|pattern| Pattern::new(pattern).has(rule))
-            && self.labels.iter().all(|(label, pattern)| {
-                labels.get(label).is_some_and(|value| Pattern::new(pattern).has(value))
-            })
+            && whose.fits(&self.labels, labels)
     }
 
     /// Takes out the secrets that it was given.
@@ -249,7 +248,7 @@ mod tests {
         let wants = |text: &str, severity| {
             let channel: Channel =
                 toml::from_str(&format!("name = \"a\"\nkind = \"slack\"\n{text}")).unwrap();
-            channel.wants("disk-latency", severity, &labels)
+            channel.wants("disk-latency", severity, &labels, Whose { id: "h", name: "web1" })
         };
         for (text, warning, critical) in [
             ("", true, true),

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::answer::silenced;
 use super::channel::Kind as ChannelKind;
 use super::channels::Listed;
+use super::duty::Charge;
 use super::event::{self, Payload};
 use super::finding::{self, Finding};
 use super::message::{Message, Status};
@@ -78,6 +79,13 @@ impl Default for Times {
     }
 }
 
+impl Times {
+    /// Of a hub: hosts are not heard of at the same moment, and what many have is one message.
+    pub fn of_hub() -> Self {
+        Self { group_wait: Duration::from_secs(10), ..Self::default() }
+    }
+}
+
 /// What is known of a channel while the server runs.
 #[derive(Debug, Default)]
 struct State {
@@ -88,7 +96,8 @@ struct State {
     resent: Option<Instant>,
 }
 
-type Findings = HashMap<String, Finding>;
+/// By rule and host.
+type Findings = HashMap<(String, String), Finding>;
 
 #[derive(Debug)]
 pub struct Delivery {
@@ -129,11 +138,20 @@ impl Delivery {
     /// Sends what is queued, once.
     async fn step(&mut self) -> store::Result<()> {
         let Some(listed) = self.alerts.channels().listed() else { return Ok(()) };
+        // Of several hubs one delivers.
+        let Some(charge) = self.alerts.duty().charge() else {
+            self.states.clear();
+            return Ok(());
+        };
+        if !self.alerts.duty().confirm(&charge).await? {
+            return Ok(());
+        }
         let now = store::micros(OffsetDateTime::now_utc());
         self.route(&listed, now).await?;
         withheld::release(&self.alerts, now).await?;
-        let host = self.alerts.history().host().to_owned();
-        let waiting = self.alerts.store().due_channels(&host).await?;
+        let alerts = self.alerts.clone();
+        let host = alerts.only_host();
+        let waiting = alerts.store().due_channels(host).await?;
         let mut jobs = Vec::new();
         for of in listed.iter().filter(|of| of.is_usable()) {
             let name = &of.channel.name;
@@ -145,7 +163,7 @@ impl Delivery {
                 continue;
             }
             let queued = match is_due {
-                true => self.alerts.store().due_events(&host, name, MAX_DUE).await?,
+                true => self.alerts.store().due_events(host, name, MAX_DUE).await?,
                 false => Vec::new(),
             };
             let is_full = i64::try_from(queued.len()).is_ok_and(|count| count == MAX_DUE);
@@ -171,7 +189,13 @@ impl Delivery {
         }
         let findings = self.explain(&jobs, now).await;
         let telling = jobs.into_iter().map(|job| {
-            let told = Telling { alerts: &self.alerts, times: self.times, now, findings: &findings };
+            let told = Telling {
+                alerts: &self.alerts,
+                times: self.times,
+                now,
+                findings: &findings,
+                charge: &charge,
+            };
             async move {
                 let mut job = job;
                 let result = told.tell(&mut job).await;
@@ -189,18 +213,20 @@ impl Delivery {
 
     /// Decides who is told of new events.
     async fn route(&self, listed: &[Listed], now: i64) -> store::Result<()> {
-        let host = self.alerts.history().host();
-        let queued = self.alerts.store().unrouted_events(host, ROUTED).await?;
+        let queued = self.alerts.store().unrouted_events(self.alerts.only_host(), ROUTED).await?;
         if queued.is_empty() {
             return Ok(());
         }
         let silences = self.alerts.store().silences(now).await?;
         for queued in queued {
+            let host = queued.host.as_str();
             let Ok(payload) = serde_json::from_str::<Payload>(&queued.event.payload) else {
                 self.alerts.store().route_event(host, &queued, &[], false).await?;
                 continue;
             };
-            if route::is_news(&payload) && silenced(&silences, &payload.rule, &payload.labels).is_some() {
+            if route::is_news(&payload)
+                && silenced(&silences, &payload.rule, &payload.labels, payload.whose()).is_some()
+            {
                 self.alerts.store().withhold_event(host, &queued).await?;
                 continue;
             }
@@ -213,37 +239,39 @@ impl Delivery {
 
     /// Asks history about what is raised, by rule.
     async fn explain(&mut self, jobs: &[Job<'_>], now: i64) -> Findings {
-        let mut times: BTreeMap<String, (String, i64, i64)> = BTreeMap::new();
+        let mut times: BTreeMap<(String, String), (String, i64, i64)> = BTreeMap::new();
         let wait = micros(self.times.group_wait);
         // A summary explains nothing.
         let telling =
             jobs.iter().filter(|job| !job.state.is_held).flat_map(|job| groups(&job.due, now, wait));
         for group in telling.filter(|group| group.status == Status::Firing) {
+            // What happened on many machines at once is not explained by one.
+            let Some(host) = group.host() else { continue };
             let Some(first) = group.events.first().filter(|event| !event.field.is_empty()) else { continue };
             let moment = |rfc3339: &str| event::moment(rfc3339).map(store::micros);
             let moments =
                 group.events.iter().filter_map(|event| Some((moment(&event.raised_at)?, moment(&event.at)?)));
             for (raised, at) in moments {
-                let of = times.entry(group.rule.clone()).or_insert_with(|| (first.field.clone(), raised, at));
+                let key = (group.rule.clone(), host.to_owned());
+                let of = times.entry(key).or_insert_with(|| (first.field.clone(), raised, at));
                 (of.1, of.2) = (of.1.min(raised), of.2.max(at));
             }
         }
         let catalogue = self.alerts.catalogue();
         let mut findings = Findings::new();
         let mut known = std::mem::take(&mut self.known);
-        for (rule, (field, raised, at)) in times.into_iter().take(EXPLAINED) {
+        for ((rule, host), (field, raised, at)) in times.into_iter().take(EXPLAINED) {
             let compiled = catalogue.find(&rule).and_then(|listed| listed.compiled.as_ref().ok());
             let before = compiled.map_or(SHORTEST, |compiled| compiled.window + compiled.levels.hold);
             let from = raised.max(at - LONGEST) - before.clamp(SHORTEST, LONGEST);
-            let key = (rule.clone(), from, at);
+            let key = (format!("{host} {rule}"), from, at);
+            let history = self.alerts.history().of_host(&host);
             let found = match known.remove(&key) {
                 Some(found) => found,
-                None => {
-                    finding::find(self.alerts.history(), &self.threads, &field, from, at.max(from + 1)).await
-                }
+                None => finding::find(&history, &self.threads, &field, from, at.max(from + 1)).await,
             };
             self.known.insert(key, found.clone());
-            findings.insert(rule, found);
+            findings.insert((rule, host), found);
         }
         findings
     }
@@ -259,6 +287,7 @@ struct Telling<'a> {
     times: Times,
     now: i64,
     findings: &'a Findings,
+    charge: &'a Charge,
 }
 
 impl Telling<'_> {
@@ -272,6 +301,7 @@ impl Telling<'_> {
             return Ok(());
         }
         if incidents {
+            let ready = ready.into_iter().flat_map(Group::by_host).collect();
             return self.tell_groups(job, ready, true).await;
         }
         let per_hour = job.of.channel.max_per_hour.unwrap_or(DEFAULT_PER_HOUR);
@@ -319,13 +349,14 @@ impl Telling<'_> {
         for group in groups {
             if incidents
                 && group.status == Status::Resolved
-                && self.is_still_raised(job.of, &group.rule).await?
+                && self.is_still_raised(job.of, &group.rule, group.host()).await?
             {
                 self.alerts.store().events_delivered(&job.of.channel.name, &group.ids).await?;
                 continue;
             }
             let events: Vec<&Payload> = group.events.iter().collect();
-            let finding = self.findings.get(&group.rule);
+            let of = group.host().map(|host| (group.rule.clone(), host.to_owned()));
+            let finding = of.and_then(|of| self.findings.get(&of));
             let message = Message::of_rule(&group.key, &events, finding, self.alerts.channels().place());
             let Some(message) = message else { continue };
             if !self.send(job, outgoing::message(job.of, message), &group.ids).await? {
@@ -334,40 +365,50 @@ impl Telling<'_> {
             if let Some(limit) = &mut job.state.limit {
                 limit.take();
             }
+            if incidents
+                && group.status == Status::Resolved
+                && self.alerts.only_host().is_none()
+                && !self.is_still_raised(job.of, &group.rule, None).await?
+            {
+                // So many may have begun at once that they are one incident.
+                let all = Message::of_rule(&group.key, &events, None, self.alerts.channels().place());
+                let Some(all) = all.map(Message::for_fleet) else { continue };
+                self.send(job, outgoing::message(job.of, all), &[]).await?;
+            }
         }
         Ok(())
     }
 
-    /// Whether any alert of a rule is, that the channel knows of.
-    async fn is_still_raised(&self, of: &Listed, rule: &str) -> store::Result<bool> {
-        let told = self.alerts.store().open_told(self.alerts.history().host()).await?;
+    /// Whether any alert of a rule is, on a host or on any, that the channel knows of.
+    async fn is_still_raised(&self, of: &Listed, rule: &str, host: Option<&str>) -> store::Result<bool> {
+        let told = self.alerts.store().open_told(host.or(self.alerts.only_host())).await?;
         Ok(told.iter().any(|told| told.rule == rule && told.channels.contains(&of.channel.name)))
     }
 
     async fn tell_events(&self, job: &mut Job<'_>) -> store::Result<()> {
         let batch: Vec<Due> = job.due.iter().take(BATCH).cloned().collect();
         let ids: Vec<i64> = batch.iter().map(|due| due.id).collect();
-        let host = self.alerts.history().host();
         let outgoing = if job.of.channel.kind == ChannelKind::Alertmanager {
             let mut alerts = alertmanager::of_events(batch.iter().map(|due| &due.payload), self.now);
             if job.state.resent.is_none_or(|at| at.elapsed() >= self.times.resend) {
-                let told = self.alerts.store().open_told(host).await?;
+                let told = self.alerts.store().open_told(self.alerts.only_host()).await?;
                 let knows = |episode: &str| {
                     told.iter()
                         .any(|told| told.episode == episode && told.channels.contains(&job.of.channel.name))
                 };
-                let current = self.alerts.current(|_, is_raised| is_raised);
+                let current = self.alerts.current(|_| true, |_, is_raised| is_raised);
                 let known = current.iter().filter(|current| current.episode.as_deref().is_some_and(knows));
                 // What is queued is newer.
                 let others = known.filter(|current| {
                     !batch.iter().any(|due| Some(&due.payload.episode) == current.episode.as_ref())
                 });
-                alerts.extend(others.filter_map(|current| alertmanager::of_current(current, host, self.now)));
+                alerts.extend(others.filter_map(|current| alertmanager::of_current(current, self.now)));
                 job.state.resent = Some(Instant::now());
             }
             outgoing::alerts(job.of, &alerts)
         } else {
-            let finding = |payload: &Payload| self.findings.get(&payload.rule);
+            let finding =
+                |payload: &Payload| self.findings.get(&(payload.rule.clone(), payload.host.clone()));
             (!batch.is_empty())
                 .then(|| outgoing::events(job.of, self.alerts.channels().place(), &batch, finding))
         };
@@ -384,6 +425,10 @@ impl Telling<'_> {
         outgoing: Result<Outgoing, Failure>,
         ids: &[i64],
     ) -> store::Result<bool> {
+        // This process may have been frozen since it read what is due.
+        if !self.alerts.duty().confirm(self.charge).await? {
+            return Ok(false);
+        }
         let mut conversation = Conversation::new(&job.of.secrets);
         let sent = match outgoing {
             Ok(outgoing) => outgoing.send(self.alerts.channels().sender(), job.of, &mut conversation).await,

@@ -2,7 +2,7 @@
 //!
 //! Rules and things are found by position; nothing here waits, and time comes from the snapshots.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::changes::{About, episode, stored};
@@ -34,13 +34,17 @@ pub trait Tick {
     fn rows(&self, of: MetricType) -> Option<&Self::Rows>;
     /// Why a source has nothing to measure: no such hardware, no rights, switched off.
     fn absent(&self, of: MetricType) -> Option<Arc<str>>;
+    /// Whether it is a time at which rules about this type are evaluated; the others are left as they are.
+    fn covers(&self, _of: MetricType) -> bool {
+        true
+    }
 }
 
 /// A rule and its things.
 #[derive(Debug)]
 pub struct Running {
     pub rule: Arc<Rule>,
-    pub compiled: Compiled,
+    pub compiled: Arc<Compiled>,
     shape: Shape,
     pub things: Vec<Thing>,
     index: HashMap<Key, Slot>,
@@ -49,6 +53,8 @@ pub struct Running {
     /// There are more things than are watched.
     pub is_cut: bool,
     past: Past,
+    /// When it was evaluated last, µs.
+    last: i64,
 }
 
 /// What a row is to a rule.
@@ -63,7 +69,7 @@ enum Slot {
 }
 
 impl Running {
-    fn new(rule: Arc<Rule>, compiled: Compiled) -> Self {
+    fn new(rule: Arc<Rule>, compiled: Arc<Compiled>) -> Self {
         let shape = Shape {
             function: compiled.function,
             kind: compiled.kind,
@@ -79,6 +85,7 @@ impl Running {
             note: None,
             is_cut: false,
             past: Past::default(),
+            last: i64::MIN,
         }
     }
 
@@ -91,7 +98,7 @@ impl Running {
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub rule: Arc<str>,
-    pub compiled: Compiled,
+    pub compiled: Arc<Compiled>,
     pub shape: Shape,
     /// End of the present window, µs.
     pub at: i64,
@@ -100,11 +107,13 @@ pub struct Wanted {
 #[derive(Debug)]
 pub struct Evaluator {
     host: String,
+    host_name: String,
+    /// Things of all rules at most.
+    most: usize,
     rules: Vec<Running>,
     /// What earlier runs left, by rule and thing.
     restored: HashMap<(String, String), Memory>,
     tick: u64,
-    last: i64,
 }
 
 impl Evaluator {
@@ -115,75 +124,60 @@ impl Evaluator {
         });
         Self {
             host: host.to_owned(),
+            host_name: String::new(),
+            most: MAX_ALL_THINGS,
             rules: Vec::new(),
             restored: restored.collect(),
             tick: 0,
-            last: i64::MIN,
         }
+    }
+
+    /// What people call the host, and how many things all rules may watch there.
+    #[must_use]
+    pub fn of(mut self, host_name: &str, most: usize) -> Self {
+        host_name.clone_into(&mut self.host_name);
+        self.most = most;
+        self
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub fn host_name(&self) -> &str {
+        &self.host_name
+    }
+
+    pub fn rename(&mut self, host_name: &str) {
+        host_name.clone_into(&mut self.host_name);
     }
 
     pub fn rules(&self) -> &[Running] {
         &self.rules
     }
 
-    /// Replaces the rules. Things keep their state; what is raised by a rule that is gone is cleared.
-    pub fn set_rules(&mut self, rules: Vec<(Arc<Rule>, Compiled)>, at: i64, out: &mut AlertBatch) {
-        let mut old: HashMap<String, Running> = std::mem::take(&mut self.rules)
-            .into_iter()
-            .map(|running| (running.rule.name.clone(), running))
-            .collect();
-        for (rule, compiled) in rules {
-            match old.remove(&rule.name) {
-                Some(running) if running.rule == rule => self.rules.push(running),
-                Some(running) => {
-                    for thing in running.things {
-                        self.restored.insert((rule.name.clone(), thing.name.to_string()), thing.memory);
-                    }
-                    self.rules.push(Running::new(rule, compiled));
-                }
-                None => self.rules.push(Running::new(rule, compiled)),
-            }
-        }
-        let reason: Arc<str> = "The rule was removed or switched off".into();
-        for (_, mut running) in old {
-            for thing in &mut running.things {
-                let happened = thing.memory.end(at, &reason);
-                let about = About { host: &self.host, rule: &running.rule, unit: running.compiled.unit };
-                about.note(thing, happened, at, out);
-                out.forget.push((running.rule.name.clone(), thing.name.to_string()));
-            }
-        }
-        let known: HashSet<&str> = self.rules.iter().map(|running| running.rule.name.as_str()).collect();
-        let gone: Vec<(String, String)> =
-            self.restored.keys().filter(|(rule, _)| !known.contains(rule.as_str())).cloned().collect();
-        for key in gone {
-            let memory = self.restored.remove(&key);
-            let labels: Labels = serde_json::from_str(&key.1).unwrap_or_default();
-            let mut thing = Thing::new(labels, memory);
-            let happened = thing.memory.end(at, &reason);
-            // Only the name of the rule is left.
-            let rule = Rule { name: key.0.clone(), ..Rule::default() };
-            About { host: &self.host, rule: &rule, unit: "" }.note(&thing, happened, at, out);
-            out.forget.push(key);
-        }
+    /// The rules that are evaluated.
+    pub fn known_rules(&self) -> Vec<Arc<Rule>> {
+        self.rules.iter().map(|running| Arc::clone(&running.rule)).collect()
     }
 
     /// Evaluates all rules.
     pub fn evaluate(&mut self, tick: &impl Tick, out: &mut AlertBatch) {
         self.tick += 1;
         let at = tick.at();
-        if at < self.last {
-            // The clock was set back: what windows hold is of another time.
-            for running in &mut self.rules {
+        let mut room = self.most.saturating_sub(self.rules.iter().map(|running| running.things.len()).sum());
+        let (host, host_name) = (self.host.as_str(), self.host_name.as_str());
+        for running in &mut self.rules {
+            let of = running.compiled.metric_type;
+            if !tick.covers(of) {
+                continue;
+            }
+            if at < running.last {
+                // The clock was set back: what windows hold is of another time.
                 running.things.iter_mut().for_each(|thing| thing.window = Default::default());
             }
-        }
-        self.last = at;
-        let mut room =
-            MAX_ALL_THINGS.saturating_sub(self.rules.iter().map(|running| running.things.len()).sum());
-        for running in &mut self.rules {
-            let one = One { host: &self.host, tick: self.tick, at, apart: tick.apart() };
-            let of = running.compiled.metric_type;
+            running.last = at;
+            let one = One { host, host_name, tick: self.tick, at, apart: tick.apart() };
             let missing = match tick.rows(of) {
                 None => Some("There was no reading".into()),
                 Some(rows) => rows.error(),
@@ -242,7 +236,9 @@ impl Evaluator {
             for thing in running.things.iter().filter(|thing| thing.memory.status != Status::Ok) {
                 batch.put.push(stored(&running.rule.name, thing));
                 let raised = thing.memory.raised.as_ref();
-                batch.episodes.extend(raised.map(|raised| episode(&running.rule.name, thing, raised)));
+                batch
+                    .episodes
+                    .extend(raised.map(|raised| episode(&self.host, &running.rule.name, thing, raised)));
             }
         }
         batch
@@ -353,6 +349,7 @@ impl Running {
 /// One rule at one tick.
 struct One<'a> {
     host: &'a str,
+    host_name: &'a str,
     tick: u64,
     at: i64,
     apart: i64,
@@ -453,7 +450,8 @@ impl One<'_> {
         out: &mut AlertBatch,
     ) {
         let happened = thing.memory.step(&compiled.levels, self.at, self.apart, finding);
-        About { host: self.host, rule, unit: compiled.unit }.note(thing, happened, self.at, out);
+        About { host: self.host, host_name: self.host_name, rule, unit: compiled.unit }
+            .note(thing, happened, self.at, out);
         let changed = match &thing.stored {
             Some(stored) => thing.memory.differs(stored),
             // What is fine needs no row.
@@ -472,5 +470,6 @@ impl One<'_> {
     }
 }
 
+mod rules;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::labels::Labels;
+use super::labels::{Labels, Whose};
 use super::rule::{Rule, Severity};
 use crate::store::alerts::Event;
 
@@ -39,6 +39,9 @@ pub struct Payload {
     pub event: Kind,
     pub episode: String,
     pub host: String,
+    /// What people call it.
+    #[serde(default)]
+    pub host_name: String,
     pub rule: String,
     pub labels: Labels,
     pub severity: Severity,
@@ -62,6 +65,10 @@ pub struct Payload {
 }
 
 impl Payload {
+    pub fn whose(&self) -> Whose<'_> {
+        Whose { id: &self.host, name: &self.host_name }
+    }
+
     /// As it is queued. Its key is the same however often it is stored or sent.
     pub fn queued(&self, at: i64) -> Event {
         let kind = self.event.as_str();

@@ -26,11 +26,12 @@ impl Named {
     }
 }
 
-/// Every field that has a value of its own. The accounts of every process (`usage`) are for history's questions only.
+/// Every field that has a value of its own. The accounts of every process (`usage`) are for history's questions only;
+/// `presence` is for rules only.
 pub fn all() -> &'static [Named] {
     static ALL: OnceLock<Vec<Named>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let shown = MetricType::ALL.into_iter().filter(|of| of.is_shown());
+        let shown = MetricType::ALL.into_iter().filter(|of| of.is_shown() || *of == MetricType::Presence);
         let places = shown.flat_map(|of| Layout::of(of).places.iter().map(move |place| (of, place)));
         let named = places.filter_map(|(metric_type, place)| {
             let column = place.column?;

@@ -79,6 +79,8 @@ pub struct Place {
     pub host_name: String,
     /// Where people reach the page; without it there are no links.
     pub public_url: Option<String>,
+    /// It is a hub's: links name the host.
+    pub is_fleet: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +97,8 @@ pub struct Message {
     pub text: String,
     pub runbook: String,
     pub link: Option<String>,
+    /// What receivers that keep incidents tell them by.
+    pub incident: String,
     /// Of the first alert.
     summary: String,
     alerts: Vec<Value>,
@@ -107,7 +111,12 @@ impl Message {
         let first = *events.first()?;
         let status = Status::of(first.event);
         let severity = events.iter().map(|event| event.severity).max().unwrap_or(first.severity);
-        let host_name = line(if place.host_name.is_empty() { &first.host } else { &place.host_name });
+        let hosts: BTreeSet<&str> = events.iter().map(|event| event.host.as_str()).collect();
+        let is_of_one = hosts.len() == 1;
+        let host_name = match is_of_one {
+            true => line(host_name(first, place)),
+            false => format!("{} hosts", hosts.len()),
+        };
         let rule = line(&first.rule);
         let what = match events {
             [one] => line(&one.summary),
@@ -117,10 +126,14 @@ impl Message {
             Status::Firing => severity.as_str(),
             other => other.as_str(),
         };
-        let link = place.public_url.as_deref().map(|base| link(base, first));
+        let link = match is_of_one {
+            true => place.link(first),
+            false => place.page(),
+        };
         let mut text = String::new();
         for event in events.iter().take(MAX_LISTED) {
-            let _ = writeln!(text, "{}", told(event));
+            let of = (!is_of_one).then(|| line(host_name_of(event)));
+            let _ = writeln!(text, "{}", told(event, of.as_deref()));
         }
         if events.len() > MAX_LISTED {
             let _ = writeln!(text, "and {} more", events.len() - MAX_LISTED);
@@ -140,7 +153,8 @@ impl Message {
             key: key.to_owned(),
             status,
             severity,
-            host: first.host.clone(),
+            incident: incident(is_of_one.then_some(&*first.host), &first.rule),
+            host: if is_of_one { first.host.clone() } else { String::new() },
             title: format!("[{lead}] {rule} on {host_name}: {what}"),
             host_name,
             rule,
@@ -156,7 +170,11 @@ impl Message {
     /// Tells many events of many rules at once.
     pub fn summary(key: &str, events: &[&Payload], place: &Place) -> Option<Self> {
         let first = *events.first()?;
-        let host_name = line(if place.host_name.is_empty() { &first.host } else { &place.host_name });
+        let hosts: BTreeSet<&str> = events.iter().map(|event| event.host.as_str()).collect();
+        let host_name = match hosts.len() {
+            1 => line(host_name(first, place)),
+            several => format!("{several} hosts"),
+        };
         let mut rules: BTreeMap<&str, [BTreeSet<&str>; 2]> = BTreeMap::new();
         for event in events {
             let [raised, cleared] = rules.entry(&event.rule).or_default();
@@ -180,7 +198,7 @@ impl Message {
         if rules.len() > MAX_LISTED {
             let _ = writeln!(text, "and {} more rules", rules.len() - MAX_LISTED);
         }
-        let link = place.public_url.as_deref().map(|base| format!("{}/alerts", base.trim_end_matches('/')));
+        let link = place.page();
         if let Some(link) = &link {
             let _ = writeln!(text, "{link}");
         }
@@ -189,7 +207,8 @@ impl Message {
             key: key.to_owned(),
             status: Status::Summary,
             severity,
-            host: first.host.clone(),
+            incident: incident(None, ""),
+            host: if hosts.len() == 1 { first.host.clone() } else { String::new() },
             title: format!("[summary] {host_name}: {} events of {} rules", events.len(), rules.len()),
             summary: format!("{} events of {} rules", events.len(), rules.len()),
             host_name,
@@ -209,6 +228,7 @@ impl Message {
             key: key.to_owned(),
             status: Status::Test,
             severity: Severity::Warning,
+            incident: incident(Some(host), "test"),
             host: host.to_owned(),
             title: format!("[test] PerfWatch on {host_name}"),
             summary: "This is a test".into(),
@@ -220,6 +240,13 @@ impl Message {
             alerts: Vec::new(),
             count: 0,
         }
+    }
+
+    /// The same about the incident of all hosts.
+    #[must_use]
+    pub fn for_fleet(mut self) -> Self {
+        self.incident = incident(None, &self.rule);
+        self
     }
 
     /// What names stand for, with title and text cut to what the receiver takes.
@@ -241,7 +268,7 @@ impl Message {
             ("count", json!(self.count)),
             ("alerts", Value::from(self.alerts.clone())),
             ("key", of(&self.key)),
-            ("incident", Value::from(format!("perfwatch:{}:{}", self.host, self.rule))),
+            ("incident", of(&self.incident)),
         ])
     }
 
@@ -258,10 +285,28 @@ impl Message {
     }
 }
 
-/// One alert in one line.
-fn told(event: &Payload) -> String {
+/// What people call the host of an event.
+fn host_name<'a>(event: &'a Payload, place: &'a Place) -> &'a str {
+    match place.host_name.as_str() {
+        name if !place.is_fleet && !name.is_empty() => name,
+        _ => host_name_of(event),
+    }
+}
+
+fn host_name_of(event: &Payload) -> &str {
+    if event.host_name.is_empty() { &event.host } else { &event.host_name }
+}
+
+/// Of one host's rule, or of a rule on many hosts at once.
+fn incident(host: Option<&str>, rule: &str) -> String {
+    format!("perfwatch:{}:{rule}", host.unwrap_or("fleet"))
+}
+
+/// One alert in one line, with its host where several are told of.
+fn told(event: &Payload, host: Option<&str>) -> String {
     let summary = line(&event.summary);
-    let mut text = format!("• {summary}");
+    let host = host.map(|host| format!("{host}: ")).unwrap_or_default();
+    let mut text = format!("• {host}{summary}");
     let since = time_of_day(&event.raised_at);
     match event.event {
         Kind::Cleared => {
@@ -308,19 +353,30 @@ fn alert(event: &Payload) -> Value {
     })
 }
 
-/// The page that shows what happened: the field of the rule, around that time.
-pub fn link(base: &str, event: &Payload) -> String {
-    let base = base.trim_end_matches('/');
-    let (Some(raised), Some(at)) = (moment(&event.raised_at), moment(&event.at)) else {
-        return format!("{base}/alerts");
-    };
-    let around = |at: OffsetDateTime, by: i64| {
-        let shifted = from_micros(micros(at) / 60_000_000 * 60_000_000 + by * 60_000_000);
-        crate::snapshot::rfc3339(shifted)
-    };
-    let panel = event.field.split_once('.').map(|(metric, field)| format!("p={metric}:{field}&"));
-    let page = if panel.is_some() { "history" } else { "" };
-    format!("{base}/{page}?{}from={}&to={}", panel.unwrap_or_default(), around(raised, -30), around(at, 6))
+impl Place {
+    /// The page of all alerts.
+    fn page(&self) -> Option<String> {
+        self.public_url.as_deref().map(|base| format!("{}/alerts", base.trim_end_matches('/')))
+    }
+
+    /// The page that shows what happened: the field of the rule, around that time.
+    pub fn link(&self, event: &Payload) -> Option<String> {
+        let base = self.public_url.as_deref()?.trim_end_matches('/');
+        let (Some(raised), Some(at)) = (moment(&event.raised_at), moment(&event.at)) else {
+            return self.page();
+        };
+        let around = |at: OffsetDateTime, by: i64| {
+            let shifted = from_micros(micros(at) / 60_000_000 * 60_000_000 + by * 60_000_000);
+            crate::snapshot::rfc3339(shifted)
+        };
+        // Nobody records what a hub hears.
+        let recorded = event.field.split_once('.').filter(|(metric, _)| *metric != "presence");
+        let panel = recorded.map(|(metric, field)| format!("p={metric}:{field}&"));
+        let page = if panel.is_some() { "history" } else { "" };
+        let host = if self.is_fleet { format!("host={}&", event.host) } else { String::new() };
+        let (panel, from, to) = (panel.unwrap_or_default(), around(raised, -30), around(at, 6));
+        Some(format!("{base}/{page}?{host}{panel}from={from}&to={to}"))
+    }
 }
 
 fn time_of_day(rfc3339: &str) -> String {
@@ -371,7 +427,11 @@ mod tests {
     }
 
     fn place() -> Place {
-        Place { host_name: "web1".into(), public_url: Some("https://watch.example.org/".into()) }
+        Place {
+            host_name: "web1".into(),
+            public_url: Some("https://watch.example.org/".into()),
+            is_fleet: false,
+        }
     }
 
     #[test]
@@ -388,6 +448,32 @@ mod tests {
             Message::of_rule("k", &[&event("cleared", "/ is full")], None, &Place::default()).unwrap();
         assert_eq!(cleared.title, "[resolved] disk-full on 0123: / is full");
         assert_eq!(cleared.text, "• / is full: cleared after 12m, peak 97.0 %");
+    }
+
+    #[test]
+    fn a_fleets_messages_name_the_hosts() {
+        let of = |host: &str, name: &str| {
+            let mut event = event("raised", "nothing was heard");
+            (event.host, event.host_name) = (host.into(), name.into());
+            event
+        };
+        let place = Place { is_fleet: true, ..place() };
+        let (one, other) = (of("0123", "db1"), of("4567", "db2"));
+        let message = Message::of_rule("k", &[&one], None, &place).unwrap();
+        assert_eq!(
+            (message.host_name.as_str(), message.incident.as_str()),
+            ("db1", "perfwatch:0123:disk-full")
+        );
+        assert!(message.link.unwrap().contains("/history?host=0123&p="));
+        let message = Message::of_rule("k", &[&one, &other], None, &place).unwrap();
+        assert_eq!(message.title, "[warning] disk-full on 2 hosts: 2 alerts");
+        assert!(
+            message.text.contains("• db1: nothing") && message.text.contains("• db2: nothing"),
+            "{}",
+            message.text
+        );
+        assert_eq!(message.link.as_deref(), Some("https://watch.example.org/alerts"));
+        assert_eq!(message.incident, "perfwatch:fleet:disk-full");
     }
 
     #[test]

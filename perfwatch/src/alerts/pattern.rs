@@ -16,7 +16,13 @@ impl Pattern {
     }
 
     pub fn has(&self, text: &str) -> bool {
-        self.alternatives.iter().any(|pattern| fits(pattern.as_bytes(), text.as_bytes())) != self.others
+        self.has_any(&[text])
+    }
+
+    /// Of something that has several names.
+    pub fn has_any(&self, names: &[&str]) -> bool {
+        let fits_one = |pattern: &String| names.iter().any(|name| fits(pattern.as_bytes(), name.as_bytes()));
+        self.alternatives.iter().any(fits_one) != self.others
     }
 }
 

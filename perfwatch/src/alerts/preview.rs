@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::compile::Compiled;
-use super::courses::{Course, Courses};
+use super::compile::{Compiled, Direction};
+use super::courses::{self, Course, Courses, MAX_DRAWN};
 use super::evaluator::{Evaluator, Tick};
 use super::machine::Status;
 use super::past::{self, Shadow};
@@ -70,8 +70,25 @@ impl Tick for Step<'_> {
     }
 }
 
-/// Runs a rule over `from..to`, µs. The window before it is read as well.
-pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64, to: i64) -> Result<Preview> {
+/// Runs a rule over the histories of several hosts.
+pub async fn run_over(
+    histories: &[History],
+    rule: &Rule,
+    compiled: &Compiled,
+    from: i64,
+    to: i64,
+) -> Result<Preview> {
+    let Some((first, others)) = histories.split_first() else {
+        return Ok(Preview::empty(interval_of(from, to)));
+    };
+    let mut all = run(first, rule, compiled, from, to).await?;
+    for history in others {
+        all.add(run(history, rule, compiled, from, to).await?, compiled.levels.direction);
+    }
+    Ok(all)
+}
+
+fn interval_of(from: i64, to: i64) -> Interval {
     let interval = if to - from <= FINEST {
         "5s"
     } else if to - from <= FINE {
@@ -79,7 +96,17 @@ pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64,
     } else {
         "5m"
     };
-    let interval = Interval::parse(interval).unwrap_or(Interval::WHOLE);
+    Interval::parse(interval).unwrap_or(Interval::WHOLE)
+}
+
+/// Runs a rule over `from..to`, µs. The window before it is read as well.
+pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64, to: i64) -> Result<Preview> {
+    let interval = interval_of(from, to);
+    if compiled.metric_type == MetricType::Presence {
+        let reason = "What hubs hear is not recorded: there is no past to try it on";
+        let note = Some((Status::NotApplicable, reason.into()));
+        return Ok(Preview { note, ..Preview::empty(interval) });
+    }
     let width = interval.width();
     let mut compiled = compiled.clone();
     if compiled.window > 0 {
@@ -87,7 +114,7 @@ pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64,
         compiled.window = compiled.window.max(width);
     }
     let mut evaluator = Evaluator::new(history.host(), Vec::new());
-    let rules = vec![(Arc::new(rule.clone()), compiled.clone())];
+    let rules = vec![(Arc::new(rule.clone()), Arc::new(compiled.clone()))];
     evaluator.set_rules(rules, from, &mut AlertBatch::default());
     let Some(shape) = evaluator.rules().first().map(|running| *running.shape()) else {
         unreachable!("it was set above")
@@ -102,18 +129,8 @@ pub async fn run(history: &History, rule: &Rule, compiled: &Compiled, from: i64,
         }
         None => None,
     };
-    let mut preview = Preview {
-        interval,
-        raised: 0,
-        firing: 0,
-        episodes: Vec::new(),
-        courses: Vec::new(),
-        spacing: 0,
-        things: 0,
-        has_data: false,
-        note: None,
-    };
-    let mut courses = Courses::new(from, to, width, compiled.levels.direction);
+    let mut preview = Preview::empty(interval);
+    let mut courses = Courses::new(history.host(), from, to, width, compiled.levels.direction);
     let mut last = i64::MIN;
     while let Some((start, bucket)) = points.next_sum().await? {
         // What a bucket says is known at its end.
@@ -165,6 +182,38 @@ fn is_firing(evaluator: &Evaluator) -> bool {
 }
 
 impl Preview {
+    fn empty(interval: Interval) -> Self {
+        Self {
+            interval,
+            raised: 0,
+            firing: 0,
+            episodes: Vec::new(),
+            courses: Vec::new(),
+            spacing: 0,
+            things: 0,
+            has_data: false,
+            note: None,
+        }
+    }
+
+    /// Takes in another host's.
+    fn add(&mut self, other: Self, direction: Direction) {
+        self.raised += other.raised;
+        self.firing += other.firing;
+        self.episodes.extend(other.episodes);
+        self.episodes.sort_by_key(|episode| episode.raised_at);
+        self.episodes.truncate(MAX_LISTED);
+        self.courses.extend(other.courses);
+        courses::sort(&mut self.courses, direction);
+        self.courses.truncate(MAX_DRAWN);
+        self.spacing = self.spacing.max(other.spacing);
+        self.things += other.things;
+        self.has_data |= other.has_data;
+        if self.things > 0 {
+            self.note = None;
+        }
+    }
+
     fn note(&mut self, episode: Episode) {
         // The newest are last.
         match self.episodes.iter_mut().rev().find(|known| known.id == episode.id) {

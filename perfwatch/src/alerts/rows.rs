@@ -31,14 +31,7 @@ impl Rows for Reading {
     }
 
     fn input(&self, table: usize, row: usize, column: usize, is: Option<&str>) -> Input {
-        match (&self.row(table, row)[column], is) {
-            (Value::Histogram(histogram), _) => Input::Histogram(Arc::clone(histogram)),
-            (value @ (Value::Text(_) | Value::Bool(_)), Some(is)) => {
-                number(if is_called(value, is) { 1.0 } else { 0.0 })
-            }
-            (Value::Bool(yes), None) => number(f64::from(u8::from(*yes))),
-            (value, _) => value.as_f64().filter(|value| value.is_finite()).map_or(Input::Nothing, number),
-        }
+        input_of(&self.row(table, row)[column], is)
     }
 
     fn reason(&self) -> Option<Arc<str>> {
@@ -46,6 +39,18 @@ impl Rows for Reading {
             Value::Text(reason) => Some(Arc::clone(reason)),
             _ => None,
         }
+    }
+}
+
+/// What one value says; a text is 1 if it is `is`, else 0.
+pub fn input_of(value: &Value, is: Option<&str>) -> Input {
+    match (value, is) {
+        (Value::Histogram(histogram), _) => Input::Histogram(Arc::clone(histogram)),
+        (value @ (Value::Text(_) | Value::Bool(_)), Some(is)) => {
+            number(if is_called(value, is) { 1.0 } else { 0.0 })
+        }
+        (Value::Bool(yes), None) => number(f64::from(u8::from(*yes))),
+        (value, _) => value.as_f64().filter(|value| value.is_finite()).map_or(Input::Nothing, number),
     }
 }
 

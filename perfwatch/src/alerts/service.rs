@@ -2,6 +2,7 @@
 //!
 //! The tick passes snapshots on and never waits. What the store does not take is tried again at the next tick.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -10,16 +11,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Over};
 use super::channels::{Channels, Options};
-use super::evaluator::{Evaluator, Tick, Wanted};
+use super::duty::{Charge, Duty};
+use super::evaluator::{Evaluator, MAX_ALL_THINGS, Tick, Wanted};
+use super::judges::{Judge, Judges};
 use super::labels::Pasts;
+use super::pace::Pace;
 use super::past;
 use super::period::Period;
-use super::unsaved::merge;
+use super::saving::Saving;
+use super::warming;
 use super::watched::Watched;
 use crate::history::History;
-use crate::history::questions::points::Points;
 use crate::snapshot::source::SourceStatus;
 use crate::snapshot::{MetricType, Reading, Snapshot};
 use crate::store::alerts::AlertBatch;
@@ -29,8 +33,12 @@ use crate::store::{Result, Store, micros};
 const QUEUE: usize = 64;
 /// How long reading the past of all rules may take at the start.
 const WARM_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the last changes may take to be stored at shutdown.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long closing may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What another hub evaluates is read again after this time, if it is asked for.
+const REFRESH: Duration = Duration::from_secs(2);
+/// Things that all rules may watch on one host of a fleet.
+pub const MAX_THINGS_OF_HOST: usize = 1000;
 const PRUNE_EVERY: i64 = 3_600_000_000;
 /// Files of rules and maintenance windows are looked at this often.
 const LOOK: Duration = Duration::from_secs(2);
@@ -46,7 +54,11 @@ struct Shared {
     store: Arc<dyn Store>,
     history: History,
     files: Mutex<Watched>,
-    evaluator: Mutex<Evaluator>,
+    over: Over,
+    duty: Duty,
+    judges: Judges,
+    /// When the states that another hub stored were read last.
+    refreshed: tokio::sync::Mutex<Option<Instant>>,
     catalogue: RwLock<Arc<Catalogue>>,
     channels: Channels,
     /// When rules were evaluated last.
@@ -86,21 +98,43 @@ impl Running {
     pub async fn close(self) {
         let Self { queue, task } = self;
         drop(queue);
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT + Duration::from_secs(1), task).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, task).await;
     }
 }
 
 impl Alerts {
+    /// Of a machine that is alone.
     pub fn new(store: Arc<dyn Store>, history: History, dir: PathBuf, channels: Options) -> Self {
-        let evaluator = Mutex::new(Evaluator::new(history.host(), Vec::new()));
-        let catalogue = RwLock::default();
-        let files = Mutex::new(Watched::new(dir));
+        Self::with(store, history, dir, channels, (Over::Machine, Duty::always()))
+    }
+
+    /// Of a hub: rules are evaluated for every host of the fleet, by whichever hub is on duty.
+    pub fn of_hub(
+        store: Arc<dyn Store>,
+        history: History,
+        dir: PathBuf,
+        channels: Options,
+        duty: Duty,
+    ) -> Self {
+        Self::with(store, history, dir, channels, (Over::Fleet, duty))
+    }
+
+    fn with(
+        store: Arc<dyn Store>,
+        history: History,
+        dir: PathBuf,
+        channels: Options,
+        (over, duty): (Over, Duty),
+    ) -> Self {
         Self(Arc::new(Shared {
             store,
             history,
-            files,
-            evaluator,
-            catalogue,
+            files: Mutex::new(Watched::new(dir)),
+            over,
+            duty,
+            judges: Judges::default(),
+            refreshed: tokio::sync::Mutex::default(),
+            catalogue: RwLock::default(),
             channels: Channels::new(channels),
             evaluated: Mutex::default(),
             is_failing: AtomicBool::new(false),
@@ -147,9 +181,79 @@ impl Alerts {
         Arc::clone(&self.0.catalogue.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Held only for moments.
-    pub fn evaluator(&self) -> MutexGuard<'_, Evaluator> {
-        self.0.evaluator.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn over(&self) -> Over {
+        self.0.over
+    }
+
+    /// The one host that rules are about, or `None` for all of a fleet.
+    pub fn only_host(&self) -> Option<&str> {
+        match self.0.over {
+            Over::Machine => Some(self.0.history.host()),
+            Over::Fleet => None,
+        }
+    }
+
+    pub fn duty(&self) -> &Duty {
+        &self.0.duty
+    }
+
+    pub fn judges(&self) -> &Judges {
+        &self.0.judges
+    }
+
+    /// Counts changes of the rules.
+    pub(super) fn version(&self) -> u64 {
+        *self.0.version.borrow()
+    }
+
+    /// Rules were evaluated just now.
+    pub(super) fn note_evaluated(&self, is_failing: bool) {
+        *self.0.evaluated.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.0.is_failing.store(is_failing, Ordering::Relaxed);
+    }
+
+    /// Reads what another hub stored, if that is on duty.
+    pub async fn refresh(&self) -> Result<()> {
+        if !self.0.duty.is_anothers() {
+            return Ok(());
+        }
+        let mut refreshed = self.0.refreshed.lock().await;
+        if refreshed.is_some_and(|at| at.elapsed() < REFRESH) {
+            return Ok(());
+        }
+        let judges = self.stored_judges(false).await?;
+        judges.values().for_each(|judge| judge.lock().note_evaluated_elsewhere());
+        // It may have become our duty meanwhile.
+        if self.0.duty.is_anothers() {
+            self.0.judges.replace(judges);
+            *refreshed = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// An evaluator for each host as the store has it: for all hosts, or only those of which it has something.
+    pub(super) async fn stored_judges(&self, all: bool) -> Result<BTreeMap<String, Judge>> {
+        if self.catalogue().rules.is_empty() {
+            self.reload().await?;
+        }
+        let hosts = self.0.history.chunks().hosts().await?;
+        let mut states: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for (host, state) in self.0.store.all_alert_states().await? {
+            states.entry(host).or_default().push(state);
+        }
+        let rules = self.catalogue().running();
+        let mut judges = BTreeMap::new();
+        for host in hosts {
+            let states = states.remove(&host.id);
+            if !all && states.is_none() {
+                continue;
+            }
+            let states = states.unwrap_or_default();
+            let mut evaluator = Evaluator::new(&host.id, states).of(&host.name, MAX_THINGS_OF_HOST);
+            evaluator.show_rules(&rules);
+            judges.insert(host.id, Judge::new(evaluator));
+        }
+        Ok(judges)
     }
 
     /// How long history is kept.
@@ -157,7 +261,7 @@ impl Alerts {
         Ok(Period::seconds(self.0.store.archive_policy().await?.retention_days * 86_400))
     }
 
-    fn files(&self) -> MutexGuard<'_, Watched> {
+    pub(super) fn files(&self) -> MutexGuard<'_, Watched> {
         self.0.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,7 +270,7 @@ impl Alerts {
         let retention = self.retention().await?;
         let stored = self.0.store.alert_rules().await?;
         let files = self.files().read(retention);
-        let catalogue = Catalogue::new(files, &stored, retention);
+        let catalogue = Catalogue::new(files, &stored, retention, self.0.over);
         for problem in &catalogue.problems {
             tracing::error!(problem, "an alert rule cannot be used");
         }
@@ -199,23 +303,10 @@ impl Tick for Live<'_> {
     }
 
     fn absent(&self, of: MetricType) -> Option<Arc<str>> {
-        self.sources.absent(of).map(Into::into)
-    }
-}
-
-/// How far apart snapshots are: a single long gap is not the pace.
-#[derive(Debug, Default)]
-struct Pace {
-    last: Option<i64>,
-    gap: Option<i64>,
-}
-
-impl Pace {
-    /// Takes the time of a snapshot; returns the pace, µs.
-    fn note(&mut self, at: i64) -> i64 {
-        let Some(last) = self.last.replace(at) else { return 0 };
-        let gap = (at - last).max(0);
-        self.gap.replace(gap).map_or(gap, |before| before.min(gap))
+        match of {
+            MetricType::Presence => Some("Only hubs know when hosts were heard".into()),
+            of => self.sources.absent(of).map(Into::into),
+        }
     }
 }
 
@@ -224,8 +315,9 @@ type Loaded = Vec<(Wanted, Result<Pasts>)>;
 struct Task {
     alerts: Alerts,
     sources: SourceStatus,
-    unsaved: AlertBatch,
-    saving: Option<(JoinHandle<Result<()>>, AlertBatch)>,
+    judge: Judge,
+    charge: Charge,
+    saving: Saving,
     loading: Option<JoinHandle<Loaded>>,
     load_again: i64,
     /// Version of the rules that are evaluated.
@@ -233,23 +325,24 @@ struct Task {
     pace: Pace,
     pruned: Option<i64>,
     looked: Option<Instant>,
-    failing: bool,
 }
 
 impl Task {
     fn new(alerts: Alerts, sources: SourceStatus) -> Self {
+        let judge = Judge::new(Evaluator::new(alerts.0.history.host(), Vec::new()));
+        let saving = Saving::new(Arc::clone(&alerts.0.store));
         Self {
             alerts,
             sources,
-            unsaved: AlertBatch::default(),
-            saving: None,
+            judge,
+            charge: Charge::default(),
+            saving,
             loading: None,
             load_again: i64::MIN,
             version: None,
             pace: Pace::default(),
             pruned: None,
             looked: None,
-            failing: false,
         }
     }
 
@@ -260,18 +353,15 @@ impl Task {
         while let Some(snapshot) = queue.recv().await {
             self.take(&snapshot).await;
         }
-        self.settle(true).await;
-        merge(&mut self.unsaved, self.alerts.evaluator().unsettled());
-        let saved = self.alerts.0.store.save_alerts(self.alerts.0.history.host(), &self.unsaved);
-        match tokio::time::timeout(CLOSE_TIMEOUT, saved).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the last changes of alerts could not be stored"),
-            Err(_) => tracing::error!("the last changes of alerts could not be stored in time"),
-        }
+        let unsettled = self.judge.lock().unsettled();
+        let host = self.alerts.0.history.host().to_owned();
+        self.saving.add(&host, unsettled);
+        self.saving.close(&self.charge).await;
     }
 
     /// Reads what an earlier run left: without it, alerts would be raised twice. `false` if the server stops meanwhile.
     async fn restore(&mut self, queue: &mut mpsc::Receiver<Arc<Snapshot>>) -> bool {
+        let mut is_told = false;
         loop {
             let host = self.alerts.0.history.host();
             let loaded = async {
@@ -280,12 +370,13 @@ impl Task {
             };
             match loaded.await {
                 Ok(states) => {
-                    *self.alerts.evaluator() = Evaluator::new(host, states);
-                    self.failing = false;
+                    let name = &self.alerts.0.channels.place().host_name;
+                    self.judge = Judge::new(Evaluator::new(host, states).of(name, MAX_ALL_THINGS));
+                    self.alerts.0.judges.put(host, self.judge.clone());
                     return true;
                 }
-                Err(error) if !self.failing => {
-                    self.failing = true;
+                Err(error) if !is_told => {
+                    is_told = true;
                     tracing::warn!(%error, "alerts wait for the database");
                 }
                 Err(_) => {}
@@ -303,27 +394,28 @@ impl Task {
     async fn take(&mut self, snapshot: &Snapshot) {
         let at = micros(snapshot.timestamp);
         self.look(at).await;
-        let version = *self.alerts.0.version.borrow();
+        let version = self.alerts.version();
+        let host = self.alerts.0.history.host().to_owned();
         if self.version != Some(version) {
             self.version = Some(version);
             let rules = self.alerts.catalogue().running();
             let mut batch = AlertBatch::default();
-            let before: Vec<_> =
-                self.alerts.evaluator().rules().iter().map(|running| Arc::clone(&running.rule)).collect();
-            self.alerts.evaluator().set_rules(rules, at, &mut batch);
-            merge(&mut self.unsaved, batch);
-            if tokio::time::timeout(WARM_TIMEOUT, self.warm(at, &before)).await.is_err() {
+            let before = self.judge.lock().known_rules();
+            self.judge.lock().set_rules(rules, at, &mut batch);
+            self.saving.add(&host, batch);
+            let warm = warming::warm(&self.alerts.0.history, &self.judge, at, &before);
+            if tokio::time::timeout(WARM_TIMEOUT, warm).await.is_err() {
                 tracing::warn!("reading the past of alert rules takes too long; some begin without it");
             }
         }
-        self.settle(false).await;
+        self.saving.settle(false).await;
+        self.take_pasts().await;
         let apart = self.pace.note(at);
         let mut batch = AlertBatch::default();
-        self.alerts.evaluator().evaluate(&Live { snapshot, sources: &self.sources, apart }, &mut batch);
-        *self.alerts.0.evaluated.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.alerts.0.is_failing.store(self.failing, Ordering::Relaxed);
-        merge(&mut self.unsaved, batch);
-        self.save();
+        self.judge.lock().evaluate(&Live { snapshot, sources: &self.sources, apart }, &mut batch);
+        self.alerts.note_evaluated(self.saving.is_failing());
+        self.saving.add(&host, batch);
+        self.saving.start(&self.charge);
         self.load(at);
         self.prune(at);
     }
@@ -349,63 +441,14 @@ impl Task {
         });
     }
 
-    /// Fills the windows of new rules from history.
-    async fn warm(&self, at: i64, before: &[Arc<super::rule::Rule>]) {
-        let new: Vec<_> = {
-            let evaluator = self.alerts.evaluator();
-            let new = evaluator.rules().iter().filter(|running| !before.contains(&running.rule));
-            new.map(|running| (running.rule.name.clone(), running.compiled.clone())).collect()
-        };
-        for (name, compiled) in new.into_iter().filter(|(_, compiled)| compiled.window > 0) {
-            let query = past::query(&compiled, at - compiled.window, at - 1, past::interval(compiled.window));
-            let filled = async {
-                let mut points = Points::open(&self.alerts.0.history, query).await?;
-                while let Some((start, bucket)) = points.next_sum().await? {
-                    self.alerts.evaluator().warm(&name, start, &bucket);
-                }
-                Ok::<_, crate::store::StoreError>(())
-            };
-            if let Err(error) = filled.await {
-                tracing::warn!(%error, rule = name, "the past of an alert rule cannot be read; it begins without it");
-            }
-        }
-    }
-
-    /// Takes the results of what runs beside.
-    async fn settle(&mut self, wait: bool) {
-        if let Some((task, batch)) = self.saving.take_if(|(task, _)| wait || task.is_finished()) {
-            let saved = tokio::time::timeout(CLOSE_TIMEOUT, task).await;
-            let error = match saved {
-                Ok(Ok(Ok(()))) => None,
-                Ok(Ok(Err(error))) => Some(error.to_string()),
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("no answer in time".to_owned()),
-            };
-            match error {
-                None if self.failing => {
-                    self.failing = false;
-                    tracing::info!("the database takes alerts again");
-                }
-                None => {}
-                Some(error) => {
-                    if !self.failing {
-                        self.failing = true;
-                        tracing::error!(
-                            error,
-                            "the database does not take alerts; they are stored as soon as it does"
-                        );
-                    }
-                    let later = std::mem::replace(&mut self.unsaved, batch);
-                    merge(&mut self.unsaved, later);
-                }
-            }
-        }
+    /// Takes what was read of the past.
+    async fn take_pasts(&mut self) {
         if let Some(task) = self.loading.take_if(|task| task.is_finished())
             && let Ok(loaded) = task.await
         {
             for (wanted, pasts) in loaded {
                 match pasts {
-                    Ok(pasts) => self.alerts.evaluator().give_past(&wanted.rule, wanted.at, pasts),
+                    Ok(pasts) => self.judge.lock().give_past(&wanted.rule, wanted.at, pasts),
                     Err(error) => {
                         self.load_again = wanted.at + past::GRID;
                         tracing::debug!(%error, rule = &*wanted.rule, "the past of an alert rule cannot be read");
@@ -415,22 +458,11 @@ impl Task {
         }
     }
 
-    fn save(&mut self) {
-        if self.unsaved.is_empty() || self.saving.is_some() {
-            return;
-        }
-        let batch = std::mem::take(&mut self.unsaved);
-        let (store, host) = (Arc::clone(&self.alerts.0.store), self.alerts.0.history.host().to_owned());
-        let saved = batch.clone();
-        let task = tokio::spawn(async move { store.save_alerts(&host, &saved).await });
-        self.saving = Some((task, batch));
-    }
-
     fn load(&mut self, at: i64) {
         if self.loading.is_some() || at < self.load_again {
             return;
         }
-        let wanted = self.alerts.evaluator().wanted(at);
+        let wanted = self.judge.lock().wanted(at);
         if wanted.is_empty() {
             return;
         }
@@ -456,17 +488,5 @@ impl Task {
                 tracing::debug!(%error, "old alerts cannot be removed now");
             }
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_suspend_is_not_the_pace() {
-        let mut pace = Pace::default();
-        let times = [0, 5, 10, 3610, 3615, 7215, 10_815];
-        assert_eq!(times.map(|at| pace.note(at)), [0, 5, 5, 5, 5, 5, 3600]);
     }
 }

@@ -119,10 +119,10 @@ impl Thing {
         Finding::Value(score)
     }
 
-    /// The identity of what was raised at a time.
-    pub fn episode(&self, rule: &str, raised_at: i64) -> String {
+    /// The identity of what was raised at a time: hosts measure at the same times.
+    pub fn episode(&self, host: &str, rule: &str, raised_at: i64) -> String {
         let mut digest = Sha256::new();
-        for part in [rule, "\0", &self.name, "\0", &raised_at.to_string()] {
+        for part in [host, "\0", rule, "\0", &self.name, "\0", &raised_at.to_string()] {
             digest.update(part.as_bytes());
         }
         digest.finalize()[..10].iter().map(|byte| format!("{byte:02x}")).collect()

@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
         }
         let mut evaluator = Evaluator::new("test", Vec::new());
         evaluator.set_rules(
-            vec![(Arc::new(rule.clone()), compiled.clone())],
+            vec![(Arc::new(rule.clone()), Arc::new(compiled.clone()))],
             START,
             &mut AlertBatch::default(),
         );

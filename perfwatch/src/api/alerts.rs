@@ -6,6 +6,7 @@ mod files;
 mod maintenance;
 mod preview;
 mod rules;
+mod shown;
 mod silences;
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,13 +27,14 @@ use super::extract::{Body, ClientAddress, CurrentUser, LoggedIn};
 use super::message::Message;
 use super::parameters::{Parameters, Reader};
 use crate::alerts::answer::silenced;
-use crate::alerts::catalogue::Origin;
+use crate::alerts::catalogue::{Origin, Over};
 use crate::alerts::machine::Status;
 use crate::alerts::rule::Severity;
 use crate::auth::{Credential, Identity, audit};
 use crate::snapshot::rfc3339;
 use crate::store;
 use crate::store::{from_micros, micros};
+use shown::Shown;
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
@@ -96,10 +98,22 @@ async fn from_path<T: DeserializeOwned + Send, S: Send + Sync>(
     }
 }
 
+/// Which machine of a fleet.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfHost {
+    /// Only of this machine, by ID or name; default: of all that this hub evaluates
+    #[param(required = false, value_type = String, example = "web1")]
+    host: Option<String>,
+}
+
 /// What a rule says of one thing.
 #[derive(Serialize, ToSchema)]
 struct Alert {
     rule: String,
+    /// The ID of the machine that it is about, and what people call it.
+    host: String,
+    host_name: String,
     /// Which thing; empty for the machine as a whole.
     labels: BTreeMap<String, String>,
     #[schema(value_type = AlertStatus)]
@@ -141,6 +155,9 @@ enum AlertStatus {
 #[schema(as = AlertEpisode)]
 pub(super) struct Episode {
     id: String,
+    /// The ID of the machine that it is about, and what people call it.
+    host: String,
+    host_name: String,
     rule: String,
     labels: BTreeMap<String, String>,
     /// The worst.
@@ -163,11 +180,13 @@ pub(super) struct Episode {
     note: Option<String>,
 }
 
-impl From<store::alerts::Episode> for Episode {
-    fn from(episode: store::alerts::Episode) -> Self {
+impl Episode {
+    fn of(episode: store::alerts::Episode, shown: &Shown) -> Self {
         let time = |at: i64| rfc3339(from_micros(at));
         Self {
             id: episode.id,
+            host_name: shown.name(&episode.host).to_owned(),
+            host: episode.host,
             rule: episode.rule,
             labels: serde_json::from_str(&episode.series).unwrap_or_default(),
             severity: episode.severity,
@@ -190,35 +209,46 @@ struct CurrentAlerts {
     alerts: Vec<Alert>,
     /// Whether the caller may acknowledge them.
     may_acknowledge: bool,
+    /// They are of the hosts of a fleet.
+    is_fleet: bool,
+    /// Of a hub: the name of the one that evaluates alerts; `null` if none does.
+    #[schema(example = "hub1")]
+    evaluated_by: Option<String>,
 }
 
 /// What is firing and pending now
-#[utoipa::path(get, path = "/api/alerts", tag = "alerts", responses((status = 200, body = CurrentAlerts), Guarded))]
+#[utoipa::path(get, path = "/api/alerts", tag = "alerts", params(OfHost), responses(
+    (status = 200, body = CurrentAlerts),
+    (status = 400, description = "There is no such host", body = ErrorBody),
+    Guarded,
+))]
 async fn alerts(
     CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
+    Parameters(sent): Parameters<OfHost>,
 ) -> Result<Json<CurrentAlerts>> {
-    if !state.sees_this(&identity).await? {
-        return Ok(Json(CurrentAlerts { alerts: Vec::new(), may_acknowledge: false }));
-    }
-    let host = state.alerts.history().host();
+    let shown = Shown::of(&state, &identity, sent.host.as_deref()).await?;
     let now = micros(OffsetDateTime::now_utc());
     let silences = state.store.silences(now).await?;
-    let open = state.store.open_episodes(host).await?;
+    let open = state.store.open_episodes(&shown.ids()).await?;
     let mut open: HashMap<String, store::alerts::Episode> =
         open.into_iter().map(|episode| (episode.id.clone(), episode)).collect();
     let wanted = |status: Status, is_raised| is_raised || matches!(status, Status::Firing | Status::Pending);
     let mut alerts: Vec<Alert> = Vec::new();
-    for current in state.alerts.current(wanted) {
+    for current in state.alerts.current(|host| shown.has(host), wanted) {
         // What was raised just now may not be stored yet.
-        let mut episode = current.episode.as_ref().and_then(|id| open.remove(id)).map(Episode::from);
+        let episode = current.episode.as_ref().and_then(|id| open.remove(id));
+        let mut episode = episode.map(|episode| Episode::of(episode, &shown));
         if let (Some(episode), Some(raised)) = (&mut episode, &current.raised) {
             // The store has the peak only from time to time.
             episode.peak = raised.peak;
         }
         alerts.push(Alert {
             rule: current.rule.name.clone(),
-            silenced_by: silenced(&silences, &current.rule.name, &current.labels).map(|silence| silence.id),
+            silenced_by: silenced(&silences, &current.rule.name, &current.labels, current.whose())
+                .map(|silence| silence.id),
+            host_name: shown.name(&current.host).to_owned(),
+            host: current.host,
             labels: current.labels,
             state: current.status,
             severity: current.raised.as_ref().map(|raised| raised.severity),
@@ -233,12 +263,20 @@ async fn alerts(
         });
     }
     alerts.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.since.cmp(&b.since)));
-    Ok(Json(CurrentAlerts { alerts, may_acknowledge: may_acknowledge(&identity, &state) }))
+    Ok(Json(CurrentAlerts {
+        alerts,
+        may_acknowledge: may_acknowledge(&identity, &state),
+        is_fleet: state.alerts.over() == Over::Fleet,
+        evaluated_by: state.alerts.duty().holder().map(|(name, _)| name),
+    }))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct HistoryParameters {
+    /// Only of this machine, by ID or name; default: of all that this hub evaluates
+    #[param(required = false, value_type = String, example = "web1")]
+    host: Option<String>,
     /// Only this rule
     #[param(required = false, value_type = String, max_length = 64)]
     rule: Option<String>,
@@ -259,6 +297,7 @@ struct PastAlerts {
 /// What was raised, newest first
 #[utoipa::path(get, path = "/api/alerts/history", tag = "alerts", params(HistoryParameters), responses(
     (status = 200, body = PastAlerts),
+    (status = 400, description = "There is no such host", body = ErrorBody),
     (status = 422, description = "A parameter is invalid", body = ValidationBody),
     Guarded,
 ))]
@@ -274,13 +313,12 @@ async fn past_alerts(
         reader.problem("rule", "Expected the name of a rule");
     }
     reader.finish()?;
-    if !state.sees_this(&identity).await? {
-        return Ok(Json(PastAlerts { episodes: Vec::new() }));
-    }
-    let host = state.alerts.history().host();
+    let shown = Shown::of(&state, &identity, sent.host.as_deref()).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let episodes = state.store.episodes(host, sent.rule.as_deref(), before, limit).await?;
-    Ok(Json(PastAlerts { episodes: episodes.into_iter().map(Episode::from).collect() }))
+    let episodes = state.store.episodes(&shown.ids(), sent.rule.as_deref(), before, limit).await?;
+    Ok(Json(PastAlerts {
+        episodes: episodes.into_iter().map(|episode| Episode::of(episode, &shown)).collect(),
+    }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -320,13 +358,11 @@ async fn acknowledge(
     if let Some(note) = note {
         check_text("note", note, MAX_NOTE)?;
     }
-    if !state.sees_this(&identity).await? {
-        return Err(Error::NotFound);
-    }
     let user = &identity.user.username;
     let now = micros(OffsetDateTime::now_utc());
-    let episode = state.store.episode(state.alerts.history().host(), &id).await?.ok_or(Error::NotFound)?;
-    if !state.alerts.acknowledge(&id, user, note, now).await? {
+    let shown = Shown::of(&state, &identity, None).await?;
+    let episode = state.store.episode(&shown.ids(), &id).await?.ok_or(Error::NotFound)?;
+    if !state.alerts.acknowledge(&episode, shown.name(&episode.host), user, note, now).await? {
         return Err(Error::Conflict("It is over, or somebody has acknowledged it already".into()));
     }
     let detail = format!("{} {} {}", episode.rule, episode.series, note.unwrap_or_default());

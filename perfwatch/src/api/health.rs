@@ -42,6 +42,9 @@ async fn health(State(state): State<AppState>) -> Json<Health> {
         problems.push("The spool cannot be written to disk");
     }
     problems.extend(state.fleet.problems());
+    if state.alerts.duty().is_nobodys() {
+        problems.push("No hub evaluates alerts");
+    }
     if state.history.damaged_chunks() > 0 {
         problems.push("A part of the stored history is damaged; `perfwatch db check` tells how much");
     }

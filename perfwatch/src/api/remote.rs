@@ -104,7 +104,7 @@ impl Remote {
         let hosts = self.state.visible_hosts(who).await.unwrap_or_default();
         let name = hosts.into_iter().find(|host| host.id == id).map(|host| host.name);
         let called = name.filter(|name| name != id).map_or(id.to_owned(), |name| format!("{name} ({id})"));
-        let heard = match self.state.fleet.presence.heard(id) {
+        let heard = match self.state.fleet.presence.heard_at(id) {
             Some(at) => format!("last sign of life: {}", rfc3339(at.truncate_to_second())),
             None => {
                 let stored = self.history.chunks().newest().await.unwrap_or_default();

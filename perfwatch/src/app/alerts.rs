@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio::sync::watch;
 
-use crate::alerts::catalogue::{Catalogue, Listed, Origin};
+use crate::alerts::catalogue::{Catalogue, Listed, Origin, Over};
 use crate::alerts::channel::{Channel, Kind, Secret};
 use crate::alerts::channels::{Options, problems_of_file};
 use crate::alerts::compile::Compiled;
@@ -20,7 +20,7 @@ use crate::snapshot::source::Settings;
 const RETENTION: Period = Period::seconds(30 * 86_400);
 
 /// Channels of the settings, and what all channels need.
-pub fn channels(config: &Config, secret: Vec<u8>, host_name: &str) -> Options {
+pub fn channels(config: &Config, secret: Vec<u8>, host_name: &str, is_fleet: bool) -> Options {
     let alerts = &config.alerts;
     let channel = |name: &str, kind, url: &Option<String>, key: &Option<String>| {
         let url = Some(Secret::new(url.clone()?));
@@ -35,7 +35,7 @@ pub fn channels(config: &Config, secret: Vec<u8>, host_name: &str) -> Options {
         given: given.into_iter().flatten().collect(),
         secret,
         allow_private: alerts.allow_private,
-        place: Place { host_name: host_name.to_owned(), public_url: alerts.public_url.clone() },
+        place: Place { host_name: host_name.to_owned(), public_url: alerts.public_url.clone(), is_fleet },
         ..Options::default()
     }
 }
@@ -49,7 +49,8 @@ pub fn heartbeat(config: &Config, settings: watch::Receiver<Settings>) -> Option
 /// What `perfwatch alerts ACTION` prints, and whether all is well.
 pub fn run(config: &Config, action: &str, files: &[PathBuf]) -> (String, bool) {
     if action == "list" {
-        return list(&Catalogue::new(File::read_all(&config.alerts.dir, RETENTION), &[], RETENTION));
+        let files = File::read_all(&config.alerts.dir, RETENTION);
+        return list(&Catalogue::new(files, &[], RETENTION, Over::Fleet));
     }
     let files: Vec<File> = match files {
         [] => File::read_all(&config.alerts.dir, RETENTION),
@@ -129,7 +130,11 @@ fn list(catalogue: &Catalogue) -> (String, bool) {
             Origin::File(path, line) => format!("{}:{line}", path.display()),
             _ => "stock".to_owned(),
         };
-        let off = if listed.off { " (off)" } else { "" };
+        let off = match () {
+            () if listed.off => " (off)",
+            () if listed.rule.field.starts_with("presence.") => " (hubs only)",
+            () => "",
+        };
         format!("{:width$}  {}  {origin}{off}", listed.rule.name, listed.rule.field)
     };
     let mut lines: Vec<String> = catalogue.rules.iter().map(line).collect();

@@ -4,15 +4,20 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::alert_inputs::AlertInputs;
 use super::answers::Answers;
 use super::joining;
 use super::own_parts::OwnParts;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::profiling;
 use super::{lister, memory, own_directory, sources, systemd, tell_of_other_hosts};
+use crate::alerts::duty::Keeping;
+use crate::alerts::fleet as judging;
+use crate::alerts::service::Alerts;
 use crate::config::{self, Config};
 use crate::doctor::{self, Diagnosis, Sending};
 use crate::fleet::answering;
@@ -20,6 +25,7 @@ use crate::fleet::courses::Courses;
 use crate::fleet::forward::{Forwarding, SendingOnly};
 use crate::fleet::hub::asking::Asking;
 use crate::fleet::hub::filling::Filling;
+use crate::fleet::hub::hearing::{self, Hearing, Line};
 use crate::fleet::hub::members::Members;
 use crate::fleet::hub::receiver::{self, Receiver};
 use crate::fleet::hub::upkeep::{self, Upkeep};
@@ -38,8 +44,8 @@ use crate::host::{self, Host};
 use crate::pipeline::{Outputs, Pipeline};
 use crate::probes::Feed;
 use crate::profiles::archive::Archive;
-use crate::snapshot::Snapshot;
 use crate::snapshot::source::{Report, SourceStatus};
+use crate::snapshot::{Reading, Snapshot};
 use crate::store::Store;
 use crate::store::chunks::ChunkStore;
 use crate::store::watch::Watch;
@@ -104,6 +110,9 @@ pub(super) struct Hub {
     filling: Filling,
     /// Tells NATS who is revoked.
     revoking: Option<JoinHandle<()>>,
+    hearing: Hearing,
+    judging: judging::Running,
+    duty: Keeping,
     seen: Seen,
 }
 
@@ -113,6 +122,7 @@ impl Hub {
         store: &Arc<dyn Store>,
         history: &History,
         profiles: &Archive,
+        alerts: &Alerts,
     ) -> Result<Self> {
         let fleet = config.fleet.as_ref().context("a hub needs PERFWATCH_FLEET_URL")?;
         let turns = Turns::new(store.clone());
@@ -134,6 +144,16 @@ impl Hub {
             settings: store.clone(),
             turns,
         });
+        let heard = Hearing::spawn(fleet, presence.clone()).await?;
+        let ears = Ears { line: heard.line, presence: presence.clone() };
+        let duty = alerts.duty().keep();
+        let judging = judging::Running::spawn(judging::Parts {
+            alerts: alerts.clone(),
+            hearing: Arc::new(ears),
+            messages: heard.answers,
+            wanted: heard.wanted,
+            pace: judging::PACE,
+        });
         let seen = Seen {
             asking: Some(Asking::new(receiver.client())),
             watching: Some(Watching::new(receiver.client(), presence.clone())),
@@ -143,7 +163,7 @@ impl Hub {
             members,
             sending: None,
         };
-        Ok(Self { receiver, upkeep, filling, revoking, seen })
+        Ok(Self { receiver, upkeep, filling, revoking, hearing: heard.hearing, judging, duty, seen })
     }
 
     pub fn seen(&self) -> Seen {
@@ -155,7 +175,30 @@ impl Hub {
         if let Some(revoking) = self.revoking {
             revoking.abort();
         }
-        tokio::join!(self.receiver.close(), self.upkeep.close());
+        let judged = async {
+            self.judging.close().await;
+            // Another hub continues with what was stored.
+            self.duty.close().await;
+        };
+        self.hearing.close();
+        tokio::join!(self.receiver.close(), self.upkeep.close(), judged);
+    }
+}
+
+/// What alerts know of the fleet.
+#[derive(Debug)]
+pub struct Ears {
+    pub line: Line,
+    pub presence: Presence,
+}
+
+impl judging::Hearing for Ears {
+    fn deaf(&self) -> Option<&'static str> {
+        self.line.listening().is_none().then_some("This hub does not hear NATS")
+    }
+
+    fn presence(&self, host: &str, newest: Option<i64>, at: OffsetDateTime) -> Reading {
+        hearing::reading(&self.presence, self.line.listening().unwrap_or_default(), host, newest, at)
     }
 }
 
@@ -185,6 +228,8 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let sender = Sender::spawn(&fleet, host.clone(), outbox).await?;
     let storing = writer.handle();
     let ticks = Ticks::default();
+    let source_status = SourceStatus::default();
+    let alert_inputs = AlertInputs::start(sender.inputs(), &host.id, source_status.clone());
     let outputs = Outputs {
         live: Box::new({
             let (ticks, newest) = (ticks.clone(), sender.newest());
@@ -195,12 +240,14 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
         }),
         store: Box::new({
             let storing = storing.clone();
-            move |snapshot| storing.submit(snapshot)
+            move |snapshot| {
+                storing.submit(snapshot);
+                alert_inputs.submit(snapshot);
+            }
         }),
     };
     let (stop_sender, stopping) = watch::channel(false);
     let (_settings, settings) = watch::channel(config.sampling.settings.clone());
-    let source_status = SourceStatus::default();
     let feed = Feed::default();
     let lister = lister(&config);
     let mut sources = sources(&config, &lister, &feed);

@@ -19,6 +19,7 @@ pub mod courses;
 pub mod forward;
 pub mod hub;
 pub mod init;
+pub mod inputs;
 mod jwt;
 pub mod keys;
 pub mod live;

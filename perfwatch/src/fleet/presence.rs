@@ -38,6 +38,8 @@ struct Heard {
     at: Instant,
     /// Its clock minus ours, µs.
     skew: i64,
+    /// It said that it stops.
+    is_leaving: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -51,8 +53,28 @@ impl Presence {
     pub fn note(&self, host: &str, sent: i64, received: i64) {
         let mut hosts = self.hosts();
         if hosts.len() < MAX_HOSTS || hosts.contains_key(host) {
-            hosts.insert(host.to_owned(), Heard { at: Instant::now(), skew: sent.saturating_sub(received) });
+            let skew = sent.saturating_sub(received);
+            hosts.insert(host.to_owned(), Heard { at: Instant::now(), skew, is_leaving: false });
         }
+    }
+
+    /// Notes another sign of a host that was heard before.
+    pub fn note_heard(&self, host: &str) {
+        if let Some(heard) = self.hosts().get_mut(host).filter(|heard| !heard.is_leaving) {
+            heard.at = Instant::now();
+        }
+    }
+
+    /// Notes that a host that was heard stops.
+    pub fn note_leaving(&self, host: &str) {
+        if let Some(heard) = self.hosts().get_mut(host) {
+            heard.is_leaving = true;
+        }
+    }
+
+    /// How long ago a host was heard, and whether it said then that it stops.
+    pub fn heard(&self, host: &str) -> Option<(Duration, bool)> {
+        self.hosts().get(host).map(|heard| (heard.at.elapsed(), heard.is_leaving))
     }
 
     /// Whether a host lives, by its signs of life or, at `now`, by its newest history (µs).
@@ -71,7 +93,7 @@ impl Presence {
     }
 
     /// When a host's last sign of life came, by our clock.
-    pub fn heard(&self, host: &str) -> Option<OffsetDateTime> {
+    pub fn heard_at(&self, host: &str) -> Option<OffsetDateTime> {
         let elapsed = self.hosts().get(host)?.at.elapsed();
         OffsetDateTime::now_utc().checked_sub(time::Duration::try_from(elapsed).ok()?)
     }

@@ -26,8 +26,10 @@ pub const CONSUMER: &str = "hub";
 pub const CHUNKS: &str = "perfwatch.v1.chunk";
 pub const HOSTS: &str = "perfwatch.v1.host";
 pub const ALIVE: &str = "perfwatch.v1.alive";
-/// What hubs want of all machines.
-const TO_ALL: &str = "perfwatch.v1.wanted";
+/// What the rules of hubs read; hubs ask, and hear each other ask.
+pub const WANTED: &str = "perfwatch.v1.wanted";
+/// The answers.
+pub const INPUTS: &str = "perfwatch.v1.inputs";
 pub const SET_ASIDE: &str = "perfwatch.v1.aside";
 /// Asks a machine for its ticks, carries them, and asks it anything else.
 const WATCH: &str = "perfwatch.v1.watch";
@@ -76,6 +78,10 @@ pub fn ask_subject(host: &str) -> String {
     format!("{ASK}.{}", token(host))
 }
 
+pub fn inputs_subject(host: &str) -> String {
+    format!("{INPUTS}.{}", token(host))
+}
+
 /// Everything that a machine may send.
 pub fn own_subjects(host: &str) -> Vec<String> {
     let host = token(host);
@@ -84,7 +90,7 @@ pub fn own_subjects(host: &str) -> Vec<String> {
 
 /// What a machine may read, besides its replies.
 pub fn read_subjects(host: &str) -> Vec<String> {
-    vec![watch_subject(host), ask_subject(host), TO_ALL.to_owned()]
+    vec![watch_subject(host), ask_subject(host), WANTED.to_owned()]
 }
 
 /// Where a machine gets its replies, which no other may read.
@@ -98,6 +104,7 @@ pub enum Subject {
     Chunk { host: String, content: String },
     Host(String),
     Alive(String),
+    Inputs(String),
 }
 
 impl Subject {
@@ -109,6 +116,7 @@ impl Subject {
             }
             ["perfwatch", "v1", "host", host] => Self::Host(host_of(host)),
             ["perfwatch", "v1", "alive", host] => Self::Alive(host_of(host)),
+            ["perfwatch", "v1", "inputs", host] => Self::Inputs(host_of(host)),
             _ => return None,
         })
     }
@@ -146,6 +154,9 @@ pub struct Alive {
     #[serde(default, skip_serializing_if = "Measures::is_empty")]
     pub measures: Measures,
     pub origin: Origin,
+    /// The last one: it stops, and nothing is wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 /// Which process a sign of life is of: two machines that were copied from one image have the same ID.
@@ -308,6 +319,7 @@ mod tests {
         assert_eq!(Subject::parse(&subject), Some(expected));
         assert_eq!(Subject::parse(&host_subject("a")), Some(Subject::Host("a".to_owned())));
         assert_eq!(Subject::parse(&alive_subject("a")), Some(Subject::Alive("a".to_owned())));
+        assert_eq!(Subject::parse(&inputs_subject("a.b")), Some(Subject::Inputs("a.b".to_owned())));
         assert_eq!(Subject::parse("perfwatch.v2.host.a"), None);
     }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{ConnectError, connect_machine, connected};
+use super::inputs::Inputs;
 use super::measures::Measures;
 use super::outbox::{Outbox, Waiting};
 use super::protocol::{Alive, Introduction, Origin, alive_subject, chunk_subject, host_subject};
@@ -106,7 +107,8 @@ pub struct Sender {
     living: JoinHandle<()>,
     seen: Sending,
     client: Client,
-    newest: Newest,
+    inputs: Inputs,
+    life: Life,
 }
 
 impl Sender {
@@ -114,8 +116,9 @@ impl Sender {
         let client = connect_machine(fleet, &host).await?;
         let (stop, stopped) = watch::channel(false);
         let health = Health::default();
-        let newest = Newest::default();
-        let living = tokio::spawn(stay_alive(client.clone(), host.clone(), newest.clone()));
+        let life = Life::new(client.clone(), host.clone());
+        let living = tokio::spawn(life.clone().tell());
+        let inputs = Inputs::spawn(client.clone(), &host.id);
         let mut stream = jetstream::new(client.clone());
         stream.set_timeout(ACK_TIMEOUT);
         let task = Task {
@@ -127,7 +130,8 @@ impl Sender {
             introduced: None,
         };
         let sending = tokio::spawn(task.run(stopped));
-        Ok(Self { stop, sending, living, seen: Sending { health, outbox }, client, newest })
+        let seen = Sending { health, outbox };
+        Ok(Self { stop, sending, living, seen, client, inputs, life })
     }
 
     /// The connection, for what is not kept in the stream.
@@ -141,17 +145,23 @@ impl Sender {
 
     /// Where to note each tick.
     pub fn newest(&self) -> Newest {
-        self.newest.clone()
+        self.life.newest.clone()
     }
 
-    /// Sends what is new, or leaves it on disk if that takes too long.
+    /// What hubs want for their rules, and the way there.
+    pub const fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Sends what is new, or leaves it on disk if that takes too long; and that nothing is wrong with this machine.
     pub async fn close(self) {
-        let Self { stop, mut sending, living, .. } = self;
+        let Self { stop, mut sending, living, life, .. } = self;
         living.abort();
         stop.send_replace(true);
         if timeout(CLOSE_TIMEOUT, &mut sending).await.is_err() {
             sending.abort();
         }
+        let _ = timeout(CLOSE_TIMEOUT, life.say(true)).await;
     }
 }
 
@@ -263,22 +273,40 @@ impl Task {
 }
 
 /// Tells that this machine lives, what its clock says and how it is, while anyone may listen.
-async fn stay_alive(client: Client, host: Host, newest: Newest) {
-    let subject = alive_subject(&host.id);
-    // A restart has another one, and the earlier one never again.
-    let mut instance = [0; 8];
-    let _ = getrandom::fill(&mut instance);
-    let instance = format!("{:016x}", u64::from_be_bytes(instance));
-    loop {
-        connected(&client).await;
-        let address = client.server_info().client_ip;
-        let origin = Origin { instance: instance.clone(), name: host.name.clone(), address };
+#[derive(Debug, Clone)]
+struct Life {
+    client: Client,
+    host: Host,
+    /// A restart has another one, and the earlier one never again.
+    instance: String,
+    newest: Newest,
+}
+
+impl Life {
+    fn new(client: Client, host: Host) -> Self {
+        let mut instance = [0; 8];
+        let _ = getrandom::fill(&mut instance);
+        let instance = format!("{:016x}", u64::from_be_bytes(instance));
+        Self { client, host, instance, newest: Newest::default() }
+    }
+
+    async fn tell(self) {
+        loop {
+            connected(&self.client).await;
+            self.say(false).await;
+            sleep(ALIVE_EVERY).await;
+        }
+    }
+
+    async fn say(&self, leaving: bool) {
+        let address = self.client.server_info().client_ip;
+        let origin = Origin { instance: self.instance.clone(), name: self.host.name.clone(), address };
         let sent = micros(OffsetDateTime::now_utc());
-        let alive = Alive { host: host.id.clone(), sent, measures: newest.measures(), origin };
+        let alive =
+            Alive { host: self.host.id.clone(), sent, measures: self.newest.measures(), origin, leaving };
         let json = serde_json::to_vec(&alive).unwrap_or_default();
         // The next one tells as much.
-        let _ = client.publish(subject.clone(), json.into()).await;
-        let _ = client.flush().await;
-        sleep(ALIVE_EVERY).await;
+        let _ = self.client.publish(alive_subject(&self.host.id), json.into()).await;
+        let _ = self.client.flush().await;
     }
 }

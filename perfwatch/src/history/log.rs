@@ -10,7 +10,7 @@
 //!
 //! Everything here blocks on disk I/O: call it only where blocking is allowed.
 
-mod record;
+pub(crate) mod record;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};

@@ -7,6 +7,7 @@ mod cgroups;
 mod devices;
 mod machine;
 mod path;
+mod presence;
 mod probes;
 mod profile;
 mod usage;
@@ -95,6 +96,7 @@ pub const fn fields(metric_type: MetricType) -> &'static [Field] {
         MetricType::Usage => usage::USAGE,
         MetricType::Profile => profile::PROFILE,
         MetricType::Agent => agent::AGENT,
+        MetricType::Presence => presence::PRESENCE,
     }
 }
 
@@ -124,6 +126,9 @@ pub const fn source(metric_type: MetricType) -> &'static str {
             "eBPF at context switches, and `/proc/[pid]`; without eBPF, `/proc/[pid]` only"
         }
         MetricType::Agent => "PerfWatch itself; not sent to live clients",
+        MetricType::Presence => {
+            "what a hub hears of each host; only for rules of hubs, neither stored nor sent to live clients"
+        }
         MetricType::Usage => {
             "the same as `processes`, added up for each process; only stored, not sent to live clients"
         }

@@ -49,11 +49,12 @@ pub enum MetricType {
     Usage,
     Profile,
     Agent,
+    Presence,
 }
 
 impl MetricType {
     /// Every type, in the order documents appear in a message.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Cpu,
         Self::Memory,
         Self::Network,
@@ -69,6 +70,7 @@ impl MetricType {
         Self::Usage,
         Self::Profile,
         Self::Agent,
+        Self::Presence,
     ];
 
     /// The name in JSON, SQL and query parameters.
@@ -89,13 +91,15 @@ impl MetricType {
             Self::Usage => "usage",
             Self::Profile => "profile",
             Self::Agent => "agent",
+            Self::Presence => "presence",
         }
     }
 
     /// Whether it is a document of its own: kept as JSON for SQL, described to the page, compared in "what changed". The
-    /// accounts of every process are for history's own questions, and how sampling goes is no news of the machine.
+    /// accounts of every process are for history's own questions, how sampling goes is no news of the machine, and when a
+    /// host was heard is known to hubs, for their rules.
     pub const fn is_shown(self) -> bool {
-        !matches!(self, Self::Usage | Self::Profile)
+        !matches!(self, Self::Usage | Self::Profile | Self::Presence)
     }
 
     /// Whether it is part of live messages. With hundreds of cgroups they would be too large for slow links, and how PerfWatch

@@ -5,9 +5,12 @@
 
 pub(super) mod sql;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::Result;
+use super::leases::Lease;
 
 /// Episodes are removed after this, µs: a year.
 pub const EPISODES_KEPT: i64 = 366 * 86_400_000_000;
@@ -31,6 +34,7 @@ pub struct AlertState {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Episode {
     pub id: String,
+    pub host: String,
     pub rule: String,
     pub series: String,
     /// The worst.
@@ -77,6 +81,9 @@ impl AlertBatch {
     }
 }
 
+/// Changes of several hosts, by host.
+pub type Batches = BTreeMap<String, AlertBatch>;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledgement<'a> {
     pub episode: &'a str,
@@ -112,15 +119,24 @@ pub struct StoredRule {
 #[async_trait]
 pub trait AlertStore: Send + Sync + std::fmt::Debug {
     async fn alert_states(&self, host: &str) -> Result<Vec<AlertState>>;
+    /// Those of all hosts, each with its host.
+    async fn all_alert_states(&self) -> Result<Vec<(String, AlertState)>>;
     async fn save_alerts(&self, host: &str, batch: &AlertBatch) -> Result<()>;
-    /// Episodes that are not cleared.
-    async fn open_episodes(&self, host: &str) -> Result<Vec<Episode>>;
-    async fn episode(&self, host: &str, id: &str) -> Result<Option<Episode>>;
-    /// The newest raised before a time, newest first; of one rule or of all.
-    async fn episodes(&self, host: &str, rule: Option<&str>, before: i64, limit: i64)
-    -> Result<Vec<Episode>>;
+    /// Saves changes of several hosts in one transaction. `false`: the lease is another's, and nothing was saved.
+    async fn save_all_alerts(&self, lease: Option<&Lease>, batches: &Batches) -> Result<bool>;
+    /// Episodes of these hosts that are not cleared.
+    async fn open_episodes(&self, hosts: &[String]) -> Result<Vec<Episode>>;
+    async fn episode(&self, hosts: &[String], id: &str) -> Result<Option<Episode>>;
+    /// The newest of these hosts raised before a time, newest first; of one rule or of all.
+    async fn episodes(
+        &self,
+        hosts: &[String],
+        rule: Option<&str>,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<Episode>>;
     /// How often each rule was raised since a time, and how often that was acknowledged.
-    async fn episode_counts(&self, host: &str, since: i64) -> Result<Vec<(String, i64, i64)>>;
+    async fn episode_counts(&self, hosts: &[String], since: i64) -> Result<Vec<(String, i64, i64)>>;
     /// `false`: there is no such open episode, or somebody was faster.
     async fn acknowledge(&self, host: &str, acknowledgement: &Acknowledgement<'_>) -> Result<bool>;
     /// Removes episodes and silences that ended, and events that were queued too long ago, and what is too much.

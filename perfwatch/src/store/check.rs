@@ -11,7 +11,7 @@ use super::chunks::{Chunk, Content};
 use super::{Result, StoreError, postgres, sqlite_path};
 
 /// Every table but the chunks.
-pub(super) const TABLES: [&str; 23] = [
+pub(super) const TABLES: [&str; 24] = [
     "users",
     "revoked_tokens",
     "config",
@@ -35,6 +35,7 @@ pub(super) const TABLES: [&str; 23] = [
     "alert_channels",
     "alert_outbox",
     "alert_deliveries",
+    "leases",
 ];
 
 /// What is wrong with the structure is told up to here.

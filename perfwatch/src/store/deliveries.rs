@@ -11,6 +11,7 @@ use super::alerts::Event;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queued {
     pub id: i64,
+    pub host: String,
     pub event: Event,
 }
 
@@ -18,6 +19,7 @@ pub struct Queued {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     pub episode: String,
+    pub host: String,
     pub rule: String,
     pub channels: Vec<String>,
 }
@@ -26,6 +28,7 @@ pub struct Told {
 /// before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withheld {
+    pub host: String,
     pub payload: String,
     pub told: Vec<String>,
 }
@@ -64,8 +67,8 @@ pub trait DeliveryStore: Send + Sync + std::fmt::Debug {
     /// Also forgets what it was still to be told. `false`: there is no such channel.
     async fn delete_alert_channel(&self, name: &str) -> Result<bool>;
 
-    /// Events of which it is not decided yet who is to be told, oldest first.
-    async fn unrouted_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>>;
+    /// Events of which it is not decided yet who is to be told, oldest first; of one host or of all.
+    async fn unrouted_events(&self, host: Option<&str>, limit: i64) -> Result<Vec<Queued>>;
     /// Decides who is to be told, and notes these with the episode if `is_kept`: then nothing of it is withheld any more. An event
     /// for nobody is removed.
     async fn route_event(
@@ -77,18 +80,18 @@ pub trait DeliveryStore: Send + Sync + std::fmt::Debug {
     ) -> Result<()>;
     /// Keeps an event that is silenced with its episode, instead of an earlier one.
     async fn withhold_event(&self, host: &str, queued: &Queued) -> Result<()>;
-    /// What is withheld of alerts that are raised.
-    async fn withheld_events(&self, host: &str) -> Result<Vec<Withheld>>;
+    /// What is withheld of alerts that are raised; of one host or of all.
+    async fn withheld_events(&self, host: Option<&str>) -> Result<Vec<Withheld>>;
     /// Queues what was withheld of an episode. `false`: nothing is.
     async fn release_event(&self, host: &str, event: &Event) -> Result<bool>;
     /// The channels that were told of an episode.
     async fn told(&self, host: &str, episode: &str) -> Result<Vec<String>>;
-    /// Episodes that are not cleared, and of which somebody was told.
-    async fn open_told(&self, host: &str) -> Result<Vec<Told>>;
-    /// Channels that something is queued for.
-    async fn due_channels(&self, host: &str) -> Result<Vec<String>>;
+    /// Episodes that are not cleared, and of which somebody was told; of one host or of all.
+    async fn open_told(&self, host: Option<&str>) -> Result<Vec<Told>>;
+    /// Channels that something of one host or of all is queued for.
+    async fn due_channels(&self, host: Option<&str>) -> Result<Vec<String>>;
     /// What is queued for a channel, oldest first.
-    async fn due_events(&self, host: &str, channel: &str, limit: i64) -> Result<Vec<Queued>>;
+    async fn due_events(&self, host: Option<&str>, channel: &str, limit: i64) -> Result<Vec<Queued>>;
     /// A channel has these, by `id`; those that all channels have are removed.
     async fn events_delivered(&self, channel: &str, ids: &[i64]) -> Result<()>;
 }

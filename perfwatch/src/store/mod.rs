@@ -1,7 +1,8 @@
 //! The database engines: accounts, settings, saved boards and the chunks of history. All SQL is below this module.
 //!
 //! Each engine implements the contracts [`AccountStore`], [`AlertStore`], [`BoardStore`], [`ChunkStore`],
-//! [`DeliveryStore`], [`FleetStore`], [`MaintenanceStore`], [`MarkStore`] and [`SettingsStore`]; both pass one test suite.
+//! [`DeliveryStore`], [`FleetStore`], [`LeaseStore`], [`MaintenanceStore`], [`MarkStore`] and [`SettingsStore`]; both pass one
+//! test suite.
 
 pub mod access;
 pub mod alerts;
@@ -12,6 +13,7 @@ pub mod deliveries;
 mod error;
 pub mod fleet;
 pub mod inspect;
+pub mod leases;
 pub mod maintenance;
 pub mod marks;
 pub mod overrides;
@@ -36,6 +38,7 @@ use chunks::ChunkStore;
 use deliveries::DeliveryStore;
 pub use error::{Result, StoreError};
 use fleet::FleetStore;
+use leases::LeaseStore;
 use maintenance::MaintenanceStore;
 use marks::MarkStore;
 use settings::SettingsStore;
@@ -66,6 +69,7 @@ pub trait Store:
     + ChunkStore
     + DeliveryStore
     + FleetStore
+    + LeaseStore
     + MaintenanceStore
     + MarkStore
     + SettingsStore

@@ -84,7 +84,7 @@ async fn an_alert_is_raised_acknowledged_and_cleared() {
     assert_eq!((&episode["peak"], count(&past, "episodes")), (&json!(90.0), 1));
     // All of it was queued for delivery, in order.
     let host = server.history.host();
-    let queued = server.store.unrouted_events(host, 9).await.unwrap();
+    let queued = server.store.unrouted_events(Some(host), 9).await.unwrap();
     let kinds: Vec<&str> = queued.iter().map(|queued| queued.event.kind.as_str()).collect();
     assert_eq!(kinds, ["raised", "acknowledged", "cleared"]);
     let rules = body(server.get_as(&token, "/api/alerts/rules").await, 200).await;

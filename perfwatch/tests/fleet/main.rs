@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step fails the test")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+mod alerts;
 mod arrival;
 mod credentials;
 mod faults;
@@ -16,6 +17,8 @@ mod postgres;
 mod processes;
 #[path = "../support/readings.rs"]
 mod readings;
+#[path = "../support/receiver.rs"]
+mod receiver;
 mod refused;
 mod watched;
 

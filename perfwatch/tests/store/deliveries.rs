@@ -25,6 +25,7 @@ fn event(episode: &str, kind: &str, at: i64) -> Event {
 fn episode(id: &str, cleared_at: Option<i64>) -> Episode {
     Episode {
         id: id.into(),
+        host: HOST.into(),
         rule: "disk-full".into(),
         series: "{}".into(),
         severity: "warning".into(),
@@ -48,31 +49,31 @@ async fn events_wait_until_all_channels_have_them(fresh: &Fresh) {
     let store = &fresh.store;
     let events = vec![event("e", "raised", 10), event("e", "cleared", 20), event("f", "raised", 30)];
     store.save_alerts(HOST, &AlertBatch { events, ..AlertBatch::default() }).await.unwrap();
-    assert_eq!(store.unrouted_events("another", 9).await.unwrap(), []);
-    assert_eq!(store.unrouted_events(HOST, 2).await.unwrap().len(), 2);
-    let queued = store.unrouted_events(HOST, 9).await.unwrap();
+    assert_eq!(store.unrouted_events(Some("another"), 9).await.unwrap(), []);
+    assert_eq!(store.unrouted_events(Some(HOST), 2).await.unwrap().len(), 2);
+    let queued = store.unrouted_events(Some(HOST), 9).await.unwrap();
     let kinds: Vec<&str> = queued.iter().map(|queued| &*queued.event.kind).collect();
     assert_eq!(kinds, ["raised", "cleared", "raised"]);
     store.route_event(HOST, &queued[0], &names(&["chat", "mail"]), true).await.unwrap();
     store.route_event(HOST, &queued[1], &names(&["mail"]), false).await.unwrap();
     store.route_event(HOST, &queued[2], &[], true).await.unwrap();
-    assert_eq!(store.unrouted_events(HOST, 9).await.unwrap(), []);
-    assert_eq!(store.due_channels(HOST).await.unwrap(), ["chat", "mail"]);
-    assert_eq!(store.due_channels("another").await.unwrap(), [""; 0]);
-    assert_eq!(store.due_events(HOST, "mail", 9).await.unwrap(), queued[..2]);
-    assert_eq!(store.due_events(HOST, "mail", 1).await.unwrap(), queued[..1]);
+    assert_eq!(store.unrouted_events(Some(HOST), 9).await.unwrap(), []);
+    assert_eq!(store.due_channels(Some(HOST)).await.unwrap(), ["chat", "mail"]);
+    assert_eq!(store.due_channels(Some("another")).await.unwrap(), [""; 0]);
+    assert_eq!(store.due_events(Some(HOST), "mail", 9).await.unwrap(), queued[..2]);
+    assert_eq!(store.due_events(Some(HOST), "mail", 1).await.unwrap(), queued[..1]);
     store.events_delivered("mail", &[queued[0].id, queued[1].id]).await.unwrap();
     store.events_delivered("mail", &[queued[0].id]).await.unwrap();
-    assert_eq!(store.due_channels(HOST).await.unwrap(), ["chat"]);
-    assert_eq!(store.due_events(HOST, "chat", 9).await.unwrap(), queued[..1]);
+    assert_eq!(store.due_channels(Some(HOST)).await.unwrap(), ["chat"]);
+    assert_eq!(store.due_events(Some(HOST), "chat", 9).await.unwrap(), queued[..1]);
     store.events_delivered("chat", &[queued[0].id]).await.unwrap();
-    assert_eq!(store.due_channels(HOST).await.unwrap(), [""; 0]);
+    assert_eq!(store.due_channels(Some(HOST)).await.unwrap(), [""; 0]);
     // The same event, stored again after its delivery, would be told again; its key would be the same.
     store
         .save_alerts(HOST, &AlertBatch { events: vec![event("e", "raised", 10)], ..AlertBatch::default() })
         .await
         .unwrap();
-    assert_eq!(store.unrouted_events(HOST, 9).await.unwrap()[0].event, queued[0].event);
+    assert_eq!(store.unrouted_events(Some(HOST), 9).await.unwrap()[0].event, queued[0].event);
 }
 
 async fn whom_an_alert_was_told_is_known_until_its_end(fresh: &Fresh) {
@@ -84,15 +85,20 @@ async fn whom_an_alert_was_told_is_known_until_its_end(fresh: &Fresh) {
     };
     store.save_alerts(HOST, &of(None, vec![event("e", "raised", 1)])).await.unwrap();
     assert_eq!(store.told(HOST, "e").await.unwrap(), [""; 0]);
-    let queued = store.unrouted_events(HOST, 9).await.unwrap();
+    let queued = store.unrouted_events(Some(HOST), 9).await.unwrap();
     store.route_event(HOST, &queued[0], &names(&["chat", "mail"]), true).await.unwrap();
-    let told = Told { episode: "e".into(), rule: "disk-full".into(), channels: names(&["chat", "mail"]) };
-    assert_eq!(store.open_told(HOST).await.unwrap(), [told]);
-    assert_eq!(store.open_told("another").await.unwrap(), []);
+    let told = Told {
+        episode: "e".into(),
+        host: HOST.into(),
+        rule: "disk-full".into(),
+        channels: names(&["chat", "mail"]),
+    };
+    assert_eq!(store.open_told(Some(HOST)).await.unwrap(), [told]);
+    assert_eq!(store.open_told(Some("another")).await.unwrap(), []);
     // Later changes of the episode keep it.
     store.save_alerts(HOST, &of(Some(9), vec![])).await.unwrap();
     assert_eq!(store.told(HOST, "e").await.unwrap(), ["chat", "mail"]);
-    assert_eq!(store.open_told(HOST).await.unwrap(), []);
+    assert_eq!(store.open_told(Some(HOST)).await.unwrap(), []);
     assert_eq!(store.told(HOST, "none").await.unwrap(), [""; 0]);
 }
 
@@ -105,32 +111,32 @@ async fn what_is_withheld_waits_with_its_episode_until_it_ends(fresh: &Fresh) {
     };
     let withhold = |event: Event| async {
         store.save_alerts(HOST, &of(None, vec![event])).await.unwrap();
-        let queued = store.unrouted_events(HOST, 9).await.unwrap();
+        let queued = store.unrouted_events(Some(HOST), 9).await.unwrap();
         store.withhold_event(HOST, &queued[0]).await.unwrap();
-        assert_eq!(store.unrouted_events(HOST, 9).await.unwrap(), []);
+        assert_eq!(store.unrouted_events(Some(HOST), 9).await.unwrap(), []);
     };
     let (first, second) = (event("e", "raised", 1), event("e", "severity_changed", 2));
     withhold(first.clone()).await;
     withhold(second.clone()).await;
-    let withheld = Withheld { payload: second.payload.clone(), told: Vec::new() };
-    assert_eq!(store.withheld_events(HOST).await.unwrap(), [withheld]);
-    assert_eq!(store.withheld_events("another").await.unwrap(), []);
+    let withheld = Withheld { host: HOST.into(), payload: second.payload.clone(), told: Vec::new() };
+    assert_eq!(store.withheld_events(Some(HOST)).await.unwrap(), [withheld]);
+    assert_eq!(store.withheld_events(Some("another")).await.unwrap(), []);
     let released = event("e", "raised", 5);
     assert!(store.release_event(HOST, &released).await.unwrap());
     assert!(!store.release_event(HOST, &released).await.unwrap(), "once");
-    let queued = store.unrouted_events(HOST, 9).await.unwrap();
+    let queued = store.unrouted_events(Some(HOST), 9).await.unwrap();
     assert_eq!((queued.len(), &queued[0].event), (1, &released));
     store.route_event(HOST, &queued[0], &names(&["chat"]), true).await.unwrap();
     // What is told in the usual way, or over, is not withheld any more.
     withhold(event("e", "severity_changed", 6)).await;
-    assert_eq!(store.withheld_events(HOST).await.unwrap()[0].told, ["chat"]);
+    assert_eq!(store.withheld_events(Some(HOST)).await.unwrap()[0].told, ["chat"]);
     store.save_alerts(HOST, &of(None, vec![event("e", "severity_changed", 7)])).await.unwrap();
-    let queued = store.unrouted_events(HOST, 9).await.unwrap();
+    let queued = store.unrouted_events(Some(HOST), 9).await.unwrap();
     store.route_event(HOST, &queued[0], &names(&["chat"]), true).await.unwrap();
-    assert_eq!(store.withheld_events(HOST).await.unwrap(), []);
+    assert_eq!(store.withheld_events(Some(HOST)).await.unwrap(), []);
     withhold(event("e", "severity_changed", 8)).await;
     store.save_alerts(HOST, &of(Some(9), vec![])).await.unwrap();
-    assert_eq!(store.withheld_events(HOST).await.unwrap(), []);
+    assert_eq!(store.withheld_events(Some(HOST)).await.unwrap(), []);
     assert!(!store.release_event(HOST, &event("e", "raised", 9)).await.unwrap());
 }
 
@@ -149,14 +155,14 @@ async fn channels_come_and_go_with_what_waits_for_them(fresh: &Fresh) {
     assert!(!format!("{:?}", channel("{}")).contains("sealed"));
     let events = vec![event("e", "raised", 10), event("f", "raised", 20)];
     store.save_alerts(HOST, &AlertBatch { events, ..AlertBatch::default() }).await.unwrap();
-    let queued = store.unrouted_events(HOST, 9).await.unwrap();
+    let queued = store.unrouted_events(Some(HOST), 9).await.unwrap();
     store.route_event(HOST, &queued[0], &names(&["mail"]), true).await.unwrap();
     store.route_event(HOST, &queued[1], &names(&["chat", "mail"]), true).await.unwrap();
     assert!(store.delete_alert_channel("mail").await.unwrap());
     assert!(!store.delete_alert_channel("mail").await.unwrap());
-    assert_eq!(store.due_channels(HOST).await.unwrap(), ["chat"]);
-    assert_eq!(store.due_events(HOST, "chat", 9).await.unwrap(), queued[1..]);
+    assert_eq!(store.due_channels(Some(HOST)).await.unwrap(), ["chat"]);
+    assert_eq!(store.due_events(Some(HOST), "chat", 9).await.unwrap(), queued[1..]);
     // What is too old goes, and what waited for it.
     store.prune_alerts(HOST, i64::MAX / 2).await.unwrap();
-    assert_eq!(store.due_channels(HOST).await.unwrap(), [""; 0]);
+    assert_eq!(store.due_channels(Some(HOST)).await.unwrap(), [""; 0]);
 }

@@ -154,6 +154,7 @@ pub fn batch(events: Vec<Event>) -> AlertBatch {
         match episodes.iter_mut().find(|known| known.id == event.episode) {
             Some(known) => known.cleared_at = known.cleared_at.or(cleared_at),
             None => episodes.push(Episode {
+                host: HOST.into(),
                 id: event.episode.clone(),
                 rule: "disk-full".into(),
                 series: "{}".into(),
@@ -215,8 +216,8 @@ impl Setup {
     pub async fn deliver(&self) {
         let delivering = self.delivering(TIMES);
         for _ in 0..3000 {
-            let unrouted = self.store.unrouted_events(HOST, 9).await.unwrap();
-            if unrouted.is_empty() && self.store.due_channels(HOST).await.unwrap().is_empty() {
+            let unrouted = self.store.unrouted_events(Some(HOST), 9).await.unwrap();
+            if unrouted.is_empty() && self.store.due_channels(Some(HOST)).await.unwrap().is_empty() {
                 delivering.abort();
                 return;
             }

@@ -61,12 +61,12 @@ fn of_event(event: &Payload, severity: Severity, ends_at: String) -> Alert {
 }
 
 /// What is raised now, to be sent again.
-pub fn of_current(current: &Current, host: &str, now: i64) -> Option<Alert> {
+pub fn of_current(current: &Current, now: i64) -> Option<Alert> {
     let raised = current.raised.as_ref()?;
     let texts = [("summary", current.summary.clone()), ("runbook", current.rule.runbook.clone())];
     let episode = current.episode.clone().map(|episode| ("episode", episode));
     Some(Alert {
-        labels: labels(&current.rule.name, host, raised.severity, &current.labels),
+        labels: labels(&current.rule.name, &current.host, raised.severity, &current.labels),
         annotations: texts.into_iter().chain(episode).collect(),
         starts_at: rfc3339(from_micros(raised.at)),
         ends_at: until(now),

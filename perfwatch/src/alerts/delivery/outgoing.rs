@@ -12,7 +12,7 @@ use crate::alerts::channel::ready::{self, Call, Ready};
 use crate::alerts::channels::Listed;
 use crate::alerts::event::Payload;
 use crate::alerts::finding::Finding;
-use crate::alerts::message::{self, Message, NAMES, Place, Status, inner_names};
+use crate::alerts::message::{Message, NAMES, Place, Status, inner_names};
 use crate::alerts::rule::Severity;
 use crate::alerts::send::email::Mail;
 use crate::alerts::send::http::Request;
@@ -89,7 +89,7 @@ pub fn events<'a>(
     let sent = |due: &'a Due| Sent {
         key: &due.key,
         payload: &due.payload,
-        link: place.public_url.as_deref().map(|base| message::link(base, &due.payload)),
+        link: place.link(&due.payload),
         finding: finding(&due.payload),
     };
     let all = Events {

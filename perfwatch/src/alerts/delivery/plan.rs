@@ -34,22 +34,29 @@ pub struct Group {
     pub events: Vec<Payload>,
     /// All that are told with it, also what the end of an alert makes needless.
     pub ids: Vec<i64>,
+    /// Whose each of these is.
+    hosts: Vec<String>,
 }
 
-/// Events of one rule as messages, in order. Those of the last `wait` µs are left for later: more may follow.
+/// A group of which something came lately waits so many times as long at most.
+const LONGEST: i64 = 4;
+/// With more hosts at once, an incident is that of all of them.
+const STORM: usize = 10;
+
+/// Events of one rule as messages, in order. While more come, at most `wait` µs apart, a message is left for later.
 pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
     let ended: HashMap<&str, i64> = due
         .iter()
         .filter(|due| due.payload.event == Kind::Cleared)
         .map(|due| (due.payload.episode.as_str(), due.id))
         .collect();
-    let mut groups: Vec<(Group, i64)> = Vec::new();
+    let mut groups: Vec<(Group, [i64; 2])> = Vec::new();
     for due in due {
         let Payload { event, rule, episode, .. } = &due.payload;
         // What is over is only told to be over.
         let end = ended.get(episode.as_str()).filter(|end| **end > due.id);
         let status = if end.is_some() { Status::Resolved } else { Status::of(*event) };
-        let (group, _) =
+        let (group, [_, newest]) =
             match groups.iter_mut().position(|(group, _)| group.rule == *rule && group.status == status) {
                 Some(at) => &mut groups[at],
                 None => {
@@ -59,13 +66,16 @@ pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
                         rule: rule.clone(),
                         events: Vec::new(),
                         ids: Vec::new(),
+                        hosts: Vec::new(),
                     };
-                    groups.push((new, due.at));
+                    groups.push((new, [due.at; 2]));
                     let last = groups.len() - 1;
                     &mut groups[last]
                 }
             };
+        *newest = due.at.max(*newest);
         group.ids.push(due.id);
+        group.hosts.push(due.payload.host.clone());
         if end.is_some() {
             continue;
         }
@@ -74,7 +84,11 @@ pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
             None => group.events.push(due.payload.clone()),
         }
     }
-    let is_ready = |(_, first): &(Group, i64)| !(0..wait).contains(&(now - first));
+    // In the future, if a clock was set back.
+    let is_younger = |at: i64, than: i64| (0..than).contains(&(now - at));
+    let is_ready = |(_, [first, newest]): &(Group, [i64; 2])| {
+        !is_younger(*newest, wait) || !is_younger(*first, LONGEST * wait)
+    };
     let ready = groups.into_iter().filter(is_ready);
     ready
         .map(|(mut group, _)| {
@@ -83,6 +97,40 @@ pub fn groups(due: &[Due], now: i64, wait: i64) -> Vec<Group> {
             group
         })
         .collect()
+}
+
+impl Group {
+    /// The one host that it is about, if it is one.
+    pub fn host(&self) -> Option<&str> {
+        let (first, others) = self.hosts.split_first()?;
+        others.iter().all(|host| host == first).then_some(first.as_str())
+    }
+
+    /// For receivers that keep incidents, of which each host has its own: one for each, unless many begin at once.
+    pub fn by_host(self) -> Vec<Self> {
+        let mut hosts: Vec<String> = Vec::new();
+        for host in &self.hosts {
+            if !hosts.contains(host) {
+                hosts.push(host.clone());
+            }
+        }
+        if hosts.len() < 2 || (self.status == Status::Firing && hosts.len() > STORM) {
+            return vec![self];
+        }
+        let of = |host: String| {
+            let ids: Vec<i64> =
+                self.ids.iter().zip(&self.hosts).filter(|(_, of)| **of == host).map(|(id, _)| *id).collect();
+            Self {
+                key: format!("{}:{host}", self.key),
+                status: self.status,
+                rule: self.rule.clone(),
+                events: self.events.iter().filter(|event| event.host == host).cloned().collect(),
+                hosts: vec![host; ids.len()],
+                ids,
+            }
+        };
+        hosts.into_iter().map(of).collect()
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +202,33 @@ mod tests {
         assert_eq!((rules(100), rules(104)), (names(&["disk"]), names(&["disk", "cpu"])));
         // The clock was set back.
         assert_eq!(rules(10), names(&["disk", "cpu"]));
+    }
+
+    fn of_host(n: i64, host: &str) -> Due {
+        let mut due = due(n, "raised", "host-silent", &format!("e{n}"));
+        host.clone_into(&mut due.payload.host);
+        due
+    }
+
+    #[test]
+    fn hosts_are_told_together_and_have_incidents_of_their_own_unless_they_are_many() {
+        let of = |hosts: i64| -> Vec<Due> { (0..hosts).map(|n| of_host(n, &format!("h{n}"))).collect() };
+        let few = groups(&of(3), 1000, 0).pop().unwrap();
+        assert_eq!((few.host(), few.events.len()), (None, 3));
+        let each: Vec<_> =
+            few.by_host().iter().map(|one| (one.host().map(str::to_owned), one.ids.clone())).collect();
+        let expected = (0..3).map(|n| (Some(format!("h{n}")), vec![n])).collect::<Vec<_>>();
+        assert_eq!(each, expected);
+        let many = groups(&of(300), 1000, 0).pop().unwrap().by_host();
+        assert_eq!((many.len(), many[0].events.len(), many[0].ids.len()), (1, 300, 300));
+    }
+
+    #[test]
+    fn a_storm_that_goes_on_is_told_after_a_while() {
+        // Of a host every four units, which is told together while each is younger than five.
+        let due: Vec<Due> = (0..20).map(|n| of_host(4 * n, "h")).collect();
+        let told = |now: i64| groups(&due[..usize::try_from(now / 4 + 1).unwrap()], now, 5).len();
+        assert_eq!([told(0), told(8), told(19), told(20)], [0, 0, 0, 1]);
     }
 
     proptest! {

@@ -14,7 +14,9 @@ pub const fn is_news(event: &Payload) -> bool {
 pub fn route(listed: &[Listed], event: &Payload, told: &[String]) -> (Vec<String>, bool) {
     let is_news = is_news(event);
     let wants = |of: &&Listed| {
-        is_news && !of.channel.off && of.channel.wants(&event.rule, event.severity, &event.labels)
+        is_news
+            && !of.channel.off
+            && of.channel.wants(&event.rule, event.severity, &event.labels, event.whose())
     };
     let mut channels: Vec<String> = told.to_vec();
     for of in listed.iter().filter(wants) {

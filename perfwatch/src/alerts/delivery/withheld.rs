@@ -8,17 +8,16 @@ use crate::store::{Result, from_micros};
 
 /// Queues what no silence applies to any more, as it is now: it goes to whom it would have gone to, and its end to the same.
 pub async fn release(alerts: &Alerts, now: i64) -> Result<()> {
-    let host = alerts.history().host();
-    let withheld = alerts.store().withheld_events(host).await?;
+    let withheld = alerts.store().withheld_events(alerts.only_host()).await?;
     if withheld.is_empty() {
         return Ok(());
     }
     let silences = alerts.store().silences(now).await?;
     // What is not raised any more is about to be stored as cleared; after a start it is not known yet.
-    let current = alerts.current(|_, is_raised| is_raised);
+    let current = alerts.current(|_| true, |_, is_raised| is_raised);
     for one in withheld {
         let Ok(payload) = serde_json::from_str::<Payload>(&one.payload) else { continue };
-        let is_silenced = silenced(&silences, &payload.rule, &payload.labels).is_some();
+        let is_silenced = silenced(&silences, &payload.rule, &payload.labels, payload.whose()).is_some();
         let current = current.iter().find(|current| current.episode.as_ref() == Some(&payload.episode));
         let Some(current) = current.filter(|_| !is_silenced) else { continue };
         let payload = Payload {
@@ -31,7 +30,7 @@ pub async fn release(alerts: &Alerts, now: i64) -> Result<()> {
             reason: Some("it was silenced until now".to_owned()),
             ..payload
         };
-        alerts.store().release_event(host, &payload.queued(now)).await?;
+        alerts.store().release_event(&one.host, &payload.queued(now)).await?;
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 use crate::alerts::compile::Compiled;
 use crate::alerts::event::Payload;
@@ -31,11 +33,11 @@ impl Tick for Live {
     }
 }
 
-fn rules(texts: &[&str]) -> Vec<(Arc<Rule>, Compiled)> {
+fn rules(texts: &[&str]) -> Vec<(Arc<Rule>, Arc<Compiled>)> {
     let compiled = texts.iter().map(|text| {
         let rule: Rule = toml::from_str(text).unwrap();
         let compiled = Compiled::new(&rule, Period::seconds(30 * 86_400)).unwrap();
-        (Arc::new(rule), compiled)
+        (Arc::new(rule), Arc::new(compiled))
     });
     compiled.collect()
 }
@@ -300,6 +302,13 @@ proptest! {
             }
             if fate < 2 {
                 running = evaluator(&rules, states.values().cloned().collect());
+            } else if fate == 2 {
+                // Another hub takes over, and shows what it finds before it hears anything.
+                running = Evaluator::new("host", states.values().cloned().collect());
+                running.show_rules(&self::rules(&rules));
+                let mut batch = AlertBatch::default();
+                running.set_rules(self::rules(&rules), seconds, &mut batch);
+                prop_assert_eq!(batch, AlertBatch::default());
             }
         }
     }

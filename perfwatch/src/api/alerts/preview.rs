@@ -11,21 +11,25 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::rules::parse;
-use super::{AlertStatus, Episode};
+use super::shown::Shown;
+use super::{AlertStatus, Episode, OfHost};
 use crate::alerts::courses;
 use crate::alerts::machine::Status;
 use crate::alerts::period::Period;
 use crate::alerts::preview;
 use crate::alerts::rule::Rule;
 use crate::api::AppState;
-use crate::api::error::{Error, Guarded, Problem, Queued, Result, WithBody};
+use crate::api::error::{Error, ErrorBody, Guarded, Problem, Queued, Result, WithBody};
 use crate::api::extract::{Body, CurrentUser};
+use crate::api::parameters::Parameters;
 use crate::snapshot::rfc3339;
 use crate::store::{from_micros, micros};
 
 const DEFAULT_RANGE: Period = Period::seconds(30 * 86_400);
 const MIN_RANGE: Period = Period::seconds(60);
 const MAX_RANGE: Period = Period::seconds(365 * 86_400);
+/// Machines of a fleet that a rule is tried on.
+const MAX_HOSTS: usize = 20;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(preview))
@@ -53,7 +57,10 @@ struct Preview {
     interval: &'static str,
     /// How often it would have been raised, for all things together.
     raised: usize,
-    /// How long at least one would have been firing.
+    /// Machines that it was tried on; of a hub, at most 20 of those that were asked for (`is_cut`).
+    hosts: usize,
+    is_cut: bool,
+    /// How long at least one would have been firing; of several machines, all their times together.
     firing_seconds: i64,
     /// The first 500, in time order; the last may not be cleared yet.
     episodes: Vec<Episode>,
@@ -77,24 +84,31 @@ struct Preview {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AlertCourse)]
 struct Course {
+    /// The ID of the machine, and what people call it.
+    host: String,
+    host_name: String,
     labels: BTreeMap<String, String>,
     /// From the start on, of each stretch the worst; `null` where there is none, or it is infinite.
     values: Vec<Option<f64>>,
 }
 
-impl From<courses::Course> for Course {
-    fn from(course: courses::Course) -> Self {
-        Self { labels: course.labels, values: course.values }
+impl Course {
+    fn of(course: courses::Course, shown: &Shown) -> Self {
+        let host_name = shown.name(&course.host).to_owned();
+        Self { host: course.host, host_name, labels: course.labels, values: course.values }
     }
 }
 
 /// Run a rule over stored history: when it would have been raised, how often, and for how long
-#[utoipa::path(post, path = "/api/alerts/preview", tag = "alerts", request_body = Asked, responses(
-    (status = 200, body = Preview), Guarded, Queued, WithBody,
+#[utoipa::path(post, path = "/api/alerts/preview", tag = "alerts", params(OfHost), request_body = Asked, responses(
+    (status = 200, body = Preview),
+    (status = 400, description = "There is no such host", body = ErrorBody),
+    Guarded, Queued, WithBody,
 ))]
 async fn preview(
     CurrentUser(identity): CurrentUser,
     State(state): State<AppState>,
+    Parameters(sent): Parameters<OfHost>,
     Body(asked): Body<Asked>,
 ) -> Result<Json<Preview>> {
     let range = match asked.range.as_deref().map(str::parse::<Period>) {
@@ -107,10 +121,14 @@ async fn preview(
     };
     let (rule, compiled) = parse(&asked.rule, &["rule"], state.alerts.retention().await?)?;
     let question = state.ask(&identity)?;
-    let history = state.history_of(&identity, None).await?;
+    let shown = Shown::of(&state, &identity, sent.host.as_deref()).await?;
+    let mut hosts = shown.ids();
+    let is_cut = hosts.len() > MAX_HOSTS;
+    hosts.truncate(MAX_HOSTS);
+    let histories: Vec<_> = hosts.iter().map(|host| state.alerts.history().of_host(host)).collect();
     let to = micros(OffsetDateTime::now_utc());
     let (from, unit) = (to - range.micros(), compiled.unit);
-    let work = async move { Ok(preview::run(&history, &rule, &compiled, from, to).await?) };
+    let work = async move { Ok(preview::run_over(&histories, &rule, &compiled, from, to).await?) };
     let found = question.work(work).await?;
     let (note, reason) = found.note.unzip();
     Ok(Json(Preview {
@@ -119,8 +137,10 @@ async fn preview(
         interval: found.interval.as_str(),
         raised: found.raised,
         firing_seconds: found.firing / 1_000_000,
-        episodes: found.episodes.into_iter().map(Episode::from).collect(),
-        courses: found.courses.into_iter().map(Course::from).collect(),
+        episodes: found.episodes.into_iter().map(|episode| Episode::of(episode, &shown)).collect(),
+        hosts: hosts.len(),
+        is_cut,
+        courses: found.courses.into_iter().map(|course| Course::of(course, &shown)).collect(),
         spacing_seconds: found.spacing / 1_000_000,
         unit,
         things: found.things,

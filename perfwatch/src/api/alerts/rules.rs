@@ -1,7 +1,5 @@
 //! `/api/alerts/rules`: stock rules, those of files, and those made here.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::files::{Format, export};
+use super::shown::Shown;
 use super::{AlertStatus, Name, locked};
 use crate::alerts::answer::Overall;
 use crate::alerts::catalogue::{Listed, MAX_STORED, Origin};
@@ -85,11 +84,15 @@ struct RulesParameters {
     /// `json`; `toml` for those made here, as a file of rules; `prometheus` for what can be said as rules of Prometheus
     #[param(required = false, value_type = String, example = "json")]
     format: Option<String>,
+    /// States and counts of this machine only, by ID or name; default: of all that this hub evaluates
+    #[param(required = false, value_type = String, example = "web1")]
+    host: Option<String>,
 }
 
 /// All rules, with their states
 #[utoipa::path(get, path = "/api/alerts/rules", tag = "alerts", params(RulesParameters), responses(
     (status = 200, content((AlertRules = "application/json"), (String = "application/toml"), (String = "application/yaml"))),
+    (status = 400, description = "There is no such host", body = ErrorBody),
     (status = 422, description = "There is no such format", body = ValidationBody),
     Guarded,
 ))]
@@ -108,13 +111,10 @@ async fn rules(
             return Err(Error::Invalid(vec![Problem::new(&["query", "format"], msg)]));
         }
     }
-    let sees = state.sees_this(&identity).await?;
-    let mut overall = if sees { state.alerts.overall() } else { BTreeMap::new() };
+    let shown = Shown::of(&state, &identity, sent.host.as_deref()).await?;
+    let mut overall = state.alerts.overall(|host| shown.has(host));
     let since = micros(OffsetDateTime::now_utc() - COUNTED);
-    let counts = match sees {
-        true => state.store.episode_counts(state.alerts.history().host(), since).await?,
-        false => Vec::new(),
-    };
+    let counts = state.store.episode_counts(&shown.ids(), since).await?;
     let rules = catalogue.rules.iter().map(|listed| {
         let count = counts.iter().find(|(rule, ..)| *rule == listed.rule.name);
         let (raised, acknowledged) =

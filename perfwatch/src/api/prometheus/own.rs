@@ -2,12 +2,16 @@
 
 use super::exposition::{Exposition, Kind, Label};
 use crate::alerts::answer::Current;
+use crate::alerts::catalogue::Over;
 use crate::alerts::machine::Status;
 use crate::alerts::rule::Severity;
 use crate::api::{AppState, VERSION};
 use crate::fleet::sender::Sending;
 use crate::history::writer;
 use crate::snapshot::source::{Report, State};
+
+/// States of rules that are told; a fleet may have more.
+const MAX_ALERT_STATES: usize = 10_000;
 
 pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
     let mut add =
@@ -75,11 +79,17 @@ pub(super) fn write(state: &AppState, exposition: &mut Exposition) {
         let failing = f64::from(u8::from(health.failing()));
         add("fleet_sender_failing", Kind::Gauge, "1 while NATS takes no history.", &[], failing);
     }
-    for current in state.alerts.current(|_, _| true) {
+    // A fleet has too many states that are fine.
+    let is_fleet = state.alerts.over() == Over::Fleet;
+    let is_told = |status, is_raised| !is_fleet || is_raised || status != Status::Ok;
+    for current in state.alerts.current(|_| true, is_told).into_iter().take(MAX_ALERT_STATES) {
         let mut labels = vec![("rule", current.rule.name.clone())];
+        if is_fleet {
+            labels.push(("host", current.host.clone()));
+        }
         let things =
             current.label_names.iter().filter_map(|name| Some((*name, current.labels.get(*name)?.clone())));
-        labels.extend(things.filter(|(name, _)| *name != "rule"));
+        labels.extend(things.filter(|(name, _)| *name != "rule" && !(is_fleet && *name == "host")));
         let help = "State of an alert rule for a thing: 0 ok, 1 pending, 2 warning, 3 critical, -1 no data, -2 not applicable.";
         add("alert_state", Kind::Gauge, help, &labels, alert_state(&current));
     }

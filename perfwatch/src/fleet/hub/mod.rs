@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod asking;
 pub mod filling;
+pub mod hearing;
 pub mod members;
 pub mod receiver;
 pub mod upkeep;

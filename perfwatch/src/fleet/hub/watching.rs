@@ -185,7 +185,7 @@ impl Task {
 
     fn judge(&self) {
         if self.heard.elapsed() > self.silence {
-            self.tell(State::Silent(self.newest.or_else(|| self.presence.heard(&self.host))));
+            self.tell(State::Silent(self.newest.or_else(|| self.presence.heard_at(&self.host))));
         }
     }
 

@@ -122,18 +122,18 @@ fn take_reading(
     Ok(Reading::from_tables(metric_type, at, None, tables))
 }
 
-fn put_keys(keys: &[Key], out: &mut Vec<u8>) {
+pub(crate) fn put_keys(keys: &[Key], out: &mut Vec<u8>) {
     put_count(keys.len(), out);
     keys.iter().for_each(|key| put_key(key, out));
 }
 
-fn take_keys(bytes: &mut Bytes<'_>) -> Result<Arc<[Key]>, Damaged> {
+pub(crate) fn take_keys(bytes: &mut Bytes<'_>) -> Result<Arc<[Key]>, Damaged> {
     let count = bytes.count(bytes.rest().len())?;
     std::iter::repeat_with(|| take_key(bytes)).take(count).collect()
 }
 
 /// Writes runs of unchanged values, each but the last followed by a changed value.
-fn put_values(values: &[Value], before: &[Value], out: &mut Vec<u8>) {
+pub(crate) fn put_values(values: &[Value], before: &[Value], out: &mut Vec<u8>) {
     let mut same = 0;
     for (at, value) in values.iter().enumerate() {
         if before.get(at) == Some(value) {
@@ -147,7 +147,11 @@ fn put_values(values: &[Value], before: &[Value], out: &mut Vec<u8>) {
     put_count(same, out);
 }
 
-fn take_values(bytes: &mut Bytes<'_>, count: usize, before: &[Value]) -> Result<Vec<Value>, Damaged> {
+pub(crate) fn take_values(
+    bytes: &mut Bytes<'_>,
+    count: usize,
+    before: &[Value],
+) -> Result<Vec<Value>, Damaged> {
     let mut values = Vec::with_capacity(count.min(1 << 16));
     loop {
         let same = bytes.count(count - values.len())?;

@@ -49,7 +49,8 @@ const fn primary(metric_type: MetricType) -> &'static [(&'static str, &'static s
         | MetricType::Processes
         | MetricType::Cgroups
         | MetricType::Usage
-        | MetricType::Profile => &[],
+        | MetricType::Profile
+        | MetricType::Presence => &[],
         MetricType::Agent => &[("", "", "failing")],
     }
 }

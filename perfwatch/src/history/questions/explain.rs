@@ -245,7 +245,7 @@ fn subject(change: &Changed) -> Option<&'static str> {
     Some(match change.metric_type {
         MetricType::Processes | MetricType::Usage | MetricType::Profile => return None,
         // It says something about PerfWatch, not about the machine.
-        MetricType::Agent => return None,
+        MetricType::Agent | MetricType::Presence => return None,
         // What a group used is told by its programs, but not what it was refused.
         MetricType::Cgroups if ["throttled", "_events", "oom_"].iter().any(|part| field.contains(part)) => {
             "limits"

@@ -3,10 +3,11 @@
 /// Implements [`AlertStore`](super::AlertStore) for a store whose methods `$read` and `$write` return the pools once the
 /// tables are up to date.
 macro_rules! implement_alerts {
-    ($store:ty, $engine:ty, $row:ty, read: $read:ident, write: $write:ident) => {
+    ($store:ty, $engine:ty, $row:ty, read: $read:ident, write: $write:ident, lock: $lock:literal) => {
         fn of_episode(row: &$row) -> sqlx::Result<Episode> {
             Ok(Episode {
                 id: row.try_get("id")?,
+                host: row.try_get("host")?,
                 rule: row.try_get("rule")?,
                 series: row.try_get("series")?,
                 severity: row.try_get("severity")?,
@@ -83,6 +84,52 @@ macro_rules! implement_alerts {
             Ok(())
         }
 
+        async fn put_batch(
+            transaction: &mut sqlx::Transaction<'_, $engine>,
+            host: &str,
+            batch: &AlertBatch,
+        ) -> Result<()> {
+            for (rule, series) in &batch.forget {
+                sqlx::query("DELETE FROM alert_states WHERE host = $1 AND rule = $2 AND series = $3")
+                    .bind(host)
+                    .bind(rule)
+                    .bind(series)
+                    .execute(&mut **transaction)
+                    .await?;
+            }
+            for AlertState { rule, series, state } in &batch.put {
+                sqlx::query(
+                    "INSERT INTO alert_states (host, rule, series, state) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (host, rule, series) DO UPDATE SET state = excluded.state",
+                )
+                .bind(host)
+                .bind(rule)
+                .bind(series)
+                .bind(state)
+                .execute(&mut **transaction)
+                .await?;
+            }
+            for episode in &batch.episodes {
+                put_episode(transaction, host, episode).await?;
+            }
+            for event in &batch.events {
+                put_event(transaction, host, event).await?;
+            }
+            Ok(())
+        }
+
+        /// `QUERY host IN (…)`, to be continued.
+        fn of_hosts(query: &'static str, hosts: &[String]) -> sqlx::QueryBuilder<$engine> {
+            let mut builder = sqlx::QueryBuilder::new(query);
+            builder.push(" host IN (");
+            let mut list = builder.separated(", ");
+            for host in hosts {
+                list.push_bind(host.clone());
+            }
+            builder.push(")");
+            builder
+        }
+
         #[async_trait]
         impl AlertStore for $store {
             async fn alert_states(&self, host: &str) -> Result<Vec<AlertState>> {
@@ -98,73 +145,95 @@ macro_rules! implement_alerts {
                 rows.iter().map(state).collect()
             }
 
+            async fn all_alert_states(&self) -> Result<Vec<(String, AlertState)>> {
+                let rows = sqlx::query("SELECT host, rule, series, state FROM alert_states");
+                let rows = rows.fetch_all(self.$read().await?).await?;
+                let state = |row: &$row| {
+                    let state = AlertState {
+                        rule: row.try_get("rule")?,
+                        series: row.try_get("series")?,
+                        state: row.try_get("state")?,
+                    };
+                    Ok((row.try_get("host")?, state))
+                };
+                rows.iter().map(state).collect()
+            }
+
             async fn save_alerts(&self, host: &str, batch: &AlertBatch) -> Result<()> {
                 let mut transaction = self.$write().await?.begin().await?;
-                for (rule, series) in &batch.forget {
-                    sqlx::query("DELETE FROM alert_states WHERE host = $1 AND rule = $2 AND series = $3")
-                        .bind(host)
-                        .bind(rule)
-                        .bind(series)
-                        .execute(&mut *transaction)
-                        .await?;
-                }
-                for AlertState { rule, series, state } in &batch.put {
-                    sqlx::query(
-                        "INSERT INTO alert_states (host, rule, series, state) VALUES ($1, $2, $3, $4)
-                         ON CONFLICT (host, rule, series) DO UPDATE SET state = excluded.state",
-                    )
-                    .bind(host)
-                    .bind(rule)
-                    .bind(series)
-                    .bind(state)
-                    .execute(&mut *transaction)
-                    .await?;
-                }
-                for episode in &batch.episodes {
-                    put_episode(&mut transaction, host, episode).await?;
-                }
-                for event in &batch.events {
-                    put_event(&mut transaction, host, event).await?;
-                }
+                put_batch(&mut transaction, host, batch).await?;
                 Ok(transaction.commit().await?)
             }
 
-            async fn open_episodes(&self, host: &str) -> Result<Vec<Episode>> {
-                let rows = sqlx::query(
-                    "SELECT * FROM alert_episodes WHERE host = $1 AND cleared_at IS NULL ORDER BY raised_at",
-                );
-                let rows = rows.bind(host).fetch_all(self.$read().await?).await?;
+            async fn save_all_alerts(&self, lease: Option<&Lease>, batches: &Batches) -> Result<bool> {
+                let mut transaction = self.$write().await?.begin().await?;
+                if let Some(lease) = lease {
+                    // Nobody takes it over until the end of the transaction.
+                    let held = sqlx::query(concat!(
+                        "SELECT name FROM leases WHERE name = $1 AND holder = $2 AND term = $3", $lock
+                    ));
+                    let held = held.bind(lease.name).bind(&lease.holder).bind(lease.term);
+                    if held.fetch_optional(&mut *transaction).await?.is_none() {
+                        return Ok(false);
+                    }
+                }
+                for (host, batch) in batches {
+                    put_batch(&mut transaction, host, batch).await?;
+                }
+                transaction.commit().await?;
+                Ok(true)
+            }
+
+            async fn open_episodes(&self, hosts: &[String]) -> Result<Vec<Episode>> {
+                if hosts.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let mut query = of_hosts("SELECT * FROM alert_episodes WHERE", hosts);
+                query.push(" AND cleared_at IS NULL ORDER BY raised_at");
+                let rows = query.build().fetch_all(self.$read().await?).await?;
                 rows.iter().map(|row| Ok(of_episode(row)?)).collect()
             }
 
-            async fn episode(&self, host: &str, id: &str) -> Result<Option<Episode>> {
-                let row = sqlx::query("SELECT * FROM alert_episodes WHERE host = $1 AND id = $2");
-                let row = row.bind(host).bind(id).fetch_optional(self.$read().await?).await?;
+            async fn episode(&self, hosts: &[String], id: &str) -> Result<Option<Episode>> {
+                if hosts.is_empty() {
+                    return Ok(None);
+                }
+                let mut query = of_hosts("SELECT * FROM alert_episodes WHERE", hosts);
+                query.push(" AND id = ").push_bind(id.to_owned());
+                let row = query.build().fetch_optional(self.$read().await?).await?;
                 Ok(row.as_ref().map(of_episode).transpose()?)
             }
 
             async fn episodes(
                 &self,
-                host: &str,
+                hosts: &[String],
                 rule: Option<&str>,
                 before: i64,
                 limit: i64,
             ) -> Result<Vec<Episode>> {
-                let rows = sqlx::query(
-                    "SELECT * FROM alert_episodes WHERE host = $1 AND raised_at < $2 AND ($3 IS NULL OR rule = $3)
-                     ORDER BY raised_at DESC, id LIMIT $4",
-                );
-                let rows = rows.bind(host).bind(before).bind(rule).bind(limit);
-                let rows = rows.fetch_all(self.$read().await?).await?;
+                if hosts.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let mut query = of_hosts("SELECT * FROM alert_episodes WHERE", hosts);
+                query.push(" AND raised_at < ").push_bind(before);
+                if let Some(rule) = rule {
+                    query.push(" AND rule = ").push_bind(rule.to_owned());
+                }
+                query.push(" ORDER BY raised_at DESC, id LIMIT ").push_bind(limit);
+                let rows = query.build().fetch_all(self.$read().await?).await?;
                 rows.iter().map(|row| Ok(of_episode(row)?)).collect()
             }
 
-            async fn episode_counts(&self, host: &str, since: i64) -> Result<Vec<(String, i64, i64)>> {
-                let counts = sqlx::query_as(
-                    "SELECT rule, count(*), count(acknowledged_by) FROM alert_episodes
-                     WHERE host = $1 AND raised_at >= $2 GROUP BY rule ORDER BY rule",
+            async fn episode_counts(&self, hosts: &[String], since: i64) -> Result<Vec<(String, i64, i64)>> {
+                if hosts.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let mut query = of_hosts(
+                    "SELECT rule, count(*), count(acknowledged_by) FROM alert_episodes WHERE",
+                    hosts,
                 );
-                Ok(counts.bind(host).bind(since).fetch_all(self.$read().await?).await?)
+                query.push(" AND raised_at >= ").push_bind(since).push(" GROUP BY rule ORDER BY rule");
+                Ok(query.build_query_as().fetch_all(self.$read().await?).await?)
             }
 
             async fn acknowledge(&self, host: &str, given: &Acknowledgement<'_>) -> Result<bool> {

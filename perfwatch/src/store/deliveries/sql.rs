@@ -7,6 +7,7 @@ macro_rules! implement_deliveries {
         fn of_queued(row: &$row) -> sqlx::Result<Queued> {
             Ok(Queued {
                 id: row.try_get("id")?,
+                host: row.try_get("host")?,
                 event: Event {
                     key: row.try_get("key")?,
                     episode: row.try_get("episode")?,
@@ -71,9 +72,10 @@ macro_rules! implement_deliveries {
                 Ok(deleted)
             }
 
-            async fn unrouted_events(&self, host: &str, limit: i64) -> Result<Vec<Queued>> {
-                let rows =
-                    sqlx::query("SELECT * FROM alert_outbox WHERE host = $1 AND NOT routed ORDER BY id LIMIT $2");
+            async fn unrouted_events(&self, host: Option<&str>, limit: i64) -> Result<Vec<Queued>> {
+                let rows = sqlx::query(
+                    "SELECT * FROM alert_outbox WHERE ($1 IS NULL OR host = $1) AND NOT routed ORDER BY id LIMIT $2",
+                );
                 let rows = rows.bind(host).bind(limit).fetch_all(self.$read().await?).await?;
                 rows.iter().map(|row| Ok(of_queued(row)?)).collect()
             }
@@ -128,15 +130,15 @@ macro_rules! implement_deliveries {
                 Ok(transaction.commit().await?)
             }
 
-            async fn withheld_events(&self, host: &str) -> Result<Vec<Withheld>> {
+            async fn withheld_events(&self, host: Option<&str>) -> Result<Vec<Withheld>> {
                 let rows = sqlx::query(
-                    "SELECT withheld, told FROM alert_episodes
-                     WHERE host = $1 AND withheld IS NOT NULL ORDER BY raised_at",
+                    "SELECT host, withheld, told FROM alert_episodes
+                     WHERE ($1 IS NULL OR host = $1) AND withheld IS NOT NULL ORDER BY raised_at",
                 );
                 let rows = rows.bind(host).fetch_all(self.$read().await?).await?;
                 let withheld = |row: &$row| {
                     let told: String = row.try_get("told")?;
-                    Ok(Withheld { payload: row.try_get("withheld")?, told: split(&told) })
+                    Ok(Withheld { host: row.try_get("host")?, payload: row.try_get("withheld")?, told: split(&told) })
                 };
                 rows.iter().map(withheld).collect()
             }
@@ -166,32 +168,37 @@ macro_rules! implement_deliveries {
                 Ok(split(&told.unwrap_or_default()))
             }
 
-            async fn open_told(&self, host: &str) -> Result<Vec<Told>> {
+            async fn open_told(&self, host: Option<&str>) -> Result<Vec<Told>> {
                 let rows = sqlx::query(
-                    "SELECT id, rule, told FROM alert_episodes
-                     WHERE host = $1 AND cleared_at IS NULL AND told <> '' ORDER BY raised_at",
+                    "SELECT id, host, rule, told FROM alert_episodes
+                     WHERE ($1 IS NULL OR host = $1) AND cleared_at IS NULL AND told <> '' ORDER BY raised_at",
                 );
                 let rows = rows.bind(host).fetch_all(self.$read().await?).await?;
                 let told = |row: &$row| {
                     let channels: String = row.try_get("told")?;
-                    let (episode, rule) = (row.try_get("id")?, row.try_get("rule")?);
-                    Ok(Told { episode, rule, channels: split(&channels) })
+                    let (episode, host, rule) = (row.try_get("id")?, row.try_get("host")?, row.try_get("rule")?);
+                    Ok(Told { episode, host, rule, channels: split(&channels) })
                 };
                 rows.iter().map(told).collect()
             }
 
-            async fn due_channels(&self, host: &str) -> Result<Vec<String>> {
+            async fn due_channels(&self, host: Option<&str>) -> Result<Vec<String>> {
                 let names = sqlx::query_scalar(
                     "SELECT DISTINCT channel FROM alert_deliveries JOIN alert_outbox ON id = event
-                     WHERE host = $1 ORDER BY channel",
+                     WHERE ($1 IS NULL OR host = $1) ORDER BY channel",
                 );
                 Ok(names.bind(host).fetch_all(self.$read().await?).await?)
             }
 
-            async fn due_events(&self, host: &str, channel: &str, limit: i64) -> Result<Vec<Queued>> {
+            async fn due_events(
+                &self,
+                host: Option<&str>,
+                channel: &str,
+                limit: i64,
+            ) -> Result<Vec<Queued>> {
                 let rows = sqlx::query(
                     "SELECT alert_outbox.* FROM alert_deliveries JOIN alert_outbox ON id = event
-                     WHERE host = $1 AND channel = $2 ORDER BY id LIMIT $3",
+                     WHERE ($1 IS NULL OR host = $1) AND channel = $2 ORDER BY id LIMIT $3",
                 );
                 let rows = rows.bind(host).bind(channel).bind(limit).fetch_all(self.$read().await?).await?;
                 rows.iter().map(|row| Ok(of_queued(row)?)).collect()

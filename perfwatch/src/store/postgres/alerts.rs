@@ -8,8 +8,9 @@ use super::PostgresStore;
 use crate::store::Result;
 use crate::store::alerts::sql::implement_alerts;
 use crate::store::alerts::{
-    Acknowledgement, AlertBatch, AlertState, AlertStore, EPISODES_KEPT, EVENTS_KEPT, Episode, Event,
+    Acknowledgement, AlertBatch, AlertState, AlertStore, Batches, EPISODES_KEPT, EVENTS_KEPT, Episode, Event,
     MAX_EPISODES, MAX_OUTBOX, Silence, StoredRule,
 };
+use crate::store::leases::Lease;
 
-implement_alerts!(PostgresStore, sqlx::Postgres, PgRow, read: ready, write: ready);
+implement_alerts!(PostgresStore, sqlx::Postgres, PgRow, read: ready, write: ready, lock: " FOR SHARE");

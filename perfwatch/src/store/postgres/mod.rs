@@ -10,6 +10,7 @@ mod deliveries;
 mod fleet;
 mod chunks;
 mod documents;
+mod leases;
 mod maintenance;
 mod marks;
 mod partitions;

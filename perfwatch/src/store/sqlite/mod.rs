@@ -9,6 +9,7 @@ mod alerts;
 mod deliveries;
 mod fleet;
 mod chunks;
+mod leases;
 mod maintenance;
 mod marks;
 mod opening;
