@@ -1,19 +1,26 @@
 //! Machines as a hub sees them: what one records in a slot, sent under many IDs.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
 use async_nats::jetstream::{self, context::PublishAckFuture};
+use futures_util::StreamExt as _;
+use perfwatch::alerts::inputs::{Gatherer, Wanted};
 use perfwatch::fleet::forward::SendingOnly;
+use perfwatch::fleet::measures::Measures;
 use perfwatch::fleet::outbox::Outbox;
-use perfwatch::fleet::protocol::{Alive, Introduction, Packet, alive_subject, chunk_subject, host_subject};
+use perfwatch::fleet::protocol::{
+    Alive, Introduction, Origin, Packet, WANTED, alive_subject, chunk_subject, host_subject, inputs_subject,
+};
 use perfwatch::history::{History, rollup};
 use perfwatch::host::Host;
-use perfwatch::snapshot::Reading;
-use perfwatch::store::micros;
+use perfwatch::snapshot::{Reading, Snapshot};
 use time::{Duration, OffsetDateTime};
+use tokio::time::{sleep_until, timeout};
 
+use crate::TIMEOUT;
 use crate::nats::Nats;
 use crate::synthetic::Machine;
 
@@ -27,7 +34,10 @@ const UNCONFIRMED: usize = 256;
 const ROOM: u64 = 1 << 30;
 
 /// What a machine records in five minutes, as it would send it.
-pub(crate) struct Slot(Vec<Packet>);
+pub(crate) struct Slot {
+    packets: Vec<Packet>,
+    last: Snapshot,
+}
 
 impl Slot {
     /// The slot that starts at this second.
@@ -39,7 +49,7 @@ impl Slot {
         let start = OffsetDateTime::from_unix_timestamp(start)?;
         let ticks = (0..SLOT / INTERVAL).map(|tick| start + Duration::seconds(tick * INTERVAL));
         let snapshots: Vec<_> = ticks.filter_map(|at| machine.snapshot(at)).collect();
-        let mut readings: Vec<Reading> = snapshots.iter().flat_map(|one| one.readings().to_vec()).collect();
+        let mut readings: Vec<Reading> = snapshots.iter().flat_map(|one| one.readings.to_vec()).collect();
         readings.sort_by_key(|reading| (reading.metric_type, reading.at));
         rollup::store_readings(&history, &readings, Vec::new()).await?;
         let mut packets = Vec::new();
@@ -49,7 +59,8 @@ impl Slot {
             outbox.done(&waiting);
         }
         ensure!(!packets.is_empty(), "the machine recorded nothing");
-        Ok(Self(packets))
+        let last = snapshots.into_iter().next_back().context("a tick")?;
+        Ok(Self { packets, last })
     }
 }
 
@@ -74,21 +85,48 @@ impl Machines {
         format!("{n:032x}")
     }
 
-    pub(crate) async fn introduce(&self) -> Result<()> {
+    pub(crate) async fn introduce(&self, slot: &Slot) -> Result<()> {
         for n in 0..self.count {
-            let host = Host::new(&self.id(n), &format!("host-{n:04}"));
+            let host = Host::new(&self.id(n), &name(n));
             let json = serde_json::to_vec(&Introduction::of(&host))?;
             self.stream.publish(host_subject(&host.id), json.into()).await?.await?;
         }
-        self.live().await
+        self.live(slot).await
     }
 
-    pub(crate) async fn live(&self) -> Result<()> {
+    /// Signs of life of all.
+    pub(crate) async fn live(&self, slot: &Slot) -> Result<()> {
+        let measures = Measures::of(&slot.last);
         for n in 0..self.count {
-            let alive = Alive { host: self.id(n), sent: micros(OffsetDateTime::now_utc()) };
+            let origin = Origin { instance: self.id(n), name: name(n), address: "192.0.2.1".to_owned() };
+            let sent = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000)?;
+            let alive = Alive { host: self.id(n), sent, measures, origin, leaving: false };
             self.client.publish(alive_subject(&alive.host), serde_json::to_vec(&alive)?.into()).await?;
         }
         Ok(self.client.flush().await?)
+    }
+
+    /// What the hub's rules want to know of all, until `end`: a tick every five seconds.
+    pub(crate) async fn answer(&self, slot: &Slot, end: Instant) -> Result<()> {
+        let mut asked = self.client.subscribe(WANTED).await?;
+        let wanted = timeout(TIMEOUT, asked.next()).await?.context("the hub asks for nothing")?;
+        let wanted = Wanted::parse(&wanted.payload).context("what the hub wants")?;
+        let wanted = Arc::new(wanted);
+        let mut gatherers: Vec<Gatherer> =
+            (0..self.count).map(|n| Gatherer::new(&self.id(n), Arc::clone(&wanted))).collect();
+        while Instant::now() < end {
+            let next = Instant::now() + std::time::Duration::from_secs(INTERVAL.unsigned_abs());
+            let tick = Snapshot::new(OffsetDateTime::now_utc(), slot.last.readings.clone());
+            for (n, gatherer) in gatherers.iter_mut().enumerate() {
+                gatherer.add(&tick, |_| None);
+                if let Some(message) = gatherer.finish() {
+                    self.client.publish(inputs_subject(&self.id(n)), message).await?;
+                }
+            }
+            self.client.flush().await?;
+            sleep_until(next.into()).await;
+        }
+        Ok(())
     }
 
     /// All machines send a slot, as fast as the stream takes it.
@@ -96,7 +134,7 @@ impl Machines {
         let mut sent = Sent { messages: 0, bytes: 0 };
         let mut unconfirmed: Vec<PublishAckFuture> = Vec::with_capacity(UNCONFIRMED);
         for n in 0..self.count {
-            for packet in &slot.0 {
+            for packet in &slot.packets {
                 let packet = Packet { host: self.id(n), ..packet.clone() };
                 let bytes = packet.encode();
                 let mut headers = HeaderMap::new();
@@ -120,4 +158,8 @@ async fn confirm(unconfirmed: &mut Vec<PublishAckFuture>) -> Result<()> {
         one.await?;
     }
     Ok(())
+}
+
+fn name(n: usize) -> String {
+    format!("host-{n:04}")
 }

@@ -193,13 +193,12 @@ impl AppState {
 
     /// Whether the user may see the machine that answers.
     async fn sees_this(&self, who: &Identity) -> error::Result<bool> {
-        let this = self.history.host();
-        Ok(who.sees_all() || self.visible_hosts(who).await?.iter().any(|host| host.id == this))
+        self.sees(who, self.history.host()).await
     }
 
-    /// Fails, as for a machine that does not exist, unless the user may see the one that answers.
-    async fn must_see_this(&self, who: &Identity) -> error::Result<()> {
-        self.history_of(who, None).await.map(drop)
+    /// Whether the user may see the machine with this ID.
+    async fn sees(&self, who: &Identity, id: &str) -> error::Result<bool> {
+        Ok(who.sees_all() || self.visible_hosts(who).await?.iter().any(|host| host.id == id))
     }
 
     /// One change of the stored configuration at a time: each is a read-modify-write.

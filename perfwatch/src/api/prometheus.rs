@@ -2,6 +2,7 @@
 
 mod documents;
 mod exposition;
+mod hosts;
 mod intervals;
 mod own;
 
@@ -47,5 +48,12 @@ async fn scrape(scraper: Scraper, State(state): State<AppState>) -> Result<Respo
         state.intervals.write(&snapshot, &mut exposition);
     }
     own::write(&state, &mut exposition);
+    if state.fleet.stats.is_some() {
+        // What the hub itself is like matters more, and the store may be away.
+        match state.history.chunks().hosts().await {
+            Ok(known) => hosts::write(&state, &known, &mut exposition),
+            Err(error) => tracing::debug!(%error, "the hosts of the fleet are not told to Prometheus"),
+        }
+    }
     Ok((kind, exposition.finish()).into_response())
 }

@@ -88,12 +88,14 @@ async fn sources(
     State(state): State<AppState>,
     Parameters(sent): Parameters<OneHost>,
 ) -> Result<Response> {
+    if sent.host.is_none() && !state.sees_this(&identity).await? {
+        return Ok(Json(Sources::of(Vec::new())).into_response());
+    }
     if let Some(remote) = state.remote(&identity, sent.host.as_deref()).await? {
         let _question = state.ask(&identity)?;
         return Ok(json_in_pieces(remote.answer(&identity, address, Ask::Sources).await?));
     }
-    let reports = if state.sees_this(&identity).await? { state.source_status.reports() } else { Vec::new() };
-    Ok(Json(Sources::of(reports)).into_response())
+    Ok(Json(Sources::of(state.source_status.reports())).into_response())
 }
 
 /// The same for whoever asks over the fleet.

@@ -113,7 +113,6 @@ async fn upgrade(
     if !may_read(&identity) {
         return Err(Error::Forbidden(NO_SCOPE));
     }
-    state.must_see_this(&identity).await?;
     let backfill = match parameters.backfill.as_deref() {
         None => 0,
         Some(text) => text.parse::<usize>().map(|n| n.min(BACKFILL_MESSAGES)).map_err(|_| {
@@ -149,6 +148,7 @@ async fn upgrade(
         }
         _ => Channel { history, hub: state.hub.clone(), frames: Arc::clone(&state.0.frames), watched: None },
     };
+    let host = channel.history.host().to_owned();
     let streams = state.streams.clone();
     let upgrading = hyper::upgrade::on(&mut request);
     let slot = request.extensions_mut().remove::<Arc<Slot>>();
@@ -158,7 +158,7 @@ async fn upgrade(
         // Both count this stream among the connections until it ends.
         let _held = (slot, alive);
         if let Ok(upgraded) = upgrading.await {
-            let ended = ended(&state, identity, revocations);
+            let ended = ended(&state, identity, host, revocations);
             Stream::open(channel, upgraded, is_packed).await.run(ended, backfill, question).await;
         }
     });
@@ -178,10 +178,11 @@ fn token_of_protocol(headers: &HeaderMap) -> Option<String> {
     (offered.next()? == "bearer").then(|| offered.next().map(str::to_owned))?
 }
 
-/// Completes when the token has expired or was ended, or the server stops.
+/// Completes when the token has expired or was ended, the user may no longer see the host, or the server stops.
 fn ended(
     state: &AppState,
     identity: Identity,
+    host: String,
     mut revocations: watch::Receiver<u64>,
 ) -> impl Future<Output = End> + use<> {
     let state = state.clone();
@@ -191,7 +192,7 @@ fn ended(
         while revocations.changed().await.is_ok() {
             match state.auth.still_valid(&identity.credential).await {
                 Err(AuthError::Refused) => return,
-                Ok(now) if matches!(state.sees_this(&now).await, Ok(false)) => return,
+                Ok(now) if matches!(state.sees(&now, &host).await, Ok(false)) => return,
                 _ => {}
             }
         }

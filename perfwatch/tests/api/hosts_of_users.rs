@@ -27,6 +27,8 @@ enum Told {
     ThisFor(&'static str),
     /// Of all hosts or this machine, what the user may see; this text is about one that may not be seen.
     LeavesOut(&'static str),
+    /// The same, with this query.
+    LeavesOutOf(&'static str, &'static str),
     /// For administrators, who see all hosts.
     Administrators,
     /// Nothing, because of this.
@@ -73,9 +75,12 @@ const ROUTES: &[(&str, &str, Told)] = &[
     ("GET", "/api/doctor", This("")),
     ("GET", "/api/events", Named(RANGE)),
     ("POST", "/api/events", Administrators),
+    ("GET", "/api/fleet/changes", LeavesOutOf(PERIODS, "\"compared\":2")),
     ("POST", "/api/fleet/join", Nothing("the token is the right, and the answer is about the machine that asks")),
     ("GET", "/api/fleet/machines", Administrators),
     ("DELETE", "/api/fleet/machines/{host}", Administrators),
+    ("GET", "/api/fleet/overview", LeavesOut("testbed")),
+    ("GET", "/api/fleet/series", LeavesOutOf("field=cpu.usage_percent&start_time=0000&end_time=0200", "testbed")),
     ("POST", "/api/fleet/tokens", Administrators),
     ("GET", "/api/history/changes", Named(PERIODS)),
     ("GET", "/api/history/compare", Named("metric_type=cpu&start_time_1=0000&end_time_1=0060&start_time_2=0060&end_time_2=0120")),
@@ -204,10 +209,11 @@ async fn no_route_tells_a_limited_user_of_other_hosts() {
                     assert_eq!(shown.0, 200, "{path}: {}", shown.1);
                     assert_eq!(by(user, String::new(), asked).await, nowhere, "{path}");
                 }
-                LeavesOut(text) => {
-                    let shown = by(&admin, String::new(), "").await;
+                LeavesOut(text) | LeavesOutOf(_, text) => {
+                    let query = if let LeavesOutOf(query, _) = *told { query } else { "" };
+                    let shown = by(&admin, query.to_owned(), "").await;
                     assert!(shown.0 == 200 && shown.1.contains(text), "{path}: {}", shown.1);
-                    let (status, answer) = by(user, String::new(), "").await;
+                    let (status, answer) = by(user, query.to_owned(), "").await;
                     assert_eq!(status, 200, "{path}: {answer}");
                     for secret in [text, "testbed", "0123abcd"] {
                         assert!(!answer.contains(secret), "{path}: {answer}");

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use async_nats::{Client, ConnectOptions};
 use perfwatch::fleet::hub::members::invite;
 use perfwatch::fleet::init::{self, CONFIGURATION, HUB_KEYS};
+use perfwatch::fleet::measures::Measures;
 use perfwatch::fleet::membership;
 use perfwatch::fleet::protocol::{Alive, Origin, alive_subject};
 use reqwest::Method;
@@ -178,7 +179,8 @@ async fn two_machines_with_one_id_are_found_out() {
         sent += 1;
         let name = if sent % 2 == 0 { "web-a" } else { "web-b" };
         let origin = Origin { instance: name.into(), name: name.into(), address: "192.0.2.1".into() };
-        let alive = Alive { host: HOST.into(), sent: 1, origin };
+        let alive =
+            Alive { host: HOST.into(), sent: 1, origin, leaving: false, measures: Measures::default() };
         client.publish(alive_subject(HOST), serde_json::to_vec(&alive).unwrap().into()).await.unwrap();
         client.flush().await.unwrap();
         (hub.presence.copies().of(HOST).len() == 2).then_some(())
