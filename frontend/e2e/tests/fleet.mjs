@@ -90,16 +90,8 @@ test('the page of a hub: hosts are found, compared at a glance, and switched by 
   await page.waitForURL((url) => url.pathname === '/history' && url.searchParams.get('host') === HOSTS[1]);
   assert.equal(query(page).get('range'), '15m');
 
-  // Its history is there once its first slot is over, also on a page that a link opens.
-  const newest = await eventually(
-    'history of the host',
-    async () => {
-      const { hosts } = await fleet.hub.call(session, 'GET', '/api/hosts');
-      return hosts.find(({ id }) => id === HOSTS[0])?.newest;
-    },
-    { within: 100_000, every: 1000 },
-  );
-  const to = Date.parse(newest);
+  // A link shows what was seen, of the host that it names: also what only the host itself has yet.
+  const to = Math.floor(Date.now() / 1000) * 1000;
   const at = (ms) => new Date(ms).toISOString().replace('.000Z', 'Z');
   const link = `/history?p=cpu:usage_percent&from=${at(to - 60_000)}&to=${at(to)}&host=${HOSTS[0]}`;
   const reader = await browser.page({ server: fleet.hub, session, bypassCSP: true });
@@ -118,18 +110,49 @@ test('the page of a hub: hosts are found, compared at a glance, and switched by 
   await reader.waitForURL((url) => url.searchParams.get('with') === HOSTS[1]);
   await reader.getByRole('row', { name: /^Usage [\d.]+ % vs/ }).waitFor();
 
-  // The dashboard shows what is stored while nothing comes live.
+  // Live, as on the machine itself, with its processes.
   await reader.goto(`/?host=${HOSTS[0]}&range=5m`);
   await reader
     .locator('#cpu header')
     .getByText(/[\d.]+ %/)
     .first()
     .waitFor();
+  await reader.getByText('Live, every').first().waitFor();
   assert.deepEqual(await seriousViolations(reader), []);
+  await reader.getByRole('link', { name: 'Who', exact: true }).first().click();
+  await reader
+    .getByRole('row', { name: /nats-server/ })
+    .first()
+    .waitFor();
 
   // A host that does not exist is said to be unknown.
   await reader.goto('/?host=nowhere&range=5m');
   await reader.getByTitle('Choose another host (h)').getByText('unknown').waitFor();
+
+  // Once their first slots are over, all of them are on one chart, and compared with before.
+  await eventually(
+    'history of both hosts',
+    async () => {
+      const { hosts } = await fleet.hub.call(session, 'GET', '/api/hosts');
+      return HOSTS.every((name) => hosts.find(({ id }) => id === name)?.newest);
+    },
+    { within: 100_000, every: 1000 },
+  );
+  await reader.goto('/fleet?range=5m');
+  const chart = reader.getByRole('region', { name: /on all hosts$/ });
+  for (const host of HOSTS) await chart.getByRole('row', { name: new RegExp(`${host} [\\d.]+ %`) }).waitFor();
+  await chart.getByRole('button', { name: 'Field…' }).click();
+  await reader.getByRole('searchbox', { name: 'Search fields' }).fill('load average 1 minute');
+  await reader.getByRole('checkbox').first().click();
+  await reader.waitForURL(/field=cpu.load_avg.0/);
+  await reader
+    .getByRole('region', { name: /Load.*on all hosts$/ })
+    .getByRole('row', { name: new RegExp(HOSTS[0]) })
+    .waitFor();
+  const changed = reader.getByRole('region', { name: 'What changed across the fleet' });
+  await changed.getByRole('button', { name: 'Compare' }).click();
+  await changed.getByText('2 hosts').first().waitFor();
+  assert.deepEqual(await seriousViolations(reader), []);
 
   // On a phone.
   const phone = await browser.page({ server: fleet.hub, session, width: 360, height: 740, bypassCSP: true });
