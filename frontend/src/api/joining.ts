@@ -1,13 +1,13 @@
 import { http } from './http';
-import type { CreatedJoinToken, FleetHost, Machines } from './types';
+import type { CreatedJoinToken, KnownHost, Machines } from './types';
 
 /** The machines that have joined, and whether others can. */
 export async function machines(): Promise<Machines> {
   return (await http.get<Machines>('/api/fleet/machines')).data;
 }
 
-export async function fleetHosts(): Promise<FleetHost[]> {
-  return (await http.get<{ hosts: FleetHost[] }>('/api/hosts')).data.hosts;
+export async function fleetHosts(): Promise<KnownHost[]> {
+  return (await http.get<{ hosts: KnownHost[] }>('/api/hosts')).data.hosts;
 }
 
 /** The only response that contains the token itself. */

@@ -77,7 +77,6 @@ export type StreamMessage = TickMessage | { type: 'pong' };
 /** Response types from the server's OpenAPI document. */
 type Schemas = components['schemas'];
 
-export type FleetHost = Schemas['Known'];
 export type Machines = Schemas['Machines'];
 export type Machine = Schemas['Machine'];
 export type CreatedJoinToken = Schemas['CreatedJoinToken'];
@@ -109,8 +108,8 @@ export type FleetOverview = Schemas['FleetOverview'];
 export type FleetHost = Schemas['FleetHost'];
 export type FleetCourses = Schemas['FleetCourses'];
 export type Measures = Schemas['Measures'];
-/** A machine of the fleet; labels are what its owners sort it by. */
-export type KnownHost = Schemas['Known'] & { labels?: Record<string, string> | null };
+/** A machine whose history is there, with the labels that it has. */
+export type KnownHost = Schemas['Known'];
 export type Hosts = Omit<Schemas['Hosts'], 'hosts'> & { hosts: KnownHost[] };
 export type User = Schemas['Account'];
 export type Token = Schemas['LoginResponse'];

@@ -37,9 +37,19 @@ export interface Merged {
   functions: Functions;
   compared: number;
   withoutData: number;
+  /** Whether any host has history of the range. */
+  current: boolean;
+  comparison: boolean;
 }
 
-export const nothingYet: Merged = { fields: [], functions: [], compared: 0, withoutData: 0 };
+export const nothingYet: Merged = {
+  fields: [],
+  functions: [],
+  compared: 0,
+  withoutData: 0,
+  current: false,
+  comparison: false,
+};
 
 /** What was found so far, together with what was found on further hosts. */
 export function merged(before: Merged, more: ChangesOfHosts): Merged {
@@ -61,5 +71,7 @@ export function merged(before: Merged, more: ChangesOfHosts): Merged {
     functions: [...functions.values()].sort((a, b) => b.hosts.length - a.hosts.length),
     compared: before.compared + more.compared,
     withoutData: before.withoutData + more.without_data,
+    current: before.current || more.current.has_data,
+    comparison: before.comparison || more.comparison.has_data,
   };
 }

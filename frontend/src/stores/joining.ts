@@ -3,12 +3,12 @@ import { defineStore } from 'pinia';
 import { shallowRef } from 'vue';
 import { toApiError } from '@/api/http';
 import * as api from '@/api/joining';
-import type { CreatedJoinToken, FleetHost, Machine } from '@/api/types';
+import type { CreatedJoinToken, KnownHost, Machine } from '@/api/types';
 
 export const useJoiningStore = defineStore('joining', () => {
   const isHub = shallowRef(false);
   const canJoin = shallowRef(false);
-  const hosts = shallowRef<FleetHost[]>([]);
+  const hosts = shallowRef<KnownHost[]>([]);
   /** Those that may send, by host. */
   const joined = shallowRef<Map<string, Machine>>(new Map());
   const error = shallowRef<string | null>(null);

@@ -100,7 +100,7 @@ impl Machines {
         for n in 0..self.count {
             let origin = Origin { instance: self.id(n), name: name(n), address: "192.0.2.1".to_owned() };
             let sent = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000)?;
-            let alive = Alive { host: self.id(n), sent, measures, origin, leaving: false };
+            let alive = Alive { host: self.id(n), sent, measures, origin: Some(origin), leaving: false };
             self.client.publish(alive_subject(&alive.host), serde_json::to_vec(&alive)?.into()).await?;
         }
         Ok(self.client.flush().await?)

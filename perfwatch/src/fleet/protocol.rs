@@ -153,7 +153,9 @@ pub struct Alive {
     /// How it is; empty before the first tick.
     #[serde(default, skip_serializing_if = "Measures::is_empty")]
     pub measures: Measures,
-    pub origin: Origin,
+    /// Whose it is; missing from what others than PerfWatch send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// The last one: it stops, and nothing is wrong.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,

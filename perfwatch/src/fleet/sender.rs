@@ -300,7 +300,7 @@ impl Life {
 
     async fn say(&self, leaving: bool) {
         let address = self.client.server_info().client_ip;
-        let origin = Origin { instance: self.instance.clone(), name: self.host.name.clone(), address };
+        let origin = Some(Origin { instance: self.instance.clone(), name: self.host.name.clone(), address });
         let sent = micros(OffsetDateTime::now_utc());
         let alive =
             Alive { host: self.host.id.clone(), sent, measures: self.newest.measures(), origin, leaving };

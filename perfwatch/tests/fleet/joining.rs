@@ -179,8 +179,13 @@ async fn two_machines_with_one_id_are_found_out() {
         sent += 1;
         let name = if sent % 2 == 0 { "web-a" } else { "web-b" };
         let origin = Origin { instance: name.into(), name: name.into(), address: "192.0.2.1".into() };
-        let alive =
-            Alive { host: HOST.into(), sent: 1, origin, leaving: false, measures: Measures::default() };
+        let alive = Alive {
+            host: HOST.into(),
+            sent: 1,
+            origin: Some(origin),
+            leaving: false,
+            measures: Measures::default(),
+        };
         client.publish(alive_subject(HOST), serde_json::to_vec(&alive).unwrap().into()).await.unwrap();
         client.flush().await.unwrap();
         (hub.presence.copies().of(HOST).len() == 2).then_some(())

@@ -123,6 +123,9 @@ async fn preview(
     let question = state.ask(&identity)?;
     let shown = Shown::of(&state, &identity, sent.host.as_deref()).await?;
     let mut hosts = shown.ids();
+    if hosts.is_empty() {
+        return Err(Error::BadRequest("No history of this host".into()));
+    }
     let is_cut = hosts.len() > MAX_HOSTS;
     hosts.truncate(MAX_HOSTS);
     let histories: Vec<_> = hosts.iter().map(|host| state.alerts.history().of_host(host)).collect();

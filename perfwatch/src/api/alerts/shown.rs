@@ -21,6 +21,7 @@ impl Shown {
                 Some(other) if other != this && other != name => {
                     Err(Error::BadRequest("Alerts of other hosts are evaluated by hubs".into()))
                 }
+                _ if !state.sees_this(who).await? => Ok(Self(BTreeMap::new())),
                 _ => Ok(Self(BTreeMap::from([(this.to_owned(), name.clone())]))),
             };
         }

@@ -358,7 +358,9 @@ async fn note_all(mut heard: Subscriber, presence: &Presence, courses: &Courses)
         {
             presence.note(&host, alive.sent, received);
             courses.note(&host, received, &alive.measures);
-            presence.copies().note(&host, &alive.origin, Instant::now());
+            if let Some(origin) = &alive.origin {
+                presence.copies().note(&host, origin, Instant::now());
+            }
             if alive.leaving {
                 presence.note_leaving(&host);
             }
