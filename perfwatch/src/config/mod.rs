@@ -1,6 +1,7 @@
 //! The settings, all checked before anything starts.
 
 pub mod check;
+mod given;
 pub mod labels;
 mod settings;
 
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use check::MAX_PROFILE_HZ;
-pub use settings::{ConfigFile, Given, SETTINGS, Setting};
+pub use given::{ConfigFile, Given};
+pub use settings::{SETTINGS, Setting};
 
 use self::labels::Labels;
 use crate::snapshot::source;
