@@ -15,6 +15,7 @@ async fn the_overview_shows_what_machines_measure_and_their_states() {
     let hub = HubProcess::start(dirs[0].path(), &nats).await;
     let _agent = machine("agent", dirs[1].path(), &nats, "web.1");
     let stream = nats.stream().await;
+    until("the stream, which the hub makes", async || stream.get_stream("PERFWATCH").await.ok()).await;
     for host in ["old", "gone"] {
         let introduction = json!({"host": host, "name": host, "facts": {}}).to_string();
         stream
