@@ -6,7 +6,6 @@ import { hostInLinks } from '@/router/hostInAddress';
 import {
   cellText,
   countsOf,
-  distinct,
   groupsOf,
   labelsOf,
   linesOf,
@@ -17,6 +16,7 @@ import {
   type HostRow,
   type Listing,
 } from '@/series/fleet';
+import { distinct } from '@/series/hosts';
 import { comparedWith, parseView, viewQuery } from '@/series/historyView';
 import { useFleetStore } from '@/stores/fleet';
 

@@ -255,15 +255,6 @@ export function countsOf(rows: readonly HostRow[]): { level: Level; count: numbe
     .filter(({ count }) => count > 0);
 }
 
-/** Hosts of the same name are told apart by their IDs. */
-export function distinct(hosts: readonly FleetHost[]): FleetHost[] {
-  const times = new Map<string, number>();
-  for (const { name } of hosts) times.set(name, (times.get(name) ?? 0) + 1);
-  return hosts.map((host) =>
-    (times.get(host.name) ?? 0) > 1 ? { ...host, name: `${host.name} (${host.id})` } : host,
-  );
-}
-
 /** As a search finds it. */
 export function describeHost(
   host: FleetHost,

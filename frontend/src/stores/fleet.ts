@@ -8,7 +8,7 @@ import { isHub } from '@/api/base';
 import * as api from '@/api/fleet';
 import { toApiError, useMachine } from '@/api/http';
 import type { FleetHost, KnownHost } from '@/api/types';
-import { distinct } from '@/series/fleet';
+import { distinct } from '@/series/hosts';
 import { first, type Query } from '@/series/range';
 
 /** The last hour of a measure moves on once a minute, and what a machine is hardly changes. */
