@@ -57,7 +57,6 @@ use crate::cgroups::Names;
 use crate::collectors;
 use crate::config::{Config, Roots};
 use crate::doctor::{self, Diagnosis, Recording};
-use crate::fleet::live::Ticks;
 use crate::fleet::sender::Sender;
 use crate::history::History;
 use crate::history::maintenance::{DocumentDays, Maintenance};
@@ -199,17 +198,15 @@ pub async fn serve(
     let intervals = Arc::new(Intervals::default());
 
     let (storing, judging) = (writing.clone(), alerting.as_ref().map(Running::submitter));
-    let ticks = Ticks::default();
     let outputs = Outputs {
         live: Box::new({
-            let (hub, intervals, ticks) = (hub.clone(), Arc::clone(&intervals), ticks.clone());
-            let newest = sender.as_ref().map(Sender::newest);
+            let (hub, intervals) = (hub.clone(), Arc::clone(&intervals));
+            let ticks = sender.as_ref().map(Sender::ticks);
             move |snapshot| {
-                if let Some(newest) = &newest {
-                    newest.note(snapshot);
+                if let Some(ticks) = &ticks {
+                    ticks.publish(snapshot);
                 }
                 hub.publish(snapshot);
-                ticks.publish(snapshot);
                 intervals.add(snapshot);
             }
         }),
@@ -232,14 +229,14 @@ pub async fn serve(
             lister: Arc::clone(&lister),
             source_status: source_status.clone(),
             history: history.clone(),
-            ticks: ticks.clone(),
+            ticks: sender.ticks(),
             diagnose: Box::new(move |reports, newest| {
                 let store = runtime.block_on(place_here.inspect());
                 diagnose(&roots, &store, writing.as_ref(), reports, newest)
             }),
             listing: std::sync::Mutex::default(),
         };
-        fleet::Answering::spawn(sender, history.host(), &ticks, answers)
+        fleet::Answering::spawn(sender, history.host(), answers)
     });
     let feed = Feed::default();
     let sampling = if is_hub {

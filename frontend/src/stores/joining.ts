@@ -6,7 +6,6 @@ import * as api from '@/api/joining';
 import type { CreatedJoinToken, KnownHost, Machine } from '@/api/types';
 
 export const useJoiningStore = defineStore('joining', () => {
-  const isHub = shallowRef(false);
   const canJoin = shallowRef(false);
   const hosts = shallowRef<KnownHost[]>([]);
   /** Those that may send, by host. */
@@ -16,7 +15,6 @@ export const useJoiningStore = defineStore('joining', () => {
   async function load(): Promise<void> {
     try {
       const [known, all] = await Promise.all([api.machines(), api.fleetHosts()]);
-      isHub.value = known.hub;
       canJoin.value = known.can_join;
       const active = known.machines.filter((machine) => machine.revoked_at === null);
       joined.value = new Map(active.map((machine) => [machine.host, machine]));
@@ -38,5 +36,5 @@ export const useJoiningStore = defineStore('joining', () => {
   const setLabels = (host: string, labels: Record<string, string>): Promise<void> =>
     thenReload(api.setLabels(host, labels));
 
-  return { isHub, canJoin, hosts, joined, error, load, invite, revoke, setLabels };
+  return { canJoin, hosts, joined, error, load, invite, revoke, setLabels };
 });

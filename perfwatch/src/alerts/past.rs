@@ -14,7 +14,7 @@ use crate::history::from_micros;
 use crate::history::questions::changes::rank::{self, Direction, Series};
 use crate::history::questions::points::Points;
 use crate::history::questions::{HistoryQuery, Interval};
-use crate::snapshot::layout::Layout;
+use crate::snapshot::layout::{Layout, joined};
 use crate::snapshot::selection::Selection;
 use crate::store::Result;
 
@@ -54,10 +54,7 @@ pub fn query(compiled: &Compiled, from: i64, to: i64, interval: Interval) -> His
     let layout = Layout::of(compiled.metric_type);
     let table = &layout.tables[compiled.table];
     let columns = [Some(compiled.column), compiled.of, compiled.histogram].into_iter().flatten();
-    let name = |column: usize| {
-        let name = &table.columns[column].name;
-        [table.path.as_str(), name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
-    };
+    let name = |column: usize| joined(&table.path, &table.columns[column].name);
     let fields: Vec<String> = columns.map(name).collect();
     HistoryQuery {
         interval,

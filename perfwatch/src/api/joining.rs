@@ -35,7 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 fn members(state: &AppState) -> Result<&Members> {
     let Some(members) = &state.fleet.members else {
-        let why = if state.fleet.stats.is_some() {
+        let why = if state.fleet.is_hub() {
             "Machines cannot join this hub by themselves: it has no keys. Make them with `perfwatch fleet init` and set \
              PERFWATCH_FLEET_KEYS_FILE"
         } else {
@@ -199,7 +199,7 @@ impl From<Member> for Machine {
 async fn machines(_: Administrator, State(state): State<AppState>) -> Result<Json<Machines>> {
     let machines = state.store.members().await?;
     Ok(Json(Machines {
-        hub: state.fleet.stats.is_some(),
+        hub: state.fleet.is_hub(),
         can_join: state.fleet.members.is_some(),
         machines: machines.into_iter().map(Machine::from).collect(),
     }))

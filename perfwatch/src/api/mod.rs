@@ -169,8 +169,7 @@ impl AppState {
             return Ok(self.history.clone());
         }
         let hosts = self.visible_hosts(who).await?;
-        let called = |host: &&Host| host.id == wanted || host.name == wanted;
-        let mut found = hosts.iter().filter(called);
+        let mut found = hosts.iter().filter(|host| host.is_called(wanted));
         match (found.next(), found.next()) {
             (Some(host), None) if host.id == this => Ok(self.history.clone()),
             (Some(host), None) => Ok(match &self.fleet.asking {

@@ -48,7 +48,7 @@ async fn scrape(scraper: Scraper, State(state): State<AppState>) -> Result<Respo
         state.intervals.write(&snapshot, &mut exposition);
     }
     own::write(&state, &mut exposition);
-    if state.fleet.stats.is_some() {
+    if state.fleet.is_hub() {
         // What the hub itself is like matters more, and the store may be away.
         match state.history.chunks().hosts().await {
             Ok(known) => hosts::write(&state, &known, &mut exposition),

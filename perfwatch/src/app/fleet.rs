@@ -31,7 +31,7 @@ use crate::fleet::hub::receiver::{self, Receiver};
 use crate::fleet::hub::upkeep::{self, Upkeep};
 use crate::fleet::hub::watching::Watching;
 use crate::fleet::hub::{Stats, Turns};
-use crate::fleet::live::{Live, Ticks};
+use crate::fleet::live::Live;
 use crate::fleet::outbox::Outbox;
 use crate::fleet::presence::Presence;
 use crate::fleet::seen::Seen;
@@ -88,9 +88,9 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    pub fn spawn(sender: &Sender, host: &str, ticks: &Ticks, answers: Answers) -> Self {
+    pub fn spawn(sender: &Sender, host: &str, answers: Answers) -> Self {
         Self {
-            _live: Live::spawn(sender.client(), host, ticks),
+            _live: Live::spawn(sender.client(), host, &answers.ticks),
             _answering: answering::Answering::spawn(sender.client(), host, Arc::new(answers)),
         }
     }
@@ -227,16 +227,12 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
         Writer::spawn(history.clone(), log, DocumentDays(0)).context("cannot start the writer thread")?;
     let sender = Sender::spawn(&fleet, host.clone(), outbox).await?;
     let storing = writer.handle();
-    let ticks = Ticks::default();
     let source_status = SourceStatus::default();
     let alert_inputs = AlertInputs::start(sender.inputs(), &host.id, source_status.clone());
     let outputs = Outputs {
         live: Box::new({
-            let (ticks, newest) = (ticks.clone(), sender.newest());
-            move |snapshot| {
-                newest.note(snapshot);
-                ticks.publish(snapshot);
-            }
+            let ticks = sender.ticks();
+            move |snapshot| ticks.publish(snapshot)
         }),
         store: Box::new({
             let storing = storing.clone();
@@ -257,11 +253,11 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
         lister,
         source_status: source_status.clone(),
         history,
-        ticks: ticks.clone(),
+        ticks: sender.ticks(),
         diagnose: Box::new(diagnose(&config, sender.seen())),
         listing: Mutex::default(),
     };
-    let answering = Answering::spawn(&sender, &host.id, &ticks, answers);
+    let answering = Answering::spawn(&sender, &host.id, answers);
     let pipeline = Pipeline::new(sources, source_status, settings, outputs);
     let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping));
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

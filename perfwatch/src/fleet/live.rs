@@ -23,20 +23,36 @@ const AGAIN: Duration = Duration::from_millis(500);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// No lease is longer.
 const MAX_MESSAGE: usize = 1024;
+/// A tick that is due for longer than this does not come.
+const OUTDATED: Duration = Duration::from_secs(30);
 /// Room for what NATS adds.
 const MARGIN: usize = 256;
 
 /// Takes every tick; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Ticks(watch::Sender<Option<Arc<Snapshot>>>);
+pub struct Ticks(watch::Sender<Option<Tick>>);
+
+#[derive(Debug)]
+struct Tick {
+    at: Instant,
+    snapshot: Arc<Snapshot>,
+}
 
 impl Ticks {
     pub fn publish(&self, snapshot: &Arc<Snapshot>) {
-        self.0.send_replace(Some(Arc::clone(snapshot)));
+        self.0.send_replace(Some(Tick { at: Instant::now(), snapshot: Arc::clone(snapshot) }));
     }
 
     pub fn newest(&self) -> Option<Arc<Snapshot>> {
-        self.0.borrow().clone()
+        self.0.borrow().as_ref().map(|tick| Arc::clone(&tick.snapshot))
+    }
+
+    /// Nothing once it is out of date, as while sampling hangs.
+    pub(super) fn fresh(&self) -> Option<Arc<Snapshot>> {
+        let newest = self.0.borrow();
+        let is_fresh =
+            |tick: &&Tick| tick.at.elapsed() < tick.snapshot.interval().unwrap_or_default() + OUTDATED;
+        newest.as_ref().filter(is_fresh).map(|tick| Arc::clone(&tick.snapshot))
     }
 }
 
@@ -68,7 +84,7 @@ impl Drop for Live {
 struct Task {
     client: Client,
     host: String,
-    ticks: watch::Receiver<Option<Arc<Snapshot>>>,
+    ticks: watch::Receiver<Option<Tick>>,
     /// The end of the longest lease.
     until: Instant,
     /// When a tick was sent last.
@@ -126,7 +142,8 @@ impl Task {
     /// Sends the newest tick.
     async fn send(&mut self) {
         self.again_at = None;
-        let Some(snapshot) = self.ticks.borrow_and_update().clone() else { return };
+        let newest = self.ticks.borrow_and_update().as_ref().map(|tick| Arc::clone(&tick.snapshot));
+        let Some(snapshot) = newest else { return };
         self.sent = Some(Instant::now());
         let most = self.client.max_payload().saturating_sub(MARGIN);
         let id = micros(snapshot.timestamp);

@@ -3,8 +3,8 @@
 //! The newest goes first. A backlog, of an outage or an earlier run, is sent in the time that is left, slowly enough for
 //! hubs to take everyone's at once.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
@@ -17,12 +17,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{ConnectError, connect_machine, connected};
 use super::inputs::Inputs;
+use super::live::Ticks;
 use super::measures::Measures;
 use super::outbox::{Outbox, Waiting};
 use super::protocol::{Alive, Introduction, Origin, alive_subject, chunk_subject, host_subject};
 use crate::config;
 use crate::host::Host;
-use crate::snapshot::Snapshot;
 use crate::store::micros;
 
 /// Pause after each packet of a backlog: 20 a second, where a machine makes one in 20 seconds.
@@ -38,8 +38,6 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_secs(5);
 const INTRODUCE_EVERY: Duration = Duration::from_secs(3600);
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
-/// A tick that is due for longer than this does not come.
-const OUTDATED: Duration = Duration::from_secs(30);
 /// How long shutdown waits for the last packets before it leaves them on disk.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(800);
 /// Room for a message's headers within the server's limit.
@@ -64,31 +62,6 @@ impl Health {
         if self.0.swap(false, Ordering::Relaxed) {
             tracing::info!("the fleet's stream takes history again, with what waited in the outbox");
         }
-    }
-}
-
-/// The newest tick, which signs of life tell of.
-#[derive(Debug, Clone, Default)]
-pub struct Newest(Arc<Mutex<Option<Tick>>>);
-
-#[derive(Debug, Clone)]
-struct Tick {
-    at: Instant,
-    snapshot: Arc<Snapshot>,
-}
-
-impl Newest {
-    pub fn note(&self, snapshot: &Arc<Snapshot>) {
-        let newest = Some(Tick { at: Instant::now(), snapshot: Arc::clone(snapshot) });
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = newest;
-    }
-
-    /// Nothing once it is out of date, as while sampling hangs.
-    fn measures(&self) -> Measures {
-        let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_fresh =
-            |tick: &Tick| tick.at.elapsed() < tick.snapshot.interval().unwrap_or_default() + OUTDATED;
-        newest.filter(is_fresh).map(|tick| Measures::of(&tick.snapshot)).unwrap_or_default()
     }
 }
 
@@ -143,9 +116,9 @@ impl Sender {
         self.seen.clone()
     }
 
-    /// Where to note each tick.
-    pub fn newest(&self) -> Newest {
-        self.life.newest.clone()
+    /// Where to publish each tick.
+    pub fn ticks(&self) -> Ticks {
+        self.life.ticks.clone()
     }
 
     /// What hubs want for their rules, and the way there.
@@ -279,7 +252,7 @@ struct Life {
     host: Host,
     /// A restart has another one, and the earlier one never again.
     instance: String,
-    newest: Newest,
+    ticks: Ticks,
 }
 
 impl Life {
@@ -287,7 +260,7 @@ impl Life {
         let mut instance = [0; 8];
         let _ = getrandom::fill(&mut instance);
         let instance = format!("{:016x}", u64::from_be_bytes(instance));
-        Self { client, host, instance, newest: Newest::default() }
+        Self { client, host, instance, ticks: Ticks::default() }
     }
 
     async fn tell(self) {
@@ -302,8 +275,8 @@ impl Life {
         let address = self.client.server_info().client_ip;
         let origin = Some(Origin { instance: self.instance.clone(), name: self.host.name.clone(), address });
         let sent = micros(OffsetDateTime::now_utc());
-        let alive =
-            Alive { host: self.host.id.clone(), sent, measures: self.newest.measures(), origin, leaving };
+        let measures = self.ticks.fresh().map(|snapshot| Measures::of(&snapshot)).unwrap_or_default();
+        let alive = Alive { host: self.host.id.clone(), sent, measures, origin, leaving };
         let json = serde_json::to_vec(&alive).unwrap_or_default();
         // The next one tells as much.
         let _ = self.client.publish(alive_subject(&self.host.id), json.into()).await;

@@ -38,6 +38,11 @@ impl Host {
         }
     }
 
+    /// Whether this is its ID or name.
+    pub fn is_called(&self, wanted: &str) -> bool {
+        self.id == wanted || self.name == wanted
+    }
+
     /// Its labels; those that administrators gave it win.
     pub fn labels(&self) -> Labels {
         self.own_labels.under(&self.given_labels)

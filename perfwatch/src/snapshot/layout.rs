@@ -395,7 +395,7 @@ fn push_dotted(name: &mut String, part: &str) {
 }
 
 /// Joins a path and a name; either may be empty.
-pub(super) fn joined(path: &str, name: &str) -> String {
+pub fn joined(path: &str, name: &str) -> String {
     match (path, name) {
         ("", only) | (only, "") => only.to_owned(),
         (path, name) => format!("{path}.{name}"),

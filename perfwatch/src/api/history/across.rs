@@ -230,13 +230,13 @@ async fn chosen_hosts(state: &AppState, who: &Identity, chosen: &HostsParameters
         return Ok(hosts);
     }
     for name in &named {
-        if !hosts.iter().any(|host| host.id == *name || host.name == *name) {
+        if !hosts.iter().any(|host| host.is_called(name)) {
             let shown: String = name.chars().take(64).collect();
             return Err(Error::BadRequest(format!("No history of this host: {shown}")));
         }
     }
-    let is_named = |host: &Host| named.iter().any(|name| host.id == *name || host.name == *name);
-    Ok(hosts.into_iter().filter(is_named).collect())
+    hosts.retain(|host| named.iter().any(|name| host.is_called(name)));
+    Ok(hosts)
 }
 
 #[derive(Deserialize, IntoParams)]

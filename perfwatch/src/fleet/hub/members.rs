@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::MAX_NAME;
 use crate::config;
 use crate::config::check::is_host_id;
 use crate::fleet::connection::{ConnectError, connect_system, connected};
@@ -35,8 +36,6 @@ const CLOCKS_DIFFER: i64 = 3600;
 const REMEMBERED: i64 = 30 * 86_400 * 1_000_000;
 const SYNC_EVERY: Duration = Duration::from_secs(30);
 const NATS_TIMEOUT: Duration = Duration::from_secs(5);
-/// What people call a machine.
-const MAX_NAME: usize = 255;
 
 /// Why a machine may not join.
 #[derive(Debug, thiserror::Error)]

@@ -20,6 +20,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::store::Result;
 use crate::store::chunks::{ChunkStore, Turn};
 
+/// What people call a machine.
+const MAX_NAME: usize = 255;
+
 /// Gives one task at a time the right to change what a host's history is computed from.
 #[derive(Debug, Clone)]
 pub struct Turns {

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::accept::{self, Verdict};
-use super::{Stats, Turns};
+use super::{MAX_NAME, Stats, Turns};
 use crate::config;
 use crate::config::check::is_host_id;
 use crate::fleet::connection::{ConnectError, connect, connected};
@@ -52,8 +52,6 @@ const REDELIVERY: Duration = Duration::from_secs(2);
 const MAX_REFUSALS: i64 = 5;
 /// Room for a message's headers within the server's limit.
 const HEADERS: usize = 4096;
-/// What people call a machine.
-const MAX_NAME: usize = 255;
 
 /// What a hub needs.
 #[derive(Debug)]

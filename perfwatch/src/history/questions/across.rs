@@ -11,7 +11,7 @@ use crate::history::History;
 use crate::history::bucket::{Bucket, Cell, Stat};
 use crate::snapshot::MetricType;
 use crate::snapshot::histogram::Histogram;
-use crate::snapshot::layout::{Layout, Place};
+use crate::snapshot::layout::{Layout, Place, joined};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::value::Label;
 use crate::store::Result;
@@ -150,10 +150,9 @@ async fn course(
     let layout = Layout::of(wanted.metric_type);
     let table = &layout.tables[wanted.place.table];
     let name = &table.columns[wanted.column].name;
-    let path: Vec<&str> = [&table.path[..], name].into_iter().filter(|part| !part.is_empty()).collect();
     let query = HistoryQuery {
         interval,
-        selection: Selection::of(layout, &[path.join(".")]),
+        selection: Selection::of(layout, &[joined(&table.path, name)]),
         ..HistoryQuery::new(wanted.metric_type, range.start, range.end)
     };
     let mut points = Points::open(history, query).await?;

@@ -12,7 +12,7 @@ use super::{HistoryQuery, Interval};
 use crate::history::History;
 use crate::history::bucket::{Bucket, Cell};
 use crate::snapshot::MetricType;
-use crate::snapshot::layout::{Form, Layout, TableLayout};
+use crate::snapshot::layout::{Form, Layout, TableLayout, joined};
 use crate::snapshot::value::Key;
 use crate::store::Result;
 use rank::{Change, Kind, Series};
@@ -79,11 +79,7 @@ pub async fn changes(
                     let name = &layout.tables[*table].columns[column].name;
                     let field = match key {
                         Some(key) => layout.full_name(*table, key, name),
-                        None => [&layout.tables[*table].path[..], name]
-                            .into_iter()
-                            .filter(|part| !part.is_empty())
-                            .collect::<Vec<_>>()
-                            .join("."),
+                        None => joined(&layout.tables[*table].path, name),
                     };
                     all.push(Changed { metric_type, field, change });
                 }
