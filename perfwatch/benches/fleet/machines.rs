@@ -1,22 +1,28 @@
 //! Machines as a hub sees them: what one records in a slot, sent under many IDs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
-use async_nats::jetstream::{self, context::PublishAckFuture};
+use async_nats::jetstream;
 use futures_util::StreamExt as _;
 use perfwatch::alerts::inputs::{Gatherer, Wanted};
 use perfwatch::fleet::forward::SendingOnly;
+use perfwatch::fleet::hub::accept;
 use perfwatch::fleet::measures::Measures;
 use perfwatch::fleet::outbox::Outbox;
 use perfwatch::fleet::protocol::{
     Alive, Introduction, Origin, Packet, WANTED, alive_subject, chunk_subject, host_subject, inputs_subject,
 };
+use perfwatch::fleet::sender::delay_of;
 use perfwatch::history::{History, rollup};
 use perfwatch::host::Host;
 use perfwatch::snapshot::{Reading, Snapshot};
+use perfwatch::store::chunks::{ChunkStore, Content};
+use perfwatch::store::{self, Store};
+use rustix::time::{ClockId, clock_gettime};
 use time::{Duration, OffsetDateTime};
 use tokio::time::{sleep_until, timeout};
 
@@ -28,8 +34,6 @@ use crate::synthetic::Machine;
 pub(crate) const SLOT: i64 = 300;
 const INTERVAL: i64 = 5;
 const CPUS: usize = 4;
-/// Messages that wait for the stream's acknowledgement at a time.
-const UNCONFIRMED: usize = 256;
 /// No outbox is full here.
 const ROOM: u64 = 1 << 30;
 
@@ -64,9 +68,42 @@ impl Slot {
     }
 }
 
+#[derive(Default)]
 pub(crate) struct Sent {
     pub(crate) messages: u64,
-    pub(crate) bytes: u64,
+    pub(crate) bytes: BTreeMap<Content, u64>,
+}
+
+/// Milliseconds of CPU that a machine's hour takes once it is over: five-minute and hourly values of what it sent.
+pub(crate) async fn hour_cpu_ms(database: &str) -> Result<f64> {
+    const HOSTS: usize = 10;
+    let store: Arc<dyn Store> = store::open(database).await?;
+    let chunks: Arc<dyn ChunkStore> = store.clone();
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let start = now - now % 3600 - 3600;
+    for slot in 0..3600 / SLOT {
+        let slot = Slot::record(start + slot * SLOT).await?;
+        for n in 0..HOSTS {
+            accept::store(&chunks, &name(n), &slot.packets).await?;
+        }
+    }
+    let before = cpu_ms();
+    for n in 0..HOSTS {
+        let history = History::new(Arc::clone(&chunks), &name(n));
+        ensure!(
+            rollup::roll(&history, (start + 3600 + 60) * 1_000_000).await? > 0,
+            "there was no hour to compute"
+        );
+    }
+    let took = (cpu_ms() - before) / HOSTS as f64;
+    store.close().await;
+    Ok(took)
+}
+
+/// CPU time of this process.
+fn cpu_ms() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
 pub(crate) struct Machines {
@@ -129,35 +166,33 @@ impl Machines {
         Ok(())
     }
 
-    /// All machines send a slot, as fast as the stream takes it.
+    /// All machines send a slot that has just ended: each waits for its turn, and then sends one packet after another.
     pub(crate) async fn send(&self, slot: &Slot) -> Result<Sent> {
-        let mut sent = Sent { messages: 0, bytes: 0 };
-        let mut unconfirmed: Vec<PublishAckFuture> = Vec::with_capacity(UNCONFIRMED);
-        for n in 0..self.count {
+        let each = (0..self.count).map(|n| async move {
+            let id = self.id(n);
+            tokio::time::sleep(delay_of(&id, std::time::Duration::from_secs(INTERVAL.unsigned_abs()))).await;
+            let mut sent = Sent::default();
             for packet in &slot.packets {
-                let packet = Packet { host: self.id(n), ..packet.clone() };
+                let packet = Packet { host: id.clone(), ..packet.clone() };
                 let bytes = packet.encode();
                 let mut headers = HeaderMap::new();
                 headers.insert(NATS_MESSAGE_ID, packet.message_id(&bytes));
                 sent.messages += 1;
-                sent.bytes += bytes.len() as u64;
+                *sent.bytes.entry(packet.content).or_default() += bytes.len() as u64;
                 let subject = chunk_subject(&packet.host, packet.content);
-                unconfirmed.push(self.stream.publish_with_headers(subject, headers, bytes.into()).await?);
-                if unconfirmed.len() == UNCONFIRMED {
-                    confirm(&mut unconfirmed).await?;
-                }
+                self.stream.publish_with_headers(subject, headers, bytes.into()).await?.await?;
+            }
+            Ok::<_, anyhow::Error>(sent)
+        });
+        let mut all = Sent::default();
+        for sent in futures_util::future::try_join_all(each).await? {
+            all.messages += sent.messages;
+            for (content, bytes) in sent.bytes {
+                *all.bytes.entry(content).or_default() += bytes;
             }
         }
-        confirm(&mut unconfirmed).await?;
-        Ok(sent)
+        Ok(all)
     }
-}
-
-async fn confirm(unconfirmed: &mut Vec<PublishAckFuture>) -> Result<()> {
-    for one in unconfirmed.drain(..) {
-        one.await?;
-    }
-    Ok(())
 }
 
 fn name(n: usize) -> String {

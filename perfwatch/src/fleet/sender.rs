@@ -85,7 +85,13 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub async fn spawn(fleet: &config::Fleet, host: Host, outbox: Outbox) -> Result<Self, ConnectError> {
+    /// `delay` is how long to wait after the end of a slot, see [`delay_of`].
+    pub async fn spawn(
+        fleet: &config::Fleet,
+        host: Host,
+        outbox: Outbox,
+        delay: Duration,
+    ) -> Result<Self, ConnectError> {
         let client = connect_machine(fleet, &host).await?;
         let (stop, stopped) = watch::channel(false);
         let health = Health::default();
@@ -101,6 +107,7 @@ impl Sender {
             outbox: outbox.clone(),
             health: health.clone(),
             introduced: None,
+            delay,
         };
         let sending = tokio::spawn(task.run(stopped));
         let seen = Sending { health, outbox };
@@ -146,6 +153,13 @@ struct Task {
     health: Health,
     /// When the stream last took who this is.
     introduced: Option<Instant>,
+    delay: Duration,
+}
+
+/// How long a machine waits after the end of a slot, which is at the same moment everywhere: up to two intervals,
+/// depending on its ID. Hubs then get the parts of one machine's slot together, and are not asked for everything at once.
+pub fn delay_of(host: &str, interval: Duration) -> Duration {
+    (interval * 2).mul_f64(f64::from(crc32fast::hash(host.as_bytes())) / f64::from(u32::MAX))
 }
 
 impl Task {
@@ -178,10 +192,14 @@ impl Task {
                     if !has_backlog {
                         self.health.note_success();
                     }
-                    tokio::select! {
-                        () = self.outbox.news() => {}
-                        () = sleep(if has_backlog { BACKLOG_PAUSE } else { LOOK }) => {}
-                        _ = async { stopped.wait_for(|stop| *stop).await.map(drop) } => {}
+                    let stopping = async { stopped.wait_for(|stop| *stop).await.map(drop) };
+                    let is_slot_over = tokio::select! {
+                        () = self.outbox.news() => !has_backlog,
+                        () = sleep(if has_backlog { BACKLOG_PAUSE } else { LOOK }) => false,
+                        _ = stopping => false,
+                    };
+                    if is_slot_over {
+                        let _ = timeout(self.delay, stopped.wait_for(|stop| *stop)).await;
                     }
                 }
                 (Err(error), _) => {

@@ -26,24 +26,33 @@ const MANY: i64 = 4096;
 
 type Buckets = BTreeMap<i64, Bucket>;
 
+/// The minutes of a chunk of readings, where they need not be computed.
+#[derive(Debug, Clone, Copy)]
+pub enum Given<'a> {
+    Nothing,
+    Buckets(&'a Minutes),
+    /// Encoded, and of this chunk alone.
+    Chunk(&'a Chunk),
+}
+
 /// What to store for chunks of readings: the chunks, merged with stored ones of the same time, and their minutes, which
 /// are computed here unless given.
 pub async fn batch_of(history: &History, chunks: &[Chunk], minutes: Option<&Minutes>) -> Result<Batch> {
     let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
     let mut batch = Batch::default();
     for chunk in chunks {
-        add(history, &coverage, chunk, minutes, &mut batch).await?;
+        add(history, &coverage, chunk, minutes.map_or(Given::Nothing, Given::Buckets), &mut batch).await?;
     }
-    batch.stale.sort_unstable();
-    batch.stale.dedup();
     Ok(batch)
 }
 
-async fn add(
+/// Adds a chunk of readings with its minutes to a batch, which has nothing of its type and time yet. One that is stored
+/// already adds nothing.
+pub async fn add(
     history: &History,
     coverage: &Coverage,
     chunk: &Chunk,
-    minutes: Option<&Minutes>,
+    minutes: Given<'_>,
     batch: &mut Batch,
 ) -> Result<()> {
     let Content::Readings(metric_type) = chunk.content else { return Ok(()) };
@@ -53,13 +62,26 @@ async fn add(
     // Where a minute's readings are gone, its stored sums include them, and new readings are added to those.
     let gone = coverage.removed_before(Tier::Raw);
     let others = history.chunks().find(history.host(), wanted, MANY).await?;
-    if others.is_empty()
-        && let Some(minutes) = minutes
-    {
-        batch.put.push(chunk.clone());
-        let minutes = minutes.range((metric_type, from)..(metric_type, to));
-        let minutes: Vec<(i64, &Bucket)> = minutes.map(|((_, at), bucket)| (*at, bucket)).collect();
-        return put_minutes(history, metric_type, &minutes, gone, batch).await;
+    if others.iter().any(|other| other.start == chunk.start && other.data == chunk.data) {
+        return Ok(());
+    }
+    match minutes {
+        Given::Buckets(minutes) if others.is_empty() => {
+            batch.put.push(chunk.clone());
+            let minutes = minutes.range((metric_type, from)..(metric_type, to));
+            let minutes: Vec<(i64, &Bucket)> = minutes.map(|((_, at), bucket)| (*at, bucket)).collect();
+            return put_minutes(history, metric_type, &minutes, gone, batch).await;
+        }
+        Given::Chunk(minutes) if others.is_empty() => {
+            let wanted = Wanted { tier: Tier::Minute.seconds(), ..wanted };
+            if history.chunks().find(history.host(), wanted, 1).await?.is_empty() {
+                batch.put.extend([chunk.clone(), minutes.clone()]);
+                // It is shorter than an hour.
+                [minutes.first, minutes.end - 1].into_iter().for_each(|at| mark_stale(at, batch));
+                return Ok(());
+            }
+        }
+        _ => {}
     }
     let mut whole = match Block::decode(&chunk.data, Selection::all(metric_type)) {
         Ok(block) => block,
@@ -132,10 +154,7 @@ async fn put_minutes(
     batch: &mut Batch,
 ) -> Result<()> {
     let (Some((first, _)), Some((last, _))) = (minutes.first(), minutes.last()) else { return Ok(()) };
-    for (at, _) in minutes {
-        batch.stale.push((Tier::Hour.seconds(), Tier::Hour.floor(*at)));
-        batch.stale.push((Tier::Day.seconds(), Tier::Day.floor(*at)));
-    }
+    minutes.iter().for_each(|(at, _)| mark_stale(*at, batch));
     let range = (*first, last + Tier::Minute.width());
     let Stored { buckets: mut known, starts } = stored(history, metric_type, Tier::Minute, range).await?;
     if known.is_empty() {
@@ -150,6 +169,13 @@ async fn put_minutes(
     }
     replace(metric_type, Tier::Minute, &known, &starts, batch);
     Ok(())
+}
+
+/// The coarser buckets of a time are to be computed again.
+fn mark_stale(at: i64, batch: &mut Batch) {
+    for tier in [Tier::Hour, Tier::Day] {
+        batch.stale.push((tier.seconds(), tier.floor(at)));
+    }
 }
 
 /// Replaces chunks by a single one.

@@ -48,7 +48,9 @@ async fn what_is_sealed_is_on_the_hub_once_and_bit_for_bit() {
         }
         let outbox = Outbox::open(copy.path(), 64 << 20).unwrap();
         let hub = hub(&nats, &store).await;
-        let sender = Sender::spawn(&fleet(&nats), Host::new(HOST, "web"), outbox.clone()).await.unwrap();
+        let sender = Sender::spawn(&fleet(&nats), Host::new(HOST, "web"), outbox.clone(), Duration::ZERO)
+            .await
+            .unwrap();
         arrived(&store, HOST, 7200).await;
         until("an empty outbox", async || outbox.is_empty().then_some(())).await;
         // With the host's introduction.

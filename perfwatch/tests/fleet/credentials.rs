@@ -69,7 +69,8 @@ async fn a_machine_is_let_in_by_its_credentials_file() {
     machine.measure(0..60).await;
     let subjects = ["chunk.web~1.*", "host.web~1", "alive.web~1"].map(|name| format!("perfwatch.v1.{name}"));
     let own = with(&json!({"allow": subjects}));
-    let sender = Sender::spawn(&own, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
+    let sender =
+        Sender::spawn(&own, Host::new(HOST, "web"), machine.outbox.clone(), Duration::ZERO).await.unwrap();
     arrived(&store, HOST, 60).await;
     sender.close().await;
     hub.receiver.close().await;

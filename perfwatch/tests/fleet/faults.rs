@@ -89,7 +89,7 @@ async fn what_a_hub_stored_before_it_died_is_delivered_again_and_counts_once() {
             let message = message.unwrap();
             let content = message.subject.rsplit('.').next().unwrap().to_owned();
             let packet = check(HOST, &content, &message.payload).unwrap();
-            assert_eq!(store_packet(&chunks, &packet).await.unwrap(), Verdict::Stored);
+            assert_eq!(store_packet(&chunks, HOST, &[packet]).await.unwrap(), [Verdict::Stored]);
             unacknowledged.push(message);
         }
         assert_eq!(unacknowledged.len(), 4);
@@ -128,7 +128,9 @@ async fn copies_die_in_the_stream_and_at_the_store() {
         sender.close().await;
         // The disk was put back to what it was before: the stream knows the IDs of all.
         let again = Outbox::open(copy.path(), 64 << 20).unwrap();
-        let sender = Sender::spawn(&fleet(&nats), Host::new(HOST, "web"), again.clone()).await.unwrap();
+        let sender = Sender::spawn(&fleet(&nats), Host::new(HOST, "web"), again.clone(), Duration::ZERO)
+            .await
+            .unwrap();
         until("an empty outbox", async || again.is_empty().then_some(())).await;
         sender.close().await;
         until("two introductions and four packets", async || (hub.stats.stored() == 6).then_some(())).await;
@@ -166,14 +168,21 @@ async fn a_copy_that_comes_after_retention_counts_once() {
             machine.outbox.done(&waiting);
         }
         for packet in &packets {
-            assert_eq!(store_packet(&chunks, packet).await.unwrap(), Verdict::Stored);
+            assert_eq!(
+                store_packet(&chunks, HOST, std::slice::from_ref(packet)).await.unwrap(),
+                [Verdict::Stored]
+            );
         }
         let end = i64::try_from(at(3600).unix_timestamp_nanos() / 1000).unwrap();
         let readings = |packet: &&perfwatch::fleet::protocol::Packet| packet.chunks[0].tier == 0;
         for (tier, verdict) in [(0, Verdict::Duplicate), (60, Verdict::Expired)] {
             store.remove_before(HOST, tier, end).await.unwrap();
             for packet in packets.iter().filter(readings) {
-                assert_eq!(store_packet(&chunks, packet).await.unwrap(), verdict, "tier {tier}");
+                assert_eq!(
+                    store_packet(&chunks, HOST, std::slice::from_ref(packet)).await.unwrap(),
+                    std::slice::from_ref(&verdict),
+                    "tier {tier}"
+                );
             }
         }
         machine.writer.close().await;

@@ -95,7 +95,8 @@ async fn a_machine_joins_once_sends_as_itself_only_and_is_revoked_for_ever() {
     let own = membership::load(of_machine, HOST, 64 << 20).unwrap().unwrap();
     let machine = Machine::start(of_machine, HOST);
     machine.measure(0..60).await;
-    let sender = Sender::spawn(&own, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
+    let sender =
+        Sender::spawn(&own, Host::new(HOST, "web"), machine.outbox.clone(), Duration::ZERO).await.unwrap();
     until("its history", async || (hub.readings(HOST).await.len() == 60).then_some(())).await;
     until("a sign of life", async || hub.host(HOST).await.filter(|host| host["state"] == "live")).await;
 

@@ -104,7 +104,9 @@ impl Machine {
     }
 
     async fn sender(&self, host: &str, nats: &nats::Nats) -> Sender {
-        Sender::spawn(&fleet(nats), Host::new(host, "web"), self.outbox.clone()).await.unwrap()
+        Sender::spawn(&fleet(nats), Host::new(host, "web"), self.outbox.clone(), Duration::ZERO)
+            .await
+            .unwrap()
     }
 }
 

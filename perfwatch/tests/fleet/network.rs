@@ -68,7 +68,9 @@ async fn a_machine_that_was_cut_off_for_an_hour_sends_all_of_it() {
     let hub = hub_of(&through(SERVER[1]), &store).await;
     let machine = Machine::start(dir.path(), HOST);
     let of_machine = through(SERVER[0]);
-    let sender = Sender::spawn(&of_machine, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
+    let sender = Sender::spawn(&of_machine, Host::new(HOST, "web"), machine.outbox.clone(), Duration::ZERO)
+        .await
+        .unwrap();
     machine.measure(0..60).await;
     arrived(&store, HOST, 60).await;
     links.cut();
@@ -99,7 +101,8 @@ async fn a_node_of_three_is_killed_and_nothing_is_lost() {
     let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
     let hub = hub_of(&all, &store).await;
     let machine = Machine::start(dir.path(), HOST);
-    let sender = Sender::spawn(&all, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
+    let sender =
+        Sender::spawn(&all, Host::new(HOST, "web"), machine.outbox.clone(), Duration::ZERO).await.unwrap();
     machine.measure(0..60).await;
     arrived(&store, HOST, 60).await;
     let leader = nats::leader(&nodes[0]).await;

@@ -93,7 +93,8 @@ async fn a_machine_needs_no_rights_but_on_its_own_subjects() {
     let own = config::Fleet { servers: vec![nats.url_as("web1:w@")], ..fleet(&nats) };
     let machine = Machine::start(dir.path(), HOST);
     machine.measure(0..60).await;
-    let sender = Sender::spawn(&own, Host::new(HOST, "web"), machine.outbox.clone()).await.unwrap();
+    let sender =
+        Sender::spawn(&own, Host::new(HOST, "web"), machine.outbox.clone(), Duration::ZERO).await.unwrap();
     arrived(&store, HOST, 60).await;
     until("a sign of life", async || hub.presence.skew(HOST)).await;
     // It is watched, and answers in several messages.
@@ -129,7 +130,8 @@ async fn a_machine_needs_no_rights_but_on_its_own_subjects() {
     // As another machine, it can send nothing.
     let other = Machine::start(&dir.path().join("other"), "victim");
     other.measure(0..60).await;
-    let sender = Sender::spawn(&own, Host::new("victim", "web"), other.outbox.clone()).await.unwrap();
+    let sender =
+        Sender::spawn(&own, Host::new("victim", "web"), other.outbox.clone(), Duration::ZERO).await.unwrap();
     until("a failed attempt", async || sender.seen().health.failing().then_some(())).await;
     assert_eq!(other.outbox.len(), 2);
     assert_eq!(store.hosts().await.unwrap(), [Host::new(HOST, "web")]);

@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use crate::config::check::is_host_id;
 use crate::fleet::protocol::{Packet, Unreadable};
-use crate::history::chunk::{Block, Buckets};
+use crate::history::chunk::{Block, Buckets, Outline};
 use crate::history::head::Minutes;
 use crate::history::plan::Coverage;
+use crate::history::rollup::{self, Given};
 use crate::history::tier::Tier;
-use crate::history::{Damaged, History, rollup};
+use crate::history::{Damaged, History};
 use crate::profiles::archive::Archive;
 use crate::profiles::table::Table;
 use crate::snapshot::MetricType;
@@ -47,7 +48,8 @@ fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-/// Decodes all of it, and compares it with the times that it is stored under.
+/// Compares what its chunks say of themselves with what they are stored under. What is in their columns is read when it
+/// is asked for: a column that cannot be read is a gap.
 fn sound(packet: &Packet) -> std::result::Result<(), Damaged> {
     let tiers: Vec<i64> = packet.chunks.iter().map(|chunk| chunk.tier).collect();
     match (packet.content, &tiers[..]) {
@@ -56,17 +58,19 @@ fn sound(packet: &Packet) -> std::result::Result<(), Damaged> {
     }
     for chunk in &packet.chunks {
         let (first, end) = match packet.content {
-            Content::Readings(of) if chunk.tier == 0 => {
-                let block = Block::decode(&chunk.data, Selection::all(of))?;
-                let ends = block.times().first().copied().zip(block.times().last().copied());
-                ends.map(|(first, last)| (first, last.saturating_add(1)))
-            }
             Content::Readings(of) => {
-                let buckets = Buckets::decode(&chunk.data, Selection::all(of))?;
-                if buckets.times().iter().any(|at| Tier::Minute.floor(*at) != *at) {
-                    return Err(Damaged("its minutes are no minutes"));
+                let outline = Outline::read(&chunk.data)?;
+                if (outline.metric_type, outline.tier) != (of, chunk.tier) {
+                    return Err(Damaged("it is not of the type and tier that it claims"));
                 }
-                buckets.times().first().copied().zip(buckets.times().last().copied()).map(until_last)
+                let ends = outline.times.first().copied().zip(outline.times.last().copied());
+                if chunk.tier == 0 {
+                    ends.map(|(first, last)| (first, last.saturating_add(1)))
+                } else if outline.times.iter().any(|at| Tier::Minute.floor(*at) != *at) {
+                    return Err(Damaged("its minutes are no minutes"));
+                } else {
+                    ends.map(until_last)
+                }
             }
             Content::Profiles(_) => Table::decode(&chunk.data)?.span().map(until_last),
         }
@@ -88,66 +92,68 @@ fn until_last((first, last): (i64, i64)) -> (i64, i64) {
     (first, last.saturating_add(Tier::Minute.width()))
 }
 
-/// Stores a packet that was [checked](check), in one transaction. The caller has the host's turn.
-pub async fn store(chunks: &Arc<dyn ChunkStore>, packet: &Packet) -> Result<Verdict> {
-    let history = History::new(Arc::clone(chunks), &packet.host);
-    match packet.content {
-        Content::Readings(of) => {
-            let raw = packet.chunks.iter().find(|chunk| chunk.tier == Tier::Raw.seconds());
-            let minutes = packet.chunks.iter().find(|chunk| chunk.tier == Tier::Minute.seconds());
-            store_readings(&history, of, raw, minutes).await
-        }
-        Content::Profiles(_) => {
-            let Some(chunk) = packet.chunks.first() else { return Ok(Verdict::Duplicate) };
-            if is_stored(&history, chunk).await? {
-                return Ok(Verdict::Duplicate);
+/// Stores packets of one host that were [checked](check), readings in one transaction. No two of them have the same
+/// content. The caller has the host's turn.
+pub async fn store(chunks: &Arc<dyn ChunkStore>, host: &str, packets: &[Packet]) -> Result<Vec<Verdict>> {
+    let history = History::new(Arc::clone(chunks), host);
+    let coverage = Coverage::of(&chunks.tiers(host).await?);
+    let mut batch = Batch::default();
+    let mut verdicts = Vec::with_capacity(packets.len());
+    for packet in packets {
+        verdicts.push(match packet.content {
+            Content::Readings(of) => {
+                let before = batch.put.len();
+                let verdict = add_readings(&history, &coverage, of, packet, &mut batch).await?;
+                if batch.put.len() == before { verdict } else { Verdict::Stored }
             }
-            Archive::new(Arc::clone(chunks), &packet.host).add_late(chunk.clone()).await?;
-            Ok(Verdict::Stored)
-        }
+            Content::Profiles(_) => store_profile(&history, packet).await?,
+        });
     }
+    if !batch.put.is_empty() {
+        chunks.commit(host, &batch).await?;
+    }
+    Ok(verdicts)
 }
 
-async fn store_readings(
-    history: &History,
-    of: MetricType,
-    raw: Option<&Chunk>,
-    minutes: Option<&Chunk>,
-) -> Result<Verdict> {
-    let coverage = Coverage::of(&history.chunks().tiers(history.host()).await?);
-    let buckets = minutes.map(|chunk| decoded(of, chunk)).transpose()?;
-    let mut batch = Batch::default();
-    match raw {
-        Some(raw) if raw.end > coverage.removed_before(Tier::Raw) => {
-            if is_stored(history, raw).await? {
-                return Ok(Verdict::Duplicate);
-            }
-            batch = rollup::batch_of(history, std::slice::from_ref(raw), buckets.as_ref()).await?;
-        }
-        // Where readings were removed, their minutes may include these already: they are only added where there are none.
-        _ => {
-            let buckets = match (buckets, raw) {
-                (Some(buckets), _) => buckets,
-                (None, Some(raw)) => summed(of, raw)?,
-                (None, None) => return Ok(Verdict::Duplicate),
-            };
-            let kept = coverage.removed_before(Tier::Minute);
-            let buckets: Vec<_> = buckets
-                .into_iter()
-                .map(|((_, at), bucket)| (at, bucket))
-                .filter(|(at, _)| *at >= kept)
-                .collect();
-            if buckets.is_empty() {
-                return Ok(Verdict::Expired);
-            }
-            rollup::add_missing(history, of, Tier::Minute, buckets, &mut batch).await?;
-        }
-    }
-    if batch.put.is_empty() {
+async fn store_profile(history: &History, packet: &Packet) -> Result<Verdict> {
+    let Some(chunk) = packet.chunks.first() else { return Ok(Verdict::Duplicate) };
+    let wanted = Wanted { content: chunk.content, tier: chunk.tier, from: chunk.first, to: chunk.end };
+    let stored = history.chunks().find(history.host(), wanted, 64).await?;
+    if stored.iter().any(|stored| stored.start == chunk.start && stored.data == chunk.data) {
         return Ok(Verdict::Duplicate);
     }
-    history.chunks().commit(history.host(), &batch).await?;
+    Archive::new(Arc::clone(history.chunks()), history.host()).add_late(chunk.clone()).await?;
     Ok(Verdict::Stored)
+}
+
+/// Adds what is not stored yet, or says why there is nothing to add.
+async fn add_readings(
+    history: &History,
+    coverage: &Coverage,
+    of: MetricType,
+    packet: &Packet,
+    batch: &mut Batch,
+) -> Result<Verdict> {
+    let of_tier = |tier: Tier| packet.chunks.iter().find(|chunk| chunk.tier == tier.seconds());
+    let (raw, minutes) = (of_tier(Tier::Raw), of_tier(Tier::Minute));
+    if let Some(raw) = raw.filter(|raw| raw.end > coverage.removed_before(Tier::Raw)) {
+        rollup::add(history, coverage, raw, minutes.map_or(Given::Nothing, Given::Chunk), batch).await?;
+        return Ok(Verdict::Duplicate);
+    }
+    // Where readings were removed, their minutes may include these already: they are only added where there are none.
+    let buckets = match (minutes, raw) {
+        (Some(minutes), _) => decoded(of, minutes)?,
+        (None, Some(raw)) => summed(of, raw)?,
+        (None, None) => return Ok(Verdict::Duplicate),
+    };
+    let kept = coverage.removed_before(Tier::Minute);
+    let buckets: Vec<_> =
+        buckets.into_iter().map(|((_, at), bucket)| (at, bucket)).filter(|(at, _)| *at >= kept).collect();
+    if buckets.is_empty() {
+        return Ok(Verdict::Expired);
+    }
+    rollup::add_missing(history, of, Tier::Minute, buckets, batch).await?;
+    Ok(Verdict::Duplicate)
 }
 
 fn decoded(of: MetricType, chunk: &Chunk) -> Result<Minutes> {
@@ -163,13 +169,6 @@ fn summed(of: MetricType, raw: &Chunk) -> Result<Minutes> {
 /// Not after a check.
 fn unusable(error: Damaged) -> StoreError {
     StoreError::Refused(error.to_string())
-}
-
-/// Whether the very same chunk is stored.
-async fn is_stored(history: &History, chunk: &Chunk) -> Result<bool> {
-    let wanted = Wanted { content: chunk.content, tier: chunk.tier, from: chunk.first, to: chunk.end };
-    let found = history.chunks().find(history.host(), wanted, 64).await?;
-    Ok(found.iter().any(|stored| stored.start == chunk.start && stored.data == chunk.data))
 }
 
 #[cfg(test)]
@@ -226,8 +225,14 @@ mod tests {
         packets.reverse();
         for (n, packet) in packets.iter().enumerate() {
             let checked = check("here", "profile_cpu", &packet.encode().into()).unwrap();
-            assert_eq!(super::store(&chunks, &checked).await.unwrap(), Verdict::Stored);
-            assert_eq!(super::store(&chunks, &checked).await.unwrap(), Verdict::Duplicate);
+            assert_eq!(
+                super::store(&chunks, "here", std::slice::from_ref(&checked)).await.unwrap(),
+                [Verdict::Stored]
+            );
+            assert_eq!(
+                super::store(&chunks, "here", std::slice::from_ref(&checked)).await.unwrap(),
+                [Verdict::Duplicate]
+            );
             archive.keep(START + 3 * HOUR + 2 * MINUTE).await.unwrap();
             let (sum, resolution) = samples(&archive).await;
             assert_eq!((sum.as_str(), resolution), (format!("p;a;b {}\n", (n + 1) * 10).as_str(), 3600));

@@ -25,8 +25,8 @@ use crate::fleet::connection::{ConnectError, connect, connected};
 use crate::fleet::courses::Courses;
 use crate::fleet::presence::Presence;
 use crate::fleet::protocol::{
-    ALIVE, ASIDE, Alive, CHUNKS, CONSUMER, HEADER_REASON, HEADER_SUBJECT, HOSTS, Introduction, SET_ASIDE,
-    STREAM, Subject,
+    ALIVE, ASIDE, Alive, CHUNKS, CONSUMER, HEADER_REASON, HEADER_SUBJECT, HOSTS, Introduction, Packet,
+    SET_ASIDE, STREAM, Subject,
 };
 use crate::host::Host;
 use crate::store::chunks::ChunkStore;
@@ -39,8 +39,10 @@ const MAX_ASIDE_BYTES: i64 = 64 << 20;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 /// A message that a killed hub had is given to another after this time.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// Messages fetched at once.
-const BATCH: usize = 32;
+/// Messages fetched at once, so that a host's slot is mostly stored in one transaction.
+const BATCH: usize = 128;
+/// How long to wait for more of what is being sent.
+const GATHER: Duration = Duration::from_millis(20);
 const FETCH: Duration = Duration::from_secs(5);
 /// How long a connection may be down before that is told.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,7 +90,7 @@ impl Receiver {
         self.client.clone()
     }
 
-    /// Finishes the message in progress.
+    /// Finishes what it is storing.
     pub async fn close(self) {
         self.stop.send_replace(true);
         self.listening.abort();
@@ -97,6 +99,24 @@ impl Receiver {
             // Not acknowledged: another hub gets it, or this one later.
             consuming.abort();
         }
+    }
+}
+
+/// Packets of one host, each of another content, which are stored together.
+struct Group {
+    messages: Vec<Message>,
+    packets: Vec<Packet>,
+}
+
+fn add(groups: &mut Vec<Group>, message: Message, packet: Packet) {
+    let last = groups.iter_mut().rfind(|group| group.packets[0].host == packet.host);
+    let fits = |group: &&mut Group| group.packets.iter().all(|other| other.content != packet.content);
+    match last.filter(fits) {
+        Some(group) => {
+            group.messages.push(message);
+            group.packets.push(packet);
+        }
+        None => groups.push(Group { messages: vec![message], packets: vec![packet] }),
     }
 }
 
@@ -143,7 +163,7 @@ impl Task {
         let _ = self.client.flush().await;
     }
 
-    /// Until it is stopped, between two messages.
+    /// Until it is stopped.
     async fn consume(
         &mut self,
         consumer: &PullConsumer,
@@ -154,41 +174,103 @@ impl Task {
             up(&self.client).await?;
             let mut batch = consumer.batch().max_messages(BATCH).expires(FETCH).messages().await?;
             loop {
-                let next = tokio::select! {
+                let messages = tokio::select! {
                     biased;
                     _ = async { stopped.wait_for(|stop| *stop).await.map(drop) } => return Ok(()),
-                    // A connection that broke may leave it without an end.
-                    next = timeout(FETCH * 2, batch.next()) => next,
+                    messages = gather(&mut batch) => messages?,
                 };
-                match next {
-                    Ok(Some(message)) => self.take(&message?).await?,
-                    Ok(None) | Err(_) => break,
+                if messages.is_empty() {
+                    break;
                 }
+                self.take(messages).await?;
             }
         }
     }
 
-    /// An error is one of NATS; the message is then delivered again.
-    async fn take(&mut self, message: &Message) -> NatsResult<()> {
-        let verdict = match self.accept(message).await {
-            Ok(verdict) => verdict,
+    /// An error is one of NATS; what is not acknowledged is then delivered again.
+    async fn take(&mut self, messages: Vec<Message>) -> NatsResult<()> {
+        let mut groups: Vec<Group> = Vec::new();
+        let mut is_there = true;
+        for message in messages {
+            match Subject::parse(&message.subject) {
+                Some(Subject::Chunk { host, content }) => {
+                    match accept::check(&host, &content, &message.payload) {
+                        Ok(packet) => add(&mut groups, message, packet),
+                        Err(reason) => self.settle(&message, Verdict::Unusable(reason)).await?,
+                    }
+                }
+                Some(Subject::Host(host)) => match introduction(&host, &message.payload) {
+                    Some(introduced) => {
+                        let stored = self.introduce(&introduced).await.map(|()| vec![Verdict::Stored]);
+                        is_there &= self.finish(&[message], stored).await?;
+                    }
+                    None => {
+                        let reason = "it introduces no host of this ID".to_owned();
+                        self.settle(&message, Verdict::Unusable(reason)).await?;
+                    }
+                },
+                _ => self.settle(&message, Verdict::Unusable("its subject is unknown".to_owned())).await?,
+            }
+        }
+        let mut groups = groups.into_iter();
+        while is_there && let Some(group) = groups.next() {
+            is_there = self.put(&group.messages, &group.packets).await?;
+        }
+        if !is_there {
+            for group in groups {
+                give_back(&group.messages).await?;
+            }
+            self.wait_for_store().await;
+        }
+        Ok(())
+    }
+
+    /// Stores packets of one host; false if the store does not take them now.
+    async fn put(&mut self, messages: &[Message], packets: &[Packet]) -> NatsResult<bool> {
+        let stored = self.store(packets).await;
+        if packets.len() > 1
+            && let Err(error) = &stored
+            && !error.may_pass()
+        {
+            // It is one of them.
+            for n in 0..packets.len() {
+                if !Box::pin(self.put(&messages[n..=n], &packets[n..=n])).await? {
+                    give_back(&messages[n + 1..]).await?;
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        }
+        self.finish(messages, stored).await
+    }
+
+    /// Acknowledges what was stored; false if the store does not take it now.
+    async fn finish(&mut self, messages: &[Message], stored: Result<Vec<Verdict>>) -> NatsResult<bool> {
+        let verdicts = match stored {
+            Ok(verdicts) => verdicts,
             Err(error) => {
-                let refusals = message.info().map_or(0, |info| info.delivered);
-                if error.may_pass() || refusals < MAX_REFUSALS {
+                let refused = |message: &Message| message.info().map_or(0, |info| info.delivered);
+                if error.may_pass() || messages.iter().any(|message| refused(message) < MAX_REFUSALS) {
                     self.note_failure(&error);
                     // It may be another database afterwards.
                     self.known.clear();
-                    message.ack_with(AckKind::Nak(Some(REDELIVERY))).await?;
-                    self.wait_for_store().await;
-                    return Ok(());
+                    give_back(messages).await?;
+                    return Ok(false);
                 }
-                Verdict::Unusable(error.to_string())
+                vec![Verdict::Unusable(error.to_string()); messages.len()]
             }
         };
-        let counts = &self.parts.stats.0;
-        if counts.failing.swap(false, Ordering::Relaxed) {
+        if self.parts.stats.0.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the database takes the fleet's history again");
         }
+        for (message, verdict) in messages.iter().zip(verdicts) {
+            self.settle(message, verdict).await?;
+        }
+        Ok(true)
+    }
+
+    async fn settle(&self, message: &Message, verdict: Verdict) -> NatsResult<()> {
+        let counts = &self.parts.stats.0;
         let counter = match verdict {
             Verdict::Stored => &counts.stored,
             Verdict::Duplicate => &counts.duplicates,
@@ -203,32 +285,25 @@ impl Task {
         message.ack().await
     }
 
-    async fn accept(&mut self, message: &Message) -> Result<Verdict> {
-        match Subject::parse(&message.subject) {
-            Some(Subject::Chunk { host, content }) => {
-                let packet = match accept::check(&host, &content, &message.payload) {
-                    Ok(packet) => packet,
-                    Err(reason) => return Ok(Verdict::Unusable(reason)),
-                };
-                self.know(&host).await?;
-                let _turn = self.parts.turns.take(&host).await?;
-                let verdict = accept::store(&self.chunks, &packet).await?;
-                // Readings first; a minute ends after its last one.
-                if let Some(chunk) = packet.chunks.first() {
-                    self.parts.courses.note_stored(&host, chunk.end - 1);
-                }
-                Ok(verdict)
+    /// Packets of one host.
+    async fn store(&mut self, packets: &[Packet]) -> Result<Vec<Verdict>> {
+        let Some(Packet { host, .. }) = packets.first() else { return Ok(Vec::new()) };
+        self.know(host).await?;
+        let _turn = self.parts.turns.take(host).await?;
+        let verdicts = accept::store(&self.chunks, host, packets).await?;
+        for packet in packets {
+            // Readings first; a minute ends after its last one.
+            if let Some(chunk) = packet.chunks.first() {
+                self.parts.courses.note_stored(host, chunk.end - 1);
             }
-            Some(Subject::Host(host)) => {
-                let Some(introduced) = introduction(&host, &message.payload) else {
-                    return Ok(Verdict::Unusable("it introduces no host of this ID".to_owned()));
-                };
-                self.chunks.introduce(&introduced).await?;
-                self.known.insert(host);
-                Ok(Verdict::Stored)
-            }
-            _ => Ok(Verdict::Unusable("its subject is unknown".to_owned())),
         }
+        Ok(verdicts)
+    }
+
+    async fn introduce(&mut self, host: &Host) -> Result<()> {
+        self.chunks.introduce(host).await?;
+        self.known.insert(host.id.clone());
+        Ok(())
     }
 
     /// A host whose introduction was lost is known by its ID.
@@ -238,8 +313,7 @@ impl Task {
         }
         self.known = self.chunks.hosts().await?.into_iter().map(|host| host.id).collect();
         if !self.known.contains(host) {
-            self.chunks.introduce(&Host::new(host, host)).await?;
-            self.known.insert(host.to_owned());
+            self.introduce(&Host::new(host, host)).await?;
         }
         Ok(())
     }
@@ -276,6 +350,25 @@ impl Task {
             }
         }
     }
+}
+
+/// The next message, and those that follow at once; none when the batch is over.
+async fn gather(batch: &mut pull::Batch) -> NatsResult<Vec<Message>> {
+    let mut messages = Vec::new();
+    // A connection that broke may leave it without an end.
+    let mut patience = FETCH * 2;
+    while let Ok(Some(message)) = timeout(patience, batch.next()).await {
+        messages.push(message?);
+        patience = GATHER;
+    }
+    Ok(messages)
+}
+
+async fn give_back(messages: &[Message]) -> NatsResult<()> {
+    for message in messages {
+        message.ack_with(AckKind::Nak(Some(REDELIVERY))).await?;
+    }
+    Ok(())
 }
 
 async fn up(client: &Client) -> NatsResult<()> {

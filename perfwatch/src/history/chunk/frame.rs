@@ -315,6 +315,24 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// What a chunk says of itself.
+#[derive(Debug)]
+pub struct Outline {
+    pub metric_type: MetricType,
+    /// Seconds; 0 for readings.
+    pub tier: i64,
+    /// µs, ascending.
+    pub times: Vec<i64>,
+}
+
+impl Outline {
+    /// Checks that a chunk is whole, and reads its directory but none of its columns.
+    pub fn read(chunk: &[u8]) -> Result<Self, Damaged> {
+        let Frame { metric_type, tier, times, .. } = Frame::read(chunk)?;
+        Ok(Self { metric_type, tier, times })
+    }
+}
+
 /// Each thread keeps what zstd compresses with: making it anew takes longer than a few texts do.
 fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     thread_local! {

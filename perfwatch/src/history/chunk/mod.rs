@@ -9,6 +9,7 @@ mod raw;
 mod rolled;
 
 pub(super) use bytes::{Bytes, put_count, put_str, put_varint, unzigzag, zigzag};
+pub use frame::Outline;
 pub(super) use frame::{put_key, take_key};
 pub(super) use numbers::{scaled, unscaled};
 pub use raw::Block;

@@ -1,5 +1,8 @@
 //! Chunk statements for both engines, whose tables are the same.
 
+/// Rows of one statement.
+pub(in crate::store) const ROWS: usize = 64;
+
 /// Defines an engine's functions on `chunks` and related tables.
 macro_rules! chunk_statements {
     ($pool:ty, $engine:ty) => {
@@ -68,23 +71,24 @@ macro_rules! chunk_statements {
                 .execute(&mut *connection)
                 .await?;
             }
-            for chunk in &batch.put {
-                sqlx::query(
-                    "INSERT INTO chunks (host, metric_type, tier, start, begins, ends, data) VALUES ($1, $2, $3, $4, $5, $6, $7)
-                     ON CONFLICT (host, metric_type, tier, start)
+            // Many rows in one statement: a host's slot has a few dozen.
+            for chunks in batch.put.chunks(crate::store::chunks::sql::ROWS) {
+                let mut insert = sqlx::QueryBuilder::<$engine>::new(
+                    "INSERT INTO chunks (host, metric_type, tier, start, begins, ends, data) ",
+                );
+                insert.push_values(chunks, |mut row, chunk| {
+                    row.push_bind(host).push_bind(chunk.content.as_str()).push_bind(chunk.tier);
+                    row.push_bind(chunk.start).push_bind(chunk.first).push_bind(chunk.end);
+                    row.push_bind(&chunk.data[..]);
+                });
+                insert.push(
+                    " ON CONFLICT (host, metric_type, tier, start)
                      DO UPDATE SET begins = excluded.begins, ends = excluded.ends, data = excluded.data",
-                )
-                .bind(host)
-                .bind(chunk.content.as_str())
-                .bind(chunk.tier)
-                .bind(chunk.start)
-                .bind(chunk.first)
-                .bind(chunk.end)
-                .bind(&chunk.data[..])
-                .execute(&mut *connection)
-                .await?;
+                );
+                insert.build().execute(&mut *connection).await?;
             }
-            for (tier, start) in &batch.stale {
+            let stale: std::collections::BTreeSet<&(i64, i64)> = batch.stale.iter().collect();
+            for (tier, start) in stale {
                 sqlx::query(
                     "INSERT INTO stale_tiers (host, tier, start, generation) VALUES ($1, $2, $3, 1)
                      ON CONFLICT (host, tier, start) DO UPDATE SET generation = stale_tiers.generation + 1",
