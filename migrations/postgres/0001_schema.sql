@@ -157,9 +157,11 @@ CREATE TABLE chunks (
     ends        BIGINT NOT NULL,
     data        BYTEA  NOT NULL,
     PRIMARY KEY (host, metric_type, tier, start)
-);
+) PARTITION BY RANGE (start);
 -- There is nothing left to compress.
 ALTER TABLE chunks ALTER COLUMN data SET STORAGE EXTERNAL;
+-- The server makes a partition for each week. What is of another time is here.
+CREATE TABLE chunks_other PARTITION OF chunks DEFAULT;
 
 -- Hours and days of a tier that lack what arrived in a finer one.
 CREATE TABLE stale_tiers (

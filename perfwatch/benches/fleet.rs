@@ -34,8 +34,10 @@ use time::OffsetDateTime;
 
 /// For a test's NATS server and everything else here.
 const TIMEOUT: Duration = Duration::from_secs(300);
-/// For this long no slot ends: there are signs of life, and what alert rules want to know.
-const QUIET: Duration = Duration::from_secs(40);
+/// Between slots there are signs of life, and what alert rules want to know. At first a hub fills the windows of its rules;
+/// what they compare with from the past is read every five minutes.
+const FIRST: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_secs(300);
 const SLOTS_A_DAY: f64 = 86_400.0 / SLOT as f64;
 /// Requests of each question.
 const ASKED: usize = 60;
@@ -79,6 +81,20 @@ fn main() -> Result<()> {
 
 type Figures = BTreeMap<String, f64>;
 
+/// What machines send while no slot ends.
+async fn between(machines: &Machines, slot: &Slot, time: Duration) -> Result<()> {
+    let since = Instant::now();
+    let living = async {
+        while since.elapsed() < time {
+            machines.live(slot).await?;
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::try_join!(living, machines.answer(slot, since + time))?;
+    Ok(())
+}
+
 /// `Err` within says why it can't be measured here.
 async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
     let nats = match nats::Nats::start().await {
@@ -89,7 +105,7 @@ async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
         Ok(cluster) => cluster,
         Err(why) => return Ok(Err(why)),
     };
-    let hour = machines::hour_cpu_ms(&cluster.database().await).await?;
+    let hour_ms = machines::hour_cpu_ms(&cluster.database().await).await?;
     let database = cluster.database().await;
     let hub = Hub::start(&nats, &database).await?;
     let parts = [
@@ -114,21 +130,16 @@ async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
     let all = sent + sent;
     let (of_slot, delays) = tokio::try_join!(machines.send(&second), hub.until_stored(all, since))?;
     let after = parts.each_ref().map(|(_, part)| part.cpu());
+    between(&machines, &second, FIRST).await?;
+    let settled = parts.each_ref().map(|(_, part)| part.cpu());
     let quiet = Instant::now();
-    let living = async {
-        while quiet.elapsed() < QUIET {
-            machines.live(&second).await?;
-            tokio::time::sleep(Duration::from_secs(10)).await;
-        }
-        Ok::<_, anyhow::Error>(())
-    };
-    tokio::try_join!(living, machines.answer(&second, quiet + QUIET))?;
+    between(&machines, &second, QUIET).await?;
     let later = parts.each_ref().map(|(_, part)| part.cpu());
     let minutes = quiet.elapsed().as_secs_f64() / 60.0;
     let hosts = count as f64;
     for (n, (name, part)) in parts.iter().enumerate() {
         let slot = (after[n] - before[n]) / (SLOT as f64 / 60.0);
-        let quiet = (later[n] - after[n]) / minutes;
+        let quiet = (later[n] - settled[n]) / minutes;
         let [cpu, memory] = match *name {
             "hub" => ["hub_cpu_ms_per_host_minute", "hub_anonymous_mib"],
             "nats" => ["nats_cpu_ms_per_host_minute", "nats_anonymous_mib"],
@@ -137,7 +148,7 @@ async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
         let each = (slot + quiet) * 1e3 / hosts;
         figures.insert(memory.to_owned(), part.anonymous_mib());
         // Within these minutes no hour ends.
-        let of_hour = if *name == "hub" { hour / 60.0 } else { 0.0 };
+        let of_hour = if *name == "hub" { hour_ms / 60.0 } else { 0.0 };
         figures.insert(cpu.to_owned(), each + of_hour);
         for (of, ms) in [("slots", slot * 1e3 / hosts), ("between", quiet * 1e3 / hosts), ("hours", of_hour)]
         {

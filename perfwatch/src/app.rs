@@ -229,6 +229,7 @@ pub async fn serve(
             lister: Arc::clone(&lister),
             source_status: source_status.clone(),
             history: history.clone(),
+            profiles: profiles.clone(),
             ticks: sender.ticks(),
             diagnose: Box::new(move |reports, newest| {
                 let store = runtime.block_on(place_here.inspect());

@@ -207,7 +207,7 @@ async fn profile(
     let (Some(start), Some(end)) = (start, end) else { return Err(Error::Internal("times".into())) };
     check_order(start, end)?;
     let question = state.ask(&identity)?;
-    let archive = state.profiles.of_host(state.history_of(&identity, host.as_deref()).await?.host());
+    let archive = state.profiles.of(&state.history_of(&identity, host.as_deref()).await?);
     let range = span(Range { start, end });
     let read = async move { Ok(archive.flame(kind, range, &filter, MAX_NODES).await?) };
     let (flame, covered) = question.work(read).await?;

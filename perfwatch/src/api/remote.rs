@@ -87,7 +87,7 @@ impl Remote {
             Ask::Processes { .. } => "processes",
             Ask::Doctor => "doctor",
             Ask::Sources => "sources",
-            Ask::Readings { .. } => "readings",
+            Ask::Newest { .. } => "newest",
         };
         self.state.note_asked(who, address, host, what).await;
         let (status, problem) = match self.asking.ask(host, ask).await {

@@ -262,10 +262,12 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let mut sources = sources(&config, &lister, &feed);
     let own = OwnParts::new(source_status.clone(), Watch::default(), Some(storing), Some(sender.seen()));
     sources.push(Box::new(own));
+    let profiles = Archive::new(chunks, &host.id);
     let answers = Answers {
         lister,
         source_status: source_status.clone(),
         history,
+        profiles: profiles.clone(),
         ticks: sender.ticks(),
         diagnose: Box::new(diagnose(&config, sender.seen())),
         listing: Mutex::default(),
@@ -274,7 +276,7 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     let pipeline = Pipeline::new(sources, source_status, settings, outputs);
     let sampling = tokio::spawn(pipeline.context("cannot start sampling")?.run(stopping));
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    let profiling = profiling::Profiling::start(&config.roots, feed, Archive::new(chunks, &host.id))?;
+    let profiling = profiling::Profiling::start(&config.roots, feed, profiles)?;
     let releasing = tokio::spawn(memory::keep_releasing());
     announce(&format!("PerfWatch sends the history of {} ({})", host.name, host.id));
     let systemd = systemd::Manager::of_this_process();

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::protocol::Packet;
 use crate::history::Damaged;
 use crate::history::chunk::bytes::{Bytes as Cursor, put_count};
-use crate::snapshot::MetricType;
-use crate::store::chunks::Chunk;
+use crate::store::chunks::{Chunk, Content};
 
 /// No question is longer.
 pub const MAX_QUESTION: usize = 4096;
@@ -30,8 +29,8 @@ pub enum Ask {
     Doctor,
     /// As `/api/sources` answers.
     Sources,
-    /// What is still in memory of one type, from a time on (µs).
-    Readings { of: MetricType, from: i64 },
+    /// What hubs don't have yet of readings of a type, or of a kind of profiles, from a time on (µs).
+    Newest { of: Content, from: i64 },
 }
 
 /// A question with the machine that it is for.
@@ -70,8 +69,8 @@ pub fn decode(mut bytes: Vec<u8>) -> Result<Answer, Damaged> {
     }
 }
 
-/// Chunks of readings as the content of an answer: a packet each.
-pub fn encode_readings(host: &str, chunks: Vec<Chunk>) -> Vec<u8> {
+/// Chunks as the content of an answer: a packet each.
+pub fn encode_chunks(host: &str, chunks: Vec<Chunk>) -> Vec<u8> {
     let mut out = Vec::new();
     // The newest, if they were too many.
     let surplus = chunks.len().saturating_sub(MAX_CHUNKS);
@@ -84,7 +83,7 @@ pub fn encode_readings(host: &str, chunks: Vec<Chunk>) -> Vec<u8> {
 }
 
 /// The packets of an answer, each to be checked as any other.
-pub fn decode_readings(content: &Bytes) -> Result<Vec<Bytes>, Damaged> {
+pub fn decode_chunks(content: &Bytes) -> Result<Vec<Bytes>, Damaged> {
     let mut cursor = Cursor::new(content);
     let mut packets = Vec::new();
     while !cursor.rest().is_empty() {
@@ -103,11 +102,13 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use crate::store::chunks::ProfileKind;
+
     #[test]
     fn questions_are_read_as_they_are_written() {
         let processes = Ask::Processes { limit: 7, sort: Some("pid".into()), search: None };
-        let readings = Ask::Readings { of: MetricType::BlockIo, from: -1 };
-        for ask in [processes, Ask::Doctor, Ask::Sources, readings] {
+        let newest = Ask::Newest { of: ProfileKind::Cpu.into(), from: -1 };
+        for ask in [processes, Ask::Doctor, Ask::Sources, newest] {
             let json = serde_json::to_vec(&Asked { host: "web.1".into(), ask: ask.clone() }).unwrap();
             let asked: Asked = serde_json::from_slice(&json).unwrap();
             assert_eq!((asked.host.as_str(), asked.ask), ("web.1", ask));
@@ -126,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in vec(any::<u8>(), 0..200)) {
-            let _ = decode_readings(&bytes.clone().into());
+            let _ = decode_chunks(&bytes.clone().into());
             let _ = decode(bytes);
         }
     }

@@ -84,6 +84,10 @@ impl ChunkStore for Forwarding {
         self.store.newest().await
     }
 
+    async fn stale_hosts(&self, tier: i64, until: i64) -> Result<Vec<String>> {
+        self.store.stale_hosts(tier, until).await
+    }
+
     async fn turn(&self, host: &str) -> Result<Turn> {
         self.store.turn(host).await
     }
@@ -156,6 +160,10 @@ impl ChunkStore for SendingOnly {
     }
 
     async fn newest(&self) -> Result<Vec<(String, i64)>> {
+        Ok(Vec::new())
+    }
+
+    async fn stale_hosts(&self, _: i64, _: i64) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 }

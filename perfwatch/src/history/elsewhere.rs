@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::History;
-use crate::snapshot::MetricType;
-use crate::store::chunks::Chunk;
+use super::tier::Tier;
+use crate::store::chunks::{Chunk, Content};
 use crate::store::{Result, micros};
 
 /// Questions that end earlier than this before now (µs) are answered by the store alone: the longest slot has an hour, and
@@ -15,21 +15,23 @@ const REACH: i64 = 2 * 3600 * 1_000_000;
 /// Asks hosts.
 #[async_trait]
 pub trait Elsewhere: std::fmt::Debug + Send + Sync {
-    /// Chunks of a type's readings that a host has from a time on (µs), checked; none if it does not answer soon.
-    async fn readings(&self, host: &str, of: MetricType, from: i64) -> Vec<Chunk>;
+    /// Chunks that a host has from a time on (µs), checked; none if it does not answer soon.
+    async fn newest(&self, host: &str, of: Content, from: i64) -> Vec<Chunk>;
 }
 
 impl History {
-    /// Readings of another machine that are not stored yet, if a question that ends at `to` (µs) needs them.
-    pub(super) async fn elsewhere(&self, of: MetricType, to: i64) -> Result<Vec<Chunk>> {
+    /// What another machine has and is not stored yet, if a question that ends at `to` (µs) needs it: readings, or
+    /// profiles by the minute.
+    pub async fn elsewhere(&self, of: Content, to: i64) -> Result<Vec<Chunk>> {
         let Some(elsewhere) = &self.0.elsewhere else { return Ok(Vec::new()) };
         let reach = micros(OffsetDateTime::now_utc()).saturating_sub(REACH);
         if to < reach {
             return Ok(Vec::new());
         }
-        let stored = self.chunks().span(self.host(), of.into(), 0).await?;
+        let tier = if of.readings().is_some() { Tier::Raw } else { Tier::Minute };
+        let stored = self.chunks().span(self.host(), of, tier.seconds()).await?;
         let from = stored.map_or(reach, |(_, end)| end);
-        Ok(elsewhere.readings(self.host(), of, from).await)
+        Ok(elsewhere.newest(self.host(), of, from).await)
     }
 }
 
@@ -45,7 +47,7 @@ mod tests {
     use crate::history::tier::Tier;
     use crate::history::{from_micros, rollup, testing};
     use crate::host::Host;
-    use crate::snapshot::{Reading, Snapshot};
+    use crate::snapshot::{MetricType, Reading, Snapshot};
 
     /// A machine without the way to it.
     #[derive(Debug)]
@@ -53,8 +55,8 @@ mod tests {
 
     #[async_trait]
     impl Elsewhere for Machine {
-        async fn readings(&self, _: &str, of: MetricType, from: i64) -> Vec<Chunk> {
-            self.0.head().since(of, from)
+        async fn newest(&self, _: &str, of: Content, from: i64) -> Vec<Chunk> {
+            self.0.head().since(of.readings().unwrap(), from)
         }
     }
 
@@ -106,7 +108,7 @@ mod tests {
         struct Nobody;
         #[async_trait]
         impl Elsewhere for Nobody {
-            async fn readings(&self, _: &str, _: MetricType, _: i64) -> Vec<Chunk> {
+            async fn newest(&self, _: &str, _: Content, _: i64) -> Vec<Chunk> {
                 unreachable!("it is about long ago")
             }
         }

@@ -83,7 +83,7 @@ impl Pieces {
         // Memory first: the store is only queried up to the start of what is in memory.
         let Question { metric_type, from, to, interval } = question;
         let mut unstored = history.head().unstored(metric_type, from, to);
-        unstored.chunks.extend(history.elsewhere(metric_type, to).await?);
+        unstored.chunks.extend(history.elsewhere(metric_type.into(), to).await?);
         let mut rest = Vec::new();
         for chunk in &unstored.chunks {
             match Block::decode(&chunk.data, &selection) {

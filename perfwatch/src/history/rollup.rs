@@ -17,7 +17,7 @@ use super::{History, micros};
 use crate::snapshot::selection::Selection;
 use crate::snapshot::{MetricType, Reading};
 use crate::store::Result;
-use crate::store::chunks::{Batch, Chunk, Content, Stale, Tiers, Wanted};
+use crate::store::chunks::{Batch, Chunk, ChunkStore, Content, Stale, Tiers, Wanted};
 
 /// Delay after an hour's end, so that slightly late data is included at once.
 const GRACE: i64 = 30_000_000;
@@ -266,15 +266,26 @@ async fn stored(
     Ok(stored)
 }
 
+/// Hosts for which [`roll`] has something to do.
+pub async fn due(chunks: &dyn ChunkStore, now: i64) -> Result<BTreeSet<String>> {
+    let mut hosts = BTreeSet::new();
+    for tier in [Tier::Hour, Tier::Day] {
+        hosts.extend(chunks.stale_hosts(tier.seconds(), last_over(tier, now)).await?);
+    }
+    Ok(hosts)
+}
+
+/// The latest start of a bucket that was over before `now`, µs.
+const fn last_over(tier: Tier, now: i64) -> i64 {
+    now.saturating_sub(tier.width()).saturating_sub(GRACE)
+}
+
 /// Computes stale hours and days that ended before `now` (µs); returns how many.
 pub async fn roll(history: &History, now: i64) -> Result<usize> {
     let chunks = history.chunks();
     let mut done = 0;
     let stale = |tier: Tier, tiers: &Tiers| -> Vec<Stale> {
-        let over = |stale: &&Stale| {
-            stale.tier == tier.seconds()
-                && stale.start.saturating_add(tier.width()).saturating_add(GRACE) <= now
-        };
+        let over = |stale: &&Stale| stale.tier == tier.seconds() && stale.start <= last_over(tier, now);
         tiers.stale.iter().filter(over).copied().collect()
     };
     for hour in stale(Tier::Hour, &chunks.tiers(history.host()).await?) {

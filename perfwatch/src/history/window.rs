@@ -22,7 +22,7 @@ impl History {
         for of in MetricType::ALL.into_iter().filter(|of| of.is_streamed()) {
             let wanted = Wanted { content: of.into(), tier: 0, from: now - SPAN, to: i64::MAX };
             let mut chunks = self.chunks().find(self.host(), wanted, MAX_CHUNKS).await?;
-            chunks.extend(self.elsewhere(of, now).await?);
+            chunks.extend(self.elsewhere(of.into(), now).await?);
             let mut all = Block::new(of);
             for chunk in &chunks {
                 match Block::of(chunk) {

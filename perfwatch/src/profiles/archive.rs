@@ -12,6 +12,7 @@ use super::builder::{Bounds, Builder, bounded};
 use super::flame::{Adding, Filter, Flame, Side};
 use super::function::Who;
 use super::table::Table;
+use crate::history::History;
 use crate::history::tier::{Tier, floor};
 use crate::store::Result;
 use crate::store::chunks::{Batch, Chunk, ChunkStore, Content, ProfileKind, Wanted};
@@ -47,6 +48,8 @@ struct Shared {
     chunks: Arc<dyn ChunkStore>,
     host: String,
     memory: Mutex<Memory>,
+    /// Of another machine, which is asked for what it has not sent yet.
+    history: Option<History>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +58,8 @@ struct Memory {
     open: [Option<Slot>; ProfileKind::ALL.len()],
     /// Full ones that are not stored yet.
     full: VecDeque<Slot>,
+    /// The last full one, by kind: it is stored here, and may be on its way to the hubs.
+    last: [Option<Chunk>; ProfileKind::ALL.len()],
     /// Slots that were given up because the store was away for too long.
     dropped: u64,
 }
@@ -113,6 +118,12 @@ fn apart(from: (i64, i64), other: (i64, i64)) -> (i64, i64) {
     }
 }
 
+/// Until when [`Archive::keep`] computes a tier, µs.
+pub fn over(tier: Tier, now: i64) -> i64 {
+    // Clocks are set back, by seconds mostly.
+    floor(now - MINUTE, tier.width())
+}
+
 /// What an answer covers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Covered {
@@ -135,13 +146,35 @@ impl Covered {
 
 impl Archive {
     pub fn new(chunks: Arc<dyn ChunkStore>, host: &str) -> Self {
-        Self(Arc::new(Shared { chunks, host: host.to_owned(), memory: Mutex::default() }))
+        Self::with(chunks, host, None)
     }
 
-    /// The profiles of another host in the same store, with nothing in memory.
+    fn with(chunks: Arc<dyn ChunkStore>, host: &str, history: Option<History>) -> Self {
+        Self(Arc::new(Shared { chunks, host: host.to_owned(), memory: Mutex::default(), history }))
+    }
+
+    /// The stored profiles of another host in the same store.
     #[must_use]
     pub fn of_host(&self, host: &str) -> Self {
         if host == self.0.host { self.clone() } else { Self::new(Arc::clone(&self.0.chunks), host) }
+    }
+
+    /// The profiles of a history's host, and what its machine has not sent yet, if that can be asked.
+    #[must_use]
+    pub fn of(&self, history: &History) -> Self {
+        let host = history.host();
+        if host == self.0.host {
+            return self.clone();
+        }
+        Self::with(Arc::clone(&self.0.chunks), host, Some(history.clone()))
+    }
+
+    /// Slots of which hubs may not have everything from a time on (µs).
+    pub fn since(&self, kind: ProfileKind, from: i64) -> Vec<Chunk> {
+        let memory = self.memory();
+        let slots = memory.full.iter().chain(memory.open.iter().flatten()).filter(|slot| slot.kind == kind);
+        let slots = slots.filter_map(|slot| chunk(kind, Tier::Minute, slot.start, &slot.table()));
+        memory.last[kind as usize].iter().cloned().chain(slots).filter(|chunk| chunk.end > from).collect()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -175,8 +208,10 @@ impl Archive {
             let slot = self.memory().full.front().map(|slot| (slot.kind, slot.start, slot.table()));
             let Some((kind, start, table)) = slot else { break };
             self.store(kind, start, &table).await?;
+            let mut memory = self.memory();
             // By the time it is stored another may be the first.
-            self.memory().full.retain(|slot| (slot.kind, slot.start) != (kind, start));
+            memory.full.retain(|slot| (slot.kind, slot.start) != (kind, start));
+            memory.last[kind as usize] = chunk(kind, Tier::Minute, start, &table);
         }
         for kind in ProfileKind::ALL {
             if let Some((start, table)) = self.open_slot(kind) {
@@ -213,8 +248,7 @@ impl Archive {
         };
         let done = self.0.chunks.span(host, content, tier.seconds()).await?.map_or(i64::MIN, |(_, end)| end);
         let mut start = floor(first, width).max(done);
-        // Clocks are set back, by seconds mostly.
-        let over = floor(now - MINUTE, width);
+        let over = over(tier, now);
         while start < over {
             let wanted = |from, to| Wanted { content, tier: finer.seconds(), from, to };
             let next = self.0.chunks.find(host, wanted(start, over), 1).await?;
@@ -329,12 +363,16 @@ impl Archive {
     ) -> Result<Covered> {
         let mut covered = Covered::default();
         // Before the store: what is stored meanwhile is known to be here as well.
-        let in_memory: Vec<(i64, Table)> = {
+        let mut in_memory: Vec<(i64, Table)> = {
             let memory = self.memory();
             let all = memory.full.iter().chain(memory.open.iter().flatten());
             let wanted = all.filter(|slot| slot.kind == kind && slot.start < to && slot.start + SLOT > from);
             wanted.map(|slot| (slot.start, slot.builder.table())).collect()
         };
+        if let Some(history) = &self.0.history {
+            let elsewhere = history.elsewhere(kind.into(), to).await?;
+            in_memory.extend(elsewhere.iter().filter_map(|chunk| Some((chunk.start, self.decode(chunk)?))));
+        }
         let removed = self.0.chunks.tiers(&self.0.host).await?.removed;
         let gone = |tier: Tier| {
             removed.iter().find(|(of, _)| *of == tier.seconds()).map_or(i64::MIN, |(_, before)| *before)
@@ -426,8 +464,9 @@ impl Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::elsewhere::Elsewhere;
     use crate::profiles::testing::{count, functions, who};
-    use crate::store::{self, Store};
+    use crate::store::{self, Store, micros};
 
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
@@ -515,5 +554,42 @@ mod tests {
         store.close().await;
         assert!(archive.keep(START + 60 * SLOT).await.is_err());
         assert_eq!(archive.memory().full.len(), MAX_WAITING, "nothing more is lost");
+    }
+
+    /// A machine without the way to it.
+    #[derive(Debug)]
+    struct Machine(Archive);
+
+    #[async_trait::async_trait]
+    impl Elsewhere for Machine {
+        async fn newest(&self, _: &str, of: Content, from: i64) -> Vec<Chunk> {
+            let Content::Profiles(kind) = of else { return Vec::new() };
+            self.0.since(kind, from)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_machine_has_not_sent_yet_counts_once() {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let (store, machine) = archive(dirs[0].path()).await;
+        let at_hub = store::open(&store::sqlite_url(dirs[1].path())).await.unwrap();
+        let hub = Archive::new(at_hub.clone(), "hub");
+        let history = History::new(at_hub, "hub").of_host_and("here", Arc::new(Machine(machine.clone())));
+        let start = floor(micros(time::OffsetDateTime::now_utc()), SLOT) - 2 * SLOT;
+        // The third slot is open.
+        for minute in 0..25 {
+            add(&machine, start + minute * MINUTE, "ab", 1);
+            machine.keep(start + minute * MINUTE + 5_000_000).await.unwrap();
+        }
+        let wanted = Wanted { content: ProfileKind::Cpu.into(), tier: 60, from: start, to: start + 3 * SLOT };
+        let slots = store.find("here", wanted, 10).await.unwrap();
+        assert_eq!(slots.len(), 3);
+        // The first has arrived, then the second as well.
+        for arrived in &slots[..2] {
+            hub.of(&history).add_late(arrived.clone()).await.unwrap();
+            let (all, covered) = folded(&hub.of(&history), start, start + 3 * SLOT, None).await;
+            assert_eq!((all.as_str(), covered.span), ("p;a;b 25\n", Some((start, start + 25 * MINUTE))));
+        }
+        assert_eq!(folded(&hub.of_host("here"), start, start + 3 * SLOT, None).await.0, "p;a;b 20\n");
     }
 }

@@ -6,6 +6,7 @@ use std::any::Any;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Result;
@@ -14,7 +15,8 @@ use crate::host::Host;
 use crate::snapshot::MetricType;
 
 /// What a chunk has: readings of one type, or profiles of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
 pub enum Content {
     Readings(MetricType),
     Profiles(ProfileKind),
@@ -69,6 +71,20 @@ impl Content {
 
     pub fn parse(name: &str) -> Option<Self> {
         Self::all().find(|content| content.as_str() == name)
+    }
+}
+
+impl From<Content> for &'static str {
+    fn from(content: Content) -> Self {
+        content.as_str()
+    }
+}
+
+impl TryFrom<String> for Content {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> std::result::Result<Self, Self::Error> {
+        Self::parse(&name).ok_or("no chunk has such content")
     }
 }
 
@@ -211,6 +227,8 @@ pub trait ChunkStore: Send + Sync + std::fmt::Debug {
     async fn sizes(&self, host: &str, tier: i64, after: i64) -> Result<Vec<Size>>;
     /// The end of the newest chunk of each host that has any, µs.
     async fn newest(&self) -> Result<Vec<(String, i64)>>;
+    /// Hosts with periods of a tier to compute that start no later than a time (µs).
+    async fn stale_hosts(&self, tier: i64, until: i64) -> Result<Vec<String>>;
     /// Waits until no other process that asks for it has the right to change a host's history: needed where several
     /// write the same host's. An engine that only one process writes has no others.
     async fn turn(&self, _host: &str) -> Result<Turn> {

@@ -61,6 +61,30 @@ async fn usage(hub: &HubProcess) -> Vec<(String, Value)> {
     answer["data_points"].as_array().unwrap().iter().map(point).collect()
 }
 
+/// To an account that may not see the machine, it does not exist: neither a stream of it nor an answer.
+async fn who_may_not_see_it_watches_nothing(hub: &HubProcess) {
+    let post = async |path: &str, token: &str, body: Value| {
+        let request = client().post(format!("http://{}{path}", hub.address)).bearer_auth(token).json(&body);
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.json::<Value>().await.unwrap()
+    };
+    let (username, password) = ("eve", "sees only the web");
+    let eve = json!({"username": username, "password": password, "role": "viewer", "hosts": "role=web"});
+    post("/api/users", &hub.token, eve).await;
+    let signed_in = post("/api/auth/login", "", json!({"username": username, "password": password})).await;
+    let token = signed_in["access_token"].as_str().unwrap();
+    for host in [ID, "nobody"] {
+        let url = format!("ws://{}/api/ws/metrics?host={host}&token={token}", hub.address);
+        match connect_async(url).await {
+            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 400),
+            other => panic!("{host}: {other:?}"),
+        }
+        let asked = client().get(format!("http://{}/api/processes?host={host}", hub.address));
+        assert_eq!(asked.bearer_auth(token).send().await.unwrap().status(), 400);
+    }
+}
+
 #[tokio::test]
 async fn an_agent_is_watched_and_asked_at_two_hubs() {
     const TEST: &str = "an_agent_is_watched_and_asked_at_two_hubs";
@@ -146,6 +170,7 @@ async fn an_agent_is_watched_and_asked_at_two_hubs() {
     let unknown = unknown.bearer_auth(&hubs[0].token).send().await.unwrap();
     assert_eq!(unknown.status(), 400);
 
+    who_may_not_see_it_watches_nothing(&hubs[0]).await;
     nonsense_is_refused(&nats).await;
 
     // A machine that hangs.

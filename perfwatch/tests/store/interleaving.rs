@@ -91,6 +91,10 @@ impl ChunkStore for Meanwhile {
     async fn newest(&self) -> store::Result<Vec<(String, i64)>> {
         self.store.newest().await
     }
+
+    async fn stale_hosts(&self, tier: i64, until: i64) -> store::Result<Vec<String>> {
+        self.store.stale_hosts(tier, until).await
+    }
 }
 
 async fn what_is_stored_while_a_question_is_asked_counts_once(fresh: &Fresh) {

@@ -110,7 +110,7 @@ async fn what_changed(
     let question = state.ask(&identity)?;
     let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let other = state.history_of(&identity, ranges.other(sent.host.as_deref())).await?;
-    let profiles = [&history, &other].map(|of| state.profiles.of_host(of.host()));
+    let profiles = [&history, &other].map(|of| state.profiles.of(of));
     let looked = async move {
         let functions = moved([(&profiles[0], current), (&profiles[1], comparison)]).await?;
         Ok((changes([(&history, current), (&other, comparison)], limit).await?, functions))

@@ -166,7 +166,7 @@ async fn what_explains(
     let history = state.history_of(&identity, sent.host.as_deref()).await?;
     let noted = state.store.marks(history.host(), with_lead_in(current).start, end, MAX_NOTED).await?;
     let noted: Vec<EventDto> = noted.into_iter().map(EventDto::from).collect();
-    let profiles = state.profiles.of_host(history.host());
+    let profiles = state.profiles.of(&history);
     let json = question.work(async move {
         let functions = moved([(&profiles, current), (&profiles, comparison)]).await?;
         let found = explain(&history, current, comparison, limit).await?;

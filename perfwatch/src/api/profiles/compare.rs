@@ -121,9 +121,9 @@ async fn compare_profiles(
     reader.finish()?;
     let Chosen { current, comparison, .. } = chosen?;
     let question = state.ask(&identity)?;
-    let archive = state.profiles.of_host(state.history_of(&identity, host.as_deref()).await?.host());
+    let archive = state.profiles.of(&state.history_of(&identity, host.as_deref()).await?);
     let other = state.history_of(&identity, ranges.other(host.as_deref())).await?;
-    let other = state.profiles.of_host(other.host());
+    let other = state.profiles.of(&other);
     let read = async move {
         let sides = [(&archive, span(current)), (&other, span(comparison))];
         let (flame, covered) = Archive::flame_of_both(sides, kind, &filter, MAX_NODES).await?;

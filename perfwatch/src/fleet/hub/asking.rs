@@ -13,23 +13,22 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout};
 
 use super::accept;
-use crate::fleet::asking::{Ask, Asked, decode, decode_readings};
+use crate::fleet::asking::{Ask, Asked, decode, decode_chunks};
 use crate::fleet::parts::Joined;
 use crate::fleet::protocol::ask_subject;
 use crate::history::Damaged;
 use crate::history::elsewhere::Elsewhere;
-use crate::snapshot::MetricType;
-use crate::store::chunks::Chunk;
+use crate::store::chunks::{Chunk, Content};
 
 /// How long a list of processes or a diagnosis may take, on a busy machine with many processes.
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a question about history waits for what is not stored.
-const READINGS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long readings from a machine's memory are the newest.
+const NEWEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long what a machine's memory had is the newest.
 const FRESH: Duration = Duration::from_secs(2);
-/// How long a machine that did not answer is not asked for readings again.
+/// How long a machine that did not answer is not asked for its newest again.
 const SILENT: Duration = Duration::from_secs(5);
-/// Lists of readings kept at most.
+/// Answers kept at most.
 const MAX_KEPT: usize = 2000;
 
 /// Why there is no answer; completes "the host …".
@@ -56,10 +55,10 @@ struct Shared {
     client: Client,
     /// When a machine did not answer.
     silent: Mutex<HashMap<String, Instant>>,
-    kept: Mutex<HashMap<(String, MetricType), Arc<Newest>>>,
+    kept: Mutex<HashMap<(String, Content), Arc<Newest>>>,
 }
 
-/// What a machine's memory had of one type; locked while it is asked, so that it is asked once.
+/// What a machine's memory had of one content; locked while it is asked, so that it is asked once.
 type Newest = tokio::sync::Mutex<Option<(Instant, Vec<Chunk>)>>;
 
 impl Asking {
@@ -86,13 +85,13 @@ impl Asking {
         timeout(limit, answer(replies)).await.unwrap_or(Err(AskError::Late(limit)))
     }
 
-    async fn newest(&self, host: &str, of: MetricType, from: i64) -> Result<Vec<Chunk>, AskError> {
-        let content = Bytes::from(self.ask_within(host, Ask::Readings { of, from }, READINGS_TIMEOUT).await?);
+    async fn ask_for_newest(&self, host: &str, of: Content, from: i64) -> Result<Vec<Chunk>, AskError> {
+        let content = Bytes::from(self.ask_within(host, Ask::Newest { of, from }, NEWEST_TIMEOUT).await?);
         let mut chunks = Vec::new();
-        for packet in decode_readings(&content).map_err(AskError::Unreadable)? {
+        for packet in decode_chunks(&content).map_err(AskError::Unreadable)? {
             match accept::check(host, of.as_str(), &packet) {
-                Ok(packet) => chunks.extend(packet.chunks.into_iter().filter(|chunk| chunk.tier == 0)),
-                Err(reason) => tracing::warn!(host, reason, "readings from a host's memory cannot be used"),
+                Ok(packet) => chunks.extend(packet.chunks),
+                Err(reason) => tracing::warn!(host, reason, "what a host has in memory cannot be used"),
             }
         }
         Ok(chunks)
@@ -106,7 +105,7 @@ impl Asking {
         self.0.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept(&self, host: &str, of: MetricType) -> Arc<Newest> {
+    fn kept(&self, host: &str, of: Content) -> Arc<Newest> {
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_KEPT {
             // Those in use are made anew by the next question.
@@ -131,7 +130,7 @@ async fn answer(mut replies: Subscriber) -> Result<Vec<u8>, AskError> {
 
 #[async_trait]
 impl Elsewhere for Asking {
-    async fn readings(&self, host: &str, of: MetricType, from: i64) -> Vec<Chunk> {
+    async fn newest(&self, host: &str, of: Content, from: i64) -> Vec<Chunk> {
         let kept = self.kept(host, of);
         let mut kept = kept.lock().await;
         if let Some((at, chunks)) = &*kept
@@ -142,7 +141,7 @@ impl Elsewhere for Asking {
         if self.is_silent(host) {
             return Vec::new();
         }
-        match self.newest(host, of, from).await {
+        match self.ask_for_newest(host, of, from).await {
             Ok(chunks) => {
                 *kept = Some((Instant::now(), chunks.clone()));
                 chunks

@@ -1,5 +1,6 @@
 //! The background work on every host's history: hours and days every minute, cleanup as often as the policy says.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,9 @@ use tokio::task::JoinHandle;
 use super::Turns;
 use crate::history::maintenance::evidence::Evidence;
 use crate::history::maintenance::{Reach, clean_by};
+use crate::history::tier::Tier;
 use crate::history::{History, from_micros, rollup};
-use crate::profiles::archive::Archive;
+use crate::profiles::archive::{self, Archive};
 use crate::store::overrides::{self, policy_of};
 use crate::store::settings::SettingsStore;
 use crate::store::{Result, micros};
@@ -52,12 +54,13 @@ impl Upkeep {
 
 async fn run(parts: Parts, mut stopped: watch::Receiver<bool>) {
     let mut evidence = Evidence::default();
+    let mut profiled = HashMap::new();
     let mut is_failing = false;
     loop {
         let passed = tokio::select! {
             // Dropping a transaction rolls it back.
             _ = async { stopped.wait_for(|stop| *stop).await.map(drop) } => return,
-            passed = pass(&parts, &mut evidence, OffsetDateTime::now_utc()) => passed,
+            passed = pass(&parts, &mut evidence, &mut profiled, OffsetDateTime::now_utc()) => passed,
         };
         if let Err(error) = &passed
             && !error.may_pass()
@@ -73,17 +76,32 @@ async fn run(parts: Parts, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-async fn pass(parts: &Parts, evidence: &mut Evidence, now: OffsetDateTime) -> Result<()> {
+/// `profiled` is until which hour the profiles of each host were looked at.
+async fn pass(
+    parts: &Parts,
+    evidence: &mut Evidence,
+    profiled: &mut HashMap<String, i64>,
+    now: OffsetDateTime,
+) -> Result<()> {
     let Parts { history, profiles, settings, turns } = parts;
     let chunks = history.chunks();
     let newest = chunks.newest().await?;
     evidence.look(now, Instant::now(), newest.iter().map(|(_, newest)| *newest).max().map(from_micros));
     chunks.prepare(now).await?;
     let hosts = chunks.hosts().await?;
+    for host in rollup::due(chunks.as_ref(), micros(now)).await? {
+        let _turn = turns.take(&host).await?;
+        rollup::roll(&history.of_host(&host), micros(now)).await?;
+    }
+    let profiled_until = micros(now) - PROFILES_LATE;
+    let hour = archive::over(Tier::Hour, profiled_until);
     for host in &hosts {
+        if profiled.get(&host.id) == Some(&hour) {
+            continue;
+        }
         let _turn = turns.take(&host.id).await?;
-        rollup::roll(&history.of_host(&host.id), micros(now)).await?;
-        profiles.of_host(&host.id).keep(micros(now) - PROFILES_LATE).await?;
+        profiles.of_host(&host.id).keep(profiled_until).await?;
+        profiled.insert(host.id.clone(), hour);
     }
     let policy = settings.archive_policy().await?;
     let interval = time::Duration::minutes(policy.cleanup_interval_minutes);

@@ -183,6 +183,10 @@ impl ChunkStore for Refusing {
     async fn newest(&self) -> Result<Vec<(String, i64)>> {
         self.store.newest().await
     }
+
+    async fn stale_hosts(&self, tier: i64, until: i64) -> Result<Vec<String>> {
+        self.store.stale_hosts(tier, until).await
+    }
 }
 
 /// Slots stay separate even if the disk accepts only some of them while the store is unavailable.

@@ -265,6 +265,12 @@ macro_rules! chunk_statements {
             Ok(rows.into_iter().filter_map(|(host, end)| Some((host, end?))).collect())
         }
 
+        pub(super) async fn stale_hosts(pool: &$pool, tier: i64, until: i64) -> Result<Vec<String>> {
+            let hosts =
+                sqlx::query_scalar("SELECT DISTINCT host FROM stale_tiers WHERE tier = $1 AND start <= $2");
+            Ok(hosts.bind(tier).bind(until).fetch_all(pool).await?)
+        }
+
         pub(super) async fn tiers(pool: &$pool, host: &str) -> Result<Tiers> {
             let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
                 "SELECT tier, before, 0 AS generation FROM removed_tiers WHERE host = $1

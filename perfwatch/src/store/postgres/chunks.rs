@@ -51,8 +51,8 @@ pub(super) async fn remove_before(store: &PostgresStore, host: &str, tier: i64, 
 pub(super) async fn extent(store: &PostgresStore, host: &str) -> Result<Extent> {
     let pool = store.ready().await?;
     let bytes: i64 = sqlx::query_scalar(
-        "SELECT (pg_total_relation_size('chunks') + (SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)
-         FROM pg_inherits WHERE inhparent = 'metrics_snapshots'::regclass))::bigint",
+        "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint
+         FROM pg_inherits WHERE inhparent IN ('chunks'::regclass, 'metrics_snapshots'::regclass)",
     )
     .fetch_one(pool)
     .await?;

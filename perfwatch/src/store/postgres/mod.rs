@@ -18,6 +18,7 @@ mod pool;
 mod settings;
 mod users;
 mod views;
+mod weeks;
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -65,12 +66,14 @@ pub(super) struct PostgresStore {
     refused: Mutex<Option<(Instant, StoreError)>>,
     /// Days whose partition is known to exist.
     days: Mutex<HashSet<time::Date>>,
+    /// The week in which the partitions of chunks were last looked at.
+    week: Mutex<Option<time::Date>>,
 }
 
 impl PostgresStore {
     /// A server that doesn't respond yet is not an error: the store works as soon as it does.
     pub(super) async fn open(url: &str) -> Result<Self> {
-        let options = options(url)?.application_name("perfwatch").statement_cache_capacity(64);
+        let options = options(url)?.application_name("perfwatch").statement_cache_capacity(128);
         let pool = PgPoolOptions::new()
             .max_connections(8)
             // Testing each connection first would double every statement's latency; only an idle one may have been
@@ -99,6 +102,7 @@ impl PostgresStore {
             setting_up: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
             days: Mutex::default(),
+            week: Mutex::default(),
         };
         match store.prepare(OffsetDateTime::now_utc()).await {
             // The store's watch reports it, once.
@@ -125,6 +129,7 @@ impl PostgresStore {
     fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
         if let Err(StoreError::Changed(_)) = &outcome {
             lock(&self.days).clear();
+            *lock(&self.week) = None;
             self.is_set_up.store(false, Ordering::Release);
         }
         outcome
@@ -286,6 +291,7 @@ impl AccountStore for PostgresStore {
 #[async_trait]
 impl ChunkStore for PostgresStore {
     async fn prepare(&self, now: OffsetDateTime) -> Result<()> {
+        weeks::keep(self, now).await?;
         partitions::make_ahead(self, now).await
     }
 
@@ -333,6 +339,10 @@ impl ChunkStore for PostgresStore {
 
     async fn newest(&self) -> Result<Vec<(String, i64)>> {
         chunks::newest(self.ready().await?).await
+    }
+
+    async fn stale_hosts(&self, tier: i64, until: i64) -> Result<Vec<String>> {
+        chunks::stale_hosts(self.ready().await?, tier, until).await
     }
 
     async fn turn(&self, host: &str) -> Result<Turn> {

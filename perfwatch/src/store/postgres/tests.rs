@@ -44,7 +44,7 @@ async fn a_question_is_answered_from_the_key() {
          AND start > 1000000 AND start < 1020000 AND ends > 1001000 ORDER BY start LIMIT 16",
     )
     .await;
-    assert!(plan.contains("chunks_pkey") && !plan.contains("Seq Scan"), "{plan}");
+    assert!(plan.contains("chunks_other_pkey") && !plan.contains("Seq Scan"), "{plan}");
     store.close().await;
 }
 
@@ -222,5 +222,46 @@ async fn the_schema_keeps_the_rules_of_citus_and_timescaledb() {
     )
     .await;
     assert!(others.iter().all(|table| !GROWING.contains(&table.as_str())), "{others:?}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn chunks_are_in_the_partition_of_their_week() {
+    const WEEK: time::Duration = time::Duration::WEEK;
+    let name = "chunks_are_in_the_partition_of_their_week";
+    let Some((_cluster, store)) = started(name).await else { return };
+    let now = OffsetDateTime::now_utc();
+    let chunk = |at: OffsetDateTime| {
+        let start = micros(at);
+        let data = bytes::Bytes::from_static(b"opaque");
+        Chunk { content: MetricType::Cpu.into(), tier: 0, start, first: start, end: start + 1, data }
+    };
+    // Of this week, long ago, and of weeks that are still to come.
+    let times = [now, now - 100 * WEEK, now + 3 * WEEK, now + 4 * WEEK];
+    let batch = Batch { put: times.map(chunk).to_vec(), ..Batch::default() };
+    store.commit("web", &batch).await.unwrap();
+    let places = async || names(&store, "SELECT tableoid::regclass::text FROM chunks ORDER BY start").await;
+    let before = places().await;
+    assert_eq!(before.iter().filter(|place| *place == "chunks_other").count(), 3, "{before:?}");
+    // Their weeks come: they move, and are found as before.
+    weeks::keep(&store, now + 3 * WEEK).await.unwrap();
+    let after = places().await;
+    assert_eq!(after[0], "chunks_other");
+    assert_eq!(after.iter().collect::<HashSet<_>>().len(), 4, "each in a place of its own: {after:?}");
+    assert_eq!(after[1], before[1]);
+    let wanted = Wanted { content: MetricType::Cpu.into(), tier: 0, from: i64::MIN, to: i64::MAX };
+    assert_eq!(store.find("web", wanted, 10).await.unwrap().len(), 4);
+    assert_eq!(store.span("web", wanted.content, 0).await.unwrap().unwrap().0, micros(now - 100 * WEEK));
+    // Retention empties the first week; the third stays.
+    let gone = store.remove_before("web", 0, micros(now + WEEK)).await.unwrap();
+    assert_eq!(gone, 2);
+    weeks::keep(&store, now + 10 * WEEK).await.unwrap();
+    let left = weeks::weeks(&store).await.unwrap();
+    let of = |at: OffsetDateTime| left.iter().any(|first| at.date() >= *first && at.date() - *first < WEEK);
+    assert_eq!(times.map(of), [false, false, true, true], "{left:?}");
+    assert_eq!(store.find("web", wanted, 10).await.unwrap().len(), 2);
+    // What comes late finds a place.
+    store.commit("web", &Batch { put: vec![chunk(now)], ..Batch::default() }).await.unwrap();
+    assert_eq!(store.find("web", wanted, 10).await.unwrap().len(), 3);
     store.close().await;
 }

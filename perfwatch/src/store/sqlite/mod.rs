@@ -308,6 +308,10 @@ impl ChunkStore for SqliteStore {
     async fn newest(&self) -> Result<Vec<(String, i64)>> {
         chunks::newest(self.read()?).await
     }
+
+    async fn stale_hosts(&self, tier: i64, until: i64) -> Result<Vec<String>> {
+        chunks::stale_hosts(self.read()?, tier, until).await
+    }
 }
 
 #[async_trait]
