@@ -60,6 +60,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         let mut figures = serde_json::Map::new();
         for count in options.hosts {
+            until_within_an_hour().await;
             match measure(count).await? {
                 Ok(measured) => {
                     println!("{count} hosts");
@@ -77,6 +78,20 @@ fn main() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// What an hour costs once it is over is measured by itself, so none may end while the rest is measured.
+async fn until_within_an_hour() {
+    let (first, last) = (2 * SLOT + 60, 3600 - (FIRST + QUIET).as_secs().cast_signed() - 150);
+    loop {
+        let into = OffsetDateTime::now_utc().unix_timestamp() % 3600;
+        if (first..last).contains(&into) {
+            return;
+        }
+        let wait = (first - into).rem_euclid(3600);
+        println!("an hour ends soon or has just ended: waiting for {wait} s");
+        tokio::time::sleep(Duration::from_secs(wait.unsigned_abs())).await;
+    }
 }
 
 type Figures = BTreeMap<String, f64>;

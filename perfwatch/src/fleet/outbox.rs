@@ -215,6 +215,15 @@ impl Outbox {
         }
     }
 
+    /// Puts the halves of a packet in its place; false if it can't be halved. Blocks.
+    pub fn halve(&self, packet: &Packet) -> io::Result<bool> {
+        let Some([first, second]) = packet.halves() else { return Ok(false) };
+        // The first has the packet's key, and replaces it once the other is there.
+        self.put(&second)?;
+        self.put(&first)?;
+        Ok(true)
+    }
+
     /// Replaces a packet by its minutes; false if it has nothing else.
     pub fn keep_minutes(&self, waiting: &Waiting) -> bool {
         let mut state = self.state();

@@ -11,7 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::measures::Measures;
 use crate::history::Damaged;
+use crate::history::chunk::Block;
 use crate::history::chunk::bytes::{Bytes as Cursor, put_count, put_str, put_varint, unzigzag, zigzag};
+use crate::history::head::pack;
+use crate::history::tier::Tier;
 use crate::host::Host;
 use crate::host::facts::Facts;
 use crate::store::chunks::{Chunk, Content};
@@ -205,6 +208,22 @@ pub enum Unreadable {
 }
 
 impl Packet {
+    /// Its readings in two packets, without their minutes, which hubs then compute; `None` if there are no two.
+    pub fn halves(&self) -> Option<[Self; 2]> {
+        let readings = self.chunks.iter().find(|chunk| chunk.tier == Tier::Raw.seconds())?;
+        let all = Block::of(readings).ok()?;
+        let middle = all.times().len() / 2;
+        let half = |times: std::ops::Range<usize>| {
+            let mut half = Block::new(all.metric_type());
+            for time in times {
+                half.push(&all.reading(time));
+            }
+            let chunks = pack(std::slice::from_ref(&half));
+            (!chunks.is_empty()).then(|| Self { host: self.host.clone(), content: self.content, chunks })
+        };
+        Some([half(0..middle)?, half(middle..all.times().len())?])
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut out =
             Vec::with_capacity(64 + self.chunks.iter().map(|chunk| chunk.data.len() + 32).sum::<usize>());

@@ -20,7 +20,7 @@ use super::inputs::Inputs;
 use super::live::Ticks;
 use super::measures::Measures;
 use super::outbox::{Outbox, Waiting};
-use super::protocol::{Alive, Introduction, Origin, alive_subject, chunk_subject, host_subject};
+use super::protocol::{Alive, Introduction, Origin, Packet, alive_subject, chunk_subject, host_subject};
 use crate::config;
 use crate::host::Host;
 use crate::store::micros;
@@ -220,22 +220,31 @@ impl Task {
         };
         let most = self.client.max_payload().saturating_sub(HEADERS);
         if bytes.len() > most {
-            if !self.outbox.keep_minutes(waiting) {
-                self.outbox.note_lost();
-                self.outbox.done(waiting);
-            }
-            tracing::error!(
-                content = packet.content.as_str(),
-                bytes = bytes.len(),
-                most,
-                "a packet exceeds the NATS server's max_payload: of its readings only the minutes are sent, if they fit"
-            );
+            self.shorten(waiting, packet, most).await;
             return Ok(());
         }
         let id = packet.message_id(&bytes);
         self.publish(chunk_subject(&self.host.id, packet.content), Some(id), bytes).await?;
         self.outbox.done(waiting);
         Ok(())
+    }
+
+    /// Replaces a packet that exceeds what NATS takes by its halves. If a single reading does, only its minute is left.
+    async fn shorten(&self, waiting: &Waiting, packet: Packet, most: usize) {
+        let (outbox, content) = (self.outbox.clone(), packet.content);
+        let halved = tokio::task::spawn_blocking(move || outbox.halve(&packet)).await;
+        if matches!(halved, Ok(Ok(true))) {
+            return;
+        }
+        if !self.outbox.keep_minutes(waiting) {
+            self.outbox.note_lost();
+            self.outbox.done(waiting);
+        }
+        tracing::error!(
+            content = content.as_str(),
+            most,
+            "a packet exceeds the NATS server's max_payload: of its readings only the minutes are sent, if they fit"
+        );
     }
 
     /// Hubs should know who it is before they get its history.

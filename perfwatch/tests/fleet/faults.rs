@@ -221,6 +221,31 @@ async fn a_stream_that_is_full_is_filled_again_once_there_is_room() {
     hub.receiver.close().await;
 }
 
+/// What one message cannot carry travels in several.
+#[tokio::test]
+async fn a_slot_that_exceeds_what_nats_takes_arrives_whole() {
+    const TEST: &str = "a_slot_that_exceeds_what_nats_takes_arrives_whole";
+    let started = nats::Nats::start_with("max_payload: 8192", "").await;
+    let Some(nats) = or_skipped(TEST, started) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let store = store::open(&store::sqlite_url(dir.path())).await.unwrap();
+    let hub = hub(&nats, &store).await;
+    let machine = Machine::start(dir.path(), HOST);
+    for second in 0..60 {
+        // A kilobyte and a half that can't be compressed.
+        machine.writer.submit_waiting(Arc::new(live::large(second, 200))).await;
+    }
+    machine.writer.drained().await;
+    let sender = machine.sender(HOST, &nats).await;
+    arrived(&store, HOST, 60).await;
+    until("an empty outbox", async || machine.outbox.is_empty().then_some(())).await;
+    assert_eq!((machine.outbox.lost(), machine.outbox.shed(), hub.stats.set_aside()), (0, 0, 0));
+    assert!(hub.stats.stored() > 5, "{}", hub.stats.stored());
+    sender.close().await;
+    machine.writer.close().await;
+    hub.receiver.close().await;
+}
+
 #[tokio::test]
 async fn while_the_database_is_away_history_waits_in_the_stream() {
     const TEST: &str = "while_the_database_is_away_history_waits_in_the_stream";

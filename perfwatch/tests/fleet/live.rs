@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::*;
 
 /// With numbers that can't be compressed.
-fn large(second: i64, numbers: u64) -> Snapshot {
+pub fn large(second: i64, numbers: u64) -> Snapshot {
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
