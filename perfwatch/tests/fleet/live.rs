@@ -10,7 +10,7 @@ use super::*;
 
 /// With numbers that can't be compressed.
 pub fn large(second: i64, numbers: u64) -> Snapshot {
-    let mut state = 1_u64;
+    let mut state = 1 + second.unsigned_abs();
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 11) as f64
