@@ -65,6 +65,8 @@ pub(super) struct PostgresStore {
     refused: Mutex<Option<(Instant, StoreError)>>,
     /// Days whose partition is known to exist.
     days: Mutex<HashSet<time::Date>>,
+    /// How often events may have been queued.
+    queued: AtomicU64,
 }
 
 impl PostgresStore {
@@ -99,6 +101,7 @@ impl PostgresStore {
             setting_up: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
             days: Mutex::default(),
+            queued: AtomicU64::new(0),
         };
         match store.prepare(OffsetDateTime::now_utc()).await {
             // The store's watch reports it, once.
