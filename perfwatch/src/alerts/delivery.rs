@@ -42,6 +42,8 @@ const MAX_DUE: i64 = 1000;
 const BATCH: usize = 50;
 /// Rules whose alerts are explained at a time: more is a storm, which nobody reads so closely.
 const EXPLAINED: usize = 3;
+/// With nothing left to tell, what only another process can have queued is looked for this often.
+const LOOK_ANYWAY: Duration = Duration::from_secs(30);
 /// The longest that a receiver can ask us to wait.
 const MAX_RETRY: Duration = Duration::from_secs(3600);
 /// A message that a receiver does not like is given up after this many attempts.
@@ -108,6 +110,8 @@ pub struct Delivery {
     states: HashMap<String, State>,
     /// What history said of rules and times that are still to be told.
     known: HashMap<(String, i64, i64), Finding>,
+    /// When nothing was left to tell, and how often something had been queued by then.
+    done: Option<(Instant, u64)>,
 }
 
 /// What one channel is to be told.
@@ -120,7 +124,7 @@ struct Job<'a> {
 
 impl Delivery {
     pub fn new(alerts: Alerts, threads: Handle, times: Times) -> Self {
-        Self { alerts, threads, times, states: HashMap::new(), known: HashMap::new() }
+        Self { alerts, threads, times, states: HashMap::new(), known: HashMap::new(), done: None }
     }
 
     /// Delivers until it is aborted.
@@ -147,11 +151,19 @@ impl Delivery {
             return Ok(());
         }
         let now = store::micros(OffsetDateTime::now_utc());
-        self.route(&listed, now).await?;
-        withheld::release(&self.alerts, now).await?;
         let alerts = self.alerts.clone();
         let host = alerts.only_host();
-        let waiting = alerts.store().due_channels(host).await?;
+        let queued = alerts.store().times_queued();
+        let is_done = self.done.is_some_and(|(at, by)| by == queued && at.elapsed() < LOOK_ANYWAY);
+        let mut waiting = Vec::new();
+        // What hubs tell, others have queued as well.
+        if !(is_done && host.is_some()) {
+            let has_routed = self.route(&listed, now).await?;
+            let has_withheld = withheld::release(&self.alerts, now).await?;
+            waiting = alerts.store().due_channels(host).await?;
+            let is_done = !has_routed && !has_withheld && waiting.is_empty();
+            self.done = is_done.then(|| (Instant::now(), queued));
+        }
         let mut jobs = Vec::new();
         for of in listed.iter().filter(|of| of.is_usable()) {
             let name = &of.channel.name;
@@ -211,11 +223,11 @@ impl Delivery {
         result
     }
 
-    /// Decides who is told of new events.
-    async fn route(&self, listed: &[Listed], now: i64) -> store::Result<()> {
+    /// Decides who is told of new events; `false` if there are none.
+    async fn route(&self, listed: &[Listed], now: i64) -> store::Result<bool> {
         let queued = self.alerts.store().unrouted_events(self.alerts.only_host(), ROUTED).await?;
         if queued.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let silences = self.alerts.store().silences(now).await?;
         for queued in queued {
@@ -234,7 +246,7 @@ impl Delivery {
             let (channels, is_kept) = route::route(listed, &payload, &told);
             self.alerts.store().route_event(host, &queued, &channels, is_kept).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Asks history about what is raised, by rule.

@@ -13,7 +13,8 @@ use super::service::Alerts;
 use crate::store::alerts::Silence;
 use crate::store::maintenance::StoredWindow;
 
-/// It is silent this much before a window begins, so that what happens at its first moment is not told, µs.
+/// It is silent this much before a window begins, so that what happens at its first moment is not told, µs. Longer than the
+/// pause between two looks.
 const LEAD: i64 = 15_000_000;
 /// Days that are searched for the next one: two weeks, as a change of the clock can skip one, and the days at their edges.
 const SEARCHED: usize = 17;

@@ -40,8 +40,10 @@ const REFRESH: Duration = Duration::from_secs(2);
 /// Things that all rules may watch on one host of a fleet.
 pub const MAX_THINGS_OF_HOST: usize = 1000;
 const PRUNE_EVERY: i64 = 3_600_000_000;
-/// Files of rules and maintenance windows are looked at this often.
+/// Files of rules are looked at this often.
 const LOOK: Duration = Duration::from_secs(2);
+/// The same of maintenance windows, of which each is known some seconds before it begins.
+const LOOK_FOR_WINDOWS: Duration = Duration::from_secs(10);
 /// Pause between attempts to read what an earlier run left.
 const LOAD_RETRY: Duration = Duration::from_secs(2);
 
@@ -325,6 +327,7 @@ struct Task {
     pace: Pace,
     pruned: Option<i64>,
     looked: Option<Instant>,
+    looked_for_windows: Option<Instant>,
 }
 
 impl Task {
@@ -343,6 +346,7 @@ impl Task {
             pace: Pace::default(),
             pruned: None,
             looked: None,
+            looked_for_windows: None,
         }
     }
 
@@ -422,7 +426,17 @@ impl Task {
 
     /// Notices files that changed, and maintenance windows that begin.
     async fn look(&mut self, at: i64) {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+        let is_over = |looked: Option<Instant>, pause| looked.is_none_or(|looked| looked.elapsed() >= pause);
+        if is_over(self.looked_for_windows, LOOK_FOR_WINDOWS) {
+            self.looked_for_windows = Some(Instant::now());
+            let alerts = self.alerts.clone();
+            tokio::spawn(async move {
+                if let Err(error) = alerts.keep_windows(at).await {
+                    tracing::debug!(%error, "maintenance windows cannot be read now");
+                }
+            });
+        }
+        if !is_over(self.looked, LOOK) {
             return;
         }
         self.looked = Some(Instant::now());
@@ -433,12 +447,6 @@ impl Task {
                 Err(_) => tracing::debug!("reading alert rules again takes too long now"),
             }
         }
-        let alerts = self.alerts.clone();
-        tokio::spawn(async move {
-            if let Err(error) = alerts.keep_windows(at).await {
-                tracing::debug!(%error, "maintenance windows cannot be read now");
-            }
-        });
     }
 
     /// Takes what was read of the past.

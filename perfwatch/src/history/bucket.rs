@@ -277,6 +277,10 @@ impl Bucket {
         for (at, given) in reading.tables().iter().enumerate() {
             let table = &layout.tables[at];
             let width = table.columns.len();
+            if self.tables[at].keys.is_empty() {
+                self.tables[at].keys.reserve_exact(given.keys.len());
+                self.tables[at].cells.reserve_exact(given.values.len());
+            }
             for (row, key) in given.keys.iter().enumerate() {
                 let values = &given.values[row * width..(row + 1) * width];
                 let cells = self.tables[at].cells_of(row, key, width);

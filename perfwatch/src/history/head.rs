@@ -282,16 +282,16 @@ impl State {
         if self.snapshots == 0 {
             return None;
         }
-        let open = std::mem::take(&mut self.open);
         let mut minutes = std::mem::take(&mut self.minutes);
         minutes.values_mut().for_each(|minute| minute.bound(Tier::Minute));
         self.over += 1;
         let sealed = Sealed {
             slot: self.over,
-            chunks: pack(&open).into(),
+            chunks: pack(&self.open).into(),
             minutes: Some(Arc::new(minutes)),
             snapshots: std::mem::take(&mut self.snapshots),
         };
+        self.open.iter_mut().for_each(Block::clear);
         self.pending.push_back(sealed.clone());
         Some(sealed)
     }

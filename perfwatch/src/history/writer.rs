@@ -9,13 +9,13 @@ mod handle;
 mod stats;
 
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::head::{Pushed, Sealed};
@@ -81,7 +81,7 @@ impl Writer {
             stats: Arc::clone(&stats),
             newest: None,
             interval: 5_000_000,
-            attempt: None,
+            attempt: JoinSet::new(),
             attempted: Attempted::Documents(0),
             retry_at: None,
             refusals: 0,
@@ -143,8 +143,6 @@ enum Attempted {
     Documents(usize),
 }
 
-type Attempt = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
-
 struct Task {
     history: History,
     wants_documents: bool,
@@ -155,7 +153,8 @@ struct Task {
     newest: Option<i64>,
     /// Approximate time between snapshots, µs.
     interval: i64,
-    attempt: Option<Attempt>,
+    /// One at most. It runs beside the thread, which goes on taking what is measured.
+    attempt: JoinSet<Result<()>>,
     attempted: Attempted,
     retry_at: Option<Instant>,
     /// How often in a row the store has permanently refused the oldest slot.
@@ -174,18 +173,18 @@ impl Task {
             if self.retry_at.is_some_and(|at| at <= Instant::now()) {
                 self.retry_at = None;
             }
-            if self.attempt.is_none() && self.retry_at.is_none() {
+            if self.attempt.is_empty() && self.retry_at.is_none() {
                 self.start_attempt(closing.is_some());
             }
             self.answer_drains();
             self.count();
             if let Some(deadline) = closing
-                && (self.attempt.is_none() || deadline <= Instant::now())
+                && (self.attempt.is_empty() || deadline <= Instant::now())
             {
                 break;
             }
             let documents_at =
-                self.documents_at.filter(|_| self.attempt.is_none() && self.retry_at.is_none());
+                self.documents_at.filter(|_| self.attempt.is_empty() && self.retry_at.is_none());
             let wake = [closing, self.retry_at, documents_at].into_iter().flatten().min();
             tokio::select! {
                 outcome = attempted(&mut self.attempt) => self.attempt_ended(outcome),
@@ -294,9 +293,9 @@ impl Task {
             self.documents_at = None;
             self.attempted = Attempted::Documents(count);
             let history = self.history.clone();
-            self.attempt = Some(Box::pin(limited(async move {
+            self.attempt.spawn(limited(async move {
                 history.chunks().put_documents(history.host(), &documents).await
-            })));
+            }));
             return;
         }
         while let Some(slot) = self.oldest_on_disk() {
@@ -319,12 +318,10 @@ impl Task {
 
     fn store(&mut self, slot: i64, sealed: Sealed, with_documents: bool) {
         self.attempted = Attempted::Slot { slot, snapshots: sealed.snapshots };
-        let attempt = store(self.history.clone(), sealed, with_documents);
-        self.attempt = Some(Box::pin(limited(attempt)));
+        self.attempt.spawn(limited(store(self.history.clone(), sealed, with_documents)));
     }
 
     fn attempt_ended(&mut self, outcome: Result<()>) {
-        self.attempt = None;
         match outcome {
             Ok(()) => {
                 match self.attempted {
@@ -398,7 +395,7 @@ impl Task {
     }
 
     fn answer_drains(&mut self) {
-        let idle = self.attempt.is_none()
+        let idle = self.attempt.is_empty()
             && self.documents.is_empty()
             && self.history.head().pending() == 0
             && self.oldest_on_disk().is_none();
@@ -453,9 +450,11 @@ impl Task {
     }
 }
 
-async fn attempted(attempt: &mut Option<Attempt>) -> Result<()> {
-    match attempt {
-        Some(attempt) => attempt.as_mut().await,
+/// Without an attempt, never completes.
+async fn attempted(attempt: &mut JoinSet<Result<()>>) -> Result<()> {
+    match attempt.join_next().await {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => Err(StoreError::Database(error.to_string())),
         None => std::future::pending().await,
     }
 }

@@ -1,6 +1,7 @@
 //! Adding up stacks of one kind, from samples or from what is stored.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use super::function::{Function, OTHER, Stacks, Who};
 use super::numbered::Numbered;
@@ -47,6 +48,31 @@ impl Builder {
         let functions = &mut self.functions;
         let node = self.tree.node(stack.into_iter().map(|function| functions.number(function)));
         self.rows.entry((who, node, time)).or_default().add(count);
+    }
+
+    /// Counts the stacks of a tree, of which each node has what ends there, in the bucket that begins at `time` (µs).
+    /// `functions` says what stands at a frame, the outermost first.
+    pub fn add_tree<'f, F: Copy + Eq + Hash>(
+        &mut self,
+        time: i64,
+        who: &Who,
+        tree: &Tree<F>,
+        own: &[Count],
+        functions: impl Fn(F) -> &'f [Function],
+    ) {
+        let who = self.who.number(who);
+        let mut nodes: Vec<u32> = Vec::with_capacity(tree.nodes().len());
+        for (node, own) in tree.nodes().iter().zip(own) {
+            let here = node.frame.map_or(ROOT, |frame| {
+                functions(frame).iter().fold(nodes[node.parent as usize], |parent, function| {
+                    self.tree.child(parent, self.functions.number(function))
+                })
+            });
+            nodes.push(here);
+            if *own != Count::default() {
+                self.rows.entry((who, here, time)).or_default().add(*own);
+            }
+        }
     }
 
     pub fn add_stacks(&mut self, time: i64, who: &Who, stacks: &Stacks) {
@@ -117,23 +143,24 @@ impl Builder {
 pub fn bounded(table: &Table, bounds: Bounds) -> Table {
     let kept = Kept::of(table, bounds);
     let mut builder = Builder::default();
+    let other = Function::new(OTHER, "");
+    let who: Vec<u32> = kept.who.iter().map(|who| builder.who.number(who)).collect();
+    // Where each node is now, or that of its nearest parent that stays apart.
+    let mut nodes: Vec<u32> = Vec::with_capacity(table.nodes.len());
+    for (node, is_kept) in table.nodes.iter().zip(&kept.nodes) {
+        let parent = nodes.get(node.parent as usize).copied().unwrap_or(ROOT);
+        let function = node.frame.filter(|_| *is_kept).and_then(|frame| table.functions.get(frame as usize));
+        nodes.push(match function {
+            Some(function) => builder.tree.child(parent, builder.functions.number(function)),
+            None => parent,
+        });
+    }
     for row in &table.rows {
-        let who = &kept.who[row.who as usize];
-        let mut path = Vec::new();
-        let mut node = row.node;
-        let mut is_whole = true;
-        while node != ROOT {
-            if kept.nodes[node as usize] {
-                path.push(node);
-            } else {
-                is_whole = false;
-            }
-            node = table.nodes[node as usize].parent;
+        let mut node = nodes[row.node as usize];
+        if !kept.nodes[row.node as usize] {
+            node = builder.tree.child(node, builder.functions.number(&other));
         }
-        let other = Function::new(OTHER, "");
-        let functions = path.iter().rev().filter_map(|node| table.function(*node));
-        let rest = (!is_whole).then_some(&other);
-        builder.add(row.time, who, functions.chain(rest), row.count);
+        builder.rows.entry((who[row.who as usize], node, row.time)).or_default().add(row.count);
     }
     for row in &table.stacks {
         builder.add_stacks(row.time, &kept.who[row.who as usize], &row.stacks);
@@ -199,6 +226,25 @@ mod tests {
         table.rows.iter().map(|row| row.count.value).sum()
     }
 
+    /// The stacks and their values, in order.
+    fn names(table: &Table) -> Vec<(String, u64)> {
+        let mut rows: Vec<(String, u64)> = table
+            .rows
+            .iter()
+            .map(|row| {
+                let mut names = Vec::new();
+                let mut at = row.node;
+                while let Some(function) = table.function(at) {
+                    names.push(function.name.to_string());
+                    at = table.nodes[at as usize].parent;
+                }
+                (names.concat(), row.count.value)
+            })
+            .collect();
+        rows.sort();
+        rows
+    }
+
     #[test]
     fn what_is_merged_is_as_if_all_had_been_added_to_one() {
         let mut both = Builder::default();
@@ -210,25 +256,27 @@ mod tests {
         }
         let mut merged = Builder::default();
         parts.iter().for_each(|part| merged.merge(&part.table(), Who::clone, |time| time));
-        let names = |table: &Table| {
-            let mut rows: Vec<(String, u64)> = table
-                .rows
-                .iter()
-                .map(|row| {
-                    let mut names = Vec::new();
-                    let mut at = row.node;
-                    while let Some(function) = table.function(at) {
-                        names.push(function.name.to_string());
-                        at = table.nodes[at as usize].parent;
-                    }
-                    (names.concat(), row.count.value)
-                })
-                .collect();
-            rows.sort();
-            rows
-        };
         assert_eq!(names(&merged.table()), names(&both.table()));
         assert_eq!(names(&both.table()).len(), 4);
+    }
+
+    #[test]
+    fn a_tree_counts_as_its_stacks_do() {
+        let (mut at_once, mut one_by_one) = (Builder::default(), Builder::default());
+        let (mut tree, mut own) = (Tree::default(), Vec::new());
+        // What has no name is left out.
+        let named: HashMap<char, Vec<Function>> =
+            "abc".chars().map(|frame| (frame, functions(&format!("{frame}{frame}")))).collect();
+        let functions = |frame: char| named.get(&frame).map(Vec::as_slice).unwrap_or_default();
+        for (n, stack) in ["ab", "a?c", "abc", "?", "ab"].into_iter().enumerate() {
+            let node = tree.node(stack.chars()) as usize;
+            own.resize(tree.nodes().len(), Count::default());
+            own[node].add(count(n as u64 + 1));
+            one_by_one.add(60, &who("p", 7), stack.chars().flat_map(functions), count(n as u64 + 1));
+        }
+        at_once.add_tree(60, &who("p", 7), &tree, &own, functions);
+        assert_eq!(names(&at_once.table()), names(&one_by_one.table()));
+        assert_eq!(names(&at_once.table()).len(), 4);
     }
 
     #[test]

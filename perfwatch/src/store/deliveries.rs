@@ -84,6 +84,9 @@ pub trait DeliveryStore: Send + Sync + std::fmt::Debug {
     async fn withheld_events(&self, host: Option<&str>) -> Result<Vec<Withheld>>;
     /// Queues what was withheld of an episode. `false`: nothing is.
     async fn release_event(&self, host: &str, event: &Event) -> Result<bool>;
+    /// How often this process may have queued events since it started: while that stays the same, nothing new is queued
+    /// unless another process writes to the same store.
+    fn times_queued(&self) -> u64;
     /// The channels that were told of an episode.
     async fn told(&self, host: &str, episode: &str) -> Result<Vec<String>>;
     /// Episodes that are not cleared, and of which somebody was told; of one host or of all.

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Result, Store, StoreError};
+use super::{Engine, Result, Store, StoreError};
 
 /// Pause between two checks.
 const INTERVAL: Duration = Duration::from_secs(3);
+/// The same of a file, which does not go away as a server does.
+const INTERVAL_OF_FILE: Duration = Duration::from_secs(10);
 /// A store that doesn't respond within this time counts as failed.
 const TIMEOUT: Duration = Duration::from_millis(2500);
 
@@ -21,9 +23,13 @@ impl Watch {
         let watch = Self::default();
         watch.note(look(store.as_ref()).await);
         let kept = Arc::downgrade(&watch.0);
+        let interval = match store.engine() {
+            Engine::Sqlite => INTERVAL_OF_FILE,
+            Engine::Postgresql => INTERVAL,
+        };
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(INTERVAL).await;
+                tokio::time::sleep(interval).await;
                 let found = look(store.as_ref()).await;
                 let Some(kept) = kept.upgrade() else { return };
                 Self(kept).note(found);

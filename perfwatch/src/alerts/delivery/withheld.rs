@@ -7,10 +7,11 @@ use crate::snapshot::rfc3339;
 use crate::store::{Result, from_micros};
 
 /// Queues what no silence applies to any more, as it is now: it goes to whom it would have gone to, and its end to the same.
-pub async fn release(alerts: &Alerts, now: i64) -> Result<()> {
+/// `false`: nothing is withheld.
+pub async fn release(alerts: &Alerts, now: i64) -> Result<bool> {
     let withheld = alerts.store().withheld_events(alerts.only_host()).await?;
     if withheld.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let silences = alerts.store().silences(now).await?;
     // What is not raised any more is about to be stored as cleared; after a start it is not known yet.
@@ -32,5 +33,5 @@ pub async fn release(alerts: &Alerts, now: i64) -> Result<()> {
         };
         alerts.store().release_event(&one.host, &payload.queued(now)).await?;
     }
-    Ok(())
+    Ok(true)
 }

@@ -30,6 +30,9 @@ pub(super) mod tag {
     pub const DERIVED: u8 = 11;
 }
 
+/// Up to this many, texts are compared rather than looked up: most columns have a few states.
+const FEW_TEXTS: usize = 8;
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Column {
     pub tags: Vec<u8>,
@@ -56,6 +59,20 @@ impl Column {
     /// A column added in a later version: no row has a value.
     pub fn absent(rows: usize) -> Self {
         Self { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Self::default() }
+    }
+
+    /// Forgets all rows, and keeps memory for about as many.
+    pub fn clear(&mut self) {
+        let most = 2 * self.tags.len();
+        self.tags.clear();
+        self.bits.clear();
+        self.tags.shrink_to(most);
+        self.bits.shrink_to(most);
+        if let Some(Objects { texts, known, histograms }) = self.objects.as_deref_mut() {
+            texts.clear();
+            known.clear();
+            histograms.clear();
+        }
     }
 
     pub fn push(&mut self, value: &Value) {
@@ -86,8 +103,12 @@ impl Column {
 
     fn text(&mut self, text: &Arc<str>) -> u64 {
         let Objects { texts, known, .. } = &mut **self.objects.get_or_insert_default();
-        if let Some(number) = known.get(text) {
-            return *number;
+        let number = match texts.len() {
+            ..=FEW_TEXTS => texts.iter().position(|known| known == text).map(|number| number as u64),
+            _ => known.get(text).copied(),
+        };
+        if let Some(number) = number {
+            return number;
         }
         let number = texts.len() as u64;
         texts.push(Arc::clone(text));

@@ -60,6 +60,17 @@ impl Block {
         self.times.is_empty()
     }
 
+    /// Forgets all readings, and keeps memory for as many.
+    pub fn clear(&mut self) {
+        self.times.clear();
+        self.errors.clear();
+        for table in &mut self.tables {
+            table.members = Members::default();
+            table.rows.truncate(1);
+            table.columns.iter_mut().for_each(Column::clear);
+        }
+    }
+
     /// Adds a reading; returns false unless it is later than all before it.
     pub fn push(&mut self, reading: &Reading) -> bool {
         let at = micros(reading.at);

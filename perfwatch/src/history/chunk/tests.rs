@@ -64,6 +64,18 @@ proptest! {
     }
 
     #[test]
+    fn a_block_that_was_cleared_is_as_new(
+        before in readings(MetricType::BlockIo, 12),
+        all in readings(MetricType::BlockIo, 12),
+    ) {
+        let mut block = block_of(&before);
+        block.clear();
+        prop_assert!(block.is_empty());
+        all.iter().for_each(|reading| assert!(block.push(reading)));
+        prop_assert_eq!(block.encode(), block_of(&all).encode());
+    }
+
+    #[test]
     fn a_column_alone_is_the_same_as_among_all(all in readings(MetricType::Network, 12)) {
         let layout = Layout::of(MetricType::Network);
         let selection = Selection::of(layout, &["interfaces.bytes_recv".into(), "drops_in".into()]);

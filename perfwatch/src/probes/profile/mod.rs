@@ -33,6 +33,7 @@ use super::sched::hierarchy_link;
 use super::target::REGISTERS_OF;
 use crate::cgroups::Hierarchy;
 use crate::config::Roots;
+use crate::kernel_files::file::KernelFile;
 use crate::snapshot::derive::round;
 use crate::snapshot::source::{
     Method, ProgramStats, Report, Source, SourceError, SourceSettings, State, Tick,
@@ -217,8 +218,9 @@ pub(super) struct Profile {
     programs: Guarded<Programs>,
     feed: Feed,
     hz: u32,
-    /// CPUs online when the programs were attached to them.
-    online: usize,
+    /// The list of CPUs that are online, and what it was when the programs were attached to them.
+    online: KernelFile,
+    attached_to: Vec<u8>,
 }
 
 impl Profile {
@@ -229,7 +231,8 @@ impl Profile {
             programs: Guarded::new(NAME, &common.budget),
             feed: common.feed.clone(),
             hz: SourceSettings::default().profile_hz,
-            online: 0,
+            online: KernelFile::new(common.roots.sys("devices/system/cpu/online")),
+            attached_to: Vec::new(),
         }
     }
 
@@ -256,10 +259,10 @@ impl Source for Profile {
     }
 
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {
-        let online = super::online_cpus(&self.roots);
-        if online != self.online {
+        let online = self.online.read_optional().unwrap_or_default();
+        if online != self.attached_to {
             // Events end with their CPU, and one that is new has none.
-            self.online = online;
+            self.attached_to = online.to_vec();
             self.close();
         }
         let mut document = None;

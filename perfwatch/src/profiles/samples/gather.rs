@@ -18,7 +18,7 @@ use super::waiting::{self, UserStack, Waiting, shares};
 use crate::cgroups::Paths;
 use crate::config::Roots;
 use crate::profiles::builder::Builder;
-use crate::profiles::function::{Function, Stacks, Who};
+use crate::profiles::function::{Stacks, Who};
 use crate::profiles::table::Count;
 use crate::profiles::tree::Tree;
 use crate::store::chunks::ProfileKind;
@@ -91,16 +91,8 @@ impl Batch {
     /// Names it, and adds it up in the bucket that begins at `time`.
     pub fn add_to(&self, builder: &mut Builder, kind: ProfileKind, symbols: &Symbols, time: i64) {
         for (who, sampled) in self.of(kind) {
-            let mut stacks: Vec<Vec<Arc<[Function]>>> = Vec::new();
-            for (node, own) in sampled.tree.nodes().iter().zip(&sampled.own) {
-                let mut stack =
-                    if node.frame.is_some() { stacks[node.parent as usize].clone() } else { Vec::new() };
-                stack.extend(node.frame.and_then(|frame| symbols.functions(frame)).cloned());
-                if *own != Count::default() {
-                    builder.add(time, who, stack.iter().flat_map(|functions| functions.iter()), *own);
-                }
-                stacks.push(stack);
-            }
+            let functions = |place| symbols.functions(place).map(|named| &named[..]).unwrap_or_default();
+            builder.add_tree(time, who, &sampled.tree, &sampled.own, functions);
             builder.add_stacks(time, who, &sampled.stacks);
         }
     }

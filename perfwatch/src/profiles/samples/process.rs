@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +46,8 @@ struct Mapping {
 }
 
 pub struct Process {
+    /// `/proc/[pid]/stat`, which fails once it is gone, even if its number is used again.
+    stat: File,
     image: Image,
     /// That of its first thread.
     pub name: Arc<str>,
@@ -94,8 +97,10 @@ impl Process {
     /// Reads what a process has mapped.
     pub fn read(proc: &Path, pid: u32, files: &mut Files) -> io::Result<Self> {
         let now = Instant::now();
-        let (image, name) = look(proc, pid)?;
+        let stat = open_stat(proc, pid)?;
+        let (image, name) = look(&stat, pid)?;
         let mut process = Self {
+            stat,
             image,
             name,
             looked_at: now,
@@ -114,7 +119,12 @@ impl Process {
             return true;
         }
         self.looked_at = Instant::now();
-        let Ok((image, name)) = look(proc, self.image.pid) else { return true };
+        let pid = self.image.pid;
+        let looked = look(&self.stat, pid).or_else(|_| {
+            self.stat = open_stat(proc, pid)?;
+            look(&self.stat, pid)
+        });
+        let Ok((image, name)) = looked else { return true };
         self.name = name;
         self.image == image
     }
@@ -223,9 +233,18 @@ impl Process {
     }
 }
 
+fn open_stat(proc: &Path, pid: u32) -> io::Result<File> {
+    File::open(proc.join(format!("{pid}/stat")))
+}
+
+/// Longer than any.
+const MAX_STAT: usize = 2048;
+
 /// What a process runs, and its name.
-fn look(proc: &Path, pid: u32) -> io::Result<(Image, Arc<str>)> {
-    let stat = std::fs::read(proc.join(format!("{pid}/stat")))?;
+fn look(stat: &File, pid: u32) -> io::Result<(Image, Arc<str>)> {
+    let mut text = [0; MAX_STAT];
+    let length = stat.read_at(&mut text, 0)?;
+    let stat = &text[..length];
     let parse = || {
         let (open, close) =
             (stat.iter().position(|byte| *byte == b'(')?, stat.iter().rposition(|byte| *byte == b')')?);

@@ -162,7 +162,9 @@ macro_rules! implement_alerts {
             async fn save_alerts(&self, host: &str, batch: &AlertBatch) -> Result<()> {
                 let mut transaction = self.$write().await?.begin().await?;
                 put_batch(&mut transaction, host, batch).await?;
-                Ok(transaction.commit().await?)
+                let committed = transaction.commit().await;
+                self.queued.fetch_add(1, Ordering::Relaxed);
+                Ok(committed?)
             }
 
             async fn save_all_alerts(&self, lease: Option<&Lease>, batches: &Batches) -> Result<bool> {
@@ -180,7 +182,9 @@ macro_rules! implement_alerts {
                 for (host, batch) in batches {
                     put_batch(&mut transaction, host, batch).await?;
                 }
-                transaction.commit().await?;
+                let committed = transaction.commit().await;
+                self.queued.fetch_add(1, Ordering::Relaxed);
+                committed?;
                 Ok(true)
             }
 
@@ -253,7 +257,9 @@ macro_rules! implement_alerts {
                     return Ok(false);
                 }
                 put_event(&mut transaction, host, given.event).await?;
-                transaction.commit().await?;
+                let committed = transaction.commit().await;
+                self.queued.fetch_add(1, Ordering::Relaxed);
+                committed?;
                 Ok(true)
             }
 

@@ -157,8 +157,14 @@ macro_rules! implement_deliveries {
                     return Ok(false);
                 }
                 put_event(&mut transaction, host, event).await?;
-                transaction.commit().await?;
+                let committed = transaction.commit().await;
+                self.queued.fetch_add(1, Ordering::Relaxed);
+                committed?;
                 Ok(true)
+            }
+
+            fn times_queued(&self) -> u64 {
+                self.queued.load(Ordering::Relaxed)
             }
 
             async fn told(&self, host: &str, episode: &str) -> Result<Vec<String>> {

@@ -68,6 +68,8 @@ pub(super) struct PostgresStore {
     days: Mutex<HashSet<time::Date>>,
     /// The week in which the partitions of chunks were last looked at.
     week: Mutex<Option<time::Date>>,
+    /// How often events may have been queued.
+    queued: AtomicU64,
 }
 
 impl PostgresStore {
@@ -103,6 +105,7 @@ impl PostgresStore {
             refused: Mutex::default(),
             days: Mutex::default(),
             week: Mutex::default(),
+            queued: AtomicU64::new(0),
         };
         match store.prepare(OffsetDateTime::now_utc()).await {
             // The store's watch reports it, once.

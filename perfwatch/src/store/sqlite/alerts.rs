@@ -1,5 +1,7 @@
 //! Alerts: states, episodes, silences, rules.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;

@@ -1,5 +1,7 @@
 //! Channels of alerts, and what is queued for them.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;

@@ -20,6 +20,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -53,6 +54,8 @@ pub(super) struct SqliteStore {
     file: PathBuf,
     /// Identity of the file when it was opened.
     identity: Option<(u64, u64)>,
+    /// How often events may have been queued.
+    queued: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -94,7 +97,7 @@ impl SqliteStore {
             Err(error) => return Err(opening::explain(&path, error)),
         };
         let identity = identity(&path);
-        Ok(Self { options, pools, reading, file: path, identity })
+        Ok(Self { options, pools, reading, file: path, identity, queued: AtomicU64::new(0) })
     }
 
     fn read(&self) -> Result<&SqlitePool> {

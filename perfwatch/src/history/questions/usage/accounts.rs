@@ -1,6 +1,6 @@
 //! The accounts of a range, bucket by bucket, and their rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use time::OffsetDateTime;
 
@@ -50,7 +50,7 @@ impl Whose {
             })
         };
         self.pid.is_none_or(|pid| row.pid() == Some(pid))
-            && self.name.as_deref().is_none_or(|name| row.name() == name)
+            && self.name.as_deref().is_none_or(|name| row.name().is_some_and(|given| **given == *name))
             && self.cgroup.as_deref().is_none_or(within)
     }
 }
@@ -166,10 +166,11 @@ impl<S: Sums> Row<'_, S> {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// `None` for the rest of a cgroup, or of the machine.
+    pub(super) fn name(&self) -> Option<&Arc<str>> {
         match self.key.get(1) {
-            Some(Label::Text(comm)) => comm,
-            _ => "",
+            Some(Label::Text(comm)) if !comm.is_empty() => Some(comm),
+            _ => None,
         }
     }
 
@@ -181,34 +182,53 @@ impl<S: Sums> Row<'_, S> {
     }
 
     pub(super) fn cell(&self, name: &str) -> Option<&Cell> {
-        Some(self.sums.cell(self.table, self.row, self.layout.column(name)?))
+        self.cell_at(self.layout.column(name))
     }
 
-    /// The value that it had for the longest time.
-    fn state(&self, name: &str) -> Option<Value> {
-        match self.cell(name)? {
-            Cell::States(states) => longest(states).cloned(),
-            _ => None,
-        }
+    /// The cell in a column of the table that was looked up before.
+    pub(super) fn cell_at(&self, column: Option<usize>) -> Option<&Cell> {
+        Some(self.sums.cell(self.table, self.row, column?))
     }
 
     pub(super) fn text(&self, name: &str) -> Option<Arc<str>> {
-        match self.state(name)? {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
+        text(self.cell(name)?)
     }
 
     pub(super) fn facts(&self) -> Facts {
-        let text = |name| self.text(name);
+        static AT: LazyLock<[Option<usize>; 5]> = LazyLock::new(|| {
+            columns_of_processes(["user", "parent_pid", "started", "executable", "command"])
+        });
+        let [user, parent_pid, started, executable, command] = AT.map(|column| self.cell_at(column));
         Facts {
-            user: text("user"),
-            parent_pid: self.state("parent_pid").and_then(|pid| u32::try_from(pid.as_u64()?).ok()),
-            started: text("started"),
-            executable: text("executable"),
-            command: text("command"),
+            user: user.and_then(text),
+            parent_pid: parent_pid.and_then(state).and_then(|pid| u32::try_from(pid.as_u64()?).ok()),
+            started: started.and_then(text),
+            executable: executable.and_then(text),
+            command: command.and_then(text),
         }
     }
+}
+
+/// The value that it had for the longest time.
+fn state(cell: &Cell) -> Option<&Value> {
+    match cell {
+        Cell::States(states) => longest(states),
+        _ => None,
+    }
+}
+
+fn text(cell: &Cell) -> Option<Arc<str>> {
+    match state(cell)? {
+        Value::Text(text) => Some(Arc::clone(text)),
+        _ => None,
+    }
+}
+
+/// Where columns of the processes are: a long range has many rows.
+pub(super) fn columns_of_processes<const N: usize>(names: [&str; N]) -> [Option<usize>; N] {
+    let layout = Layout::of(MetricType::Usage);
+    let table = layout.tables.iter().find(|table| table.path == PROCESSES);
+    names.map(|name| table?.column(name))
 }
 
 pub(super) fn rows<'s, S: Sums>(sums: &'s S, table: &str) -> impl Iterator<Item = Row<'s, S>> {

@@ -1,6 +1,8 @@
 //! What was used, and what follows from it.
 
-use super::accounts::{Row, Span};
+use std::sync::LazyLock;
+
+use super::accounts::{Row, Span, columns_of_processes};
 use crate::history::bucket::{Cell, Stat, Sums};
 
 /// Amounts over a time, of one or several processes. `None`: not counted on this machine.
@@ -96,14 +98,16 @@ impl Level {
 impl Amounts {
     /// What a row of a bucket has.
     pub(super) fn of(row: &Row<'_, impl Sums>, span: Span) -> Self {
+        static AT: LazyLock<[Option<usize>; COUNT]> = LazyLock::new(|| columns_of_processes(COLUMNS));
+        static LEVELS: LazyLock<[Option<usize>; 2]> =
+            LazyLock::new(|| columns_of_processes(["rss_bytes", "processes"]));
         let mut used = Self::default();
-        for (n, column) in COLUMNS.iter().enumerate() {
-            let Some(Cell::Number(Stat { sum, max, .. })) = row.cell(column) else { continue };
+        for (n, column) in AT.iter().enumerate() {
+            let Some(Cell::Number(Stat { sum, max, .. })) = row.cell_at(*column) else { continue };
             used.sums[n] = Some(*sum);
             used.peaks[n] = (span.reading > 0.0).then(|| max / span.reading);
         }
-        used.memory = Level::of(row.cell("rss_bytes"), span);
-        used.processes = Level::of(row.cell("processes"), span);
+        [used.memory, used.processes] = LEVELS.map(|column| Level::of(row.cell_at(column), span));
         used
     }
 

@@ -107,8 +107,11 @@ impl UsageHistory {
         let mut used: Option<Amounts> = None;
         for row in rows(sums, PROCESSES).filter(|row| self.query.whose.is(row)) {
             used.get_or_insert_default().along(&Amounts::of(&row, span));
-            if self.names.len() < NAMES && !row.name().is_empty() && !self.names.contains(row.name()) {
-                self.names.insert(row.name().to_owned());
+            if self.names.len() < NAMES
+                && let Some(name) = row.name()
+                && !self.names.contains(&**name)
+            {
+                self.names.insert(name.to_string());
             }
         }
         if let Some(point) = &mut self.filling {

@@ -226,7 +226,7 @@ impl Summing {
 
     /// `None` for the rest of a cgroup or of the machine, if these are not what is ranked.
     fn group(&self, row: &Row<'_, impl Sums>) -> Option<Group> {
-        let name = || Some(Arc::from(row.name())).filter(|name: &Arc<str>| !name.is_empty());
+        let name = || row.name().cloned();
         let group = match self.query.by {
             By::Process => {
                 let pid = row.pid().filter(|_| self.tells_processes);
