@@ -44,11 +44,29 @@ impl Client {
     }
 
     pub fn get(&self, path: &str, accept: &str) -> Result<Answer> {
-        let mut request = self.agent.get(format!("http://{}{path}", self.address)).header("accept", accept);
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        let request = self.agent.get(self.url(path)).header("accept", accept);
+        read(self.signed_in(request).call().with_context(|| format!("GET {path}"))?)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        let request = self.agent.post(self.url(path)).header("content-type", "application/json");
+        read(self.signed_in(request).send(body.to_string()).with_context(|| format!("POST {path}"))?)
+    }
+
+    pub fn delete(&self, path: &str) -> Result<Answer> {
+        let request = self.agent.delete(self.url(path));
+        read(self.signed_in(request).call().with_context(|| format!("DELETE {path}"))?)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn signed_in<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
         }
-        read(request.call().with_context(|| format!("GET {path}"))?)
     }
 
     /// The JSON at `path`; an error unless the status is 200.
@@ -61,9 +79,8 @@ impl Client {
     }
 
     pub fn log_in(&mut self, username: &str, password: &str) -> Result<()> {
-        let login = serde_json::json!({"username": username, "password": password}).to_string();
-        let request = self.agent.post(format!("http://{}/api/auth/login", self.address));
-        let answer = read(request.header("content-type", "application/json").send(login)?)?;
+        let login = serde_json::json!({"username": username, "password": password});
+        let answer = self.post("/api/auth/login", &login)?;
         let token = answer.json()?["access_token"].as_str().map(str::to_owned);
         self.token = Some(token.with_context(|| format!("login: {} {}", answer.status, answer.body))?);
         Ok(())
@@ -71,8 +88,17 @@ impl Client {
 
     /// The live stream, opened like the original's page does.
     pub fn stream(&self) -> Result<Stream> {
+        self.stream_with("")
+    }
+
+    /// That of another machine of the fleet, by its ID.
+    pub fn stream_of(&self, host: &str) -> Result<Stream> {
+        self.stream_with(&format!("&host={host}"))
+    }
+
+    fn stream_with(&self, parameters: &str) -> Result<Stream> {
         let token = self.token.as_deref().unwrap_or_default();
-        let url = format!("ws://{}/api/ws/metrics?token={token}", self.address);
+        let url = format!("ws://{}/api/ws/metrics?token={token}{parameters}", self.address);
         let (socket, _) = tungstenite::connect(url).context("cannot open the live stream")?;
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             stream.set_read_timeout(Some(self.patience))?;

@@ -6,6 +6,7 @@ mod engine;
 mod fleet;
 mod images;
 mod stack;
+mod ticks;
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,17 @@ use anyhow::Result;
 
 use crate::prerequisites::{self, Purpose};
 use engine::Engine;
-use stack::{FLEET, SERVER, Stack};
+use stack::{FLEET, SECOND, SERVER, Stack};
 
 /// Start the compose files for real, kill parts of them and check that nothing is lost
 ///
 /// Builds the images, starts the services, logs in through nginx, looks for the host's numbers and the containers' names, and
 /// kills the database: every tick must be in it afterwards. Backs up and restores as docs/deployment.md says. Then again with
-/// docker-compose.least-privilege.yml, and the fleet of docker-compose.fleet.yml, whose hubs and NATS are killed. Uses the
-/// Docker that runs here. Where none does, root on Debian gets one of its own for the time of the test: Debian's docker.io
-/// unpacked in the cache directory ($XDG_CACHE_HOME/perfwatch), with base images made from Debian's packages and this
-/// machine's compilers in place of the ones that would be pulled.
+/// docker-compose.least-privilege.yml. Then the fleet of docker-compose.fleet.yml: a second machine joins by the command that
+/// the page prints; a hub, NATS, the database and an agent are killed, and every tick that either machine took must be there
+/// once; the second machine is revoked. Uses the Docker that runs here. Where none does, root on Debian gets one of its own for
+/// the time of the test: Debian's docker.io unpacked in the cache directory ($XDG_CACHE_HOME/perfwatch), with base images made
+/// from Debian's packages and this machine's compilers in place of the ones that would be pulled.
 #[derive(clap::Args)]
 pub struct Options {
     /// How long the database is down, seconds
@@ -53,9 +55,11 @@ pub fn compose_test(options: &Options) -> Result<()> {
         passed += one_machine(&engine, options)?;
     }
     {
-        let stack = Stack::start(&engine, &[FLEET])?;
+        let stack = Stack::start(&engine, &[FLEET, SECOND])?;
         passed += fleet::machine(&stack)?;
+        passed += fleet::second_machine(&stack)?;
         passed += fleet::faults(&stack)?;
+        passed += fleet::revocation(&stack)?;
     }
     if engine.is_private() {
         images::prune(&engine)?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
 use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 
@@ -110,7 +110,7 @@ fn tell(told: &Mutex<String>, event: &Event) {
     match event {
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Disconnected => tracing::warn!("the connection to NATS is lost; trying again"),
-        Event::ServerError(ServerError::AuthorizationViolation) => {
+        event if is_refusal(event) => {
             tracing::error!(
                 "NATS does not let this machine in: its credentials are unknown there, or revoked"
             );
@@ -121,9 +121,31 @@ fn tell(told: &Mutex<String>, event: &Event) {
     }
 }
 
+/// Whether NATS does not take the credentials: of a connection that it ends, or of an attempt to make one.
+fn is_refusal(event: &Event) -> bool {
+    match event {
+        Event::ServerError(ServerError::AuthorizationViolation) => true,
+        Event::ServerError(ServerError::Other(why)) | Event::ClientError(ClientError::Other(why)) => {
+            let why = why.to_lowercase();
+            why.contains("authorization violation") || why.contains("authentication revoked")
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_revoked_machine_is_told_apart_from_one_without_a_network() {
+        let server = |why: &str| Event::ServerError(ServerError::Other(why.into()));
+        let client = |why: &str| Event::ClientError(ClientError::Other(why.into()));
+        assert!(is_refusal(&Event::ServerError(ServerError::AuthorizationViolation)));
+        assert!(is_refusal(&server("User Authentication Revoked")));
+        assert!(is_refusal(&client("authorization violation")));
+        assert!(!is_refusal(&client("IO error")) && !is_refusal(&server("maximum payload exceeded")));
+    }
 
     #[test]
     fn a_login_is_read_from_a_url() {

@@ -17,6 +17,8 @@ const PROJECT: &str = "perfwatch-test";
 /// One machine, and many.
 pub const SERVER: &str = "docker-compose.yml";
 pub const FLEET: &str = "docker-compose.fleet.yml";
+/// Another machine for the fleet, which starts when it is asked for.
+pub const SECOND: &str = "xtask/src/compose_test/second.yml";
 
 #[derive(Debug)]
 pub struct Stack<'a> {
@@ -80,6 +82,8 @@ impl<'a> Stack<'a> {
             .env("PERFWATCH_PORT", self.port.to_string())
             .env("PERFWATCH_NATS_PORT", self.nats_port.to_string())
             .env("SAMPLING_INTERVAL_SECONDS", "1")
+            // Tells ticks that could not be taken.
+            .env("PERFWATCH_LOG", "info,perfwatch::pipeline=debug")
             // A developer's .env must not change the test.
             .env("COMPOSE_DISABLE_ENV_FILE", "1");
         compose
@@ -155,7 +159,7 @@ impl<'a> Stack<'a> {
     }
 
     fn remove(&self) -> Result<()> {
-        self.ask(&["down", "--volumes", "--remove-orphans", "--timeout=1"]).map(drop)
+        self.ask(&["--profile=*", "down", "--volumes", "--remove-orphans", "--timeout=1"]).map(drop)
     }
 }
 

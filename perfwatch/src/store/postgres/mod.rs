@@ -165,9 +165,13 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions> {
     Ok(options.disable_statement_logging())
 }
 
-/// Settings of a session of our own. The time zone is always UTC.
+/// Settings of a session of our own. The time zone is always UTC. That a table is there already is not worth a message.
 fn with_session(options: PgConnectOptions) -> PgConnectOptions {
-    options.options([("statement_timeout", STATEMENT_TIMEOUT), ("jit", "off")])
+    options.options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("jit", "off"),
+        ("client_min_messages", "warning"),
+    ])
 }
 
 async fn set_up(pool: Arc<Pool>, options: PgConnectOptions) -> Result<()> {
