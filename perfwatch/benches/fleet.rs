@@ -29,6 +29,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use machines::{Machines, SLOT, Slot};
 use parts::{Hub, Part, disk_bytes};
+use perfwatch::snapshot::MetricType;
+use perfwatch::store::chunks::Content;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -39,6 +41,8 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const FIRST: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(300);
 const SLOTS_A_DAY: f64 = 86_400.0 / SLOT as f64;
+/// Documents of each process and cgroup: most of what a machine records.
+const BY_PROCESS: [MetricType; 2] = [MetricType::Usage, MetricType::Cgroups];
 /// Requests of each question.
 const ASKED: usize = 60;
 
@@ -176,7 +180,11 @@ async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
         figures.insert(format!("wire_mb_per_host_day.{}", content.as_str()), day(*bytes));
     }
     figures.insert("disk_mb_per_host_day".to_owned(), day(grown));
-    figures.insert("wire_mb_per_host_day".to_owned(), day(of_slot.bytes.values().sum()));
+    let all: u64 = of_slot.bytes.values().sum();
+    let by_process: u64 = BY_PROCESS.iter().filter_map(|of| of_slot.bytes.get(&Content::Readings(*of))).sum();
+    let share = (all - by_process) as f64 / all as f64;
+    figures.insert("disk_mb_per_host_day.without_accounts_and_cgroups".to_owned(), day(grown) * share);
+    figures.insert("wire_mb_per_host_day".to_owned(), day(all));
     figures.insert("visible_after_p50_s".to_owned(), delays.p50);
     figures.insert("visible_after_p99_s".to_owned(), delays.p99);
     let questions = [

@@ -420,10 +420,10 @@ fn diagnose_hub(
     roots: &Roots,
     store: &Inspection,
     _: Option<&writer::Handle>,
-    reports: &[Report],
-    newest: Option<&Snapshot>,
+    _: &[Report],
+    _: Option<&Snapshot>,
 ) -> Diagnosis {
-    doctor::diagnose(roots, store, Recording::Elsewhere, reports, newest)
+    doctor::diagnose_hub(roots, store)
 }
 
 /// Sets limits and drops privileges; must run before any thread starts.

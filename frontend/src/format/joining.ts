@@ -21,7 +21,8 @@ export function joinSnippet(way: JoinWay, base: URL, token: string): string {
   ].join('\n');
 }
 
-function isLoopback(host: string): boolean {
+/** Whether a host name means the machine itself, whichever that is. */
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || host.startsWith('127.');
 }
 

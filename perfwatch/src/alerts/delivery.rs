@@ -150,19 +150,19 @@ impl Delivery {
         if !self.alerts.duty().confirm(&charge).await? {
             return Ok(());
         }
-        let now = store::micros(OffsetDateTime::now_utc());
-        let alerts = self.alerts.clone();
+        let (now, alerts) = (store::micros(OffsetDateTime::now_utc()), self.alerts.clone());
         let host = alerts.only_host();
         let queued = alerts.store().times_queued();
-        let is_done = self.done.is_some_and(|(at, by)| by == queued && at.elapsed() < LOOK_ANYWAY);
-        let mut waiting = Vec::new();
         // What hubs tell, others have queued as well.
-        if !(is_done && host.is_some()) {
+        let is_done =
+            host.is_some() && self.done.is_some_and(|(at, by)| by == queued && at.elapsed() < LOOK_ANYWAY);
+        let mut waiting = Vec::new();
+        if !is_done {
             let has_routed = self.route(&listed, now).await?;
             let has_withheld = withheld::release(&self.alerts, now).await?;
             waiting = alerts.store().due_channels(host).await?;
-            let is_done = !has_routed && !has_withheld && waiting.is_empty();
-            self.done = is_done.then(|| (Instant::now(), queued));
+            let is_idle = !has_routed && !has_withheld && waiting.is_empty();
+            self.done = is_idle.then(|| (Instant::now(), queued));
         }
         let mut jobs = Vec::new();
         for of in listed.iter().filter(|of| of.is_usable()) {
@@ -174,10 +174,8 @@ impl Delivery {
             if state.wait_until.is_some_and(|until| Instant::now() < until) || !(is_due || is_to_resend) {
                 continue;
             }
-            let queued = match is_due {
-                true => self.alerts.store().due_events(host, name, MAX_DUE).await?,
-                false => Vec::new(),
-            };
+            let due_events = alerts.store().due_events(host, name, MAX_DUE);
+            let queued = if is_due { due_events.await? } else { Vec::new() };
             let is_full = i64::try_from(queued.len()).is_ok_and(|count| count == MAX_DUE);
             let mut due = Vec::new();
             let mut bad = Vec::new();

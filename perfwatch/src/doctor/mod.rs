@@ -45,6 +45,13 @@ pub fn diagnose_sender(
     examine(roots, store::sending(sending, space), reports, newest)
 }
 
+/// The same of a hub, which measures nothing: whether it can store what others send.
+pub fn diagnose_hub(roots: &Roots, store: &Inspection) -> Diagnosis {
+    let rights = Rights::of_this_process(roots);
+    let store = store::findings(store, Recording::Elsewhere, OffsetDateTime::now_utc());
+    concluded(&rights, Vec::new(), store, Vec::new(), Vec::new())
+}
+
 fn examine(roots: &Roots, store: Vec<Finding>, reports: &[Report], newest: Option<&Snapshot>) -> Diagnosis {
     let rights = Rights::of_this_process(roots);
     let perf_events = newest.and_then(|snapshot| snapshot.reading(MetricType::PerfEvents));
@@ -55,7 +62,18 @@ fn examine(roots: &Roots, store: Vec<Finding>, reports: &[Report], newest: Optio
         finding.remedy = finding.remedy.take().map(|remedy| rights.whole(remedy));
     }
     share_remedies(&mut machine, &mut sources, reports);
-    let problems = causes::problems(machine.iter().chain(&store), sources.iter().chain(&events), &rights);
+    concluded(&rights, machine, store, sources, events)
+}
+
+/// With the problems behind the findings.
+fn concluded(
+    rights: &Rights,
+    machine: Vec<Finding>,
+    store: Vec<Finding>,
+    sources: Vec<Finding>,
+    events: Vec<Finding>,
+) -> Diagnosis {
+    let problems = causes::problems(machine.iter().chain(&store), sources.iter().chain(&events), rights);
     let mut diagnosis = Diagnosis { summary: Summary::default(), problems, machine, store, sources, events };
     diagnosis.summary = Summary {
         working: diagnosis.count(Status::Ok),
