@@ -198,7 +198,8 @@ async fn chunks_are_checked_on_postgresql() {
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
     let mut connection = options.connect().await.unwrap();
     sqlx::raw_sql(
-        "UPDATE chunks SET data = '\\x00'::bytea WHERE ctid IN (SELECT ctid FROM chunks WHERE metric_type = 'memory' LIMIT 3);
+        "UPDATE chunks SET data = '\\x00'::bytea WHERE (tableoid, ctid) IN
+             (SELECT tableoid, ctid FROM chunks WHERE metric_type = 'memory' LIMIT 3);
          DROP TABLE audit_log",
     )
     .execute(&mut connection)

@@ -58,20 +58,31 @@ pub(super) fn forget(store: &PostgresStore, day: Date) {
 }
 
 pub(super) fn name(day: Date) -> Result<String> {
+    named(PREFIX, day)
+}
+
+/// The name of a partition that begins with a day.
+pub(super) fn named(prefix: &str, day: Date) -> Result<String> {
     let digits = day
         .format(format_description!("[year][month][day]"))
         .map_err(|e| StoreError::Database(format!("{day}: {e}")))?;
-    Ok(format!("{PREFIX}{digits}"))
+    Ok(format!("{prefix}{digits}"))
 }
 
 /// The days that have a partition, oldest first.
 pub(super) async fn days(store: &PostgresStore) -> Result<Vec<Date>> {
+    first_days(store, "metrics_snapshots", PREFIX).await
+}
+
+/// The first day of each partition of a table, oldest first.
+pub(super) async fn first_days(store: &PostgresStore, table: &str, prefix: &str) -> Result<Vec<Date>> {
     let names: Vec<String> = sqlx::query_scalar(
         "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'metrics_snapshots'::regclass ORDER BY 1",
+         WHERE i.inhparent = CAST($1 AS text)::regclass ORDER BY 1",
     )
+    .bind(table)
     .fetch_all(store.ready().await?)
     .await?;
     let day = format_description!("[year][month][day]");
-    Ok(names.iter().filter_map(|n| Date::parse(n.strip_prefix(PREFIX)?, day).ok()).collect())
+    Ok(names.iter().filter_map(|n| Date::parse(n.strip_prefix(prefix)?, day).ok()).collect())
 }

@@ -5,11 +5,11 @@
 //! has removed goes back to the system.
 
 use sqlx::AssertSqlSafe;
-use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 
+use super::partitions::{first_days, named};
 use super::{PostgresStore, lock};
-use crate::store::{Result, StoreError, micros};
+use crate::store::{Result, micros};
 
 const PREFIX: &str = "chunks_";
 /// Weeks before this one whose partition is kept, even if nothing is in it: machines that were cut off send late.
@@ -89,20 +89,10 @@ async fn remove_if_empty(store: &PostgresStore, first: Date) -> Result<()> {
 }
 
 fn name(first: Date) -> Result<String> {
-    let digits = first
-        .format(format_description!("[year][month][day]"))
-        .map_err(|e| StoreError::Database(format!("{first}: {e}")))?;
-    Ok(format!("{PREFIX}{digits}"))
+    named(PREFIX, first)
 }
 
 /// The weeks that have a partition, by their first day.
 pub(super) async fn weeks(store: &PostgresStore) -> Result<Vec<Date>> {
-    let names: Vec<String> = sqlx::query_scalar(
-        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'chunks'::regclass ORDER BY 1",
-    )
-    .fetch_all(store.ready().await?)
-    .await?;
-    let day = format_description!("[year][month][day]");
-    Ok(names.iter().filter_map(|name| Date::parse(name.strip_prefix(PREFIX)?, day).ok()).collect())
+    first_days(store, "chunks", PREFIX).await
 }
