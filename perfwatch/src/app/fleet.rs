@@ -35,7 +35,7 @@ use crate::fleet::live::Live;
 use crate::fleet::outbox::Outbox;
 use crate::fleet::presence::Presence;
 use crate::fleet::seen::Seen;
-use crate::fleet::sender::{Sender, delay_of};
+use crate::fleet::sender::Sender;
 use crate::history::History;
 use crate::history::head::Head;
 use crate::history::maintenance::DocumentDays;
@@ -73,18 +73,8 @@ pub(super) async fn chunks(
     };
     let outbox = outbox(config, &fleet, host)?;
     let chunks = Arc::new(Forwarding::new(store, &host.id, outbox.clone()));
-    Ok(Chunks {
-        chunks,
-        sender: Some(
-            Sender::spawn(
-                &fleet,
-                host.clone(),
-                outbox,
-                delay_of(&host.id, config.sampling.settings.interval),
-            )
-            .await?,
-        ),
-    })
+    let interval = config.sampling.settings.interval;
+    Ok(Chunks { chunks, sender: Some(Sender::spawn(&fleet, host.clone(), outbox, interval).await?) })
 }
 
 /// What the API sees of a machine's sender.
@@ -236,9 +226,7 @@ pub async fn agent(config: Config, stop: impl Future<Output = ()>, announce: imp
     };
     let writer =
         Writer::spawn(history.clone(), log, DocumentDays(0)).context("cannot start the writer thread")?;
-    let sender =
-        Sender::spawn(&fleet, host.clone(), outbox, delay_of(&host.id, config.sampling.settings.interval))
-            .await?;
+    let sender = Sender::spawn(&fleet, host.clone(), outbox, config.sampling.settings.interval).await?;
     let storing = writer.handle();
     let source_status = SourceStatus::default();
     let alert_inputs = AlertInputs::start(sender.inputs(), &host.id, source_status.clone());

@@ -85,13 +85,14 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// `delay` is how long to wait after the end of a slot, see [`delay_of`].
+    /// `interval` is that of its snapshots, see [`delay_of`].
     pub async fn spawn(
         fleet: &config::Fleet,
         host: Host,
         outbox: Outbox,
-        delay: Duration,
+        interval: Duration,
     ) -> Result<Self, ConnectError> {
+        let delay = delay_of(&host.id, interval);
         let client = connect_machine(fleet, &host).await?;
         let (stop, stopped) = watch::channel(false);
         let health = Health::default();
