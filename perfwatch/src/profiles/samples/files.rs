@@ -1,4 +1,4 @@
-//! Files that processes run code from: who they are, and which of their unwind tables are in memory.
+//! Files that processes run code from: who they are, and what is known of how to unwind from their code.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -6,19 +6,18 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
+use framehop::FrameAddress;
 use object::elf::{PF_X, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, ReadCache};
 
 use super::place::FileId;
-use super::tables::{Functions, Headers, Reader, Tables};
+use super::tables::{Cache, Functions, Headers, Reader, Registers, Tables};
 
-/// Of all tables that are kept for further processes; the least used go first.
-const MAX_TABLES: usize = 24 << 20;
-/// Of all tables that processes use, too; further files have none.
-const MAX_USED_TABLES: usize = 128 << 20;
+/// Functions of all files that are known, some 500 bytes each. Beyond, those of the least used files are forgotten.
+const MAX_FUNCTIONS: usize = 16 << 10;
 /// Files that are kept open, for naming what was found in them.
 const MAX_FILES: usize = 512;
 /// Segments and sections of a sound file are far fewer.
@@ -47,9 +46,8 @@ pub struct CodeFile {
     /// Kept open, so that it can be named from after it is deleted.
     pub file: Arc<File>,
     segments: Vec<Segment>,
+    /// Once anything in it was met.
     tables: Option<Tables>,
-    /// Kept without the tables.
-    pub functions: Functions,
     used: u64,
 }
 
@@ -59,15 +57,26 @@ impl CodeFile {
         let segment = self.segments.iter().find(|segment| segment.offset.contains(&offset))?;
         (offset - segment.offset.start).checked_add(segment.address)
     }
+
+    /// Those that were met.
+    pub fn functions(&self) -> Functions {
+        self.tables.as_ref().map(Tables::functions).unwrap_or_default()
+    }
+
+    fn known(&self) -> usize {
+        self.tables.as_ref().map_or(0, Tables::len)
+    }
 }
 
 #[derive(Debug, Default)]
 pub struct Files {
     known: HashMap<Identity, FileId>,
     files: HashMap<FileId, CodeFile>,
-    /// All tables, while anybody uses them.
-    tables: Vec<Weak<[u8]>>,
+    /// For code that is in none.
+    elsewhere: Tables,
     next: u32,
+    /// Of all files, that are known.
+    functions: usize,
     /// Counts uses.
     clock: u64,
 }
@@ -77,8 +86,8 @@ impl Files {
         self.files.get(&id)
     }
 
-    /// The file that a process has mapped, with its unwind tables.
-    pub fn open(&mut self, file: File, path: &Path) -> io::Result<(FileId, Tables)> {
+    /// The file that a process has mapped.
+    pub fn open(&mut self, file: File, path: &Path) -> io::Result<FileId> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -90,44 +99,59 @@ impl Files {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         };
         self.clock += 1;
-        let id = match self.known.get(&identity) {
-            Some(id) => *id,
-            None => {
-                self.make_room();
-                let id = FileId(self.next);
-                self.next += 1;
-                let segments = segments(&file).unwrap_or_default();
-                let path = path.to_string_lossy().into_owned();
-                let file = CodeFile {
-                    path,
-                    file: Arc::new(file),
-                    segments,
-                    tables: None,
-                    functions: Functions::default(),
-                    used: self.clock,
-                };
-                self.known.insert(identity, id);
-                self.files.insert(id, file);
-                id
+        if let Some(id) = self.known.get(&identity) {
+            if let Some(known) = self.files.get_mut(id) {
+                known.used = self.clock;
             }
-        };
-        let clock = self.clock;
-        let Some(known) = self.files.get_mut(&id) else { return Ok((id, Tables::default())) };
-        known.used = clock;
-        if let Some(tables) = &known.tables {
-            return Ok((id, tables.clone()));
+            return Ok(*id);
         }
-        let mut tables = Tables::read(&known.file).unwrap_or_default();
-        known.functions = tables.functions().clone();
-        self.tables.retain(|table| table.strong_count() > 0);
-        let used: usize = self.tables.iter().filter_map(Weak::upgrade).map(|table| table.len()).sum();
-        if used + tables.len() > MAX_USED_TABLES {
-            tables = Tables::default();
+        self.make_room();
+        let id = FileId(self.next);
+        self.next += 1;
+        let segments = segments(&file).unwrap_or_default();
+        let path = path.to_string_lossy().into_owned();
+        let file = CodeFile { path, file: Arc::new(file), segments, tables: None, used: self.clock };
+        self.known.insert(identity, id);
+        self.files.insert(id, file);
+        Ok(id)
+    }
+
+    /// Makes known which function is at an address in a file.
+    pub fn meet(&mut self, id: FileId, address: u64) {
+        self.with(id, |tables| tables.meet(address));
+    }
+
+    /// From a frame to the address that it returns to; `at` is where it is in a file.
+    pub fn step(
+        &mut self,
+        at: Option<(FileId, u64)>,
+        frame: FrameAddress,
+        registers: &mut Registers,
+        cache: &mut Cache,
+        read: &mut impl FnMut(u64) -> Result<u64, ()>,
+    ) -> Result<Option<u64>, framehop::Error> {
+        let in_file = at.and_then(|(id, address)| {
+            let frame = match frame {
+                FrameAddress::InstructionPointer(_) => FrameAddress::from_instruction_pointer(address),
+                FrameAddress::ReturnAddress(_) => FrameAddress::from_return_address(address.checked_add(1)?)?,
+            };
+            self.with(id, |tables| tables.step(frame, registers, cache, read))
+        });
+        in_file.unwrap_or_else(|| self.elsewhere.step(frame, registers, cache, read))
+    }
+
+    fn with<R>(&mut self, id: FileId, work: impl FnOnce(&mut Tables) -> R) -> Option<R> {
+        self.clock += 1;
+        let file = self.files.get_mut(&id)?;
+        file.used = self.clock;
+        let before = file.known();
+        let tables = file.tables.get_or_insert_with(|| Tables::open(&file.file));
+        let result = work(tables);
+        self.functions += file.known() - before;
+        if self.functions > MAX_FUNCTIONS {
+            self.forget();
         }
-        self.tables.extend(tables.bytes().map(Arc::downgrade));
-        known.tables = Some(tables.clone());
-        self.drop_tables();
-        Ok((id, tables))
+        Some(result)
     }
 
     /// Closes the file that was not used for longest, once there are too many.
@@ -136,18 +160,17 @@ impl Files {
             let Some(oldest) = self.files.iter().min_by_key(|(_, file)| file.used).map(|(id, _)| *id) else {
                 return;
             };
-            self.files.remove(&oldest);
+            self.functions -= self.files.remove(&oldest).map_or(0, |file| file.known());
             self.known.retain(|_, id| *id != oldest);
         }
     }
 
-    fn drop_tables(&mut self) {
-        let size = |file: &CodeFile| file.tables.as_ref().map_or(0, Tables::len);
-        let mut all: usize = self.files.values().map(size).sum();
-        while all > MAX_TABLES {
-            let with = self.files.values_mut().filter(|file| size(file) > 0);
+    /// Forgets half of the functions.
+    fn forget(&mut self) {
+        while self.functions > MAX_FUNCTIONS / 2 {
+            let with = self.files.values_mut().filter(|file| file.known() > 0);
             let Some(oldest) = with.min_by_key(|file| file.used) else { return };
-            all -= size(oldest);
+            self.functions -= oldest.known();
             oldest.tables = None;
         }
     }

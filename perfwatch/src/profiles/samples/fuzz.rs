@@ -13,7 +13,8 @@ use proptest::prelude::*;
 
 use super::files::Files;
 use super::place::Ended;
-use super::process::{Cache, MAX_FRAMES, Process, Top};
+use super::process::{MAX_FRAMES, Process, Top};
+use super::tables::Cache;
 use crate::mutation::{Mutation, mutate, mutations};
 
 const PID: u32 = 7;
@@ -74,7 +75,8 @@ fn unwind(dir: &Path) -> Vec<(usize, Ended)> {
         lr: start + offset / 2,
     });
     let unwound = from.map(|registers| {
-        let (frames, ended) = process.unwind(&registers, Top::new(registers.sp, &stack), &mut cache);
+        let (frames, ended) =
+            process.unwind(&registers, Top::new(registers.sp, &stack), &mut files, &mut cache);
         for frame in &frames {
             let _ = process.place(*frame, &files);
         }

@@ -12,8 +12,9 @@ use perfwatch_common::waits::{Key, Total, Wait};
 
 use super::files::Files;
 use super::place::{Ended, FileId, Place};
-use super::process::{Cache, Process, Top};
+use super::process::{Process, Top};
 use super::symbols::{NamedFile, Symbols};
+use super::tables::Cache;
 use super::waiting::{self, UserStack, Waiting, shares};
 use crate::cgroups::Paths;
 use crate::config::Roots;
@@ -264,7 +265,7 @@ impl Gather {
             || chain.iter().enumerate().map(|(n, at)| if n == 0 { *at } else { at.wrapping_sub(1) });
         let (addresses, ended) = match head.registers.sp {
             0 => (by_pointers().collect(), Ended::NoRegisters),
-            sp => match known.process.unwind(&head.registers, Top::new(sp, stack), &mut self.cache) {
+            sp => match known.process.unwind(&head.registers, Top::new(sp, stack), files, &mut self.cache) {
                 // The kernel, which may follow frame pointers past the end of the copy, can have come further.
                 (mut addresses, ended) if ended != Ended::Complete => {
                     let last = addresses.last().copied();
@@ -275,7 +276,14 @@ impl Gather {
                 unwound => unwound,
             },
         };
-        (addresses.iter().map(|address| known.process.place(*address, &self.files)).collect(), Some(ended))
+        let place = |address: &u64| {
+            let place = known.process.place(*address, files);
+            if let Place::File(id, at) = place {
+                files.meet(id, at);
+            }
+            place
+        };
+        (addresses.iter().map(place).collect(), Some(ended))
     }
 
     /// Makes a process known, or why that is impossible.
@@ -325,7 +333,7 @@ impl Gather {
                         entry.insert(NamedFile {
                             path: file.path.clone(),
                             file: Arc::clone(&file.file),
-                            functions: file.functions.clone(),
+                            functions: file.functions(),
                         });
                     }
                 }

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framehop::{MayAllocateDuringUnwind, Module, Unwinder, UnwinderNative};
+use framehop::FrameAddress;
 use perfwatch_common::profile::{PAGE, Registers};
 
 use super::files::Files;
 use super::place::{Ended, FileId, Image, Place};
+use super::tables::Cache;
 
 /// Frames of one stack; deeper recursion is cut.
 pub const MAX_FRAMES: usize = 512;
@@ -24,9 +25,6 @@ const MAX_MAPS: u64 = 4 << 20;
 const READ_AGAIN: Duration = Duration::from_millis(500);
 /// What a process is, is looked up so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-type Native = UnwinderNative<Arc<[u8]>, MayAllocateDuringUnwind>;
-pub type Cache = <Native as Unwinder>::Cache;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Code {
@@ -54,7 +52,6 @@ pub struct Process {
     looked_at: Instant,
     /// Sorted by address.
     mappings: Vec<Mapping>,
-    unwinder: Native,
     read_at: Instant,
     pub used: Instant,
 }
@@ -99,16 +96,8 @@ impl Process {
         let now = Instant::now();
         let stat = open_stat(proc, pid)?;
         let (image, name) = look(&stat, pid)?;
-        let mut process = Self {
-            stat,
-            image,
-            name,
-            looked_at: now,
-            mappings: Vec::new(),
-            unwinder: Native::new(),
-            read_at: now,
-            used: now,
-        };
+        let mut process =
+            Self { stat, image, name, looked_at: now, mappings: Vec::new(), read_at: now, used: now };
         process.map(proc, files)?;
         Ok(process)
     }
@@ -143,17 +132,14 @@ impl Process {
         let folder = proc.join(self.image.pid.to_string());
         let mut text = Vec::new();
         File::open(folder.join("maps"))?.take(MAX_MAPS).read_to_end(&mut text)?;
-        let mut unwinder = Native::new();
         let mut mappings = Vec::new();
         for line in text.split(|byte| *byte == b'\n').filter_map(Line::parse).take(MAX_MAPPINGS) {
             if !line.is_code {
                 continue;
             }
             let code = match line.path {
-                Some(path) => match open(&folder, &line, path) {
-                    Some(file) => {
-                        self.add(&mut unwinder, files, file, &line, path).unwrap_or(Code::Unreadable)
-                    }
+                Some(path) => match open(&folder, &line, path).and_then(|file| files.open(file, path).ok()) {
+                    Some(id) => Code::File { id, offset: line.offset },
                     None => Code::Unreadable,
                 },
                 None => Code::Generated,
@@ -165,26 +151,8 @@ impl Process {
             return Err(io::ErrorKind::NotFound.into());
         }
         mappings.sort_unstable_by_key(|mapping| mapping.range.start);
-        (self.mappings, self.unwinder) = (mappings, unwinder);
+        self.mappings = mappings;
         Ok(())
-    }
-
-    fn add(
-        &self,
-        unwinder: &mut Native,
-        files: &mut Files,
-        file: File,
-        line: &Line<'_>,
-        path: &Path,
-    ) -> Option<Code> {
-        let (id, tables) = files.open(file, path).ok()?;
-        // Where the file's address 0 would be.
-        if let Some(address) = files.get(id).and_then(|file| file.address(line.offset)) {
-            let base = line.range.start.wrapping_sub(address);
-            let name = path.to_string_lossy().into_owned();
-            unwinder.add_module(Module::new(name, line.range.clone(), base, tables.sections()));
-        }
-        Some(Code::File { id, offset: line.offset })
     }
 
     fn find(&self, address: u64) -> Option<&Mapping> {
@@ -195,40 +163,52 @@ impl Process {
 
     /// What an address is, whatever becomes of the process.
     pub fn place(&self, address: u64, files: &Files) -> Place {
-        let Some(mapping) = self.find(address) else { return Place::Unknown };
-        match &mapping.code {
-            Code::File { id, offset } => {
-                let offset = address - mapping.range.start + offset;
-                files
-                    .get(*id)
-                    .and_then(|file| file.address(offset))
-                    .map_or(Place::Unknown, |at| Place::File(*id, at))
+        match self.find(address).map(|mapping| &mapping.code) {
+            Some(Code::File { .. }) => {
+                self.in_file(address, files).map_or(Place::Unknown, |(id, at)| Place::File(id, at))
             }
-            Code::Generated => Place::Generated { by: self.image, address },
-            Code::Unreadable => Place::Unknown,
+            Some(Code::Generated) => Place::Generated { by: self.image, address },
+            Some(Code::Unreadable) | None => Place::Unknown,
         }
     }
 
+    /// In which file an address is, and its address there.
+    fn in_file(&self, address: u64, files: &Files) -> Option<(FileId, u64)> {
+        let mapping = self.find(address)?;
+        let Code::File { id, offset } = mapping.code else { return None };
+        Some((id, files.get(id)?.address(address - mapping.range.start + offset)?))
+    }
+
     /// The addresses of a stack's frames, the innermost first.
-    pub fn unwind(&self, registers: &Registers, top: Top<'_>, cache: &mut Cache) -> (Vec<u64>, Ended) {
-        let mut read = |address| top.word(address);
-        let mut frames = self.unwinder.iter_frames(registers.ip, native(registers), cache, &mut read);
+    pub fn unwind(
+        &self,
+        registers: &Registers,
+        top: Top<'_>,
+        files: &mut Files,
+        cache: &mut Cache,
+    ) -> (Vec<u64>, Ended) {
+        let mut frame = FrameAddress::from_instruction_pointer(registers.ip);
+        let mut registers = native(registers);
         let mut addresses = Vec::new();
         loop {
-            match frames.next() {
-                Ok(Some(frame)) if addresses.len() < MAX_FRAMES => {
-                    // A return address is that of the next instruction, which may belong to another function.
-                    addresses.push(frame.address_for_lookup());
-                }
-                Ok(Some(_)) => return (addresses, Ended::TooLong),
+            // A return address is that of the next instruction, which may belong to another function.
+            let address = frame.address_for_lookup();
+            addresses.push(address);
+            let at = self.in_file(address, files);
+            let caller = match files.step(at, frame, &mut registers, cache, &mut |address| top.word(address))
+            {
+                Ok(Some(_)) if addresses.len() >= MAX_FRAMES => return (addresses, Ended::TooLong),
+                Ok(Some(caller)) => FrameAddress::from_return_address(caller),
                 Ok(None) => return (addresses, Ended::Complete),
                 Err(framehop::Error::CouldNotReadStack(address))
                     if address >= top.end().saturating_sub(8) =>
                 {
                     return (addresses, Ended::TooLong);
                 }
-                Err(_) => return (addresses, Ended::NoWay),
-            }
+                Err(_) => None,
+            };
+            let Some(caller) = caller else { return (addresses, Ended::NoWay) };
+            frame = caller;
         }
     }
 }
