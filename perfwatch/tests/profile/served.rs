@@ -1,6 +1,7 @@
 //! What the server keeps of programs whose shape is known.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,14 @@ impl Server {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         answer
+    }
+
+    async fn set_frequency(&self, hz: u32) {
+        let request = self.client.put(format!("{}/api/config", self.address)).bearer_auth(&self.token);
+        let answer = request.json(&json!({"profile_hz": hz})).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        // Settings are applied with the next tick.
+        tokio::time::sleep(Duration::from_secs(3)).await;
     }
 
     /// Why nothing is sampled here, if that is so.
@@ -146,6 +155,12 @@ async fn the_server_keeps_which_functions_ran() {
     assert!(bytes.windows(5).any(|window| window == b"sixty"));
 }
 
+fn wait_for_seconds(program: &Path, seconds: u32) -> Running {
+    let mut waiter = Command::new(program);
+    waiter.arg(seconds.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
+    Running(waiter.spawn().unwrap())
+}
+
 #[tokio::test]
 async fn a_sleep_a_lock_and_a_pipe_are_told_apart_and_all_of_their_time_is_there() {
     let _turn = WAITS.lock().await;
@@ -153,8 +168,8 @@ async fn a_sleep_a_lock_and_a_pipe_are_told_apart_and_all_of_their_time_is_there
     skip_without_samples!(server);
     let dir = tempfile::tempdir().unwrap();
     let program = compile(dir.path(), "waiter", &["-fomit-frame-pointer", "-pthread"]);
-    let mut running =
-        Running(Command::new(&program).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+    // Few user stacks are taken a second, and every test that runs meanwhile waits for something.
+    let mut running = wait_for_seconds(&program, 20);
     let lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
     let waited: Vec<(String, f64)> = lines
         .take(3)
@@ -227,4 +242,28 @@ async fn a_read_from_a_disk_is_told() {
         assert!(Instant::now() < deadline, "{stacks:#?}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// How much off-CPU time of the program is known once it has waited, and there was time to tell of it.
+async fn told_of_a_waiter(server: &Server, program: &Path) -> f64 {
+    let mut running = wait_for_seconds(program, 3);
+    let lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    assert_eq!(lines.map_while(Result::ok).take(3).count(), 3);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    sum(server.folded("off_cpu", "pw-waiter").await.iter())
+}
+
+#[tokio::test]
+async fn waits_are_told_again_once_profiles_are_no_longer_off() {
+    let _turn = WAITS.lock().await;
+    let server = Server::start().await;
+    skip_without_samples!(server);
+    let dir = tempfile::tempdir().unwrap();
+    let program = compile(dir.path(), "waiter", &["-pthread"]);
+    server.set_frequency(0).await;
+    assert!(server.absent().await.unwrap().contains("profile_hz"));
+    assert!(told_of_a_waiter(&server, &program).await.abs() < f64::EPSILON);
+    server.set_frequency(19).await;
+    assert_eq!(server.absent().await, None);
+    assert!(told_of_a_waiter(&server, &program).await > 0.0);
 }

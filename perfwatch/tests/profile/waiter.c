@@ -1,5 +1,5 @@
-// Threads of different names that wait for known times in known places. Prints, for each function, how many ns it waited, and then only
-// sleeps.
+// Threads of different names that wait for some seconds in known places. Prints, for each function, how many ns it waited, and then
+// only sleeps.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECONDS 8
 #define KEEP __asm__ volatile("" ::: "memory")
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -89,8 +88,9 @@ static void *holder(void *nothing) {
   return 0;
 }
 
-int main(void) {
-  until = now() + SECONDS * 1000000000LL;
+int main(int count, char **arguments) {
+  if (count != 2) return 2;
+  until = now() + atoi(arguments[1]) * 1000000000LL;
   if (pipe(ends)) return 1;
   long long waited[3] = {0};
   pthread_t threads[4];

@@ -4,7 +4,7 @@ mod derive;
 
 use self::derive::derive;
 use super::sched::SharedSched;
-use crate::snapshot::source::{Method, Report, Source, SourceError, Tick};
+use crate::snapshot::source::{Method, Report, Source, SourceError, SourceSettings, Tick};
 use crate::snapshot::{MetricType, Reading};
 
 pub(super) const NAME: &str = "runqueue";
@@ -26,6 +26,10 @@ impl Source for RunQueue {
 
     fn metric_type(&self) -> MetricType {
         MetricType::Scheduler
+    }
+
+    fn apply(&mut self, settings: &SourceSettings) {
+        self.sched.tell_waits(settings.profile_hz > 0);
     }
 
     fn sample(&mut self, tick: &Tick) -> Result<Reading, SourceError> {

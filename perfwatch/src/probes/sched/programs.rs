@@ -90,6 +90,7 @@ impl Sched {
         hierarchy: Hierarchy,
         pid_max: u32,
         cores: Vec<CorePmu>,
+        tells_waits: bool,
     ) -> Result<(Self, Waits), Unavailable> {
         let possible = loader::possible_cpus()?;
         let offsets = layout::offsets(kernel, hierarchy)?;
@@ -105,10 +106,14 @@ impl Sched {
         let touched_entries = possible.saturating_mul(TOUCHED as u32);
         let slots = groups::slots(possible);
         // Since 5.9.
-        let long_wait = if kernel.has_helper("get_task_stack") { LONG_WAIT_NS } else { 0 };
-        let waits = possible.saturating_mul(waits::ENTRIES).min(MAX_WAITS);
+        let tells_waits = tells_waits && kernel.has_helper("get_task_stack");
+        let long_wait = if tells_waits { LONG_WAIT_NS } else { 0 };
+        // The smallest that there is where nothing is told.
+        let sized =
+            |size: u32, most: u32| if tells_waits { possible.saturating_mul(size).min(most) } else { 1 };
+        let waits = sized(waits::ENTRIES, MAX_WAITS);
         let architecture = if kernel.has_helper("task_pt_regs") { REGISTERS_OF } else { 0 };
-        let stacks = STACKS_OF_CPU.saturating_mul(possible).min(MAX_STACKS).next_power_of_two();
+        let stacks = sized(STACKS_OF_CPU, MAX_STACKS).next_power_of_two();
         let mut ebpf = loader::load("sched", OBJECT, |loader| {
             loader
                 .override_global("OFFSETS", &offsets, true)

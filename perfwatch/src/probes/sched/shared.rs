@@ -26,6 +26,8 @@ struct Inner {
     kernel: SharedKernel,
     programs: Guarded<Sched>,
     feed: Feed,
+    /// Whether long waits are told.
+    tells_waits: bool,
     /// Readings made so far, the last of them for this tick; `None` is what the one that loaded the programs got.
     readings: u64,
     tick: String,
@@ -39,7 +41,7 @@ impl std::fmt::Debug for SharedSched {
 }
 
 impl SharedSched {
-    /// Long waits come to the feed.
+    /// Long waits come to the feed, unless they are switched off.
     pub(in crate::probes) fn new(roots: &Roots, kernel: &SharedKernel, budget: &Budget, feed: &Feed) -> Self {
         let inner = Inner {
             roots: roots.clone(),
@@ -47,6 +49,7 @@ impl SharedSched {
             kernel: kernel.clone(),
             programs: Guarded::new("sched", budget),
             feed: feed.clone(),
+            tells_waits: true,
             readings: 0,
             tick: String::new(),
             interval: None,
@@ -61,6 +64,16 @@ impl SharedSched {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Long waits come to the feed, or none: what is not told costs nothing.
+    pub(in crate::probes) fn tell_waits(&self, tells: bool) {
+        let mut inner = self.lock();
+        if inner.tells_waits != tells {
+            inner.tells_waits = tells;
+            inner.programs.close();
+            inner.feed.open_waits(None);
+        }
     }
 
     /// What was counted in the interval that ends with this tick: read by the first caller, the same for all.
@@ -100,9 +113,10 @@ impl Inner {
             // Without the file, use the kernel's own default: it only sizes a table.
             let pid_max = std::fs::read_to_string(self.roots.proc("sys/kernel/pid_max")).ok();
             let pid_max = pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(32_768);
+            let cores = pmu::core_pmus(&self.roots);
             let (sched, waits) =
-                Sched::load(self.kernel.get()?, self.hierarchy, pid_max, pmu::core_pmus(&self.roots))?;
-            self.feed.open_waits(Some(waits));
+                Sched::load(self.kernel.get()?, self.hierarchy, pid_max, cores, self.tells_waits)?;
+            self.feed.open_waits(self.tells_waits.then_some(waits));
             Ok(sched)
         };
         let interval = self.programs.read(load, |sched| Arc::new(sched.read()));
