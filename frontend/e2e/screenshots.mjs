@@ -77,7 +77,8 @@ try {
   const updated = Date.now();
   services.update();
   await server.call(session, 'POST', '/api/events', { text: 'Deployed shop', labels: { version: '1.43' } });
-  await sleep(3000);
+  // What is explained begins two seconds before the incident.
+  await sleep(1000);
   const from = Date.now();
   const end = await services.incident();
   await sleep(INCIDENT_MS);

@@ -1,12 +1,15 @@
 //! A fleet on one machine: simulated machines through a real NATS server and a real hub into a real PostgreSQL.
 //!
-//! `cargo bench -p perfwatch --bench fleet [-- [--hosts 10,100,1000] [--json FILE]]`
+//! `cargo bench -p perfwatch --bench fleet [-- [--measure agent,10,100,1000] [--json FILE]]`
 //!
+//! First what a real agent costs this machine. Then so many simulated ones.
 //! Each machine sends what a machine of 4 CPUs with all documents records in five minutes at 5 s, all at the same moment,
 //! as real ones do: slots end by the clock. Reported are the CPU time and memory of hub, NATS and PostgreSQL, bytes on the
 //! wire and on disk, how long after the end of the slot everything can be seen, and how fast the API answers for all hosts.
 #![allow(clippy::print_stdout)] // a benchmark tells its figures
 
+#[path = "fleet/agent.rs"]
+mod agent;
 #[path = "fleet/machines.rs"]
 mod machines;
 #[path = "../tests/fleet/nats.rs"]
@@ -48,9 +51,9 @@ const ASKED: usize = 60;
 
 #[derive(Parser)]
 struct Options {
-    /// Numbers of hosts
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
-    hosts: Vec<usize>,
+    /// `agent`, or numbers of hosts
+    #[arg(long, value_delimiter = ',', default_values = ["agent", "10", "100", "1000"])]
+    measure: Vec<Subject>,
     #[arg(long)]
     json: Option<PathBuf>,
     /// Passed by cargo.
@@ -58,20 +61,42 @@ struct Options {
     bench: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Subject {
+    Agent,
+    Hosts(usize),
+}
+
+impl std::str::FromStr for Subject {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        if text == "agent" { Ok(Self::Agent) } else { text.parse().map(Self::Hosts) }
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Agent => f.write_str("agent"),
+            Self::Hosts(count) => count.fmt(f),
+        }
+    }
+}
+
 fn main() -> Result<()> {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let mut figures = serde_json::Map::new();
-        for count in options.hosts {
-            until_within_an_hour().await;
-            match measure(count).await? {
+        for subject in options.measure {
+            match measure(subject).await? {
                 Ok(measured) => {
-                    println!("{count} hosts");
+                    println!("{subject}");
                     for (name, value) in &measured {
-                        println!("  {name:<40}{value:>12.3}");
+                        println!("  {name:<50}{value:>12.3}");
                     }
-                    figures.insert(count.to_string(), json!(measured));
+                    figures.insert(subject.to_string(), json!(measured));
                 }
                 Err(why) => println!("SKIPPED: fleet: {why}"),
             }
@@ -115,7 +140,7 @@ async fn between(machines: &Machines, slot: &Slot, time: Duration) -> Result<()>
 }
 
 /// `Err` within says why it can't be measured here.
-async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
+async fn measure(subject: Subject) -> Result<std::result::Result<Figures, String>> {
     let nats = match nats::Nats::start().await {
         Ok(nats) => nats,
         Err(why) => return Ok(Err(why)),
@@ -124,9 +149,24 @@ async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
         Ok(cluster) => cluster,
         Err(why) => return Ok(Err(why)),
     };
+    let figures = match subject {
+        Subject::Agent => {
+            // It makes the stream, and takes what the agent sends.
+            let _hub = Hub::start(&nats, &cluster.database().await).await?;
+            agent::measure(&nats).await?
+        }
+        Subject::Hosts(count) => {
+            until_within_an_hour().await;
+            of_hosts(count, &nats, &cluster).await?
+        }
+    };
+    Ok(Ok(figures))
+}
+
+async fn of_hosts(count: usize, nats: &nats::Nats, cluster: &postgres::Cluster) -> Result<Figures> {
     let hour_ms = machines::hour_cpu_ms(&cluster.database().await).await?;
     let database = cluster.database().await;
-    let hub = Hub::start(&nats, &database).await?;
+    let hub = Hub::start(nats, &database).await?;
     let parts = [
         ("hub", hub.part()),
         ("nats", Part::new(nats.pid())),
@@ -135,7 +175,7 @@ async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
 
     let now = OffsetDateTime::now_utc().unix_timestamp();
     // Two slots that are over: the first one fills caches, and makes tables and hosts.
-    let machines = Machines::connect(&nats, count).await?;
+    let machines = Machines::connect(nats, count).await?;
     let first = Slot::record(now - now % SLOT - 2 * SLOT).await?;
     let second = Slot::record(now - now % SLOT - SLOT).await?;
     machines.introduce(&first).await?;
@@ -198,5 +238,5 @@ async fn measure(count: usize) -> Result<std::result::Result<Figures, String>> {
         let share = if name.contains("p99") { 0.99 } else { 0.5 };
         figures.insert(name.to_owned(), took[((took.len() as f64 * share) as usize).min(took.len() - 1)]);
     }
-    Ok(Ok(figures))
+    Ok(figures)
 }
