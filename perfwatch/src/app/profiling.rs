@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,14 @@ use crate::config::Roots;
 use crate::probes::{Feed, Unwound, WaitStack};
 use crate::profiles::archive::Archive;
 use crate::profiles::samples::gather::{Batch, Gather};
-use crate::profiles::samples::symbols::Symbols;
+use crate::profiles::samples::symbols::{IDLE, Symbols};
 use crate::store::chunks::ProfileKind;
 use crate::store::micros;
 
 /// Samples are taken out of the ring buffer so often.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Whether there are any again is looked at so often.
+const PAUSE_WHILE_OFF: Duration = Duration::from_secs(1);
 /// What ran is named while it is still there.
 const NAME_EVERY: Duration = Duration::from_secs(3);
 /// Batches that wait to be named; more are lost.
@@ -67,6 +69,7 @@ impl Profiling {
         self.stop.store(true, Ordering::Relaxed);
         self.keeping.abort();
         let threads = self.threads;
+        threads.iter().for_each(|thread| thread.thread().unpark());
         let ended = tokio::task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
         });
@@ -107,22 +110,34 @@ fn unwind(roots: &Roots, feed: &Feed, send: &SyncSender<Taken>, stop: &AtomicBoo
                 Unwound { stacks: stacks.total(), complete: stacks.complete, forbidden: stacks.forbidden };
             feed.note(unwound);
             lost += feed.take_lost();
-            match send.try_send(Taken { batch, at: micros(OffsetDateTime::now_utc()), lost }) {
-                Ok(()) => lost = 0,
-                Err(TrySendError::Full(taken)) => lost = taken.lost + taken.batch.samples(ProfileKind::Cpu),
-                Err(TrySendError::Disconnected(_)) => return,
+            if !batch.is_empty() || lost > 0 {
+                match send.try_send(Taken { batch, at: micros(OffsetDateTime::now_utc()), lost }) {
+                    Ok(()) => lost = 0,
+                    Err(TrySendError::Full(taken)) => {
+                        lost = taken.lost + taken.batch.samples(ProfileKind::Cpu);
+                    }
+                    Err(TrySendError::Disconnected(_)) => return,
+                }
             }
         }
         if is_over {
             return;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::park_timeout(if feed.is_open() { PAUSE } else { PAUSE_WHILE_OFF });
     }
 }
 
 fn name(program: PathBuf, kallsyms: PathBuf, batches: &Receiver<Taken>, archive: &Archive) {
     let mut symbols = Symbols::new(program, kallsyms);
-    for Taken { batch, at, lost } in batches {
+    loop {
+        let Taken { batch, at, lost } = match batches.recv_timeout(IDLE) {
+            Ok(taken) => taken,
+            Err(RecvTimeoutError::Timeout) => {
+                symbols.rest();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         batch.learn(&mut symbols);
         for kind in ProfileKind::ALL {
             let lost = if kind == ProfileKind::Cpu { lost } else { 0 };

@@ -72,6 +72,12 @@ impl Feed {
         self.lock().waits.replace(waits);
     }
 
+    /// Whether anything comes.
+    pub fn is_open(&self) -> bool {
+        let fed = self.lock();
+        fed.samples.here.is_some() || fed.waits.here.is_some()
+    }
+
     pub(super) fn note_lost(&self, lost: u64) {
         self.lock().lost += lost;
     }

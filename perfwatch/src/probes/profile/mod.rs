@@ -273,8 +273,9 @@ impl Source for Profile {
                 Ok(programs)
             };
             document = self.programs.read(load, |programs| programs.read(&self.feed));
-            self.kernel.release();
         }
+        // Also if it was not asked: what others have read of the kernel would stay because of it.
+        self.kernel.release();
         if self.programs.loaded().is_none() {
             self.feed.open_samples(None);
         }

@@ -77,6 +77,10 @@ impl Batch {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.ran.is_empty() && self.waited.is_empty()
+    }
+
     /// Samples of the CPU, or waits.
     pub fn samples(&self, kind: ProfileKind) -> u64 {
         self.of(kind).iter().flat_map(|(_, sampled)| &sampled.own).map(|own| own.samples).sum()

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -22,6 +22,8 @@ const MAX_PLACES: usize = 200_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Addresses asked for at once.
 const MAX_ADDRESSES: usize = 2000;
+/// The symbolizer ends after so long without a question: what it has read takes more memory than another one takes time.
+pub const IDLE: Duration = Duration::from_secs(60);
 /// Requests that one symbolizer may fail before nothing is asked of it any more: only its files can be at fault.
 const MAX_FAILURES: u64 = 1000;
 
@@ -39,6 +41,7 @@ pub struct Symbols {
     program: PathBuf,
     kallsyms: PathBuf,
     running: Option<Running>,
+    asked: Instant,
     known: HashMap<Place, Arc<[Function]>>,
     /// Files and processes of which the symbolizer could not tell anything in time.
     hopeless: HashSet<Group>,
@@ -66,6 +69,7 @@ impl Symbols {
             program,
             kallsyms,
             running: None,
+            asked: Instant::now(),
             known: HashMap::new(),
             hopeless: HashSet::new(),
             failures: 0,
@@ -81,6 +85,9 @@ impl Symbols {
     pub fn learn(&mut self, places: impl Iterator<Item = Place>, files: &HashMap<FileId, NamedFile>) {
         if self.known.len() > MAX_PLACES {
             self.known.clear();
+        }
+        if self.asked.elapsed() > IDLE {
+            self.rest();
         }
         let mut wanted: HashMap<Group, Vec<u64>> = HashMap::new();
         for place in places {
@@ -110,6 +117,11 @@ impl Symbols {
                 }
             }
         }
+    }
+
+    /// Ends the symbolizer until something is to be named again.
+    pub fn rest(&mut self) {
+        self.running = None;
     }
 
     fn remember(&mut self, place: Place, names: &[String], files: &HashMap<FileId, NamedFile>) {
@@ -143,6 +155,7 @@ impl Symbols {
             return None;
         }
         // One that ended may have been the kernel's choice when memory was short: a second one tells.
+        self.asked = Instant::now();
         for _ in 0..2 {
             let error = match self.exchange(of, addresses) {
                 Ok(answer) => return Some(answer),
