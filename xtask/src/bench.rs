@@ -25,12 +25,12 @@ const PAGE: &str = "page";
 ///
 /// Every benchmark measures its floor in the same run: raw preads of the same files, an empty eBPF program, a
 /// SELECT of the same chunks. The table has medians over the runs, the spread from the least to the largest, the
-/// ratio to the floor, and the goal. Close other programs first; without names it takes about half an hour.
+/// ratio to the floor, and the goal. Close other programs first; without names it takes about two hours.
 #[derive(clap::Args)]
 pub struct Options {
     /// Benchmarks to run [default: all]
     names: Vec<String>,
-    /// Number of runs [default: history 1, others 2]
+    /// Number of runs [default: fleet and history 1, others 2]
     #[arg(long)]
     runs: Option<usize>,
     /// Use a snapshot every 5 s in the 30 days of history instead of every 30 s; takes six times as long

@@ -46,7 +46,7 @@ pub async fn measure(seconds: u64) -> Result<Value> {
         let of = |name: &str| at[name].as_f64().unwrap_or(f64::NAN);
         println!(
             "{hz:>3} Hz: {:.3} % of {cpus} busy CPUs ({:.3} program, {:.3} unwinding, {:.3} naming), {:.0} ns a sample, \
-             {:.1} MiB of memory of its own in both processes ({:+.1} against 0 Hz, where waits are still named)",
+             {:.1} MiB of memory of its own in both processes ({:+.1} against 0 Hz, where there are no profiles)",
             of("percent"),
             of("program_percent"),
             of("unwinding_percent"),

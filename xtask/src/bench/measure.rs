@@ -15,6 +15,8 @@ use crate::step::{command, npm, quiet, root, run_within};
 /// A longer run hangs.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const PATIENCE_FULL: Duration = Duration::from_secs(90 * 60);
+/// What takes slots of five minutes, and waits so that no hour ends meanwhile.
+const PATIENCE_FLEET: Duration = Duration::from_secs(75 * 60);
 
 /// Amounts for what takes long.
 pub struct Length {
@@ -25,8 +27,12 @@ pub struct Length {
 }
 
 impl Length {
-    fn patience(&self) -> Duration {
-        let least = if self.full { PATIENCE_FULL } else { TIMEOUT };
+    fn patience(&self, name: &str) -> Duration {
+        let least = match name {
+            "fleet" => PATIENCE_FLEET,
+            _ if self.full => PATIENCE_FULL,
+            _ => TIMEOUT,
+        };
         least + Duration::from_secs(2 * 60 * self.minutes)
     }
 }
@@ -37,10 +43,10 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// Usual number of runs, so that all end within half an hour. Each run has medians of its own; history's
-/// seeds a month first and asks hundreds of questions.
+/// Usual number of runs, so that all end within two hours. Each run has medians of its own; history's seeds a month first
+/// and asks hundreds of questions, and fleet's takes slots of five minutes of several sizes.
 pub fn usual_runs(name: &str) -> usize {
-    if name == "history" { 1 } else { 2 }
+    if ["fleet", "history"].contains(&name) { 1 } else { 2 }
 }
 
 /// Compiles what benchmarks need, so that no compiler runs beside one. All at once: they share nearly everything, and
@@ -69,7 +75,7 @@ pub fn run(name: &str, number: usize, runs: usize, length: &Length) -> Result<Ou
     let mut benchmark = measuring(name, &file, length);
     benchmark.stdout(output.try_clone()?).stderr(output);
     let title = format!("{name}, run {number} of {runs}");
-    let status = run_within(&title, benchmark, length.patience());
+    let status = run_within(&title, benchmark, length.patience(name));
     let said = fs::read_to_string(&log).unwrap_or_default();
     let skipped: Vec<&str> = said.lines().filter(|line| line.starts_with("SKIPPED: ")).collect();
     skipped.iter().for_each(|line| println!("    {line}"));
