@@ -17,7 +17,7 @@ use super::place::FileId;
 use super::tables::{Cache, Functions, Headers, Reader, Registers, Tables};
 
 /// Functions of all files that are known, some 500 bytes each. Beyond, those of the least used files are forgotten.
-const MAX_FUNCTIONS: usize = 16 << 10;
+const MAX_FUNCTIONS: usize = 8 << 10;
 /// Files that are kept open, for naming what was found in them.
 const MAX_FILES: usize = 512;
 /// Segments and sections of a sound file are far fewer.
