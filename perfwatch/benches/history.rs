@@ -145,7 +145,10 @@ async fn bench(options: Options) -> Result<()> {
         } else {
             println!("\n{engine}");
         }
-        figures["documents_a_day"]["all_at_1_s"] = sizes::of_all(&place, HOURS_OF_SECONDS).await?;
+        for (name, types) in [("eleven_at_1_s", &sizes::ELEVEN[..]), ("all_at_1_s", &MetricType::ALL)] {
+            figures["documents_a_day"][name] =
+                sizes::of_seconds(&place, name, types, HOURS_OF_SECONDS).await?;
+        }
         figures["documents_a_day"]["the_originals_six"] = sizes::of_the_originals(&place).await?;
         report[engine] = figures;
         println!("took {:.0} s", since.elapsed().as_secs_f64());

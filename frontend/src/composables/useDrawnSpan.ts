@@ -5,14 +5,16 @@
 import { readonly, shallowRef, watch, type Ref } from 'vue';
 import { movesPixel, type Span } from '@/charts/geometry';
 import { useLiveStore } from '@/stores/live';
+import { useShownStore } from '@/stores/shown';
 import { useTimeStore } from '@/stores/time';
 import { useObserver } from './useObserver';
 import { useVisibility } from './useVisibility';
 
 export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Span>> {
   const live = useLiveStore();
+  const shown = useShownStore();
   const time = useTimeStore();
-  const drawn = shallowRef(time.span);
+  const drawn = shallowRef(shown.span);
   let drawnRestarts = live.restarts;
   let drawnRange = time.range;
   const width = shallowRef(0);
@@ -23,14 +25,14 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
   });
   useObserver(element, sizes);
 
-  watch([() => time.span, width, visible], () => {
+  watch([() => shown.span, width, visible], () => {
     if (!visible.value) return;
     // A new start of the stream and another choice are always drawn.
     const isSame = drawnRestarts === live.restarts && drawnRange === time.range;
-    if (isSame && !movesPixel(drawn.value, time.span, width.value)) return;
+    if (isSame && !movesPixel(drawn.value, shown.span, width.value)) return;
     drawnRestarts = live.restarts;
     drawnRange = time.range;
-    drawn.value = time.span;
+    drawn.value = shown.span;
   });
 
   return readonly(drawn) as Readonly<Ref<Span>>;

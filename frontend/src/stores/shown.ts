@@ -32,6 +32,8 @@ const MIN_POINTS = 300;
 const MIN_TICK_MS = 1000;
 /** Questions asked at once, so that others get their turn. */
 const AT_ONCE = 3;
+/** What has come is shown together: all charts are drawn anew each time. */
+const SHOWN_AFTER_MS = 200;
 /** How long the stream's first tick may take, before the store is asked. */
 const STREAM_WAIT_MS = 2500;
 /** How often to ask for what was noted while a live window is open. */
@@ -80,11 +82,14 @@ export const useShownStore = defineStore('shown', () => {
   const error = shallowRef<string | null>(null);
   /** The range that was loaded, or is being. */
   const asked = shallowRef<Span | null>(null);
+  /** The past range that is shown. Another one takes its place together with its points, unless these take long. */
+  const pastSpan = shallowRef<Span | null>(null);
   /** Pages that show it. */
   let users = 0;
   let request: AbortController | null = null;
 
   const following = computed(() => time.isStreamed);
+  const span = computed(() => (following.value ? time.span : (pastSpan.value ?? time.span)));
   const interval = computed(() => {
     const points = Math.min(MAX_POINTS, Math.max(MIN_POINTS, window.innerWidth));
     return intervalFor(time.length, points);
@@ -208,16 +213,50 @@ export const useShownStore = defineStore('shown', () => {
   );
 
   const inTurn = turns(AT_ONCE);
-  /** Calls the server for a part of the range; whatever it answers after another choice is void. */
-  async function fetchPart(current: AbortController, part: () => Promise<void>): Promise<void> {
+  let partsOnTheWay = 0;
+  let arrived: (() => void)[] = [];
+  let showing: ReturnType<typeof setTimeout> | undefined;
+
+  function showArrived(): void {
+    const parts = arrived;
+    dropArrived();
+    pastSpan.value = asked.value;
+    for (const show of parts) show();
+  }
+
+  function dropArrived(): void {
+    clearTimeout(showing);
+    showing = undefined;
+    arrived = [];
+  }
+
+  /**
+   * Calls the server for a part of the range, which returns how to show it; whatever it answers after another choice is
+   * void. `done` is called with it, also if it failed.
+   */
+  async function fetchPart(
+    current: AbortController,
+    part: () => Promise<() => void>,
+    done: () => void,
+  ): Promise<void> {
+    partsOnTheWay += 1;
+    let show: (() => void) | null = null;
     try {
-      await inTurn(part, current.signal);
+      show = await inTurn(part, current.signal);
     } catch (caught) {
       if (!current.signal.aborted) error.value = history.explain(caught);
     }
+    if (request !== current) return;
+    partsOnTheWay -= 1;
+    arrived.push(() => {
+      show?.();
+      done();
+    });
+    if (partsOnTheWay === 0) showArrived();
+    else showing ??= setTimeout(showArrived, SHOWN_AFTER_MS);
   }
 
-  async function loadType(type: Plotted, span: Span, signal: AbortSignal): Promise<void> {
+  async function loadType(type: Plotted, span: Span, signal: AbortSignal): Promise<() => void> {
     const { name, ms } = interval.value;
     const whole = { metricType: type, ...aligned(span, ms) };
     // A point that is a single sample has no extremes.
@@ -227,19 +266,18 @@ export const useShownStore = defineStore('shown', () => {
       history.points({ ...whole, fields: plotted[type], interval: name, ...stats }, signal),
       isSummed ? history.points({ ...whole, fields: [], interval: 'range' }, signal) : null,
     ]);
-    if (signal.aborted) return;
     const of = (point: DataPoint | undefined, part: 'data' | 'max'): Documents =>
       point?.[part] === undefined ? {} : { [type]: point[part] };
     const all = summary?.data_points[0];
-    loaded.value = {
-      ...loaded.value,
-      [type]: {
-        stretch: new Stretch(type, points.data_points, ms),
-        average: of(all, 'data'),
-        peak: of(all, 'max'),
-      },
+    const one: Loaded = {
+      stretch: new Stretch(type, points.data_points, ms),
+      average: of(all, 'data'),
+      peak: of(all, 'max'),
     };
-    loads.value += 1;
+    return () => {
+      loaded.value = { ...loaded.value, [type]: one };
+      loads.value += 1;
+    };
   }
 
   async function loadDistribution(path: string, span: Span, current: AbortController): Promise<void> {
@@ -251,15 +289,18 @@ export const useShownStore = defineStore('shown', () => {
       interval: name,
       stats: 'count',
     };
-    coming.value = new Set([...coming.value, path]);
-    await fetchPart(current, async () => {
+    const part = async () => {
       const { data_points } = await history.points(query, current.signal);
-      if (current.signal.aborted) return;
       const stretch = new Stretch(query.metricType, data_points, ms);
-      distributions.value = new Map([...distributions.value, [path, stretch]]);
-      loads.value += 1;
+      return () => {
+        distributions.value = new Map([...distributions.value, [path, stretch]]);
+        loads.value += 1;
+      };
+    };
+    coming.value = new Set([...coming.value, path]);
+    await fetchPart(current, part, () => {
+      coming.value = new Set([...coming.value].filter((other) => other !== path));
     });
-    if (request === current) coming.value = new Set([...coming.value].filter((other) => other !== path));
   }
 
   /** A heatmap has come into view; call what is returned when it has gone. */
@@ -276,26 +317,23 @@ export const useShownStore = defineStore('shown', () => {
   }
 
   async function load(): Promise<void> {
-    request?.abort();
+    forget();
     const current = new AbortController();
     request = current;
+    showing = setTimeout(showArrived, SHOWN_AFTER_MS);
     const span = resolve(time.range, live.ring.last ?? time.now());
     asked.value = span;
     pending.value = types.length + 1;
-    error.value = null;
-    coming.value = new Set();
     distributions.value = new Map([...distributions.value].filter(([path]) => inView.has(path)));
     const parts = types.map((type) => () => loadType(type, span, current.signal));
     parts.push(async () => {
       const found = await history.events(span, current.signal);
-      if (current.signal.aborted) return;
-      pastEpisodes.value = episodesOf(found);
-      episodesTo.value = span.to;
+      return () => {
+        pastEpisodes.value = episodesOf(found);
+        episodesTo.value = span.to;
+      };
     });
-    const all = parts.map(async (part) => {
-      await fetchPart(current, part);
-      if (!current.signal.aborted) pending.value -= 1;
-    });
+    const all = parts.map((part) => fetchPart(current, part, () => (pending.value -= 1)));
     for (const path of inView.keys()) void loadDistribution(path, span, current);
     await Promise.all(all);
   }
@@ -312,6 +350,8 @@ export const useShownStore = defineStore('shown', () => {
   function forget(): void {
     request?.abort();
     request = null;
+    dropArrived();
+    partsOnTheWay = 0;
     asked.value = null;
     pending.value = 0;
     error.value = null;
@@ -322,6 +362,7 @@ export const useShownStore = defineStore('shown', () => {
     forget();
     if (following.value) {
       // Averages of another range say nothing about this one; its points may.
+      pastSpan.value = null;
       pastEpisodes.value = [];
       episodesTo.value = -Infinity;
       fresh.value = [];
@@ -361,6 +402,7 @@ export const useShownStore = defineStore('shown', () => {
     clearTimeout(waiting);
     clearInterval(noting);
     forget();
+    pastSpan.value = null;
     loaded.value = {};
     distributions.value = new Map();
     pastEpisodes.value = [];
@@ -400,6 +442,7 @@ export const useShownStore = defineStore('shown', () => {
 
   return {
     following,
+    span,
     version,
     loads,
     width,

@@ -23,6 +23,22 @@ const ORIGINALS: [MetricType; 6] = [
 ];
 const ORIGINALS_MB: f64 = 102.6;
 
+/// Those that the goals for size and writing were set for: those of the machine, and of its programs at the same moment.
+/// What each process and cgroup used is 2,500 of 3,500 numbers more.
+pub const ELEVEN: [MetricType; 11] = [
+    MetricType::Cpu,
+    MetricType::Memory,
+    MetricType::Network,
+    MetricType::Disk,
+    MetricType::PerfEvents,
+    MetricType::MemoryBandwidth,
+    MetricType::Scheduler,
+    MetricType::BlockIo,
+    MetricType::Tcp,
+    MetricType::Processes,
+    MetricType::Pressure,
+];
+
 /// The end of a past day, so that all of its buckets are complete.
 const END: OffsetDateTime = datetime!(2026-03-04 00:00:00 UTC);
 
@@ -56,9 +72,9 @@ pub async fn of_the_originals(place: &Place<'_>) -> Result<Value> {
     Ok(json!({"raw_mb": raw, "downsampled_mb": downsampled}))
 }
 
-/// Measures some hours of all types with a snapshot per second.
-pub async fn of_all(place: &Place<'_>, hours: u32) -> Result<Value> {
-    let (store, url) = place.database("seconds").await?;
+/// Measures some hours of some types with a snapshot per second.
+pub async fn of_seconds(place: &Place<'_>, name: &str, types: &[MetricType], hours: u32) -> Result<Value> {
+    let (store, url) = place.database(name).await?;
     let empty = on_disk(store.as_ref(), &url).await?;
     let plan = seeding::Plan {
         // Ends at noon, when this machine is busiest.
@@ -67,16 +83,23 @@ pub async fn of_all(place: &Place<'_>, hours: u32) -> Result<Value> {
         span: Duration::hours(hours.into()),
         interval: Duration::SECOND,
         cpus: 8,
-        types: MetricType::ALL.to_vec(),
+        types: types.to_vec(),
         documents: 0,
     };
     let share = f64::from(hours) / 24.0;
-    let total = seeding::seed(&store, HOST, &place.log("seconds"), &plan, |_| {}).await?;
-    println!("\n{hours} hours at 1 s, {total} snapshots on 8 CPUs");
+    let mut writing = 0.0;
+    let total = seeding::seed(&store, HOST, &place.log(name), &plan, |day| {
+        writing = day.snapshots as f64 / day.writing.as_secs_f64();
+    })
+    .await?;
+    println!("\n{hours} hours at 1 s, {total} snapshots of {} documents on 8 CPUs", types.len());
     let mut figures = numbers::tell(store.as_ref(), HOST, 1.0, 0).await?;
     let disk = (on_disk(store.as_ref(), &url).await? - empty) / 1e6 / share;
-    println!("a day of all eleven at 1 s, tables and indexes, with minutes: {disk:.1} MB on disk");
+    println!(
+        "written: {writing:.0} snapshots/s; a day, tables and indexes, with minutes: {disk:.1} MB on disk"
+    );
     figures["all"]["on_disk_a_day_mb"] = json!(disk);
+    figures["all"]["writing_per_s"] = json!(writing);
     store.close().await;
     Ok(figures)
 }
