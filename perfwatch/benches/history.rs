@@ -145,7 +145,7 @@ async fn bench(options: Options) -> Result<()> {
         } else {
             println!("\n{engine}");
         }
-        for (name, types) in [("eleven_at_1_s", &sizes::ELEVEN[..]), ("all_at_1_s", &MetricType::ALL)] {
+        for (name, types) in [("eleven_at_1_s", sizes::ELEVEN), ("all_at_1_s", &MetricType::ALL[..])] {
             figures["documents_a_day"][name] =
                 sizes::of_seconds(&place, name, types, HOURS_OF_SECONDS).await?;
         }

@@ -33,7 +33,7 @@ const MIN_TICK_MS = 1000;
 /** Questions asked at once, so that others get their turn. */
 const AT_ONCE = 3;
 /** What has come is shown together: all charts are drawn anew each time. */
-const SHOWN_AFTER_MS = 200;
+const SHOWN_AFTER_MS = 400;
 /** How long the stream's first tick may take, before the store is asked. */
 const STREAM_WAIT_MS = 2500;
 /** How often to ask for what was noted while a live window is open. */

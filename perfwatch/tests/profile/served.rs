@@ -48,7 +48,8 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
         let address = lines.find_map(|line| line.strip_prefix("PerfWatch is at ").map(str::to_owned));
-        let client = reqwest::Client::new();
+        // The server closes what is idle for as long as a program is waited for.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
         let mut server =
             Self { process, _data: data, address: address.unwrap(), token: String::new(), client };
         let login = json!({"username": "admin", "password": PASSWORD});
