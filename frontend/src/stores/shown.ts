@@ -32,7 +32,7 @@ const MIN_POINTS = 300;
 const MIN_TICK_MS = 1000;
 /** Questions asked at once, so that others get their turn. */
 const AT_ONCE = 3;
-/** What has come is shown together: all charts are drawn anew each time. */
+/** What has come of a past range is shown together: all charts are drawn anew each time. A stream draws them anyway. */
 const SHOWN_AFTER_MS = 400;
 /** How long the stream's first tick may take, before the store is asked. */
 const STREAM_WAIT_MS = 2500;
@@ -252,7 +252,7 @@ export const useShownStore = defineStore('shown', () => {
       show?.();
       done();
     });
-    if (partsOnTheWay === 0) showArrived();
+    if (partsOnTheWay === 0 || following.value) showArrived();
     else showing ??= setTimeout(showArrived, SHOWN_AFTER_MS);
   }
 
