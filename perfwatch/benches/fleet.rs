@@ -23,6 +23,8 @@ mod postgres;
 #[path = "support/synthetic.rs"]
 #[allow(dead_code, reason = "only its snapshots are needed")]
 mod synthetic;
+#[path = "support/threads.rs"]
+mod threads;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

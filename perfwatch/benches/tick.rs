@@ -22,6 +22,8 @@ mod floor;
 mod postgres;
 #[path = "tick/server.rs"]
 mod server;
+#[path = "support/threads.rs"]
+mod threads;
 
 use std::path::PathBuf;
 use std::time::Duration;

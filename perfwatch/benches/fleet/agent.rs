@@ -1,7 +1,5 @@
 //! What an agent costs the machine that it measures: this one, as it is.
 
-use std::collections::HashMap;
-use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +9,7 @@ use rustix::process::{Pid, Signal};
 use crate::Figures;
 use crate::nats::Nats;
 use crate::parts::Part;
+use crate::threads;
 
 /// By then the code of what usually runs here is known, and a slot was sent.
 const SETTLING: Duration = Duration::from_secs(330);
@@ -51,20 +50,6 @@ impl Agent {
             .context("cannot start perfwatch agent")?;
         Ok(Self { process, _dir: dir })
     }
-
-    /// CPU µs of each thread, by its name, since it started.
-    fn threads(&self) -> Result<HashMap<String, f64>> {
-        let mut threads = HashMap::new();
-        for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            let task = task?.path();
-            // ns on a CPU, ns waiting for one, number of time slices.
-            let schedstat = fs::read_to_string(task.join("schedstat"))?;
-            let ns: f64 = schedstat.split_whitespace().next().context("an empty schedstat")?.parse()?;
-            let name = fs::read_to_string(task.join("comm"))?.trim_end().to_owned();
-            *threads.entry(name).or_default() += ns / 1e3;
-        }
-        Ok(threads)
-    }
 }
 
 /// With profiles as they are by default, and without; both run at once, and each sees the other.
@@ -72,21 +57,22 @@ pub(crate) async fn measure(nats: &Nats) -> Result<Figures> {
     let agents = [("profiling", Agent::start(nats, 19)?), ("without_profiles", Agent::start(nats, 0)?)];
     tokio::time::sleep(SETTLING).await;
     let since = Instant::now();
-    let before: Vec<_> = agents.iter().map(|(_, agent)| agent.threads()).collect::<Result<_>>()?;
+    let before: Vec<_> =
+        agents.iter().map(|(_, agent)| threads::times(agent.process.id())).collect::<Result<_>>()?;
     tokio::time::sleep(MEASURED).await;
     let ticks = since.elapsed().as_secs_f64() / INTERVAL as f64;
     let mut figures = Figures::new();
     for ((name, mut agent), before) in agents.into_iter().zip(before) {
         ensure!(agent.process.try_wait()?.is_none(), "the agent {name} has ended");
         let mut all = 0.0;
-        for (thread, us) in agent.threads()? {
-            let ms = (us - before.get(&thread).copied().unwrap_or(0.0)) / 1e3 / ticks;
+        for (thread, us) in threads::between(&before, threads::times(agent.process.id())?) {
+            let ms = us / 1e3 / ticks;
             all += ms;
             figures.insert(format!("{name}.cpu_ms_a_tick.{thread}"), ms);
         }
         figures.insert(format!("{name}.cpu_ms_a_tick"), all);
-        let alone = Part::new(agent.process.id()).anonymous_mib();
-        figures.insert(format!("{name}.anonymous_mib"), alone);
+        let memory = Part::new(agent.process.id()).anonymous_mib();
+        figures.insert(format!("{name}.anonymous_mib"), memory);
     }
     Ok(figures)
 }

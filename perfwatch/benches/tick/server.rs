@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::floor;
+use crate::{floor, threads};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -169,7 +169,7 @@ impl Running {
         let files = floor::Files::of_server(server.child.id())?;
         let ticks = (60 * minutes).div_ceil(*interval);
         let mut buffer = vec![0; floor::BUFFER];
-        let before = server.thread_times()?;
+        let before = threads::times(server.child.id())?;
         let mut floors = Vec::new();
         for _ in 0..ticks {
             next_tick(stream).await?;
@@ -179,12 +179,8 @@ impl Running {
                 processes_us: processes.floor(&mut buffer),
             });
         }
-        let after = server.thread_times()?;
-        let mut threads: BTreeMap<String, f64> = BTreeMap::new();
-        for (id, (name, us)) in after {
-            let earlier = before.get(&id).map_or(0.0, |(_, us)| *us);
-            *threads.entry(name).or_default() += (us - earlier) / ticks as f64;
-        }
+        let mut threads = threads::between(&before, threads::times(server.child.id())?);
+        threads.values_mut().for_each(|us| *us /= ticks as f64);
         let median = |part: fn(&Floor) -> f64| floor::median(&floors.iter().map(part).collect::<Vec<_>>());
         Ok(Figures {
             engine,
@@ -302,21 +298,6 @@ impl Server {
             Some((name, source["cost"]["last_us"].as_f64()?))
         };
         sources.iter().map(|source| cost(source).context("a source without its cost")).collect()
-    }
-
-    /// CPU µs of each thread since it started, with its name.
-    fn thread_times(&self) -> Result<BTreeMap<u32, (String, f64)>> {
-        let mut times = BTreeMap::new();
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let task = task?;
-            let id = task.file_name().to_string_lossy().parse()?;
-            // ns on a CPU, ns waiting for one, number of time slices.
-            let schedstat = std::fs::read_to_string(task.path().join("schedstat"))?;
-            let ns: f64 = schedstat.split_whitespace().next().context("an empty schedstat")?.parse()?;
-            let name = std::fs::read_to_string(task.path().join("comm"))?.trim_end().to_owned();
-            times.insert(id, (name, ns / 1e3));
-        }
-        Ok(times)
     }
 
     fn memory_kib(&self, line: &str) -> Result<u64> {

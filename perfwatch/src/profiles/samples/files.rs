@@ -16,7 +16,7 @@ use object::{LittleEndian, ReadCache};
 use super::place::FileId;
 use super::tables::{Cache, Functions, Headers, Reader, Registers, Tables};
 
-/// Functions of all files that are known, some 500 bytes each. Beyond, those of the least used files are forgotten.
+/// Functions of all files that were met, some 500 bytes each. Beyond, those of the least used files are forgotten.
 const MAX_FUNCTIONS: usize = 8 << 10;
 /// Files that are kept open, for naming what was found in them.
 const MAX_FILES: usize = 512;
@@ -63,7 +63,7 @@ impl CodeFile {
         self.tables.as_ref().map(Tables::functions).unwrap_or_default()
     }
 
-    fn known(&self) -> usize {
+    fn met(&self) -> usize {
         self.tables.as_ref().map_or(0, Tables::len)
     }
 }
@@ -75,7 +75,7 @@ pub struct Files {
     /// For code that is in none.
     elsewhere: Tables,
     next: u32,
-    /// Of all files, that are known.
+    /// Of all files, that were met.
     functions: usize,
     /// Counts uses.
     clock: u64,
@@ -144,10 +144,10 @@ impl Files {
         self.clock += 1;
         let file = self.files.get_mut(&id)?;
         file.used = self.clock;
-        let before = file.known();
+        let before = file.met();
         let tables = file.tables.get_or_insert_with(|| Tables::open(&file.file));
         let result = work(tables);
-        self.functions += file.known() - before;
+        self.functions += file.met() - before;
         if self.functions > MAX_FUNCTIONS {
             self.forget();
         }
@@ -160,7 +160,7 @@ impl Files {
             let Some(oldest) = self.files.iter().min_by_key(|(_, file)| file.used).map(|(id, _)| *id) else {
                 return;
             };
-            self.functions -= self.files.remove(&oldest).map_or(0, |file| file.known());
+            self.functions -= self.files.remove(&oldest).map_or(0, |file| file.met());
             self.known.retain(|_, id| *id != oldest);
         }
     }
@@ -168,9 +168,9 @@ impl Files {
     /// Forgets half of the functions.
     fn forget(&mut self) {
         while self.functions > MAX_FUNCTIONS / 2 {
-            let with = self.files.values_mut().filter(|file| file.known() > 0);
+            let with = self.files.values_mut().filter(|file| file.met() > 0);
             let Some(oldest) = with.min_by_key(|file| file.used) else { return };
-            self.functions -= oldest.known();
+            self.functions -= oldest.met();
             oldest.tables = None;
         }
     }
