@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { DataPoint } from '@/api/types';
+import type { ColumnsOfType } from '@/api/types';
 import { HistogramTrack } from '@/series/histogram';
 import { joinAt, joinedColumns, joinedSeries, type Sources } from '@/series/joined';
 import { Ring } from '@/series/ring';
@@ -7,21 +7,22 @@ import { Stretch } from '@/series/stretch';
 
 const NAME = 'cpu.usage_percent';
 
-const iso = (second: number) => new Date(second * 1000).toISOString();
-const point = (second: number, value: number, count = 1): DataPoint => ({
-  timestamp: iso(second),
-  data: { usage_percent: value },
-  min: { usage_percent: value - 1 },
-  max: { usage_percent: value + 1 },
-  count,
-});
-
+/** Points of one field, whose extremes are one less and one more. */
 function stored(seconds: number[], width: number, count = 1): Stretch {
-  return new Stretch(
-    'cpu',
-    seconds.map((second) => point(second, second, count)),
-    width * 1000,
-  );
+  const columns: ColumnsOfType = {
+    metric_type: 'cpu',
+    interval: '1s',
+    times: seconds.map((second) => second * 1000),
+    count: seconds.map(() => count),
+    average: { usage_percent: seconds },
+    histograms: {},
+    truncated: false,
+    ...(count > 1 && {
+      min: { usage_percent: seconds.map((second) => second - 1) },
+      max: { usage_percent: seconds.map((second) => second + 1) },
+    }),
+  };
+  return new Stretch(columns, width * 1000);
 }
 function streamed(first: number, last: number): Ring {
   const ring = new Ring(1000);
@@ -117,8 +118,16 @@ describe('heatmap columns', () => {
 
   it('of the store end where their bucket ends', () => {
     const histogram = { scheme: 'log16', count: 2, buckets: [[40, 2]] };
-    const points = [0, 10].map((second) => ({ ...point(second, 1, 10), data: { x: { histogram } } }));
-    const past = new Stretch('tcp', points as unknown as DataPoint[], 10_000);
+    const columns = {
+      metric_type: 'tcp',
+      interval: '10s',
+      times: [0, 10_000],
+      count: [10, 10],
+      average: {},
+      histograms: { 'x.histogram': [histogram, histogram] },
+      truncated: false,
+    };
+    const past = new Stretch(columns, 10_000);
     const sources = { past, ring: null, tick: 1000, width: 10_000 };
     const { times } = joinedColumns(
       'tcp.x.histogram',
@@ -137,19 +146,23 @@ describe('a stretch of stored points', () => {
   });
 
   it('turns counts per interval into rates, with extremes only where the intervals are alike', () => {
-    const events = (value: number, elapsed_ms: number) => ({ elapsed_ms, events: { cycles: { value } } });
+    const events = (value: number, elapsed_ms: number) => ({
+      'events.cycles.value': [value],
+      elapsed_ms: [elapsed_ms],
+    });
     const make = (shortest: number, longest: number) =>
       new Stretch(
-        'perf_events',
-        [
-          {
-            timestamp: iso(0),
-            data: events(10, 1000),
-            min: events(5, shortest),
-            max: events(20, longest),
-            count: 2,
-          } as unknown as DataPoint,
-        ],
+        {
+          metric_type: 'perf_events',
+          interval: '1s',
+          times: [0],
+          count: [2],
+          average: events(10, 1000),
+          min: events(5, shortest),
+          max: events(20, longest),
+          histograms: {},
+          truncated: false,
+        },
         1000,
       );
     const even = make(1000, 1000);
@@ -157,5 +170,28 @@ describe('a stretch of stored points', () => {
       10, 5, 20,
     ]);
     expect(make(200, 1800).high.at('perf_events.cycles', 0)).toBeNaN();
+  });
+
+  it('has the series that cards compute of several fields, as the stream has them', () => {
+    const of = (metric_type: string, average: Record<string, (number | null)[]>) =>
+      new Stretch(
+        {
+          metric_type,
+          interval: '1s',
+          times: [0, 1000],
+          count: [1, 1],
+          average,
+          histograms: {},
+          truncated: false,
+        },
+        1000,
+      ).values;
+    const cpu = of('cpu', { irq: [1, null], softirq: [2, 3], 'per_core.0': [5, null] });
+    expect([0, 1].map((i) => cpu.at('cpu.irq_total', i))).toEqual([3, NaN]);
+    expect([0, 1].map((i) => cpu.at('cpu.per_core.0', i))).toEqual([5, NaN]);
+    const memory = of('memory', { total_bytes: [100, 100], free_bytes: [20, 30], cached_bytes: [50, null] });
+    expect([0, 1].map((i) => memory.at('memory.programs_bytes', i))).toEqual([30, 70]);
+    const paging = of('memory_bandwidth', { pgpgin_per_sec: [2, null] });
+    expect([0, 1].map((i) => paging.at('memory_bandwidth.in_bytes_per_sec', i))).toEqual([2048, NaN]);
   });
 });

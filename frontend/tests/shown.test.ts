@@ -2,9 +2,9 @@ import { createPinia, setActivePinia } from 'pinia';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { nextTick } from 'vue';
 import * as api from '@/api/history';
-import type { PointsQuery } from '@/api/history';
+import type { ColumnsQuery } from '@/api/history';
 import { ApiError } from '@/api/http';
-import type { History } from '@/api/types';
+import type { ColumnsOfType, History } from '@/api/types';
 import { useCursorStore } from '@/stores/cursor';
 import { useLiveStore } from '@/stores/live';
 import { useShownStore } from '@/stores/shown';
@@ -17,26 +17,42 @@ const START = Date.parse('2026-03-02T12:00:00Z');
 const USAGE = 'cpu.usage_percent';
 
 /** A store that has a value for each second: how many seconds it is after `START`. */
-function answer({ metricType, from, to, fields, interval }: PointsQuery): History {
-  const point = (at: number, value: number, high: number, count: number) => ({
-    timestamp: new Date(at).toISOString(),
-    data: metricType === 'cpu' ? { usage_percent: value } : {},
-    min: {},
-    max: metricType === 'cpu' ? { usage_percent: high } : {},
-    count,
-  });
+function answer({ from, to, fields, whole = [] }: ColumnsQuery): ColumnsOfType[] {
   const value = (at: number): number => (at - START) / 1000;
-  const points = [];
-  if (metricType !== 'cpu' || fields.includes('events')) {
-    // Nothing else was stored.
-  } else if (interval === 'range') points.push(point(from, value((from + to) / 2), value(to), 9));
-  else for (let at = from; at <= to; at += 1000) points.push(point(at, value(at), value(at), 1));
-  return { data_points: points, interval } as unknown as History;
+  const times: number[] = [];
+  for (let at = from; at <= to; at += 1000) times.push(at);
+  const empty = { interval: '1s', times: [], count: [], average: {}, histograms: {}, truncated: false };
+  const document = {
+    timestamp: new Date(from).toISOString(),
+    data: { usage_percent: value((from + to) / 2) },
+    max: { usage_percent: value(to) },
+  };
+  const types = [...new Set(fields.map((field) => field.slice(0, field.indexOf('.'))))];
+  return types.map((metric_type) =>
+    metric_type === 'cpu'
+      ? {
+          ...empty,
+          metric_type,
+          times,
+          count: times.map(() => 1),
+          average: { usage_percent: times.map(value) },
+          ...(whole.includes('cpu') && times.length > 0 ? { whole: document } : {}),
+        }
+      : { ...empty, metric_type },
+  );
 }
 
-const asked = () => vi.mocked(api.points).mock.calls.map(([query]) => query);
-const ofCpu = () =>
-  asked().filter(({ metricType, fields }) => metricType === 'cpu' && fields.includes('per_core'));
+const asked = () => vi.mocked(api.columns).mock.calls.map(([query]) => query);
+
+function respond(respond: (query: ColumnsQuery) => ColumnsOfType[]): void {
+  vi.mocked(api.columns).mockReset();
+  vi.mocked(api.columns).mockImplementation(async (query, each) => {
+    await nextTick();
+    respond(query).forEach(each);
+  });
+  vi.mocked(api.noted).mockResolvedValue([]);
+  vi.mocked(api.points).mockResolvedValue({ data_points: [] } as unknown as History);
+}
 
 async function settled(): Promise<void> {
   await nextTick();
@@ -65,9 +81,7 @@ describe('what the dashboard shows', () => {
   beforeEach(() => {
     localStorage.clear();
     setActivePinia(createPinia());
-    vi.mocked(api.points).mockReset();
-    vi.mocked(api.noted).mockResolvedValue([]);
-    vi.mocked(api.points).mockImplementation((query) => Promise.resolve(answer(query)));
+    respond(answer);
     useTimeStore().choose({ last: MINUTE });
   });
 
@@ -83,12 +97,12 @@ describe('what the dashboard shows', () => {
     stream(95, 100);
     useShownStore().enter();
     await settled();
-    expect(ofCpu()).toMatchObject([{ from: START + 40_000, interval: '1s' }]);
+    expect(asked()).toMatchObject([{ from: START + 40_000, interval: '1s' }]);
     expect(drawn().filter((value) => value >= 40)).toEqual(secondsFrom(40, 100));
     // What follows comes from the stream.
     stream(101, 110);
     await nextTick();
-    expect(ofCpu()).toHaveLength(1);
+    expect(asked()).toHaveLength(1);
     expect(drawn().filter((value) => value >= 50)).toEqual(secondsFrom(50, 110));
   });
 
@@ -100,7 +114,7 @@ describe('what the dashboard shows', () => {
     stream(130, 140);
     useLiveStore().restarts += 1;
     await settled();
-    expect(ofCpu()).toHaveLength(2);
+    expect(asked()).toHaveLength(2);
     expect(drawn().filter((value) => value >= 80)).toEqual(secondsFrom(80, 140));
   });
 
@@ -126,9 +140,10 @@ describe('what the dashboard shows', () => {
     const [time, shown] = [useTimeStore(), useShownStore()];
     shown.enter();
     const signals: AbortSignal[] = [];
-    vi.mocked(api.points).mockImplementation((query, signal) => {
-      signals.push(signal!);
-      return Promise.resolve(answer(query));
+    vi.mocked(api.columns).mockImplementation((query, each, signal) => {
+      signals.push(signal);
+      answer(query).forEach(each);
+      return Promise.resolve();
     });
     time.choose({ from: START, to: START + 30_000 });
     await nextTick();
@@ -148,13 +163,13 @@ describe('what the dashboard shows', () => {
 
   it('says why there is nothing', async () => {
     const [time, shown] = [useTimeStore(), useShownStore()];
-    vi.mocked(api.points).mockRejectedValue(new ApiError('The database does not respond.', 503));
+    vi.mocked(api.columns).mockRejectedValue(new ApiError('The database does not respond.', 503));
     time.choose({ from: START, to: START + 30_000 });
     shown.enter();
     await settled();
     expect(shown.error).toBe('The database does not respond.');
     expect(shown.isEmpty).toBe(false);
-    vi.mocked(api.points).mockResolvedValue({ data_points: [] } as unknown as History);
+    respond((query) => answer({ ...query, from: 1, to: 0 }));
     await shown.reload();
     expect([shown.error, shown.isEmpty]).toEqual([null, true]);
   });
@@ -162,20 +177,24 @@ describe('what the dashboard shows', () => {
 
 describe('a distribution', () => {
   const WAITS = 'scheduler.runqueue_wait';
-  const ofWaits = () => asked().filter(({ fields }) => fields.includes('runqueue_wait.histogram'));
+  const ofWaits = () => asked().filter(({ fields }) => fields.includes(`${WAITS}.histogram`));
 
   beforeEach(() => {
     localStorage.clear();
     setActivePinia(createPinia());
-    vi.mocked(api.points).mockReset();
-    vi.mocked(api.noted).mockResolvedValue([]);
-    vi.mocked(api.points).mockImplementation((query) => {
-      const histogram = { scheme: 'log16', buckets: [[64, 2]], count: 2 };
-      const isAsked = query.fields.includes('runqueue_wait.histogram');
-      const data = isAsked ? { runqueue_wait: { histogram, p50_us: 3 } } : {};
-      const timestamp = new Date(query.from).toISOString();
-      return Promise.resolve({ data_points: [{ timestamp, data, count: 1 }] } as unknown as History);
-    });
+    respond((query) =>
+      answer(query).map((one) => {
+        const isAsked = one.metric_type === 'scheduler' && query.fields.includes(`${WAITS}.histogram`);
+        const histogram = { scheme: 'log16', buckets: [[64, 2]], count: 2 };
+        return {
+          ...one,
+          times: [query.from],
+          count: [1],
+          average: isAsked ? { 'runqueue_wait.p50_us': [3] } : {},
+          histograms: isAsked ? { 'runqueue_wait.histogram': [histogram] } : {},
+        };
+      }),
+    );
     useTimeStore().choose({ from: START, to: START + MINUTE });
   });
 

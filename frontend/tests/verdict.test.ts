@@ -2,8 +2,7 @@ import { createPinia, setActivePinia } from 'pinia';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { effectScope } from 'vue';
 import * as api from '@/api/history';
-import type { PointsQuery } from '@/api/history';
-import type { Explanation, History, Suspect } from '@/api/types';
+import type { Explanation, Suspect } from '@/api/types';
 import { useVerdict } from '@/composables/useVerdict';
 import { showZone } from '@/format/zone';
 import { culprit, judge, signs, unusual, unusualText, usualText, type Judged } from '@/series/verdict';
@@ -102,14 +101,19 @@ describe('looking for it', () => {
     showZone('UTC');
     setActivePinia(createPinia());
     recent = 20;
-    vi.mocked(api.points).mockImplementation(({ metricType, from, interval }: PointsQuery) => {
-      const point = (at: number, value: number) => ({
-        timestamp: new Date(at).toISOString(),
-        data: metricType === 'cpu' ? { usage_percent: value } : {},
+    vi.mocked(api.columns).mockImplementation(async ({ from, interval }, each) => {
+      const times = interval === 'range' ? [from] : day(() => 20).map(({ time }) => time);
+      const usage_percent = interval === 'range' ? [recent] : times.map(() => 20);
+      await Promise.resolve();
+      each({
+        metric_type: 'cpu',
+        interval,
+        times,
+        count: times.map(() => 1),
+        average: { usage_percent },
+        histograms: {},
+        truncated: false,
       });
-      const points =
-        interval === 'range' ? [point(from, recent)] : day(() => 20).map((one) => point(one.time, 20));
-      return Promise.resolve({ data_points: points } as unknown as History);
     });
     const who = [suspect('stress-ng', 'cpu_percent', 0, 190)];
     vi.mocked(api.explanation).mockResolvedValue({ who } as unknown as Explanation);
@@ -128,12 +132,12 @@ describe('looking for it', () => {
       kind: 'usual',
       text: 'Nothing unusual: CPU use is as over the last day',
     });
-    const asked = () => vi.mocked(api.points).mock.calls.length;
-    expect(asked()).toBe(2 * signs.length);
+    const asked = () => vi.mocked(api.columns).mock.calls.length;
+    expect(asked()).toBe(2);
     expect(api.explanation).not.toHaveBeenCalled();
     recent = 99;
     await vi.advanceTimersByTimeAsync(MINUTE);
-    expect(asked()).toBe(3 * signs.length);
+    expect(asked()).toBe(3);
     expect(verdict.value).toMatchObject({
       kind: 'unusual',
       text: 'CPU use is unusual since 14:03: stress-ng',

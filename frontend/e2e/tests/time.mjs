@@ -86,14 +86,17 @@ testOnEachStore('time: ten seconds show ten points', async ({ browser, server, s
   const answer = page.waitForResponse((response) => {
     const { pathname, searchParams } = new URL(response.url());
     return (
-      pathname === '/api/history/metrics' &&
-      searchParams.get('metric_type') === 'cpu' &&
+      pathname === '/api/history/columns' &&
       searchParams.get('interval') === '1s' &&
-      searchParams.get('fields')?.includes('per_core')
+      searchParams.get('fields')?.includes('cpu.per_core')
     );
   });
   await page.goto(`/?${inRange(range)}`);
-  assert.equal((await (await answer).json()).data_points.length, 10);
+  const [first] = (await (await answer).text()).split('\n');
+  const { metric_type, times, average } = JSON.parse(first);
+  assert.equal(metric_type, 'cpu');
+  assert.equal(times.length, 10);
+  assert.equal(average.usage_percent.length, 10);
   await page.getByText(/charts with 1 s per point/).waitFor();
   // The crosshair finds ten different moments.
   const slider = page.getByRole('slider', { name: /^CPU time by mode/ });
@@ -287,7 +290,7 @@ test('time: a live window is full when it is opened, beyond what the stream brin
   page.on('request', (request) => {
     const { pathname, searchParams } = new URL(request.url());
     // Not the overview's.
-    const isChart = pathname === '/api/history/metrics' && searchParams.get('fields')?.includes('per_core');
+    const isChart = pathname === '/api/history/columns' && searchParams.get('fields')?.includes('per_core');
     if (isChart) asked.push(searchParams);
   });
   await page.goto('/?range=1m');

@@ -1,6 +1,7 @@
 import { http } from './http';
 import type {
   Changes,
+  ColumnsOfType,
   DataPoint,
   Explanation,
   History,
@@ -37,6 +38,36 @@ export async function points(query: PointsQuery, signal?: AbortSignal): Promise<
     ...(query.fields.length > 0 ? { fields: query.fields.join(',') } : {}),
   };
   return (await http.get<History>('/api/history/metrics', { params, ...(signal ? { signal } : {}) })).data;
+}
+
+export interface ColumnsQuery {
+  /** Milliseconds since the epoch, both included. */
+  from: number;
+  to: number;
+  /** Metric types and paths, such as `cpu.usage_percent`. */
+  fields: readonly string[];
+  interval: string;
+  /** Metric types of which the whole range is wanted as one point, too. */
+  whole?: readonly string[];
+}
+
+/** Fields of several metric types: `each` is called with those of one type as soon as they come. */
+export async function columns(
+  query: ColumnsQuery,
+  each: (columns: ColumnsOfType) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { fields, whole = [] } = query;
+  const params = {
+    fields: fields.join(','),
+    start_time: iso(query.from),
+    end_time: iso(query.to),
+    interval: query.interval,
+    stats: 'min,max,count',
+    limit: 10_000,
+    ...(whole.length > 0 ? { whole: whole.join(',') } : {}),
+  };
+  await http.lines('/api/history/columns', { params, signal }, each);
 }
 
 export async function metricTypes(): Promise<string[]> {

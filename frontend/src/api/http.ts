@@ -104,23 +104,33 @@ async function refusal(response: Response): Promise<ApiError> {
   );
 }
 
-async function request<T>(
+/** Sends a request, and reads the response with `read`; `alive` is called whenever there is progress. */
+async function exchange<T>(
   method: string,
   path: string,
   body: unknown,
-  { params, signal, timeout = TIMEOUT_MS, responseType = 'json' }: Options = {},
-): Promise<{ data: T }> {
+  { params, signal, timeout = TIMEOUT_MS }: Options,
+  read: (response: Response, alive: () => void) => Promise<T>,
+): Promise<T> {
   const token = session.token();
   const headers = new Headers({ accept: 'application/json' });
   if (token !== null) headers.set('authorization', `Bearer ${token}`);
   if (body !== undefined) headers.set('content-type', 'application/json');
-  const late = timeout > 0 ? AbortSignal.timeout(timeout) : null;
-  const signals = [signal, late].filter((one) => one instanceof AbortSignal);
+  const late = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const alive = (): void => {
+    clearTimeout(timer);
+    if (timeout > 0)
+      timer = setTimeout(() => {
+        late.abort();
+      }, timeout);
+  };
+  alive();
   try {
     const response = await fetch(addressOf(path, params), {
       method,
       headers,
-      signal: AbortSignal.any(signals),
+      signal: AbortSignal.any([late.signal, ...(signal ? [signal] : [])]),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (!response.ok) {
@@ -128,21 +138,49 @@ async function request<T>(
       if (response.status === 401 && token !== null && token === session.token()) session.onUnauthorized();
       throw await refusal(response);
     }
-    if (responseType === 'blob') return { data: (await response.blob()) as T };
-    const text = await response.text();
-    return { data: (text === '' ? undefined : JSON.parse(text)) as T };
+    return await read(response, alive);
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted === true) throw error;
     throw new ApiError(
-      late?.aborted === true
+      late.signal.aborted
         ? 'The server took too long to respond.'
         : 'Can’t reach the server. Is PerfWatch running?',
       null,
     );
+  } finally {
+    clearTimeout(timer);
   }
 }
 
+async function request<T>(
+  method: string,
+  path: string,
+  body: unknown,
+  options: Options = {},
+): Promise<{ data: T }> {
+  return await exchange(method, path, body, options, async (response) => {
+    if (options.responseType === 'blob') return { data: (await response.blob()) as T };
+    const text = await response.text();
+    return { data: (text === '' ? undefined : JSON.parse(text)) as T };
+  });
+}
+
+/** Calls `each` with each line of JSON as it comes; the time limit is for the next piece, not for all. */
+async function lines<T>(path: string, options: Options, each: (line: T) => void): Promise<void> {
+  await exchange('GET', path, undefined, options, async (response, alive) => {
+    if (response.body === null) return;
+    let rest = '';
+    for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+      alive();
+      const parts = (rest + piece).split('\n');
+      rest = parts.pop() ?? '';
+      for (const line of parts) each(JSON.parse(line) as T);
+    }
+  });
+}
+
 export const http = {
+  lines,
   get: <T>(path: string, options?: Options) => request<T>('GET', path, undefined, options),
   post: <T>(path: string, body?: unknown, options?: Options) => request<T>('POST', path, body, options),
   put: <T>(path: string, body: unknown) => request<T>('PUT', path, body),

@@ -80,6 +80,7 @@ type Schemas = components['schemas'];
 export type Machines = Schemas['Machines'];
 export type Machine = Schemas['Machine'];
 export type CreatedJoinToken = Schemas['CreatedJoinToken'];
+export type ColumnsOfType = Schemas['ColumnsOfType'];
 export type DataPoint = Schemas['DataPoint'];
 export type History = Schemas['History'];
 export type Changes = Schemas['Changes'];

@@ -3,21 +3,23 @@ import { computed, shallowRef, watch } from 'vue';
 import { midnightBefore } from '@/format/time';
 import { overviewOf } from '@/series/overview';
 import { aligned, intervalFor, type Span } from '@/series/range';
-import { Stretch, type Plotted } from '@/series/stretch';
+import { Ring } from '@/series/ring';
 import { useClockStore } from '@/stores/clock';
-import type { PointsQuery } from '@/stores/history';
+import { useHistoryStore } from '@/stores/history';
 import { useTimeStore } from '@/stores/time';
 import { useHistoryEvents } from './useHistoryEvents';
-import { useHistoryQuery } from './useHistoryQuery';
 import { useNow } from './useNow';
+import { useQuery } from './useQuery';
 
 const POINTS = 300;
-const STALLS = ['cpu.some.avg10', 'memory.some.avg10', 'io.some.avg10'];
+const STALLS = ['cpu', 'memory', 'io'].map((of) => `pressure.${of}.some.avg10`);
+const NOTHING = new Ring(0);
 /** The overview ends at a whole minute, and is asked for once a minute. */
 const MINUTE = 60_000;
 
 export function useOverview() {
   const clock = useClockStore();
+  const history = useHistoryStore();
   const time = useTimeStore();
   const browserNow = useNow();
   const now = computed(() => Math.ceil((browserNow.value + clock.offsetMs) / MINUTE) * MINUTE);
@@ -32,37 +34,34 @@ export function useOverview() {
   );
 
   const interval = computed(() => intervalFor(span.value.to - span.value.from, POINTS));
-  const query = (metricType: Plotted, fields: readonly string[]): PointsQuery => ({
-    metricType,
-    ...aligned(span.value, interval.value.ms),
-    interval: interval.value.name,
-    fields,
-  });
-  const cpu = useHistoryQuery(() => query('cpu', ['usage_percent']));
-  const pressure = useHistoryQuery(() => query('pressure', STALLS));
+  const { answer, busy } = useQuery(
+    () => ({
+      ...aligned(span.value, interval.value.ms),
+      interval: interval.value.name,
+      fields: ['cpu.usage_percent', ...STALLS],
+    }),
+    (query, signal) => history.stretches(query, interval.value.ms, signal),
+  );
   const episodes = useHistoryEvents(() => span.value);
 
-  const usage = computed(() => {
-    const { values, high, isRaw } = new Stretch(
-      'cpu',
-      cpu.answer.value?.data_points ?? [],
-      interval.value.ms,
-    );
-    const average = values.slice('cpu.usage_percent', -Infinity);
-    return { ...average, high: isRaw ? average.values : high.slice('cpu.usage_percent', -Infinity).values };
-  });
+  /** Of every point, and the highest of its samples. */
+  function valuesOf(path: string) {
+    const stretch = answer.value?.get(path.slice(0, path.indexOf('.')));
+    const { times, values } = (stretch?.values ?? NOTHING).slice(path, -Infinity);
+    const high = stretch?.isRaw === false ? stretch.high.slice(path, -Infinity).values : values;
+    return { times, values, high };
+  }
+  const usage = computed(() => valuesOf('cpu.usage_percent'));
   /** The highest of all stalls in each point. */
   const stalls = computed(() => {
-    const points = pressure.answer.value?.data_points ?? [];
-    const { values, high, isRaw } = new Stretch('pressure', points, interval.value.ms);
-    const all = STALLS.map((path) => (isRaw ? values : high).slice(`pressure.${path}`, -Infinity));
+    const all = STALLS.map(valuesOf);
     const times = all[0]?.times ?? new Float64Array();
     const highest = Float64Array.from(times, (_, i) => {
-      const known = all.map((one) => one.values[i] ?? NaN).filter((value) => !Number.isNaN(value));
+      const known = all.map((one) => one.high[i] ?? NaN).filter((value) => !Number.isNaN(value));
       return known.length > 0 ? Math.max(...known) : NaN;
     });
     return { times, values: highest };
   });
 
-  return { span, now, interval, usage, stalls, episodes, busy: cpu.busy };
+  return { span, now, interval, usage, stalls, episodes, busy };
 }

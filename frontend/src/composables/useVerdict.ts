@@ -2,7 +2,6 @@
 import { computed, onScopeDispose, shallowRef, watch } from 'vue';
 import { shortTime } from '@/format/time';
 import { aligned, type Span } from '@/series/range';
-import { Stretch } from '@/series/stretch';
 import {
   culprit,
   judge,
@@ -45,43 +44,35 @@ export function useVerdict(ready: () => boolean) {
   const request = new AbortController();
   const { signal } = request;
 
-  async function pointsOf(type: (typeof signs)[number]['type'], path: string, span: Span): Promise<Point[]> {
-    const query = {
-      metricType: type,
-      ...aligned(span, STEP),
-      fields: [path],
-      interval: '5m',
-      stats: 'count',
-    };
-    const { data_points } = await history.points(query, signal);
-    const { times, values } = new Stretch(type, data_points, STEP).values.slice(`${type}.${path}`, -Infinity);
-    return [...times].flatMap((time, i) => {
-      const value = values[i] ?? NaN;
-      return Number.isNaN(value) ? [] : [{ time, value }];
+  const fields = signs.map(({ type, path }) => `${type}.${path}`);
+
+  /** What was usual in a range: the points of each sign. */
+  async function usualIn(span: Span): Promise<Point[][]> {
+    const query = { ...aligned(span, STEP), fields, interval: '5m' };
+    const found = await history.stretches(query, STEP, signal);
+    return signs.map(({ type, path }) => {
+      const points: Point[] = [];
+      const values = found.get(type)?.values;
+      values?.each(`${type}.${path}`, 0, values.size, (value, time) => points.push({ time, value }));
+      return points;
     });
   }
 
-  async function recent(type: (typeof signs)[number]['type'], path: string, span: Span): Promise<number> {
-    const query = { metricType: type, ...span, fields: [path], interval: 'range' };
-    const { data_points } = await history.points(query, signal);
-    const { values } = new Stretch(type, data_points, RECENT);
-    return values.at(`${type}.${path}`, 0);
+  /** The average of each sign. */
+  async function averagesIn(span: Span): Promise<number[]> {
+    const found = await history.stretches({ ...span, fields, interval: 'range' }, RECENT, signal);
+    return signs.map(({ type, path }) => found.get(type)?.values.at(`${type}.${path}`, 0) ?? NaN);
   }
 
   async function look(): Promise<void> {
     const now = shownTime.now();
     const span = { from: now - RECENT, to: now };
-    if (now - usual.at > REFRESH_USUAL) {
-      const points = [];
-      for (const { type, path } of signs)
-        points.push(await pointsOf(type, path, { from: now - DAY, to: now }));
-      usual = { at: now, points };
-    }
-    const judged: Judged[] = [];
-    for (const [i, sign] of signs.entries()) {
-      const found = judge(sign, usual.points[i] ?? [], await recent(sign.type, sign.path, span));
-      if (found !== null) judged.push(found);
-    }
+    if (now - usual.at > REFRESH_USUAL)
+      usual = { at: now, points: await usualIn({ from: now - DAY, to: now }) };
+    const recent = await averagesIn(span);
+    const judged = signs
+      .map((sign, i) => judge(sign, usual.points[i] ?? [], recent[i] ?? NaN))
+      .filter((one) => one !== null);
     verdict.value = await told(judged, span);
   }
 

@@ -19,6 +19,15 @@ export class Ring {
     this.times = new Float64Array(capacity);
   }
 
+  /** Samples that are there already: a column of values for each name, as long as the times, which ascend. */
+  static of(times: Float64Array, columns: ReadonlyMap<string, Float64Array>): Ring {
+    const ring = new Ring(times.length);
+    ring.times = times;
+    ring.count = times.length;
+    for (const [name, column] of columns) ring.columns.set(name, column);
+    return ring;
+  }
+
   get size(): number {
     return this.count;
   }

@@ -1,7 +1,6 @@
 /** Stored points of a metric type, under the names of the live series, so that cards read both alike. */
-import type { DataPoint, Documents } from '@/api/types';
-import { extract } from './extract';
-import { histogramsIn, HistogramTrack } from './histogram';
+import type { ColumnsOfType, Documents } from '@/api/types';
+import { HistogramTrack, isHistogram } from './histogram';
 import { Ring } from './ring';
 
 /** What the cards plot of each metric type. Distributions, which are large, are asked for one by one. */
@@ -52,20 +51,54 @@ export const typeOf = (name: string): Plotted => name.slice(0, name.indexOf('.')
 
 /** What a heatmap shows of a distribution. */
 export function distributionFields(path: string): string[] {
-  const field = path.slice(path.indexOf('.') + 1);
-  return ['histogram', 'p50_us', 'p99_us', 'p999_us', 'max_us'].map((part) => `${field}.${part}`);
+  return ['histogram', 'p50_us', 'p99_us', 'p999_us', 'max_us'].map((part) => `${path}.${part}`);
 }
 
 /** Rates of counts per interval have no meaningful extremes where the intervals differ by more than this. */
 const UNEQUAL_TICKS = 0.05;
 
-/** The extremes of a point as a document. */
-function extremes(type: Plotted, point: DataPoint, part: 'min' | 'max'): Documents {
-  const document = (point[part] ?? {}) as Record<string, unknown>;
-  if (type !== 'perf_events') return { [type]: document };
-  const [shortest, longest] = [point.min?.elapsed_ms, point.max?.elapsed_ms].map(Number);
-  const unequal = !((longest ?? NaN) - (shortest ?? NaN) <= UNEQUAL_TICKS * (longest ?? NaN));
-  return unequal ? {} : { perf_events: { ...document, elapsed_ms: Number(point.data.elapsed_ms) } };
+type Column = Float64Array;
+
+const columnOf = (values: readonly (number | null)[]): Column =>
+  Float64Array.from(values, (value) => value ?? NaN);
+
+/** By path. */
+function columnsOf(part: ColumnsOfType['average'] | undefined): Map<string, Column> {
+  return new Map(Object.entries(part ?? {}).map(([path, values]) => [path, columnOf(values)]));
+}
+
+/** Of several columns, point by point; absent where the first is, if the others are absent they are zero. */
+function combined(
+  [first, ...others]: readonly (Column | undefined)[],
+  combine: (a: number, b: number) => number,
+): Column | null {
+  const rest = others.filter((one) => one !== undefined);
+  return first?.map((value, i) => rest.reduce((sum, one) => combine(sum, one[i] || 0), value)) ?? null;
+}
+
+/** Series that are computed from several columns of averages, as `extract` computes them from a document. */
+function* derived(type: Plotted, columns: ReadonlyMap<string, Column>): Generator<[string, Column | null]> {
+  const of = (...paths: string[]) => paths.map((path) => columns.get(path));
+  if (type === 'cpu') yield ['irq_total', combined(of('irq', 'softirq'), (a, b) => a + b)];
+  if (type === 'memory') {
+    const used = of('total_bytes', 'free_bytes', 'buffers_bytes', 'cached_bytes');
+    yield ['programs_bytes', combined(used, (a, b) => a - b)];
+  }
+}
+
+/** Columns as the series of cards: counts of an interval per second, KiB as bytes. */
+function* scaled(
+  type: Plotted,
+  columns: ReadonlyMap<string, Column>,
+  elapsed: Column | undefined,
+): Generator<[string, Column]> {
+  for (const [path, column] of columns) {
+    yield [path, column];
+    const event = type === 'perf_events' ? /^events\.(.*)\.value$/.exec(path)?.[1] : undefined;
+    if (event !== undefined) yield [event, column.map((count, i) => (count * 1000) / (elapsed?.[i] ?? NaN))];
+    const paged = type === 'memory_bandwidth' ? /^pgpg(in|out)_per_sec$/.exec(path)?.[1] : undefined;
+    if (paged !== undefined) yield [`${paged}_bytes_per_sec`, column.map((kib) => kib * 1024)];
+  }
 }
 
 /** Milliseconds between most points. */
@@ -85,24 +118,35 @@ export class Stretch {
   /** Whether every point is one sample. */
   readonly isRaw: boolean;
 
-  constructor(type: Plotted, points: readonly DataPoint[], interval: number) {
-    const size = Math.max(1, points.length);
-    this.values = new Ring(size);
-    this.low = new Ring(size);
-    this.high = new Ring(size);
-    this.histograms = new HistogramTrack(size);
-    const times = points.map(({ timestamp }) => Date.parse(timestamp));
+  constructor({ metric_type, times, count, ...parts }: ColumnsOfType, interval: number) {
+    const type = metric_type as Plotted;
     this.width = spacing(times, interval);
-    this.isRaw = points.every(({ count }) => (count ?? 1) === 1);
-    points.forEach((point, i) => {
-      const time = times[i] ?? NaN;
-      const documents = { [type]: point.data };
-      this.values.push(time, extract(documents));
-      if (!this.isRaw) {
-        this.low.push(time, extract(extremes(type, point, 'min')));
-        this.high.push(time, extract(extremes(type, point, 'max')));
-      }
-      for (const [path, one] of histogramsIn(type, point.data)) this.histograms.push(time, path, one);
-    });
+    this.isRaw = count?.every((one) => one === 1) ?? false;
+    const [average, min, max] = [parts.average, parts.min, parts.max].map(columnsOf) as [
+      Map<string, Column>,
+      Map<string, Column>,
+      Map<string, Column>,
+    ];
+    const elapsed = average.get('elapsed_ms');
+    const [shortest, longest] = [min.get('elapsed_ms'), max.get('elapsed_ms')];
+    // What is per second of unequal intervals has no extremes.
+    const equal = elapsed?.map((ms, i) =>
+      (longest?.[i] ?? NaN) - (shortest?.[i] ?? NaN) <= UNEQUAL_TICKS * (longest?.[i] ?? NaN) ? ms : NaN,
+    );
+    const ring = (columns: ReadonlyMap<string, Column>, elapsed: Column | undefined): Ring => {
+      const series = new Map<string, Column>();
+      const all = [...scaled(type, columns, elapsed), ...derived(type, columns)];
+      for (const [path, column] of all) if (column !== null) series.set(`${type}.${path}`, column);
+      return Ring.of(Float64Array.from(times), series);
+    };
+    this.values = ring(average, elapsed);
+    this.low = ring(min, equal);
+    this.high = ring(max, equal);
+    this.histograms = new HistogramTrack(Math.max(1, times.length));
+    for (const [path, each] of Object.entries(parts.histograms)) {
+      each.forEach((one, i) => {
+        if (isHistogram(one)) this.histograms.push(times[i] ?? NaN, `${type}.${path}`, one);
+      });
+    }
   }
 }

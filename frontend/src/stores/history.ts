@@ -3,11 +3,12 @@ import { defineStore } from 'pinia';
 import { markRaw } from 'vue';
 import * as across from '@/api/acrossHosts';
 import * as api from '@/api/history';
-import type { PointsQuery, Span } from '@/api/history';
+import type { ColumnsQuery, PointsQuery, Span } from '@/api/history';
 import { toApiError } from '@/api/http';
 import { turns } from '@/api/turns';
-import type { DataPoint, Documents, History, MachineEvent } from '@/api/types';
+import type { ColumnsOfType, DataPoint, Documents, History, MachineEvent } from '@/api/types';
 import { eventsIn } from '@/series/events';
+import { Stretch } from '@/series/stretch';
 import { groupIn, together } from '@/series/together';
 import { useClockStore } from './clock';
 import { useFleetStore } from './fleet';
@@ -21,29 +22,65 @@ const MAX_MEMBERS = 24;
 /** Points asked for at once, so that a large board leaves room for other questions. */
 const AT_ONCE = 6;
 
-export type { PointsQuery, RankingQuery, UsageQuery, Whose } from '@/api/history';
+export type { ColumnsQuery, PointsQuery, RankingQuery, UsageQuery, Whose } from '@/api/history';
 
 export const useHistoryStore = defineStore('history', () => {
   const clock = useClockStore();
   const fleet = useFleetStore();
-  const cache = markRaw(new Map<string, History>());
+  const cache = markRaw(new Map<string, History | readonly ColumnsOfType[]>());
   const inTurn = turns(AT_ONCE);
 
+  /** Keeps an answer about a range in which nothing is added any more. */
+  function remember(key: string, { to }: Span, answer: History | readonly ColumnsOfType[]): void {
+    if (to >= clock.now() - SETTLES_AFTER_MS) return;
+    cache.set(key, answer);
+    const oldest = cache.keys().next().value;
+    if (cache.size > CACHE_SIZE && oldest !== undefined) cache.delete(oldest);
+  }
+
   async function points(query: PointsQuery, signal: AbortSignal): Promise<History> {
-    const key = JSON.stringify([fleet.chosen, query]);
+    const key = JSON.stringify(['points', fleet.chosen, query]);
     const known = cache.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known as History;
     const group = groupIn(query.host ?? '');
     const answer =
       group === null
         ? await inTurn(() => api.points(query, signal), signal)
         : await pointsOfAll(query, group, signal);
-    if (query.to < clock.now() - SETTLES_AFTER_MS) {
-      cache.set(key, answer);
-      const oldest = cache.keys().next().value;
-      if (cache.size > CACHE_SIZE && oldest !== undefined) cache.delete(oldest);
-    }
+    remember(key, query, answer);
     return answer;
+  }
+
+  /** Fields of several metric types: `each` is called with those of one type as soon as they come. */
+  async function columns(
+    query: ColumnsQuery,
+    each: (columns: ColumnsOfType) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const key = JSON.stringify(['columns', fleet.chosen, query]);
+    const all = cache.get(key) as readonly ColumnsOfType[] | undefined;
+    if (all !== undefined) {
+      all.forEach(each);
+      return;
+    }
+    const found: ColumnsOfType[] = [];
+    const keep = (one: ColumnsOfType): void => {
+      found.push(one);
+      each(one);
+    };
+    await inTurn(() => api.columns(query, keep, signal), signal);
+    remember(key, query, found);
+  }
+
+  /** The same as series, by metric type; `ms` is the interval. */
+  async function stretches(
+    query: ColumnsQuery,
+    ms: number,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, Stretch>> {
+    const found = new Map<string, Stretch>();
+    await columns(query, (one) => found.set(one.metric_type, new Stretch(one, ms)), signal);
+    return found;
   }
 
   /** The points of a group of machines as those of one. */
@@ -90,6 +127,8 @@ export const useHistoryStore = defineStore('history', () => {
 
   return {
     points,
+    columns,
+    stretches,
     events,
     noted: api.noted,
     sample,

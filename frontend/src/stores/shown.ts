@@ -4,8 +4,7 @@
  */
 import { defineStore } from 'pinia';
 import { computed, shallowRef, watch } from 'vue';
-import { turns } from '@/api/turns';
-import type { DataPoint, Documents } from '@/api/types';
+import type { ColumnsOfType, Documents } from '@/api/types';
 import { episodesOf, type Episode } from '@/series/events';
 import { extract } from '@/series/extract';
 import { joinedColumns, joinedSeries, type Joined, type JoinedColumns, type Sources } from '@/series/joined';
@@ -28,10 +27,6 @@ import { useTimeStore } from './time';
 /** Points across a chart: no more than a screen has pixels, but on a phone enough to zoom by pinching. */
 const MAX_POINTS = 900;
 const MIN_POINTS = 300;
-/** No two samples are closer. */
-const MIN_TICK_MS = 1000;
-/** Questions asked at once, so that others get their turn. */
-const AT_ONCE = 3;
 /** What has come of a past range is shown together: all charts are drawn anew each time. A stream draws them anyway. */
 const SHOWN_AFTER_MS = 400;
 /** How long the stream's first tick may take, before the store is asked. */
@@ -212,8 +207,8 @@ export const useShownStore = defineStore('shown', () => {
       !following.value && !busy.value && error.value === null && Object.keys(documents.value).length === 0,
   );
 
-  const inTurn = turns(AT_ONCE);
-  let partsOnTheWay = 0;
+  /** Parts of the range that have not come yet. */
+  let awaited = 0;
   let arrived: (() => void)[] = [];
   let showing: ReturnType<typeof setTimeout> | undefined;
 
@@ -230,76 +225,99 @@ export const useShownStore = defineStore('shown', () => {
     arrived = [];
   }
 
-  /**
-   * Calls the server for a part of the range, which returns how to show it; whatever it answers after another choice is
-   * void. `done` is called with it, also if it failed.
-   */
-  async function fetchPart(
-    current: AbortController,
-    part: () => Promise<() => void>,
-    done: () => void,
-  ): Promise<void> {
-    partsOnTheWay += 1;
-    let show: (() => void) | null = null;
-    try {
-      show = await inTurn(part, current.signal);
-    } catch (caught) {
-      if (!current.signal.aborted) error.value = history.explain(caught);
-    }
+  /** Parts have come, or will not come; whatever comes after another choice is void. */
+  function arrive(current: AbortController, parts: number, show: () => void): void {
     if (request !== current) return;
-    partsOnTheWay -= 1;
-    arrived.push(() => {
-      show?.();
-      done();
-    });
-    if (partsOnTheWay === 0 || following.value) showArrived();
+    awaited -= parts;
+    arrived.push(show);
+    if (awaited === 0 || following.value) showArrived();
     else showing ??= setTimeout(showArrived, SHOWN_AFTER_MS);
   }
 
-  async function loadType(type: Plotted, span: Span, signal: AbortSignal): Promise<() => void> {
-    const { name, ms } = interval.value;
-    const whole = { metricType: type, ...aligned(span, ms) };
-    // A point that is a single sample has no extremes.
-    const stats = ms <= MIN_TICK_MS ? { stats: 'count' } : {};
-    const isSummed = !following.value || hasVaryingDistributions(type);
-    const [points, summary] = await Promise.all([
-      history.points({ ...whole, fields: plotted[type], interval: name, ...stats }, signal),
-      isSummed ? history.points({ ...whole, fields: [], interval: 'range' }, signal) : null,
-    ]);
-    const of = (point: DataPoint | undefined, part: 'data' | 'max'): Documents =>
-      point?.[part] === undefined ? {} : { [type]: point[part] };
-    const all = summary?.data_points[0];
-    const one: Loaded = {
-      stretch: new Stretch(type, points.data_points, ms),
-      average: of(all, 'data'),
-      peak: of(all, 'max'),
-    };
-    return () => {
-      loaded.value = { ...loaded.value, [type]: one };
-      loads.value += 1;
-    };
+  function fail(current: AbortController, caught: unknown): void {
+    if (request === current) error.value = history.explain(caught);
   }
 
+  function keepDistributions(paths: readonly string[], stretch: Stretch): void {
+    distributions.value = new Map([
+      ...distributions.value,
+      ...paths.map((path): [string, Stretch] => [path, stretch]),
+    ]);
+    coming.value = new Set([...coming.value].filter((path) => !paths.includes(path)));
+    loads.value += 1;
+  }
+
+  function keepType(columns: ColumnsOfType, stretch: Stretch): void {
+    const { metric_type: type, whole } = columns;
+    const of = (part: 'data' | 'max'): Documents =>
+      whole?.[part] === undefined ? {} : { [type]: whole[part] };
+    loaded.value = { ...loaded.value, [type]: { stretch, average: of('data'), peak: of('max') } };
+  }
+
+  /** Asks for all types, and for the distributions in view. */
+  async function loadTypes(current: AbortController, span: Span): Promise<void> {
+    const { name, ms } = interval.value;
+    const paths = [...inView.keys()];
+    const fields = types.flatMap((type) => plotted[type].map((path) => `${type}.${path}`));
+    coming.value = new Set(paths);
+    let left = types.length;
+    const keep = (columns: ColumnsOfType): void => {
+      left -= 1;
+      const stretch = new Stretch(columns, ms);
+      arrive(current, 1, () => {
+        keepType(columns, stretch);
+        const own = paths.filter((path) => typeOf(path) === columns.metric_type);
+        keepDistributions(own, stretch);
+        pending.value -= 1;
+      });
+    };
+    const query = {
+      ...aligned(span, ms),
+      fields: [...fields, ...paths.flatMap(distributionFields)],
+      interval: name,
+      whole: following.value ? types.filter(hasVaryingDistributions) : types,
+    };
+    await history.columns(query, keep, current.signal).catch((caught: unknown) => {
+      fail(current, caught);
+      arrive(current, left, () => {
+        pending.value -= left;
+        coming.value = new Set();
+      });
+    });
+  }
+
+  async function loadEvents(current: AbortController, span: Span): Promise<void> {
+    let show = (): void => undefined;
+    try {
+      const found = await history.events(span, current.signal);
+      show = () => {
+        pastEpisodes.value = episodesOf(found);
+        episodesTo.value = span.to;
+      };
+    } catch (caught) {
+      fail(current, caught);
+    }
+    arrive(current, 1, () => {
+      show();
+      pending.value -= 1;
+    });
+  }
+
+  /** Asks for a distribution that has come into view since. */
   async function loadDistribution(path: string, span: Span, current: AbortController): Promise<void> {
     const { name, ms } = interval.value;
-    const query = {
-      metricType: typeOf(path),
-      ...aligned(span, ms),
-      fields: distributionFields(path),
-      interval: name,
-      stats: 'count',
-    };
-    const part = async () => {
-      const { data_points } = await history.points(query, current.signal);
-      const stretch = new Stretch(query.metricType, data_points, ms);
-      return () => {
-        distributions.value = new Map([...distributions.value, [path, stretch]]);
-        loads.value += 1;
-      };
-    };
+    const query = { ...aligned(span, ms), fields: distributionFields(path), interval: name };
+    awaited += 1;
     coming.value = new Set([...coming.value, path]);
-    await fetchPart(current, part, () => {
-      coming.value = new Set([...coming.value].filter((other) => other !== path));
+    const keep = (columns: ColumnsOfType): void => {
+      const stretch = new Stretch(columns, ms);
+      arrive(current, 1, () => keepDistributions([path], stretch));
+    };
+    await history.columns(query, keep, current.signal).catch((caught: unknown) => {
+      fail(current, caught);
+      arrive(current, 1, () => {
+        coming.value = new Set([...coming.value].filter((other) => other !== path));
+      });
     });
   }
 
@@ -323,19 +341,10 @@ export const useShownStore = defineStore('shown', () => {
     showing = setTimeout(showArrived, SHOWN_AFTER_MS);
     const span = resolve(time.range, live.ring.last ?? time.now());
     asked.value = span;
-    pending.value = types.length + 1;
+    awaited = types.length + 1;
+    pending.value = awaited;
     distributions.value = new Map([...distributions.value].filter(([path]) => inView.has(path)));
-    const parts = types.map((type) => () => loadType(type, span, current.signal));
-    parts.push(async () => {
-      const found = await history.events(span, current.signal);
-      return () => {
-        pastEpisodes.value = episodesOf(found);
-        episodesTo.value = span.to;
-      };
-    });
-    const all = parts.map((part) => fetchPart(current, part, () => (pending.value -= 1)));
-    for (const path of inView.keys()) void loadDistribution(path, span, current);
-    await Promise.all(all);
+    await Promise.all([loadTypes(current, span), loadEvents(current, span)]);
   }
 
   /** Whether the stream alone does not fill the window, or a hole between it and the store has opened. */
@@ -351,7 +360,7 @@ export const useShownStore = defineStore('shown', () => {
     request?.abort();
     request = null;
     dropArrived();
-    partsOnTheWay = 0;
+    awaited = 0;
     asked.value = null;
     pending.value = 0;
     error.value = null;

@@ -3,6 +3,7 @@
 
 mod across;
 mod changes;
+mod columns;
 pub(super) mod compare;
 mod explain;
 mod export;
@@ -13,6 +14,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +26,7 @@ use super::extract::CurrentUser;
 use super::parameters::{Parameters, Reader, metric_type, metric_types};
 use crate::history::questions::points::Points;
 use crate::history::questions::{HistoryQuery, Interval, Stats};
+use crate::snapshot::MetricType;
 use crate::snapshot::layout::Layout;
 use crate::snapshot::rfc3339;
 use crate::snapshot::selection::Selection;
@@ -37,6 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(types))
         .merge(compare::routes())
         .merge(changes::routes())
+        .merge(columns::routes())
         .merge(explain::routes())
         .merge(processes::routes())
         .merge(export::routes())
@@ -144,45 +148,90 @@ impl Source for Points {
     }
 }
 
-fn query(sent: &MetricsParameters) -> Result<HistoryQuery> {
-    let mut reader = Reader::default();
-    let name = reader.required("metric_type", sent.metric_type.as_deref());
-    let start = reader.required_moment("start_time", sent.start_time.as_deref());
-    let end = reader.required_moment("end_time", sent.end_time.as_deref());
-    let limit = reader.limit(sent.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT);
-    let stats = match sent.stats.as_deref().map(Stats::parse) {
-        None => Stats::default(),
-        Some(Some(stats)) => stats,
-        Some(None) => {
-            reader.problem("stats", "Expected min, max and count, separated by commas");
-            Stats::default()
-        }
-    };
-    reader.finish()?;
-    let (Some(name), Some(start), Some(end)) = (name, start, end) else {
-        // Anything missing is among the problems above.
-        return Err(Error::Invalid(Vec::new()));
-    };
-    let metric_type = metric_type(name)?;
-    check_order(start, end)?;
-    let interval = match sent.interval.as_deref() {
-        Some("range") => Interval::WHOLE,
-        name => interval(name, start, end)?,
-    };
-    let fields = sent.fields.as_deref().unwrap_or_default().split(',').map(str::trim);
-    let fields: Vec<String> = fields.filter(|field| !field.is_empty()).map(str::to_owned).collect();
-    let selection = Selection::of(Layout::of(metric_type), &fields);
-    Ok(HistoryQuery { metric_type, start, end, interval, limit, selection, stats })
+/// Which points of a metric type.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    start: OffsetDateTime,
+    end: OffsetDateTime,
+    interval: Interval,
+    limit: usize,
+    stats: Stats,
 }
 
-pub(super) fn check_order(start: time::OffsetDateTime, end: time::OffsetDateTime) -> Result<()> {
+/// The parameters of a range, as they were sent.
+struct SentRange<'a> {
+    start_time: Option<&'a str>,
+    end_time: Option<&'a str>,
+    interval: Option<&'a str>,
+    limit: Option<&'a str>,
+    stats: Option<&'a str>,
+}
+
+impl SentRange<'_> {
+    /// `reader` may have found problems already.
+    fn read(self, mut reader: Reader) -> Result<Range> {
+        let start = reader.required_moment("start_time", self.start_time);
+        let end = reader.required_moment("end_time", self.end_time);
+        let limit = reader.limit(self.limit, DEFAULT_LIMIT, MAX_LIMIT);
+        let stats = match self.stats.map(Stats::parse) {
+            None => Stats::default(),
+            Some(Some(stats)) => stats,
+            Some(None) => {
+                reader.problem("stats", "Expected min, max and count, separated by commas");
+                Stats::default()
+            }
+        };
+        reader.finish()?;
+        let (Some(start), Some(end)) = (start, end) else {
+            // Anything missing is among the problems above.
+            return Err(Error::Invalid(Vec::new()));
+        };
+        check_order(start, end)?;
+        let interval = match self.interval {
+            Some("range") => Interval::WHOLE,
+            name => interval(name, start, end)?,
+        };
+        Ok(Range { start, end, interval, limit, stats })
+    }
+}
+
+impl Range {
+    /// The names of fields select what is shown of a type; none select all.
+    fn of(self, metric_type: MetricType, fields: &[String]) -> HistoryQuery {
+        let Self { start, end, interval, limit, stats } = self;
+        let selection = Selection::of(Layout::of(metric_type), fields);
+        HistoryQuery { metric_type, start, end, interval, limit, selection, stats }
+    }
+}
+
+/// A list separated by commas.
+fn names(list: Option<&str>) -> Vec<String> {
+    let names = list.unwrap_or_default().split(',').map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn query(sent: &MetricsParameters) -> Result<HistoryQuery> {
+    let mut reader = Reader::default();
+    let name = reader.required("metric_type", sent.metric_type.as_deref()).unwrap_or_default();
+    let range = SentRange {
+        start_time: sent.start_time.as_deref(),
+        end_time: sent.end_time.as_deref(),
+        interval: sent.interval.as_deref(),
+        limit: sent.limit.as_deref(),
+        stats: sent.stats.as_deref(),
+    };
+    let range = range.read(reader)?;
+    Ok(range.of(metric_type(name)?, &names(sent.fields.as_deref())))
+}
+
+pub(super) fn check_order(start: OffsetDateTime, end: OffsetDateTime) -> Result<()> {
     if start < end { Ok(()) } else { Err(Error::BadRequest("start_time must be before end_time".into())) }
 }
 
 pub(super) fn interval(
     name: Option<&str>,
-    start: time::OffsetDateTime,
-    end: time::OffsetDateTime,
+    start: OffsetDateTime,
+    end: OffsetDateTime,
 ) -> Result<Interval> {
     match name {
         None | Some("auto") => Ok(Interval::auto(start, end)),

@@ -361,6 +361,21 @@ pub fn write_json(sums: &impl Sums, selection: &Selection, show: Show, out: &mut
     json::write_document(layout, head, &Shown { sums, layout, show }, selection, out);
 }
 
+/// A number that is computed from the histogram next to it: a quantile of all values, not the mean of several quantiles.
+fn derived<S: Sums + ?Sized>(sums: &S, table: usize, row: usize, column: usize) -> Option<Value> {
+    let derived = Layout::of(sums.metric_type()).tables[table].columns[column].derived?;
+    match sums.cell(table, row, derived.histogram) {
+        Cell::Histogram(histogram) => Some(derived.statistic.of(histogram)),
+        _ => None,
+    }
+}
+
+/// The average of a number as a document has it; `None` if the cell is none.
+pub fn average(sums: &dyn Sums, table: usize, row: usize, column: usize) -> Option<f64> {
+    let Cell::Number(stat) = sums.cell(table, row, column) else { return None };
+    derived(sums, table, row, column).map_or_else(|| Some(stat.average()), |value| value.as_f64())
+}
+
 impl BucketTable {
     /// The cells of the row with this key, which is usually at the same index as before.
     fn cells_of(&mut self, row: usize, key: &Key, width: usize) -> &mut [Cell] {
@@ -428,16 +443,10 @@ impl<S: Sums> Tables for Shown<'_, S> {
     fn write(&self, table: usize, row: usize, column: usize, out: &mut Vec<u8>) -> bool {
         match self.sums.cell(table, row, column) {
             Cell::Number(stat) => match self.show {
-                Show::Average => {
-                    // A quantile of all values, not the mean of several quantiles.
-                    let derived = self.layout.tables[table].columns[column].derived;
-                    if let Some(derived) = derived
-                        && let Cell::Histogram(histogram) = self.sums.cell(table, row, derived.histogram)
-                    {
-                        return json::write_value(&derived.statistic.of(histogram), out);
-                    }
-                    json::write_average(stat.average(), out);
-                }
+                Show::Average => match derived(self.sums, table, row, column) {
+                    Some(value) => return json::write_value(&value, out),
+                    None => json::write_average(stat.average(), out),
+                },
                 Show::Min => json::write_number(stat.min, out),
                 Show::Max => json::write_number(stat.max, out),
             },

@@ -86,6 +86,7 @@ const ROUTES: &[(&str, &str, Told)] = &[
     ("GET", "/api/history/compare", Named("metric_type=cpu&start_time_1=0000&end_time_1=0060&start_time_2=0060&end_time_2=0120")),
     ("GET", "/api/history/explain", Named("start_time=0060&end_time=0120")),
     ("GET", "/api/history/export", Named("format=csv&metric_type=cpu&start_time=1970-01-01&end_time=2099-01-01")),
+    ("GET", "/api/history/columns", Named("fields=cpu.usage_percent&start_time=1970-01-01&end_time=2099-01-01")),
     ("GET", "/api/history/metrics", Named("metric_type=cpu&start_time=1970-01-01&end_time=2099-01-01")),
     ("GET", "/api/history/metrics/types", Nothing("it is the same everywhere")),
     ("GET", "/api/history/processes", Named("start_time=0001&end_time=0120")),

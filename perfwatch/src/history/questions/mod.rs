@@ -1,8 +1,9 @@
-//! Queries on history: points of a range ([`points`]), two ranges side by side ([`compare`]), what differs between them
+//! Queries on history: points of a range ([`points`]; [`columns`] has them by field), two ranges side by side ([`compare`]), what differs between them
 //! ([`changes`]), what explains a range ([`explain`]), one field on many hosts ([`across`]), any range as a file ([`export`]), and resource use of processes and cgroups ([`usage`]).
 
 pub mod across;
 pub mod changes;
+pub mod columns;
 pub mod compare;
 pub mod explain;
 pub mod export;

@@ -82,6 +82,22 @@ impl Points {
         Ok(Some((at, std::mem::replace(filling.sum(), Bucket::new(metric_type)))))
     }
 
+    /// Calls `visit` with the next bucket's start and sums, as they are read; false after the last one or the limit.
+    pub async fn visit_next(&mut self, visit: impl FnOnce(i64, &dyn Sums)) -> Result<bool> {
+        if self.given == self.query.limit {
+            self.truncated = self.truncated || self.next_bucket().await?.is_some();
+            return Ok(false);
+        }
+        let Some((at, mut filling)) = self.next_bucket().await? else { return Ok(false) };
+        self.given += 1;
+        let at = self.start(at);
+        match &filling {
+            Filling::Piece(Piece::Bucket(buckets, n)) => visit(at, &buckets.at(*n)),
+            _ => visit(at, filling.sum()),
+        }
+        Ok(true)
+    }
+
     /// Writes sums returned by [`Self::next_sum`] as a point.
     pub fn point(&self, at: i64, sum: Bucket) -> Point {
         self.write(at, Filling::Sum(Box::new(sum)))
@@ -102,10 +118,14 @@ impl Points {
         }
     }
 
+    /// The start of a point. The whole range's bucket began long before.
+    fn start(&self, at: i64) -> i64 {
+        if self.query.interval == Interval::WHOLE { micros(self.query.start) } else { at }
+    }
+
     fn write(&self, at: i64, mut filling: Filling) -> Point {
         let stats = self.query.stats;
-        // Its bucket began long before.
-        let at = if self.query.interval == Interval::WHOLE { micros(self.query.start) } else { at };
+        let at = self.start(at);
         // Points of one query have about the same length.
         let mut json = Vec::with_capacity(self.longest + 64);
         json.extend_from_slice(br#"{"timestamp":""#);

@@ -1,0 +1,236 @@
+//! `/api/history/columns`: fields of several metric types over a range, as charts draw them.
+
+use std::collections::{HashMap, VecDeque};
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::pieces::{Pieces, streamed};
+use super::{DataPoint, Range, SentRange, names};
+use crate::api::AppState;
+use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
+use crate::api::extract::CurrentUser;
+use crate::api::parameters::{Parameters, Reader, metric_type};
+use crate::history::History;
+use crate::history::questions::columns::{Columns, Numbers, columns};
+use crate::history::questions::points::Points;
+use crate::history::questions::{Interval, Stats};
+use crate::snapshot::MetricType;
+use crate::snapshot::json::{write_average, write_number, write_string};
+
+/// What is told of the whole range.
+const WHOLE_STATS: Stats = Stats { min: false, max: true, count: true };
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(of_fields))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ColumnsParameters {
+    /// Metric types and paths: `cpu.usage_percent,disk.devices.vda.read_iops`; entries of lists and maps may be left out
+    #[param(required = true, value_type = String, example = "cpu.usage_percent,memory.usage_percent")]
+    fields: Option<String>,
+    /// RFC 3339 (UTC without an offset), a date, or seconds since 1970; inclusive
+    #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T03:00:00Z")]
+    start_time: Option<String>,
+    /// Likewise; inclusive
+    #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T04:00:00Z")]
+    end_time: Option<String>,
+    /// `1s 5s 10s 30s 1m 5m 15m 1h 6h 1d`, `auto`, which fits the range, or `range`: the whole range as one point
+    #[param(required = false, value_type = String, pattern = "^(auto|range|1s|5s|10s|30s|1m|5m|15m|1h|6h|1d)$", example = "auto", default = "auto")]
+    interval: Option<String>,
+    /// Maximum number of points
+    #[param(required = false, value_type = usize, minimum = 1, maximum = 10000, default = 1000)]
+    limit: Option<String>,
+    /// Any of `min`, `max` and `count`, in addition to averages
+    #[param(required = false, value_type = String, pattern = "^(min|max|count)(,(min|max|count))*$", example = "min,max,count")]
+    stats: Option<String>,
+    /// Metric types of which the whole range is added as one point, with all of its fields
+    #[param(required = false, value_type = String, example = "memory")]
+    whole: Option<String>,
+    /// ID or name of a machine whose history is in this store; this machine by default
+    #[param(required = false, value_type = String, max_length = 64)]
+    host: Option<String>,
+}
+
+/// A line of the answer: the columns of one metric type, each with a value for each of the times.
+#[derive(Serialize, ToSchema)]
+struct ColumnsOfType {
+    #[schema(example = "cpu")]
+    metric_type: &'static str,
+    #[schema(example = "5m")]
+    interval: &'static str,
+    /// Starts of the points, ms since 1970.
+    times: Vec<i64>,
+    /// Snapshots in each; with `stats=count`.
+    #[schema(required = false, nullable = false)]
+    count: Option<Vec<u64>>,
+    /// By path, such as `per_core.0`; `null` where a point lacks it.
+    average: HashMap<String, Vec<Option<f64>>>,
+    /// With `stats=min`, unless every point is one snapshot.
+    #[schema(required = false, nullable = false)]
+    min: Option<HashMap<String, Vec<Option<f64>>>>,
+    /// With `stats=max`, unless every point is one snapshot.
+    #[schema(required = false, nullable = false)]
+    max: Option<HashMap<String, Vec<Option<f64>>>>,
+    /// By path; histograms as in documents.
+    histograms: HashMap<String, Vec<Option<serde_json::Value>>>,
+    /// Whether there were more points than `limit`, or than fit into two million values.
+    truncated: bool,
+    /// The whole range as one point, if it was asked for and has data.
+    #[schema(required = false, nullable = false)]
+    whole: Option<DataPoint>,
+}
+
+/// Fields of several metric types over a range, a line of JSON for each type
+#[utoipa::path(get, path = "/api/history/columns", tag = "history", params(ColumnsParameters), responses(
+    (status = 200, body = ColumnsOfType, content_type = "application/x-ndjson"),
+    (status = 400, description = "Unknown metric type or interval, or an empty range", body = ErrorBody),
+    (status = 422, description = "A parameter is missing or invalid", body = ValidationBody),
+    Guarded, Queued,
+))]
+async fn of_fields(
+    CurrentUser(identity): CurrentUser,
+    State(state): State<AppState>,
+    Parameters(sent): Parameters<ColumnsParameters>,
+) -> Result<Response> {
+    let mut reader = Reader::default();
+    let fields = reader.required("fields", sent.fields.as_deref());
+    let range = SentRange {
+        start_time: sent.start_time.as_deref(),
+        end_time: sent.end_time.as_deref(),
+        interval: sent.interval.as_deref(),
+        limit: sent.limit.as_deref(),
+        stats: sent.stats.as_deref(),
+    };
+    let range = range.read(reader)?;
+    let wanted = wanted(names(fields), names(sent.whole.as_deref()))?;
+    let question = state.ask(&identity)?;
+    let history = state.history_of(&identity, sent.host.as_deref()).await?;
+    let lines = Lines { history, range, wanted: wanted.into() };
+    streamed(question, async move { Ok(lines) }, "application/x-ndjson").await
+}
+
+/// What is asked for of one type.
+struct OfType {
+    metric_type: MetricType,
+    fields: Vec<String>,
+    with_whole: bool,
+}
+
+/// Types in the order in which they are named first.
+fn wanted(fields: Vec<String>, whole: Vec<String>) -> Result<VecDeque<OfType>> {
+    let mut wanted: VecDeque<OfType> = VecDeque::new();
+    for field in fields {
+        let (of, path) = field.split_once('.').unwrap_or((&field, ""));
+        let metric_type = metric_type(of)?;
+        if path.is_empty() {
+            let problem = format!("fields: expected a path after the metric type, such as {of}.usage_percent");
+            return Err(Error::BadRequest(problem));
+        }
+        match wanted.iter_mut().find(|known| known.metric_type == metric_type) {
+            Some(known) => known.fields.push(path.to_owned()),
+            None => wanted.push_back(OfType { metric_type, fields: vec![path.to_owned()], with_whole: false }),
+        }
+    }
+    for name in whole {
+        let metric_type = metric_type(&name)?;
+        let known = wanted.iter_mut().find(|known| known.metric_type == metric_type);
+        known.ok_or_else(|| Error::BadRequest(format!("whole: fields has none of {name}")))?.with_whole = true;
+    }
+    Ok(wanted)
+}
+
+/// The answer, a type at a time.
+struct Lines {
+    history: History,
+    range: Range,
+    wanted: VecDeque<OfType>,
+}
+
+impl Pieces for Lines {
+    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        let Some(OfType { metric_type, fields, with_whole }) = self.wanted.pop_front() else { return Ok(None) };
+        let found = columns(&self.history, self.range.of(metric_type, &fields)).await?;
+        let mut line = Vec::new();
+        write(&found, metric_type, self.range, &mut line);
+        if with_whole {
+            let whole = Range { interval: Interval::WHOLE, stats: WHOLE_STATS, ..self.range };
+            let point = Points::open(&self.history, whole.of(metric_type, &[])).await?.next().await?;
+            if let Some(point) = point {
+                line.extend_from_slice(br#","whole":"#);
+                line.extend_from_slice(&point.json);
+            }
+        }
+        line.extend_from_slice(b"}\n");
+        Ok(Some(line.into()))
+    }
+}
+
+/// All but the last brace.
+fn write(found: &Columns, of: MetricType, range: Range, out: &mut Vec<u8>) {
+    let Columns { times, counts, numbers, histograms, truncated } = found;
+    let head = format!(r#"{{"metric_type":"{}","interval":"{}","times":"#, of.as_str(), range.interval.as_str());
+    out.extend_from_slice(head.as_bytes());
+    write_list(times, out, |at, out| write_number((at / 1000) as f64, out));
+    if range.stats.count {
+        out.extend_from_slice(br#","count":"#);
+        write_list(counts, out, |count, out| write_number(*count as f64, out));
+    }
+    let has_extremes = counts.iter().any(|count| *count > 1);
+    let mut write_numbers = |name: &str, part: fn(&Numbers) -> &Vec<f64>| {
+        write_map(name, numbers.iter().map(|one| (&one.name, part(one))), out, |value, out| {
+            if value.is_nan() { out.extend_from_slice(b"null") } else { write_average(*value, out) }
+        });
+    };
+    write_numbers("average", |numbers| &numbers.average);
+    if range.stats.min && has_extremes {
+        write_numbers("min", |numbers| &numbers.min);
+    }
+    if range.stats.max && has_extremes {
+        write_numbers("max", |numbers| &numbers.max);
+    }
+    write_map("histograms", histograms.iter().map(|one| (&one.name, &one.each)), out, |value, out| {
+        match value {
+            // Writing to memory cannot fail, and histograms always serialize.
+            Some(histogram) => drop(serde_json::to_writer(out, &**histogram)),
+            None => out.extend_from_slice(b"null"),
+        }
+    });
+    out.extend_from_slice(format!(r#","truncated":{truncated}"#).as_bytes());
+}
+
+fn write_map<'a, T: 'a>(
+    name: &str,
+    columns: impl Iterator<Item = (&'a String, &'a Vec<T>)>,
+    out: &mut Vec<u8>,
+    each: impl Fn(&T, &mut Vec<u8>),
+) {
+    out.extend_from_slice(format!(r#","{name}":{{"#).as_bytes());
+    for (n, (name, values)) in columns.enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        write_string(name, out);
+        out.push(b':');
+        write_list(values, out, &each);
+    }
+    out.push(b'}');
+}
+
+fn write_list<T>(values: &[T], out: &mut Vec<u8>, each: impl Fn(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (n, value) in values.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        each(value, out);
+    }
+    out.push(b']');
+}
