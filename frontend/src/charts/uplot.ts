@@ -1,0 +1,88 @@
+/**
+ * A chart on a canvas of uPlot, loaded lazily by `composables/useChart`. uPlot has the canvas, its pixels and the axes. Its
+ * own series would need the same times and an array of nulls for all lines of a chart: shapes are drawn in its hook.
+ */
+import UPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { plot } from './geometry';
+import { drawShapes } from './shapes';
+import type { Picture } from './timeline';
+
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** Pixels between an axis and its labels. */
+const LABEL_GAP = 8;
+
+export class Chart {
+  readonly #plot: UPlot;
+  #picture: Picture;
+
+  /** Draws at once, as does `draw`. */
+  constructor(element: HTMLElement, picture: Picture, size: Size) {
+    this.#picture = picture;
+    const axis: UPlot.Axis = {
+      stroke: () => this.#picture.ink,
+      font: `10px ${getComputedStyle(element).fontFamily}`,
+      gap: LABEL_GAP,
+      ticks: { show: false },
+    };
+    const options: UPlot.Options = {
+      ...size,
+      padding: [plot.top, plot.right, 0, 0],
+      cursor: { show: false },
+      legend: { show: false },
+      select: { show: false, left: 0, top: 0, width: 0, height: 0 },
+      scales: {
+        x: { time: false, range: () => [this.#picture.span.from, this.#picture.span.to] },
+        y: { range: () => [this.#picture.low, this.#picture.high] },
+      },
+      axes: [
+        {
+          ...axis,
+          size: plot.bottom,
+          grid: { show: false },
+          border: { show: true, stroke: () => this.#picture.line, width: 1 },
+          splits: () => this.#picture.times.map(({ time }) => time),
+          values: () => this.#picture.times.map(({ label }) => label),
+        },
+        {
+          ...axis,
+          size: plot.left,
+          // Hexadecimal: 60 %.
+          grid: { stroke: () => `${this.#picture.line}99`, width: 1 },
+          splits: () => this.#picture.levels.map(({ value }) => value),
+          values: () => this.#picture.levels.map(({ label }) => label),
+        },
+      ],
+      series: [{}],
+      hooks: {
+        draw: [
+          ({ ctx, bbox, width }) => {
+            const { shapes, span, low, high } = this.#picture;
+            drawShapes(ctx, shapes, { ...bbox, span, low, high, ratio: ctx.canvas.width / width });
+          },
+        ],
+      },
+    };
+    this.#plot = new UPlot(options, [[]], (created, init) => {
+      element.append(created.root);
+      created.batch(init);
+    });
+  }
+
+  draw(picture: Picture, size: Size): void {
+    this.#picture = picture;
+    this.#plot.batch((chart: UPlot) => {
+      // Also what has not changed would be cleared.
+      if (size.width !== chart.width || size.height !== chart.height) chart.setSize(size);
+      chart.redraw(true, true);
+    });
+  }
+
+  destroy(): void {
+    this.#plot.destroy();
+  }
+}
