@@ -164,10 +164,12 @@ describe('timeline', () => {
   });
 
   it('marks points where they can be told apart', () => {
-    const dots = (part: Partial<TimelineInput>) => named('User', part).dots;
-    expect(dots({ interval: 5000 })).toBe(true);
-    expect(dots({ interval: 1000 })).toBe(false);
-    expect(dots({ interval: 5000, stacked: true })).toBe(false);
+    const dots = (times: number[], stacked = false) =>
+      named('User', { stacked, series: [{ ...input.series[0]!, times, values: times }] }).dots;
+    expect(dots([0, 5000, 10_000])).toBe(true);
+    expect(dots([0, 1000, 2000])).toBe(false);
+    expect(dots([0, 5000, 10_000], true)).toBe(false);
+    expect(dots([])).toBe(false);
   });
 
   it('tells lines apart without colour, in the colours of the theme', () => {

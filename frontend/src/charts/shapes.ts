@@ -32,7 +32,7 @@ export interface Plot {
 
 export type Pen = Pick<CanvasPath, 'moveTo' | 'lineTo' | 'closePath' | 'arc'>;
 
-const DOT_RADIUS = 2;
+const DOT_RADIUS = 2.5;
 
 /** Indices of the first and the last point of all that are joined. */
 export function stretches({ times, values, area, gap }: Shape): (readonly [first: number, last: number])[] {

@@ -63,17 +63,23 @@ const finite = (value: number | undefined): number =>
 /** Pixels between points from which each is marked. */
 const APART_PX = 16;
 
+/** Whether points can be told apart. */
+function areApart({ times }: SeriesData, { span, width }: TimelineInput): boolean {
+  const length = (times[times.length - 1] ?? NaN) - (times[0] ?? NaN);
+  return (length / (times.length - 1) / (span.to - span.from)) * width >= APART_PX;
+}
+
 /** A series as a line, without what it is filled down to. */
-function lineOf(series: SeriesData, { theme, interval, stacked, span, width }: TimelineInput) {
+function lineOf(series: SeriesData, input: TimelineInput) {
+  const isStacked = input.stacked === true;
   return {
     name: series.name,
-    colour: palettes[theme].accents[series.colour],
+    colour: palettes[input.theme].accents[series.colour],
     times: series.times,
     values: series.values,
-    gap: interval * GAP,
-    line: { width: stacked === true ? 1 : 1.5, dash: series.dashed === true ? [4, 3] : [] },
-    // Only those that can be told apart.
-    dots: stacked !== true && (interval / (span.to - span.from)) * width >= APART_PX,
+    gap: input.interval * GAP,
+    line: { width: isStacked ? 1 : 1.5, dash: series.dashed === true ? [4, 3] : [] },
+    dots: !isStacked && areApart(series, input),
   };
 }
 

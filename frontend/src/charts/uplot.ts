@@ -13,9 +13,6 @@ export interface Size {
   height: number;
 }
 
-/** Pixels between an axis and its labels. */
-const LABEL_GAP = 8;
-
 export class Chart {
   readonly #plot: UPlot;
   #picture: Picture;
@@ -26,7 +23,6 @@ export class Chart {
     const axis: UPlot.Axis = {
       stroke: () => this.#picture.ink,
       font: `10px ${getComputedStyle(element).fontFamily}`,
-      gap: LABEL_GAP,
       ticks: { show: false },
     };
     const options: UPlot.Options = {
@@ -43,6 +39,7 @@ export class Chart {
         {
           ...axis,
           size: plot.bottom,
+          gap: 6,
           grid: { show: false },
           border: { show: true, stroke: () => this.#picture.line, width: 1 },
           splits: () => this.#picture.times.map(({ time }) => time),
@@ -51,6 +48,7 @@ export class Chart {
         {
           ...axis,
           size: plot.left,
+          gap: 8,
           // Hexadecimal: 60 %.
           grid: { stroke: () => `${this.#picture.line}99`, width: 1 },
           splits: () => this.#picture.levels.map(({ value }) => value),
