@@ -134,6 +134,8 @@ describe('timeline', () => {
       { value: 50, label: '50 %' },
       { value: 100, label: '100 %' },
     ]);
+    const thirds = drawn({ unit: 'ratio', max: 0.6 }).levels;
+    expect(thirds.map(({ label }) => label)).toEqual(['0 %', '20 %', '40 %', '60 %']);
     const GIB = 2 ** 30;
     const labels = (gib: number) =>
       drawn({ unit: 'bytes', max: gib * GIB }).levels.map(({ value, label }) => [value / GIB, label]);

@@ -142,7 +142,8 @@ function levelsOf(low: number, high: number, step: number, unit: Unit): Level[] 
   const first = Math.round(low / step);
   const steps = Math.floor(high / step - first + 1e-6);
   const levels = Array.from({ length: steps + 1 }, (_, i) => {
-    const value = (first + i) * step;
+    // 0.6, not 0.6000000000000001, which would be 60.0 %.
+    const value = Number(((first + i) * step).toPrecision(15));
     return { value, label: format(value, unit) };
   });
   const rest = high / step - (first + steps);
