@@ -4,14 +4,9 @@
  */
 import UPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { plot } from './geometry';
+import { plot, type Size } from './geometry';
 import { drawShapes } from './shapes';
 import type { Picture } from './timeline';
-
-export interface Size {
-  width: number;
-  height: number;
-}
 
 export class Chart {
   readonly #plot: UPlot;

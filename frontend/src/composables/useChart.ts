@@ -1,25 +1,19 @@
 /** A chart in an element: loaded lazily, drawn only while visible, and as large as the element. */
 import { computed, onBeforeUnmount, onMounted, shallowRef, watch, type Ref } from 'vue';
 import type { Picture } from '@/charts/timeline';
-import type { Chart, Size } from '@/charts/uplot';
+import type { Chart } from '@/charts/uplot';
+import { useSize } from './useSize';
 import { useVisibility } from './useVisibility';
-import { useObserver } from './useObserver';
 
 export function useChart(element: Readonly<Ref<HTMLElement | null>>, picture: Readonly<Ref<Picture>>) {
   // Set once charts can be drawn: visibility only matters from then on, so that every chart is drawn at first paint.
   const drawnIn = shallowRef<HTMLElement | null>(null);
   const ready = computed(() => drawnIn.value !== null);
   const visible = useVisibility(drawnIn);
-  const size = shallowRef<Size | null>(null);
-  const width = computed(() => size.value?.width ?? 0);
+  const size = useSize(drawnIn);
+  const width = computed(() => size.value.width);
   let Drawing: typeof Chart | null = null;
   let chart: Chart | null = null;
-
-  const sizes = new ResizeObserver(([entry]) => {
-    const { clientWidth = 0, clientHeight = 0 } = entry?.target ?? {};
-    size.value = clientWidth > 0 ? { width: clientWidth, height: clientHeight } : null;
-  });
-  useObserver(drawnIn, sizes);
 
   onMounted(async () => {
     ({ Chart: Drawing } = await import('@/charts/uplot'));
@@ -29,7 +23,7 @@ export function useChart(element: Readonly<Ref<HTMLElement | null>>, picture: Re
 
   // While off screen, the picture is not even computed.
   watch(
-    () => (visible.value && size.value !== null ? ([picture.value, size.value] as const) : null),
+    () => (visible.value && width.value > 0 ? ([picture.value, size.value] as const) : null),
     (next) => {
       if (next === null || drawnIn.value === null || Drawing === null) return;
       if (chart === null) chart = new Drawing(drawnIn.value, ...next);
