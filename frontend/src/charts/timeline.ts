@@ -42,9 +42,9 @@ export interface Picture {
   high: number;
   times: TimeTick[];
   levels: Level[];
-  /** The colours of labels and of lines. */
+  /** The colours of labels, and of lines behind the shapes. */
   ink: string;
-  line: string;
+  grid: string;
   /** From back to front. */
   shapes: Shape[];
 }
@@ -168,7 +168,7 @@ export function timeline(input: TimelineInput): Picture {
     times: timeTicks(span, width - plot.left - plot.right, plot.right),
     levels: levelsOf(low, high, scale.step, unit),
     ink: palettes[theme].dim,
-    line: palettes[theme].line,
+    grid: palettes[theme].line,
     shapes,
   };
 }

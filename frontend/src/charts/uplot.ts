@@ -1,6 +1,6 @@
 /**
- * A chart on a canvas of uPlot, loaded lazily by `composables/useChart`. uPlot has the canvas, its pixels and the axes. Its
- * own series would need the same times and an array of nulls for all lines of a chart: shapes are drawn in its hook.
+ * A chart on a canvas of uPlot, loaded lazily by `composables/useChart`. uPlot has the canvas and the axes. Shapes are drawn
+ * in its hook: its own lines would all need the same times, with nulls where one has no point, and stacks need more.
  */
 import UPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
@@ -36,7 +36,7 @@ export class Chart {
           size: plot.bottom,
           gap: 6,
           grid: { show: false },
-          border: { show: true, stroke: () => this.#picture.line, width: 1 },
+          border: { show: true, stroke: () => this.#picture.grid, width: 1 },
           splits: () => this.#picture.times.map(({ time }) => time),
           values: () => this.#picture.times.map(({ label }) => label),
         },
@@ -44,8 +44,8 @@ export class Chart {
           ...axis,
           size: plot.left,
           gap: 8,
-          // Hexadecimal: 60 %.
-          grid: { stroke: () => `${this.#picture.line}99`, width: 1 },
+          // 60 %, in hexadecimal.
+          grid: { stroke: () => `${this.#picture.grid}99`, width: 1 },
           splits: () => this.#picture.levels.map(({ value }) => value),
           values: () => this.#picture.levels.map(({ label }) => label),
         },

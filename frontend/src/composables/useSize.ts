@@ -1,4 +1,4 @@
-/** How large an element is, also on paper: for that the page is laid out anew, of which no observer is told in time. */
+/** How large an element is, also on paper, for which the page is laid out anew: observers are told of that too late. */
 import { shallowRef, watch, type Ref } from 'vue';
 import type { Size } from '@/charts/geometry';
 import { usePreferencesStore } from '@/stores/preferences';
