@@ -31,14 +31,12 @@ export default defineConfig(({ command }) => ({
       output: {
         // One compressed file is smaller than several; what only some pages need is not in it.
         codeSplitting: {
-          groups: [{ name: 'vendor', test: /node_modules\/(?!echarts|zrender|tslib|sortablejs)/ }],
+          groups: [{ name: 'vendor', test: /node_modules\/(?!uplot|sortablejs)/ }],
         },
       },
     },
     // The content security policy allows no inline resources.
     assetsInlineLimit: 0,
-    // ECharts is a separate chunk, loaded after the first paint.
-    chunkSizeWarningLimit: 700,
   },
   test: {
     environment: 'happy-dom',

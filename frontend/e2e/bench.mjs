@@ -116,7 +116,7 @@ async function load(browser, server, session) {
       .filter(({ name }) => name.endsWith('.js'))
       .map(({ name, encodedBodySize }) => ({ name, size: encodedBodySize })),
   }));
-  const before = scripts.filter(({ name }) => !name.includes('/echarts-'));
+  const before = scripts.filter(({ name }) => !name.includes('/uplot-'));
   // The last long task that began before the page was mounted still kept it from answering.
   const busyUntil = seen.longTasks
     .filter(([start]) => start < seen.mounted)

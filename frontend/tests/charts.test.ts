@@ -3,7 +3,8 @@ import { timeToX, xToTime } from '@/charts/geometry';
 import { HEAT_STEPS, heatColour, heatPixels, heatStep } from '@/charts/palette';
 import { niceScale } from '@/charts/scale';
 import { sparkPath } from '@/charts/sparkline';
-import { points, timelineOption, type TimelineInput } from '@/charts/timeline';
+import { pathsOf, stretches, type Pen, type Plot, type Shape } from '@/charts/shapes';
+import { timeline, type TimelineInput } from '@/charts/timeline';
 
 const input: TimelineInput = {
   series: [{ name: 'User', colour: 'blue', times: [1000, 2000], values: [10, 20] }],
@@ -14,17 +15,9 @@ const input: TimelineInput = {
   width: 464,
 };
 
-interface Drawn {
-  xAxis: {
-    min: number;
-    max: number;
-    axisLabel: { formatter: (time: number) => string; customValues: number[] };
-  };
-  yAxis: { max: number };
-  series: { id: string; data: Float64Array; stack?: string; areaStyle?: object }[];
-}
-const drawn = (part: Partial<TimelineInput> = {}) =>
-  timelineOption({ ...input, ...part }) as unknown as Drawn;
+const drawn = (part: Partial<TimelineInput> = {}) => timeline({ ...input, ...part });
+const named = (name: string, part: Partial<TimelineInput>) =>
+  drawn(part).shapes.find((shape) => shape.name === name)!;
 
 describe('the heat scale as pixels', () => {
   it('stores the colours of the scale as ImageData does', () => {
@@ -37,74 +30,221 @@ describe('the heat scale as pixels', () => {
   });
 });
 
-describe('points', () => {
-  it('draws a gap where there was no data', () => {
-    expect([...points([0, 1000, 9000], [1, 2, 3], 1000)]).toEqual([0, 1, 1000, 2, 2000, NaN, 9000, 3]);
+describe('shapes', () => {
+  const shape = (part: Partial<Shape>): Shape => ({
+    name: 'User',
+    colour: '#000000',
+    times: [0, 1000],
+    values: [1, 2],
+    gap: 2500,
+    line: { width: 1, dash: [] },
+    ...part,
   });
 
-  it('bridges a late tick', () => {
-    expect(points([0, 1900], [1, 2], 1000)).toHaveLength(4);
+  /** A pixel of width is 100 ms, one of height a unit, from 0 at the bottom to 10. */
+  const plot: Plot = {
+    left: 5,
+    top: 2,
+    width: 100,
+    height: 10,
+    span: { from: 0, to: 10_000 },
+    low: 0,
+    high: 10,
+    ratio: 1,
+  };
+
+  /** What a pen is told, as an SVG path; a dot is `o`. */
+  function traced(part: Partial<Shape>, path: 'line' | 'area' | 'dots'): string {
+    let text = '';
+    const pen: Pen = {
+      moveTo: (x, y) => (text += `M${x.toString()} ${y.toString()}`),
+      lineTo: (x, y) => (text += `L${x.toString()} ${y.toString()}`),
+      arc: (x, y) => (text += `o${x.toString()} ${y.toString()}`),
+      closePath: () => (text += 'z'),
+    };
+    pathsOf(shape(part), plot)[path](pen);
+    return text;
+  }
+
+  it('have a gap where there was no data', () => {
+    expect(stretches(shape({ times: [0, 1000, 9000, 10_000], values: [1, 2, 3, 4] }))).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
   });
 
-  it('draws an absent value as a gap, not as zero', () => {
-    expect([...points([0, 1000], [1, NaN], 1000)]).toEqual([0, 1, 1000, NaN]);
+  it('bridge a late tick', () => {
+    expect(stretches(shape({ times: [0, 1900, 4400], values: [1, 2, 3] }))).toEqual([[0, 2]]);
+  });
+
+  it('have a gap at an absent value, not zero', () => {
+    const values = [NaN, 1, NaN, 2, 3];
+    expect(stretches(shape({ times: [0, 1000, 2000, 3000, 4000], values }))).toEqual([
+      [1, 1],
+      [3, 4],
+    ]);
+  });
+
+  it('have a line from point to point, broken at gaps', () => {
+    const times = [0, 1000, 5000, 6000];
+    expect(traced({ times, values: [0, 10, 5, 5] }, 'line')).toBe('M5 12L15 2M55 7L65 7');
+  });
+
+  it('are filled down to their base, and not across gaps', () => {
+    const times = [0, 1000, 5000, 6000];
+    const area = { base: [0, 1, 2, 3], opacity: 1 };
+    expect(traced({ times, values: [4, 4, 4, 4], area }, 'area')).toBe(
+      'M5 12L5 8L15 8L15 11zM55 10L55 8L65 8L65 9z',
+    );
+    // Where one edge of a band is not known, there is none.
+    const band = { times: [0, 1000, 2000], values: [4, 4, 4], area: { base: [0, NaN, 1], opacity: 1 } };
+    expect(stretches(shape(band))).toEqual([
+      [0, 0],
+      [2, 2],
+    ]);
+  });
+
+  it('mark a point that is joined to none, which has no line, and all where they are asked to', () => {
+    const part = { times: [0, 1000, 9000], values: [0, 0, 5] };
+    expect(traced(part, 'dots')).toBe('M95 7o95 7');
+    expect(traced({ ...part, dots: true }, 'dots')).toBe('M5 12o5 12M15 12o15 12M95 7o95 7');
   });
 });
 
-describe('timelineOption', () => {
+describe('timeline', () => {
   it('spans exactly the requested time, with or without data', () => {
-    expect(drawn().xAxis).toMatchObject({ min: 0, max: 60_000 });
-    expect(drawn({ series: [] }).yAxis.max).toBeGreaterThan(0);
+    expect(drawn().span).toEqual({ from: 0, to: 60_000 });
+    const { low, high, shapes } = drawn({ series: [] });
+    expect([low, shapes]).toEqual([0, []]);
+    expect(high).toBeGreaterThan(0);
   });
 
   it('labels whole times below the axis', () => {
-    const { formatter, customValues } = drawn().xAxis.axisLabel;
-    expect(customValues).toEqual(
-      [0, 10_000, 20_000, 30_000, 40_000, 50_000].filter((time) => customValues.includes(time)),
-    );
-    expect(formatter(customValues[1]!)).toMatch(/^..:..:.0$/);
-    expect(formatter(123)).toBe('');
+    const { times } = drawn();
+    expect(times.length).toBeGreaterThan(2);
+    for (const { time, label } of times.slice(1)) {
+      expect(time % 10_000).toBe(0);
+      expect(label).toMatch(/^..:..:.0$/);
+    }
   });
 
-  it('marks points where they can be told apart, and a single one', () => {
-    const series = (interval: number, times: number[]) =>
-      drawn({ interval, series: [{ name: 'a', colour: 'blue', times, values: times }] }).series[0];
-    expect(series(5000, [0, 5000])).toMatchObject({ showSymbol: true });
-    expect(series(1000, [0, 1000])).toMatchObject({ showSymbol: false });
-    expect(series(1000, [0])).toMatchObject({ showSymbol: true });
+  it('labels whole steps from the bottom to the top', () => {
+    expect(drawn({ max: 100 }).levels).toEqual([
+      { value: 0, label: '0 %' },
+      { value: 50, label: '50 %' },
+      { value: 100, label: '100 %' },
+    ]);
+    const thirds = drawn({ unit: 'ratio', max: 0.6 }).levels;
+    expect(thirds.map(({ label }) => label)).toEqual(['0 %', '20 %', '40 %', '60 %']);
+    const GIB = 2 ** 30;
+    const labels = (gib: number) =>
+      drawn({ unit: 'bytes', max: gib * GIB }).levels.map(({ value, label }) => [value / GIB, label]);
+    expect(labels(62)).toEqual([
+      [0, '0 B'],
+      [32, '32 GiB'],
+      [62, '62 GiB'],
+    ]);
+    // Too near to the last step to be told from it.
+    expect(labels(35).at(-1)).toEqual([35, '']);
+  });
+
+  it('has zero in the middle when there are negative values', () => {
+    const series = [{ ...input.series[0]!, values: [3, -5] }];
+    const { low, high, levels } = drawn({ series, unit: 'count' });
+    expect([low, high]).toEqual([-6, 6]);
+    expect(levels.map(({ label }) => label)).toEqual(['-6', '-4', '-2', '0', '2', '4', '6']);
+  });
+
+  it('draws the first series in front', () => {
+    const series = ['a', 'b'].map((name) => ({ ...input.series[0]!, name }));
+    for (const stacked of [false, true])
+      expect(drawn({ series, stacked }).shapes.map(({ name }) => name)).toEqual(['b', 'a']);
+  });
+
+  it('breaks a line after two and a half intervals', () => {
+    expect(named('User', { interval: 5000 }).gap).toBe(12_500);
+  });
+
+  it('marks points where they can be told apart', () => {
+    const dots = (times: number[], stacked = false) =>
+      named('User', { stacked, series: [{ ...input.series[0]!, times, values: times }] }).dots;
+    expect(dots([0, 5000, 10_000])).toBe(true);
+    expect(dots([0, 1000, 2000])).toBe(false);
+    expect(dots([0, 5000, 10_000], true)).toBe(false);
+    expect(dots([])).toBe(false);
+  });
+
+  it('tells lines apart without colour, in the colours of the theme', () => {
+    const series = [{ ...input.series[0]!, dashed: true }];
+    expect(named('User', { series })).toMatchObject({
+      colour: '#3b82f6',
+      line: { width: 1.5, dash: [4, 3] },
+    });
+    expect(named('User', { theme: 'light' })).toMatchObject({ colour: '#2563eb', line: { dash: [] } });
+  });
+
+  it('fills an area down to zero', () => {
+    expect(named('User', {}).area).toBeUndefined();
+    const { area } = named('User', { series: [{ ...input.series[0]!, area: true }] });
+    expect(Array.from(area!.base)).toEqual([0, 0]);
   });
 
   it('omits empty series of a stack, except the bottom one', () => {
-    const kinds = [
+    const series = [
       { ...input.series[0]!, name: 'a', values: [0, 0] },
       { ...input.series[0]!, name: 'b', values: [0, 0.1] },
       { ...input.series[0]!, name: 'c', values: [0, NaN] },
     ];
-    const names = (stacked: boolean) => drawn({ series: kinds, stacked }).series.map(({ id }) => id);
-    expect(names(true)).toEqual(['line:a', 'line:b']);
-    expect(names(false)).toEqual(['line:a', 'line:b', 'line:c']);
+    const names = (stacked: boolean) => drawn({ series, stacked }).shapes.map(({ name }) => name);
+    expect(names(true)).toEqual(['b', 'a']);
+    expect(names(false)).toEqual(['c', 'b', 'a']);
   });
 
-  it('scales to the sum of stacked series', () => {
-    const two = [
-      { ...input.series[0]!, name: 'a' },
-      { ...input.series[0]!, name: 'b' },
+  it('stacks each series on the sum of those before it, and scales to the whole', () => {
+    const series = [
+      { ...input.series[0]!, name: 'a', values: [10, 20] },
+      { ...input.series[0]!, name: 'b', values: [NaN, 5] },
+      { ...input.series[0]!, name: 'c', values: [30, -1] },
     ];
-    expect(drawn({ series: two }).yAxis.max).toBeLessThan(40);
-    expect(drawn({ series: two, stacked: true }).yAxis.max).toBeGreaterThanOrEqual(40);
-    expect(drawn({ series: two, stacked: true }).series.every((s) => s.stack === 'total')).toBe(true);
+    expect(drawn({ series }).high).toBe(30);
+    expect(drawn({ series, stacked: true }).high).toBeGreaterThanOrEqual(40);
+    const edges = ['a', 'b', 'c'].map((name) => {
+      const { values, area } = named(name, { series, stacked: true });
+      return [Array.from(area!.base), Array.from(values)];
+    });
+    expect(edges).toEqual([
+      [
+        [0, 0],
+        [10, 20],
+      ],
+      [
+        [10, 20],
+        [NaN, 25],
+      ],
+      [
+        [10, 25],
+        [40, 24],
+      ],
+    ]);
   });
 
   it('keeps a fixed maximum', () => {
-    expect(drawn({ max: 100 }).yAxis.max).toBe(100);
+    expect(drawn({ max: 100 }).high).toBe(100);
   });
 
-  it('draws min and max as a band and scales to it', () => {
+  it('draws min and max as a band behind all lines, and scales to it', () => {
     const [one] = input.series;
-    const option = drawn({ series: [{ ...one!, low: [5, 6], high: [90, 70] }] });
-    expect(option.series.map((s) => s.id)).toEqual(['low:User', 'high:User', 'line:User']);
-    expect([...(option.series[1]?.data ?? [])]).toEqual([1000, 85, 2000, 64]);
-    expect(option.yAxis.max).toBeGreaterThanOrEqual(90);
+    const series = [{ ...one!, low: [5, 6], high: [90, 70] }];
+    const { shapes, high } = drawn({ series: [...series, { ...one!, name: 'System' }] });
+    expect(shapes.map(({ name, line }) => [name, line !== undefined])).toEqual([
+      ['User', false],
+      ['System', true],
+      ['User', true],
+    ]);
+    expect(shapes[0]).toMatchObject({ values: [90, 70], area: { base: [5, 6] } });
+    expect(high).toBeGreaterThanOrEqual(90);
+    // Extremes of parts do not add up to those of the whole.
+    expect(drawn({ series, stacked: true }).shapes).toHaveLength(1);
   });
 
   it('is pure', () => {

@@ -78,7 +78,7 @@ test('the first load is small and local', async ({ browser, server, session }) =
       .map(({ name, encodedBodySize }) => ({ name, size: encodedBodySize })),
   );
   const beforeCharts = scripts
-    .filter(({ name }) => !name.includes('/echarts-'))
+    .filter(({ name }) => !name.includes('/uplot-'))
     .reduce((sum, { size }) => sum + size, 0);
   assert.ok(
     beforeCharts > 0 && beforeCharts <= 110 * 1024,

@@ -65,6 +65,21 @@ test('first screen: on paper it is black on white, whole and without controls', 
   await eventually('the dark theme again', async () =>
     page.evaluate(() => document.documentElement.dataset.theme === 'dark'),
   );
+  // Paper is narrower than the window, and waits for nothing.
+  await page.evaluate(() => {
+    matchMedia('print').addEventListener('change', ({ matches }) => {
+      if (!matches) return;
+      queueMicrotask(() => {
+        const charts = [...document.querySelectorAll('.uplot')];
+        window.printed = charts.map((chart) => [chart.clientWidth, chart.parentElement.clientWidth]);
+      });
+    });
+  });
+  const wide = await page.evaluate(() => document.querySelector('.uplot').clientWidth);
+  await page.pdf({ format: 'A4' });
+  const printed = await page.evaluate(() => window.printed);
+  assert.ok(printed[0][1] < wide, `${printed[0][1]} of ${wide} pixels`);
+  for (const [drawn, room] of printed) assert.equal(drawn, room, 'a chart fits the paper');
   assert.deepEqual(page.problems, []);
 });
 

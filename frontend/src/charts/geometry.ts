@@ -6,6 +6,11 @@ export interface Span {
   to: number;
 }
 
+export interface Size {
+  width: number;
+  height: number;
+}
+
 /** Whether moving from one span to the other shifts a chart of this width by at least a pixel. */
 export function movesPixel(shown: Span, next: Span, width: number): boolean {
   const length = next.to - next.from;

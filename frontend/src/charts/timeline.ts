@@ -1,10 +1,10 @@
-/** A chart of series over time as an ECharts option. Pure: the same input gives the same picture. */
-import type { EChartsCoreOption } from 'echarts/core';
+/** What a chart of series over time shows. Pure: the same input gives the same picture. */
 import { format, type Unit } from '@/format/units';
 import { plot, type Span } from './geometry';
 import { palettes, type Accent, type Theme } from './palette';
 import { niceScale } from './scale';
-import { timeTicks } from './timeAxis';
+import type { Shape } from './shapes';
+import { timeTicks, type TimeTick } from './timeAxis';
 
 export interface SeriesData {
   name: string;
@@ -34,170 +34,141 @@ export interface TimelineInput {
   width: number;
 }
 
+/** A chart in terms of what is drawn. */
+export interface Picture {
+  span: Span;
+  /** The ends of the vertical axis. */
+  low: number;
+  high: number;
+  times: TimeTick[];
+  levels: Level[];
+  /** The colours of labels, and of lines behind the shapes. */
+  ink: string;
+  grid: string;
+  /** From back to front. */
+  shapes: Shape[];
+}
+
+export interface Level {
+  value: number;
+  label: string;
+}
+
 /** No sample for two and a half intervals is a gap; less is jitter. */
 export const GAP = 2.5;
 
+const finite = (value: number | undefined): number =>
+  value === undefined || !Number.isFinite(value) ? 0 : value;
+
+/** Pixels between points from which each is marked. */
+const APART_PX = 16;
+
+/** Whether points can be told apart. */
+function areApart({ times }: SeriesData, { span, width }: TimelineInput): boolean {
+  const length = (times[times.length - 1] ?? NaN) - (times[0] ?? NaN);
+  return (length / (times.length - 1) / (span.to - span.from)) * width >= APART_PX;
+}
+
+/** A series as a line, without what it is filled down to. */
+function lineOf(series: SeriesData, input: TimelineInput) {
+  const isStacked = input.stacked === true;
+  return {
+    name: series.name,
+    colour: palettes[input.theme].accents[series.colour],
+    times: series.times,
+    values: series.values,
+    gap: input.interval * GAP,
+    line: { width: isStacked ? 1 : 1.5, dash: series.dashed === true ? [4, 3] : [] },
+    dots: !isStacked && areApart(series, input),
+  };
+}
+
+const isEmpty = ({ values }: SeriesData): boolean => {
+  let i = 0;
+  while (i < values.length && finite(values[i]) === 0) i += 1;
+  return i === values.length;
+};
+
 /**
- * `time, value, time, value, …` as ECharts copies it fastest; NaN where the line breaks. An array for each point
- * would be a hundred thousand small objects per tick.
+ * Each series upon the sum of those before it. All have the same times; what is not known adds nothing. Those that are
+ * all zero are left out: their line would only hide the one below. The bottom one is always drawn.
  */
-export function points(times: ArrayLike<number>, values: ArrayLike<number>, interval: number): Float64Array {
-  const gap = interval * GAP;
-  let gaps = 0;
-  for (let i = 1; i < times.length; i += 1) if ((times[i] ?? NaN) - (times[i - 1] ?? NaN) > gap) gaps += 1;
-  const out = new Float64Array(2 * (times.length + gaps));
-  let at = 0;
-  for (let i = 0; i < times.length; i += 1) {
-    const time = times[i] ?? NaN;
-    const previous = times[i - 1] ?? NaN;
-    if (time - previous > gap) {
-      out[at++] = previous + interval;
-      out[at++] = NaN;
-    }
-    out[at++] = time;
-    out[at++] = values[i] ?? NaN;
-  }
-  return out;
+function stackOf(input: TimelineInput): Shape[] {
+  let base = new Float64Array(Math.max(0, ...input.series.map(({ values }) => values.length)));
+  return input.series.flatMap((series, order) => {
+    if (order > 0 && isEmpty(series)) return [];
+    const below = base;
+    const values = below.map((sum, i) => sum + (series.values[i] ?? NaN));
+    base = below.map((sum, i) => sum + finite(series.values[i]));
+    return [{ ...lineOf(series, input), values, area: { base: below, opacity: 0.55 } }];
+  });
+}
+
+function linesOf(input: TimelineInput): Shape[] {
+  return input.series.map((series) => ({
+    ...lineOf(series, input),
+    ...(series.area === true && {
+      area: { base: new Float64Array(series.values.length), opacity: 0.14 },
+    }),
+  }));
+}
+
+/** The bands between the extremes of points. */
+function bandsOf(input: TimelineInput): Shape[] {
+  return input.series.flatMap((series) => {
+    const { low, high } = series;
+    if (low === undefined || high === undefined) return [];
+    const { name, colour, times, gap } = lineOf(series, input);
+    return [{ name, colour, times, gap, values: high, area: { base: low, opacity: 0.18 } }];
+  });
 }
 
 /** Smallest and largest drawn value, zero included. */
-function extentOf(input: TimelineInput): { min: number; max: number } {
+function extentOf(shapes: readonly Shape[]): { min: number; max: number } {
   let [min, max] = [0, 0];
-  if (input.stacked === true) {
-    const length = Math.max(0, ...input.series.map((s) => s.values.length));
-    for (let i = 0; i < length; i += 1) {
-      let sum = 0;
-      for (const { values } of input.series) sum += finite(values[i]);
-      max = Math.max(max, sum);
-    }
-    return { min, max };
-  }
-  for (const { values, low, high } of input.series) {
+  for (const { values, area } of shapes) {
     for (let i = 0; i < values.length; i += 1) {
       const value = finite(values[i]);
-      max = Math.max(max, value, finite(high?.[i]));
-      min = Math.min(min, value, finite(low?.[i]));
+      const base = finite(area?.base[i]);
+      max = Math.max(max, value, base);
+      min = Math.min(min, value, base);
     }
   }
   return { min, max };
 }
 
-const finite = (value: number | undefined): number =>
-  value === undefined || !Number.isFinite(value) ? 0 : value;
+/** Each step of the axis, and its end, which is labelled if there is room above the last step. */
+function levelsOf(low: number, high: number, step: number, unit: Unit): Level[] {
+  const first = Math.round(low / step);
+  const steps = Math.floor(high / step - first + 1e-6);
+  const levels = Array.from({ length: steps + 1 }, (_, i) => {
+    // 0.6, not 0.6000000000000001, which would be 60.0 %.
+    const value = Number(((first + i) * step).toPrecision(15));
+    return { value, label: format(value, unit) };
+  });
+  const rest = high / step - (first + steps);
+  if (rest > 1e-6) levels.push({ value: high, label: rest < 0.5 ? '' : format(high, unit) });
+  return levels;
+}
 
-const dimensions = ['time', 'value'];
-
-function lineSeries(series: SeriesData, input: TimelineInput, order: number) {
-  const colour = palettes[input.theme].accents[series.colour];
-  const filled = input.stacked === true || series.area === true;
+export function timeline(input: TimelineInput): Picture {
+  const { unit, span, theme, width, stacked } = input;
+  // Extremes of parts do not add up to those of the whole: a stack has no bands. The first series is on top.
+  const shapes =
+    stacked === true ? stackOf(input).reverse() : [...bandsOf(input), ...linesOf(input).reverse()];
+  const { min, max } = extentOf(shapes);
+  const scale = niceScale(input.max ?? Math.max(max, -min), unit);
+  // Zero is in the middle when there are negative values.
+  const low = min < 0 ? -scale.max : 0;
+  const high = input.max ?? scale.max;
   return {
-    id: `line:${series.name}`,
-    name: series.name,
-    type: 'line',
-    dimensions,
-    data: points(series.times, series.values, input.interval),
-    showSymbol: areApart(series, input),
-    symbolSize: 4,
-    silent: true,
-    animation: false,
-    z: 10 - order,
-    itemStyle: { color: colour },
-    lineStyle: {
-      width: input.stacked === true ? 1 : 1.5,
-      color: colour,
-      type: series.dashed === true ? [4, 3] : 'solid',
-    },
-    ...(filled ? { areaStyle: { color: colour, opacity: input.stacked === true ? 0.55 : 0.14 } } : {}),
-    ...(input.stacked === true ? { stack: 'total', stackStrategy: 'all' } : {}),
-  };
-}
-
-/** Pixels between points from which each is marked. */
-const APART_PX = 16;
-
-/** Points that can be told apart are marked; a single one has no line at all. */
-function areApart({ times }: SeriesData, { span, interval, width, stacked }: TimelineInput): boolean {
-  return times.length === 1 || (stacked !== true && (interval / (span.to - span.from)) * width >= APART_PX);
-}
-
-/** The band between a bucket's extremes: an invisible base with the difference stacked on it. */
-function bandSeries(series: SeriesData, input: TimelineInput) {
-  const { low, high } = series;
-  // Extremes of parts do not add up to those of the whole.
-  if (input.stacked === true || low === undefined || high === undefined) return [];
-  const colour = palettes[input.theme].accents[series.colour];
-  const height = Float64Array.from(high, (value, i) => value - (low[i] ?? NaN));
-  const base = {
-    type: 'line',
-    dimensions,
-    stack: `band:${series.name}`,
-    stackStrategy: 'all',
-    showSymbol: false,
-    silent: true,
-    animation: false,
-    lineStyle: { opacity: 0 },
-    z: 1,
-  };
-  return [
-    { ...base, id: `low:${series.name}`, data: points(series.times, low, input.interval) },
-    {
-      ...base,
-      id: `high:${series.name}`,
-      data: points(series.times, height, input.interval),
-      areaStyle: { color: colour, opacity: 0.18 },
-    },
-  ];
-}
-
-/** All-zero series of a stack: their line would only hide the one below. The bottom one is always drawn. */
-function isEmpty(series: SeriesData, input: TimelineInput, order: number): boolean {
-  if (input.stacked !== true || order === 0) return false;
-  const { values } = series;
-  let i = 0;
-  while (i < values.length && finite(values[i]) === 0) i += 1;
-  return i === values.length;
-}
-
-export function timelineOption(input: TimelineInput): EChartsCoreOption {
-  const palette = palettes[input.theme];
-  const { min, max } = extentOf(input);
-  const scale = niceScale(input.max ?? Math.max(max, -min), input.unit);
-  const ticks = timeTicks(input.span, input.width - plot.left - plot.right, plot.right);
-  return {
-    animation: false,
-    backgroundColor: 'transparent',
-    // The plot area is fixed, so labels need not be measured.
-    grid: { ...plot, outerBoundsMode: 'none' },
-    textStyle: { fontFamily: 'inherit' },
-    xAxis: {
-      type: 'time',
-      min: input.span.from,
-      max: input.span.to,
-      axisLine: { lineStyle: { color: palette.line } },
-      axisTick: { show: false },
-      splitLine: { show: false },
-      axisLabel: {
-        color: palette.dim,
-        fontSize: 10,
-        customValues: ticks.map(({ time }) => time),
-        formatter: (value: number) => ticks.find(({ time }) => time === value)?.label ?? '',
-      },
-    },
-    yAxis: {
-      type: 'value',
-      // Zero is in the middle when there are negative values.
-      min: min < 0 ? -scale.max : 0,
-      max: input.max ?? scale.max,
-      interval: scale.step,
-      axisLabel: {
-        color: palette.dim,
-        fontSize: 10,
-        formatter: (value: number) => format(value, input.unit),
-      },
-      splitLine: { lineStyle: { color: palette.line, opacity: 0.6 } },
-    },
-    series: input.series.flatMap((series, order) =>
-      isEmpty(series, input, order) ? [] : [...bandSeries(series, input), lineSeries(series, input, order)],
-    ),
+    span,
+    low,
+    high,
+    times: timeTicks(span, width - plot.left - plot.right, plot.right),
+    levels: levelsOf(low, high, scale.step, unit),
+    ink: palettes[theme].dim,
+    grid: palettes[theme].line,
+    shapes,
   };
 }
