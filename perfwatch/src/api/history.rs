@@ -228,11 +228,7 @@ pub(super) fn check_order(start: OffsetDateTime, end: OffsetDateTime) -> Result<
     if start < end { Ok(()) } else { Err(Error::BadRequest("start_time must be before end_time".into())) }
 }
 
-pub(super) fn interval(
-    name: Option<&str>,
-    start: OffsetDateTime,
-    end: OffsetDateTime,
-) -> Result<Interval> {
+pub(super) fn interval(name: Option<&str>, start: OffsetDateTime, end: OffsetDateTime) -> Result<Interval> {
     match name {
         None | Some("auto") => Ok(Interval::auto(start, end)),
         Some(name) => Interval::parse(name).ok_or_else(|| {

@@ -131,18 +131,22 @@ fn wanted(fields: Vec<String>, whole: Vec<String>) -> Result<VecDeque<OfType>> {
         let (of, path) = field.split_once('.').unwrap_or((&field, ""));
         let metric_type = metric_type(of)?;
         if path.is_empty() {
-            let problem = format!("fields: expected a path after the metric type, such as {of}.usage_percent");
+            let problem =
+                format!("fields: expected a path after the metric type, such as {of}.usage_percent");
             return Err(Error::BadRequest(problem));
         }
         match wanted.iter_mut().find(|known| known.metric_type == metric_type) {
             Some(known) => known.fields.push(path.to_owned()),
-            None => wanted.push_back(OfType { metric_type, fields: vec![path.to_owned()], with_whole: false }),
+            None => {
+                wanted.push_back(OfType { metric_type, fields: vec![path.to_owned()], with_whole: false })
+            }
         }
     }
     for name in whole {
         let metric_type = metric_type(&name)?;
         let known = wanted.iter_mut().find(|known| known.metric_type == metric_type);
-        known.ok_or_else(|| Error::BadRequest(format!("whole: fields has none of {name}")))?.with_whole = true;
+        known.ok_or_else(|| Error::BadRequest(format!("whole: fields has none of {name}")))?.with_whole =
+            true;
     }
     Ok(wanted)
 }
@@ -156,7 +160,9 @@ struct Lines {
 
 impl Pieces for Lines {
     async fn next_piece(&mut self) -> Result<Option<Bytes>> {
-        let Some(OfType { metric_type, fields, with_whole }) = self.wanted.pop_front() else { return Ok(None) };
+        let Some(OfType { metric_type, fields, with_whole }) = self.wanted.pop_front() else {
+            return Ok(None);
+        };
         let found = columns(&self.history, self.range.of(metric_type, &fields)).await?;
         let mut line = Vec::new();
         write(&found, metric_type, self.range, &mut line);
@@ -176,7 +182,8 @@ impl Pieces for Lines {
 /// All but the last brace.
 fn write(found: &Columns, of: MetricType, range: Range, out: &mut Vec<u8>) {
     let Columns { times, counts, numbers, histograms, truncated } = found;
-    let head = format!(r#"{{"metric_type":"{}","interval":"{}","times":"#, of.as_str(), range.interval.as_str());
+    let head =
+        format!(r#"{{"metric_type":"{}","interval":"{}","times":"#, of.as_str(), range.interval.as_str());
     out.extend_from_slice(head.as_bytes());
     write_list(times, out, |at, out| write_number((at / 1000) as f64, out));
     if range.stats.count {
@@ -186,7 +193,7 @@ fn write(found: &Columns, of: MetricType, range: Range, out: &mut Vec<u8>) {
     let has_extremes = counts.iter().any(|count| *count > 1);
     let mut write_numbers = |name: &str, part: fn(&Numbers) -> &Vec<f64>| {
         write_map(name, numbers.iter().map(|one| (&one.name, part(one))), out, |value, out| {
-            if value.is_nan() { out.extend_from_slice(b"null") } else { write_average(*value, out) }
+            if value.is_nan() { out.extend_from_slice(b"null") } else { write_average(short(*value), out) }
         });
     };
     write_numbers("average", |numbers| &numbers.average);
@@ -204,6 +211,22 @@ fn write(found: &Columns, of: MetricType, range: Range, out: &mut Vec<u8>) {
         }
     });
     out.extend_from_slice(format!(r#","truncated":{truncated}"#).as_bytes());
+}
+
+/// A number with the digits that a chart can show: six, or all of its whole part.
+fn short(n: f64) -> f64 {
+    let power = match n.abs() {
+        // Digits after the point are all that it has.
+        ..0.1 => return n,
+        ..1.0 => 1e6,
+        ..1e1 => 1e5,
+        ..1e2 => 1e4,
+        ..1e3 => 1e3,
+        ..1e4 => 1e2,
+        ..1e5 => 1e1,
+        _ => 1.0,
+    };
+    (n * power).round() / power
 }
 
 fn write_map<'a, T: 'a>(
@@ -233,4 +256,29 @@ fn write_list<T>(values: &[T], out: &mut Vec<u8>, each: impl Fn(&T, &mut Vec<u8>
         each(value, out);
     }
     out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_six_digits_or_a_whole_part() {
+        let written = |n: f64| {
+            let mut out = Vec::new();
+            write_average(short(n), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let numbers = [
+            0.0,
+            0.000_123_456_7,
+            0.987_654_321,
+            12.345_678_9,
+            -99_999.96,
+            1_767_312_000.0,
+            15_983_476_736.53,
+        ];
+        let expected = ["0", "0.000123457", "0.987654", "12.3457", "-100000", "1767312000", "15983476737"];
+        assert_eq!(numbers.map(written), expected);
+    }
 }
