@@ -16,13 +16,12 @@ pub(super) fn keep_small() {
     }
 }
 
-/// By then the sources are set up, which needs many times the memory of normal operation. On a busy machine that takes
-/// longer, so further releases follow at growing intervals.
+/// By then the sources are set up, which needs many times the memory of normal operation.
 const FIRST: Duration = Duration::from_secs(10);
-/// Long queries and exports leave holes that the allocator would keep.
-const MAX_PAUSE: Duration = Duration::from_secs(600);
+/// Long queries and exports leave holes that the allocator would keep, and so does what is made of profiles every minute.
+const PAUSE: Duration = Duration::from_secs(60);
 
-/// Returns freed memory to the system, soon after startup and then occasionally.
+/// Returns freed memory to the system, soon after startup and then every minute.
 pub(super) async fn keep_releasing() {
     let mut pause = FIRST;
     loop {
@@ -32,6 +31,6 @@ pub(super) async fn keep_releasing() {
         unsafe {
             libc::malloc_trim(0);
         }
-        pause = (pause * 6).min(MAX_PAUSE);
+        pause = PAUSE;
     }
 }

@@ -28,10 +28,6 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.lost.is_empty()
-    }
-
     pub fn nodes(&self) -> usize {
         self.tree.nodes().len()
     }

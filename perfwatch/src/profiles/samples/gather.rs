@@ -346,6 +346,7 @@ impl Gather {
                 into.push((Who { process, thread, cgroup, pid }, sampled));
             }
         }
+        self.files.age();
         batch
     }
 }
