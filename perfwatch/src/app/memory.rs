@@ -16,21 +16,27 @@ pub(super) fn keep_small() {
     }
 }
 
-/// By then the sources are set up, which needs many times the memory of normal operation.
+/// By then the sources are set up, which needs many times the memory of normal operation. On a busy machine that takes
+/// longer, so further releases follow at growing intervals.
 const FIRST: Duration = Duration::from_secs(10);
-/// Long queries and exports leave holes that the allocator would keep, and so does what is made of profiles every minute.
-const PAUSE: Duration = Duration::from_secs(60);
+/// Long queries and exports leave holes that the allocator would keep.
+const MAX_PAUSE: Duration = Duration::from_secs(600);
 
-/// Returns freed memory to the system, soon after startup and then every minute.
+/// Returns freed memory to the system, soon after startup and then occasionally.
 pub(super) async fn keep_releasing() {
     let mut pause = FIRST;
     loop {
         tokio::time::sleep(pause).await;
-        #[cfg(target_env = "gnu")]
-        // SAFETY: no preconditions; the allocator locks itself.
-        unsafe {
-            libc::malloc_trim(0);
-        }
-        pause = PAUSE;
+        release();
+        pause = (pause * 6).min(MAX_PAUSE);
+    }
+}
+
+/// Returns freed memory to the system, in less than a millisecond.
+pub(super) fn release() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no preconditions; the allocator locks itself.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

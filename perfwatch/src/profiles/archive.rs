@@ -21,10 +21,12 @@ use crate::store::chunks::{Batch, Chunk, ChunkStore, Content, ProfileKind, Wante
 const MINUTE: i64 = 60_000_000;
 /// What one chunk of minutes covers at most, µs.
 pub const SLOT: i64 = 10 * MINUTE;
-/// Nodes of a slot in memory, beyond which small stacks are added up early.
-const MAX_OPEN_NODES: usize = 12 << 10;
+/// Nodes of a slot in memory, beyond which the smallest stacks are added up early.
+const MAX_OPEN_NODES: usize = 10 << 10;
+/// And the least busy processes and threads: compilers come by the hundred.
+const MAX_OPEN_WHO: usize = 600;
 /// What is kept apart then: more than what is stored, since what is small now may not be so at the end.
-const OPEN: Bounds = Bounds { nodes: MAX_OPEN_NODES / 2, who: 400, pids: true };
+const OPEN: Bounds = Bounds { nodes: MAX_OPEN_NODES / 2, who: MAX_OPEN_WHO / 2, pids: true };
 /// Slots that wait for the store: three hours of both kinds.
 const MAX_WAITING: usize = 36;
 /// Chunks read at a time.
@@ -93,9 +95,9 @@ impl Slot {
         chunk(self.kind, Tier::Minute, self.start, &bounded(&self.builder.table(), bounds(Tier::Minute)))
     }
 
-    /// Adds up the smallest stacks if there are too many.
+    /// Adds up the smallest if there are too many.
     fn fold(&mut self) {
-        if self.builder.nodes() > MAX_OPEN_NODES {
+        if self.builder.nodes() > MAX_OPEN_NODES || self.builder.who() > MAX_OPEN_WHO {
             let table = bounded(&self.builder.table(), OPEN);
             self.builder = Builder::default();
             self.builder.merge(&table, Who::clone, |time| time);
@@ -552,22 +554,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (_store, archive) = archive(dir.path()).await;
         let letter = |n: u32| char::from_u32(0x4e00 + n).unwrap();
-        let nodes = || archive.memory().open[ProfileKind::Cpu as usize].as_ref().unwrap().builder.nodes();
-        let (mut added, mut most) = (0, 0);
+        let size = || {
+            let memory = archive.memory();
+            let builder = &memory.open[ProfileKind::Cpu as usize].as_ref().unwrap().builder;
+            (builder.nodes(), builder.who())
+        };
+        let (mut added, mut most) = (0, (0, 0));
         // Each second a hundred stacks that come once, and one that always comes.
         for second in 0..600 {
             archive.add(ProfileKind::Cpu, START + second * 1_000_000, |builder, minute| {
                 for n in 0..100 {
                     let stack = [letter(second as u32), letter(n), 'x'].iter().collect::<String>();
-                    builder.add(minute, &who("p", 7), &functions(&stack), count(1));
+                    builder.add(minute, &who("p", 8 + second as u32), &functions(&stack), count(1));
                 }
                 builder.add(minute, &who("p", 7), &functions("abc"), count(5));
                 added += 105;
             });
-            most = most.max(nodes());
+            most = (most.0.max(size().0), most.1.max(size().1));
         }
-        assert!(most <= MAX_OPEN_NODES, "{most}");
-        assert!(nodes() >= OPEN.nodes, "no more is given up than has to be");
+        assert!(most.0 <= MAX_OPEN_NODES && most.1 <= MAX_OPEN_WHO, "{most:?}");
+        assert!(size().0 >= OPEN.nodes, "no more is given up than has to be");
         let (all, _) = folded(&archive, START, START + SLOT, None).await;
         let counts = all.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
         assert_eq!(counts.sum::<u64>(), added);

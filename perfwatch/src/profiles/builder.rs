@@ -32,6 +32,11 @@ impl Builder {
         self.tree.nodes().len()
     }
 
+    /// Processes, threads and cgroups.
+    pub fn who(&self) -> usize {
+        self.who.len()
+    }
+
     /// Counts a stack, its outermost function first, in the bucket that begins at `time` (µs).
     pub fn add<'f>(
         &mut self,
@@ -125,9 +130,9 @@ impl Builder {
         let mut lost: Vec<(i64, u64)> = self.lost.iter().map(|(time, lost)| (*time, *lost)).collect();
         lost.sort_unstable();
         Table {
-            functions: self.functions.things.clone(),
+            functions: self.functions.things(),
             nodes: self.tree.nodes().to_vec(),
-            who: self.who.things.clone(),
+            who: self.who.things(),
             rows,
             stacks,
             lost,
