@@ -16,10 +16,10 @@ use object::{LittleEndian, ReadCache};
 use super::place::FileId;
 use super::tables::{Cache, Functions, Headers, Reader, Registers, Tables};
 
-/// Functions of all files that were met, some 500 bytes each. Beyond, those of the least used files are forgotten: after a
-/// batch, which is named by them.
+/// Functions of all files that were met, some 500 bytes each. Beyond, those of the least used files are forgotten, once there
+/// is no batch that is named by them.
 const MAX_FUNCTIONS: usize = 3 << 10;
-/// Then they are forgotten in any case.
+/// Beyond these, at once.
 const MAX_FUNCTIONS_OF_BATCH: usize = 4 * MAX_FUNCTIONS;
 /// Files that are kept open, for naming what was found in them.
 const MAX_FILES: usize = 512;
@@ -168,7 +168,7 @@ impl Files {
         }
     }
 
-    /// Forgets functions if there are too many.
+    /// Forgets functions if there are too many. Called after each batch.
     pub fn age(&mut self) {
         if self.functions > MAX_FUNCTIONS {
             self.forget();

@@ -21,8 +21,6 @@ const MAX_INLINED: usize = 32;
 const MAX_DATA: u64 = 512 << 20;
 /// Of the names that a just-in-time compiler has written; those of a large Java program have 30 MB.
 const MAX_MAP: u64 = 256 << 20;
-/// Requests after which what was read is forgotten: files stay in memory until then.
-const FORGET_AFTER: usize = 64;
 
 /// What is to be named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +48,7 @@ pub fn run() -> io::Result<()> {
     confine()?;
     let mut known = Known::new();
     let (input, mut output) = (io::stdin().lock(), io::stdout().lock());
-    for (n, line) in input.lines().enumerate() {
-        if n % FORGET_AFTER == FORGET_AFTER - 1 {
-            known = Known::new();
-        }
+    for line in input.lines() {
         let request: Request = serde_json::from_str(&line?)?;
         serde_json::to_writer(&mut output, &known.answer(&request))?;
         output.write_all(b"\n")?;
@@ -105,7 +100,9 @@ impl Known {
 
     fn of_kernel(&mut self, symbols: &Path, addresses: &[u64]) -> Answer {
         let kernel = self.kernel.get_or_insert_with(|| KernelSymbols::read(symbols).unwrap_or_default());
-        addresses.iter().map(|address| kernel.name(*address).map(printable).into_iter().collect()).collect()
+        // Some of it is written in Rust.
+        let named = |name: &str| printable(&format!("{:#}", rustc_demangle::demangle(name)));
+        addresses.iter().map(|address| kernel.name(*address).map(named).into_iter().collect()).collect()
     }
 }
 
@@ -143,6 +140,15 @@ mod tests {
     fn names_are_bounded_and_printable() {
         assert_eq!(printable("core::fmt::write\u{1b}[31m"), "core::fmt::write\u{fffd}[31m");
         assert_eq!(printable(&"ü".repeat(400)).chars().count(), MAX_NAME / 2 + 1);
+    }
+
+    #[test]
+    fn functions_of_the_kernel_are_named_as_their_language_does() {
+        let list = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(list.path(), "a000 T schedule\nb000 t _RNvCskwGfYPst2Cb_3foo16example_function\n").unwrap();
+        let request = Request { of: Of::Kernel(list.path().into()), addresses: vec![0xa010, 1, 0xb010] };
+        let names = Known::new().answer(&request);
+        assert_eq!(names, [vec!["schedule"], vec![], vec!["foo::example_function"]]);
     }
 
     #[test]

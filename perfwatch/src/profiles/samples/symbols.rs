@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MAX_ADDRESSES: usize = 2000;
 /// The symbolizer ends after so long without a question: what it has read takes more memory than another one takes time.
 pub const IDLE: Duration = Duration::from_secs(60);
+/// Or after so many: what it has read stays in its memory until then.
+const MAX_REQUESTS: usize = 64;
 /// Requests that one symbolizer may fail before nothing is asked of it any more: only its files can be at fault.
 const MAX_FAILURES: u64 = 1000;
 
@@ -60,6 +62,7 @@ struct Running {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    requests: usize,
 }
 
 impl Drop for Running {
@@ -180,10 +183,12 @@ impl Symbols {
     }
 
     fn exchange(&mut self, of: &Of, addresses: &[u64]) -> io::Result<Answer> {
+        self.running.take_if(|running| running.requests >= MAX_REQUESTS);
         if self.running.is_none() {
             self.running = Some(Running::start(&self.program)?);
         }
         let Some(running) = &mut self.running else { return Err(io::ErrorKind::NotConnected.into()) };
+        running.requests += 1;
         let request = Request { of: of.clone(), addresses: addresses.to_vec() };
         running.input.write_all((serde_json::to_string(&request)? + "\n").as_bytes())?;
         running.input.flush()?;
@@ -243,7 +248,7 @@ impl Running {
             .stderr(Stdio::null())
             .spawn()?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(input), Some(output)) => Ok(Self { child, input, output: BufReader::new(output) }),
+            (Some(input), Some(output)) => Ok(Self { child, input, output: BufReader::new(output), requests: 0 }),
             _ => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
