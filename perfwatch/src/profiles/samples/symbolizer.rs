@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn functions_of_the_kernel_are_named_as_their_language_does() {
         let list = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(list.path(), "a000 T schedule\nb000 t _RNvCskwGfYPst2Cb_3foo16example_function\n").unwrap();
+        std::fs::write(list.path(), "a000 T schedule\nb000 t _RNvCskwGfYPst2Cb_3foo16example_function\n")
+            .unwrap();
         let request = Request { of: Of::Kernel(list.path().into()), addresses: vec![0xa010, 1, 0xb010] };
         let names = Known::new().answer(&request);
         assert_eq!(names, [vec!["schedule"], vec![], vec!["foo::example_function"]]);

@@ -226,7 +226,10 @@ impl Shared {
 }
 
 /// The one of these that is the same, or a new one.
-fn one_of<T: Eq + Hash + ?Sized>(known: &mut HashSet<Arc<T>>, thing: impl Borrow<T> + Into<Arc<T>>) -> Arc<T> {
+fn one_of<T: Eq + Hash + ?Sized>(
+    known: &mut HashSet<Arc<T>>,
+    thing: impl Borrow<T> + Into<Arc<T>>,
+) -> Arc<T> {
     if let Some(known) = known.get(thing.borrow()) {
         return Arc::clone(known);
     }
@@ -248,7 +251,9 @@ impl Running {
             .stderr(Stdio::null())
             .spawn()?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(input), Some(output)) => Ok(Self { child, input, output: BufReader::new(output), requests: 0 }),
+            (Some(input), Some(output)) => {
+                Ok(Self { child, input, output: BufReader::new(output), requests: 0 })
+            }
             _ => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
