@@ -27,11 +27,16 @@ pub(super) async fn keep_releasing() {
     let mut pause = FIRST;
     loop {
         tokio::time::sleep(pause).await;
-        #[cfg(target_env = "gnu")]
-        // SAFETY: no preconditions; the allocator locks itself.
-        unsafe {
-            libc::malloc_trim(0);
-        }
+        release();
         pause = (pause * 6).min(MAX_PAUSE);
+    }
+}
+
+/// Returns freed memory to the system, in less than a millisecond.
+pub(super) fn release() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no preconditions; the allocator locks itself.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use time::OffsetDateTime;
 
-use super::privileges;
+use super::{memory, privileges};
 use crate::config::Roots;
 use crate::probes::{Feed, Unwound, WaitStack};
 use crate::profiles::archive::Archive;
@@ -158,6 +158,8 @@ async fn keep(archive: Archive) {
         let into = Duration::new(u64::from(now.second()), now.nanosecond());
         tokio::time::sleep(Duration::from_secs(60) + AFTER_MINUTE - into).await;
         let kept = archive.keep(micros(OffsetDateTime::now_utc())).await;
+        // What is stored is made of many times its size.
+        memory::release();
         if let Err(error) = &kept
             && !is_failing
         {

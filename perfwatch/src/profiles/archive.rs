@@ -21,8 +21,12 @@ use crate::store::chunks::{Batch, Chunk, ChunkStore, Content, ProfileKind, Wante
 const MINUTE: i64 = 60_000_000;
 /// What one chunk of minutes covers at most, µs.
 pub const SLOT: i64 = 10 * MINUTE;
-/// Nodes in memory, beyond which small stacks are added up early.
-const MAX_OPEN_NODES: usize = 60_000;
+/// Nodes of a slot in memory, beyond which the smallest stacks are added up early.
+const MAX_OPEN_NODES: usize = 10 << 10;
+/// And the least busy processes and threads: compilers come by the hundred.
+const MAX_OPEN_WHO: usize = 600;
+/// What is kept apart then: more than what is stored, since what is small now may not be so at the end.
+const OPEN: Bounds = Bounds { nodes: MAX_OPEN_NODES / 2, who: MAX_OPEN_WHO / 2, pids: true };
 /// Slots that wait for the store: three hours of both kinds.
 const MAX_WAITING: usize = 36;
 /// Chunks read at a time.
@@ -56,8 +60,8 @@ struct Shared {
 struct Memory {
     /// By kind, the slot that is being filled.
     open: [Option<Slot>; ProfileKind::ALL.len()],
-    /// Full ones that are not stored yet.
-    full: VecDeque<Slot>,
+    /// Full ones that are not stored yet, as they will be.
+    full: VecDeque<Chunk>,
     /// The last full one, by kind: it is stored here, and may be on its way to the hubs.
     last: [Option<Chunk>; ProfileKind::ALL.len()],
     /// Slots that were given up because the store was away for too long.
@@ -69,7 +73,7 @@ impl Memory {
     fn close(&mut self, kind: ProfileKind, now: i64) {
         let open = &mut self.open[kind as usize];
         let over = open.take_if(|slot| floor(slot.start, SLOT) != floor(now, SLOT));
-        self.full.extend(over.filter(|slot| !slot.builder.is_empty()));
+        self.full.extend(over.and_then(|slot| slot.chunk()));
         while self.full.len() > MAX_WAITING {
             self.full.pop_front();
             self.dropped += 1;
@@ -86,8 +90,18 @@ struct Slot {
 }
 
 impl Slot {
-    fn table(&self) -> Table {
-        bounded(&self.builder.table(), bounds(Tier::Minute))
+    /// As it is stored, unless there is nothing in it.
+    fn chunk(&self) -> Option<Chunk> {
+        chunk(self.kind, Tier::Minute, self.start, &bounded(&self.builder.table(), bounds(Tier::Minute)))
+    }
+
+    /// Adds up the smallest if there are too many.
+    fn fold(&mut self) {
+        if self.builder.nodes() > MAX_OPEN_NODES || self.builder.who() > MAX_OPEN_WHO {
+            let table = bounded(&self.builder.table(), OPEN);
+            self.builder = Builder::default();
+            self.builder.merge(&table, Who::clone, |time| time);
+        }
     }
 }
 
@@ -172,9 +186,10 @@ impl Archive {
     /// Slots of which hubs may not have everything from a time on (µs).
     pub fn since(&self, kind: ProfileKind, from: i64) -> Vec<Chunk> {
         let memory = self.memory();
-        let slots = memory.full.iter().chain(memory.open.iter().flatten()).filter(|slot| slot.kind == kind);
-        let slots = slots.filter_map(|slot| chunk(kind, Tier::Minute, slot.start, &slot.table()));
-        memory.last[kind as usize].iter().cloned().chain(slots).filter(|chunk| chunk.end > from).collect()
+        let full = memory.full.iter().filter(|chunk| chunk.content == kind.into()).cloned();
+        let open = memory.open[kind as usize].as_ref().and_then(Slot::chunk);
+        let all = memory.last[kind as usize].iter().cloned().chain(full).chain(open);
+        all.filter(|chunk| chunk.end > from).collect()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -188,11 +203,7 @@ impl Archive {
         let fresh = || Slot { kind, start: now, builder: Builder::default() };
         let slot = memory.open[kind as usize].get_or_insert_with(fresh);
         count(&mut slot.builder, floor(now, MINUTE));
-        if slot.builder.nodes() > MAX_OPEN_NODES {
-            let table = slot.table();
-            slot.builder = Builder::default();
-            slot.builder.merge(&table, Who::clone, |time| time);
-        }
+        slot.fold();
     }
 
     /// Slots that could not be stored in time since the start.
@@ -205,33 +216,25 @@ impl Archive {
         // A slot may be over without anything that came after it.
         ProfileKind::ALL.into_iter().for_each(|kind| self.memory().close(kind, now));
         loop {
-            let slot = self.memory().full.front().map(|slot| (slot.kind, slot.start, slot.table()));
-            let Some((kind, start, table)) = slot else { break };
-            self.store(kind, start, &table).await?;
+            let Some(chunk) = self.memory().full.front().cloned() else { break };
+            self.put(chunk.clone()).await?;
             let mut memory = self.memory();
             // By the time it is stored another may be the first.
-            memory.full.retain(|slot| (slot.kind, slot.start) != (kind, start));
-            memory.last[kind as usize] = chunk(kind, Tier::Minute, start, &table);
+            memory.full.retain(|other| (other.content, other.start) != (chunk.content, chunk.start));
+            if let Content::Profiles(kind) = chunk.content {
+                memory.last[kind as usize] = Some(chunk);
+            }
         }
         for kind in ProfileKind::ALL {
-            if let Some((start, table)) = self.open_slot(kind) {
-                self.store(kind, start, &table).await?;
+            let open = self.memory().open[kind as usize].as_ref().and_then(Slot::chunk);
+            if let Some(chunk) = open {
+                self.put(chunk).await?;
             }
             for (tier, finer) in ROLLED {
                 self.roll(kind, tier, finer, now).await?;
             }
         }
         Ok(())
-    }
-
-    fn open_slot(&self, kind: ProfileKind) -> Option<(i64, Table)> {
-        let memory = self.memory();
-        memory.open[kind as usize].as_ref().map(|slot| (slot.start, slot.table()))
-    }
-
-    async fn store(&self, kind: ProfileKind, start: i64, table: &Table) -> Result<()> {
-        let Some(chunk) = chunk(kind, Tier::Minute, start, table) else { return Ok(()) };
-        self.put(chunk).await
     }
 
     async fn put(&self, chunk: Chunk) -> Result<()> {
@@ -365,9 +368,12 @@ impl Archive {
         // Before the store: what is stored meanwhile is known to be here as well.
         let mut in_memory: Vec<(i64, Table)> = {
             let memory = self.memory();
-            let all = memory.full.iter().chain(memory.open.iter().flatten());
-            let wanted = all.filter(|slot| slot.kind == kind && slot.start < to && slot.start + SLOT > from);
-            wanted.map(|slot| (slot.start, slot.builder.table())).collect()
+            let is_wanted = |start: i64| start < to && start + SLOT > from;
+            let full =
+                memory.full.iter().filter(|chunk| chunk.content == kind.into() && is_wanted(chunk.start));
+            let open = memory.open[kind as usize].iter().filter(|slot| is_wanted(slot.start));
+            let full = full.filter_map(|chunk| Some((chunk.start, self.decode(chunk)?)));
+            full.chain(open.map(|slot| (slot.start, slot.builder.table()))).collect()
         };
         if let Some(history) = &self.0.history {
             let elsewhere = history.elsewhere(kind.into(), to).await?;
@@ -541,6 +547,37 @@ mod tests {
         assert_eq!(folded(&archive, all.0, all.1, None).await.0, "p;a;b 50\n");
         store.remove_before("here", 86400, START + DAY).await.unwrap();
         assert_eq!(folded(&archive, all.0, all.1, None).await.0, "p;a;b 26\n");
+    }
+
+    #[tokio::test]
+    async fn an_open_slot_stays_within_its_bound_and_its_sums_are_exact() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_store, archive) = archive(dir.path()).await;
+        let letter = |n: u32| char::from_u32(0x4e00 + n).unwrap();
+        let size = || {
+            let memory = archive.memory();
+            let builder = &memory.open[ProfileKind::Cpu as usize].as_ref().unwrap().builder;
+            (builder.nodes(), builder.who())
+        };
+        let (mut added, mut most) = (0, (0, 0));
+        // Each second a hundred stacks that come once, and one that always comes.
+        for second in 0..600 {
+            archive.add(ProfileKind::Cpu, START + second * 1_000_000, |builder, minute| {
+                for n in 0..100 {
+                    let stack = [letter(second as u32), letter(n), 'x'].iter().collect::<String>();
+                    builder.add(minute, &who("p", 8 + second as u32), &functions(&stack), count(1));
+                }
+                builder.add(minute, &who("p", 7), &functions("abc"), count(5));
+                added += 105;
+            });
+            most = (most.0.max(size().0), most.1.max(size().1));
+        }
+        assert!(most.0 <= MAX_OPEN_NODES && most.1 <= MAX_OPEN_WHO, "{most:?}");
+        assert!(size().0 >= OPEN.nodes, "no more is given up than has to be");
+        let (all, _) = folded(&archive, START, START + SLOT, None).await;
+        let counts = all.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
+        assert_eq!(counts.sum::<u64>(), added);
+        assert!(all.contains("p;a;b;c 3000\n"));
     }
 
     #[tokio::test]

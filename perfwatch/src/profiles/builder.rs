@@ -28,12 +28,13 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.lost.is_empty()
-    }
-
     pub fn nodes(&self) -> usize {
         self.tree.nodes().len()
+    }
+
+    /// Processes, threads and cgroups.
+    pub fn who(&self) -> usize {
+        self.who.len()
     }
 
     /// Counts a stack, its outermost function first, in the bucket that begins at `time` (µs).
@@ -129,9 +130,9 @@ impl Builder {
         let mut lost: Vec<(i64, u64)> = self.lost.iter().map(|(time, lost)| (*time, *lost)).collect();
         lost.sort_unstable();
         Table {
-            functions: self.functions.things.clone(),
+            functions: self.functions.things(),
             nodes: self.tree.nodes().to_vec(),
-            who: self.who.things.clone(),
+            who: self.who.things(),
             rows,
             stacks,
             lost,

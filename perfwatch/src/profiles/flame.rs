@@ -157,7 +157,7 @@ impl Adding {
             self.shrink(most, totals);
         }
         Flame {
-            functions: self.functions.things,
+            functions: self.functions.things(),
             nodes: self.tree.nodes().to_vec(),
             own: self.own,
             processes: self.processes.finish(),

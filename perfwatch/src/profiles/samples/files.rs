@@ -16,8 +16,11 @@ use object::{LittleEndian, ReadCache};
 use super::place::FileId;
 use super::tables::{Cache, Functions, Headers, Reader, Registers, Tables};
 
-/// Functions of all files that were met, some 500 bytes each. Beyond, those of the least used files are forgotten.
-const MAX_FUNCTIONS: usize = 8 << 10;
+/// Functions of all files that were met, some 500 bytes each. Beyond, those of the least used files are forgotten, once there
+/// is no batch that is named by them.
+const MAX_FUNCTIONS: usize = 3 << 10;
+/// Beyond these, at once.
+const MAX_FUNCTIONS_OF_BATCH: usize = 4 * MAX_FUNCTIONS;
 /// Files that are kept open, for naming what was found in them.
 const MAX_FILES: usize = 512;
 /// Segments and sections of a sound file are far fewer.
@@ -148,7 +151,7 @@ impl Files {
         let tables = file.tables.get_or_insert_with(|| Tables::open(&file.file));
         let result = work(tables);
         self.functions += file.met() - before;
-        if self.functions > MAX_FUNCTIONS {
+        if self.functions > MAX_FUNCTIONS_OF_BATCH {
             self.forget();
         }
         Some(result)
@@ -165,7 +168,13 @@ impl Files {
         }
     }
 
-    /// Forgets half of the functions.
+    /// Forgets functions if there are too many. Called after each batch.
+    pub fn age(&mut self) {
+        if self.functions > MAX_FUNCTIONS {
+            self.forget();
+        }
+    }
+
     fn forget(&mut self) {
         while self.functions > MAX_FUNCTIONS / 2 {
             let with = self.files.values_mut().filter(|file| file.met() > 0);

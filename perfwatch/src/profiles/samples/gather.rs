@@ -27,7 +27,7 @@ use crate::store::chunks::ProfileKind;
 /// Processes whose mappings are kept.
 const MAX_PROCESSES: usize = 512;
 /// How long without a sample.
-const FORGET: Duration = Duration::from_secs(300);
+const FORGET: Duration = Duration::from_secs(60);
 /// Nodes of all trees of one batch; stacks beyond count as one.
 const MAX_NODES: usize = 200_000;
 
@@ -305,6 +305,9 @@ impl Gather {
         if self.processes.len() >= MAX_PROCESSES {
             self.forget();
         }
+        if self.processes.len() >= MAX_PROCESSES {
+            self.processes.clear();
+        }
         let read = Process::read(&self.proc, pid, &mut self.files);
         let read = read.map(|process| Known { process, replaced_ns }).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => Ended::Forbidden,
@@ -316,16 +319,13 @@ impl Gather {
     fn forget(&mut self) {
         self.processes
             .retain(|_, known| known.as_ref().is_ok_and(|known| known.process.used.elapsed() < FORGET));
-        if self.processes.len() >= MAX_PROCESSES {
-            self.processes.clear();
-        }
     }
 
     /// What was gathered since the last time.
     pub fn take(&mut self) -> Batch {
         self.nodes = 0;
         // Those that were forbidden or gone may be others next time.
-        self.processes.retain(|_, known| known.is_ok());
+        self.forget();
         self.names.clear();
         let mut batch = Batch::default();
         let (ran, waited) = (std::mem::take(&mut self.ran), std::mem::take(&mut self.waited));
@@ -346,6 +346,7 @@ impl Gather {
                 into.push((Who { process, thread, cgroup, pid }, sampled));
             }
         }
+        self.files.age();
         batch
     }
 }

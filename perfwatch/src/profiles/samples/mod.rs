@@ -9,8 +9,10 @@ pub mod files;
 #[cfg(test)]
 mod fuzz;
 pub mod gather;
+mod kernel_symbols;
 pub mod place;
 pub mod process;
+mod recent;
 pub mod symbolizer;
 pub mod symbols;
 mod tables;

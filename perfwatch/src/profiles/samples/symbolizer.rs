@@ -4,12 +4,14 @@
 //! compilers. Whatever these do to it, the server starts another one.
 
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use blazesym::symbolize::source::{Elf, Kernel, Process, Source};
+use blazesym::Pid;
+use blazesym::symbolize::source::{Elf, Process, Source};
 use blazesym::symbolize::{Input, Symbolized, Symbolizer};
-use blazesym::{MaybeDefault, Pid};
 use serde::{Deserialize, Serialize};
+
+use super::kernel_symbols::KernelSymbols;
 
 /// Bytes of a name; templates grow without end.
 const MAX_NAME: usize = 512;
@@ -19,8 +21,6 @@ const MAX_INLINED: usize = 32;
 const MAX_DATA: u64 = 512 << 20;
 /// Of the names that a just-in-time compiler has written; those of a large Java program have 30 MB.
 const MAX_MAP: u64 = 256 << 20;
-/// Requests after which what was read is forgotten: files stay in memory until then.
-const FORGET_AFTER: usize = 64;
 
 /// What is to be named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,24 +46,21 @@ pub type Answer = Vec<Vec<String>>;
 /// Answers requests, a line each, until there are no more.
 pub fn run() -> io::Result<()> {
     confine()?;
-    let mut symbolizer = new();
+    let mut known = Known::new();
     let (input, mut output) = (io::stdin().lock(), io::stdout().lock());
-    for (n, line) in input.lines().enumerate() {
-        if n % FORGET_AFTER == FORGET_AFTER - 1 {
-            symbolizer = new();
-        }
+    for line in input.lines() {
         let request: Request = serde_json::from_str(&line?)?;
-        serde_json::to_writer(&mut output, &answer(&symbolizer, &request))?;
+        serde_json::to_writer(&mut output, &known.answer(&request))?;
         output.write_all(b"\n")?;
         output.flush()?;
     }
     Ok(())
 }
 
-fn new() -> Symbolizer {
-    // What a path leads to changes: descriptors are used again, and maps grow.
-    // Without lines there are no inlined functions.
-    Symbolizer::builder().enable_code_info(true).enable_inlined_fns(true).enable_auto_reload(true).build()
+/// What was read.
+struct Known {
+    symbolizer: Symbolizer,
+    kernel: Option<KernelSymbols>,
 }
 
 /// Last in turn for everything, and first to go when there is too little memory.
@@ -77,25 +74,35 @@ fn confine() -> io::Result<()> {
     Ok(())
 }
 
-fn answer(symbolizer: &Symbolizer, request: &Request) -> Answer {
-    let (source, input) = match &request.of {
-        Of::Kernel(symbols) => {
-            let kernel = Kernel {
-                kallsyms: MaybeDefault::Some(symbols.clone()),
-                vmlinux: MaybeDefault::None,
-                ..Kernel::default()
-            };
-            (Source::from(kernel), Input::AbsAddr(request.addresses.as_slice()))
+impl Known {
+    fn new() -> Self {
+        // What a path leads to changes: descriptors are used again, and maps grow.
+        // Without lines there are no inlined functions.
+        let symbolizer =
+            Symbolizer::builder().enable_code_info(true).enable_inlined_fns(true).enable_auto_reload(true);
+        Self { symbolizer: symbolizer.build(), kernel: None }
+    }
+
+    fn answer(&mut self, request: &Request) -> Answer {
+        let (source, input) = match &request.of {
+            Of::Kernel(symbols) => return self.of_kernel(symbols, &request.addresses),
+            Of::File(path) => (Source::from(Elf::new(path)), Input::VirtOffset(request.addresses.as_slice())),
+            Of::Process(pid) => {
+                let process = Process { perf_map: has_map(*pid), ..Process::new(Pid::from(*pid)) };
+                (Source::from(process), Input::AbsAddr(request.addresses.as_slice()))
+            }
+        };
+        match self.symbolizer.symbolize(&source, input) {
+            Ok(found) => found.iter().map(functions).collect(),
+            Err(_) => vec![Vec::new(); request.addresses.len()],
         }
-        Of::File(path) => (Source::from(Elf::new(path)), Input::VirtOffset(request.addresses.as_slice())),
-        Of::Process(pid) => {
-            let process = Process { perf_map: has_map(*pid), ..Process::new(Pid::from(*pid)) };
-            (Source::from(process), Input::AbsAddr(request.addresses.as_slice()))
-        }
-    };
-    match symbolizer.symbolize(&source, input) {
-        Ok(found) => found.iter().map(functions).collect(),
-        Err(_) => vec![Vec::new(); request.addresses.len()],
+    }
+
+    fn of_kernel(&mut self, symbols: &Path, addresses: &[u64]) -> Answer {
+        let kernel = self.kernel.get_or_insert_with(|| KernelSymbols::read(symbols).unwrap_or_default());
+        // Some of it is written in Rust.
+        let named = |name: &str| printable(&format!("{:#}", rustc_demangle::demangle(name)));
+        addresses.iter().map(|address| kernel.name(*address).map(named).into_iter().collect()).collect()
     }
 }
 
@@ -136,8 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn functions_of_the_kernel_are_named_as_their_language_does() {
+        let list = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(list.path(), "a000 T schedule\nb000 t _RNvCskwGfYPst2Cb_3foo16example_function\n")
+            .unwrap();
+        let request = Request { of: Of::Kernel(list.path().into()), addresses: vec![0xa010, 1, 0xb010] };
+        let names = Known::new().answer(&request);
+        assert_eq!(names, [vec!["schedule"], vec![], vec!["foo::example_function"]]);
+    }
+
+    #[test]
     fn what_is_no_file_has_no_names() {
         let request = Request { of: Of::File("/nonexistent".into()), addresses: vec![1, 2] };
-        assert_eq!(answer(&new(), &request), [Vec::<String>::new(), Vec::new()]);
+        assert_eq!(Known::new().answer(&request), [Vec::<String>::new(), Vec::new()]);
     }
 }

@@ -1,14 +1,14 @@
 //! Which user code waits: the user stacks of some waits stand for those of all that were at the same place in the kernel.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::place::{Ended, Place as Frame};
+use super::recent::Recent;
 
-/// Waits whose end is awaited.
-const MAX_PENDING: usize = 4096;
-/// Places in the kernel, by process.
-const MAX_PLACES: usize = 4096;
+/// Waits of a generation whose end is awaited.
+const MAX_PENDING: usize = 1024;
+/// Places in the kernel of a generation, by process.
+const MAX_PLACES: usize = 1024;
 /// User stacks that lead to one place.
 const MAX_STACKS: usize = 32;
 /// Waits of one place that are remembered; then each counts half, so that what is new soon counts more than what was.
@@ -36,19 +36,23 @@ pub struct Place {
     pub hash: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Waiting {
     /// By thread, with its name.
-    pending: HashMap<u32, (Arc<str>, UserStack)>,
-    known: HashMap<Place, Vec<(UserStack, Seen)>>,
+    pending: Recent<u32, (Arc<str>, UserStack)>,
+    known: Recent<Place, Vec<(UserStack, Seen)>>,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { pending: Recent::new(MAX_PENDING), known: Recent::new(MAX_PLACES) }
+    }
 }
 
 impl Waiting {
     /// A thread begins to wait.
     pub fn begin(&mut self, tid: u32, thread: Arc<str>, stack: UserStack) {
-        if self.pending.len() >= MAX_PENDING {
-            self.pending.clear();
-        }
+        self.pending.age();
         self.pending.insert(tid, (thread, stack));
     }
 
@@ -56,10 +60,8 @@ impl Waiting {
     pub fn end(&mut self, ended: &perfwatch_common::waits::Ended) {
         let Some((thread, stack)) = self.pending.remove(&ended.tid) else { return };
         let place = Place { tgid: ended.tgid, thread, hash: ended.hash };
-        if self.known.len() >= MAX_PLACES && !self.known.contains_key(&place) {
-            self.known.clear();
-        }
-        let known = self.known.entry(place).or_default();
+        self.known.age();
+        let known = self.known.meet_or_insert(place);
         let at = known.iter().position(|(known, _)| known.frames == stack.frames).unwrap_or_else(|| {
             known.push((stack, Seen::default()));
             known.len() - 1
