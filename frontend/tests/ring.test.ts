@@ -84,4 +84,16 @@ describe('Ring', () => {
     expect([0, 14, 16, 29, 99].map((time) => ring.nearest(time))).toEqual([0, 0, 1, 2, 2]);
     expect(new Ring(2).nearest(5)).toBe(-1);
   });
+
+  it('shows a part of a series, also where it goes on at the beginning of the buffer', () => {
+    const ring = new Ring(4);
+    for (let second = 1; second <= 6; second += 1) ring.push(second, [['a', second]]);
+    expect([...ring.view('a', 0, 4)]).toEqual([3, 4, 5, 6]);
+    expect([...ring.view('a', 2, 4)]).toEqual([5, 6]);
+    expect([...ring.view('a', 1, 1)]).toEqual([]);
+    expect([...ring.view('b', 0, 2)]).toEqual([NaN, NaN]);
+    const whole = Ring.of(Float64Array.of(1, 2, 3), new Map([['a', Float64Array.of(7, 8, 9)]]));
+    expect([...whole.view('a', 1, 3)]).toEqual([8, 9]);
+    expect([whole.last, whole.nearest(2), whole.at('a', 2)]).toEqual([3, 1, 9]);
+  });
 });

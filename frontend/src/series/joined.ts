@@ -83,19 +83,29 @@ function addBuckets(points: Points, name: string, ring: Ring, from: number, to: 
   finish();
 }
 
+/** A stored series; nothing of it is copied. */
+function storedSeries(name: string, span: Span, past: Stretch): Joined {
+  const { values, low, high, middles, isRaw } = past;
+  const first = values.indexFrom(span.from - 2 * past.width);
+  const end = values.indexFrom(span.to + 1);
+  const [times, drawn] = [middles.subarray(first, end), values.view(name, first, end)];
+  if (isRaw) return { times, values: drawn };
+  return { times, values: drawn, low: low.view(name, first, end), high: high.view(name, first, end) };
+}
+
 /** A series within `span`, with a point before it, so that its line reaches the edge. */
 export function joinedSeries(name: string, span: Span, sources: Sources): Joined {
   const { past, ring, tick, width } = sources;
+  if (ring === null && past !== null) return storedSeries(name, span, past);
   const join = joinAt(sources);
   const points = new Points((past?.values.size ?? 0) + (ring?.size ?? 0));
   if (past !== null) {
     points.hasBand = !past.isRaw;
-    const shift = past.isRaw ? 0 : past.width / 2;
-    const { values, low, high } = past;
+    const { values, low, high, middles } = past;
     for (let i = values.indexFrom(span.from - 2 * past.width); i < values.size; i += 1) {
       const time = values.timeAt(i);
       if (time >= join || time > span.to) break;
-      points.add(time + shift, values.at(name, i), low.at(name, i), high.at(name, i));
+      points.add(middles[i] ?? NaN, values.at(name, i), low.at(name, i), high.at(name, i));
     }
   }
   if (ring === null) return points.joined();

@@ -122,6 +122,17 @@ export class Ring {
     return time - this.timeAt(after - 1) < this.timeAt(after) - time ? after - 1 : after;
   }
 
+  /** The values of a series between two indices; no copy where they are in one piece. */
+  view(name: string, first: number, end: number): Float64Array {
+    const column = this.columns.get(name);
+    if (column === undefined) return new Float64Array(Math.max(0, end - first)).fill(NaN);
+    if (end <= first) return new Float64Array();
+    const [from, to] = [this.slot(first), this.slot(end - 1) + 1];
+    return from < to
+      ? column.subarray(from, to)
+      : Float64Array.of(...column.subarray(from), ...column.subarray(0, to));
+  }
+
   /** Calls `visit` for each value of a series between two indices, without copying. */
   each(name: string, first: number, end: number, visit: (value: number, time: number) => void): void {
     const column = this.columns.get(name);

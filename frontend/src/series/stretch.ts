@@ -117,11 +117,14 @@ export class Stretch {
   readonly width: number;
   /** Whether every point is one sample. */
   readonly isRaw: boolean;
+  /** Where each point is drawn: a bucket in its middle. */
+  readonly middles: Float64Array;
 
   constructor({ metric_type, times, count, ...parts }: ColumnsOfType, interval: number) {
     const type = metric_type as Plotted;
     this.width = spacing(times, interval);
     this.isRaw = count?.every((one) => one === 1) ?? false;
+    this.middles = Float64Array.from(times, (time) => (this.isRaw ? time : time + this.width / 2));
     const [average, min, max] = [parts.average, parts.min, parts.max].map(columnsOf) as [
       Map<string, Column>,
       Map<string, Column>,

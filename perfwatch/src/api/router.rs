@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use utoipa_axum::router::OpenApiRouter;
@@ -63,7 +64,8 @@ pub fn app(state: AppState) -> Router {
     let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
     let app = api
         .route("/openapi.json", get(move || std::future::ready((kind, document.clone()))))
-        .layer(CompressionLayer::new().compress_when(worth_it))
+        // A third of the time that six takes, for 4 % more.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Precise(4)).compress_when(worth_it))
         .merge(docs::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(page::serve)

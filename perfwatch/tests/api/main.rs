@@ -21,6 +21,7 @@ macro_rules! contract {
             mod all_processes;
             mod boards;
             mod browser;
+            mod columns;
             mod configuration;
             mod connections;
             mod doctor;

@@ -14,8 +14,12 @@ use time::OffsetDateTime;
 
 use super::micros;
 use super::reader::Question;
+use super::tier::floor;
 use crate::snapshot::MetricType;
 use crate::snapshot::selection::Selection;
+
+/// µs.
+const MILLISECOND: i64 = 1000;
 
 /// Width of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +132,8 @@ impl HistoryQuery {
         Question {
             metric_type: self.metric_type,
             from: micros(self.start),
-            to: micros(self.end).saturating_add(1),
+            // All of its last millisecond, so that what ends one before an hour is made of whole hours.
+            to: floor(micros(self.end), MILLISECOND).saturating_add(MILLISECOND),
             interval: self.interval.width(),
         }
     }

@@ -31,3 +31,12 @@ fn only_known_intervals_and_statistics_parse() {
     assert_eq!(Stats::parse(""), Some(Stats::default()));
     assert_eq!(Stats::parse("max,p99"), None);
 }
+
+#[test]
+fn a_range_of_whole_hours_ends_with_the_last_millisecond_of_one() {
+    let (start, end) = (datetime!(2026-06-01 10:00 UTC), datetime!(2026-06-01 12:00 UTC));
+    let to = |end| HistoryQuery::new(MetricType::Cpu, start, end).question().to;
+    assert_eq!(to(end - Duration::milliseconds(1)), micros(end));
+    // The end itself belongs to it.
+    assert_eq!(to(end), micros(end) + 1000);
+}
