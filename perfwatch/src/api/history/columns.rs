@@ -113,7 +113,7 @@ async fn of_fields(
     let wanted = wanted(names(fields), names(sent.whole.as_deref()))?;
     let question = state.ask(&identity)?;
     let history = state.history_of(&identity, sent.host.as_deref()).await?;
-    let lines = Lines { history, range, wanted: wanted.into() };
+    let lines = Lines { history, range, wanted };
     streamed(question, async move { Ok(lines) }, "application/x-ndjson").await
 }
 
@@ -138,7 +138,7 @@ fn wanted(fields: Vec<String>, whole: Vec<String>) -> Result<VecDeque<OfType>> {
         match wanted.iter_mut().find(|known| known.metric_type == metric_type) {
             Some(known) => known.fields.push(path.to_owned()),
             None => {
-                wanted.push_back(OfType { metric_type, fields: vec![path.to_owned()], with_whole: false })
+                wanted.push_back(OfType { metric_type, fields: vec![path.to_owned()], with_whole: false });
             }
         }
     }

@@ -299,13 +299,13 @@ mod tests {
     fn addresses_of_one_function_share_their_names() {
         let mut symbols = symbols();
         let names = ["outer".to_owned(), "inlined".to_owned()];
-        let places = (0..1000).map(|address| Place::File(FileId(1), address));
+        let mut places = (0..1000).map(|address| Place::File(FileId(1), address));
         places.clone().for_each(|place| symbols.remember(place, &names, &HashMap::new()));
         let other = Place::File(FileId(1), 1000);
         symbols.remember(other, &names[..1], &HashMap::new());
         let first = symbols.functions(Place::File(FileId(1), 0)).unwrap();
         assert_eq!(first.iter().map(|function| &*function.name).collect::<Vec<_>>(), names);
-        assert!(places.clone().all(|place| Arc::ptr_eq(symbols.functions(place).unwrap(), first)));
+        assert!(places.all(|place| Arc::ptr_eq(symbols.functions(place).unwrap(), first)));
         let other = symbols.functions(other).unwrap();
         assert!(Arc::ptr_eq(&other[0].name, &first[0].name), "and so do those that have a part of them");
         assert_eq!(Arc::strong_count(first), 1001, "of each place, and to find it by");
