@@ -169,10 +169,11 @@ async function request<T>(
 async function lines<T>(path: string, options: Options, each: (line: T) => void): Promise<void> {
   await exchange('GET', path, undefined, options, async (response, alive) => {
     if (response.body === null) return;
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
-    for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
       alive();
-      const parts = (rest + piece).split('\n');
+      const parts = (rest + read.value).split('\n');
       rest = parts.pop() ?? '';
       for (const line of parts) each(JSON.parse(line) as T);
     }

@@ -76,7 +76,7 @@ function combined(
   return first?.map((value, i) => rest.reduce((sum, one) => combine(sum, one[i] || 0), value)) ?? null;
 }
 
-/** Series that are computed from several columns of averages, as `extract` computes them from a document. */
+/** Series that are computed from several columns, as `extract` computes them from a document. */
 function* derived(type: Plotted, columns: ReadonlyMap<string, Column>): Generator<[string, Column | null]> {
   const of = (...paths: string[]) => paths.map((path) => columns.get(path));
   if (type === 'cpu') yield ['irq_total', combined(of('irq', 'softirq'), (a, b) => a + b)];
