@@ -29,9 +29,12 @@ export default defineConfig(({ command }) => ({
     modulePreload: { polyfill: false },
     rolldownOptions: {
       output: {
-        // One compressed file is smaller than several; what only some pages need is not in it.
+        // One compressed file is smaller than several; what only some pages need is not in them.
         codeSplitting: {
-          groups: [{ name: 'vendor', test: /node_modules\/(?!uplot|sortablejs)/ }],
+          groups: [
+            { name: 'vendor', test: /node_modules\/(?!uplot|sortablejs)/ },
+            { name: 'core', test: /src\/(stores|api|charts\/geometry)\b/ },
+          ],
         },
       },
     },

@@ -13,7 +13,8 @@ export function useSize(element: Readonly<Ref<Element | null>>): Readonly<Ref<Si
     if (width !== size.value.width || height !== size.value.height) size.value = { width, height };
   }
   useObserver(element, new ResizeObserver(measure));
-  watch(() => preferences.printing, measure, { flush: 'post' });
+  // Observers also tell of a new element, but a frame later.
+  watch([element, () => preferences.printing], measure, { flush: 'post' });
 
   return size;
 }
