@@ -97,7 +97,7 @@ function noteLoad() {
   }).observe({ type: 'longtask', buffered: true });
   new MutationObserver((_, observer) => {
     seen.mounted ??= document.querySelector('#cpu') === null ? undefined : performance.now();
-    if (document.querySelector('#cpu canvas') === null) return;
+    if (document.querySelector('#cpu .uplot canvas') === null) return;
     seen.chart = performance.now();
     observer.disconnect();
   }).observe(document, { childList: true, subtree: true });
@@ -107,7 +107,7 @@ async function load(browser, server, session) {
   const page = await browser.page({ server, session, width: 1920, height: 1080 });
   await page.addInitScript(noteLoad);
   await page.goto('/?range=15m');
-  await page.locator('#cpu canvas').first().waitFor();
+  await page.locator('#cpu .uplot canvas').first().waitFor();
   const { seen, paint, scripts } = await page.evaluate(() => ({
     seen: window.perfwatchLoad,
     paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null,

@@ -69,7 +69,7 @@ test('the first load is small and local', async ({ browser, server, session }) =
   const hosts = new Set();
   page.on('request', (request) => hosts.add(new URL(request.url()).host));
   await page.goto('/');
-  await page.locator('#cpu canvas').first().waitFor();
+  await page.locator('#cpu .uplot canvas').first().waitFor();
   assert.deepEqual([...hosts], [new URL(server.url).host]);
   const scripts = await page.evaluate(() =>
     performance
