@@ -96,9 +96,12 @@ function storedSeries(name: string, span: Span, past: Stretch): Joined {
 /** A series within `span`, with a point before it, so that its line reaches the edge. */
 export function joinedSeries(name: string, span: Span, sources: Sources): Joined {
   const { past, ring, tick, width } = sources;
-  if (ring === null && past !== null) return storedSeries(name, span, past);
+  if (ring === null) {
+    if (past !== null) return storedSeries(name, span, past);
+    return { times: new Float64Array(), values: new Float64Array() };
+  }
   const join = joinAt(sources);
-  const points = new Points((past?.values.size ?? 0) + (ring?.size ?? 0));
+  const points = new Points((past?.values.size ?? 0) + ring.size);
   if (past !== null) {
     points.hasBand = !past.isRaw;
     const { values, low, high, middles } = past;
@@ -108,7 +111,6 @@ export function joinedSeries(name: string, span: Span, sources: Sources): Joined
       points.add(middles[i] ?? NaN, values.at(name, i), low.at(name, i), high.at(name, i));
     }
   }
-  if (ring === null) return points.joined();
   const from = Math.max(span.from - Math.max(width, tick), join);
   if (width > tick) {
     points.hasBand = true;
