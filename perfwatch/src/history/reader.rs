@@ -86,7 +86,7 @@ impl Pieces {
         unstored.chunks.extend(history.elsewhere(metric_type.into(), to).await?);
         let mut rest = Vec::new();
         for chunk in &unstored.chunks {
-            match Block::decode(&chunk.data, &selection) {
+            match Block::decode_within(&chunk.data, &selection, from..to) {
                 Ok(block) => rest.extend(within(block, from, to)),
                 Err(error) => history.note_damage(chunk, error),
             }
@@ -175,12 +175,12 @@ impl Pieces {
     fn unpack(&mut self, chunk: &Chunk, segment: Segment) {
         let Segment { tier, from, to } = segment;
         let unpacked = if tier == Tier::Raw {
-            Block::decode(&chunk.data, &self.selection)
+            Block::decode_within(&chunk.data, &self.selection, from..to)
                 .map(|block| self.ready.extend(within(block, from, to)))
         } else {
-            Buckets::decode(&chunk.data, &self.selection).map(|buckets| {
+            let times = floor(from, tier.width())..to;
+            Buckets::decode_within(&chunk.data, &self.selection, times.clone()).map(|buckets| {
                 let buckets = Arc::new(buckets);
-                let times = floor(from, tier.width())..to;
                 let wanted = (0..buckets.times().len()).filter(|n| times.contains(&buckets.times()[*n]));
                 self.ready.extend(wanted.map(|n| Piece::Bucket(Arc::clone(&buckets), n)));
             })

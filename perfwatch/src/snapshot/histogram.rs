@@ -109,6 +109,13 @@ impl Histogram {
         &self.buckets
     }
 
+    /// Counts in four buckets for each power of two, as many as a chart has rows for: `(n, count)`, ascending, without
+    /// empty ones, where `n` is the buckets `4n` to `4n + 3`.
+    pub fn quarters(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        let quarters = self.buckets.chunk_by(|(a, _), (b, _)| a / 4 == b / 4);
+        quarters.map(|of| (of[0].0 / 4, of.iter().fold(0u64, |sum, (_, n)| sum.saturating_add(*n))))
+    }
+
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -137,22 +144,23 @@ impl Histogram {
     }
 
     fn add(&mut self, other: &Self) {
-        let mut merged = Vec::with_capacity(self.buckets.len() + other.buckets.len());
-        let (mut a, mut b) = (self.buckets.iter().peekable(), other.buckets.iter().peekable());
-        while let Some(index) = match (a.peek(), b.peek()) {
-            (Some(a), Some(b)) => Some(a.0.min(b.0)),
-            (Some(one), None) | (None, Some(one)) => Some(one.0),
-            (None, None) => None,
-        } {
-            let take = |side: &mut std::iter::Peekable<std::slice::Iter<'_, (u16, u64)>>| {
-                side.next_if(|bucket| bucket.0 == index).map_or(0, |bucket| bucket.1)
-            };
-            let count = take(&mut a).saturating_add(take(&mut b));
-            if count > 0 {
-                merged.push((index, count));
+        // Distributions of neighbouring intervals resemble each other: most buckets are there already.
+        let known = self.buckets.len();
+        let mut at = 0;
+        for (index, count) in other.buckets.iter().filter(|(_, count)| *count > 0) {
+            while at < known && self.buckets[at].0 < *index {
+                at += 1;
+            }
+            if at < known && self.buckets[at].0 == *index {
+                self.buckets[at].1 = self.buckets[at].1.saturating_add(*count);
+            } else {
+                self.buckets.push((*index, *count));
             }
         }
-        self.buckets = merged;
+        if self.buckets.len() > known {
+            // Two ascending runs, which a stable sort only merges.
+            self.buckets.sort_by_key(|(index, _)| *index);
+        }
         self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
@@ -208,6 +216,13 @@ mod tests {
             "unit": "ns", "scheme": "log16", "buckets": [[3, 2], [36, 1]], "count": 3, "sum": 46, "max": 40
         });
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn four_buckets_are_one_quarter_of_a_power_of_two() {
+        let histogram = Histogram::from_counts(Unit::Nanoseconds, [(3, 1), (64, 2), (67, 3), (68, 4)], 0, 0);
+        assert_eq!(histogram.quarters().collect::<Vec<_>>(), [(0, 1), (16, 5), (17, 4)]);
+        assert_eq!(of(&[]).quarters().next(), None);
     }
 
     #[test]

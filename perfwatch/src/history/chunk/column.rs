@@ -1,6 +1,7 @@
 //! One column of readings: each row's value for one field of the layout.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::bytes::Bytes;
@@ -170,7 +171,13 @@ impl Column {
         }
     }
 
-    pub fn decode(bytes: &mut Bytes<'_>, rows: usize, order: Option<&[u32]>) -> Result<Self, Damaged> {
+    /// Reads the column of a table that has this many rows; histograms only where they are `wanted`.
+    pub fn decode(
+        bytes: &mut Bytes<'_>,
+        rows: usize,
+        wanted: &Range<usize>,
+        order: Option<&[u32]>,
+    ) -> Result<Self, Damaged> {
         let ordered = take_runs(bytes, rows)?;
         let mut column = Self { tags: vec![tag::ABSENT; rows], bits: vec![0; rows], ..Self::default() };
         let place = |row: usize| order.map_or(row, |order| order[row] as usize);
@@ -204,9 +211,10 @@ impl Column {
                 fill(wanted, &mut (before..));
             }
         }
-        let of = count(tag::HISTOGRAM);
-        if of > 0 {
-            objects.histograms = take_histograms(bytes, of)?;
+        if count(tag::HISTOGRAM) > 0 {
+            let rows = (0..rows).filter(|row| ordered[*row] == tag::HISTOGRAM).map(place);
+            let wanted: Vec<bool> = rows.map(|row| wanted.contains(&row)).collect();
+            objects.histograms = take_histograms(bytes, &wanted)?;
             fill(tag::HISTOGRAM, &mut (0..));
         }
         if !objects.texts.is_empty() || !objects.histograms.is_empty() {

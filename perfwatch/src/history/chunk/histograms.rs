@@ -23,7 +23,12 @@ pub(super) fn put_histograms<'h>(histograms: impl Iterator<Item = &'h Histogram>
     put_integers(&column(Histogram::max), out);
 }
 
-pub(super) fn take_histograms(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec<Arc<Histogram>>, Damaged> {
+/// Reads as many as `wanted` has; those that are not wanted are left empty.
+pub(super) fn take_histograms(
+    bytes: &mut Bytes<'_>,
+    wanted: &[bool],
+) -> Result<Vec<Arc<Histogram>>, Damaged> {
+    let count = wanted.len();
     let units = take_integers(bytes, count)?;
     let lengths = take_integers(bytes, count)?;
     let total = lengths.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
@@ -34,7 +39,15 @@ pub(super) fn take_histograms(bytes: &mut Bytes<'_>, count: usize) -> Result<Vec
     let maxima = take_integers(bytes, count)?;
     let mut buckets = steps.into_iter().zip(counts);
     let mut histograms = Vec::with_capacity(count);
-    for (((unit, length), sum), max) in units.into_iter().zip(lengths).zip(sums).zip(maxima) {
+    let empty = Arc::new(Histogram::empty(Unit::Nanoseconds));
+    let all = units.into_iter().zip(lengths).zip(sums).zip(maxima);
+    for ((((unit, length), sum), max), is_wanted) in all.zip(wanted) {
+        if !is_wanted {
+            // Their lengths add up to the total.
+            buckets.by_ref().take(length as usize).for_each(drop);
+            histograms.push(Arc::clone(&empty));
+            continue;
+        }
         let unit = if unit == 0 { Unit::Nanoseconds } else { Unit::Bytes };
         let mut index = 0u64;
         let buckets = buckets.by_ref().take(length as usize).map(|(step, count)| {

@@ -144,8 +144,7 @@ impl Block {
 
     /// The readings in a time range, µs.
     pub fn within(&self, from: i64, to: i64) -> Range<usize> {
-        let start = self.times.partition_point(|at| *at < from);
-        start..self.times.partition_point(|at| *at < to).max(start)
+        times_within(&self.times, &(from..to))
     }
 
     pub fn readings(&self) -> impl Iterator<Item = Reading> {
@@ -206,6 +205,11 @@ impl Block {
 
     /// Reads the columns that a selection needs; values derived from a histogram need the histogram.
     pub fn decode(chunk: &[u8], selection: &Selection) -> Result<Self, Damaged> {
+        Self::decode_within(chunk, selection, i64::MIN..i64::MAX)
+    }
+
+    /// The same, if only the readings in a time range (µs) are looked at: most of the work is in histograms.
+    pub fn decode_within(chunk: &[u8], selection: &Selection, times: Range<i64>) -> Result<Self, Damaged> {
         let mut frame = Frame::read(chunk)?;
         if frame.tier != 0 {
             return Err(Damaged("it holds rollups"));
@@ -230,10 +234,12 @@ impl Block {
             }
             let stored = &frame.tables[place];
             let order = table.members.by_thing();
+            let wanted = times_within(&frame.times, &times);
+            let wanted = table.rows[wanted.start]..table.rows[wanted.end];
             for (n, (column, of)) in table.columns.iter_mut().zip(&layout.columns).enumerate() {
                 *column = match frame.column(stored, &of.name)? {
                     Some(mut bytes) if selection.reads(layout, at, n) => {
-                        Column::decode(&mut bytes, rows, order.as_deref())?
+                        Column::decode(&mut bytes, rows, &wanted, order.as_deref())?
                     }
                     Some(_) => Column::unread(),
                     None => Column::absent(rows),
@@ -243,6 +249,12 @@ impl Block {
         block.times = frame.times;
         Ok(block)
     }
+}
+
+/// Which of these times, ascending, are in a range.
+pub(super) fn times_within(times: &[i64], range: &Range<i64>) -> Range<usize> {
+    let start = times.partition_point(|at| *at < range.start);
+    start..times.partition_point(|at| *at < range.end).max(start)
 }
 
 /// One reading of a block.

@@ -1,5 +1,6 @@
 //! A chunk of rollups: many buckets with min, max and sum of each number.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::bytes::{Bytes, place};
@@ -9,6 +10,7 @@ use super::numbers::{
     DECIMALS, POWERS, put_floats, put_integers, put_runs, put_signed, scaled_all, scaled_by, take_floats,
     take_integers, take_runs, take_signed, unscaled,
 };
+use super::raw::times_within;
 use crate::history::Damaged;
 use crate::history::bucket::{Bucket, Cell, Samples, Stat, Sums};
 use crate::snapshot::MetricType;
@@ -83,6 +85,11 @@ struct BucketsTable {
 impl Buckets {
     /// Reads what a selection needs.
     pub fn decode(chunk: &[u8], selection: &Selection) -> Result<Self, Damaged> {
+        Self::decode_within(chunk, selection, i64::MIN..i64::MAX)
+    }
+
+    /// The same, if only the buckets that start in a time range (µs) are looked at: most of the work is in histograms.
+    pub fn decode_within(chunk: &[u8], selection: &Selection, times: Range<i64>) -> Result<Self, Damaged> {
         let mut frame = Frame::read(chunk)?;
         if frame.tier == 0 {
             return Err(Damaged("it holds no rollups"));
@@ -101,6 +108,8 @@ impl Buckets {
             let stored = &frame.tables[place];
             let rows = stored.members.rows();
             let order = stored.members.by_thing();
+            let wanted = times_within(&frame.times, &times);
+            let wanted = rows[wanted.start]..rows[wanted.end];
             let of_row: Vec<u64> = rows
                 .windows(2)
                 .zip(&samples)
@@ -112,7 +121,7 @@ impl Buckets {
             };
             let column =
                 |(column, needed): (&ColumnLayout, &bool)| match frame.column(stored, &column.name)? {
-                    Some(mut bytes) if *needed => take_cells(&mut bytes, &counts, order.as_deref()),
+                    Some(mut bytes) if *needed => take_cells(&mut bytes, &counts, &wanted, order.as_deref()),
                     _ => Ok(Vec::new()),
                 };
             let columns = of.columns.iter().zip(&needed).map(column).collect::<Result<_, _>>()?;
@@ -244,7 +253,13 @@ fn put_cells(cells: &[(&Cell, u64)], out: &mut Vec<u8>) {
 }
 
 /// Reads cells with their bucket's number of readings, and puts each at its row: a bucket's cells are then adjacent.
-fn take_cells(bytes: &mut Bytes<'_>, samples: &[u64], order: Option<&[u32]>) -> Result<Vec<Cell>, Damaged> {
+/// Histograms are read only in the rows that are `wanted`.
+fn take_cells(
+    bytes: &mut Bytes<'_>,
+    samples: &[u64],
+    wanted: &Range<usize>,
+    order: Option<&[u32]>,
+) -> Result<Vec<Cell>, Damaged> {
     let tags = take_runs(bytes, samples.len())?;
     let count = |wanted: u8| tags.iter().filter(|tag| **tag == wanted).count();
     let mut cells = Cells { all: vec![Cell::Absent; tags.len()], tags: &tags, order };
@@ -262,9 +277,10 @@ fn take_cells(bytes: &mut Bytes<'_>, samples: &[u64], order: Option<&[u32]>) -> 
         };
         cells.fill(tag::NUMBER, take_stats(bytes, samples)?.into_iter().map(Cell::Number));
     }
-    let of = count(tag::HISTOGRAM);
-    if of > 0 {
-        cells.fill(tag::HISTOGRAM, take_histograms(bytes, of)?.into_iter().map(Cell::Histogram));
+    if count(tag::HISTOGRAM) > 0 {
+        let rows = cells.rows(tag::HISTOGRAM);
+        let wanted: Vec<bool> = rows.map(|row| wanted.contains(&row)).collect();
+        cells.fill(tag::HISTOGRAM, take_histograms(bytes, &wanted)?.into_iter().map(Cell::Histogram));
     }
     let of = count(tag::STATES);
     if of > 0 {
@@ -284,11 +300,17 @@ struct Cells<'a> {
     order: Option<&'a [u32]>,
 }
 
-impl Cells<'_> {
+impl<'a> Cells<'a> {
+    /// The rows of the cells with a tag, as they are stored.
+    fn rows(&self, wanted: u8) -> impl Iterator<Item = usize> + use<'a> {
+        let order = self.order;
+        let places = self.tags.iter().enumerate().filter(move |(_, tag)| **tag == wanted);
+        places.map(move |(at, _)| order.map_or(at, |order| order[at] as usize))
+    }
+
     fn fill(&mut self, wanted: u8, values: impl Iterator<Item = Cell>) {
-        let places = self.tags.iter().enumerate().filter(|(_, tag)| **tag == wanted);
-        for ((at, _), value) in places.zip(values) {
-            self.all[self.order.map_or(at, |order| order[at] as usize)] = value;
+        for (row, value) in self.rows(wanted).zip(values) {
+            self.all[row] = value;
         }
     }
 }

@@ -63,6 +63,32 @@ proptest! {
         prop_assert!(block.readings().eq(all.iter().cloned()));
     }
 
+    /// Of readings as of their buckets.
+    #[test]
+    fn what_is_looked_at_is_there_if_nothing_else_is_read(
+        all in proptest::sample::select(&TYPES[..]).prop_flat_map(|of| readings(of, 24)),
+        (from, to) in (0usize..24, 0usize..24),
+    ) {
+        let everything = everything(all[0].metric_type);
+        let at = |n: usize| all.get(n).map_or(i64::MAX, |reading| micros(reading.at));
+        let times = at(from.min(to))..at(from.max(to));
+        let chunk = block_of(&all).encode();
+        let [whole, part] = [i64::MIN..i64::MAX, times.clone()]
+            .map(|times| Block::decode_within(&chunk, everything, times).unwrap());
+        prop_assert_eq!(part.times(), whole.times());
+        for n in whole.within(times.start, times.end) {
+            prop_assert_eq!(part.reading(n), whole.reading(n));
+        }
+        let buckets: Vec<(i64, Bucket)> =
+            all.iter().map(|one| (micros(one.at), sum(std::slice::from_ref(one)))).collect();
+        let buckets: Vec<(i64, &Bucket)> = buckets.iter().map(|(at, bucket)| (*at, bucket)).collect();
+        let chunk = encode_buckets(all[0].metric_type, 60, &buckets);
+        let part = Buckets::decode_within(&chunk, everything, times.clone()).unwrap();
+        for (n, (_, bucket)) in buckets.iter().enumerate().filter(|(_, (at, _))| times.contains(at)) {
+            same(&part.bucket(n), bucket)?;
+        }
+    }
+
     #[test]
     fn a_block_that_was_cleared_is_as_new(
         before in readings(MetricType::BlockIo, 12),
