@@ -117,25 +117,33 @@ describe('heatmap columns', () => {
   });
 
   it('of the store end where their bucket ends', () => {
-    const histogram = { scheme: 'log16', count: 2, buckets: [[40, 2]] };
     const columns = {
       metric_type: 'tcp',
       interval: '10s',
       times: [0, 10_000],
       count: [10, 10],
       average: {},
-      histograms: { 'x.histogram': [histogram, histogram] },
+      histograms: {
+        'x.histogram': [
+          [10, 2],
+          [10, 2],
+        ],
+      },
       truncated: false,
     };
     const past = new Stretch(columns, 10_000);
     const sources = { past, ring: null, tick: 1000, width: 10_000 };
-    const { times } = joinedColumns(
+    const { times, columns: drawn } = joinedColumns(
       'tcp.x.histogram',
       { from: 0, to: 20_000 },
       new HistogramTrack(1),
       sources,
     );
     expect(times).toEqual([10_000, 20_000]);
+    expect(drawn).toEqual([
+      [10, 2],
+      [10, 2],
+    ]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { createPinia, setActivePinia } from 'pinia';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { nextTick } from 'vue';
+import { nextTick, watch } from 'vue';
 import * as api from '@/api/history';
 import type { ColumnsQuery } from '@/api/history';
 import { ApiError } from '@/api/http';
@@ -17,7 +17,7 @@ const START = Date.parse('2026-03-02T12:00:00Z');
 const USAGE = 'cpu.usage_percent';
 
 /** A store that has a value for each second: how many seconds it is after `START`. */
-function answer({ from, to, fields, whole = [] }: ColumnsQuery): ColumnsOfType[] {
+function answer({ from, to, fields, averages = [], whole = [] }: ColumnsQuery): ColumnsOfType[] {
   const value = (at: number): number => (at - START) / 1000;
   const times: number[] = [];
   for (let at = from; at <= to; at += 1000) times.push(at);
@@ -27,7 +27,7 @@ function answer({ from, to, fields, whole = [] }: ColumnsQuery): ColumnsOfType[]
     data: { usage_percent: value((from + to) / 2) },
     max: { usage_percent: value(to) },
   };
-  const types = [...new Set(fields.map((field) => field.slice(0, field.indexOf('.'))))];
+  const types = [...new Set([...fields, ...averages].map((field) => field.slice(0, field.indexOf('.'))))];
   return types.map((metric_type) =>
     metric_type === 'cpu'
       ? {
@@ -161,6 +161,25 @@ describe('what the dashboard shows', () => {
     expect(asked()).toHaveLength(count);
   });
 
+  it('is drawn once for each choice: when all of it has come', async () => {
+    const [time, shown] = [useTimeStore(), useShownStore()];
+    time.choose({ from: START, to: START + 30_000 });
+    shown.enter();
+    shown.enterView('scheduler.runqueue_wait');
+    await settled();
+    const drawings: number[] = [];
+    const stop = watch(
+      () => shown.series(USAGE, shown.span),
+      ({ values }) => drawings.push(values.length),
+    );
+    time.choose({ from: START + 60_000, to: START + 70_000 });
+    await nextTick();
+    expect([shown.busy, drawings]).toEqual([true, []]);
+    await settled();
+    expect(drawings).toEqual([10]);
+    stop();
+  });
+
   it('says why there is nothing', async () => {
     const [time, shown] = [useTimeStore(), useShownStore()];
     vi.mocked(api.columns).mockRejectedValue(new ApiError('The database does not respond.', 503));
@@ -177,21 +196,20 @@ describe('what the dashboard shows', () => {
 
 describe('a distribution', () => {
   const WAITS = 'scheduler.runqueue_wait';
-  const ofWaits = () => asked().filter(({ fields }) => fields.includes(`${WAITS}.histogram`));
+  const ofWaits = () => asked().filter(({ averages }) => averages?.includes(`${WAITS}.histogram`));
 
   beforeEach(() => {
     localStorage.clear();
     setActivePinia(createPinia());
     respond((query) =>
       answer(query).map((one) => {
-        const isAsked = one.metric_type === 'scheduler' && query.fields.includes(`${WAITS}.histogram`);
-        const histogram = { scheme: 'log16', buckets: [[64, 2]], count: 2 };
+        const isAsked = one.metric_type === 'scheduler' && query.averages?.includes(`${WAITS}.histogram`);
         return {
           ...one,
           times: [query.from],
           count: [1],
           average: isAsked ? { 'runqueue_wait.p50_us': [3] } : {},
-          histograms: isAsked ? { 'runqueue_wait.histogram': [histogram] } : {},
+          histograms: isAsked ? { 'runqueue_wait.histogram': [[16, 2]] } : {},
         };
       }),
     );

@@ -46,6 +46,8 @@ export interface ColumnsQuery {
   to: number;
   /** Metric types and paths, such as `cpu.usage_percent`. */
   fields: readonly string[];
+  /** The same, of which extremes are not wanted. */
+  averages?: readonly string[];
   interval: string;
   /** Metric types of which the whole range is wanted as one point, too. */
   whole?: readonly string[];
@@ -57,15 +59,17 @@ export async function columns(
   each: (columns: ColumnsOfType) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { fields, whole = [] } = query;
+  const { fields, averages = [], whole = [] } = query;
+  const list = (name: string, of: readonly string[]) => (of.length > 0 ? { [name]: of.join(',') } : {});
   const params = {
-    fields: fields.join(','),
+    ...list('fields', fields),
+    ...list('averages', averages),
+    ...list('whole', whole),
     start_time: iso(query.from),
     end_time: iso(query.to),
     interval: query.interval,
     stats: 'min,max,count',
     limit: 10_000,
-    ...(whole.length > 0 ? { whole: whole.join(',') } : {}),
   };
   await http.lines('/api/history/columns', { params, signal }, each);
 }

@@ -1,5 +1,5 @@
 /**
- * The span of one chart. A live one advances by whole pixels, since less would redraw the same image (15 minutes on
+ * The span of one chart, and how far apart its points are. A live one advances by whole pixels, since less would redraw the same image (15 minutes on
  * 450 pixels advance every other second), and not at all while the chart is out of sight.
  */
 import { readonly, shallowRef, watch, type Ref } from 'vue';
@@ -10,11 +10,17 @@ import { useTimeStore } from '@/stores/time';
 import { useObserver } from './useObserver';
 import { useVisibility } from './useVisibility';
 
-export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Span>> {
+export interface Drawn extends Span {
+  /** Milliseconds per point. */
+  width: number;
+}
+
+export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<Ref<Drawn>> {
   const live = useLiveStore();
   const shown = useShownStore();
   const time = useTimeStore();
-  const drawn = shallowRef(shown.span);
+  const now = (): Drawn => ({ ...shown.span, width: shown.width });
+  const drawn = shallowRef(now());
   let drawnRestarts = live.restarts;
   let drawnRange = time.range;
   const width = shallowRef(0);
@@ -25,15 +31,16 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
   });
   useObserver(element, sizes);
 
-  watch([() => shown.span, width, visible], () => {
+  watch([() => shown.span, () => shown.width, width, visible], () => {
     if (!visible.value) return;
     // A new start of the stream and another choice are always drawn.
-    const isSame = drawnRestarts === live.restarts && drawnRange === time.range;
+    const isSame =
+      drawnRestarts === live.restarts && drawnRange === time.range && drawn.value.width === shown.width;
     if (isSame && !movesPixel(drawn.value, shown.span, width.value)) return;
     drawnRestarts = live.restarts;
     drawnRange = time.range;
-    drawn.value = shown.span;
+    drawn.value = now();
   });
 
-  return readonly(drawn) as Readonly<Ref<Span>>;
+  return readonly(drawn) as Readonly<Ref<Drawn>>;
 }

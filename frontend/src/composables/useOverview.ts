@@ -6,6 +6,7 @@ import { aligned, intervalFor, type Span } from '@/series/range';
 import { Ring } from '@/series/ring';
 import { useClockStore } from '@/stores/clock';
 import { useHistoryStore } from '@/stores/history';
+import { useShownStore } from '@/stores/shown';
 import { useTimeStore } from '@/stores/time';
 import { useHistoryEvents } from './useHistoryEvents';
 import { useNow } from './useNow';
@@ -20,6 +21,7 @@ const MINUTE = 60_000;
 export function useOverview() {
   const clock = useClockStore();
   const history = useHistoryStore();
+  const shown = useShownStore();
   const time = useTimeStore();
   const browserNow = useNow();
   const now = computed(() => Math.ceil((browserNow.value + clock.offsetMs) / MINUTE) * MINUTE);
@@ -33,16 +35,22 @@ export function useOverview() {
     { immediate: true },
   );
 
-  const interval = computed(() => intervalFor(span.value.to - span.value.from, POINTS));
+  // What the page shows comes first.
+  const asked = shallowRef(span.value);
+  watch([span, () => shown.busy], () => {
+    if (!shown.busy) asked.value = span.value;
+  });
+
+  const interval = computed(() => intervalFor(asked.value.to - asked.value.from, POINTS));
   const { answer, busy } = useQuery(
     () => ({
-      ...aligned(span.value, interval.value.ms),
+      ...aligned(asked.value, interval.value.ms),
       interval: interval.value.name,
       fields: ['cpu.usage_percent', ...STALLS],
     }),
     (query, signal) => history.stretches(query, interval.value.ms, signal),
   );
-  const episodes = useHistoryEvents(() => span.value);
+  const episodes = useHistoryEvents(() => asked.value);
 
   /** Of every point, and the highest of its samples. */
   function valuesOf(path: string) {

@@ -7,8 +7,8 @@ import type { Histogram } from '@/api/types';
 /** `bucket >> 2` is the row: buckets are sixteenths of a power of two, in order. */
 const ROW_SHIFT = 2;
 
-/** Rows with their counts, `[row, count, row, count, …]`, ascending. */
-export type Column = Uint32Array;
+/** Rows with their counts, `[row, count, row, count, …]`, ascending: as the store's columns have them. */
+export type Column = ArrayLike<number> & Iterable<number>;
 
 export function isHistogram(value: unknown): value is Histogram {
   return (
@@ -65,13 +65,17 @@ export class HistogramTrack {
   constructor(private readonly capacity: number) {}
 
   push(time: number, name: string, histogram: Histogram): void {
+    this.add(time, name, columnOf(histogram));
+  }
+
+  add(time: number, name: string, column: Column): void {
     let track = this.tracks.get(name);
     if (track === undefined) {
       track = { times: [], columns: [] };
       this.tracks.set(name, track);
     }
     track.times.push(time);
-    track.columns.push(columnOf(histogram));
+    track.columns.push(column);
     // Dropping in chunks keeps the cost per tick constant.
     if (track.times.length > this.capacity + 256) {
       track.times.splice(0, 256);

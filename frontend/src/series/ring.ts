@@ -41,6 +41,10 @@ export class Ring {
     return [...this.columns.keys()].filter((name) => name.startsWith(prefix));
   }
 
+  includes(name: string): boolean {
+    return this.columns.has(name);
+  }
+
   /** Appends a sample; one not newer than the last (repeated after a reconnect) is already known. */
   push(time: number, row: Row): boolean {
     const last = this.last;

@@ -1,27 +1,22 @@
 /** Stored points of a metric type, under the names of the live series, so that cards read both alike. */
 import type { ColumnsOfType, Documents } from '@/api/types';
-import { HistogramTrack, isHistogram } from './histogram';
+import { HistogramTrack } from './histogram';
 import { Ring } from './ring';
 
-/** What the cards plot of each metric type. Distributions, which are large, are asked for one by one. */
+/** What the cards plot of each metric type, with a band between the extremes of each point. */
 export const plotted = {
-  cpu: [
-    'usage_percent',
-    'user',
-    'nice',
-    'system',
-    'iowait',
-    'irq',
-    'softirq',
-    'steal',
-    'per_core',
-    'load_avg',
-  ],
-  memory: ['usage_percent', 'total_bytes', 'free_bytes', 'buffers_bytes', 'cached_bytes'],
+  cpu: ['usage_percent', 'load_avg'],
+  memory: ['usage_percent'],
   network: ['bytes_recv_per_sec', 'bytes_sent_per_sec'],
   disk: ['io.read_bytes_per_sec', 'io.write_bytes_per_sec'],
   memory_bandwidth: ['pgpgin_per_sec', 'pgpgout_per_sec', 'pgfault_per_sec', 'pgmajfault_per_sec'],
-  perf_events: ['elapsed_ms', 'derived', 'events.value'],
+  perf_events: [
+    'elapsed_ms',
+    ...['ipc', 'branch_miss_ratio', 'l1d_miss_ratio', 'llc_miss_ratio', 'dtlb_miss_ratio'].map(
+      (ratio) => `derived.${ratio}`,
+    ),
+    ...['context-switches', 'page-faults', 'cpu-migrations'].map((event) => `events.${event}.value`),
+  ],
   scheduler: [
     'runqueue_wait.p99_us',
     'runqueue_wait_ms_per_sec',
@@ -44,14 +39,39 @@ export const plotted = {
 
 export type Plotted = keyof typeof plotted;
 
+/** What is stacked, or drawn as a strip of colours, has no band. */
+const withoutBand: Partial<Record<Plotted, readonly string[]>> = {
+  cpu: ['user', 'nice', 'system', 'iowait', 'irq', 'softirq', 'steal', 'per_core'],
+  memory: ['total_bytes', 'free_bytes', 'buffers_bytes', 'cached_bytes'],
+};
+
+/** Fields to ask for; `averages` are those without extremes. */
+export interface Fields {
+  fields: readonly string[];
+  averages: readonly string[];
+}
+
+const ofTypes = (fields: Partial<Record<Plotted, readonly string[]>>): string[] =>
+  Object.entries(fields).flatMap(([type, paths]) => paths.map((path) => `${type}.${path}`));
+
+export const plottedFields: Fields = { fields: ofTypes(plotted), averages: ofTypes(withoutBand) };
+
 /** Which distributions there are depends on the machine and what it did. */
 export const hasVaryingDistributions = (type: Plotted): boolean => type === 'block_io' || type === 'tcp';
 
-export const typeOf = (name: string): Plotted => name.slice(0, name.indexOf('.')) as Plotted;
+export function typeOf(name: string): Plotted {
+  const dot = name.indexOf('.');
+  return (dot < 0 ? name : name.slice(0, dot)) as Plotted;
+}
 
-/** What a heatmap shows of a distribution. */
-export function distributionFields(path: string): string[] {
-  return ['histogram', 'p50_us', 'p99_us', 'p999_us', 'max_us'].map((part) => `${path}.${part}`);
+/** The detail that has the rates of all counters. */
+export const COUNTERS = 'perf_events';
+
+/** What is only loaded while it is looked at: all counters, or one of the distributions, which are large. */
+export function detailFields(path: string): Fields {
+  if (path === COUNTERS) return { fields: [], averages: [`${path}.elapsed_ms`, `${path}.events.value`] };
+  const parts = ['histogram', 'p50_us', 'p99_us', 'p999_us', 'max_us'];
+  return { fields: [], averages: parts.map((part) => `${path}.${part}`) };
 }
 
 /** Rates of counts per interval have no meaningful extremes where the intervals differ by more than this. */
@@ -59,8 +79,11 @@ const UNEQUAL_TICKS = 0.05;
 
 type Column = Float64Array;
 
-const columnOf = (values: readonly (number | null)[]): Column =>
-  Float64Array.from(values, (value) => value ?? NaN);
+function columnOf(values: readonly (number | null)[]): Column {
+  const column = new Float64Array(values.length);
+  for (let i = 0; i < values.length; i += 1) column[i] = values[i] ?? NaN;
+  return column;
+}
 
 /** By path. */
 function columnsOf(part: ColumnsOfType['average'] | undefined): Map<string, Column> {
@@ -148,7 +171,7 @@ export class Stretch {
     this.histograms = new HistogramTrack(Math.max(1, times.length));
     for (const [path, each] of Object.entries(parts.histograms)) {
       each.forEach((one, i) => {
-        if (isHistogram(one)) this.histograms.push(times[i] ?? NaN, `${type}.${path}`, one);
+        if (one !== null) this.histograms.add(times[i] ?? NaN, `${type}.${path}`, one);
       });
     }
   }

@@ -11,9 +11,10 @@ import { joinedColumns, joinedSeries, type Joined, type JoinedColumns, type Sour
 import { aligned, intervalFor, resolve, type Span } from '@/series/range';
 import { histogramsIn } from '@/series/histogram';
 import {
-  distributionFields,
+  detailFields,
   hasVaryingDistributions,
   plotted,
+  plottedFields,
   Stretch,
   typeOf,
   type Plotted,
@@ -38,9 +39,17 @@ const HOLE_TICKS = 3;
 
 /** One type over the range: its points, and all of them as one. */
 interface Loaded {
+  span: Span;
   stretch: Stretch;
   average: Documents;
   peak: Documents;
+}
+
+/** What has come of the range: what has come together is shown at once. */
+interface Arrived {
+  loaded: Partial<Record<Plotted, Loaded>>;
+  details: Map<string, Stretch>;
+  coming: Set<string>;
 }
 
 const types = Object.keys(plotted) as Plotted[];
@@ -60,11 +69,13 @@ export const useShownStore = defineStore('shown', () => {
   const time = useTimeStore();
 
   const loaded = shallowRef<Partial<Record<Plotted, Loaded>>>({});
-  /** Distributions in the same range, by path: those that were in view. */
-  const distributions = shallowRef<ReadonlyMap<string, Stretch>>(new Map());
+  /** Details in the same range, by path: those that were in view. */
+  const details = shallowRef<ReadonlyMap<string, Stretch>>(new Map());
+  /** Those that were asked for in the range that was asked for last. */
+  let wanted = new Set<string>();
   /** Those that are being loaded. */
   const coming = shallowRef<ReadonlySet<string>>(new Set());
-  /** In how many heatmaps in view each distribution is. */
+  /** How often each detail is in view. */
   const inView = new Map<string, number>();
   const pastEpisodes = shallowRef<readonly Episode[]>([]);
   /** Up to then, episodes are from the store. */
@@ -92,7 +103,9 @@ export const useShownStore = defineStore('shown', () => {
   /** Milliseconds per drawn point. */
   const width = computed(() => {
     if (following.value) return Math.max(interval.value.ms, live.intervalMs);
-    const widths = Object.values(loaded.value).map(({ stretch }) => stretch.width);
+    // What has not come yet may still be there of the range before.
+    const come = Object.values(loaded.value).filter((one) => one.span === pastSpan.value);
+    const widths = come.map(({ stretch }) => stretch.width);
     return widths.length > 0 ? Math.min(...widths) : interval.value.ms;
   });
   /** A longer distance between points is a gap: stored samples may be sparser than the stream's. */
@@ -103,8 +116,9 @@ export const useShownStore = defineStore('shown', () => {
 
   /** What was loaded of a series. */
   function pastOf(name: string): Stretch | null {
-    const distribution = distributions.value.get(name.slice(0, name.lastIndexOf('.')));
-    return distribution ?? loaded.value[typeOf(name)]?.stretch ?? null;
+    const plotted = loaded.value[typeOf(name)]?.stretch ?? null;
+    if (plotted?.values.includes(name) === true) return plotted;
+    return details.value.get(name.slice(0, name.lastIndexOf('.'))) ?? plotted;
   }
 
   function sourcesOf(name: string): Sources {
@@ -209,14 +223,23 @@ export const useShownStore = defineStore('shown', () => {
 
   /** Parts of the range that have not come yet. */
   let awaited = 0;
-  let arrived: (() => void)[] = [];
+  let arrived: ((next: Arrived) => void)[] = [];
   let showing: ReturnType<typeof setTimeout> | undefined;
 
   function showArrived(): void {
     const parts = arrived;
     dropArrived();
     pastSpan.value = asked.value;
-    for (const show of parts) show();
+    const next = {
+      loaded: { ...loaded.value },
+      details: new Map([...details.value].filter(([path]) => wanted.has(path))),
+      coming: new Set(coming.value),
+    };
+    for (const show of parts) show(next);
+    loaded.value = next.loaded;
+    details.value = next.details;
+    coming.value = next.coming;
+    if (parts.length > 0) loads.value += 1;
   }
 
   function dropArrived(): void {
@@ -226,7 +249,7 @@ export const useShownStore = defineStore('shown', () => {
   }
 
   /** Parts have come, or will not come; whatever comes after another choice is void. */
-  function arrive(current: AbortController, parts: number, show: () => void): void {
+  function arrive(current: AbortController, parts: number, show: (next: Arrived) => void): void {
     if (request !== current) return;
     awaited -= parts;
     arrived.push(show);
@@ -238,50 +261,55 @@ export const useShownStore = defineStore('shown', () => {
     if (request === current) error.value = history.explain(caught);
   }
 
-  function keepDistributions(paths: readonly string[], stretch: Stretch): void {
-    distributions.value = new Map([
-      ...distributions.value,
-      ...paths.map((path): [string, Stretch] => [path, stretch]),
-    ]);
-    coming.value = new Set([...coming.value].filter((path) => !paths.includes(path)));
-    loads.value += 1;
+  function keepDetails(next: Arrived, paths: readonly string[], stretch: Stretch): void {
+    for (const path of paths) {
+      next.details.set(path, stretch);
+      next.coming.delete(path);
+    }
   }
 
-  function keepType(columns: ColumnsOfType, stretch: Stretch): void {
-    const { metric_type: type, whole } = columns;
+  function keepType(
+    next: Arrived,
+    span: Span,
+    { metric_type: type, whole }: ColumnsOfType,
+    stretch: Stretch,
+  ): void {
     const of = (part: 'data' | 'max'): Documents =>
       whole?.[part] === undefined ? {} : { [type]: whole[part] };
-    loaded.value = { ...loaded.value, [type]: { stretch, average: of('data'), peak: of('max') } };
+    next.loaded[type as Plotted] = { span, stretch, average: of('data'), peak: of('max') };
   }
 
-  /** Asks for all types, and for the distributions in view. */
+  /** Asks for all types, and for the details in view. */
   async function loadTypes(current: AbortController, span: Span): Promise<void> {
     const { name, ms } = interval.value;
     const paths = [...inView.keys()];
-    const fields = types.flatMap((type) => plotted[type].map((path) => `${type}.${path}`));
+    const all = [plottedFields, ...paths.map(detailFields)];
+    wanted = new Set(paths);
     coming.value = new Set(paths);
     let left = types.length;
     const keep = (columns: ColumnsOfType): void => {
       left -= 1;
       const stretch = new Stretch(columns, ms);
-      arrive(current, 1, () => {
-        keepType(columns, stretch);
+      arrive(current, 1, (next) => {
+        keepType(next, span, columns, stretch);
         const own = paths.filter((path) => typeOf(path) === columns.metric_type);
-        keepDistributions(own, stretch);
+        keepDetails(next, own, stretch);
         pending.value -= 1;
       });
     };
     const query = {
       ...aligned(span, ms),
-      fields: [...fields, ...paths.flatMap(distributionFields)],
+      fields: all.flatMap(({ fields }) => fields),
+      averages: all.flatMap(({ averages }) => averages),
       interval: name,
       whole: following.value ? types.filter(hasVaryingDistributions) : types,
     };
     await history.columns(query, keep, current.signal).catch((caught: unknown) => {
       fail(current, caught);
-      arrive(current, left, () => {
+      paths.forEach((path) => wanted.delete(path));
+      arrive(current, left, (next) => {
         pending.value -= left;
-        coming.value = new Set();
+        next.coming.clear();
       });
     });
   }
@@ -303,30 +331,31 @@ export const useShownStore = defineStore('shown', () => {
     });
   }
 
-  /** Asks for a distribution that has come into view since. */
-  async function loadDistribution(path: string, span: Span, current: AbortController): Promise<void> {
+  /** Asks for a detail that has come into view since. */
+  async function loadDetail(path: string, span: Span, current: AbortController): Promise<void> {
     const { name, ms } = interval.value;
-    const query = { ...aligned(span, ms), fields: distributionFields(path), interval: name };
+    const query = { ...aligned(span, ms), ...detailFields(path), interval: name };
     awaited += 1;
+    wanted.add(path);
     coming.value = new Set([...coming.value, path]);
     const keep = (columns: ColumnsOfType): void => {
       const stretch = new Stretch(columns, ms);
-      arrive(current, 1, () => keepDistributions([path], stretch));
+      arrive(current, 1, (next) => {
+        keepDetails(next, [path], stretch);
+      });
     };
     await history.columns(query, keep, current.signal).catch((caught: unknown) => {
       fail(current, caught);
-      arrive(current, 1, () => {
-        coming.value = new Set([...coming.value].filter((other) => other !== path));
-      });
+      wanted.delete(path);
+      arrive(current, 1, (next) => next.coming.delete(path));
     });
   }
 
-  /** A heatmap has come into view; call what is returned when it has gone. */
+  /** A detail has come into view; call what is returned when it has gone. */
   function enterView(path: string): () => void {
     inView.set(path, (inView.get(path) ?? 0) + 1);
-    const isLoaded = distributions.value.has(path) || coming.value.has(path);
-    if (asked.value !== null && request !== null && !isLoaded)
-      void loadDistribution(path, asked.value, request);
+    if (asked.value !== null && request !== null && !wanted.has(path))
+      void loadDetail(path, asked.value, request);
     return () => {
       const left = (inView.get(path) ?? 0) - 1;
       if (left > 0) inView.set(path, left);
@@ -343,7 +372,6 @@ export const useShownStore = defineStore('shown', () => {
     asked.value = span;
     awaited = types.length + 1;
     pending.value = awaited;
-    distributions.value = new Map([...distributions.value].filter(([path]) => inView.has(path)));
     await Promise.all([loadTypes(current, span), loadEvents(current, span)]);
   }
 
@@ -376,7 +404,7 @@ export const useShownStore = defineStore('shown', () => {
       episodesTo.value = -Infinity;
       fresh.value = [];
       loaded.value = {};
-      distributions.value = new Map();
+      details.value = new Map();
     }
     if (lacksPast()) void load();
   }
@@ -413,7 +441,7 @@ export const useShownStore = defineStore('shown', () => {
     forget();
     pastSpan.value = null;
     loaded.value = {};
-    distributions.value = new Map();
+    details.value = new Map();
     pastEpisodes.value = [];
     fresh.value = [];
   }

@@ -1,11 +1,13 @@
 //! Separate threads for live streams and long queries, apart from other requests.
 
+use std::ops::RangeInclusive;
+
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Enough to use the CPUs left over by the clients' own reading; more would only cost stacks.
 const STREAM_THREADS: usize = 2;
-/// The maximum; at most half of the CPUs are used.
-const MAX_QUESTION_THREADS: usize = 4;
+/// Half of the CPUs answer questions, but no fewer and no more threads than these.
+const QUESTION_THREADS: RangeInclusive<usize> = 2..=4;
 /// Niceness of queries: anything else that wants a CPU, such as a login or the machine's own work, gets ten times as
 /// much.
 const NICE: i32 = 10;
@@ -27,8 +29,8 @@ impl Threads {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let mut threads = Builder::new_multi_thread();
         threads
-            .worker_threads((cpus / 2).clamp(1, MAX_QUESTION_THREADS))
-            .max_blocking_threads(MAX_QUESTION_THREADS);
+            .worker_threads((cpus / 2).clamp(*QUESTION_THREADS.start(), *QUESTION_THREADS.end()))
+            .max_blocking_threads(*QUESTION_THREADS.end());
         threads.thread_name("question").enable_all().on_thread_start(lower_priority);
         threads.build().map(Some).map(Self)
     }

@@ -66,6 +66,11 @@ async fn each_type_has_a_line_with_what_its_points_have() {
     assert_eq!(whole["count"], 24);
     assert_eq!((&memory["times"], &memory["average"], memory.get("whole")), (&json!([]), &json!({}), None));
 
+    let averages = "fields=cpu.usage_percent&averages=cpu.per_core.1,memory.usage_percent";
+    let lines = columns(&server, &token, &format!("{range}&{averages}&interval=1m")).await;
+    assert_eq!(lines[0]["average"], json!({"usage_percent": [5.5, 17.5], "per_core.1": [0, 0]}));
+    assert_eq!((&lines[0]["max"], &lines[1]["metric_type"]), (&json!({"usage_percent": [11, 23]}), &json!("memory")));
+
     let lines = columns(&server, &token, &format!("{range}&fields=cpu.usage_percent&interval=5s&limit=3")).await;
     assert_eq!(lines[0]["average"], json!({"usage_percent": [0, 1, 2]}));
     assert_eq!((lines[0].get("min"), &lines[0]["truncated"]), (None, &json!(true)), "single snapshots have no extremes");
@@ -91,7 +96,8 @@ async fn quantiles_are_those_of_all_values() {
     // Of all values, not means of each reading's.
     assert!((0.9..1.1).contains(&of("runqueue_wait.p50_us")), "{lines:?}");
     assert!((7_000.0..9_000.0).contains(&of("runqueue_wait.p99_us")), "{lines:?}");
-    assert_eq!(lines[0]["histograms"]["runqueue_wait.histogram"][0]["count"], 10);
+    // In quarters of powers of two.
+    assert_eq!(lines[0]["histograms"]["runqueue_wait.histogram"], json!([[27, 9, 79, 1]]));
 }
 
 #[tokio::test]
@@ -102,6 +108,7 @@ async fn what_is_not_known_is_refused() {
     for (query, expected) in [
         ("fields=gpu.usage", "Invalid metric_type. Must be one of"),
         ("fields=cpu", "fields: expected a path after the metric type, such as cpu.usage_percent"),
+        ("fields=cpu.user&averages=cpu", "averages: expected a path after the metric type, such as cpu.usage_percent"),
         ("fields=cpu.user&whole=memory", "whole: fields has none of memory"),
         ("fields=cpu.user&interval=7s", "Invalid interval: 7s"),
     ] {

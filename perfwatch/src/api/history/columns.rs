@@ -1,6 +1,6 @@
 //! `/api/history/columns`: fields of several metric types over a range, as charts draw them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::pieces::{Pieces, streamed};
+use super::pieces::streamed_at_once;
 use super::{DataPoint, Range, SentRange, names};
 use crate::api::AppState;
 use crate::api::error::{Error, ErrorBody, Guarded, Queued, Result, ValidationBody};
@@ -23,6 +23,9 @@ use crate::history::questions::{Interval, Stats};
 use crate::snapshot::MetricType;
 use crate::snapshot::json::{write_average, write_number, write_string};
 
+/// Types that are read at the same time.
+const AT_ONCE: usize = 4;
+
 /// What is told of the whole range.
 const WHOLE_STATS: Stats = Stats { min: false, max: true, count: true };
 
@@ -33,9 +36,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ColumnsParameters {
-    /// Metric types and paths: `cpu.usage_percent,disk.devices.vda.read_iops`; entries of lists and maps may be left out
-    #[param(required = true, value_type = String, example = "cpu.usage_percent,memory.usage_percent")]
+    /// Metric types and paths: `cpu.usage_percent,disk.devices.vda.read_iops`; entries of lists and maps may be left out.
+    /// This or `averages` is needed
+    #[param(required = false, value_type = String, example = "cpu.usage_percent,memory.usage_percent")]
     fields: Option<String>,
+    /// Further fields, without what `stats` adds
+    #[param(required = false, value_type = String, example = "cpu.per_core")]
+    averages: Option<String>,
     /// RFC 3339 (UTC without an offset), a date, or seconds since 1970; inclusive
     #[param(required = true, value_type = String, min_length = 4, example = "2026-01-02T03:00:00Z")]
     start_time: Option<String>,
@@ -79,8 +86,9 @@ struct ColumnsOfType {
     /// With `stats=max`, unless every point is one snapshot.
     #[schema(required = false, nullable = false)]
     max: Option<HashMap<String, Vec<Option<f64>>>>,
-    /// By path; histograms as in documents.
-    histograms: HashMap<String, Vec<Option<serde_json::Value>>>,
+    /// By path, with four buckets for each power of two: `[n, count, n, count, …]`, where `n` is the buckets `4n` to
+    /// `4n + 3` of `log16`; `null` where a point lacks it.
+    histograms: HashMap<String, Vec<Option<Vec<u64>>>>,
     /// Whether there were more points than `limit`, or than fit into two million values.
     truncated: bool,
     /// The whole range as one point, if it was asked for and has data.
@@ -101,7 +109,10 @@ async fn of_fields(
     Parameters(sent): Parameters<ColumnsParameters>,
 ) -> Result<Response> {
     let mut reader = Reader::default();
-    let fields = reader.required("fields", sent.fields.as_deref());
+    let [fields, averages] = [&sent.fields, &sent.averages].map(Option::as_deref);
+    if averages.is_none() {
+        reader.required("fields", fields);
+    }
     let range = SentRange {
         start_time: sent.start_time.as_deref(),
         end_time: sent.end_time.as_deref(),
@@ -110,40 +121,46 @@ async fn of_fields(
         stats: sent.stats.as_deref(),
     };
     let range = range.read(reader)?;
-    let wanted = wanted(names(fields), names(sent.whole.as_deref()))?;
+    let wanted = wanted(&names(fields), &names(averages), &names(sent.whole.as_deref()))?;
     let question = state.ask(&identity)?;
     let history = state.history_of(&identity, sent.host.as_deref()).await?;
-    let lines = Lines { history, range, wanted };
-    streamed(question, async move { Ok(lines) }, "application/x-ndjson").await
+    let lines = wanted.into_iter().map(move |of_type| line(history.clone(), range, of_type));
+    streamed_at_once(question, lines, AT_ONCE, "application/x-ndjson").await
 }
 
 /// What is asked for of one type.
 struct OfType {
     metric_type: MetricType,
     fields: Vec<String>,
+    /// Those of them that are wanted with extremes.
+    with_extremes: Vec<String>,
     with_whole: bool,
 }
 
 /// Types in the order in which they are named first.
-fn wanted(fields: Vec<String>, whole: Vec<String>) -> Result<VecDeque<OfType>> {
-    let mut wanted: VecDeque<OfType> = VecDeque::new();
-    for field in fields {
-        let (of, path) = field.split_once('.').unwrap_or((&field, ""));
+fn wanted(fields: &[String], averages: &[String], whole: &[String]) -> Result<Vec<OfType>> {
+    let mut wanted: Vec<OfType> = Vec::new();
+    let fields = fields.iter().map(|field| (field, "fields"));
+    for (field, parameter) in fields.chain(averages.iter().map(|field| (field, "averages"))) {
+        let (of, path) = field.split_once('.').unwrap_or((field, ""));
         let metric_type = metric_type(of)?;
         if path.is_empty() {
             let problem =
-                format!("fields: expected a path after the metric type, such as {of}.usage_percent");
+                format!("{parameter}: expected a path after the metric type, such as {of}.usage_percent");
             return Err(Error::BadRequest(problem));
         }
-        match wanted.iter_mut().find(|known| known.metric_type == metric_type) {
-            Some(known) => known.fields.push(path.to_owned()),
-            None => {
-                wanted.push_back(OfType { metric_type, fields: vec![path.to_owned()], with_whole: false });
-            }
+        let at = wanted.iter().position(|known| known.metric_type == metric_type).unwrap_or(wanted.len());
+        if at == wanted.len() {
+            let (fields, with_extremes) = (Vec::new(), Vec::new());
+            wanted.push(OfType { metric_type, fields, with_extremes, with_whole: false });
+        }
+        wanted[at].fields.push(path.to_owned());
+        if parameter == "fields" {
+            wanted[at].with_extremes.push(path.to_owned());
         }
     }
     for name in whole {
-        let metric_type = metric_type(&name)?;
+        let metric_type = metric_type(name)?;
         let known = wanted.iter_mut().find(|known| known.metric_type == metric_type);
         known.ok_or_else(|| Error::BadRequest(format!("whole: fields has none of {name}")))?.with_whole =
             true;
@@ -151,32 +168,22 @@ fn wanted(fields: Vec<String>, whole: Vec<String>) -> Result<VecDeque<OfType>> {
     Ok(wanted)
 }
 
-/// The answer, a type at a time.
-struct Lines {
-    history: History,
-    range: Range,
-    wanted: VecDeque<OfType>,
-}
-
-impl Pieces for Lines {
-    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
-        let Some(OfType { metric_type, fields, with_whole }) = self.wanted.pop_front() else {
-            return Ok(None);
-        };
-        let found = columns(&self.history, self.range.of(metric_type, &fields)).await?;
-        let mut line = Vec::new();
-        write(&found, metric_type, self.range, &mut line);
-        if with_whole {
-            let whole = Range { interval: Interval::WHOLE, stats: WHOLE_STATS, ..self.range };
-            let point = Points::open(&self.history, whole.of(metric_type, &[])).await?.next().await?;
-            if let Some(point) = point {
-                line.extend_from_slice(br#","whole":"#);
-                line.extend_from_slice(&point.json);
-            }
+/// The columns of one type, and the whole range as one point.
+async fn line(history: History, range: Range, of_type: OfType) -> Result<Bytes> {
+    let OfType { metric_type, fields, with_extremes, with_whole } = of_type;
+    let found = columns(&history, range.of(metric_type, &fields), &with_extremes).await?;
+    let mut line = Vec::new();
+    write(&found, metric_type, range, &mut line);
+    if with_whole {
+        let whole = Range { interval: Interval::WHOLE, stats: WHOLE_STATS, ..range };
+        let point = Points::open(&history, whole.of(metric_type, &[])).await?.next().await?;
+        if let Some(point) = point {
+            line.extend_from_slice(br#","whole":"#);
+            line.extend_from_slice(&point.json);
         }
-        line.extend_from_slice(b"}\n");
-        Ok(Some(line.into()))
     }
+    line.extend_from_slice(b"}\n");
+    Ok(line.into())
 }
 
 /// All but the last brace.
@@ -191,25 +198,32 @@ fn write(found: &Columns, of: MetricType, range: Range, out: &mut Vec<u8>) {
         write_list(counts, out, |count, out| write_number(*count as f64, out));
     }
     let has_extremes = counts.iter().any(|count| *count > 1);
-    let mut write_numbers = |name: &str, part: fn(&Numbers) -> &Vec<f64>| {
-        write_map(name, numbers.iter().map(|one| (&one.name, part(one))), out, |value, out| {
+    let mut write_numbers = |name: &str, part: fn(&Numbers) -> Option<&Vec<f64>>| {
+        let columns = numbers.iter().filter_map(|one| Some((&one.name, part(one)?)));
+        write_map(name, columns, out, |value, out| {
             if value.is_nan() { out.extend_from_slice(b"null") } else { write_average(short(*value), out) }
         });
     };
-    write_numbers("average", |numbers| &numbers.average);
+    write_numbers("average", |numbers| Some(&numbers.average));
     if range.stats.min && has_extremes {
-        write_numbers("min", |numbers| &numbers.min);
+        write_numbers("min", |numbers| Some(&numbers.extremes.as_ref()?.min));
     }
     if range.stats.max && has_extremes {
-        write_numbers("max", |numbers| &numbers.max);
+        write_numbers("max", |numbers| Some(&numbers.extremes.as_ref()?.max));
     }
-    write_map("histograms", histograms.iter().map(|one| (&one.name, &one.each)), out, |value, out| {
-        match value {
-            // Writing to memory cannot fail, and histograms always serialize.
-            Some(histogram) => drop(serde_json::to_writer(out, &**histogram)),
+    write_map(
+        "histograms",
+        histograms.iter().map(|one| (&one.name, &one.each)),
+        out,
+        |value, out| match value {
+            Some(histogram) => {
+                let counts: Vec<u64> =
+                    histogram.quarters().flat_map(|(n, count)| [n.into(), count]).collect();
+                write_list(&counts, out, |n, out| write_number(*n as f64, out));
+            }
             None => out.extend_from_slice(b"null"),
-        }
-    });
+        },
+    );
     out.extend_from_slice(format!(r#","truncated":{truncated}"#).as_bytes());
 }
 

@@ -1,12 +1,14 @@
 //! Responses that are sent while they are read: no range is ever entirely in memory.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 
-use crate::api::error::Result;
+use crate::api::error::{Error, Result};
 use crate::api::questions::{PIECE, Question};
 
 pub(super) trait Pieces: Send + 'static {
@@ -81,15 +83,45 @@ pub(super) async fn streamed<P: Pieces>(
         }
         match question.work(async move { Ok((pieces.next_piece().await?, pieces)) }).await {
             Ok((piece, pieces)) => piece.map(|piece| (Ok(piece), (None, Some(pieces), question))),
-            Err(error) => {
-                tracing::warn!(?error, "a history response was cut short");
-                // Aborts the connection, so that the client notices that something is missing.
-                Some((Err(std::io::Error::other("the database failed")), (None, None, question)))
-            }
+            Err(error) => Some((Err(cut_short(error)), (None, None, question))),
         }
     });
-    // Compression polls once more after the end.
-    let rest = rest.fuse();
+    Ok(body_of(rest, content_type))
+}
+
+/// Pieces that do not depend on each other: up to `at_once` are read at the same time, and sent in their order.
+pub(super) async fn streamed_at_once<W>(
+    question: Question,
+    works: impl Iterator<Item = W> + Send + 'static,
+    at_once: usize,
+    content_type: &'static str,
+) -> Result<Response>
+where
+    W: Future<Output = Result<Bytes>> + Send + 'static,
+{
+    let question = Arc::new(question);
+    let works = works.map(move |work| {
+        let question = Arc::clone(&question);
+        async move { question.work(work).await }
+    });
+    let mut pieces = Box::pin(futures_util::stream::iter(works).buffered(at_once));
+    // A failing store fails here, while the response can still report it.
+    let first = pieces.next().await.transpose()?;
+    let first = futures_util::stream::iter(first.map(Ok));
+    Ok(body_of(first.chain(pieces.map(|piece| piece.map_err(cut_short))), content_type))
+}
+
+/// Aborts the connection, so that the client notices that something is missing.
+fn cut_short(error: Error) -> std::io::Error {
+    tracing::warn!(?error, "a history response was cut short");
+    std::io::Error::other("the database failed")
+}
+
+fn body_of(
+    pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    content_type: &'static str,
+) -> Response {
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
-    Ok((content_type, Body::from_stream(rest)).into_response())
+    // Compression polls once more after the end.
+    (content_type, Body::from_stream(pieces.fuse())).into_response()
 }

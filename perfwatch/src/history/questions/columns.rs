@@ -37,6 +37,11 @@ pub struct Numbers {
     /// Dotted, with the names of list and map entries.
     pub name: String,
     pub average: Vec<f64>,
+    pub extremes: Option<Extremes>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Extremes {
     pub min: Vec<f64>,
     pub max: Vec<f64>,
 }
@@ -47,10 +52,12 @@ pub struct Histograms {
     pub each: Vec<Option<Arc<Histogram>>>,
 }
 
-/// What `query` selects, of its numbers and histograms.
-pub async fn columns(history: &History, query: HistoryQuery) -> Result<Columns> {
+/// What `query` selects, of its numbers and histograms; extremes of the fields `with_extremes`.
+pub async fn columns(history: &History, query: HistoryQuery, with_extremes: &[String]) -> Result<Columns> {
     let layout = Layout::of(query.metric_type);
-    let mut filling = Filling::new(layout, query.selection.clone());
+    // An empty selection would be everything.
+    let extremes = (!with_extremes.is_empty()).then(|| Selection::of(layout, with_extremes));
+    let mut filling = Filling::new(layout, query.selection.clone(), extremes);
     let mut points = Points::open(history, query).await?;
     let mut has_room = true;
     while has_room && points.visit_next(|at, sums| has_room = filling.add(at, sums)).await? {}
@@ -62,6 +69,8 @@ pub async fn columns(history: &History, query: HistoryQuery) -> Result<Columns> 
 struct Filling {
     layout: &'static Layout,
     selection: Selection,
+    /// What extremes are wanted of.
+    extremes: Option<Selection>,
     tables: Vec<Table>,
     out: Columns,
 }
@@ -78,12 +87,13 @@ struct Table {
 
 #[derive(Debug, Clone, Copy)]
 enum Target {
+    Nowhere,
     Numbers(usize),
     Histograms(usize),
 }
 
 impl Filling {
-    fn new(layout: &'static Layout, selection: Selection) -> Self {
+    fn new(layout: &'static Layout, selection: Selection, extremes: Option<Selection>) -> Self {
         let is_wanted = |table: usize, column: usize| {
             let kind = layout.tables[table].columns[column].kind;
             selection.needs(table, column) && !matches!(kind, Kind::Text | Kind::Events | Kind::Gate)
@@ -96,7 +106,7 @@ impl Filling {
             targets: Vec::new(),
         });
         let tables = tables.filter(|table| !table.columns.is_empty()).collect();
-        Self { layout, selection, tables, out: Columns::default() }
+        Self { layout, selection, extremes, tables, out: Columns::default() }
     }
 
     /// Adds a point; false if there is no room for it.
@@ -115,19 +125,24 @@ impl Filling {
                     let cell = sums.cell(table.at, place, *column);
                     if matches!(cell, Cell::Number(_) | Cell::Histogram(_)) && target.is_none() {
                         if !self.selection.has(self.layout, table.at, key, *column) {
+                            *target = Some(Target::Nowhere);
                             continue;
                         }
                         let name = &self.layout.tables[table.at].columns[*column].name;
                         let name = self.layout.full_name(table.at, key, name.trim_end_matches('?'));
-                        *target = Some(self.out.begin(name, cell));
+                        let extremes = self.extremes.as_ref();
+                        let extremes = extremes.is_some_and(|of| of.has(self.layout, table.at, key, *column));
+                        *target = Some(self.out.begin(name, cell, extremes));
                     }
                     match (cell, *target) {
                         (Cell::Number(stat), Some(Target::Numbers(to))) => {
                             let to = &mut self.out.numbers[to];
                             let average = average(sums, table.at, place, *column);
                             put(&mut to.average, point, average.unwrap_or(f64::NAN));
-                            put(&mut to.min, point, stat.min);
-                            put(&mut to.max, point, stat.max);
+                            if let Some(Extremes { min, max }) = &mut to.extremes {
+                                put(min, point, stat.min);
+                                put(max, point, stat.max);
+                            }
                         }
                         (Cell::Histogram(histogram), Some(Target::Histograms(to))) => {
                             let each = &mut self.out.histograms[to].each;
@@ -145,8 +160,11 @@ impl Filling {
     fn finish(self) -> Columns {
         let mut out = self.out;
         let points = out.times.len();
-        for Numbers { average, min, max, .. } in &mut out.numbers {
-            [average, min, max].into_iter().for_each(|values| values.resize(points, f64::NAN));
+        for Numbers { average, extremes, .. } in &mut out.numbers {
+            average.resize(points, f64::NAN);
+            if let Some(Extremes { min, max }) = extremes {
+                [min, max].into_iter().for_each(|values| values.resize(points, f64::NAN));
+            }
         }
         out.histograms.iter_mut().for_each(|one| one.each.resize(points, None));
         out
@@ -159,12 +177,13 @@ fn put(values: &mut Vec<f64>, at: usize, value: f64) {
 }
 
 impl Columns {
-    fn begin(&mut self, name: String, cell: &Cell) -> Target {
+    fn begin(&mut self, name: String, cell: &Cell, with_extremes: bool) -> Target {
         if let Cell::Histogram(_) = cell {
             self.histograms.push(Histograms { name, each: Vec::new() });
             return Target::Histograms(self.histograms.len() - 1);
         }
-        self.numbers.push(Numbers { name, average: Vec::new(), min: Vec::new(), max: Vec::new() });
+        let extremes = with_extremes.then(Extremes::default);
+        self.numbers.push(Numbers { name, average: Vec::new(), extremes });
         Target::Numbers(self.numbers.len() - 1)
     }
 }
