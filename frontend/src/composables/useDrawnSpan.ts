@@ -1,6 +1,7 @@
 /**
- * The span of one chart, and how far apart its points are. A live one advances by whole pixels, since less would redraw the same image (15 minutes on
- * 450 pixels advance every other second), and not at all while the chart is out of sight.
+ * The span of one chart, and how far apart its points are: one without the other could make an image of a million
+ * points. A live one advances by whole pixels, since less would redraw the same image (15 minutes on 450 pixels advance
+ * every other second), and not at all while the chart is out of sight.
  */
 import { readonly, shallowRef, watch, type Ref } from 'vue';
 import { movesPixel, type Span } from '@/charts/geometry';
@@ -23,20 +24,20 @@ export function useDrawnSpan(element: Readonly<Ref<Element | null>>): Readonly<R
   const drawn = shallowRef(now());
   let drawnRestarts = live.restarts;
   let drawnRange = time.range;
-  const width = shallowRef(0);
+  const pixels = shallowRef(0);
   const visible = useVisibility(element);
 
   const sizes = new ResizeObserver(([entry]) => {
-    width.value = entry?.contentRect.width ?? 0;
+    pixels.value = entry?.contentRect.width ?? 0;
   });
   useObserver(element, sizes);
 
-  watch([() => shown.span, () => shown.width, width, visible], () => {
+  watch([() => shown.span, () => shown.width, pixels, visible], () => {
     if (!visible.value) return;
     // A new start of the stream and another choice are always drawn.
     const isSame =
       drawnRestarts === live.restarts && drawnRange === time.range && drawn.value.width === shown.width;
-    if (isSame && !movesPixel(drawn.value, shown.span, width.value)) return;
+    if (isSame && !movesPixel(drawn.value, shown.span, pixels.value)) return;
     drawnRestarts = live.restarts;
     drawnRange = time.range;
     drawn.value = now();

@@ -116,9 +116,9 @@ export const useShownStore = defineStore('shown', () => {
 
   /** What was loaded of a series. */
   function pastOf(name: string): Stretch | null {
-    const plotted = loaded.value[typeOf(name)]?.stretch ?? null;
-    if (plotted?.values.includes(name) === true) return plotted;
-    return details.value.get(name.slice(0, name.lastIndexOf('.'))) ?? plotted;
+    const ofType = loaded.value[typeOf(name)]?.stretch ?? null;
+    if (ofType?.values.includes(name) === true) return ofType;
+    return details.value.get(name.slice(0, name.lastIndexOf('.'))) ?? ofType;
   }
 
   function sourcesOf(name: string): Sources {

@@ -89,7 +89,7 @@ struct ColumnsOfType {
     /// By path, with four buckets for each power of two: `[n, count, n, count, …]`, where `n` is the buckets `4n` to
     /// `4n + 3` of `log16`; `null` where a point lacks it.
     histograms: HashMap<String, Vec<Option<Vec<u64>>>>,
-    /// Whether there were more points than `limit`, or than fit into two million values.
+    /// Whether there were more points than `limit`, or than fit into a million values.
     truncated: bool,
     /// The whole range as one point, if it was asked for and has data.
     #[schema(required = false, nullable = false)]

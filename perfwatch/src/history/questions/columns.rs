@@ -15,8 +15,8 @@ use crate::snapshot::selection::Selection;
 use crate::snapshot::value::Key;
 use crate::store::Result;
 
-/// Values that an answer has at most, of all columns; it ends before the point that would exceed it.
-const MAX_VALUES: usize = 2_000_000;
+/// Points of columns that an answer has at most, in all; it ends before the point that would exceed it.
+const MAX_VALUES: usize = 1_000_000;
 
 /// All points of a query.
 #[derive(Debug, Clone, Default, PartialEq)]
