@@ -88,7 +88,7 @@ testOnEachStore('time: ten seconds show ten points', async ({ browser, server, s
     return (
       pathname === '/api/history/columns' &&
       searchParams.get('interval') === '1s' &&
-      searchParams.get('fields')?.includes('cpu.per_core')
+      searchParams.get('averages')?.includes('cpu.per_core')
     );
   });
   await page.goto(`/?${inRange(range)}`);
@@ -294,7 +294,7 @@ test('time: a live window is full when it is opened, beyond what the stream brin
   page.on('request', (request) => {
     const { pathname, searchParams } = new URL(request.url());
     // Not the overview's.
-    const isChart = pathname === '/api/history/columns' && searchParams.get('fields')?.includes('per_core');
+    const isChart = pathname === '/api/history/columns' && searchParams.get('averages')?.includes('per_core');
     if (isChart) asked.push(searchParams);
   });
   await page.goto('/?range=1m');
