@@ -11,6 +11,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Browser } from './harness/browser.mjs';
+import { Cgroup } from './harness/cgroup.mjs';
 import { selectOn } from './harness/charts.mjs';
 import { Server } from './harness/server.mjs';
 import { Container, Services } from './harness/staged.mjs';
@@ -62,6 +63,9 @@ async function seededServer() {
   return server;
 }
 
+// Server and browser are a service as well: where this runs is nobody's business.
+const own = await Cgroup.make('perfwatch.service');
+await own?.add(process);
 const server = await seededServer();
 const browser = await Browser.launch(['--lang=en-GB']);
 const services = await Services.make();
@@ -199,4 +203,6 @@ try {
   await container?.stop();
   await browser.close();
   await server.stop();
+  await own?.leave(process);
+  await own?.remove();
 }

@@ -24,6 +24,11 @@ export class Cgroup {
     await writeFile(path.join(this.folder, 'cgroup.procs'), String(pid));
   }
 
+  /** Puts a process into the root instead. */
+  async leave({ pid }) {
+    await writeFile(path.join(this.folder, '../cgroup.procs'), String(pid));
+  }
+
   /** Once its processes are gone, of which the kernel may still be clearing up. */
   async remove() {
     const isGone = () =>
