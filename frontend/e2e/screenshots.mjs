@@ -63,7 +63,7 @@ async function seededServer() {
   return server;
 }
 
-// Server and browser are a service as well: where this runs is nobody's business.
+// Server and browser are a service as well, rather than part of what takes the pictures.
 const own = await Cgroup.make('perfwatch.service');
 await own?.add(process);
 const server = await seededServer();
