@@ -136,10 +136,10 @@ describe('useDrawnSpan', () => {
     expect(span.value.to).toBe(1001_000);
     useTimeStore().choose({ last: MINUTE });
     await nextTick();
-    expect(span.value).toMatchObject({ from: 1001_000 - MINUTE, to: 1001_000 });
+    expect(span.value).toEqual({ from: 1001_000 - MINUTE, to: 1001_000, width: useLiveStore().intervalMs });
     useTimeStore().choose({ from: 1000, to: 2000 });
     await nextTick();
-    expect(span.value).toMatchObject({ from: 1000, to: 2000 });
+    expect(span.value).toEqual({ from: 1000, to: 2000, width: 1000 });
   });
 
   it('stops observing a removed element', async () => {

@@ -45,16 +45,11 @@ const withoutBand: Partial<Record<Plotted, readonly string[]>> = {
   memory: ['total_bytes', 'free_bytes', 'buffers_bytes', 'cached_bytes'],
 };
 
-/** Fields to ask for; `averages` are those without extremes. */
-export interface Fields {
-  fields: readonly string[];
-  averages: readonly string[];
-}
-
 const ofTypes = (fields: Partial<Record<Plotted, readonly string[]>>): string[] =>
   Object.entries(fields).flatMap(([type, paths]) => paths.map((path) => `${type}.${path}`));
 
-export const plottedFields: Fields = { fields: ofTypes(plotted), averages: ofTypes(withoutBand) };
+/** Fields to ask for with their extremes, and those of which averages do. */
+export const plottedFields = { fields: ofTypes(plotted), averages: ofTypes(withoutBand) };
 
 /** Which distributions there are depends on the machine and what it did. */
 export const hasVaryingDistributions = (type: Plotted): boolean => type === 'block_io' || type === 'tcp';
@@ -67,11 +62,13 @@ export function typeOf(name: string): Plotted {
 /** The detail that has the rates of all counters. */
 export const COUNTERS = 'perf_events';
 
-/** What is only loaded while it is looked at: all counters, or one of the distributions, which are large. */
-export function detailFields(path: string): Fields {
-  if (path === COUNTERS) return { fields: [], averages: [`${path}.elapsed_ms`, `${path}.events.value`] };
-  const parts = ['histogram', 'p50_us', 'p99_us', 'p999_us', 'max_us'];
-  return { fields: [], averages: parts.map((part) => `${path}.${part}`) };
+/**
+ * What is only loaded while it is looked at: all counters, or one of the distributions, which are large. Averages do.
+ */
+export function detailFields(path: string): string[] {
+  const distribution = ['histogram', 'p50_us', 'p99_us', 'p999_us', 'max_us'];
+  const parts = path === COUNTERS ? ['elapsed_ms', 'events.value'] : distribution;
+  return parts.map((part) => `${path}.${part}`);
 }
 
 /** Rates of counts per interval have no meaningful extremes where the intervals differ by more than this. */

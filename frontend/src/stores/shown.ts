@@ -45,10 +45,12 @@ interface Loaded {
   peak: Documents;
 }
 
+type Detail = Pick<Loaded, 'span' | 'stretch'>;
+
 /** What has come of the range: what has come together is shown at once. */
 interface Arrived {
   loaded: Partial<Record<Plotted, Loaded>>;
-  details: Map<string, Stretch>;
+  details: Map<string, Detail>;
   coming: Set<string>;
 }
 
@@ -70,9 +72,7 @@ export const useShownStore = defineStore('shown', () => {
 
   const loaded = shallowRef<Partial<Record<Plotted, Loaded>>>({});
   /** Details in the same range, by path: those that were in view. */
-  const details = shallowRef<ReadonlyMap<string, Stretch>>(new Map());
-  /** Those that were asked for in the range that was asked for last. */
-  let wanted = new Set<string>();
+  const details = shallowRef<ReadonlyMap<string, Detail>>(new Map());
   /** Those that are being loaded. */
   const coming = shallowRef<ReadonlySet<string>>(new Set());
   /** How often each detail is in view. */
@@ -118,7 +118,7 @@ export const useShownStore = defineStore('shown', () => {
   function pastOf(name: string): Stretch | null {
     const ofType = loaded.value[typeOf(name)]?.stretch ?? null;
     if (ofType?.values.includes(name) === true) return ofType;
-    return details.value.get(name.slice(0, name.lastIndexOf('.'))) ?? ofType;
+    return details.value.get(name.slice(0, name.lastIndexOf('.')))?.stretch ?? ofType;
   }
 
   function sourcesOf(name: string): Sources {
@@ -232,7 +232,7 @@ export const useShownStore = defineStore('shown', () => {
     pastSpan.value = asked.value;
     const next = {
       loaded: { ...loaded.value },
-      details: new Map([...details.value].filter(([path]) => wanted.has(path))),
+      details: new Map([...details.value].filter(([, { span }]) => span === asked.value)),
       coming: new Set(coming.value),
     };
     for (const show of parts) show(next);
@@ -261,9 +261,9 @@ export const useShownStore = defineStore('shown', () => {
     if (request === current) error.value = history.explain(caught);
   }
 
-  function keepDetails(next: Arrived, paths: readonly string[], stretch: Stretch): void {
+  function keepDetails(next: Arrived, paths: readonly string[], detail: Detail): void {
     for (const path of paths) {
-      next.details.set(path, stretch);
+      next.details.set(path, detail);
       next.coming.delete(path);
     }
   }
@@ -283,8 +283,6 @@ export const useShownStore = defineStore('shown', () => {
   async function loadTypes(current: AbortController, span: Span): Promise<void> {
     const { name, ms } = interval.value;
     const paths = [...inView.keys()];
-    const all = [plottedFields, ...paths.map(detailFields)];
-    wanted = new Set(paths);
     coming.value = new Set(paths);
     let left = types.length;
     const keep = (columns: ColumnsOfType): void => {
@@ -293,20 +291,19 @@ export const useShownStore = defineStore('shown', () => {
       arrive(current, 1, (next) => {
         keepType(next, span, columns, stretch);
         const own = paths.filter((path) => typeOf(path) === columns.metric_type);
-        keepDetails(next, own, stretch);
+        keepDetails(next, own, { span, stretch });
         pending.value -= 1;
       });
     };
     const query = {
       ...aligned(span, ms),
-      fields: all.flatMap(({ fields }) => fields),
-      averages: all.flatMap(({ averages }) => averages),
+      fields: plottedFields.fields,
+      averages: [...plottedFields.averages, ...paths.flatMap(detailFields)],
       interval: name,
       whole: following.value ? types.filter(hasVaryingDistributions) : types,
     };
     await history.columns(query, keep, current.signal).catch((caught: unknown) => {
       fail(current, caught);
-      paths.forEach((path) => wanted.delete(path));
       arrive(current, left, (next) => {
         pending.value -= left;
         next.coming.clear();
@@ -334,19 +331,17 @@ export const useShownStore = defineStore('shown', () => {
   /** Asks for a detail that has come into view since. */
   async function loadDetail(path: string, span: Span, current: AbortController): Promise<void> {
     const { name, ms } = interval.value;
-    const query = { ...aligned(span, ms), ...detailFields(path), interval: name };
+    const query = { ...aligned(span, ms), fields: [], averages: detailFields(path), interval: name };
     awaited += 1;
-    wanted.add(path);
     coming.value = new Set([...coming.value, path]);
     const keep = (columns: ColumnsOfType): void => {
       const stretch = new Stretch(columns, ms);
       arrive(current, 1, (next) => {
-        keepDetails(next, [path], stretch);
+        keepDetails(next, [path], { span, stretch });
       });
     };
     await history.columns(query, keep, current.signal).catch((caught: unknown) => {
       fail(current, caught);
-      wanted.delete(path);
       arrive(current, 1, (next) => next.coming.delete(path));
     });
   }
@@ -354,8 +349,8 @@ export const useShownStore = defineStore('shown', () => {
   /** A detail has come into view; call what is returned when it has gone. */
   function enterView(path: string): () => void {
     inView.set(path, (inView.get(path) ?? 0) + 1);
-    if (asked.value !== null && request !== null && !wanted.has(path))
-      void loadDetail(path, asked.value, request);
+    const isLoaded = coming.value.has(path) || details.value.get(path)?.span === asked.value;
+    if (asked.value !== null && request !== null && !isLoaded) void loadDetail(path, asked.value, request);
     return () => {
       const left = (inView.get(path) ?? 0) - 1;
       if (left > 0) inView.set(path, left);
