@@ -1,13 +1,12 @@
 //! Separate threads for live streams and long queries, apart from other requests.
 
-use std::ops::RangeInclusive;
-
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Enough to use the CPUs left over by the clients' own reading; more would only cost stacks.
 const STREAM_THREADS: usize = 2;
 /// Half of the CPUs answer questions, but no fewer and no more threads than these.
-const QUESTION_THREADS: RangeInclusive<usize> = 2..=4;
+const MIN_QUESTION_THREADS: usize = 2;
+const MAX_QUESTION_THREADS: usize = 4;
 /// Niceness of queries: anything else that wants a CPU, such as a login or the machine's own work, gets ten times as
 /// much.
 const NICE: i32 = 10;
@@ -29,8 +28,8 @@ impl Threads {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let mut threads = Builder::new_multi_thread();
         threads
-            .worker_threads((cpus / 2).clamp(*QUESTION_THREADS.start(), *QUESTION_THREADS.end()))
-            .max_blocking_threads(*QUESTION_THREADS.end());
+            .worker_threads((cpus / 2).clamp(MIN_QUESTION_THREADS, MAX_QUESTION_THREADS))
+            .max_blocking_threads(MAX_QUESTION_THREADS);
         threads.thread_name("question").enable_all().on_thread_start(lower_priority);
         threads.build().map(Some).map(Self)
     }

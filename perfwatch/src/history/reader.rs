@@ -181,8 +181,7 @@ impl Pieces {
             let times = floor(from, tier.width())..to;
             Buckets::decode_within(&chunk.data, &self.selection, times.clone()).map(|buckets| {
                 let buckets = Arc::new(buckets);
-                let wanted = (0..buckets.times().len()).filter(|n| times.contains(&buckets.times()[*n]));
-                self.ready.extend(wanted.map(|n| Piece::Bucket(Arc::clone(&buckets), n)));
+                self.ready.extend(buckets.within(&times).map(|n| Piece::Bucket(Arc::clone(&buckets), n)));
             })
         };
         if let Err(error) = unpacked {

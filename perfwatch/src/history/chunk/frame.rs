@@ -156,6 +156,12 @@ impl Members {
     }
 }
 
+/// Which of these times, ascending, are in a range.
+pub(super) fn times_within(times: &[i64], range: &Range<i64>) -> Range<usize> {
+    let start = times.partition_point(|at| *at < range.start);
+    start..times.partition_point(|at| *at < range.end).max(start)
+}
+
 /// A row's key.
 pub(in crate::history) fn put_key(key: &[Label], out: &mut Vec<u8>) {
     put_count(key.len(), out);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bytes::{Bytes, place, put_count};
 use super::column::{Column, tag};
-use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts};
+use super::frame::{Frame, FrameWriter, Members, put_texts, take_texts, times_within};
 use super::numbers::{put_integers, take_integers};
 use crate::history::{Damaged, from_micros, micros};
 use crate::snapshot::json::{self, Tables};
@@ -215,6 +215,7 @@ impl Block {
             return Err(Damaged("it holds rollups"));
         }
         let layout = Layout::of(frame.metric_type);
+        let looked_at = times_within(&frame.times, &times);
         let mut block = Self::new(frame.metric_type);
         block.errors = take_errors(&mut Bytes::new(&frame.notes), frame.times.len())?;
         for (at, (table, layout)) in block.tables.iter_mut().zip(&layout.tables).enumerate() {
@@ -234,8 +235,7 @@ impl Block {
             }
             let stored = &frame.tables[place];
             let order = table.members.by_thing();
-            let wanted = times_within(&frame.times, &times);
-            let wanted = table.rows[wanted.start]..table.rows[wanted.end];
+            let wanted = table.rows[looked_at.start]..table.rows[looked_at.end];
             for (n, (column, of)) in table.columns.iter_mut().zip(&layout.columns).enumerate() {
                 *column = match frame.column(stored, &of.name)? {
                     Some(mut bytes) if selection.reads(layout, at, n) => {
@@ -249,12 +249,6 @@ impl Block {
         block.times = frame.times;
         Ok(block)
     }
-}
-
-/// Which of these times, ascending, are in a range.
-pub(super) fn times_within(times: &[i64], range: &Range<i64>) -> Range<usize> {
-    let start = times.partition_point(|at| *at < range.start);
-    start..times.partition_point(|at| *at < range.end).max(start)
 }
 
 /// One reading of a block.

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::bytes::{Bytes, place};
-use super::frame::{Frame, FrameWriter, Members, Texts, put_texts, take_distinct_texts, take_texts};
+use super::frame::{
+    Frame, FrameWriter, Members, Texts, put_texts, take_distinct_texts, take_texts, times_within,
+};
 use super::histograms::{put_histograms, take_histograms};
 use super::numbers::{
     DECIMALS, POWERS, put_floats, put_integers, put_runs, put_signed, scaled_all, scaled_by, take_floats,
     take_integers, take_runs, take_signed, unscaled,
 };
-use super::raw::times_within;
 use crate::history::Damaged;
 use crate::history::bucket::{Bucket, Cell, Samples, Stat, Sums};
 use crate::snapshot::MetricType;
@@ -96,6 +97,7 @@ impl Buckets {
         }
         let layout = Layout::of(frame.metric_type);
         let samples = take_samples(&frame)?;
+        let looked_at = times_within(&frame.times, &times);
         let mut tables = Vec::with_capacity(layout.tables.len());
         for (at, of) in layout.tables.iter().enumerate() {
             let needed: Vec<bool> =
@@ -108,8 +110,7 @@ impl Buckets {
             let stored = &frame.tables[place];
             let rows = stored.members.rows();
             let order = stored.members.by_thing();
-            let wanted = times_within(&frame.times, &times);
-            let wanted = rows[wanted.start]..rows[wanted.end];
+            let wanted = rows[looked_at.start]..rows[looked_at.end];
             let of_row: Vec<u64> = rows
                 .windows(2)
                 .zip(&samples)
@@ -134,6 +135,11 @@ impl Buckets {
     /// Starts of the buckets, µs, ascending.
     pub fn times(&self) -> &[i64] {
         &self.times
+    }
+
+    /// The buckets that start in a time range, µs.
+    pub fn within(&self, times: &Range<i64>) -> Range<usize> {
+        times_within(&self.times, times)
     }
 
     pub fn at(&self, n: usize) -> OneOf<'_> {
