@@ -42,11 +42,10 @@ export class Person {
     await locator.click({ position: { x: width * across, y: height / 2 } });
   }
 
-  /** Moves the pointer to a share of an element's width and height. */
+  /** Moves the pointer to a share of an element's width and height, once the element stays in its place. */
   async pointAt(locator, across, down) {
     this.actions += 1;
-    await locator.scrollIntoViewIfNeeded();
-    const { x, y, width, height } = await locator.boundingBox();
-    await this.#page.mouse.move(x + width * across, y + height * down);
+    const { width, height } = await locator.boundingBox();
+    await locator.hover({ position: { x: width * across, y: height * down } });
   }
 }

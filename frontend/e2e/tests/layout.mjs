@@ -1,5 +1,6 @@
-/** From phones to large screens: nothing sticks out, and fingers find what they aim at. */
+/** From phones to large screens: nothing sticks out, nothing moves by itself, and fingers find what they aim at. */
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pages, show } from '../harness/pages.mjs';
 import { test } from '../harness/suite.mjs';
 
@@ -42,6 +43,41 @@ function tooSmall() {
       const name = element.getAttribute('aria-label') ?? element.textContent.trim();
       return `${element.tagName} ${name.slice(0, 40)}: ${Math.round(width)} × ${Math.round(height)}`;
     });
+}
+
+/** Runs first in the page: adds up how far its parts move by themselves. */
+function watchMoves() {
+  window.moved = { total: 0, most: [] };
+  const observer = new PerformanceObserver((list) => {
+    for (const { value, sources } of list.getEntries()) {
+      window.moved.total += value;
+      const parts = sources.map(({ node, previousRect, currentRect }) => {
+        const name = node?.cloneNode(false).outerHTML?.slice(0, 100) ?? 'gone';
+        return `${name} from ${previousRect.left}, ${previousRect.top} to ${currentRect.left}, ${currentRect.top}`;
+      });
+      if (value > 0.01) window.moved.most.push(...parts);
+    }
+  });
+  observer.observe({ type: 'layout-shift', buffered: true });
+}
+
+for (const { name, width, height, range } of [
+  { name: 'the dashboard', width: 1440, height: 900, range: 'range=15m' },
+  { name: 'the dashboard on a phone', width: 390, height: 844, range: 'range=15m' },
+  { name: 'the dashboard of a past hour', width: 1440, height: 900, range: null },
+]) {
+  test(`layout: nothing moves while ${name} opens and goes on`, async ({ browser, server, session }) => {
+    const page = await browser.page({ server, session, width, height });
+    await page.addInitScript(watchMoves);
+    const [from, to] = [Date.now() - 3_600_000, Date.now()].map((at) => new Date(at).toISOString());
+    await page.goto(`/?${range ?? new URLSearchParams({ from, to })}`);
+    await page.getByRole('region', { name: 'Top processes' }).getByRole('row').nth(1).waitFor();
+    await page.locator('#cpu canvas').first().waitFor();
+    // Digits come and go with each tick.
+    await sleep(4000);
+    const { total, most } = await page.evaluate(() => window.moved);
+    assert.ok(total < 0.05, `cumulative layout shift ${total.toFixed(3)}: ${most.join('\n')}`);
+  });
 }
 
 for (const one of pages) {

@@ -1,9 +1,11 @@
 /** The visible rows of a long list; all rows have the same height. */
 import { computed, onMounted, shallowRef, type Ref } from 'vue';
-import { useObserver } from './useObserver';
+import { useSize } from './useSize';
 
 /** Extra rows beyond both edges, so that fast scrolling shows no gaps. */
 const OVERSCAN = 8;
+/** Pixels, until it is measured. */
+const UNKNOWN_HEIGHT = 600;
 
 export function useVirtualRows<T>(
   scroller: Readonly<Ref<HTMLElement | null>>,
@@ -12,13 +14,9 @@ export function useVirtualRows<T>(
   heightAt: (width: number) => number,
 ) {
   const top = shallowRef(0);
-  const height = shallowRef(600);
-  const width = shallowRef(0);
-  const sizes = new ResizeObserver(() => {
-    height.value = scroller.value?.clientHeight ?? 600;
-    width.value = scroller.value?.clientWidth ?? 0;
-  });
-  useObserver(scroller, sizes);
+  const size = useSize(scroller);
+  const width = computed(() => size.value.width);
+  const height = computed(() => size.value.height || UNKNOWN_HEIGHT);
   function onScroll(): void {
     top.value = scroller.value?.scrollTop ?? 0;
   }
