@@ -143,14 +143,23 @@ async fn a_compressed_answer_is_whole() {
     let Some(server) = start().await else { return };
     let token = with_two_minutes(&server).await;
     let path = "/api/history/metrics?metric_type=cpu&start_time=1767312000&end_time=1767312119";
-    let request = server.request(Method::GET, path).bearer_auth(&token);
-    let answer = request.header("accept-encoding", "gzip").send().await.unwrap();
-    assert_eq!(answer.headers()["content-encoding"], "gzip");
-    let mut json = String::new();
-    let compressed = answer.bytes().await.unwrap();
-    flate2::read::GzDecoder::new(&compressed[..]).read_to_string(&mut json).unwrap();
-    let answer: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(answer["count"], 24);
+    // Browsers accept zstd over HTTPS only.
+    for (accepted, encoding) in [("gzip, deflate", "gzip"), ("gzip, deflate, br, zstd", "zstd")] {
+        let request = server.request(Method::GET, path).bearer_auth(&token);
+        let answer = request.header("accept-encoding", accepted).send().await.unwrap();
+        assert_eq!(answer.headers()["content-encoding"], encoding);
+        let compressed = answer.bytes().await.unwrap();
+        let json = match encoding {
+            "zstd" => zstd::decode_all(&compressed[..]).unwrap(),
+            _ => {
+                let mut plain = Vec::new();
+                flate2::read::GzDecoder::new(&compressed[..]).read_to_end(&mut plain).unwrap();
+                plain
+            }
+        };
+        let answer: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(answer["count"], 24);
+    }
 }
 
 #[tokio::test]
