@@ -36,10 +36,18 @@ export function useQuery<Q, A>(
     if (isOutdated) reload();
   }
 
+  /** Nothing is asked any more: the server need not go on. */
+  function giveUp(): void {
+    pending?.abort();
+    pending = null;
+    busy.value = false;
+  }
+
   function reload(): void {
     isOutdated = false;
     const wanted = query();
     if (wanted !== null) void load(wanted);
+    else if (!isPatient()) giveUp();
   }
 
   watch(
