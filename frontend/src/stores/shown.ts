@@ -63,6 +63,11 @@ function numbersOf(documents: Documents): Map<string, number> {
   return found;
 }
 
+/** After the frame that draws what is there now. */
+function afterDrawing(then: () => void): void {
+  requestAnimationFrame(() => requestAnimationFrame(then));
+}
+
 export const useShownStore = defineStore('shown', () => {
   const cursor = useCursorStore();
   const fleet = useFleetStore();
@@ -214,6 +219,18 @@ export const useShownStore = defineStore('shown', () => {
   });
 
   const busy = computed(() => pending.value > 0);
+  /** Whether what came last has been drawn. */
+  const drawn = shallowRef(true);
+  watch(
+    busy,
+    (isBusy) => {
+      drawn.value = false;
+      if (!isBusy) afterDrawing(() => (drawn.value = true));
+    },
+    { flush: 'sync' },
+  );
+  /** Whether there is time for other questions: answering them takes it from drawing, if the server is near. */
+  const settled = computed(() => !busy.value && drawn.value);
   const hasData = computed(() => (following.value ? live.hasData : Object.keys(documents.value).length > 0));
   /** Whether a past range was loaded and has nothing. */
   const isEmpty = computed(
@@ -484,6 +501,7 @@ export const useShownStore = defineStore('shown', () => {
     peaks,
     episodes,
     busy,
+    settled,
     coming,
     error,
     hasData,
