@@ -36,7 +36,7 @@ function answer({ from, to, fields, averages = [], whole = [] }: ColumnsQuery): 
           times,
           count: times.map(() => 1),
           average: { usage_percent: times.map(value) },
-          ...(whole.includes('cpu') && times.length > 0 ? { whole: document } : {}),
+          ...(whole.some((of) => of.startsWith('cpu')) && times.length > 0 ? { whole: document } : {}),
         }
       : { ...empty, metric_type },
   );
@@ -178,6 +178,55 @@ describe('what the dashboard shows', () => {
     await settled();
     expect(drawings).toEqual([10]);
     stop();
+  });
+
+  it('asks first for what is in view, and for the rest once that is drawn', async () => {
+    const [time, shown] = [useTimeStore(), useShownStore()];
+    time.choose({ from: START, to: START + 30_000 });
+    shown.enter();
+    await settled();
+    expect(shown.complete).toBe(true);
+    shown.enterView('#overview');
+    shown.enterView('#memory');
+    time.choose({ from: START + 60_000, to: START + 90_000 });
+    await nextTick();
+    const first = asked().at(-1);
+    expect(first?.fields).toContain(USAGE);
+    expect(first?.fields).toContain('pressure.cpu.some.avg10');
+    expect(first?.fields.filter((field) => field.startsWith('tcp.'))).toEqual([]);
+    expect(first?.averages).toContain('memory.free_bytes');
+    expect(first?.whole).toContain('memory');
+    expect(first?.whole).toContain('cpu.load_avg.0');
+    expect(first?.whole).not.toContain('cpu');
+    const seen: unknown[] = [];
+    const stop = watch(
+      () => shown.busy,
+      () => seen.push([shown.complete, Math.round(shown.average(USAGE)), drawn()]),
+    );
+    await settled();
+    stop();
+    // The overview has its readings, but not all has come.
+    expect(seen).toEqual([[false, 75, secondsFrom(60, 89)]]);
+    await vi.waitFor(() => {
+      expect(shown.complete).toBe(true);
+    });
+    const later = asked().at(-1);
+    expect(later?.averages).toContain('cpu.user');
+    expect(later?.whole).toContain('cpu');
+    expect(later?.whole).not.toContain('memory');
+    expect(shown.average(USAGE)).toBeCloseTo(75, 1);
+    // One step back, to what is known already.
+    time.choose({ from: START, to: START + 30_000 });
+    await settled();
+    const count = asked().length;
+    time.choose({ from: START + 60_000, to: START + 90_000 });
+    await nextTick();
+    expect(shown.busy).toBe(true);
+    await settled();
+    await vi.waitFor(() => {
+      expect(shown.complete).toBe(true);
+    });
+    expect([asked().length, Math.round(shown.average(USAGE))]).toEqual([count, 75]);
   });
 
   it('says why there is nothing', async () => {

@@ -45,11 +45,32 @@ const withoutBand: Partial<Record<Plotted, readonly string[]>> = {
   memory: ['total_bytes', 'free_bytes', 'buffers_bytes', 'cached_bytes'],
 };
 
-const ofTypes = (fields: Partial<Record<Plotted, readonly string[]>>): string[] =>
-  Object.entries(fields).flatMap(([type, paths]) => paths.map((path) => `${type}.${path}`));
+/** What the tiles of the overview show. */
+export const overviewFields = [
+  'cpu.usage_percent',
+  'memory.usage_percent',
+  'cpu.load_avg.0',
+  'network.bytes_recv_per_sec',
+  'network.bytes_sent_per_sec',
+  'disk.io.read_bytes_per_sec',
+  'disk.io.write_bytes_per_sec',
+  'perf_events.derived.ipc',
+  'scheduler.runqueue_wait.p99_us',
+  'block_io.total.p99_us',
+  'pressure.cpu.some.avg10',
+] as const;
 
-/** Fields to ask for with their extremes, and those of which averages do. */
-export const plottedFields = { fields: ofTypes(plotted), averages: ofTypes(withoutBand) };
+/** What may be in view, besides details: the overview, and the cards. */
+export const OVERVIEW = '#overview';
+export const cardOf = (type: string): string => `#${type}`;
+export const isDetail = (part: string): boolean => !part.startsWith('#');
+
+/** Fields of these types to ask for with their extremes, and those of which averages do. */
+export function plottedFields(types: readonly Plotted[]): { fields: string[]; averages: string[] } {
+  const of = (fields: Partial<Record<Plotted, readonly string[]>>): string[] =>
+    types.flatMap((type) => fields[type]?.map((path) => `${type}.${path}`) ?? []);
+  return { fields: of(plotted), averages: of(withoutBand) };
+}
 
 /** Which distributions there are depends on the machine and what it did. */
 export const hasVaryingDistributions = (type: Plotted): boolean => type === 'block_io' || type === 'tcp';

@@ -3,7 +3,7 @@
  * and goes on in the other. Cards read it here and need not know.
  */
 import { defineStore } from 'pinia';
-import { computed, shallowRef, watch } from 'vue';
+import { computed, shallowReactive, shallowRef, watch } from 'vue';
 import type { ColumnsOfType, Documents } from '@/api/types';
 import { episodesOf, type Episode } from '@/series/events';
 import { extract } from '@/series/extract';
@@ -11,8 +11,12 @@ import { joinedColumns, joinedSeries, type Joined, type JoinedColumns, type Sour
 import { aligned, intervalFor, resolve, type Span } from '@/series/range';
 import { histogramsIn } from '@/series/histogram';
 import {
+  cardOf,
   detailFields,
+  isDetail,
   hasVaryingDistributions,
+  OVERVIEW,
+  overviewFields,
   plotted,
   plottedFields,
   Stretch,
@@ -45,11 +49,22 @@ interface Loaded {
   peak: Documents;
 }
 
+type LoadedTypes = Partial<Record<Plotted, Loaded>>;
 type Detail = Pick<Loaded, 'span' | 'stretch'>;
+
+/** What is asked for at once: all that cards plot of some types, and fields of others. */
+interface Wanted {
+  cards: readonly Plotted[];
+  /** What the overview shows of the others. */
+  ahead: readonly string[];
+  details: readonly string[];
+  isInView: boolean;
+}
 
 /** What has come of the range: what has come together is shown at once. */
 interface Arrived {
-  loaded: Partial<Record<Plotted, Loaded>>;
+  loaded: LoadedTypes;
+  ahead: LoadedTypes;
   details: Map<string, Detail>;
   coming: Set<string>;
 }
@@ -75,12 +90,14 @@ export const useShownStore = defineStore('shown', () => {
   const live = useLiveStore();
   const time = useTimeStore();
 
-  const loaded = shallowRef<Partial<Record<Plotted, Loaded>>>({});
+  const loaded = shallowReactive<LoadedTypes>({});
+  /** What the overview shows of the types that come later. */
+  const ahead = shallowRef<LoadedTypes>({});
   /** Details in the same range, by path: those that were in view. */
   const details = shallowRef<ReadonlyMap<string, Detail>>(new Map());
   /** Those that are being loaded. */
   const coming = shallowRef<ReadonlySet<string>>(new Set());
-  /** How often each detail is in view. */
+  /** How often each detail, the overview and each card is in view. */
   const inView = new Map<string, number>();
   const pastEpisodes = shallowRef<readonly Episode[]>([]);
   /** Up to then, episodes are from the store. */
@@ -88,6 +105,8 @@ export const useShownStore = defineStore('shown', () => {
   /** Noted since. */
   const fresh = shallowRef<readonly Episode[]>([]);
   const pending = shallowRef(0);
+  /** Whether all has come, also what is out of sight. */
+  const complete = shallowRef(true);
   /** Increments when something was loaded. */
   const loads = shallowRef(0);
   const error = shallowRef<string | null>(null);
@@ -105,25 +124,32 @@ export const useShownStore = defineStore('shown', () => {
     const points = Math.min(MAX_POINTS, Math.max(MIN_POINTS, window.innerWidth));
     return intervalFor(time.length, points);
   });
+  /** Of what has come of the shown range: the rest may still be there of the one before. */
+  const widths = computed(() =>
+    [...Object.values(loaded), ...Object.values(ahead.value)]
+      .filter((one) => one.span === pastSpan.value)
+      .map(({ stretch }) => stretch.width),
+  );
   /** Milliseconds per drawn point. */
   const width = computed(() => {
     if (following.value) return Math.max(interval.value.ms, live.intervalMs);
-    // What has not come yet may still be there of the range before.
-    const come = Object.values(loaded.value).filter((one) => one.span === pastSpan.value);
-    const widths = come.map(({ stretch }) => stretch.width);
-    return widths.length > 0 ? Math.min(...widths) : interval.value.ms;
+    return widths.value.length > 0 ? Math.min(...widths.value) : interval.value.ms;
   });
   /** A longer distance between points is a gap: stored samples may be sparser than the stream's. */
-  const spacing = computed(() =>
-    Math.max(width.value, ...Object.values(loaded.value).map(({ stretch }) => stretch.width)),
-  );
+  const spacing = computed(() => Math.max(width.value, ...widths.value));
   const version = computed(() => (following.value ? live.version : 0));
+
+  /** What has come ahead of a type, until all of it has. */
+  function aheadOf(type: Plotted): Loaded | undefined {
+    return loaded[type]?.span === pastSpan.value ? undefined : ahead.value[type];
+  }
 
   /** What was loaded of a series. */
   function pastOf(name: string): Stretch | null {
-    const ofType = loaded.value[typeOf(name)]?.stretch ?? null;
-    if (ofType?.values.includes(name) === true) return ofType;
-    return details.value.get(name.slice(0, name.lastIndexOf('.')))?.stretch ?? ofType;
+    const type = typeOf(name);
+    const ofType = [aheadOf(type), loaded[type]].map((one) => one?.stretch);
+    const found = ofType.find((one) => one?.values.includes(name));
+    return found ?? details.value.get(name.slice(0, name.lastIndexOf('.')))?.stretch ?? ofType[1] ?? null;
   }
 
   function sourcesOf(name: string): Sources {
@@ -162,20 +188,26 @@ export const useShownStore = defineStore('shown', () => {
   /** Names of the series, or histograms, that begin with a prefix. */
   function names(prefix: string): string[] {
     void version.value;
-    const stored = loaded.value[typeOf(prefix)]?.stretch.values.names(prefix) ?? [];
+    const stored = loaded[typeOf(prefix)]?.stretch.values.names(prefix) ?? [];
     return following.value ? [...new Set([...live.ring.names(prefix), ...stored])] : stored;
   }
   function histogramNames(prefix: string): string[] {
     void version.value;
     const type = typeOf(prefix);
-    const stored = [...histogramsIn(type, loaded.value[type]?.average[type])]
+    const stored = [...histogramsIn(type, loaded[type]?.average[type])]
       .map(([name]) => name)
       .filter((name) => name.startsWith(prefix));
     return following.value ? [...new Set([...live.histograms.names(prefix), ...stored])] : stored;
   }
 
-  const averages = computed(() => numbersOf(documents.value));
-  const highest = computed(() => numbersOf(peaks.value));
+  function numbersWithAhead(documents: Documents, part: 'average' | 'peak'): Map<string, number> {
+    const numbers = numbersOf(documents);
+    const come = following.value ? [] : types.map(aheadOf).filter((one) => one !== undefined);
+    for (const one of come) for (const [name, value] of numbersOf(one[part])) numbers.set(name, value);
+    return numbers;
+  }
+  const averages = computed(() => numbersWithAhead(documents.value, 'average'));
+  const highest = computed(() => numbersWithAhead(peaks.value, 'peak'));
 
   /** The moment under the crosshair, if it is in the range. */
   const pointed = computed(() => {
@@ -202,7 +234,7 @@ export const useShownStore = defineStore('shown', () => {
 
   function combined(part: 'average' | 'peak'): Documents {
     const all: Documents = {};
-    for (const one of Object.values(loaded.value)) Object.assign(all, one[part]);
+    for (const one of Object.values(loaded)) Object.assign(all, one[part]);
     return all;
   }
   /** The documents that tables and facts show: of the newest tick, or averaged over a past range. */
@@ -230,12 +262,16 @@ export const useShownStore = defineStore('shown', () => {
     { flush: 'sync' },
   );
   /** Whether there is time for other questions: answering them takes it from drawing, if the server is near. */
-  const settled = computed(() => !busy.value && drawn.value);
+  const settled = computed(() => !busy.value && complete.value && drawn.value);
   const hasData = computed(() => (following.value ? live.hasData : Object.keys(documents.value).length > 0));
   /** Whether a past range was loaded and has nothing. */
   const isEmpty = computed(
     () =>
-      !following.value && !busy.value && error.value === null && Object.keys(documents.value).length === 0,
+      !following.value &&
+      !busy.value &&
+      complete.value &&
+      error.value === null &&
+      Object.keys(documents.value).length === 0,
   );
 
   /** Parts of the range that have not come yet. */
@@ -247,13 +283,16 @@ export const useShownStore = defineStore('shown', () => {
     const parts = arrived;
     dropArrived();
     pastSpan.value = asked.value;
-    const next = {
-      loaded: { ...loaded.value },
-      details: new Map([...details.value].filter(([, { span }]) => span === asked.value)),
+    const ofAsked = ([, { span }]: [string, Detail]): boolean => span === asked.value;
+    const next: Arrived = {
+      loaded: {},
+      ahead: Object.fromEntries(Object.entries(ahead.value).filter(ofAsked)),
+      details: new Map([...details.value].filter(ofAsked)),
       coming: new Set(coming.value),
     };
     for (const show of parts) show(next);
-    loaded.value = next.loaded;
+    Object.assign(loaded, next.loaded);
+    ahead.value = next.ahead;
     details.value = next.details;
     coming.value = next.coming;
     if (parts.length > 0) loads.value += 1;
@@ -285,44 +324,58 @@ export const useShownStore = defineStore('shown', () => {
     }
   }
 
-  function keepType(
-    next: Arrived,
-    span: Span,
-    { metric_type: type, whole }: ColumnsOfType,
-    stretch: Stretch,
-  ): void {
+  function loadedOf(span: Span, { metric_type: type, whole }: ColumnsOfType, stretch: Stretch): Loaded {
     const of = (part: 'data' | 'max'): Documents =>
       whole?.[part] === undefined ? {} : { [type]: whole[part] };
-    next.loaded[type as Plotted] = { span, stretch, average: of('data'), peak: of('max') };
+    return { span, stretch, average: of('data'), peak: of('max') };
   }
 
-  /** Asks for all types, and for the details in view. */
-  async function loadTypes(current: AbortController, span: Span): Promise<void> {
+  /** What is in view comes first, and at once; on a page that is not shown yet, that is everything. */
+  function inOrder(): [Wanted, Wanted] {
+    const seen = types.filter((type) => inView.has(cardOf(type)));
+    const cards = seen.length > 0 || inView.has(OVERVIEW) ? seen : types;
+    const ahead = inView.has(OVERVIEW) ? overviewFields.filter((name) => !cards.includes(typeOf(name))) : [];
+    const first = { cards, ahead, details: [...inView.keys()].filter(isDetail), isInView: true };
+    const others = types.filter((type) => !cards.includes(type));
+    return [first, { cards: others, ahead: [], details: [], isInView: false }];
+  }
+
+  async function loadTypes(
+    current: AbortController,
+    span: Span,
+    { cards, ahead, details, isInView }: Wanted,
+  ): Promise<void> {
     const { name, ms } = interval.value;
-    const paths = [...inView.keys()];
-    coming.value = new Set(paths);
-    let left = types.length;
-    const keep = (columns: ColumnsOfType): void => {
-      left -= 1;
-      const stretch = new Stretch(columns, ms);
-      arrive(current, 1, (next) => {
-        keepType(next, span, columns, stretch);
-        const own = paths.filter((path) => typeOf(path) === columns.metric_type);
-        keepDetails(next, own, { span, stretch });
-        pending.value -= 1;
-      });
-    };
+    const { fields, averages } = plottedFields(cards);
     const query = {
       ...aligned(span, ms),
-      fields: plottedFields.fields,
-      averages: [...plottedFields.averages, ...paths.flatMap(detailFields)],
+      fields: [...fields, ...ahead],
+      averages: [...averages, ...details.flatMap(detailFields)],
       interval: name,
-      whole: following.value ? types.filter(hasVaryingDistributions) : types,
+      whole: following.value ? cards.filter(hasVaryingDistributions) : [...cards, ...ahead],
+    };
+    let left = new Set([...query.fields, ...query.averages].map(typeOf)).size;
+    awaited += left;
+    // What is out of sight keeps nobody waiting.
+    const done = (count: number): void => {
+      if (isInView) pending.value -= count;
+    };
+    done(-left);
+    const keep = (columns: ColumnsOfType): void => {
+      left -= 1;
+      const type = columns.metric_type as Plotted;
+      const stretch = new Stretch(columns, ms);
+      arrive(current, 1, (next) => {
+        next[cards.includes(type) ? 'loaded' : 'ahead'][type] = loadedOf(span, columns, stretch);
+        const own = details.filter((path) => typeOf(path) === type);
+        keepDetails(next, own, { span, stretch });
+        done(1);
+      });
     };
     await history.columns(query, keep, current.signal).catch((caught: unknown) => {
       fail(current, caught);
       arrive(current, left, (next) => {
-        pending.value -= left;
+        done(left);
         next.coming.clear();
       });
     });
@@ -363,16 +416,20 @@ export const useShownStore = defineStore('shown', () => {
     });
   }
 
-  /** A detail has come into view; call what is returned when it has gone. */
-  function enterView(path: string): () => void {
-    inView.set(path, (inView.get(path) ?? 0) + 1);
+  /** A card, the overview or a detail has come into view; call what is returned when it has gone. */
+  function enterView(part: string): () => void {
+    inView.set(part, (inView.get(part) ?? 0) + 1);
+    if (isDetail(part)) wantDetail(part);
+    return () => {
+      const left = (inView.get(part) ?? 0) - 1;
+      if (left > 0) inView.set(part, left);
+      else inView.delete(part);
+    };
+  }
+
+  function wantDetail(path: string): void {
     const isLoaded = coming.value.has(path) || details.value.get(path)?.span === asked.value;
     if (asked.value !== null && request !== null && !isLoaded) void loadDetail(path, asked.value, request);
-    return () => {
-      const left = (inView.get(path) ?? 0) - 1;
-      if (left > 0) inView.set(path, left);
-      else inView.delete(path);
-    };
   }
 
   async function load(): Promise<void> {
@@ -382,9 +439,22 @@ export const useShownStore = defineStore('shown', () => {
     showing = setTimeout(showArrived, SHOWN_AFTER_MS);
     const span = resolve(time.range, live.ring.last ?? time.now());
     asked.value = span;
-    awaited = types.length + 1;
-    pending.value = awaited;
-    await Promise.all([loadTypes(current, span), loadEvents(current, span)]);
+    const [first, later] = inOrder();
+    complete.value = later.cards.length === 0;
+    coming.value = new Set(first.details);
+    // Events.
+    awaited = 1;
+    pending.value = 1;
+    await Promise.all([loadTypes(current, span, first), loadEvents(current, span)]);
+    await loadLater(current, span, later);
+    if (request === current) complete.value = true;
+  }
+
+  /** What is out of sight, once what is in view has been drawn. */
+  async function loadLater(current: AbortController, span: Span, later: Wanted): Promise<void> {
+    if (later.cards.length === 0 || error.value !== null) return;
+    await new Promise<void>(afterDrawing);
+    if (request === current) await loadTypes(current, span, later);
   }
 
   /** Whether the stream alone does not fill the window, or a hole between it and the store has opened. */
@@ -404,7 +474,14 @@ export const useShownStore = defineStore('shown', () => {
     asked.value = null;
     pending.value = 0;
     error.value = null;
+    complete.value = true;
     coming.value = new Set();
+  }
+
+  function clear(): void {
+    for (const type of types) Reflect.deleteProperty(loaded, type);
+    ahead.value = {};
+    details.value = new Map();
   }
 
   function restart(): void {
@@ -415,8 +492,7 @@ export const useShownStore = defineStore('shown', () => {
       pastEpisodes.value = [];
       episodesTo.value = -Infinity;
       fresh.value = [];
-      loaded.value = {};
-      details.value = new Map();
+      clear();
     }
     if (lacksPast()) void load();
   }
@@ -452,8 +528,7 @@ export const useShownStore = defineStore('shown', () => {
     clearInterval(noting);
     forget();
     pastSpan.value = null;
-    loaded.value = {};
-    details.value = new Map();
+    clear();
     pastEpisodes.value = [];
     fresh.value = [];
   }
@@ -501,6 +576,7 @@ export const useShownStore = defineStore('shown', () => {
     peaks,
     episodes,
     busy,
+    complete,
     settled,
     coming,
     error,

@@ -66,6 +66,16 @@ async fn each_type_has_a_line_with_what_its_points_have() {
     assert_eq!(whole["count"], 24);
     assert_eq!((&memory["times"], &memory["average"], memory.get("whole")), (&json!([]), &json!({}), None));
 
+    // Of some fields only; who names the type as well has all of them.
+    let some = json!({"usage_percent": 11.5, "per_core": [null, 0]});
+    for (whole, is_all) in [("cpu.usage_percent,cpu.per_core.1", false), ("cpu.usage_percent,cpu,cpu.per_core.1", true)] {
+        let query = format!("{range}&fields=cpu.user&interval=1m&whole={whole}");
+        let line = &columns(&server, &token, &query).await[0];
+        let data = &line["whole"]["data"];
+        assert_eq!((data == &some, &data["usage_percent"]), (!is_all, &json!(11.5)), "{data}");
+        assert_eq!(data["per_core"][0], if is_all { json!(11.5) } else { json!(null) }, "{data}");
+    }
+
     let averages = "fields=cpu.usage_percent&averages=cpu.per_core.1,memory.usage_percent";
     let lines = columns(&server, &token, &format!("{range}&{averages}&interval=1m")).await;
     assert_eq!(lines[0]["average"], json!({"usage_percent": [5.5, 17.5], "per_core.1": [0, 0]}));
@@ -110,6 +120,7 @@ async fn what_is_not_known_is_refused() {
         ("fields=cpu", "fields: expected a path after the metric type, such as cpu.usage_percent"),
         ("fields=cpu.user&averages=cpu", "averages: expected a path after the metric type, such as cpu.usage_percent"),
         ("fields=cpu.user&whole=memory", "whole: fields has none of memory"),
+        ("fields=cpu.user&whole=memory.usage_percent", "whole: fields has none of memory"),
         ("fields=cpu.user&interval=7s", "Invalid interval: 7s"),
     ] {
         let answer = server.get_as(&token, &format!("/api/history/columns?{range}&{query}")).await;

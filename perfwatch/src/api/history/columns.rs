@@ -58,8 +58,8 @@ struct ColumnsParameters {
     /// Any of `min`, `max` and `count`, in addition to averages
     #[param(required = false, value_type = String, pattern = "^(min|max|count)(,(min|max|count))*$", example = "min,max,count")]
     stats: Option<String>,
-    /// Metric types of which the whole range is added as one point, with all of its fields
-    #[param(required = false, value_type = String, example = "memory")]
+    /// Metric types, or fields of them, of which the whole range is added as one point
+    #[param(required = false, value_type = String, example = "memory,cpu.usage_percent")]
     whole: Option<String>,
     /// ID or name of a machine whose history is in this store; this machine by default
     #[param(required = false, value_type = String, max_length = 64)]
@@ -134,7 +134,8 @@ struct OfType {
     fields: Vec<String>,
     /// Those of them that are wanted with extremes.
     with_extremes: Vec<String>,
-    with_whole: bool,
+    /// Those of which the whole range is wanted as one point; none is all of the type.
+    whole: Option<Vec<String>>,
 }
 
 /// Types in the order in which they are named first.
@@ -152,7 +153,7 @@ fn wanted(fields: &[String], averages: &[String], whole: &[String]) -> Result<Ve
         let at = wanted.iter().position(|known| known.metric_type == metric_type).unwrap_or(wanted.len());
         if at == wanted.len() {
             let (fields, with_extremes) = (Vec::new(), Vec::new());
-            wanted.push(OfType { metric_type, fields, with_extremes, with_whole: false });
+            wanted.push(OfType { metric_type, fields, with_extremes, whole: None });
         }
         wanted[at].fields.push(path.to_owned());
         if parameter == "fields" {
@@ -160,23 +161,29 @@ fn wanted(fields: &[String], averages: &[String], whole: &[String]) -> Result<Ve
         }
     }
     for name in whole {
-        let metric_type = metric_type(name)?;
+        let (of, path) = name.split_once('.').unwrap_or((name, ""));
+        let metric_type = metric_type(of)?;
         let known = wanted.iter_mut().find(|known| known.metric_type == metric_type);
-        known.ok_or_else(|| Error::BadRequest(format!("whole: fields has none of {name}")))?.with_whole =
-            true;
+        let known = known.ok_or_else(|| Error::BadRequest(format!("whole: fields has none of {of}")))?;
+        match &mut known.whole {
+            _ if path.is_empty() => known.whole = Some(Vec::new()),
+            None => known.whole = Some(vec![path.to_owned()]),
+            Some(all) if all.is_empty() => {}
+            Some(paths) => paths.push(path.to_owned()),
+        }
     }
     Ok(wanted)
 }
 
 /// The columns of one type, and the whole range as one point.
 async fn line(history: History, range: Range, of_type: OfType) -> Result<Bytes> {
-    let OfType { metric_type, fields, with_extremes, with_whole } = of_type;
+    let OfType { metric_type, fields, with_extremes, whole } = of_type;
     let found = columns(&history, range.of(metric_type, &fields), &with_extremes).await?;
     let mut line = Vec::new();
     write(&found, metric_type, range, &mut line);
-    if with_whole {
+    if let Some(paths) = whole {
         let whole = Range { interval: Interval::WHOLE, stats: WHOLE_STATS, ..range };
-        let point = Points::open(&history, whole.of(metric_type, &[])).await?.next().await?;
+        let point = Points::open(&history, whole.of(metric_type, &paths)).await?.next().await?;
         if let Some(point) = point {
             line.extend_from_slice(br#","whole":"#);
             line.extend_from_slice(&point.json);
