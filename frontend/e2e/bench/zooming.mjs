@@ -14,7 +14,7 @@ const QUIET_MS = 500;
 /** Each has about fifteen steps. */
 const ROUNDS = 4;
 
-/** Runs in the page: presses a key, and waits until all of the range that it chose is drawn. */
+/** Runs in the page: presses a key, and waits until all that is in view shows the range that it chose. */
 async function step(key) {
   const before = location.search;
   const frame = () => new Promise(requestAnimationFrame);
