@@ -161,10 +161,11 @@ describe('what the dashboard shows', () => {
     expect(asked()).toHaveLength(count);
   });
 
-  it('is drawn once for each choice: when all of it has come', async () => {
+  it('is drawn once for each choice: when all that is in view has come', async () => {
     const [time, shown] = [useTimeStore(), useShownStore()];
     time.choose({ from: START, to: START + 30_000 });
     shown.enter();
+    shown.enterView('#cpu');
     shown.enterView('scheduler.runqueue_wait');
     await settled();
     const drawings: number[] = [];
@@ -176,6 +177,11 @@ describe('what the dashboard shows', () => {
     await nextTick();
     expect([shown.busy, drawings]).toEqual([true, []]);
     await settled();
+    // What comes of cards out of sight changes nothing of those in view.
+    await vi.waitFor(() => {
+      expect(shown.complete).toBe(true);
+    });
+    await nextTick();
     expect(drawings).toEqual([10]);
     stop();
   });

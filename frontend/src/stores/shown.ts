@@ -94,7 +94,7 @@ export const useShownStore = defineStore('shown', () => {
   /** What the overview shows of the types that come later. */
   const ahead = shallowRef<LoadedTypes>({});
   /** Details in the same range, by path: those that were in view. */
-  const details = shallowRef<ReadonlyMap<string, Detail>>(new Map());
+  const details = shallowReactive(new Map<string, Detail>());
   /** Those that are being loaded. */
   const coming = shallowRef<ReadonlySet<string>>(new Set());
   /** How often each detail, the overview and each card is in view. */
@@ -149,7 +149,7 @@ export const useShownStore = defineStore('shown', () => {
     const type = typeOf(name);
     const ofType = [aheadOf(type), loaded[type]].map((one) => one?.stretch);
     const found = ofType.find((one) => one?.values.includes(name));
-    return found ?? details.value.get(name.slice(0, name.lastIndexOf('.')))?.stretch ?? ofType[1] ?? null;
+    return found ?? details.get(name.slice(0, name.lastIndexOf('.')))?.stretch ?? ofType[1] ?? null;
   }
 
   function sourcesOf(name: string): Sources {
@@ -283,17 +283,19 @@ export const useShownStore = defineStore('shown', () => {
     const parts = arrived;
     dropArrived();
     pastSpan.value = asked.value;
-    const ofAsked = ([, { span }]: [string, Detail]): boolean => span === asked.value;
+    const isOther = ([, { span }]: [string, Detail]): boolean => span !== asked.value;
     const next: Arrived = {
       loaded: {},
-      ahead: Object.fromEntries(Object.entries(ahead.value).filter(ofAsked)),
-      details: new Map([...details.value].filter(ofAsked)),
+      ahead: Object.fromEntries(Object.entries(ahead.value).filter((one) => !isOther(one))),
+      details: new Map(),
       coming: new Set(coming.value),
     };
     for (const show of parts) show(next);
     Object.assign(loaded, next.loaded);
     ahead.value = next.ahead;
-    details.value = next.details;
+    // What is still of another range, unless it has come again, goes; what stays is not drawn anew.
+    next.details.forEach((detail, path) => details.set(path, detail));
+    for (const [path] of [...details].filter(isOther)) details.delete(path);
     coming.value = next.coming;
     if (parts.length > 0) loads.value += 1;
   }
@@ -428,7 +430,7 @@ export const useShownStore = defineStore('shown', () => {
   }
 
   function wantDetail(path: string): void {
-    const isLoaded = coming.value.has(path) || details.value.get(path)?.span === asked.value;
+    const isLoaded = coming.value.has(path) || details.get(path)?.span === asked.value;
     if (asked.value !== null && request !== null && !isLoaded) void loadDetail(path, asked.value, request);
   }
 
@@ -481,7 +483,7 @@ export const useShownStore = defineStore('shown', () => {
   function clear(): void {
     for (const type of types) Reflect.deleteProperty(loaded, type);
     ahead.value = {};
-    details.value = new Map();
+    details.clear();
   }
 
   function restart(): void {
