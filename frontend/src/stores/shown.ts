@@ -105,7 +105,7 @@ export const useShownStore = defineStore('shown', () => {
   /** Noted since. */
   const fresh = shallowRef<readonly Episode[]>([]);
   const pending = shallowRef(0);
-  /** Whether all has come, also what is out of sight. */
+  /** Whether all has come of what was asked for, also what is out of sight. */
   const complete = shallowRef(true);
   /** Increments when something was loaded. */
   const loads = shallowRef(0);
@@ -442,7 +442,7 @@ export const useShownStore = defineStore('shown', () => {
     const span = resolve(time.range, live.ring.last ?? time.now());
     asked.value = span;
     const [first, later] = inOrder();
-    complete.value = later.cards.length === 0;
+    complete.value = false;
     coming.value = new Set(first.details);
     // Events.
     awaited = 1;
