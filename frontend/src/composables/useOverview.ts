@@ -37,8 +37,8 @@ export function useOverview() {
 
   // What the page shows comes first.
   const asked = shallowRef(span.value);
-  watch([span, () => shown.settled], () => {
-    if (shown.settled) asked.value = span.value;
+  watch([span, () => shown.complete], () => {
+    if (shown.complete) asked.value = span.value;
   });
 
   const interval = computed(() => intervalFor(asked.value.to - asked.value.from, POINTS));

@@ -79,8 +79,14 @@ function numbersOf(documents: Documents): Map<string, number> {
 }
 
 /** After the frame that draws what is there now. */
-function afterDrawing(then: () => void): void {
-  requestAnimationFrame(() => requestAnimationFrame(then));
+function drawn(): Promise<void> {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => {
+      requestAnimationFrame(() => {
+        resolve();
+      });
+    });
+  });
 }
 
 export const useShownStore = defineStore('shown', () => {
@@ -105,7 +111,10 @@ export const useShownStore = defineStore('shown', () => {
   /** Noted since. */
   const fresh = shallowRef<readonly Episode[]>([]);
   const pending = shallowRef(0);
-  /** Whether all has come of what was asked for, also what is out of sight. */
+  /**
+   * Whether all has come of what was asked for, also what is out of sight, and what is in view was drawn: there is time for
+   * other questions, whose answers would keep it waiting if the server is near.
+   */
   const complete = shallowRef(true);
   /** Increments when something was loaded. */
   const loads = shallowRef(0);
@@ -251,18 +260,6 @@ export const useShownStore = defineStore('shown', () => {
   });
 
   const busy = computed(() => pending.value > 0);
-  /** Whether what came last has been drawn. */
-  const drawn = shallowRef(true);
-  watch(
-    busy,
-    (isBusy) => {
-      drawn.value = false;
-      if (!isBusy) afterDrawing(() => (drawn.value = true));
-    },
-    { flush: 'sync' },
-  );
-  /** Whether there is time for other questions: answering them takes it from drawing, if the server is near. */
-  const settled = computed(() => !busy.value && complete.value && drawn.value);
   const hasData = computed(() => (following.value ? live.hasData : Object.keys(documents.value).length > 0));
   /** Whether a past range was loaded and has nothing. */
   const isEmpty = computed(
@@ -448,15 +445,10 @@ export const useShownStore = defineStore('shown', () => {
     awaited = 1;
     pending.value = 1;
     await Promise.all([loadTypes(current, span, first), loadEvents(current, span)]);
-    await loadLater(current, span, later);
+    await drawn();
+    const hasMore = later.cards.length > 0 && error.value === null;
+    if (request === current && hasMore) await loadTypes(current, span, later);
     if (request === current) complete.value = true;
-  }
-
-  /** What is out of sight, once what is in view has been drawn. */
-  async function loadLater(current: AbortController, span: Span, later: Wanted): Promise<void> {
-    if (later.cards.length === 0 || error.value !== null) return;
-    await new Promise<void>(afterDrawing);
-    if (request === current) await loadTypes(current, span, later);
   }
 
   /** Whether the stream alone does not fill the window, or a hole between it and the store has opened. */
@@ -579,7 +571,6 @@ export const useShownStore = defineStore('shown', () => {
     episodes,
     busy,
     complete,
-    settled,
     coming,
     error,
     hasData,
