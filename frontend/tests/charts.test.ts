@@ -292,6 +292,16 @@ describe('sparkline and heat colours', () => {
     expect(spark([0, 10, 20], [4, 4, 4]).match(/M/g)).toHaveLength(3);
   });
 
+  it('keeps the extremes of many samples on a pixel, and breaks between them', () => {
+    const times = Array.from({ length: 1001 }, (_, i) => i);
+    const values = times.map((i) => (i === 503 ? 9 : i === 507 ? 0 : 4));
+    const dense = sparkPath({ times, values, interval: 1 }, 100, 12);
+    expect(dense.match(/[ML]/g)?.length).toBe(102);
+    expect(dense).toContain('L50.3 1.0L50.7 11.0L');
+    const broken = values.map((value, i) => (i > 500 && i < 503 ? NaN : value));
+    expect(sparkPath({ times, values: broken, interval: 1 }, 100, 12).match(/M/g)).toHaveLength(2);
+  });
+
   it('colours from idle to saturated, and clamps', () => {
     expect(heatColour(-1, 'dark')).toEqual(heatColour(0, 'dark'));
     expect(heatColour(2, 'light')).toEqual(heatColour(1, 'light'));
