@@ -22,6 +22,7 @@ use super::{AppState, VERSION};
 struct Dist;
 
 const INDEX: &str = "index.html";
+const ICON: &str = "favicon.svg";
 const NOT_BUILT: &str = "<!doctype html><head><base href=\"/\"><meta charset=utf-8><title>PerfWatch</title></head>\
     <h1>PerfWatch</h1><p>This server was built without its page. <code>cargo xtask build</code> builds both. \
     The API is at work: see <a href=docs/>docs</a>.</p>";
@@ -90,7 +91,12 @@ fn answer(name: &str, file: &EmbeddedFile, request: &HeaderMap, is_asset: bool) 
     };
     // One tag per representation, as strong tags require.
     let tag = format!("\"{}-{}\"", hex(&hash[..12]), encoding.unwrap_or("id"));
-    let cache = if is_asset { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let cache = match name {
+        _ if is_asset => "public, max-age=31536000, immutable",
+        // Browsers may fetch it whenever the address changes, as it does with every step in time.
+        ICON => "public, max-age=86400",
+        _ => "no-cache",
+    };
     let mut headers = HeaderMap::new();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
