@@ -27,7 +27,7 @@ function answer({ from, to, fields, averages = [], whole = [] }: ColumnsQuery): 
     data: { usage_percent: value((from + to) / 2) },
     max: { usage_percent: value(to) },
   };
-  const types = [...new Set([...fields, ...averages].map((field) => field.slice(0, field.indexOf('.'))))];
+  const types = [...new Set([...fields, ...averages, ...whole].map((field) => field.split('.', 1)[0] ?? ''))];
   return types.map((metric_type) =>
     metric_type === 'cpu'
       ? {

@@ -5,6 +5,7 @@ import * as across from '@/api/acrossHosts';
 import * as api from '@/api/history';
 import type { ColumnsQuery, PointsQuery, Span } from '@/api/history';
 import { toApiError } from '@/api/http';
+import { KnownColumns, typesIn } from '@/api/knownColumns';
 import { turns } from '@/api/turns';
 import type { ColumnsOfType, DataPoint, Documents, History, MachineEvent } from '@/api/types';
 import { eventsIn } from '@/series/events';
@@ -27,11 +28,12 @@ export type { ColumnsQuery, PointsQuery, RankingQuery, UsageQuery, Whose } from 
 export const useHistoryStore = defineStore('history', () => {
   const clock = useClockStore();
   const fleet = useFleetStore();
-  const cache = markRaw(new Map<string, History | readonly ColumnsOfType[]>());
+  const cache = markRaw(new Map<string, History>());
+  const knownColumns = markRaw(new KnownColumns());
   const inTurn = turns(AT_ONCE);
 
   /** Keeps an answer about a range in which nothing is added any more. */
-  function remember(key: string, { to }: Span, answer: History | readonly ColumnsOfType[]): void {
+  function remember(key: string, { to }: Span, answer: History): void {
     if (to >= clock.now() - SETTLES_AFTER_MS) return;
     cache.set(key, answer);
     const oldest = cache.keys().next().value;
@@ -39,9 +41,9 @@ export const useHistoryStore = defineStore('history', () => {
   }
 
   async function points(query: PointsQuery, signal: AbortSignal): Promise<History> {
-    const key = JSON.stringify(['points', fleet.chosen, query]);
+    const key = JSON.stringify([fleet.chosen, query]);
     const known = cache.get(key);
-    if (known !== undefined) return known as History;
+    if (known !== undefined) return known;
     const group = groupIn(query.host ?? '');
     const answer =
       group === null
@@ -51,25 +53,30 @@ export const useHistoryStore = defineStore('history', () => {
     return answer;
   }
 
-  /** Fields of several metric types: `each` is called with those of one type as soon as they come. */
+  /**
+   * Fields of several metric types: `each` is called with those of one type as soon as they are there. What an earlier
+   * answer has is not asked for again.
+   */
   async function columns(
     query: ColumnsQuery,
     each: (columns: ColumnsOfType) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const key = JSON.stringify(['columns', fleet.chosen, query]);
-    const all = cache.get(key) as readonly ColumnsOfType[] | undefined;
-    if (all !== undefined) {
-      all.forEach(each);
-      return;
-    }
+    const { known, rest } = knownColumns.split(fleet.chosen, query);
     const found: ColumnsOfType[] = [];
     const keep = (one: ColumnsOfType): void => {
       found.push(one);
       each(one);
     };
-    await inTurn(() => api.columns(query, keep, signal), signal);
-    remember(key, query, found);
+    const asked = typesIn(rest);
+    for (const [type, line] of known) if (!asked.has(type)) keep(line);
+    if (asked.size === 0) return;
+    const join = (one: ColumnsOfType): void => {
+      const { whole } = one;
+      keep({ ...(known.get(one.metric_type) ?? one), ...(whole && { whole }) });
+    };
+    await inTurn(() => api.columns(rest, join, signal), signal);
+    knownColumns.remember(fleet.chosen, query, found, clock.now() - SETTLES_AFTER_MS);
   }
 
   /** The same as series, by metric type; `ms` is the interval. */

@@ -37,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[into_params(parameter_in = Query)]
 struct ColumnsParameters {
     /// Metric types and paths: `cpu.usage_percent,disk.devices.vda.read_iops`; entries of lists and maps may be left out.
-    /// This or `averages` is needed
+    /// This, `averages` or `whole` is needed
     #[param(required = false, value_type = String, example = "cpu.usage_percent,memory.usage_percent")]
     fields: Option<String>,
     /// Further fields, without what `stats` adds
@@ -110,7 +110,7 @@ async fn of_fields(
 ) -> Result<Response> {
     let mut reader = Reader::default();
     let [fields, averages] = [&sent.fields, &sent.averages].map(Option::as_deref);
-    if averages.is_none() {
+    if averages.is_none() && sent.whole.is_none() {
         reader.required("fields", fields);
     }
     let range = SentRange {
@@ -131,6 +131,7 @@ async fn of_fields(
 /// What is asked for of one type.
 struct OfType {
     metric_type: MetricType,
+    /// None if only the whole range is wanted.
     fields: Vec<String>,
     /// Those of them that are wanted with extremes.
     with_extremes: Vec<String>,
@@ -150,24 +151,18 @@ fn wanted(fields: &[String], averages: &[String], whole: &[String]) -> Result<Ve
                 format!("{parameter}: expected a path after the metric type, such as {of}.usage_percent");
             return Err(Error::BadRequest(problem));
         }
-        let at = wanted.iter().position(|known| known.metric_type == metric_type).unwrap_or(wanted.len());
-        if at == wanted.len() {
-            let (fields, with_extremes) = (Vec::new(), Vec::new());
-            wanted.push(OfType { metric_type, fields, with_extremes, whole: None });
-        }
-        wanted[at].fields.push(path.to_owned());
+        let of_type = entry(&mut wanted, metric_type);
+        of_type.fields.push(path.to_owned());
         if parameter == "fields" {
-            wanted[at].with_extremes.push(path.to_owned());
+            of_type.with_extremes.push(path.to_owned());
         }
     }
     for name in whole {
         let (of, path) = name.split_once('.').unwrap_or((name, ""));
-        let metric_type = metric_type(of)?;
-        let known = wanted.iter_mut().find(|known| known.metric_type == metric_type);
-        let known = known.ok_or_else(|| Error::BadRequest(format!("whole: fields has none of {of}")))?;
-        match &mut known.whole {
-            _ if path.is_empty() => known.whole = Some(Vec::new()),
-            None => known.whole = Some(vec![path.to_owned()]),
+        let whole = &mut entry(&mut wanted, metric_type(of)?).whole;
+        match whole {
+            _ if path.is_empty() => *whole = Some(Vec::new()),
+            None => *whole = Some(vec![path.to_owned()]),
             Some(all) if all.is_empty() => {}
             Some(paths) => paths.push(path.to_owned()),
         }
@@ -175,10 +170,23 @@ fn wanted(fields: &[String], averages: &[String], whole: &[String]) -> Result<Ve
     Ok(wanted)
 }
 
+fn entry(wanted: &mut Vec<OfType>, metric_type: MetricType) -> &mut OfType {
+    let known = wanted.iter().position(|known| known.metric_type == metric_type);
+    let at = known.unwrap_or(wanted.len());
+    if known.is_none() {
+        let (fields, with_extremes) = (Vec::new(), Vec::new());
+        wanted.push(OfType { metric_type, fields, with_extremes, whole: None });
+    }
+    &mut wanted[at]
+}
+
 /// The columns of one type, and the whole range as one point.
 async fn line(history: History, range: Range, of_type: OfType) -> Result<Bytes> {
     let OfType { metric_type, fields, with_extremes, whole } = of_type;
-    let found = columns(&history, range.of(metric_type, &fields), &with_extremes).await?;
+    let found = match &fields[..] {
+        [] => Columns::default(),
+        _ => columns(&history, range.of(metric_type, &fields), &with_extremes).await?,
+    };
     let mut line = Vec::new();
     write(&found, metric_type, range, &mut line);
     if let Some(paths) = whole {
