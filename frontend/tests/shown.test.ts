@@ -236,6 +236,20 @@ describe('what the dashboard shows', () => {
     expect([asked().length, Math.round(shown.average(USAGE))]).toEqual([count, 75]);
   });
 
+  it('has the points of a range within the one before, and asks only for its averages', async () => {
+    const [time, shown] = [useTimeStore(), useShownStore()];
+    time.choose({ from: START, to: START + 60_000 });
+    shown.enter();
+    await settled();
+    time.choose({ from: START + 20_000, to: START + 30_000 });
+    await settled();
+    expect(asked().at(-1)).toMatchObject({ fields: [], averages: [] });
+    expect(asked().at(-1)?.whole).toContain('cpu');
+    expect(drawn().filter((value) => value >= 20)).toEqual(secondsFrom(20, 29));
+    expect(shown.average(USAGE)).toBeCloseTo(25, 1);
+    expect(shown.peak(USAGE)).toBeCloseTo(30, 1);
+  });
+
   it('says why there is nothing', async () => {
     const [time, shown] = [useTimeStore(), useShownStore()];
     vi.mocked(api.columns).mockRejectedValue(new ApiError('The database does not respond.', 503));

@@ -15,9 +15,10 @@ interface Answer {
   lines: ReadonlyMap<string, ColumnsOfType>;
 }
 
-/** What is known of an answer, by type, and what to ask for the rest. */
 interface Split {
+  /** The points of a type, if all that is asked for is known; and its range as one point, if that is. */
   known: ReadonlyMap<string, ColumnsOfType>;
+  /** What is left to ask. */
   rest: ColumnsQuery;
 }
 
@@ -75,14 +76,15 @@ function joined(a: ColumnsOfType, b: ColumnsOfType): ColumnsOfType | null {
 export class KnownColumns {
   private answers: Answer[] = [];
 
-  /** Keeps an answer, up to the time after which something may still be added. */
+  /** Keeps an answer, up to `settled`: after that time something may still be added. */
   remember(host: string | null, query: ColumnsQuery, lines: readonly ColumnsOfType[], settled: number): void {
     const to = Math.min(query.to, settled);
-    const whole = lines.filter(({ truncated }) => !truncated);
-    const byType = new Map(whole.map((line) => [line.metric_type, line]));
+    const uncut = lines.filter(({ truncated }) => !truncated);
+    const byType = new Map(uncut.map((line) => [line.metric_type, line]));
     this.answers = [{ host, query: { ...query, to }, lines: byType }, ...this.answers].slice(0, MOST);
   }
 
+  /** What is known of a query's answer, from answers that have at least its range. */
   split(host: string | null, query: ColumnsQuery): Split {
     const answers = this.answers.filter((one) => one.host === host && contains(one.query, query));
     const known = new Map<string, ColumnsOfType>();
