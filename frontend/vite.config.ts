@@ -33,7 +33,10 @@ export default defineConfig(({ command }) => ({
         codeSplitting: {
           groups: [
             { name: 'vendor', test: /node_modules\/(?!uplot|sortablejs)/ },
-            { name: 'core', test: /src\/(stores|api|charts\/geometry)\b/ },
+            {
+              name: 'core',
+              test: /src\/((stores|api)\/(?!accounts|boards|channels|joining|processes|profiles|settings)|charts\/geometry\b)/,
+            },
           ],
         },
       },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { groupIn, together } from '@/series/together';
+import { groupIn } from '@/series/hosts';
+import { together } from '@/series/together';
 
 const at = (minute: number): string => `2026-01-02T00:0${minute.toString()}:00Z`;
 const histogram = (buckets: [number, number][], max: number) => ({

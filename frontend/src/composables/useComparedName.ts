@@ -2,7 +2,7 @@
 import { computed } from 'vue';
 import { rangeText } from '@/format/time';
 import type { ComparedSpan } from '@/series/historyView';
-import { groupIn } from '@/series/together';
+import { groupIn } from '@/series/hosts';
 import { plain } from '@/series/who/group';
 import { useFleetStore } from '@/stores/fleet';
 

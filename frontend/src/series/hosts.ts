@@ -9,3 +9,9 @@ export function distinct(hosts: readonly FleetHost[]): FleetHost[] {
     (times.get(host.name) ?? 0) > 1 ? { ...host, name: `${host.name} (${host.id})` } : host,
   );
 }
+
+/** A group, as addresses name it: a label and its value; null for the name or ID of a host. */
+export function groupIn(host: string): { label: string; value: string } | null {
+  const [, label, value] = /^([^=]+)=(.*)$/.exec(host) ?? [];
+  return label === undefined || value === undefined ? null : { label, value };
+}

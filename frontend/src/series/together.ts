@@ -2,12 +2,6 @@
 import type { DataPoint, Histogram } from '@/api/types';
 import { isHistogram } from './histogram';
 
-/** A group, as addresses name it: a label and its value; null for the name or ID of a host. */
-export function groupIn(host: string): { label: string; value: string } | null {
-  const [, label, value] = /^([^=]+)=(.*)$/.exec(host) ?? [];
-  return label === undefined || value === undefined ? null : { label, value };
-}
-
 const mean = (values: readonly number[]): number => values.reduce((sum, one) => sum + one, 0) / values.length;
 const combine = {
   data: mean,

@@ -9,8 +9,8 @@ import { KnownColumns, typesIn } from '@/api/knownColumns';
 import { turns } from '@/api/turns';
 import type { ColumnsOfType, DataPoint, Documents, History, MachineEvent } from '@/api/types';
 import { eventsIn } from '@/series/events';
+import { groupIn } from '@/series/hosts';
 import { Stretch } from '@/series/stretch';
-import { groupIn, together } from '@/series/together';
 import { useClockStore } from './clock';
 import { useFleetStore } from './fleet';
 
@@ -99,7 +99,10 @@ export const useHistoryStore = defineStore('history', () => {
     if (fleet.hosts === null) await fleet.load();
     const members = fleet.membersOf(group).slice(0, MAX_MEMBERS);
     const asked = members.map((host) => inTurn(() => api.points({ ...query, host }, signal), signal));
-    const [first, ...rest] = await Promise.all(asked);
+    const [[first, ...rest], { together }] = await Promise.all([
+      Promise.all(asked),
+      import('@/series/together'),
+    ]);
     if (first === undefined) throw new Error('No other host has this label.');
     return { ...first, data_points: together([first, ...rest].map((one) => one.data_points)) };
   }
