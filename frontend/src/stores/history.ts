@@ -62,7 +62,8 @@ export const useHistoryStore = defineStore('history', () => {
     each: (columns: ColumnsOfType) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const { known, rest } = knownColumns.split(fleet.chosen, query);
+    const host = fleet.chosen;
+    const { known, rest } = knownColumns.split(host, query);
     const found: ColumnsOfType[] = [];
     const keep = (one: ColumnsOfType): void => {
       found.push(one);
@@ -76,7 +77,7 @@ export const useHistoryStore = defineStore('history', () => {
       keep({ ...(known.get(one.metric_type) ?? one), ...(whole && { whole }) });
     };
     await inTurn(() => api.columns(rest, join, signal), signal);
-    knownColumns.remember(fleet.chosen, query, found, clock.now() - SETTLES_AFTER_MS);
+    knownColumns.remember(host, query, found, clock.now() - SETTLES_AFTER_MS);
   }
 
   /** The same as series, by metric type; `ms` is the interval. */

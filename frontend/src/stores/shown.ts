@@ -4,6 +4,7 @@
  */
 import { defineStore } from 'pinia';
 import { computed, shallowReactive, shallowRef, watch } from 'vue';
+import { typesIn } from '@/api/knownColumns';
 import type { ColumnsOfType, Documents } from '@/api/types';
 import { episodesOf, type Episode } from '@/series/events';
 import { extract } from '@/series/extract';
@@ -353,7 +354,7 @@ export const useShownStore = defineStore('shown', () => {
       interval: name,
       whole: following.value ? cards.filter(hasVaryingDistributions) : [...cards, ...ahead],
     };
-    let left = new Set([...query.fields, ...query.averages].map(typeOf)).size;
+    let left = typesIn(query).size;
     awaited += left;
     // What is out of sight keeps nobody waiting.
     const done = (count: number): void => {
